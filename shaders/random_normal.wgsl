@@ -1,0 +1,44 @@
+// Standard normal numbers from a counter: value i depends on the seed and on i alone.
+// Reads seed [2], the bit patterns of (seed, counter); writes y [count].
+// Dispatch: one invocation per value, 64 per workgroup. No loop.
+// PCG4D (Jarzynski and Olano 2020) for the integers, as in src/random.rs; Box and Muller for the normals.
+
+struct RandomParams {
+    count: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: RandomParams;
+@group(0) @binding(1) var<storage, read_write> seed: array<u32>;
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+
+// random::Stream::Attack mixed as random::Random::bits does: 6 · 0x9e3779b9, wrapped.
+const STREAM: u32 = 0xb54cda56u;
+
+fn pcg4d(seed: vec4<u32>) -> vec4<u32> {
+    var v = seed * 1664525u + 1013904223u;
+    v.x += v.y * v.w;
+    v.y += v.z * v.x;
+    v.z += v.x * v.y;
+    v.w += v.y * v.z;
+    v ^= v >> vec4(16u);
+    v.x += v.y * v.w;
+    v.y += v.z * v.x;
+    v.z += v.x * v.y;
+    v.w += v.y * v.z;
+    return v;
+}
+
+fn unit(bits: u32) -> f32 {
+    return (f32(bits >> 8u) + 0.5) / 16777216.0;
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = flat_index(group, local);
+    if i >= params.count {
+        return;
+    }
+    let bits = pcg4d(vec4(seed[0], STREAM, seed[1], i));
+    let radius = sqrt(-2.0 * log(unit(bits.x)));
+    y[i] = radius * cos(6.283185307179586 * unit(bits.y));
+}

@@ -1,0 +1,16 @@
+// Shared by every kernel: the index that belongs to the grids of src/kernels/grids.rs, and a division of
+// small integers that does not stall software adapters.
+
+const GROUP: u32 = 64u;
+const GRID_WIDTH: u32 = 16384u;
+
+// Index of an invocation in a two-dimensional grid of one-dimensional workgroups.
+fn flat_index(group: vec3<u32>, local: u32) -> u32 {
+    return (group.y * GRID_WIDTH + group.x) * GROUP + local;
+}
+
+// i / d for i < 2^22: integer division is emulated per lane on software adapters, this is not.
+fn small_divide(i: u32, d: u32) -> u32 {
+    return u32((f32(i) + 0.5) / f32(d));
+}
+

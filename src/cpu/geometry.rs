@@ -1,0 +1,75 @@
+//! The index arithmetic that the three convolution twins share.
+
+use crate::kernels::Arguments;
+use crate::kernels::params::ConvolutionParams;
+
+/// A convolution call's parameters and constants with the derived extents.
+#[derive(Clone, Copy)]
+pub struct Geometry {
+    /// Images.
+    pub batch: usize,
+    /// Rows of the coarse side.
+    pub height: usize,
+    /// Columns of the coarse side.
+    pub width: usize,
+    /// Channels of the fine side.
+    pub a: usize,
+    /// Channels of the coarse side.
+    pub b: usize,
+    /// Side of the kernel.
+    pub size: usize,
+    /// Fine positions per coarse position.
+    pub stride: usize,
+    /// Coarse rows per partial sum.
+    pub rows_per_split: usize,
+    /// 0 none, 1 bias, 2 bias and leaky ReLU.
+    pub epilogue: u32,
+}
+
+impl Geometry {
+    /// Reads a call's geometry.
+    pub fn of(call: &Arguments) -> Self {
+        let p: ConvolutionParams = call.params();
+        Self {
+            batch: p.batch as usize,
+            height: p.height as usize,
+            width: p.width as usize,
+            a: p.in_channels as usize,
+            b: p.out_channels as usize,
+            size: call.constant("KERNEL") as usize,
+            stride: call.constant("STRIDE") as usize,
+            rows_per_split: p.rows_per_split as usize,
+            epilogue: call.constant("EPILOGUE"),
+        }
+    }
+
+    /// Rows of the fine side.
+    pub fn fine_height(&self) -> usize {
+        self.height * self.stride
+    }
+
+    /// Columns of the fine side.
+    pub fn fine_width(&self) -> usize {
+        self.width * self.stride
+    }
+
+    /// The fine row or column under tap `k` of coarse position `o`, if it is inside `extent`.
+    pub fn fine(&self, o: usize, k: usize, extent: usize) -> Option<usize> {
+        (o * self.stride + k).checked_sub(self.size / 2).filter(|&i| i < extent)
+    }
+
+    /// The coarse position whose tap `k` lies on fine position `i`, if there is one inside `extent`.
+    pub fn coarse(&self, i: usize, k: usize, extent: usize) -> Option<usize> {
+        let shifted = (i + self.size / 2).checked_sub(k)?;
+        (shifted.is_multiple_of(self.stride)).then_some(shifted / self.stride).filter(|&o| o < extent)
+    }
+
+    /// Adds the bias and applies leaky ReLU to one pixel's channels, as the epilogue says.
+    pub fn finish(&self, sums: &[f64], bias: &[f32], out: &mut [f32]) {
+        for (channel, (&sum, out)) in sums.iter().zip(out).enumerate() {
+            let value = if self.epilogue > 0 { sum + f64::from(bias[channel]) } else { sum };
+            let slope = f64::from(crate::graph::operation::LEAKY_SLOPE);
+            *out = if self.epilogue == 2 && value <= 0.0 { slope * value } else { value } as f32;
+        }
+    }
+}

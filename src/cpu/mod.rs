@@ -1,0 +1,61 @@
+//! The CPU reference path: one twin per shader, in a file of the same name, and the executor that replays
+//! a program with them. The twins are written to be read beside the WGSL: same names, same order.
+//!
+//! Reductions in the twins add in f64, so that they can judge f32 kernels. `Mode::Fast` replaces the hot
+//! ones by faster forms (`fast/`), which the twins judge like any other permutation. Results smaller than
+//! the smallest normal number are flushed to zero after every call: they cost hundreds of cycles each, and GPUs do
+//! the same.
+
+pub mod executor;
+mod geometry;
+
+macro_rules! twins {
+    ($($name:ident),* $(,)?) => { $(pub mod $name;)* };
+}
+twins!(
+    adam,
+    arg_max,
+    binary,
+    conv2d,
+    conv2d_input_gradient,
+    conv2d_weight_gradient,
+    copy_columns,
+    cross_entropy,
+    cross_entropy_gradient,
+    gather_rows,
+    one_hot,
+    pool,
+    random_normal,
+    softmax,
+    sum_columns,
+    sum_rows,
+    unary,
+    unpool,
+);
+
+/// Which CPU forms run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The twins alone: the judge.
+    Reference,
+    /// Fast forms where there are any.
+    Fast,
+}
+
+/// Values that one thread takes at a time in element-wise work.
+const CHUNK: usize = 4096;
+
+/// The operand's index for index `i` of the result; `how` is a [`crate::graph::Broadcast`].
+fn source_index(how: u32, i: usize, length: u32, stretch: u32) -> usize {
+    match how {
+        1 => i % length as usize,
+        2 => i / stretch as usize,
+        3 => 0,
+        _ => i,
+    }
+}
+
+/// The largest value of a row.
+fn largest(row: &[f32]) -> f32 {
+    row.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}

@@ -1,0 +1,315 @@
+//! Images with labels, from wherever they are kept, and batches of them.
+//!
+//! [`open`] reads one of five kinds of data set into a [`Dataset`] with a training, a validation and a
+//! test split; it either succeeds completely or says in one sentence what is wrong with which file.
+//! Pixels stay bytes here (NHWC); they become numbers in [0, 1] when a [`Batch`] is made.
+//!
+//! | question | file |
+//! | --- | --- |
+//! | how is a kind of data set read? | `digits.rs`, `cifar.rs`, `mnist.rs`, `folder.rs` |
+//! | who is in validation? | `split.rs` (`digits.rs` for its fixed split) |
+//! | what is in batch 17 of epoch 3? | `batches.rs`, `augment.rs` |
+//! | who prepares it in time? | `prefetch.rs` |
+
+mod augment;
+mod batches;
+mod cifar;
+mod digits;
+mod error;
+mod folder;
+mod images;
+mod mnist;
+mod prefetch;
+mod split;
+
+pub use augment::Augment;
+pub use batches::{Batch, BatchOptions, batches_per_epoch, make_batch};
+pub use error::DataError;
+pub use images::Images;
+pub use prefetch::{Position, Prefetcher, Waited};
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The share of the training images held out for validation unless the user says otherwise.
+/// (The embedded digits have a fixed split instead, see `assets/README.md`.)
+pub const DEFAULT_VALIDATION_SHARE: f32 = 0.1;
+
+/// The side, in pixels, that image folders are resized to unless the user says otherwise.
+pub const DEFAULT_FOLDER_SIDE: usize = 32;
+
+/// Sides of images that are accepted, provided they are also divisible by 4.
+const SIDES: std::ops::RangeInclusive<usize> = 8..=1024;
+
+/// Numbers of classes that are accepted.
+const CLASSES: std::ops::RangeInclusive<usize> = 2..=1000;
+
+/// Which data set, and with it which format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DatasetKind {
+    /// The embedded 8x8 UCI optical digits; needs no files
+    #[default]
+    Digits,
+    /// CIFAR-10 in the official binary format (folder or .tar.gz)
+    Cifar10,
+    /// CIFAR-100 in the official binary format (folder or .tar.gz), fine labels
+    Cifar100,
+    /// MNIST, or any set in its IDX files (plain or .gz)
+    Mnist,
+    /// A folder of class folders with PNG or JPEG images
+    Folder,
+}
+
+impl DatasetKind {
+    /// The name on the command line and in configuration files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Digits => "digits",
+            Self::Cifar10 => "cifar10",
+            Self::Cifar100 => "cifar100",
+            Self::Mnist => "mnist",
+            Self::Folder => "folder",
+        }
+    }
+
+    /// How training images are augmented unless the user says otherwise: characters are not mirrored.
+    pub const fn default_augment(self) -> Augment {
+        match self {
+            Self::Digits | Self::Mnist => Augment::Crop,
+            Self::Cifar10 | Self::Cifar100 | Self::Folder => Augment::FlipAndCrop,
+        }
+    }
+}
+
+impl fmt::Display for DatasetKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What to read and how to split it.
+#[derive(Clone, Debug, Default)]
+pub struct DataOptions {
+    /// Which data set.
+    pub kind: DatasetKind,
+    /// Where it is: a folder, its parent, or CIFAR's official archive. `None` for the embedded digits only.
+    pub dir: Option<PathBuf>,
+    /// Share of the training images held out for validation, 0 to 0.5; `None` takes the data set's own split,
+    /// or [`DEFAULT_VALIDATION_SHARE`] where it has none.
+    pub validation_share: Option<f32>,
+    /// Decides who is held out (nothing for the digits, whose split is fixed).
+    pub seed: u64,
+    /// The side in pixels that an image folder is resized to; `None` is [`DEFAULT_FOLDER_SIDE`].
+    /// Only for [`DatasetKind::Folder`].
+    pub folder_side: Option<usize>,
+}
+
+/// A data set in memory. All three splits have the same side and channels; labels are below `classes`.
+///
+/// The splits are disjoint. Choosing a model looks at `validation` alone, never at `test`.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// For people: "CIFAR-10", or the folder's name.
+    pub name: String,
+    /// Height and width of every image in pixels: divisible by 4, at least 8.
+    pub side: usize,
+    /// 1 (grey) or 3 (red, green, blue).
+    pub channels: usize,
+    /// Number of classes, 2 to 1000.
+    pub classes: usize,
+    /// One name per class, in the order of the labels.
+    pub class_names: Vec<String>,
+    /// What training sees; never empty.
+    pub train: Arc<Images>,
+    /// What chooses the best weights; empty if the validation share is 0.
+    pub validation: Arc<Images>,
+    /// What is reported at the end; never empty.
+    pub test: Arc<Images>,
+}
+
+/// What a reader found, before the validation split.
+struct Source {
+    name: String,
+    class_names: Vec<String>,
+    train: Images,
+    test: Images,
+}
+
+/// Reads the data set that `options` names and splits it.
+///
+/// The same options and files give the same splits on any machine.
+pub fn open(options: &DataOptions) -> Result<Dataset, DataError> {
+    if let Some(share) = options.validation_share
+        && !(0.0..=0.5).contains(&share)
+    {
+        return Err(DataError::ValidationShare { share });
+    }
+    if options.folder_side.is_some() && options.kind != DatasetKind::Folder {
+        return Err(DataError::FixedSide { kind: options.kind });
+    }
+    let dataset = match options.kind {
+        DatasetKind::Digits => match &options.dir {
+            Some(dir) => return Err(DataError::TakesNoFolder { dir: dir.clone() }),
+            None => digits::open(options.validation_share)?,
+        },
+        DatasetKind::Cifar10 => split_validation(cifar::open(needed(options)?, &cifar::CIFAR10)?, options),
+        DatasetKind::Cifar100 => split_validation(cifar::open(needed(options)?, &cifar::CIFAR100)?, options),
+        DatasetKind::Mnist => split_validation(mnist::open(needed(options)?)?, options),
+        DatasetKind::Folder => {
+            let side = options.folder_side.unwrap_or(DEFAULT_FOLDER_SIDE);
+            check_side(side, Path::new("the side asked for"))?;
+            split_validation(folder::open(needed(options)?, side, options.seed)?, options)
+        }
+    };
+    for (split, images) in [("training", &dataset.train), ("test", &dataset.test)] {
+        if images.is_empty() {
+            return Err(DataError::EmptySplit {
+                name: dataset.name,
+                split,
+            });
+        }
+    }
+    Ok(dataset)
+}
+
+fn needed(options: &DataOptions) -> Result<&Path, DataError> {
+    options
+        .dir
+        .as_deref()
+        .ok_or(DataError::NeedsFolder { kind: options.kind })
+}
+
+/// Holds out the validation images of a data set that has no split of its own.
+fn split_validation(source: Source, options: &DataOptions) -> Dataset {
+    let Source {
+        name,
+        class_names,
+        train,
+        test,
+    } = source;
+    let share = options.validation_share.unwrap_or(DEFAULT_VALIDATION_SHARE);
+    let (kept, held) = split::hold_out(
+        train.labels(),
+        class_names.len(),
+        share,
+        options.seed,
+        split::Purpose::Validation,
+    );
+    let validation = train.subset(&held);
+    let train = if held.is_empty() {
+        train
+    } else {
+        train.subset(&kept)
+    };
+    Dataset::new(name, class_names, train, validation, test)
+}
+
+impl Dataset {
+    fn new(name: String, class_names: Vec<String>, train: Images, validation: Images, test: Images) -> Self {
+        Self {
+            name,
+            side: train.side(),
+            channels: train.channels(),
+            classes: class_names.len(),
+            class_names,
+            train: Arc::new(train),
+            validation: Arc::new(validation),
+            test: Arc::new(test),
+        }
+    }
+}
+
+/// Refuses sides that the networks cannot halve twice. `origin` is the file that has them.
+fn check_side(side: usize, origin: &Path) -> Result<(), DataError> {
+    if SIDES.contains(&side) && side.is_multiple_of(4) {
+        Ok(())
+    } else {
+        Err(DataError::Side {
+            side,
+            origin: origin.to_path_buf(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sentence(options: &DataOptions) -> String {
+        open(options).expect_err("the options are wrong").to_string()
+    }
+
+    #[test]
+    fn a_validation_share_outside_zero_to_a_half_is_refused() {
+        for share in [-0.1, 0.51, f32::NAN] {
+            let options = DataOptions {
+                validation_share: Some(share),
+                ..DataOptions::default()
+            };
+            let text = sentence(&options);
+            assert!(
+                text.contains(&share.to_string()) && text.contains("0 to 0.5"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_data_set_that_lives_in_files_needs_a_folder() {
+        for kind in [
+            DatasetKind::Cifar10,
+            DatasetKind::Cifar100,
+            DatasetKind::Mnist,
+            DatasetKind::Folder,
+        ] {
+            let text = sentence(&DataOptions {
+                kind,
+                ..DataOptions::default()
+            });
+            assert!(text.contains(kind.name()) && text.contains("--data"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_embedded_digits_refuse_a_folder_rather_than_ignoring_it() {
+        let text = sentence(&DataOptions {
+            dir: Some("my/cifar".into()),
+            ..DataOptions::default()
+        });
+        assert!(text.contains("my/cifar") && text.contains("--dataset"), "{text}");
+    }
+
+    #[test]
+    fn a_side_is_refused_where_it_has_no_meaning_or_the_networks_cannot_halve_it_twice() {
+        let text = sentence(&DataOptions {
+            folder_side: Some(16),
+            ..DataOptions::default()
+        });
+        assert!(text.contains("digits") && text.contains("folder"), "{text}");
+        for side in [0, 4, 30, 2000] {
+            let options = DataOptions {
+                kind: DatasetKind::Folder,
+                folder_side: Some(side),
+                ..DataOptions::default()
+            };
+            let text = sentence(&options);
+            assert!(
+                text.contains(&format!("{side}x{side}")) && text.contains("divisible by 4"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_the_same_on_the_command_line_in_files_and_in_print() {
+        use clap::ValueEnum;
+        for kind in DatasetKind::value_variants() {
+            let shell = kind.to_possible_value().map(|value| value.get_name().to_owned());
+            assert_eq!(shell.as_deref(), Some(kind.name()));
+            assert_eq!(serde_json::to_string(kind).ok(), Some(format!("\"{kind}\"")));
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! One interface over both executors: a [`Device`] runs programs, a [`Workspace`] holds the named states
+//! that programs share (weights, moments, moving averages), a [`Session`] is a program bound to them.
+
+use crate::cpu::{self, executor::CpuSession};
+use crate::gpu::GpuError;
+use crate::gpu::device::Gpu;
+use crate::gpu::session::{GpuSession, Ticket};
+use crate::graph::Graph;
+use crate::program::{MemoryLimits, Program, ProgramError, TensorId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// Where programs run.
+#[derive(Clone)]
+pub enum Device {
+    /// The CPU path; needs no driver.
+    Cpu(cpu::Mode),
+    /// An opened adapter.
+    Gpu(Arc<Gpu>),
+}
+
+/// Why a computation could not be prepared or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecutionError {
+    /// The device refused.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// The program does not fit the device.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The graph could not be built.
+    #[error(transparent)]
+    Graph(#[from] crate::graph::GraphError),
+    /// A name that the program or workspace does not have.
+    #[error("there is no {kind} named {name}")]
+    Unknown {
+        /// Input, output or state.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A tensor of another length than expected.
+    #[error("{name} has {expected} values, not {actual}")]
+    Length {
+        /// The tensor.
+        name: String,
+        /// What the program or workspace has.
+        expected: usize,
+        /// What was given.
+        actual: usize,
+    },
+}
+
+impl Device {
+    /// What memory plans must keep to.
+    pub fn memory_limits(&self) -> MemoryLimits {
+        match self {
+            Self::Cpu(_) => MemoryLimits::NONE,
+            Self::Gpu(gpu) => gpu.memory_limits(),
+        }
+    }
+
+    /// One line for logs: name, kind and driver.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Cpu(_) => format!("CPU reference path ({} threads)", rayon::current_num_threads()),
+            Self::Gpu(gpu) => {
+                let info = &gpu.info;
+                format!("{} ({:?}, {} {})", info.name, info.backend, info.driver, info.driver_info)
+            }
+        }
+    }
+}
+
+enum State {
+    Cpu(cpu::executor::State),
+    Gpu(wgpu::Buffer),
+}
+
+/// A device with named states.
+pub struct Workspace {
+    device: Device,
+    states: HashMap<String, (State, usize)>,
+}
+
+impl Workspace {
+    /// An empty workspace.
+    pub fn new(device: Device) -> Self {
+        Self { device, states: HashMap::new() }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Compiles a graph and binds it. States that do not exist yet are made, filled with zeros.
+    pub fn prepare(&mut self, graph: &Graph) -> Result<Session, ExecutionError> {
+        let program = Program::compile(graph, self.device.memory_limits())?;
+        self.bind(Arc::new(program))
+    }
+
+    /// Binds a compiled program.
+    pub fn bind(&mut self, program: Arc<Program>) -> Result<Session, ExecutionError> {
+        for root in &program.roots {
+            if let crate::program::RootKind::State(name) = &root.kind {
+                self.state(name, root.len)?;
+            }
+        }
+        let states = &self.states;
+        Ok(match &self.device {
+            Device::Cpu(mode) => Session::Cpu(CpuSession::new(program, *mode, |name, _| match &states[name].0 {
+                State::Cpu(values) => values.clone(),
+                State::Gpu(_) => unreachable!("a workspace has one device"),
+            })),
+            Device::Gpu(gpu) => {
+                Session::Gpu(Box::new(GpuSession::new(gpu.clone(), program, |name, _| match &states[name].0 {
+                    State::Gpu(buffer) => buffer.clone(),
+                    State::Cpu(_) => unreachable!("a workspace has one device"),
+                })?))
+            }
+        })
+    }
+
+    fn state(&mut self, name: &str, len: usize) -> Result<&State, ExecutionError> {
+        let device = &self.device;
+        let (state, known) = self.states.entry(name.to_string()).or_insert_with(|| match device {
+            Device::Cpu(_) => (State::Cpu(Arc::new(Mutex::new(vec![0.0; len]))), len),
+            Device::Gpu(gpu) => (State::Gpu(gpu.buffer(name, 4 * len as u64)), len),
+        });
+        if *known != len {
+            return Err(ExecutionError::Length { name: name.to_string(), expected: *known, actual: len });
+        }
+        Ok(state)
+    }
+
+    /// Writes a state, making it if need be.
+    pub fn write(&mut self, name: &str, values: &[f32]) -> Result<(), ExecutionError> {
+        let gpu = match &self.device {
+            Device::Gpu(gpu) => Some(gpu.clone()),
+            Device::Cpu(_) => None,
+        };
+        match self.state(name, values.len())? {
+            State::Cpu(state) => state.lock().expect("no thread panicked").copy_from_slice(values),
+            State::Gpu(buffer) => {
+                gpu.expect("GPU state").queue.write_buffer(buffer, 0, bytemuck::cast_slice(values));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a state; waits for what was submitted.
+    pub fn read(&self, name: &str) -> Result<Vec<f32>, ExecutionError> {
+        let (state, len) = self
+            .states
+            .get(name)
+            .ok_or_else(|| ExecutionError::Unknown { kind: "state", name: name.to_string() })?;
+        Ok(match (state, &self.device) {
+            (State::Cpu(values), _) => values.lock().expect("no thread panicked").clone(),
+            (State::Gpu(buffer), Device::Gpu(gpu)) => bytemuck::cast_vec(gpu.read_words(buffer, 0, *len)?),
+            (State::Gpu(_), Device::Cpu(_)) => unreachable!("a workspace has one device"),
+        })
+    }
+}
+
+/// A program bound to a workspace.
+pub enum Session {
+    /// On the CPU path.
+    Cpu(CpuSession),
+    /// On a GPU.
+    Gpu(Box<GpuSession>),
+}
+
+/// A run whose outputs have not been read yet.
+pub enum Run {
+    /// Finished already.
+    Done(Vec<Vec<f32>>),
+    /// On the device.
+    Pending(Ticket),
+}
+
+/// The outputs of a run by name.
+#[derive(Debug)]
+pub struct Outputs(Vec<(String, Vec<f32>)>);
+
+impl Outputs {
+    /// The values of an output.
+    ///
+    /// # Panics
+    /// If the program has no output of this name: a mistake in the code that built the graph.
+    pub fn get(&self, name: &str) -> &[f32] {
+        let found = self.0.iter().find(|(n, _)| n == name);
+        &found.unwrap_or_else(|| panic!("the program has no output named {name}")).1
+    }
+}
+
+impl Session {
+    /// The program.
+    pub fn program(&self) -> &Arc<Program> {
+        match self {
+            Self::Cpu(session) => session.program(),
+            Self::Gpu(session) => session.program(),
+        }
+    }
+
+    /// Writes an input for the next run.
+    pub fn write(&mut self, input: &str, values: &[f32]) -> Result<(), ExecutionError> {
+        let program = self.program().clone();
+        let Some(root) = program.input(input) else {
+            // An input that nothing depends on was dropped with what does not matter.
+            return Ok(());
+        };
+        let expected = program.roots[root].len;
+        if expected != values.len() {
+            let (name, actual) = (input.to_string(), values.len());
+            return Err(ExecutionError::Length { name, expected, actual });
+        }
+        match self {
+            Self::Cpu(session) => session.write(root, values),
+            Self::Gpu(session) => session.write(root, values),
+        }
+        Ok(())
+    }
+
+    /// Starts a run; on a GPU nothing is waited for.
+    pub fn run(&mut self) -> Result<Run, ExecutionError> {
+        Ok(match self {
+            Self::Cpu(session) => Run::Done(session.run()),
+            Self::Gpu(session) => Run::Pending(session.run()?),
+        })
+    }
+
+    /// Waits for a run and returns its outputs.
+    pub fn finish(&mut self, run: Run) -> Result<Outputs, ExecutionError> {
+        let values = match (run, &mut *self) {
+            (Run::Done(values), _) => values,
+            (Run::Pending(ticket), Self::Gpu(session)) => session.finish(ticket)?,
+            (Run::Pending(_), Self::Cpu(_)) => unreachable!("tickets come from GPU sessions"),
+        };
+        let names = self.program().outputs.iter().map(|(name, _)| name.clone());
+        Ok(Outputs(names.zip(values).collect()))
+    }
+
+    /// Runs and waits.
+    pub fn compute(&mut self) -> Result<Outputs, ExecutionError> {
+        let run = self.run()?;
+        self.finish(run)
+    }
+
+    /// Takes the states for single calls; see [`Session::call`].
+    pub fn begin(&mut self) {
+        if let Self::Cpu(session) = self {
+            session.begin();
+        }
+    }
+
+    /// Runs one call of the program and waits.
+    pub fn call(&mut self, index: usize) -> Result<(), ExecutionError> {
+        match self {
+            Self::Cpu(session) => session.call(index),
+            Self::Gpu(session) => session.call(index)?,
+        }
+        Ok(())
+    }
+
+    /// Gives the states back after single calls.
+    pub fn end(&mut self) {
+        if let Self::Cpu(session) = self {
+            session.end();
+        }
+    }
+
+    /// Reads a tensor between calls.
+    pub fn read(&self, id: TensorId) -> Result<Vec<f32>, ExecutionError> {
+        Ok(match self {
+            Self::Cpu(session) => session.read(id),
+            Self::Gpu(session) => session.read(id)?,
+        })
+    }
+}

@@ -1,0 +1,202 @@
+//! Adapters: what there is, and which one a `--adapter` value means.
+
+use super::GpuError;
+use std::fmt;
+use std::str::FromStr;
+use wgpu::{Adapter, AdapterInfo, Backends, DeviceType, Features, Instance, InstanceDescriptor};
+
+/// A `--adapter` value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdapterChoice {
+    /// Discrete, integrated, virtual, software, then the CPU path.
+    Auto,
+    /// A discrete GPU or nothing.
+    Discrete,
+    /// An integrated GPU or nothing.
+    Integrated,
+    /// A software driver or nothing.
+    Software,
+    /// The CPU path, without any driver.
+    Cpu,
+    /// The number in the list.
+    Index(usize),
+    /// Part of the name, in any case.
+    Name(String),
+}
+
+impl FromStr for AdapterChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "" => return Err("an adapter choice may not be empty".to_string()),
+            "auto" => Self::Auto,
+            "discrete" => Self::Discrete,
+            "integrated" => Self::Integrated,
+            "software" => Self::Software,
+            "cpu" => Self::Cpu,
+            _ => text.parse().map_or_else(|_| Self::Name(text.to_string()), Self::Index),
+        })
+    }
+}
+
+impl fmt::Display for AdapterChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Discrete => f.write_str("discrete"),
+            Self::Integrated => f.write_str("integrated"),
+            Self::Software => f.write_str("software"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Index(index) => write!(f, "{index}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// The features that the kernels make use of where an adapter has them.
+pub const USED_FEATURES: Features = Features::SUBGROUP.union(Features::TIMESTAMP_QUERY);
+
+/// An adapter with its facts.
+pub struct Listed {
+    /// Its number in the list.
+    pub index: usize,
+    /// The wgpu handle.
+    pub adapter: Adapter,
+    /// Name, kind, driver.
+    pub info: AdapterInfo,
+}
+
+impl Listed {
+    /// `discrete`, `integrated`, `virtual`, `software` or `other`.
+    pub fn kind(&self) -> &'static str {
+        kind(self.info.device_type)
+    }
+}
+
+fn kind(device_type: DeviceType) -> &'static str {
+    match device_type {
+        DeviceType::DiscreteGpu => "discrete",
+        DeviceType::IntegratedGpu => "integrated",
+        DeviceType::VirtualGpu => "virtual",
+        DeviceType::Cpu => "software",
+        DeviceType::Other => "other",
+    }
+}
+
+/// All adapters through Vulkan, Metal and DX12, best kind first. OpenGL, which would list the same devices
+/// again with less ability, is left out.
+pub fn list() -> Vec<Listed> {
+    let mut descriptor = InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = Backends::VULKAN | Backends::METAL | Backends::DX12;
+    let instance = Instance::new(descriptor);
+    let mut adapters: Vec<(AdapterInfo, Adapter)> = pollster::block_on(instance.enumerate_adapters(Backends::all()))
+        .into_iter()
+        .map(|adapter| (adapter.get_info(), adapter))
+        .collect();
+    adapters.sort_by_key(|(info, _)| rank(info.device_type));
+    adapters
+        .into_iter()
+        .enumerate()
+        .map(|(index, (info, adapter))| Listed { index, adapter, info })
+        .collect()
+}
+
+fn rank(device_type: DeviceType) -> u32 {
+    match device_type {
+        DeviceType::DiscreteGpu => 0,
+        DeviceType::IntegratedGpu => 1,
+        DeviceType::VirtualGpu => 2,
+        DeviceType::Other => 3,
+        DeviceType::Cpu => 4,
+    }
+}
+
+/// The adapter that `choice` means; `None` is the CPU path.
+///
+/// # Errors
+/// If there is none; only `auto` ever falls back to another kind.
+pub fn choose(choice: &AdapterChoice) -> Result<Option<Listed>, GpuError> {
+    if *choice == AdapterChoice::Cpu {
+        return Ok(None);
+    }
+    let mut all = list();
+    let kinds: Vec<(usize, &str, &str)> =
+        all.iter().map(|l| (l.index, kind(l.info.device_type), l.info.name.as_str())).collect();
+    match pick(choice, &kinds)? {
+        Some(index) => Ok(Some(all.swap_remove(index))),
+        None => Ok(None),
+    }
+}
+
+/// The rule behind [`choose`], over (index, kind, name).
+fn pick(choice: &AdapterChoice, all: &[(usize, &str, &str)]) -> Result<Option<usize>, GpuError> {
+    let first_of = |wanted: &str| all.iter().find(|(_, kind, _)| *kind == wanted).map(|(i, ..)| *i);
+    let (found, wanted) = match choice {
+        AdapterChoice::Auto => return Ok(all.first().map(|(i, ..)| *i)),
+        AdapterChoice::Cpu => return Ok(None),
+        AdapterChoice::Discrete => (first_of("discrete"), "there is no discrete GPU".to_string()),
+        AdapterChoice::Integrated => (first_of("integrated"), "there is no integrated GPU".to_string()),
+        AdapterChoice::Software => (first_of("software"), "there is no software adapter".to_string()),
+        AdapterChoice::Index(index) => {
+            (all.get(*index).map(|(i, ..)| *i), format!("there is no adapter number {index}"))
+        }
+        AdapterChoice::Name(name) => {
+            let matches = |n: &str| n.to_lowercase().contains(&name.to_lowercase());
+            let found = all.iter().find(|(_, _, n)| matches(n)).map(|(i, ..)| *i);
+            (found, format!("no adapter's name contains \"{name}\""))
+        }
+    };
+    if found.is_some() {
+        return Ok(found);
+    }
+    let names: Vec<String> = all.iter().map(|(i, kind, name)| format!("{i}: {name} ({kind})")).collect();
+    let mut instead: Vec<&str> = vec!["auto"];
+    for (_, kind, _) in all {
+        if ["discrete", "integrated", "software"].contains(kind) && !instead.contains(kind) {
+            instead.push(kind);
+        }
+    }
+    instead.push("cpu");
+    let found = if names.is_empty() { "no adapter at all".to_string() } else { names.join(", ") };
+    let instead = format!("--adapter {}", instead.join(", "));
+    Err(GpuError::NoAdapter { wanted, found, instead })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIXED: &[(usize, &str, &str)] =
+        &[(0, "discrete", "Radeon RX"), (1, "integrated", "Intel UHD"), (2, "software", "llvmpipe")];
+
+    fn picked(text: &str, all: &[(usize, &str, &str)]) -> Result<Option<usize>, String> {
+        pick(&text.parse().unwrap(), all).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn auto_takes_the_best_kind_and_without_adapters_the_cpu_path() {
+        assert_eq!(picked("auto", MIXED), Ok(Some(0)));
+        assert_eq!(picked("auto", &MIXED[2..]), Ok(Some(2)));
+        assert_eq!(picked("auto", &[]), Ok(None));
+        assert_eq!(picked("cpu", MIXED), Ok(None));
+    }
+
+    #[test]
+    fn an_adapter_is_found_by_kind_number_or_part_of_its_name() {
+        assert_eq!(picked("integrated", MIXED), Ok(Some(1)));
+        assert_eq!(picked("2", MIXED), Ok(Some(2)));
+        assert_eq!(picked("radeon", MIXED), Ok(Some(0)));
+    }
+
+    #[test]
+    fn discrete_never_falls_back_and_says_what_was_found() {
+        let error = picked("discrete", &[(0, "software", "llvmpipe")]).unwrap_err();
+        assert_eq!(
+            error,
+            "there is no discrete GPU; found 0: llvmpipe (software); pass --adapter auto, software, cpu instead"
+        );
+        let error = picked("discrete", &[]).unwrap_err();
+        assert!(error.contains("no adapter at all") && error.contains("--adapter auto, cpu"), "{error}");
+    }
+}

@@ -1,0 +1,254 @@
+//! The device: opened once, shared by everything, with its pipelines.
+//!
+//! Shaders are embedded and checked by the tests, so normal runs create them trusted, without bounds checks
+//! in every load (`Checks::Trusted`); `Checks::Full` keeps them, for tests and for bisecting a driver.
+
+use super::adapter::{Listed, USED_FEATURES};
+use super::{GpuError, probe};
+use crate::kernels::{Constants, Form, Kernel};
+use crate::program::MemoryLimits;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use wgpu::{BindGroupLayout, Buffer, BufferUsages, ComputePipeline, DeviceType, Features, PollType};
+
+/// Whether shaders carry the runtime's checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checks {
+    /// Every index and loop is checked by the runtime.
+    Full,
+    /// The shaders are trusted.
+    Trusted,
+}
+
+/// Which forms of the kernels may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forms {
+    /// The most specific form that the adapter supports.
+    Best,
+    /// The portable ones.
+    Portable,
+}
+
+/// A compiled kernel form.
+pub struct Pipeline {
+    /// wgpu's pipeline.
+    pub pipeline: ComputePipeline,
+    /// One uniform, then all tensors.
+    pub layout: BindGroupLayout,
+}
+
+type PipelineKey = (&'static str, &'static str, Constants);
+
+/// An opened adapter.
+pub struct Gpu {
+    /// wgpu's device.
+    pub device: wgpu::Device,
+    /// Its queue.
+    pub queue: wgpu::Queue,
+    /// The adapter's facts.
+    pub info: wgpu::AdapterInfo,
+    checks: Checks,
+    forms: Forms,
+    pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    /// The first thing that went wrong, if any.
+    failure: Arc<Mutex<Option<Failure>>>,
+}
+
+#[derive(Clone, Debug)]
+enum Failure {
+    OutOfMemory,
+    Other(String),
+}
+
+impl Gpu {
+    /// Opens `listed` with the largest limits it offers, and probes it if it is a software driver.
+    pub fn open(listed: &Listed, checks: Checks, forms: Forms) -> Result<Arc<Self>, GpuError> {
+        let info = listed.info.clone();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("pgn-wgpu"),
+            required_features: listed.adapter.features() & USED_FEATURES,
+            required_limits: listed.adapter.limits(),
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(listed.adapter.request_device(&descriptor))
+            .map_err(|e| GpuError::Open { adapter: info.name.clone(), reason: e.to_string() })?;
+        let failure: Arc<Mutex<Option<Failure>>> = Arc::default();
+        let slot = failure.clone();
+        device.on_uncaptured_error(Arc::new(move |error| {
+            let failure = match error {
+                wgpu::Error::OutOfMemory { .. } => Failure::OutOfMemory,
+                other => Failure::Other(other.to_string()),
+            };
+            slot.lock().expect("no thread panicked").get_or_insert(failure);
+        }));
+        let slot = failure.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                let failure = Failure::Other(format!("the device was lost: {message}"));
+                slot.lock().expect("no thread panicked").get_or_insert(failure);
+            }
+        });
+        let gpu = Self { device, queue, info, checks, forms, pipelines: Mutex::default(), failure };
+        if gpu.is_software() && !probe::loops_run_to_their_end(&gpu) {
+            let driver = format!("{} {}", gpu.info.driver, gpu.info.driver_info);
+            return Err(GpuError::BrokenLoops { adapter: gpu.info.name, driver });
+        }
+        Ok(Arc::new(gpu))
+    }
+
+    /// Whether the adapter is a software driver.
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == DeviceType::Cpu
+    }
+
+    /// What a memory plan must keep to.
+    pub fn memory_limits(&self) -> MemoryLimits {
+        let limits = self.device.limits();
+        MemoryLimits { buffer: limits.max_buffer_size, binding: limits.max_storage_buffer_binding_size }
+    }
+
+    /// The form of `kernel` that runs here.
+    pub fn form(&self, kernel: &'static Kernel) -> &'static Form {
+        let features = self.device.features();
+        let exact = (self.info.subgroup_min_size == self.info.subgroup_max_size).then_some(self.info.subgroup_min_size);
+        let usable = |form: &&Form| match form.subgroup {
+            None => true,
+            Some(size) => {
+                self.forms == Forms::Best && features.contains(Features::SUBGROUP) && exact == Some(size)
+            }
+        };
+        kernel.forms.iter().rfind(usable).expect("the portable form is always usable")
+    }
+
+    /// The pipeline of a kernel's form with these constants, compiled once.
+    pub fn pipeline(&self, kernel: &'static Kernel, form: &'static Form, constants: &Constants) -> Arc<Pipeline> {
+        let key = (kernel.name, form.name, constants.clone());
+        if let Some(known) = self.pipelines.lock().expect("no thread panicked").get(&key) {
+            return known.clone();
+        }
+        let made = Arc::new(self.create_pipeline(kernel, form, constants));
+        self.pipelines.lock().expect("no thread panicked").entry(key).or_insert(made).clone()
+    }
+
+    fn create_pipeline(&self, kernel: &Kernel, form: &Form, constants: &Constants) -> Pipeline {
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.name),
+            source: wgpu::ShaderSource::Wgsl(form.source.into()),
+        };
+        let module = match self.checks {
+            Checks::Full => self.device.create_shader_module(descriptor),
+            Checks::Trusted => trusted(&self.device, descriptor),
+        };
+        let entries: Vec<_> = (0..=(kernel.reads + kernel.writes) as u32).map(layout_entry).collect();
+        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(kernel.name),
+            entries: &entries,
+        });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(kernel.name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let constants: Vec<(&str, f64)> = constants.iter().map(|&(n, v)| (n, f64::from(v))).collect();
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(kernel.name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                zero_initialize_workgroup_memory: self.checks == Checks::Full,
+            },
+            cache: None,
+        });
+        Pipeline { pipeline, layout }
+    }
+
+    /// A buffer that kernels work in, filled with zeros.
+    pub fn buffer(&self, label: &str, bytes: u64) -> Buffer {
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes.max(4),
+            usage,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// A buffer that the host reads.
+    pub fn staging(&self, bytes: u64) -> Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("read-back"),
+            size: bytes.max(4),
+            usage: BufferUsages::COPY_DST | BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// Reads words of a buffer now.
+    pub fn read_words(&self, buffer: &Buffer, offset: u64, words: usize) -> Result<Vec<u32>, GpuError> {
+        let bytes = 4 * words as u64;
+        let staging = self.staging(bytes);
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
+        self.queue.submit([encoder.finish()]);
+        staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        self.wait(None)?;
+        self.mapped(&staging, bytes)
+    }
+
+    /// The words of a mapped buffer, which is unmapped.
+    pub fn mapped(&self, staging: &Buffer, bytes: u64) -> Result<Vec<u32>, GpuError> {
+        self.check(0)?;
+        let view = staging.get_mapped_range(..bytes).map_err(|e| self.failed(e.to_string()))?;
+        let words = bytemuck::pod_collect_to_vec(&view);
+        drop(view);
+        staging.unmap();
+        Ok(words)
+    }
+
+    /// Waits for a submission, or for everything.
+    pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), GpuError> {
+        let timeout = Some(Duration::from_secs(120));
+        let polled = self.device.poll(PollType::Wait { submission_index: submission, timeout });
+        self.check(0)?;
+        polled.map(drop).map_err(|e| self.failed(e.to_string()))
+    }
+
+    /// Reports the first failure since the device was opened; `bytes` is what was being allocated.
+    pub fn check(&self, bytes: u64) -> Result<(), GpuError> {
+        match self.failure.lock().expect("no thread panicked").clone() {
+            None => Ok(()),
+            Some(Failure::OutOfMemory) => Err(GpuError::OutOfMemory { adapter: self.info.name.clone(), bytes }),
+            Some(Failure::Other(reason)) => Err(self.failed(reason)),
+        }
+    }
+
+    fn failed(&self, reason: String) -> GpuError {
+        let reason = reason.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        GpuError::Failed { adapter: self.info.name.clone(), reason }
+    }
+}
+
+#[expect(unsafe_code, reason = "wgpu marks unchecked shaders so; every index of ours is checked by the tests")]
+fn trusted(device: &wgpu::Device, descriptor: wgpu::ShaderModuleDescriptor) -> wgpu::ShaderModule {
+    // SAFETY: the shaders are embedded in this binary, and the tests run every one of them with full checks
+    // and validate it against its twin.
+    unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+}
+
+/// Binding 0 is the parameters. All tensors are read-write because many of them share one buffer, whose use
+/// wgpu tracks as a whole.
+fn layout_entry(binding: u32) -> wgpu::BindGroupLayoutEntry {
+    let ty = match binding {
+        0 => wgpu::BufferBindingType::Uniform,
+        _ => wgpu::BufferBindingType::Storage { read_only: false },
+    };
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+        count: None,
+    }
+}

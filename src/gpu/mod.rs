@@ -1,0 +1,58 @@
+//! The GPU path through wgpu: adapters and their choice, the device, pipelines, and the executor that
+//! replays a program.
+
+pub mod adapter;
+pub mod device;
+mod probe;
+pub mod session;
+
+/// What can go wrong on the way to, or on, a device.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GpuError {
+    /// No adapter fits the choice.
+    #[error("{wanted}; found {found}; pass {instead} instead")]
+    NoAdapter {
+        /// What was asked for and not found.
+        wanted: String,
+        /// The adapters that exist.
+        found: String,
+        /// What can be passed.
+        instead: String,
+    },
+    /// The adapter refused to open.
+    #[error("the adapter {adapter} could not be opened: {reason}; try another one from `pgn-wgpu adapters`")]
+    Open {
+        /// Its name.
+        adapter: String,
+        /// The driver's words.
+        reason: String,
+    },
+    /// A software driver that computes wrong numbers.
+    #[error(
+        "the software adapter {adapter} ({driver}) stops long loops early and computes wrong numbers; \
+         update Mesa to 24 or newer (Debian 12: mesa-vulkan-drivers from bookworm-backports), or pass --adapter cpu"
+    )]
+    BrokenLoops {
+        /// Its name.
+        adapter: String,
+        /// Its driver.
+        driver: String,
+    },
+    /// The device has no room.
+    #[error("the adapter {adapter} is out of memory ({bytes} bytes were needed); use a smaller --batch-size or --width")]
+    OutOfMemory {
+        /// Its name.
+        adapter: String,
+        /// What the plan asked for.
+        bytes: u64,
+    },
+    /// The device went away or refused a command.
+    #[error("the adapter {adapter} failed: {reason}; the last checkpoint is intact, start again with --resume")]
+    Failed {
+        /// Its name.
+        adapter: String,
+        /// The driver's words.
+        reason: String,
+    },
+}

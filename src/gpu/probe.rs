@@ -1,0 +1,56 @@
+//! A software driver that cannot be trusted is found out before it computes anything that matters.
+//!
+//! Mesa 22's lavapipe ends every loop after 65,535 iterations of an invocation, summed over its loops, and
+//! says nothing: sums come out short. The probe counts beyond that and compares.
+
+use super::device::Gpu;
+use wgpu::util::DeviceExt;
+
+const ITERATIONS: u32 = 70_000;
+
+const SOURCE: &str = "
+@group(0) @binding(0) var<storage, read_write> counted: array<u32>;
+@compute @workgroup_size(1)
+fn main() {
+    let wanted = counted[0];
+    var count = 0u;
+    // The sum depends on what is read, so that no compiler replaces the loop by its result.
+    for (var i = 0u; i < wanted; i++) { count += 1u + (counted[1] & i & 0x80000000u); }
+    counted[2] = count;
+}";
+
+/// Whether a loop of 70,000 iterations runs to its end.
+pub fn loops_run_to_their_end(gpu: &Gpu) -> bool {
+    let device = &gpu.device;
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some("loop probe"),
+        source: wgpu::ShaderSource::Wgsl(SOURCE.into()),
+    });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: Some("loop probe"),
+        layout: None,
+        module: &module,
+        entry_point: Some("main"),
+        compilation_options: wgpu::PipelineCompilationOptions::default(),
+        cache: None,
+    });
+    let buffer = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
+        label: Some("loop probe"),
+        contents: bytemuck::cast_slice(&[ITERATIONS, 0, 0, 0]),
+        usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
+    });
+    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some("loop probe"),
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &[wgpu::BindGroupEntry { binding: 0, resource: buffer.as_entire_binding() }],
+    });
+    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &group, &[]);
+        pass.dispatch_workgroups(1, 1, 1);
+    }
+    gpu.queue.submit([encoder.finish()]);
+    gpu.read_words(&buffer, 8, 1).is_ok_and(|words| words == [ITERATIONS])
+}

@@ -1,0 +1,318 @@
+//! Replays a program on a GPU: buffers for its arenas, a bind group per call, and one recording per run.
+//!
+//! A run is several submits if it is long, because drivers kill long ones; nothing waits. The outputs are
+//! copied into a staging buffer of their own (a [`Ticket`]), so the host can read them a few steps later.
+
+use super::GpuError;
+use super::device::{Gpu, Pipeline};
+use crate::program::{Program, RootKind, TensorId};
+use std::sync::Arc;
+use wgpu::{BindGroup, Buffer, SubmissionIndex};
+
+/// Floating-point operations per submit: well below half a second on the slowest adapter of each sort.
+const SOFTWARE_SUBMIT_FLOPS: u64 = 3_000_000_000;
+const HARDWARE_SUBMIT_FLOPS: u64 = 100_000_000_000;
+/// Bytes between the parameters of two calls: the largest alignment that a backend asks for.
+const PARAMS_STRIDE: u64 = 256;
+
+/// Outputs of one run on their way to the host.
+pub struct Ticket {
+    staging: Buffer,
+    submission: SubmissionIndex,
+}
+
+struct Step {
+    pipeline: Arc<Pipeline>,
+    group: BindGroup,
+    grid: [u32; 3],
+    flops: u64,
+}
+
+/// A program bound to memory on a GPU.
+pub struct GpuSession {
+    gpu: Arc<Gpu>,
+    program: Arc<Program>,
+    arenas: Vec<Buffer>,
+    states: Vec<Option<Buffer>>,
+    steps: Vec<Step>,
+    idle_staging: Vec<Buffer>,
+}
+
+impl GpuSession {
+    /// Allocates, compiles and binds. `state` gives the buffer of a name and length (in values).
+    pub fn new(
+        gpu: Arc<Gpu>,
+        program: Arc<Program>,
+        mut state: impl FnMut(&str, usize) -> Buffer,
+    ) -> Result<Self, GpuError> {
+        let arenas: Vec<Buffer> = program.memory.arenas.iter().map(|&bytes| gpu.buffer("arena", bytes)).collect();
+        let states: Vec<Option<Buffer>> = program
+            .roots
+            .iter()
+            .map(|root| match &root.kind {
+                RootKind::State(name) => Some(state(name, root.len)),
+                _ => None,
+            })
+            .collect();
+        gpu.check(program.memory.bytes())?;
+        let mut session = Self { gpu, program, arenas, states, steps: Vec::new(), idle_staging: Vec::new() };
+        session.steps = session.bind()?;
+        for (i, root) in session.program.clone().roots.iter().enumerate() {
+            if let RootKind::Constant(value) = root.kind
+                && value != 0.0
+            {
+                session.write(i, &vec![value; root.len]);
+            }
+        }
+        session.gpu.check(session.program.memory.bytes())?;
+        Ok(session)
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Arc<Program> {
+        &self.program
+    }
+
+    fn bind(&self) -> Result<Vec<Step>, GpuError> {
+        let calls = &self.program.calls;
+        let params = self.params_buffer();
+        // Drivers compile in parallel where they compile here at all.
+        let pipelines: Vec<Arc<Pipeline>> = std::thread::scope(|scope| {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            let workers: Vec<_> = (0..threads)
+                .map(|worker| {
+                    scope.spawn(move || {
+                        let own = calls.iter().skip(worker).step_by(threads);
+                        own.map(|call| self.pipeline(call)).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            let mut made: Vec<_> =
+                workers.into_iter().map(|w| w.join().expect("no panic").into_iter()).collect();
+            (0..calls.len()).map(|i| made[i % threads].next().expect("one per call")).collect()
+        });
+        self.gpu.check(0)?;
+        Ok(calls
+            .iter()
+            .zip(pipelines)
+            .enumerate()
+            .map(|(i, (call, pipeline))| {
+                let form = self.gpu.form(call.kernel);
+                let constants = self.constants(call);
+                let grid = (form.grid)(&call.params, &constants);
+                let group = self.bind_group(i, &pipeline, &params);
+                Step { pipeline, group, grid, flops: call.flops }
+            })
+            .collect())
+    }
+
+    fn constants(&self, call: &crate::program::Call) -> crate::kernels::Constants {
+        let mut constants = call.constants.clone();
+        constants.extend((self.gpu.form(call.kernel).tile)(&call.params));
+        constants
+    }
+
+    fn pipeline(&self, call: &crate::program::Call) -> Arc<Pipeline> {
+        self.gpu.pipeline(call.kernel, self.gpu.form(call.kernel), &self.constants(call))
+    }
+
+    fn params_buffer(&self) -> Buffer {
+        let calls = &self.program.calls;
+        let mut bytes = vec![0u8; calls.len().max(1) * PARAMS_STRIDE as usize];
+        for (call, slot) in calls.iter().zip(bytes.chunks_mut(PARAMS_STRIDE as usize)) {
+            slot[..call.params.len()].copy_from_slice(&call.params);
+        }
+        let buffer = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("parameters of the calls"),
+            size: bytes.len() as u64,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        self.gpu.queue.write_buffer(&buffer, 0, &bytes);
+        buffer
+    }
+
+    fn bind_group(&self, index: usize, pipeline: &Pipeline, params: &Buffer) -> BindGroup {
+        let call = &self.program.calls[index];
+        let mut bindings = vec![wgpu::BufferBinding {
+            buffer: params,
+            offset: index as u64 * PARAMS_STRIDE,
+            size: std::num::NonZero::new(call.params.len().next_multiple_of(16) as u64),
+        }];
+        for id in call.reads.iter().chain(&call.writes) {
+            let (buffer, offset, bytes) = self.place(*id);
+            bindings.push(wgpu::BufferBinding { buffer, offset, size: std::num::NonZero::new(bytes) });
+        }
+        let entries: Vec<_> = bindings
+            .into_iter()
+            .enumerate()
+            .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: wgpu::BindingResource::Buffer(b) })
+            .collect();
+        self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(call.kernel.name),
+            layout: &pipeline.layout,
+            entries: &entries,
+        })
+    }
+
+    /// Buffer, first byte and bytes of a tensor.
+    fn place(&self, id: TensorId) -> (&Buffer, u64, u64) {
+        let info = self.program.tensor(id);
+        let (buffer, offset) = self.root_place(info.root);
+        (buffer, offset + 4 * info.offset as u64, info.shape.bytes())
+    }
+
+    fn root_place(&self, root: usize) -> (&Buffer, u64) {
+        match (&self.states[root], self.program.memory.places[root]) {
+            (Some(state), _) => (state, 0),
+            (None, Some(place)) => (&self.arenas[place.arena], place.offset),
+            (None, None) => unreachable!("the plan places every root that is no state"),
+        }
+    }
+
+    /// Writes root `root` before the next run.
+    pub fn write(&mut self, root: usize, values: &[f32]) {
+        let (buffer, offset) = self.root_place(root);
+        self.gpu.queue.write_buffer(buffer, offset, bytemuck::cast_slice(values));
+    }
+
+    /// Submits one run; nothing is waited for.
+    pub fn run(&mut self) -> Result<Ticket, GpuError> {
+        let limit = if self.gpu.is_software() { SOFTWARE_SUBMIT_FLOPS } else { HARDWARE_SUBMIT_FLOPS };
+        let mut start = 0;
+        while start < self.steps.len() {
+            let mut flops = 0;
+            let more = |step: &&Step| {
+                flops += step.flops;
+                flops <= limit
+            };
+            let end = start + self.steps[start..].iter().take_while(more).count().max(1);
+            if end == self.steps.len() {
+                break;
+            }
+            let mut encoder = self.encoder();
+            self.record(&mut encoder, start..end);
+            self.gpu.queue.submit([encoder.finish()]);
+            start = end;
+        }
+        let mut encoder = self.encoder();
+        self.record(&mut encoder, start..self.steps.len());
+        let bytes = self.output_bytes();
+        let staging = self.idle_staging.pop().unwrap_or_else(|| self.gpu.staging(bytes));
+        let mut at = 0;
+        for (_, id) in &self.program.outputs {
+            let (buffer, offset, bytes) = self.place(*id);
+            encoder.copy_buffer_to_buffer(buffer, offset, &staging, at, bytes);
+            at += bytes;
+        }
+        let submission = self.gpu.queue.submit([encoder.finish()]);
+        staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        self.gpu.check(0)?;
+        Ok(Ticket { staging, submission })
+    }
+
+    /// Waits for a run and returns its outputs in the program's order.
+    pub fn finish(&mut self, ticket: Ticket) -> Result<Vec<Vec<f32>>, GpuError> {
+        self.gpu.wait(Some(ticket.submission))?;
+        let bytes = self.output_bytes().max(4);
+        let values: Vec<f32> = bytemuck::cast_vec(self.gpu.mapped(&ticket.staging, bytes)?);
+        self.idle_staging.push(ticket.staging);
+        let mut rest = values.as_slice();
+        let outputs = self.program.outputs.iter().map(|(_, id)| {
+            let (own, others) = rest.split_at(self.program.tensor(*id).shape.len());
+            rest = others;
+            own.to_vec()
+        });
+        Ok(outputs.collect())
+    }
+
+    fn output_bytes(&self) -> u64 {
+        self.program.outputs.iter().map(|(_, id)| self.program.tensor(*id).shape.bytes()).sum()
+    }
+
+    fn encoder(&self) -> wgpu::CommandEncoder {
+        self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+    }
+
+    fn record(&self, encoder: &mut wgpu::CommandEncoder, range: std::ops::Range<usize>) {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        for step in &self.steps[range] {
+            dispatch(&mut pass, step);
+        }
+    }
+
+    /// Runs one call and waits.
+    pub fn call(&mut self, index: usize) -> Result<(), GpuError> {
+        let mut encoder = self.encoder();
+        self.record(&mut encoder, index..index + 1);
+        let submission = self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.wait(Some(submission))
+    }
+
+    /// Reads a tensor between calls.
+    pub fn read(&self, id: TensorId) -> Result<Vec<f32>, GpuError> {
+        let (buffer, offset, bytes) = self.place(id);
+        Ok(bytemuck::cast_vec(self.gpu.read_words(buffer, offset, bytes as usize / 4)?))
+    }
+
+    /// Writes a tensor between calls.
+    pub fn write_tensor(&mut self, id: TensorId, values: &[f32]) {
+        let (buffer, offset, _) = self.place(id);
+        self.gpu.queue.write_buffer(buffer, offset, bytemuck::cast_slice(values));
+    }
+
+    /// Seconds of every call of one run, by the device's timestamps; `None` where it offers none.
+    pub fn profile(&mut self) -> Result<Option<Vec<f64>>, GpuError> {
+        if !self.gpu.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) || self.steps.is_empty() {
+            return Ok(None);
+        }
+        let mut seconds = Vec::with_capacity(self.steps.len());
+        // A query set holds at most 4,096 stamps.
+        for range in (0..self.steps.len()).step_by(1024) {
+            let end = (range + 1024).min(self.steps.len());
+            seconds.extend(self.profile_range(range..end)?);
+        }
+        Ok(Some(seconds))
+    }
+
+    fn profile_range(&mut self, range: std::ops::Range<usize>) -> Result<Vec<f64>, GpuError> {
+        let stamps = 2 * range.len() as u32;
+        let device = &self.gpu.device;
+        let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some("profile"),
+            ty: wgpu::QueryType::Timestamp,
+            count: stamps,
+        });
+        let resolved = device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("profile"),
+            size: u64::from(stamps) * 8,
+            usage: wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        });
+        let mut encoder = self.encoder();
+        for (i, step) in self.steps[range].iter().enumerate() {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: None,
+                timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                    query_set: &queries,
+                    beginning_of_pass_write_index: Some(2 * i as u32),
+                    end_of_pass_write_index: Some(2 * i as u32 + 1),
+                }),
+            });
+            dispatch(&mut pass, step);
+        }
+        encoder.resolve_query_set(&queries, 0..stamps, &resolved, 0);
+        self.gpu.queue.submit([encoder.finish()]);
+        let words = self.gpu.read_words(&resolved, 0, 2 * stamps as usize)?;
+        let ticks: Vec<u64> = words.chunks(2).map(|w| u64::from(w[0]) | u64::from(w[1]) << 32).collect();
+        let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;
+        Ok(ticks.chunks(2).map(|t| t[1].saturating_sub(t[0]) as f64 * period).collect())
+    }
+}
+
+fn dispatch(pass: &mut wgpu::ComputePass, step: &Step) {
+    pass.set_pipeline(&step.pipeline.pipeline);
+    pass.set_bind_group(0, &step.group, &[]);
+    let [x, y, z] = step.grid;
+    pass.dispatch_workgroups(x, y, z);
+}

@@ -1,0 +1,361 @@
+//! The builder: one method per operation, which checks the shapes and states the result's.
+
+use super::operation::{Binary, Convolution, Epilogue, Operation, Unary, Window};
+use super::{Graph, GraphError, Shape, Tensor};
+
+type Result<T = Tensor> = std::result::Result<T, GraphError>;
+
+/// The states that one Adam step reads and writes; all have the length of the parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamStates {
+    /// The live parameters.
+    pub parameters: Tensor,
+    /// First moment.
+    pub momentum: Tensor,
+    /// Second moment.
+    pub variance: Tensor,
+    /// Exponential moving average of the parameters.
+    pub average: Tensor,
+}
+
+impl Graph {
+    /// A tensor that the host writes before each run.
+    pub fn input(&mut self, name: &str, extents: &[usize]) -> Result {
+        self.leaf(Operation::Input(name.to_string()), extents)
+    }
+
+    /// A tensor that lives on the device from run to run and is shared by name.
+    pub fn state(&mut self, name: &str, extents: &[usize]) -> Result {
+        self.leaf(Operation::State(name.to_string()), extents)
+    }
+
+    /// One value everywhere.
+    pub fn constant(&mut self, value: f32, extents: &[usize]) -> Result {
+        self.leaf(Operation::Constant(value), extents)
+    }
+
+    fn leaf(&mut self, operation: Operation, extents: &[usize]) -> Result {
+        let shape = Shape::new(extents);
+        if shape.is_empty() || extents.len() > 4 {
+            let expected = "one to four extents of at least 1";
+            return Err(GraphError::Unsuitable { operation: "leaf", shape, expected });
+        }
+        Ok(self.push(operation, &[], shape))
+    }
+
+    /// The values of `base` from `offset` on in the given shape; nothing is copied.
+    pub fn view(&mut self, base: Tensor, offset: usize, extents: &[usize]) -> Result {
+        let shape = Shape::new(extents);
+        if offset + shape.len() > self.shape(base).len() {
+            return Err(self.mismatch("view", base, &shape));
+        }
+        Ok(self.push(Operation::View { offset }, &[base], shape))
+    }
+
+    /// The same values in another shape; nothing is copied.
+    pub fn reshape(&mut self, x: Tensor, extents: &[usize]) -> Result {
+        let shape = Shape::new(extents);
+        if shape.len() != self.shape(x).len() {
+            return Err(self.mismatch("reshape", x, &shape));
+        }
+        Ok(self.push(Operation::Alias { differentiable: true }, &[x], shape))
+    }
+
+    /// The same tensor through which no gradient flows.
+    pub fn detach(&mut self, x: Tensor) -> Tensor {
+        let shape = self.shape(x).clone();
+        self.push(Operation::Alias { differentiable: false }, &[x], shape)
+    }
+
+    /// A function of every value.
+    pub fn unary(&mut self, function: Unary, x: Tensor) -> Tensor {
+        let shape = self.shape(x).clone();
+        self.push(Operation::Unary(function), &[x], shape)
+    }
+
+    /// `a·x + b`.
+    pub fn affine(&mut self, x: Tensor, a: f32, b: f32) -> Tensor {
+        self.unary(Unary::Affine(a, b), x)
+    }
+
+    /// `x` repeated to a larger shape (see [`Shape::broadcast_to`]).
+    pub fn broadcast(&mut self, x: Tensor, shape: &Shape) -> Result {
+        if self.shape(x) == shape {
+            return Ok(x);
+        }
+        match self.shape(x).broadcast_to(shape) {
+            Some(_) => Ok(self.push(Operation::Unary(Unary::Identity), &[x], shape.clone())),
+            None => Err(self.mismatch("broadcast", x, shape)),
+        }
+    }
+
+    /// A function of two tensors; the smaller is broadcast to the larger.
+    pub fn binary(&mut self, function: Binary, left: Tensor, right: Tensor) -> Result {
+        let (l, r) = (self.shape(left), self.shape(right));
+        let shape = if l.len() >= r.len() { l.clone() } else { r.clone() };
+        if l.broadcast_to(&shape).is_none() || r.broadcast_to(&shape).is_none() {
+            return Err(GraphError::Mismatch {
+                operation: "element-wise operation",
+                left: l.clone(),
+                right: r.clone(),
+            });
+        }
+        if let (Binary::LeakyMask(slope), Operation::Unpool(window, None)) = (function, &self.node(left).operation)
+            && self.shape(right) == self.shape(left)
+        {
+            // Pooling follows an activation in every model: one kernel spreads and masks.
+            let (window, d) = (*window, self.node(left).operands[0]);
+            return Ok(self.push(Operation::Unpool(window, Some(slope)), &[d, right], shape));
+        }
+        Ok(self.push(Operation::Binary(function), &[left, right], shape))
+    }
+
+    /// `l + r`.
+    pub fn add(&mut self, l: Tensor, r: Tensor) -> Result {
+        self.binary(Binary::Add, l, r)
+    }
+
+    /// `l − r`.
+    pub fn subtract(&mut self, l: Tensor, r: Tensor) -> Result {
+        self.binary(Binary::Subtract, l, r)
+    }
+
+    /// `l · r`.
+    pub fn multiply(&mut self, l: Tensor, r: Tensor) -> Result {
+        self.binary(Binary::Multiply, l, r)
+    }
+
+    /// The sum over the rows of `x` seen as rows of `columns` values: `[columns]`.
+    pub fn sum_rows(&mut self, x: Tensor, columns: usize) -> Result {
+        if columns == 0 || !self.shape(x).len().is_multiple_of(columns) {
+            return Err(self.mismatch("sum of rows", x, &Shape::new(&[columns])));
+        }
+        Ok(self.push(Operation::SumRows, &[x], Shape::new(&[columns])))
+    }
+
+    /// The sum of each row (image): `[rows, 1]`.
+    pub fn sum_columns(&mut self, x: Tensor) -> Tensor {
+        let rows = self.shape(x).rows();
+        self.push(Operation::SumColumns, &[x], Shape::new(&[rows, 1]))
+    }
+
+    /// The sum of everything, `[1]`.
+    pub fn sum(&mut self, x: Tensor) -> Tensor {
+        let rows = self.sum_columns(x);
+        self.push(Operation::SumRows, &[rows], Shape::new(&[1]))
+    }
+
+    /// A convolution, "same" zero padding, with an optional bias and leaky ReLU: fine `[n, s·h, s·w, a]` by
+    /// `[k, k, a, b]` to coarse `[n, h, w, b]`.
+    pub fn convolve(&mut self, g: Convolution, epilogue: Epilogue, operands: &[Tensor]) -> Result {
+        let [n, h, w, _] = self.convolution_operands("convolution", g, epilogue, operands, 2, 3)?;
+        if h % g.stride != 0 || w % g.stride != 0 {
+            let shape = self.shape(operands[0]).clone();
+            let expected = "divisible by the stride";
+            return Err(GraphError::Unsuitable { operation: "convolution", shape, expected });
+        }
+        let channels = self.shape(operands[1]).extents()[3];
+        let shape = Shape::new(&[n, h / g.stride, w / g.stride, channels]);
+        Ok(self.push(Operation::Convolve(g, epilogue), operands, shape))
+    }
+
+    /// The adjoint of [`Graph::convolve`] in its image, which is the transposed convolution: coarse
+    /// `[n, h, w, b]` by `[k, k, a, b]` to fine `[n, s·h, s·w, a]`.
+    pub fn convolve_input_gradient(
+        &mut self,
+        g: Convolution,
+        epilogue: Epilogue,
+        operands: &[Tensor],
+    ) -> Result {
+        let name = "transposed convolution";
+        let [n, h, w, _] = self.convolution_operands(name, g, epilogue, operands, 3, 2)?;
+        let channels = self.shape(operands[1]).extents()[2];
+        let shape = Shape::new(&[n, h * g.stride, w * g.stride, channels]);
+        Ok(self.push(Operation::ConvolveInputGradient(g, epilogue), operands, shape))
+    }
+
+    /// The adjoint of [`Graph::convolve`] in its weight: `[k, k, a, b]`.
+    pub fn convolve_weight_gradient(&mut self, g: Convolution, x: Tensor, d: Tensor) -> Result {
+        let fits = match (self.shape(x).image(), self.shape(d).image()) {
+            (Some([n, h, w, _]), Some([m, i, j, _])) => n == m && h == i * g.stride && w == j * g.stride,
+            _ => false,
+        };
+        if !fits {
+            return Err(self.mismatch("weight gradient", x, self.shape(d)));
+        }
+        let shape = Shape::new(&[g.size, g.size, self.shape(x).channels(), self.shape(d).channels()]);
+        Ok(self.push(Operation::ConvolveWeightGradient(g), &[x, d], shape))
+    }
+
+    /// Checks image, weight and bias of a convolution whose image's channels are the weight's extent
+    /// `input` and whose bias has its extent `output`; returns the image's extents.
+    fn convolution_operands(
+        &self,
+        operation: &'static str,
+        g: Convolution,
+        epilogue: Epilogue,
+        operands: &[Tensor],
+        input: usize,
+        output: usize,
+    ) -> Result<[usize; 4]> {
+        let [x, w] = [self.shape(operands[0]), self.shape(operands[1])];
+        let mismatch = |right: &Shape| GraphError::Mismatch { operation, left: x.clone(), right: right.clone() };
+        let (Some(image), Some(weight)) = (x.image(), w.image()) else { return Err(mismatch(w)) };
+        if weight[0] != g.size || weight[1] != g.size || weight[input] != image[3] {
+            return Err(mismatch(w));
+        }
+        if (epilogue == Epilogue::None) == (operands.len() == 2) {
+            match operands.get(2).map(|&bias| self.shape(bias)) {
+                Some(bias) if bias.len() != weight[output] => return Err(mismatch(bias)),
+                _ => return Ok(image),
+            }
+        }
+        Err(mismatch(w))
+    }
+
+    /// Pooling over non-overlapping windows: `[n, h / wh, w / ww, c]`, rounded down.
+    pub fn pool(&mut self, window: Window, x: Tensor) -> Result {
+        match self.shape(x).image() {
+            Some([n, h, w, c]) if h >= window.height && w >= window.width => {
+                let shape = Shape::new(&[n, h / window.height, w / window.width, c]);
+                Ok(self.push(Operation::Pool(window), &[x], shape))
+            }
+            _ => Err(self.unsuitable("pooling", x, "a batch of images at least as large as the window")),
+        }
+    }
+
+    /// The adjoint of [`Graph::pool`]: every value spread over its window of a `height` x `width` image.
+    pub fn unpool(&mut self, window: Window, d: Tensor, height: usize, width: usize) -> Result {
+        match self.shape(d).image() {
+            Some([n, h, w, c]) if height / window.height == h && width / window.width == w => {
+                let shape = Shape::new(&[n, height, width, c]);
+                Ok(self.push(Operation::Unpool(window, None), &[d], shape))
+            }
+            _ => Err(self.unsuitable("unpooling", d, "a batch of images that the window can spread over")),
+        }
+    }
+
+    /// Tensors side by side along the channels. The first gives the shape; a later part `[n, c]` is repeated
+    /// over the positions of its image, which is how labels become constant planes.
+    pub fn concatenate(&mut self, parts: &[Tensor]) -> Result {
+        let first = self.shape(parts[0]).clone();
+        let mut channels = 0;
+        for &part in parts {
+            let shape = self.shape(part);
+            let positions = first.len() / first.channels();
+            if shape.rows() != first.rows() || !positions.is_multiple_of(shape.len() / shape.channels()) {
+                return Err(self.mismatch("concatenation", parts[0], shape));
+            }
+            channels += shape.channels();
+        }
+        let mut extents = first.extents().to_vec();
+        *extents.last_mut().expect("shapes have extents") = channels;
+        Ok(self.push(Operation::Concatenate, parts, Shape::new(&extents)))
+    }
+
+    /// `len` channels of `x` from channel `start` on.
+    pub fn slice(&mut self, x: Tensor, start: usize, len: usize) -> Result {
+        if len == 0 || start + len > self.shape(x).channels() {
+            return Err(self.mismatch("slice", x, &Shape::new(&[start, len])));
+        }
+        let mut extents = self.shape(x).extents().to_vec();
+        *extents.last_mut().expect("shapes have extents") = len;
+        Ok(self.push(Operation::Slice { start }, &[x], Shape::new(&extents)))
+    }
+
+    /// Row-wise softmax of `[n, k]`.
+    pub fn softmax(&mut self, x: Tensor) -> Tensor {
+        let shape = self.shape(x).clone();
+        self.push(Operation::Softmax, &[x], shape)
+    }
+
+    /// Cross-entropy of `[n, k]` logits at `[n, 1]` labels, per image: `[n, 1]`.
+    pub fn cross_entropy(&mut self, logits: Tensor, labels: Tensor) -> Result {
+        if self.shape(logits).rows() != self.shape(labels).len() {
+            return Err(self.mismatch("cross-entropy", logits, self.shape(labels)));
+        }
+        let rows = self.shape(logits).rows();
+        Ok(self.push(Operation::CrossEntropy, &[logits, labels], Shape::new(&[rows, 1])))
+    }
+
+    /// `scale · (softmax(logits) − one-hot(labels))`, the gradient of [`Graph::cross_entropy`].
+    pub fn cross_entropy_gradient(&mut self, logits: Tensor, labels: Tensor, scale: Tensor) -> Result {
+        let (l, s) = (self.shape(labels), self.shape(scale));
+        if self.shape(logits).rows() != l.len() || l.len() != s.len() {
+            return Err(self.mismatch("cross-entropy gradient", logits, s));
+        }
+        let shape = self.shape(logits).clone();
+        Ok(self.push(Operation::CrossEntropyGradient, &[logits, labels, scale], shape))
+    }
+
+    /// `[n, classes]`: 1 at each label, 0 elsewhere.
+    pub fn one_hot(&mut self, labels: Tensor, classes: usize) -> Tensor {
+        let rows = self.shape(labels).len();
+        self.push(Operation::OneHot, &[labels], Shape::new(&[rows, classes]))
+    }
+
+    /// The column of each row's largest value, as a number: `[n, 1]`.
+    pub fn arg_max(&mut self, x: Tensor) -> Tensor {
+        let rows = self.shape(x).rows();
+        self.push(Operation::ArgMax, &[x], Shape::new(&[rows, 1]))
+    }
+
+    /// Standard normal numbers; `seed` holds two 32-bit integers as bit patterns (seed, counter).
+    pub fn random_normal(&mut self, seed: Tensor, extents: &[usize]) -> Result {
+        if self.shape(seed).len() != 2 {
+            return Err(self.unsuitable("random numbers", seed, "a seed of two integers"));
+        }
+        Ok(self.push(Operation::RandomNormal, &[seed], Shape::new(extents)))
+    }
+
+    /// Rows of `x` in the order of `rows` (numbers `[m]`): `[m, …]`.
+    pub fn gather_rows(&mut self, x: Tensor, rows: Tensor) -> Tensor {
+        let mut extents = self.shape(x).extents().to_vec();
+        extents[0] = self.shape(rows).len();
+        self.push(Operation::GatherRows, &[x, rows], Shape::new(&extents))
+    }
+
+    /// Several tensors in one of `len` values, each at its offset; where possible they are computed there.
+    pub fn pack(&mut self, parts: &[(Tensor, usize)], len: usize) -> Result {
+        for &(part, offset) in parts {
+            if offset + self.shape(part).len() > len {
+                return Err(self.mismatch("pack", part, &Shape::new(&[len])));
+            }
+        }
+        let (tensors, offsets): (Vec<_>, Vec<_>) = parts.iter().copied().unzip();
+        Ok(self.push(Operation::Pack { offsets }, &tensors, Shape::new(&[len])))
+    }
+
+    /// Writes `value` into `state`; later reads of the state in this graph see it.
+    pub fn assign(&mut self, state: Tensor, value: Tensor) -> Result<()> {
+        if self.shape(state).len() != self.shape(value).len() {
+            return Err(self.mismatch("assignment", state, self.shape(value)));
+        }
+        let shape = self.shape(state).clone();
+        self.push(Operation::Assign, &[state, value], shape);
+        Ok(())
+    }
+
+    /// One Adam step and moving average, in place. `schedule` is `[step size, ema decay]`, the step size
+    /// being `lr · sqrt(1 − β2^t) / (1 − β1^t)`.
+    pub fn adam(&mut self, states: AdamStates, gradient: Tensor, schedule: Tensor) -> Result<()> {
+        let AdamStates { parameters, momentum, variance, average } = states;
+        let shape = self.shape(parameters).clone();
+        for tensor in [momentum, variance, average, gradient] {
+            if *self.shape(tensor) != shape {
+                return Err(self.mismatch("Adam", parameters, self.shape(tensor)));
+            }
+        }
+        let operands = [parameters, momentum, variance, average, gradient, schedule];
+        self.push(Operation::Adam, &operands, shape);
+        Ok(())
+    }
+
+    fn mismatch(&self, operation: &'static str, left: Tensor, right: &Shape) -> GraphError {
+        GraphError::Mismatch { operation, left: self.shape(left).clone(), right: right.clone() }
+    }
+
+    fn unsuitable(&self, operation: &'static str, x: Tensor, expected: &'static str) -> GraphError {
+        GraphError::Unsuitable { operation, shape: self.shape(x).clone(), expected }
+    }
+}

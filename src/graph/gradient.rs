@@ -1,0 +1,383 @@
+//! Gradients, made by the graph: each operation's backward rule, written in operations of the same set.
+//! Only what was asked for is computed: a node is visited if the result depends on it and it depends on a
+//! wanted tensor.
+
+use super::operation::{Binary, COMPOSE_FLOOR, Epilogue, LEAKY_SLOPE, Operation, Unary};
+use super::{Broadcast, Graph, GraphError, Tensor};
+
+type Result<T = Tensor> = std::result::Result<T, GraphError>;
+
+impl Graph {
+    /// Appends the backward operations of `of`, weighted by `cotangent` (of the same shape), and returns the
+    /// gradient with respect to each wanted tensor; zeros where `of` does not depend on it.
+    ///
+    /// # Errors
+    /// If the path leads through an operation without a gradient.
+    pub fn gradient(&mut self, of: Tensor, cotangent: Tensor, wanted: &[Tensor]) -> Result<Vec<Tensor>> {
+        self.gradient_of_many(&[(of, cotangent)], wanted)
+    }
+
+    /// As [`Graph::gradient`], of a sum of several weighted tensors in one backward pass.
+    pub fn gradient_of_many(&mut self, of: &[(Tensor, Tensor)], wanted: &[Tensor]) -> Result<Vec<Tensor>> {
+        let last = of.iter().map(|(t, _)| t.0).max().unwrap_or(0);
+        let leads = self.leads_to_wanted(last, wanted);
+        let mut gradients: Vec<Option<Tensor>> = vec![None; last + 1];
+        for &(tensor, cotangent) in of {
+            let cotangent = self.broadcast(cotangent, &self.shape(tensor).clone())?;
+            self.accumulate(&mut gradients, tensor, cotangent)?;
+        }
+        for index in (0..=last).rev() {
+            let Some(cotangent) = gradients[index].filter(|_| leads[index]) else { continue };
+            if !self.nodes[index].operands.iter().any(|t| leads[t.0]) {
+                continue;
+            }
+            for (operand, contribution) in self.backward(Tensor(index), cotangent, &leads)? {
+                self.accumulate(&mut gradients, operand, contribution)?;
+            }
+        }
+        wanted
+            .iter()
+            .map(|&w| match gradients.get(w.0).copied().flatten() {
+                Some(gradient) => Ok(gradient),
+                None => self.constant(0.0, &self.shape(w).extents().to_vec()),
+            })
+            .collect()
+    }
+
+    /// For every node up to `last`: does it depend on a wanted tensor (through differentiable paths)?
+    fn leads_to_wanted(&self, last: usize, wanted: &[Tensor]) -> Vec<bool> {
+        let mut leads = vec![false; last + 1];
+        for index in 0..=last {
+            let node = &self.nodes[index];
+            let stops = matches!(node.operation, Operation::Alias { differentiable: false });
+            leads[index] =
+                wanted.contains(&Tensor(index)) || (!stops && node.operands.iter().any(|t| leads[t.0]));
+        }
+        leads
+    }
+
+    fn accumulate(&mut self, gradients: &mut [Option<Tensor>], to: Tensor, more: Tensor) -> Result<()> {
+        gradients[to.0] = Some(match gradients[to.0] {
+            None => more,
+            Some(sum) => self.add(sum, more)?,
+        });
+        Ok(())
+    }
+
+    /// The contributions of one node to its operands' gradients; operands that lead nowhere are skipped.
+    fn backward(&mut self, node: Tensor, d: Tensor, leads: &[bool]) -> Result<Vec<(Tensor, Tensor)>> {
+        let super::Node { operation, operands, .. } = self.nodes[node.0].clone();
+        let wants = |i: usize| operands.get(i).is_some_and(|t: &Tensor| leads[t.0]);
+        let mut to = Vec::new();
+        match operation {
+            Operation::Alias { .. } => {
+                let extents = self.shape(operands[0]).extents().to_vec();
+                to.push((operands[0], self.reshape(d, &extents)?));
+            }
+            Operation::View { offset } => {
+                // Weights are wanted themselves; a view inside a path is packed back into its base.
+                let len = self.shape(operands[0]).len();
+                let zero = self.constant(0.0, &[len])?;
+                let padded = self.pack(&[(zero, 0), (d, offset)], len)?;
+                let extents = self.shape(operands[0]).extents().to_vec();
+                to.push((operands[0], self.reshape(padded, &extents)?));
+            }
+            Operation::Unary(function) => {
+                let dx = self.unary_backward(function, operands[0], node, d)?;
+                to.push((operands[0], self.reduce_to(operands[0], dx)?));
+            }
+            Operation::Binary(function) => {
+                for (i, d) in self.binary_backward(function, &operands, node, d, [wants(0), wants(1)])? {
+                    to.push((operands[i], self.reduce_to(operands[i], d)?));
+                }
+            }
+            Operation::SumRows | Operation::SumColumns => {
+                let shape = self.shape(operands[0]).clone();
+                to.push((operands[0], self.broadcast(d, &shape)?));
+            }
+            Operation::Convolve(..)
+            | Operation::ConvolveInputGradient(..)
+            | Operation::ConvolveWeightGradient(_) => {
+                to = self.convolution_backward(&operation, &operands, node, d, [wants(0), wants(1), wants(2)])?;
+            }
+            Operation::Pool(window) => {
+                let [_, h, w, _] = self.shape(operands[0]).image().expect("pooling takes images");
+                to.push((operands[0], self.unpool(window, d, h, w)?));
+            }
+            Operation::Unpool(window, mask) => {
+                let masked = match mask {
+                    Some(slope) => self.binary(Binary::LeakyMask(slope), d, operands[1])?,
+                    None => d,
+                };
+                to.push((operands[0], self.pool(window, masked)?));
+            }
+            Operation::Concatenate => {
+                let mut start = 0;
+                for (i, &part) in operands.iter().enumerate() {
+                    let channels = self.shape(part).channels();
+                    if wants(i) {
+                        let piece = self.slice(d, start, channels)?;
+                        to.push((part, self.sum_positions(part, piece)?));
+                    }
+                    start += channels;
+                }
+            }
+            Operation::Slice { start } => to.push((operands[0], self.pad_channels(operands[0], start, d)?)),
+            Operation::Softmax => {
+                to.push((operands[0], self.softmax_backward(node, d)?));
+            }
+            Operation::CrossEntropy => {
+                to.push((operands[0], self.cross_entropy_gradient(operands[0], operands[1], d)?));
+            }
+            Operation::CrossEntropyGradient => {
+                let [logits, labels, scale] = [operands[0], operands[1], operands[2]];
+                let p = self.softmax(logits);
+                if wants(0) {
+                    let scaled = self.multiply(d, scale)?;
+                    to.push((logits, self.softmax_backward(p, scaled)?));
+                }
+                if wants(2) {
+                    let classes = self.shape(logits).columns();
+                    let one_hot = self.one_hot(labels, classes);
+                    let difference = self.subtract(p, one_hot)?;
+                    let product = self.multiply(d, difference)?;
+                    to.push((scale, self.sum_columns(product)));
+                }
+            }
+            Operation::Pack { offsets } => {
+                for (i, &part) in operands.iter().enumerate().filter(|(i, _)| wants(*i)) {
+                    let extents = self.shape(part).extents().to_vec();
+                    to.push((part, self.view(d, offsets[i], &extents)?));
+                }
+            }
+            // Piecewise constant, or the end of the path.
+            Operation::OneHot | Operation::ArgMax | Operation::RandomNormal => {}
+            Operation::Input(_) | Operation::State(_) | Operation::Constant(_) => {}
+            Operation::GatherRows => return Err(GraphError::NotDifferentiable { operation: "row gathering" }),
+            Operation::Assign => return Err(GraphError::NotDifferentiable { operation: "assignment" }),
+            Operation::Adam => return Err(GraphError::NotDifferentiable { operation: "Adam" }),
+        }
+        to.retain(|(operand, _)| leads[operand.0]);
+        Ok(to)
+    }
+
+    /// Undoes a broadcast: sums `d` to the shape of `like`.
+    fn reduce_to(&mut self, like: Tensor, d: Tensor) -> Result {
+        let (own, all) = (self.shape(like).clone(), self.shape(d).clone());
+        let summed = match own.broadcast_to(&all) {
+            Some(Broadcast::Full) => return Ok(d),
+            Some(Broadcast::Scalar) => self.sum(d),
+            Some(Broadcast::Stretch) => self.sum_columns(d),
+            _ => self.sum_rows(d, own.len())?,
+        };
+        self.reshape(summed, own.extents())
+    }
+
+    fn unary_backward(&mut self, function: Unary, x: Tensor, y: Tensor, d: Tensor) -> Result {
+        match function {
+            Unary::Identity => Ok(d),
+            Unary::Affine(a, _) => Ok(self.affine(d, a, 0.0)),
+            Unary::Clamp(a, b) => self.binary(Binary::ClampMask(a, b), d, x),
+            Unary::LeakyRelu(a) => self.binary(Binary::LeakyMask(a), d, y),
+            Unary::Exp => self.multiply(d, y),
+            Unary::Log => self.binary(Binary::Divide, d, x),
+            Unary::Tanh => {
+                let square = self.unary(Unary::Square, y);
+                let slope = self.affine(square, -1.0, 1.0);
+                self.multiply(d, slope)
+            }
+            Unary::Sigmoid => {
+                let half = self.binary(Binary::ComposeGradient, d, y)?;
+                Ok(self.affine(half, 0.5, 0.0))
+            }
+            Unary::Sqrt => {
+                let half = self.affine(d, 0.5, 0.0);
+                self.binary(Binary::Divide, half, y)
+            }
+            Unary::Square => {
+                let double = self.affine(x, 2.0, 0.0);
+                self.multiply(d, double)
+            }
+            Unary::Abs => {
+                let sign = self.unary(Unary::Sign, x);
+                self.multiply(d, sign)
+            }
+            Unary::Sign => {
+                let shape = self.shape(x).extents().to_vec();
+                self.constant(0.0, &shape)
+            }
+            Unary::Reciprocal => {
+                let square = self.unary(Unary::Square, y);
+                let product = self.multiply(d, square)?;
+                Ok(self.affine(product, -1.0, 0.0))
+            }
+        }
+    }
+
+    /// Gradients by the left (0) and right (1) operand, each of the result's shape, where wanted.
+    fn binary_backward(
+        &mut self,
+        function: Binary,
+        operands: &[Tensor],
+        y: Tensor,
+        d: Tensor,
+        wants: [bool; 2],
+    ) -> Result<Vec<(usize, Tensor)>> {
+        let [l, r] = [operands[0], operands[1]];
+        let mut to = Vec::new();
+        if wants[0] {
+            let dl = match function {
+                Binary::Add | Binary::Subtract => Some(d),
+                Binary::Multiply => Some(self.multiply(d, r)?),
+                Binary::Divide => Some(self.binary(Binary::Divide, d, r)?),
+                Binary::Maximum | Binary::Minimum => Some(self.where_chosen(function, l, r, d)?),
+                Binary::LeakyMask(_) | Binary::ClampMask(..) | Binary::ComposeGradient | Binary::Select => {
+                    Some(self.binary(function, d, r)?)
+                }
+                Binary::Compose => Some(self.compose_backward_image(l, y, d)?),
+                Binary::Equal | Binary::Greater => None,
+            };
+            to.extend(dl.map(|dl| (0, dl)));
+        }
+        if wants[1] {
+            let dr = match function {
+                Binary::Add => Some(d),
+                Binary::Subtract => Some(self.affine(d, -1.0, 0.0)),
+                Binary::Multiply => Some(self.multiply(d, l)?),
+                Binary::Divide => {
+                    let product = self.multiply(d, y)?;
+                    let quotient = self.binary(Binary::Divide, product, r)?;
+                    Some(self.affine(quotient, -1.0, 0.0))
+                }
+                Binary::Maximum | Binary::Minimum => {
+                    let left = self.where_chosen(function, l, r, d)?;
+                    Some(self.subtract(d, left)?)
+                }
+                Binary::Compose => Some(self.binary(Binary::ComposeGradient, d, y)?),
+                Binary::ComposeGradient => {
+                    // 2·l·(1 − 2r)
+                    let slope = self.affine(r, -4.0, 2.0);
+                    let product = self.multiply(d, l)?;
+                    Some(self.multiply(product, slope)?)
+                }
+                // Masks are piecewise constant in their second operand.
+                Binary::LeakyMask(_) | Binary::ClampMask(..) | Binary::Select => None,
+                Binary::Equal | Binary::Greater => None,
+            };
+            to.extend(dr.map(|dr| (1, dr)));
+        }
+        Ok(to)
+    }
+
+    /// `d` where the left operand is the result of a maximum or minimum (ties go right), else 0.
+    fn where_chosen(&mut self, function: Binary, l: Tensor, r: Tensor, d: Tensor) -> Result {
+        let left_won = match function {
+            Binary::Maximum => self.binary(Binary::Greater, l, r)?,
+            _ => self.binary(Binary::Greater, r, l)?,
+        };
+        self.multiply(d, left_won)
+    }
+
+    /// Equation 5 by the image: `x_adv (1 − x_adv) / (x (1 − x))` inside the clamp.
+    fn compose_backward_image(&mut self, x: Tensor, y: Tensor, d: Tensor) -> Result {
+        let (low, high) = (COMPOSE_FLOOR, 1.0 - COMPOSE_FLOOR);
+        let clamped = self.unary(Unary::Clamp(low, high), x);
+        let one = self.constant(1.0, &[1])?;
+        let numerator = self.binary(Binary::ComposeGradient, d, y)?;
+        let denominator = self.binary(Binary::ComposeGradient, one, clamped)?;
+        let quotient = self.binary(Binary::Divide, numerator, denominator)?;
+        self.binary(Binary::ClampMask(low, high), quotient, x)
+    }
+
+    /// Each of the three partial derivatives of the trilinear form has the other two as its gradients.
+    fn convolution_backward(
+        &mut self,
+        operation: &Operation,
+        operands: &[Tensor],
+        y: Tensor,
+        d: Tensor,
+        wants: [bool; 3],
+    ) -> Result<Vec<(Tensor, Tensor)>> {
+        let mut to = Vec::new();
+        let epilogue = match operation {
+            Operation::Convolve(_, e) | Operation::ConvolveInputGradient(_, e) => *e,
+            _ => Epilogue::None,
+        };
+        let d = match epilogue {
+            Epilogue::BiasLeaky => self.binary(Binary::LeakyMask(LEAKY_SLOPE), d, y)?,
+            _ => d,
+        };
+        match *operation {
+            Operation::Convolve(g, _) => {
+                if wants[0] {
+                    let dx = self.convolve_input_gradient(g, Epilogue::None, &[d, operands[1]])?;
+                    to.push((operands[0], dx));
+                }
+                if wants[1] {
+                    to.push((operands[1], self.convolve_weight_gradient(g, operands[0], d)?));
+                }
+            }
+            Operation::ConvolveInputGradient(g, _) => {
+                if wants[0] {
+                    to.push((operands[0], self.convolve(g, Epilogue::None, &[d, operands[1]])?));
+                }
+                if wants[1] {
+                    to.push((operands[1], self.convolve_weight_gradient(g, d, operands[0])?));
+                }
+            }
+            Operation::ConvolveWeightGradient(g) => {
+                if wants[0] {
+                    let dx = self.convolve_input_gradient(g, Epilogue::None, &[operands[1], d])?;
+                    to.push((operands[0], dx));
+                }
+                if wants[1] {
+                    to.push((operands[1], self.convolve(g, Epilogue::None, &[operands[0], d])?));
+                }
+            }
+            _ => unreachable!("called for convolutions only"),
+        }
+        if wants[2] {
+            let channels = self.shape(operands[2]).len();
+            to.push((operands[2], self.sum_rows(d, channels)?));
+        }
+        Ok(to)
+    }
+
+    /// `p · (d − Σ p·d)` for the softmax `p`.
+    fn softmax_backward(&mut self, p: Tensor, d: Tensor) -> Result {
+        let product = self.multiply(p, d)?;
+        let mean = self.sum_columns(product);
+        let centred = self.subtract(d, mean)?;
+        self.multiply(p, centred)
+    }
+
+    /// Zeros around `d` so that it has the channels of `like`.
+    fn pad_channels(&mut self, like: Tensor, start: usize, d: Tensor) -> Result {
+        let shape = self.shape(like).clone();
+        let (own, all) = (self.shape(d).channels(), shape.channels());
+        let mut parts = Vec::new();
+        let mut extents = shape.extents().to_vec();
+        for (before, channels) in [(true, start), (false, all - start - own)] {
+            if channels > 0 {
+                *extents.last_mut().expect("shapes have extents") = channels;
+                parts.push((before, self.constant(0.0, &extents)?));
+            }
+        }
+        let mut order: Vec<Tensor> = parts.iter().filter(|p| p.0).map(|p| p.1).collect();
+        order.push(d);
+        order.extend(parts.iter().filter(|p| !p.0).map(|p| p.1));
+        self.concatenate(&order)
+    }
+
+    /// Sums a slice of a concatenation over the positions over which `part` had been repeated.
+    fn sum_positions(&mut self, part: Tensor, piece: Tensor) -> Result {
+        let shape = self.shape(part).clone();
+        if *self.shape(piece) == shape {
+            return Ok(piece);
+        }
+        let [_, h, w, _] = self.shape(piece).image().expect("planes stand beside images");
+        let window = super::Window { height: h, width: w, scale: 1.0 };
+        let pooled = self.pool(window, piece)?;
+        self.reshape(pooled, shape.extents())
+    }
+}

@@ -1,0 +1,98 @@
+//! The graph: tensors with static shapes and about two dozen primitive operations. Models, attacks and
+//! training write graphs and nothing else; `gradient` appends backward operations; `compile` turns the
+//! result into a [`Program`](crate::program::Program).
+//!
+//! Three shapes were weighed: a tape recorded at run time (as in PyTorch), expression trees over generic
+//! element-wise code generation, and this one, a static list of nodes in creation order over a closed set
+//! of operations. The static list won: memory is known before anything runs, a step is replayed without
+//! any host work, every kernel is a file that can be read and compared with its twin, and state updates
+//! happen in the order in which they were written down.
+//!
+//! Shapes are checked when a node is made; an error names the operation and the shapes.
+
+mod build;
+mod gradient;
+pub mod operation;
+pub mod shape;
+
+pub use build::AdamStates;
+pub use operation::{Binary, Convolution, Epilogue, Operation, Unary, Window};
+pub use shape::{Broadcast, Shape};
+
+/// A tensor of one graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tensor(pub(crate) usize);
+
+/// Why a graph could not be built.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[non_exhaustive]
+pub enum GraphError {
+    /// Two operands do not fit together.
+    #[error("{operation}: shapes {left} and {right} do not fit together")]
+    Mismatch {
+        /// Name of the operation.
+        operation: &'static str,
+        /// First operand.
+        left: Shape,
+        /// Second operand.
+        right: Shape,
+    },
+    /// One operand is of the wrong kind.
+    #[error("{operation}: shape {shape} is not {expected}")]
+    Unsuitable {
+        /// Name of the operation.
+        operation: &'static str,
+        /// The operand.
+        shape: Shape,
+        /// What would have been right.
+        expected: &'static str,
+    },
+    /// A gradient was asked for through an operation that has none.
+    #[error("{operation} has no gradient; detach its result")]
+    NotDifferentiable {
+        /// Name of the operation.
+        operation: &'static str,
+    },
+}
+
+/// A node: an operation, its operands and the shape of its result.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub operation: Operation,
+    pub operands: Vec<Tensor>,
+    pub shape: Shape,
+}
+
+/// A graph under construction.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    pub(crate) nodes: Vec<Node>,
+    /// What the host wants to read after a run.
+    pub(crate) outputs: Vec<(String, Tensor)>,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The shape of `tensor`.
+    pub fn shape(&self, tensor: Tensor) -> &Shape {
+        &self.nodes[tensor.0].shape
+    }
+
+    /// Names a tensor that the host reads after each run.
+    pub fn output(&mut self, name: &str, tensor: Tensor) {
+        self.outputs.push((name.to_string(), tensor));
+    }
+
+    pub(crate) fn node(&self, tensor: Tensor) -> &Node {
+        &self.nodes[tensor.0]
+    }
+
+    pub(crate) fn push(&mut self, operation: Operation, operands: &[Tensor], shape: Shape) -> Tensor {
+        self.nodes.push(Node { operation, operands: operands.to_vec(), shape });
+        Tensor(self.nodes.len() - 1)
+    }
+}

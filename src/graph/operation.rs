@@ -1,0 +1,245 @@
+//! The set of primitive operations. The gradient rule of each (`gradient.rs`) uses operations of this
+//! same set, so gradients of gradients need nothing further.
+
+/// The spatial geometry that a convolution and its two gradients share. They are the three partial
+/// derivatives of one trilinear form,
+/// `T(x, w, d) = Σ x[n, s·o + k − p, a] · w[k, a, b] · d[n, o, b]`,
+/// over images n, coarse positions o, taps k, channels a (fine side) and b (coarse side), with p = size / 2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Convolution {
+    /// Side of the square kernel: 3, or 1 for dense layers.
+    pub size: usize,
+    /// 1 or 2; the fine side has exactly `stride` times the coarse side's height and width.
+    pub stride: usize,
+}
+
+/// What happens to a convolution's sum before it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Epilogue {
+    /// Nothing.
+    None = 0,
+    /// A bias per output channel is added.
+    Bias = 1,
+    /// A bias is added, then leaky ReLU.
+    BiasLeaky = 2,
+}
+
+/// Functions of one value; `a` and `b` are the operation's two constants.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Unary {
+    /// The value itself: a copy, or a broadcast to a larger shape.
+    Identity,
+    /// `a·x + b`.
+    Affine(f32, f32),
+    /// `min(max(x, a), b)`.
+    Clamp(f32, f32),
+    /// `x` where positive, else `a·x`.
+    LeakyRelu(f32),
+    /// `e^x`.
+    Exp,
+    /// Natural logarithm.
+    Log,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `1 / (1 + e^−x)`.
+    Sigmoid,
+    /// Square root.
+    Sqrt,
+    /// `x²`.
+    Square,
+    /// `|x|`; its gradient at 0 is 0.
+    Abs,
+    /// −1, 0 or 1.
+    Sign,
+    /// `1 / x`.
+    Reciprocal,
+}
+
+impl Unary {
+    /// The number by which `shaders/unary.wgsl` and its twin know the function.
+    pub fn code(self) -> u32 {
+        match self {
+            Self::Identity => 0,
+            Self::Affine(..) => 1,
+            Self::Clamp(..) => 2,
+            Self::LeakyRelu(_) => 3,
+            Self::Exp => 4,
+            Self::Log => 5,
+            Self::Tanh => 6,
+            Self::Sigmoid => 7,
+            Self::Sqrt => 8,
+            Self::Square => 9,
+            Self::Abs => 10,
+            Self::Sign => 11,
+            Self::Reciprocal => 12,
+        }
+    }
+
+    /// The two constants, 0 where unused.
+    pub fn constants(self) -> [f32; 2] {
+        match self {
+            Self::Affine(a, b) | Self::Clamp(a, b) => [a, b],
+            Self::LeakyRelu(a) => [a, 0.0],
+            _ => [0.0, 0.0],
+        }
+    }
+}
+
+/// Functions of two values, element by element.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Binary {
+    /// `l + r`.
+    Add,
+    /// `l − r`.
+    Subtract,
+    /// `l · r`.
+    Multiply,
+    /// `l / r`.
+    Divide,
+    /// The larger.
+    Maximum,
+    /// The smaller.
+    Minimum,
+    /// 1 where equal, else 0.
+    Equal,
+    /// 1 where `l > r`, else 0.
+    Greater,
+    /// Backward of leaky ReLU: `l` where `r > 0`, else `a·l`; `r` is the activation's output.
+    LeakyMask(f32),
+    /// Backward of a clamp: `l` where `a ≤ r ≤ b`, else 0.
+    ClampMask(f32, f32),
+    /// Equation 5 of the paper: `sigmoid(logit(l) + 2r)`, `l` first clamped to [1e-6, 1 − 1e-6].
+    Compose,
+    /// Its derivative by the generator's output, applied: `2·r·(1 − r)·l`, `r` being the composed image.
+    ComposeGradient,
+    /// `l` where `r` is not 0, else 0; a NaN in `l` does not get through.
+    Select,
+}
+
+impl Binary {
+    /// The number by which `shaders/binary.wgsl` and its twin know the function.
+    pub fn code(self) -> u32 {
+        match self {
+            Self::Add => 0,
+            Self::Subtract => 1,
+            Self::Multiply => 2,
+            Self::Divide => 3,
+            Self::Maximum => 4,
+            Self::Minimum => 5,
+            Self::Equal => 6,
+            Self::Greater => 7,
+            Self::LeakyMask(_) => 8,
+            Self::ClampMask(..) => 9,
+            Self::Compose => 10,
+            Self::ComposeGradient => 11,
+            Self::Select => 12,
+        }
+    }
+
+    /// The two constants, 0 where unused.
+    pub fn constants(self) -> [f32; 2] {
+        match self {
+            Self::LeakyMask(a) => [a, 0.0],
+            Self::ClampMask(a, b) => [a, b],
+            _ => [0.0, 0.0],
+        }
+    }
+}
+
+/// A rectangular pooling window and what a sum over it is multiplied by. Positions that do not fill a
+/// window are dropped, as the paper's library and PyTorch do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    /// Rows of the window.
+    pub height: usize,
+    /// Columns of the window.
+    pub width: usize,
+    /// 1 / (height·width) makes the pooling a mean.
+    pub scale: f32,
+}
+
+impl Window {
+    /// Average pooling over `height` x `width`.
+    pub fn mean(height: usize, width: usize) -> Self {
+        Self { height, width, scale: 1.0 / (height * width) as f32 }
+    }
+}
+
+/// One node of the graph; the operands are named in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operation {
+    /// Written by the host before each run.
+    Input(String),
+    /// Lives on the device from run to run, shared by name between programs.
+    State(String),
+    /// One value everywhere.
+    Constant(f32),
+    /// `[base]`: the values from `offset` on, no copy.
+    View {
+        /// First value.
+        offset: usize,
+    },
+    /// `[x]`: the same values through which no gradient flows, or in another shape; no copy.
+    Alias {
+        /// False: gradients stop here.
+        differentiable: bool,
+    },
+    /// `[x]`.
+    Unary(Unary),
+    /// `[l, r]`.
+    Binary(Binary),
+    /// `[x]` seen as rows of as many columns as the result has values: the sum over the rows.
+    SumRows,
+    /// `[x]`: the sum of each row.
+    SumColumns,
+    /// `[x, w]` or `[x, w, bias]`: from the fine to the coarse side.
+    Convolve(Convolution, Epilogue),
+    /// `[d, w]` or `[d, w, bias]`: from the coarse to the fine side; a transposed convolution.
+    ConvolveInputGradient(Convolution, Epilogue),
+    /// `[x, d]`: the weight's gradient.
+    ConvolveWeightGradient(Convolution),
+    /// `[x]`.
+    Pool(Window),
+    /// `[d]` or `[d, mask]`: spreads each value over its window; with a mask, leaky ReLU's backward of
+    /// that slope follows.
+    Unpool(Window, Option<f32>),
+    /// `[parts…]` side by side along the channels; a part with fewer rows is repeated over the positions
+    /// of its image.
+    Concatenate,
+    /// `[x]`: `len` channels from `start`, as many as the result has.
+    Slice {
+        /// First channel.
+        start: usize,
+    },
+    /// `[x]`: row-wise softmax.
+    Softmax,
+    /// `[logits, labels]`: cross-entropy per image.
+    CrossEntropy,
+    /// `[logits, labels, scale]`: `scale · (softmax − one-hot)`.
+    CrossEntropyGradient,
+    /// `[labels]`: 1 at the label.
+    OneHot,
+    /// `[x]`: the column of each row's largest value, the first one of equals.
+    ArgMax,
+    /// `[seed]`: standard normal numbers of a counter-based generator.
+    RandomNormal,
+    /// `[x, rows]`: row `rows[i]` of x as row i.
+    GatherRows,
+    /// `[parts…]` laid out in one tensor at the offsets, for instance all gradients of a network.
+    Pack {
+        /// First value of each part.
+        offsets: Vec<usize>,
+    },
+    /// `[state, value]`: writes the state.
+    Assign,
+    /// `[parameters, momentum, variance, average, gradient, schedule]`: one Adam step and the moving
+    /// average, in place.
+    Adam,
+}
+
+/// Slope of leaky ReLU below zero after every convolution (the paper's library, its all-convolutional model).
+pub const LEAKY_SLOPE: f32 = 0.2;
+
+/// Images are clamped to `[COMPOSE_FLOOR, 1 − COMPOSE_FLOOR]` before the logit of equation 5 (the library's).
+pub const COMPOSE_FLOOR: f32 = 1e-6;

@@ -1,0 +1,94 @@
+//! How many workgroups each kernel needs. Element-wise grids are two-dimensional, because one dimension ends
+//! at 65,535 workgroups; `shared/grid.wgsl` has the index that belongs to them.
+
+use super::params::{ConvolutionParams, CopyColumnsParams, PoolParams, RowsParams, SumRowsParams};
+
+/// Invocations per workgroup of the one-dimensional kernels.
+pub const GROUP: u32 = 64;
+/// Workgroups per row of a two-dimensional element-wise grid.
+pub const GRID_WIDTH: u32 = 16_384;
+
+type Constants<'a> = &'a [(&'static str, u32)];
+
+fn read<P: bytemuck::Pod>(params: &[u8]) -> P {
+    bytemuck::pod_read_unaligned(params)
+}
+
+fn flat(count: u32) -> [u32; 3] {
+    let groups = count.div_ceil(GROUP);
+    [groups.min(GRID_WIDTH), groups.div_ceil(GRID_WIDTH), 1]
+}
+
+/// One invocation per value; the count is every such struct's first field.
+pub fn elements(params: &[u8], _: Constants) -> [u32; 3] {
+    flat(read(&params[..4]))
+}
+
+/// One invocation per value of a matrix.
+pub fn row_elements(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: RowsParams = read(params);
+    flat(p.rows * p.columns)
+}
+
+/// One invocation per row.
+pub fn one_invocation_per_row(params: &[u8], _: Constants) -> [u32; 3] {
+    flat(read::<RowsParams>(params).rows)
+}
+
+/// One workgroup per row.
+pub fn one_group_per_row(params: &[u8], _: Constants) -> [u32; 3] {
+    let rows = read::<RowsParams>(params).rows;
+    [rows.min(GRID_WIDTH), rows.div_ceil(GRID_WIDTH), 1]
+}
+
+/// One invocation per column and partial sum.
+pub fn sum_rows(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: SumRowsParams = read(params);
+    flat(p.columns * p.splits)
+}
+
+/// One invocation per value of the small side: channels and columns in x, rows in y, images in z.
+pub fn pool(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: PoolParams = read(params);
+    let columns = (p.width / p.window_width) * p.channels;
+    [columns.div_ceil(GROUP), p.height / p.window_height, p.batch]
+}
+
+/// One invocation per value of the large side.
+pub fn unpool(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: PoolParams = read(params);
+    [(p.width * p.channels).div_ceil(GROUP), p.height, p.batch]
+}
+
+/// One invocation per copied value.
+pub fn copy_columns(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: CopyColumnsParams = read(params);
+    flat(p.rows * p.columns)
+}
+
+/// Results per side of a workgroup's tile in the portable convolutions.
+const TILE: u32 = 32;
+/// Pixel tiles along y; the rest goes to z.
+const TILES_IN_Y: u32 = 32_768;
+
+/// Channel tiles in x, pixel tiles of the coarse side in y and z.
+pub fn conv2d(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    let tiles = (p.batch * p.height * p.width).div_ceil(TILE);
+    [p.out_channels.div_ceil(TILE), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y)]
+}
+
+/// As [`conv2d`] for the fine side; each of the stride² phases of its positions is a layer in z.
+pub fn conv2d_input_gradient(params: &[u8], constants: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    let phases = super::constant(constants, "STRIDE").pow(2);
+    let tiles = (p.batch * p.height * p.width).div_ceil(TILE);
+    [p.in_channels.div_ceil(TILE), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y) * phases]
+}
+
+/// Tiles of the coarse channels in x, of taps and fine channels in y, partial sums in z.
+pub fn conv2d_weight_gradient(params: &[u8], constants: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    let taps = super::constant(constants, "KERNEL").pow(2) * p.in_channels;
+    [p.out_channels.div_ceil(TILE), taps.div_ceil(TILE), p.splits]
+}

@@ -1,0 +1,181 @@
+//! The kernel registry. Every kernel has three homes of the same name: `shaders/<name>.wgsl`, its twin
+//! `src/cpu/<name>.rs`, and one line below. Further forms of a kernel (for software adapters with
+//! subgroups, say) are permutations: same bindings, same parameters, another WGSL file under
+//! `shaders/permutations/`; the twin judges them all.
+
+pub mod grids;
+pub mod params;
+
+use crate::cpu;
+use params::{
+    AdamParams, BinaryParams, ConvolutionParams, CopyColumnsParams, Layout, Params, PoolParams, RandomParams,
+    RowsParams, SumRowsParams, UnaryParams,
+};
+
+/// Values of WGSL `override` constants, by name.
+pub type Constants = Vec<(&'static str, u32)>;
+
+/// What one call hands to a twin: plain slices in the order of the shader's bindings.
+pub struct Arguments<'a> {
+    /// The parameter struct's bytes.
+    pub params: &'a [u8],
+    /// Override constants.
+    pub constants: &'a [(&'static str, u32)],
+    /// Tensors that are read.
+    pub reads: &'a [&'a [f32]],
+    /// Tensors that are written (and read, where the kernel works in place).
+    pub writes: &'a mut [&'a mut [f32]],
+}
+
+impl Arguments<'_> {
+    /// The parameters as their struct.
+    pub fn params<P: Params>(&self) -> P {
+        bytemuck::pod_read_unaligned(self.params)
+    }
+
+    /// The value of an override constant; 0 if the call does not set it.
+    pub fn constant(&self, name: &str) -> u32 {
+        constant(self.constants, name)
+    }
+}
+
+/// The value of `name` among `constants`, 0 if absent.
+pub fn constant(constants: &[(&'static str, u32)], name: &str) -> u32 {
+    constants.iter().find(|(n, _)| *n == name).map_or(0, |&(_, v)| v)
+}
+
+/// A kernel's function on the CPU.
+pub type Twin = fn(&mut Arguments<'_>);
+
+/// Workgroups of a call, from its parameters and constants.
+pub type Grid = fn(params: &[u8], constants: &[(&'static str, u32)]) -> [u32; 3];
+
+/// One WGSL form of a kernel.
+#[derive(Debug)]
+pub struct Form {
+    /// `portable`, or the permutation's name.
+    pub name: &'static str,
+    /// The WGSL text.
+    pub source: &'static str,
+    /// Workgroups to dispatch.
+    pub grid: Grid,
+    /// Exactly this subgroup size, if the form relies on subgroups.
+    pub subgroup: Option<u32>,
+    /// Override constants that this form has besides the call's own.
+    pub tile: fn(params: &[u8]) -> Constants,
+}
+
+/// `|Δ| ≤ absolute · max|ref| + relative · |ref|`: what a form may differ from its twin. The absolute part is
+/// in units of the tensor's largest value, because gradients of 1e-6 deserve the same scrutiny as images.
+#[derive(Clone, Copy, Debug)]
+pub struct Tolerance {
+    /// In units of the largest value of the tensor.
+    pub absolute: f32,
+    /// In units of the value itself.
+    pub relative: f32,
+}
+
+/// One kernel.
+#[derive(Debug)]
+pub struct Kernel {
+    /// The same in WGSL, twin and here.
+    pub name: &'static str,
+    /// Layout of the parameter struct.
+    pub layout: Layout,
+    /// Number of tensors read, then written, in binding order.
+    pub reads: usize,
+    /// Number of tensors written.
+    pub writes: usize,
+    /// The portable form first.
+    pub forms: &'static [Form],
+    /// The judge.
+    pub twin: Twin,
+    /// A faster CPU form, itself judged by the twin.
+    pub fast: Option<Twin>,
+    /// See [`Tolerance`].
+    pub tolerance: Tolerance,
+}
+
+macro_rules! shader {
+    ($path:expr) => {
+        concat!(
+            include_str!("../../shaders/shared/grid.wgsl"),
+            include_str!(concat!("../../shaders/", $path, ".wgsl"))
+        )
+    };
+}
+
+macro_rules! fast {
+    () => {
+        None
+    };
+    ($path:path) => {
+        Some($path)
+    };
+}
+
+macro_rules! kernels {
+    ($($name:ident ($params:ty) $reads:literal -> $writes:literal, tolerance ($absolute:literal, $relative:literal),
+        grid $grid:path $(, fast $fast:path)? $(, subgroup8 $sub_grid:path, tile $tile:path)?;)*) => {
+        $(
+            /// See `shaders/` for the contract.
+            pub static $name: Kernel = Kernel {
+                name: stringify!($name),
+                layout: <$params>::LAYOUT,
+                reads: $reads,
+                writes: $writes,
+                forms: &[
+                    Form { name: "portable", source: shader!(stringify!($name)), grid: $grid, subgroup: None, tile: no_tile },
+                    $(Form {
+                        name: "subgroup8",
+                        source: concat!("enable subgroups;\n", shader!(concat!("permutations/", stringify!($name), ".subgroup8"))),
+                        grid: $sub_grid,
+                        subgroup: Some(8),
+                        tile: $tile,
+                    })?
+                ],
+                twin: cpu::$name::$name,
+                fast: fast!($($fast)?),
+                tolerance: Tolerance { absolute: $absolute, relative: $relative },
+            };
+        )*
+        /// Every kernel.
+        pub static ALL: &[&Kernel] = &[$(&$name),*];
+    };
+}
+
+fn no_tile(_params: &[u8]) -> Constants {
+    Vec::new()
+}
+
+#[expect(non_upper_case_globals, reason = "a kernel has one name in WGSL, twin and registry")]
+mod registry {
+    use super::*;
+    kernels! {
+        conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d;
+        conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient;
+        conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient;
+        unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elements;
+        binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::elements;
+        sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows;
+        sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row;
+        pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool;
+        unpool(PoolParams) 2 -> 1, tolerance (1e-7, 1e-6), grid grids::unpool;
+        copy_columns(CopyColumnsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::copy_columns;
+        softmax(RowsParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
+        cross_entropy(RowsParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
+        cross_entropy_gradient(RowsParams) 3 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
+        one_hot(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::row_elements;
+        arg_max(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::one_invocation_per_row;
+        random_normal(RandomParams) 1 -> 1, tolerance (2e-6, 1e-5), grid grids::elements;
+        gather_rows(RowsParams) 2 -> 1, tolerance (0.0, 0.0), grid grids::row_elements;
+        adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::elements;
+    }
+}
+
+pub use registry::*;
+
+/// The kernel of this name.
+pub fn by_name(name: &str) -> Option<&'static Kernel> {
+    ALL.iter().copied().find(|k| k.name == name)
+}

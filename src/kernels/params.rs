@@ -1,0 +1,177 @@
+//! The parameter structs of all kernels, one definition each. WGSL declares the same struct under the same
+//! name; a test compares them field by field (naga's layouter against these offsets).
+
+use bytemuck::{Pod, Zeroable};
+
+/// Name, byte offset and size of one field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// As in WGSL.
+    pub name: &'static str,
+    /// Bytes from the start of the struct.
+    pub offset: usize,
+}
+
+/// What the layout test needs to know about a parameter struct.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Name of the struct, the same in WGSL.
+    pub name: &'static str,
+    /// Bytes.
+    pub size: usize,
+    /// All fields in order.
+    pub fields: &'static [Field],
+}
+
+/// A parameter struct that knows its layout.
+pub trait Params: Pod {
+    /// The layout as Rust has it.
+    const LAYOUT: Layout;
+}
+
+macro_rules! params {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty),* $(,)? })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Pod, Zeroable)]
+        #[repr(C)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $kind),* }
+
+        impl Params for $name {
+            const LAYOUT: Layout = Layout {
+                name: stringify!($name),
+                size: size_of::<$name>(),
+                fields: &[$(Field { name: stringify!($field), offset: std::mem::offset_of!($name, $field) }),*],
+            };
+        }
+    )*};
+}
+
+params! {
+    /// Geometry of a convolution and of both its gradients.
+    ConvolutionParams {
+        /// Images.
+        batch: u32,
+        /// Rows of the coarse side.
+        height: u32,
+        /// Columns of the coarse side.
+        width: u32,
+        /// Channels of the fine side (a).
+        in_channels: u32,
+        /// Channels of the coarse side (b).
+        out_channels: u32,
+        /// Partial sums of the weight gradient.
+        splits: u32,
+        /// Coarse rows (over all images) per partial sum.
+        rows_per_split: u32,
+        /// Unused.
+        padding: u32,
+    }
+
+    /// An element-wise function of one tensor.
+    UnaryParams {
+        /// Values of the result.
+        count: u32,
+        /// Values of the operand (for tiling).
+        length: u32,
+        /// Values of the result per value of the operand (for stretching).
+        stretch: u32,
+        /// The function's first constant.
+        a: f32,
+        /// The function's second constant.
+        b: f32,
+    }
+
+    /// An element-wise function of two tensors.
+    BinaryParams {
+        /// Values of the result.
+        count: u32,
+        /// Values of the left operand.
+        left_length: u32,
+        /// Values of the result per value of the left operand.
+        left_stretch: u32,
+        /// Values of the right operand.
+        right_length: u32,
+        /// Values of the result per value of the right operand.
+        right_stretch: u32,
+        /// The function's first constant.
+        a: f32,
+        /// The function's second constant.
+        b: f32,
+    }
+
+    /// A sum over rows in parts.
+    SumRowsParams {
+        /// Rows to add.
+        rows: u32,
+        /// Values per row.
+        columns: u32,
+        /// Partial sums.
+        splits: u32,
+        /// Rows per partial sum.
+        rows_per_split: u32,
+    }
+
+    /// A matrix of one row per image.
+    RowsParams {
+        /// Rows.
+        rows: u32,
+        /// Values per row.
+        columns: u32,
+    }
+
+    /// Pooling over windows, or its adjoint.
+    PoolParams {
+        /// Images.
+        batch: u32,
+        /// Rows of the large side.
+        height: u32,
+        /// Columns of the large side.
+        width: u32,
+        /// Channels.
+        channels: u32,
+        /// Rows of the window.
+        window_height: u32,
+        /// Columns of the window.
+        window_width: u32,
+        /// What a window's sum is multiplied by.
+        scale: f32,
+        /// Slope of the activation's backward mask.
+        slope: f32,
+    }
+
+    /// A copy of a block of columns.
+    CopyColumnsParams {
+        /// Rows of the destination.
+        rows: u32,
+        /// Columns copied.
+        columns: u32,
+        /// Values per row of the source.
+        from_columns: u32,
+        /// First source column.
+        from_start: u32,
+        /// Values per row of the destination.
+        to_columns: u32,
+        /// First destination column.
+        to_start: u32,
+        /// Destination rows per source row.
+        spread: u32,
+    }
+
+    /// Numbers from a counter.
+    RandomParams {
+        /// Values wanted.
+        count: u32,
+    }
+
+    /// Adam with a moving average.
+    AdamParams {
+        /// Parameters.
+        count: u32,
+        /// Decay of the first moment.
+        beta1: f32,
+        /// Decay of the second moment.
+        beta2: f32,
+        /// Added to the root of the second moment.
+        epsilon: f32,
+    }
+}

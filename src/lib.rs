@@ -1,0 +1,19 @@
+//! pgn-wgpu trains image classifiers to withstand adversarial attacks and measures how far they do, on any
+//! GPU through wgpu and on a machine without one.
+//!
+//! Start reading here. A data point passes through the modules in this order:
+//!
+//! [`data`] makes batches; [`models`] and [`training`] write [`graph`]s over
+//! them; a graph is compiled to a [`program`] of calls to [`kernels`], which an [`executor`] replays on the
+//! [`gpu`] or the [`cpu`].
+
+pub mod cpu;
+pub mod data;
+pub mod executor;
+pub mod gpu;
+pub mod graph;
+pub mod kernels;
+pub mod models;
+pub mod program;
+pub mod random;
+pub mod training;

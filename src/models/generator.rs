@@ -1,0 +1,128 @@
+//! The perturbation generator G (Table 1 of the paper): from a label, an image and the classifier's
+//! gradient image to a perturbation in tanh space.
+//!
+//! Dense layers on the label; the result, as a small image, is up-convolved twice with the label as constant
+//! planes beside it, then image and gradient join. Leaky ReLU after every layer but the last, which is
+//! linear. The dense result of length (s/4)²·c is read as `[s/4, s/4, c]`.
+
+use super::layout::{Layer, LayerKind, ParameterLayout, Weights};
+use super::{Init, ModelError, Problem, scaled_channels};
+use crate::graph::{Convolution, Epilogue, Graph, GraphError, Tensor};
+use crate::random::Stream;
+
+/// Units of the first dense layer at width 1 (Table 1).
+const DENSE_UNITS: usize = 1024;
+/// Channels of every up-convolution but the last at width 1 (Table 1).
+const UP_CHANNELS: usize = 128;
+/// Initial weights of the last layer are scaled by this: with unit gain the first perturbations have norms
+/// above 10 and wreck the first epoch.
+const LAST_LAYER_GAIN: f32 = 0.1;
+
+/// The architecture of a generator; see [`Generator::new`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generator {
+    /// Images and classes.
+    pub problem: Problem,
+    /// Width multiplier; 1 is the paper's.
+    pub width: f32,
+    /// Its layers and their places.
+    pub layout: ParameterLayout,
+}
+
+/// What a generator sees, as tensors of one graph.
+#[derive(Clone, Copy, Debug)]
+pub struct GeneratorInputs {
+    /// Class indices `[n, 1]`.
+    pub labels: Tensor,
+    /// Images `[n, s, s, c]`.
+    pub images: Tensor,
+    /// The classifier's gradient by the image, `[n, s, s, c]`.
+    pub gradient: Tensor,
+}
+
+impl Generator {
+    /// The generator for a problem at a width.
+    ///
+    /// # Errors
+    /// If the side is not a multiple of 4 from 8 on, or another size is out of its range.
+    pub fn new(problem: Problem, width: f32) -> Result<Self, ModelError> {
+        problem.check(width)?;
+        let (units, channels) = (scaled_channels(DENSE_UNITS, width), scaled_channels(UP_CHANNELS, width));
+        let (k, c, side) = (problem.classes, problem.channels, problem.side);
+        let quarter = side / 4;
+        let up = |stride| LayerKind::UpConvolution { stride };
+        let table = [
+            ("fc1", LayerKind::Dense, k, units, 1),
+            ("fc2", LayerKind::Dense, units + k, quarter * quarter * channels, 1),
+            ("up1", up(2), channels + k, channels, 2 * quarter),
+            ("up2", up(2), channels + k, channels, side),
+            ("up3", up(1), channels + 2 * c, channels, side),
+            ("up4", up(1), channels, c, side),
+        ];
+        let layers = table
+            .into_iter()
+            .map(|(name, kind, inputs, outputs, side)| Layer {
+                name: format!("generator.{name}"),
+                kind,
+                inputs,
+                outputs,
+                side,
+                activation: name != "up4",
+            })
+            .collect();
+        Ok(Self { problem, width, layout: ParameterLayout::new(layers) })
+    }
+
+    /// Initial weights (normal, scaled as `init` says; the last layer a tenth of that) in the flat layout.
+    pub fn initial(&self, init: Init, seed: u64) -> Vec<f32> {
+        let mut values = super::initial(&self.layout, init, seed, Stream::GeneratorInit);
+        let last = self.layout.entries.last().expect("a generator has layers");
+        for value in &mut values[last.weight..][..last.layer.weight_len()] {
+            *value *= LAST_LAYER_GAIN;
+        }
+        values
+    }
+
+    /// Appends the forward pass: the perturbation in tanh space, `[n, s, s, c]`.
+    pub fn perturbation(
+        &self,
+        graph: &mut Graph,
+        weights: &Weights,
+        inputs: GeneratorInputs,
+    ) -> Result<Tensor, GraphError> {
+        let n = graph.shape(inputs.images).rows();
+        let quarter = self.problem.side / 4;
+        let label = graph.one_hot(inputs.labels, self.problem.classes);
+        let h = dense(graph, label, weights.layers[0])?;
+        let h = graph.concatenate(&[h, label])?;
+        let h = dense(graph, h, weights.layers[1])?;
+        let channels = graph.shape(h).columns() / (quarter * quarter);
+        let mut h = graph.reshape(h, &[n, quarter, quarter, channels])?;
+        for layer in 2..4 {
+            h = graph.concatenate(&[h, label])?;
+            h = up(graph, 2, Epilogue::BiasLeaky, h, weights.layers[layer])?;
+        }
+        h = graph.concatenate(&[h, inputs.images, inputs.gradient])?;
+        h = up(graph, 1, Epilogue::BiasLeaky, h, weights.layers[4])?;
+        up(graph, 1, Epilogue::Bias, h, weights.layers[5])
+    }
+}
+
+/// A dense layer is a 1x1 convolution over one row of `n` pixels.
+fn dense(graph: &mut Graph, x: Tensor, [weight, bias]: [Tensor; 2]) -> Result<Tensor, GraphError> {
+    let [n, inputs] = [graph.shape(x).rows(), graph.shape(x).columns()];
+    let row = graph.reshape(x, &[1, 1, n, inputs])?;
+    let y = graph.convolve(Convolution { size: 1, stride: 1 }, Epilogue::BiasLeaky, &[row, weight, bias])?;
+    let outputs = graph.shape(y).channels();
+    graph.reshape(y, &[n, outputs])
+}
+
+fn up(
+    graph: &mut Graph,
+    stride: usize,
+    epilogue: Epilogue,
+    x: Tensor,
+    [weight, bias]: [Tensor; 2],
+) -> Result<Tensor, GraphError> {
+    graph.convolve_input_gradient(Convolution { size: 3, stride }, epilogue, &[x, weight, bias])
+}

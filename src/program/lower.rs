@@ -1,0 +1,446 @@
+//! From nodes to kernel calls: drops dead nodes, resolves views, and states each call's parameters.
+
+use super::{Call, Root, RootKind, TensorId, TensorInfo};
+use crate::graph::{Broadcast, Convolution, Epilogue, Graph, Node, Operation, Shape, Tensor, Window};
+use crate::kernels::params::{
+    AdamParams, BinaryParams, ConvolutionParams, CopyColumnsParams, PoolParams, RandomParams, RowsParams,
+    SumRowsParams, UnaryParams,
+};
+use crate::kernels::{self, Constants, Kernel};
+use bytemuck::bytes_of;
+
+/// β1, β2 and ε of Adam (Kingma and Ba; also the paper's library's defaults).
+pub const ADAM_BETAS: [f32; 2] = [0.9, 0.999];
+/// Added to the root of Adam's second moment.
+pub const ADAM_EPSILON: f32 = 1e-8;
+
+/// Rows that one invocation adds at most before a second stage takes over.
+const ROWS_PER_SUM: usize = 256;
+/// Partial weight gradients aim at this many values in flight, so that small layers keep a device busy.
+const WEIGHT_GRADIENT_VALUES: usize = 1 << 17;
+/// Pixels that one invocation of a weight gradient may add (software Vulkan's loops end at 65,535).
+const WEIGHT_GRADIENT_PIXELS: usize = 1 << 14;
+
+pub struct Lowered {
+    pub tensors: Vec<TensorInfo>,
+    pub roots: Vec<Root>,
+    pub calls: Vec<Call>,
+    pub outputs: Vec<(String, TensorId)>,
+}
+
+pub fn lower(graph: &Graph) -> Lowered {
+    let mut lowering = Lowering::new(graph);
+    for index in 0..graph.nodes.len() {
+        if lowering.live[index] {
+            lowering.node(Tensor(index));
+        }
+    }
+    let outputs = graph.outputs.iter().map(|(name, t)| (name.clone(), lowering.id(*t))).collect();
+    let Lowering { tensors, roots, calls, .. } = lowering;
+    Lowered { tensors, roots, calls, outputs }
+}
+
+struct Lowering<'g> {
+    graph: &'g Graph,
+    live: Vec<bool>,
+    /// Per node: the pack it is computed into, and where.
+    packed: Vec<Option<(Tensor, usize)>>,
+    /// Per node, once lowered.
+    ids: Vec<Option<TensorId>>,
+    tensors: Vec<TensorInfo>,
+    roots: Vec<Root>,
+    calls: Vec<Call>,
+}
+
+impl<'g> Lowering<'g> {
+    fn new(graph: &'g Graph) -> Self {
+        let live = live(graph);
+        let packed = packed(graph, &live);
+        let ids = vec![None; graph.nodes.len()];
+        Self { graph, live, packed, ids, tensors: Vec::new(), roots: Vec::new(), calls: Vec::new() }
+    }
+
+    fn id(&self, tensor: Tensor) -> TensorId {
+        self.ids[tensor.0].expect("operands are lowered before their results")
+    }
+
+    fn shape(&self, tensor: Tensor) -> &'g Shape {
+        self.graph.shape(tensor)
+    }
+
+    fn tensor(&mut self, label: String, shape: Shape, root: usize, offset: usize) -> TensorId {
+        self.tensors.push(TensorInfo { label, shape, root, offset });
+        TensorId(self.tensors.len() - 1)
+    }
+
+    fn root(&mut self, kind: RootKind, len: usize) -> usize {
+        self.roots.push(Root { kind, len, first: 0, last: 0 });
+        self.roots.len() - 1
+    }
+
+    /// A new tensor in memory of its own.
+    fn fresh(&mut self, label: String, shape: Shape) -> TensorId {
+        let root = self.root(RootKind::Computed, shape.len());
+        self.tensor(label, shape, root, 0)
+    }
+
+    /// The place of a node's result: in its pack if it has one, else of its own.
+    fn result(&mut self, tensor: Tensor) -> TensorId {
+        let shape = self.shape(tensor).clone();
+        let label = format!("{}.{}", name(&self.graph.node(tensor).operation), tensor.0);
+        let id = match self.packed[tensor.0] {
+            Some((pack, offset)) => {
+                let pack = self.pack_root(pack);
+                self.tensor(label, shape, pack, offset)
+            }
+            None => self.fresh(label, shape),
+        };
+        self.ids[tensor.0] = Some(id);
+        id
+    }
+
+    /// The root of a pack, made when its first part is.
+    fn pack_root(&mut self, pack: Tensor) -> usize {
+        if let Some(id) = self.ids[pack.0] {
+            return self.tensors[id.0].root;
+        }
+        let shape = self.shape(pack).clone();
+        // Never shared: gaps between the parts stay zero.
+        let root = self.root(RootKind::Constant(0.0), shape.len());
+        self.ids[pack.0] = Some(self.tensor(format!("pack.{}", pack.0), shape, root, 0));
+        root
+    }
+
+    fn leaf(&mut self, tensor: Tensor, kind: RootKind, label: &str) {
+        // States and inputs of one name are one piece of memory, however often the graph mentions them.
+        let known = self.roots.iter().position(|r| r.kind == kind && !matches!(kind, RootKind::Constant(_)));
+        let shape = self.shape(tensor).clone();
+        let root = known.unwrap_or_else(|| self.root(kind, shape.len()));
+        self.ids[tensor.0] = Some(self.tensor(label.to_string(), shape, root, 0));
+    }
+
+    fn call(
+        &mut self,
+        kernel: &'static Kernel,
+        params: &[u8],
+        constants: Constants,
+        reads: &[TensorId],
+        writes: &[TensorId],
+    ) {
+        let (reads, writes, params) = (reads.to_vec(), writes.to_vec(), params.to_vec());
+        let flops = writes.iter().map(|w| self.tensors[w.0].shape.len() as u64).max().unwrap_or(0);
+        self.calls.push(Call { kernel, params, constants, reads, writes, flops });
+    }
+
+    fn node(&mut self, tensor: Tensor) {
+        let Node { operation, operands, shape } = self.graph.node(tensor);
+        let reads: Vec<TensorId> = operands.iter().map(|&t| self.id(t)).collect();
+        match operation {
+            Operation::Input(name) => self.leaf(tensor, RootKind::Input(name.clone()), name),
+            Operation::State(name) => self.leaf(tensor, RootKind::State(name.clone()), name),
+            Operation::Constant(value) => self.leaf(tensor, RootKind::Constant(*value), "constant"),
+            Operation::View { .. } | Operation::Alias { .. } => {
+                let offset = if let Operation::View { offset } = operation { *offset } else { 0 };
+                let base = self.tensors[reads[0].0].clone();
+                let label = format!("{}.{}", name(operation), tensor.0);
+                let id = self.tensor(label, shape.clone(), base.root, base.offset + offset);
+                self.ids[tensor.0] = Some(id);
+            }
+            Operation::Pack { offsets } => {
+                let root = self.pack_root(tensor);
+                for ((&part, &offset), &operand) in reads.iter().zip(offsets).zip(operands) {
+                    let inside = self.tensors[part.0].root == root && self.tensors[part.0].offset == offset;
+                    if !inside {
+                        let shape = self.shape(operand).clone();
+                        let to = self.tensor(format!("pack.{}", tensor.0), shape, root, offset);
+                        self.copy(part, to);
+                    }
+                }
+            }
+            Operation::Assign => {
+                self.copy(reads[1], reads[0]);
+                self.ids[tensor.0] = Some(reads[0]);
+            }
+            Operation::Adam => {
+                let count = shape.len() as u32;
+                let [beta1, beta2] = ADAM_BETAS;
+                let params = AdamParams { count, beta1, beta2, epsilon: ADAM_EPSILON };
+                self.call(&kernels::adam, bytes_of(&params), vec![], &reads[4..], &reads[..4]);
+                self.ids[tensor.0] = Some(reads[0]);
+            }
+            _ => self.computed(tensor, &reads),
+        }
+    }
+
+    /// Nodes whose result is new memory.
+    fn computed(&mut self, tensor: Tensor, reads: &[TensorId]) {
+        let Node { operation, operands, shape } = self.graph.node(tensor);
+        let rows = |x: &Shape| RowsParams { rows: x.rows() as u32, columns: x.columns() as u32 };
+        let first = operands.first().map(|&t| self.shape(t));
+        let y = self.result(tensor);
+        match operation {
+            Operation::Unary(function) => {
+                let how = first.and_then(|x| x.broadcast_to(shape)).expect("checked when built");
+                let [a, b] = function.constants();
+                let (length, stretch) = reading(first.expect("one operand"), shape);
+                let params = UnaryParams { count: shape.len() as u32, length, stretch, a, b };
+                let constants = vec![("OPERATION", function.code()), ("SOURCE", how as u32)];
+                self.call(&kernels::unary, bytes_of(&params), constants, reads, &[y]);
+            }
+            Operation::Binary(function) => {
+                let [l, r] = [self.shape(operands[0]), self.shape(operands[1])];
+                let how = |x: &Shape| x.broadcast_to(shape).map_or(0, |b: Broadcast| b as u32);
+                let [a, b] = function.constants();
+                let ((left_length, left_stretch), (right_length, right_stretch)) =
+                    (reading(l, shape), reading(r, shape));
+                let count = shape.len() as u32;
+                let params =
+                    BinaryParams { count, left_length, left_stretch, right_length, right_stretch, a, b };
+                let constants = vec![("OPERATION", function.code()), ("LEFT", how(l)), ("RIGHT", how(r))];
+                self.call(&kernels::binary, bytes_of(&params), constants, reads, &[y]);
+            }
+            Operation::SumRows => self.sum_rows(reads[0], y),
+            Operation::SumColumns => {
+                self.call(&kernels::sum_columns, bytes_of(&rows(first.expect("one operand"))), vec![], reads, &[y]);
+            }
+            Operation::Convolve(g, e) => {
+                let geometry = params_of(*g, first.expect("image"), shape);
+                self.convolution(&kernels::conv2d, *g, *e, geometry, reads, y);
+            }
+            Operation::ConvolveInputGradient(g, e) => {
+                let geometry = params_of(*g, shape, first.expect("image"));
+                self.convolution(&kernels::conv2d_input_gradient, *g, *e, geometry, reads, y);
+            }
+            Operation::ConvolveWeightGradient(g) => self.weight_gradient(*g, operands, reads, y),
+            Operation::Pool(window) => {
+                let params = pool_params(*window, first.expect("one operand"), 0.0);
+                self.call(&kernels::pool, bytes_of(&params), vec![], reads, &[y]);
+            }
+            Operation::Unpool(window, mask) => {
+                let params = pool_params(*window, shape, mask.unwrap_or(0.0));
+                let constants = vec![("MASK", u32::from(mask.is_some()))];
+                let mask = reads.get(1).copied().unwrap_or(reads[0]);
+                self.call(&kernels::unpool, bytes_of(&params), constants, &[reads[0], mask], &[y]);
+            }
+            Operation::Concatenate => {
+                let mut start = 0;
+                for (&part, &read) in operands.iter().zip(reads) {
+                    let columns = self.shape(part).channels();
+                    self.copy_columns(read, y, columns, [0, start]);
+                    start += columns;
+                }
+            }
+            Operation::Slice { start } => self.copy_columns(reads[0], y, shape.channels(), [*start, 0]),
+            Operation::Softmax => self.call(&kernels::softmax, bytes_of(&rows(shape)), vec![], reads, &[y]),
+            Operation::CrossEntropy => {
+                let params = rows(first.expect("logits"));
+                self.call(&kernels::cross_entropy, bytes_of(&params), vec![], reads, &[y]);
+            }
+            Operation::CrossEntropyGradient => {
+                self.call(&kernels::cross_entropy_gradient, bytes_of(&rows(shape)), vec![], reads, &[y]);
+            }
+            Operation::OneHot => self.call(&kernels::one_hot, bytes_of(&rows(shape)), vec![], reads, &[y]),
+            Operation::ArgMax => {
+                self.call(&kernels::arg_max, bytes_of(&rows(first.expect("one operand"))), vec![], reads, &[y]);
+            }
+            Operation::RandomNormal => {
+                let params = RandomParams { count: shape.len() as u32 };
+                self.call(&kernels::random_normal, bytes_of(&params), vec![], reads, &[y]);
+            }
+            Operation::GatherRows => {
+                self.call(&kernels::gather_rows, bytes_of(&rows(shape)), vec![], reads, &[y]);
+            }
+            _ => unreachable!("leaves, views and updates are lowered by `node`"),
+        }
+    }
+
+    fn copy(&mut self, from: TensorId, to: TensorId) {
+        let count = self.tensors[from.0].shape.len() as u32;
+        let params = UnaryParams { count, length: count, stretch: 1, a: 0.0, b: 0.0 };
+        let constants = vec![("OPERATION", 0), ("SOURCE", 0)];
+        self.call(&kernels::unary, bytes_of(&params), constants, &[from], &[to]);
+    }
+
+    fn copy_columns(&mut self, from: TensorId, to: TensorId, columns: usize, [from_start, to_start]: [usize; 2]) {
+        let (source, target) = (&self.tensors[from.0].shape, &self.tensors[to.0].shape);
+        let (from_columns, to_columns) = (source.channels(), target.channels());
+        let rows = target.len() / to_columns;
+        let params = CopyColumnsParams {
+            rows: rows as u32,
+            columns: columns as u32,
+            from_columns: from_columns as u32,
+            from_start: from_start as u32,
+            to_columns: to_columns as u32,
+            to_start: to_start as u32,
+            spread: (rows / (source.len() / from_columns)) as u32,
+        };
+        self.call(&kernels::copy_columns, bytes_of(&params), vec![], &[from], &[to]);
+    }
+
+    /// Sums `[rows, columns]` to `[columns]`, in two stages where there are many rows.
+    fn sum_rows(&mut self, x: TensorId, y: TensorId) {
+        let columns = self.tensors[y.0].shape.len();
+        let rows = self.tensors[x.0].shape.len() / columns;
+        if rows <= ROWS_PER_SUM {
+            self.sum_rows_once(x, y, rows, columns, 1);
+            return;
+        }
+        let splits = rows.div_ceil(ROWS_PER_SUM).min(ROWS_PER_SUM);
+        let parts = self.fresh(format!("{} parts", self.tensors[y.0].label), Shape::new(&[splits, columns]));
+        self.sum_rows_once(x, parts, rows, columns, splits);
+        self.sum_rows_once(parts, y, splits, columns, 1);
+    }
+
+    fn sum_rows_once(&mut self, x: TensorId, y: TensorId, rows: usize, columns: usize, splits: usize) {
+        let params = SumRowsParams {
+            rows: rows as u32,
+            columns: columns as u32,
+            splits: splits as u32,
+            rows_per_split: rows.div_ceil(splits) as u32,
+        };
+        self.call(&kernels::sum_rows, bytes_of(&params), vec![], &[x], &[y]);
+    }
+
+    fn convolution(
+        &mut self,
+        kernel: &'static Kernel,
+        g: Convolution,
+        epilogue: Epilogue,
+        params: ConvolutionParams,
+        reads: &[TensorId],
+        y: TensorId,
+    ) {
+        // Without a bias the binding must still name something; the weight will do.
+        let bias = reads.get(2).copied().unwrap_or(reads[1]);
+        let constants =
+            vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32), ("EPILOGUE", epilogue as u32)];
+        self.call(kernel, bytes_of(&params), constants, &[reads[0], reads[1], bias], &[y]);
+        self.count_flops(g, &params);
+    }
+
+    fn weight_gradient(&mut self, g: Convolution, operands: &[Tensor], reads: &[TensorId], y: TensorId) {
+        let (fine, coarse) = (self.shape(operands[0]), self.shape(operands[1]));
+        let mut params = params_of(g, fine, coarse);
+        let weight = self.tensors[y.0].shape.clone();
+        let (rows, width) = ((params.batch * params.height) as usize, params.width as usize);
+        let busy = WEIGHT_GRADIENT_VALUES.div_ceil(weight.len()).min(64);
+        let short = (rows * width).div_ceil(WEIGHT_GRADIENT_PIXELS);
+        let per_split = rows.div_ceil(busy.max(short).min(rows));
+        let splits = rows.div_ceil(per_split);
+        (params.splits, params.rows_per_split) = (splits as u32, per_split as u32);
+        let constants = vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32)];
+        let parts = if splits == 1 {
+            y
+        } else {
+            self.fresh(format!("{} parts", self.tensors[y.0].label), Shape::new(&[splits, weight.len()]))
+        };
+        self.call(&kernels::conv2d_weight_gradient, bytes_of(&params), constants, reads, &[parts]);
+        self.count_flops(g, &params);
+        if splits > 1 {
+            self.sum_rows_once(parts, y, splits, weight.len(), 1);
+        }
+    }
+
+    fn count_flops(&mut self, g: Convolution, p: &ConvolutionParams) {
+        let positions = u64::from(p.batch) * u64::from(p.height) * u64::from(p.width);
+        let taps = (g.size * g.size) as u64 * u64::from(p.in_channels) * u64::from(p.out_channels);
+        self.calls.last_mut().expect("just pushed").flops = 2 * positions * taps;
+    }
+}
+
+/// Operand length and results per operand value, for the element-wise kernels.
+fn reading(operand: &Shape, result: &Shape) -> (u32, u32) {
+    (operand.len() as u32, (result.len() / operand.len()) as u32)
+}
+
+fn params_of(g: Convolution, fine: &Shape, coarse: &Shape) -> ConvolutionParams {
+    let [batch, height, width, out_channels] = coarse.image().expect("checked when built").map(|e| e as u32);
+    debug_assert_eq!(fine.image().map(|f| f[1]), Some(height as usize * g.stride));
+    let in_channels = fine.channels() as u32;
+    let (splits, rows_per_split) = (1, batch * height);
+    ConvolutionParams { batch, height, width, in_channels, out_channels, splits, rows_per_split, padding: 0 }
+}
+
+fn pool_params(window: Window, large: &Shape, slope: f32) -> PoolParams {
+    let [batch, height, width, channels] = large.image().expect("checked when built").map(|e| e as u32);
+    let (window_height, window_width) = (window.height as u32, window.width as u32);
+    PoolParams { batch, height, width, channels, window_height, window_width, scale: window.scale, slope }
+}
+
+/// Which nodes an output or a state needs.
+fn live(graph: &Graph) -> Vec<bool> {
+    let mut live = vec![false; graph.nodes.len()];
+    for (_, tensor) in &graph.outputs {
+        live[tensor.0] = true;
+    }
+    for index in (0..graph.nodes.len()).rev() {
+        let node = &graph.nodes[index];
+        live[index] |= matches!(node.operation, Operation::Assign | Operation::Adam);
+        if live[index] {
+            for operand in &node.operands {
+                live[operand.0] = true;
+            }
+        }
+    }
+    live
+}
+
+/// Which nodes are computed straight into a pack: those that are new memory and packed once.
+fn packed(graph: &Graph, live: &[bool]) -> Vec<Option<(Tensor, usize)>> {
+    let mut packed = vec![None; graph.nodes.len()];
+    for (index, node) in graph.nodes.iter().enumerate().filter(|(i, _)| live[*i]) {
+        let Operation::Pack { offsets } = &node.operation else { continue };
+        for (&part, &offset) in node.operands.iter().zip(offsets) {
+            let mut source = part;
+            while matches!(graph.node(source).operation, Operation::Alias { .. }) {
+                source = graph.node(source).operands[0];
+            }
+            let computed = !matches!(
+                graph.node(source).operation,
+                Operation::Input(_)
+                    | Operation::State(_)
+                    | Operation::Constant(_)
+                    | Operation::View { .. }
+                    | Operation::Pack { .. }
+                    | Operation::Assign
+                    | Operation::Adam
+            );
+            if computed && packed[source.0].is_none() {
+                packed[source.0] = Some((Tensor(index), offset));
+            }
+        }
+    }
+    packed
+}
+
+/// What a node is called in reports.
+fn name(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Input(_) => "input",
+        Operation::State(_) => "state",
+        Operation::Constant(_) => "constant",
+        Operation::View { .. } => "view",
+        Operation::Alias { .. } => "alias",
+        Operation::Unary(_) => "unary",
+        Operation::Binary(_) => "binary",
+        Operation::SumRows => "sum_rows",
+        Operation::SumColumns => "sum_columns",
+        Operation::Convolve(..) => "conv2d",
+        Operation::ConvolveInputGradient(..) => "conv2d_input_gradient",
+        Operation::ConvolveWeightGradient(_) => "conv2d_weight_gradient",
+        Operation::Pool(_) => "pool",
+        Operation::Unpool(..) => "unpool",
+        Operation::Concatenate => "concatenate",
+        Operation::Slice { .. } => "slice",
+        Operation::Softmax => "softmax",
+        Operation::CrossEntropy => "cross_entropy",
+        Operation::CrossEntropyGradient => "cross_entropy_gradient",
+        Operation::OneHot => "one_hot",
+        Operation::ArgMax => "arg_max",
+        Operation::RandomNormal => "random_normal",
+        Operation::GatherRows => "gather_rows",
+        Operation::Pack { .. } => "pack",
+        Operation::Assign => "assign",
+        Operation::Adam => "adam",
+    }
+}

@@ -1,0 +1,170 @@
+//! A program: the static list of kernel calls that a graph becomes, over tensors whose places in memory are
+//! planned beforehand. Both executors replay the same program.
+//!
+//! `lower` turns nodes into calls, `memory` plans places. Tensors that are views of one another share a
+//! *root*; roots are what is placed. Nothing here depends on a device, except the largest buffer it offers.
+
+mod lower;
+mod memory;
+
+use crate::graph::{Graph, Shape};
+use crate::kernels::{Constants, Kernel};
+pub use memory::{ALIGNMENT, MemoryPlan};
+
+/// A tensor of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TensorId(pub(crate) usize);
+
+/// Where a tensor's values are: from `offset` values into root `root`.
+#[derive(Clone, Debug)]
+pub struct TensorInfo {
+    /// For reports.
+    pub label: String,
+    /// Static shape.
+    pub shape: Shape,
+    /// Index into [`Program::roots`].
+    pub root: usize,
+    /// In values.
+    pub offset: usize,
+}
+
+/// What fills a root's memory.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RootKind {
+    /// Computed by the program; its memory is reused when it is dead.
+    Computed,
+    /// Written by the host before each run.
+    Input(String),
+    /// Outlives the run; shared by name between programs of a workspace.
+    State(String),
+    /// Filled once when the program is prepared.
+    Constant(f32),
+}
+
+/// A piece of memory and the span of calls during which it is alive.
+#[derive(Clone, Debug)]
+pub struct Root {
+    /// What fills it.
+    pub kind: RootKind,
+    /// In values.
+    pub len: usize,
+    /// First call at which it must exist.
+    pub first: usize,
+    /// Last call at which it must exist.
+    pub last: usize,
+}
+
+/// One kernel call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The kernel.
+    pub kernel: &'static Kernel,
+    /// Bytes of its parameter struct.
+    pub params: Vec<u8>,
+    /// Values of its override constants.
+    pub constants: Constants,
+    /// Tensors read, in binding order.
+    pub reads: Vec<TensorId>,
+    /// Tensors written, in binding order after the reads.
+    pub writes: Vec<TensorId>,
+    /// Floating-point operations (2 per multiply-add), counted as direct convolution.
+    pub flops: u64,
+}
+
+/// Why a graph could not be compiled.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[non_exhaustive]
+pub enum ProgramError {
+    /// One tensor is larger than a binding may be.
+    #[error(
+        "the tensor {label} of shape {shape} takes {bytes} bytes, more than the {limit} that this adapter can bind; \
+         use a smaller batch or width"
+    )]
+    TensorTooLarge {
+        /// The tensor.
+        label: String,
+        /// Its shape.
+        shape: Shape,
+        /// Its size.
+        bytes: u64,
+        /// The adapter's limit.
+        limit: u64,
+    },
+    /// A view starts where no binding may start.
+    #[error("the tensor {label} starts at value {offset}, which is not a multiple of {}", ALIGNMENT)]
+    Misaligned {
+        /// The tensor.
+        label: String,
+        /// Its first value.
+        offset: usize,
+    },
+}
+
+/// What a device can hold, as far as planning needs to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Largest buffer in bytes.
+    pub buffer: u64,
+    /// Largest part of a buffer that one kernel can see, in bytes.
+    pub binding: u64,
+}
+
+impl MemoryLimits {
+    /// No limits: the CPU path.
+    pub const NONE: Self = Self { buffer: u64::MAX, binding: u64::MAX };
+}
+
+/// A compiled graph.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// All tensors.
+    pub tensors: Vec<TensorInfo>,
+    /// All pieces of memory.
+    pub roots: Vec<Root>,
+    /// The calls in order.
+    pub calls: Vec<Call>,
+    /// What the host reads after a run.
+    pub outputs: Vec<(String, TensorId)>,
+    /// Where every root is.
+    pub memory: MemoryPlan,
+}
+
+impl Program {
+    /// Drops what no output or state needs, turns the rest into calls and plans memory.
+    pub fn compile(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
+        let lower::Lowered { tensors, mut roots, calls, outputs } = lower::lower(graph);
+        check(&tensors, &calls, limits)?;
+        memory::lifetimes(&tensors, &mut roots, &calls, &outputs);
+        let memory = MemoryPlan::new(&roots, limits.buffer);
+        Ok(Self { tensors, roots, calls, outputs, memory })
+    }
+
+    /// The facts about a tensor.
+    pub fn tensor(&self, id: TensorId) -> &TensorInfo {
+        &self.tensors[id.0]
+    }
+
+    /// The root that the host writes as `name`.
+    pub fn input(&self, name: &str) -> Option<usize> {
+        self.roots.iter().position(|r| matches!(&r.kind, RootKind::Input(n) if n == name))
+    }
+
+    /// Floating-point operations of one run, counted as direct convolution.
+    pub fn flops(&self) -> u64 {
+        self.calls.iter().map(|c| c.flops).sum()
+    }
+}
+
+fn check(tensors: &[TensorInfo], calls: &[Call], limits: MemoryLimits) -> Result<(), ProgramError> {
+    for id in calls.iter().flat_map(|c| c.reads.iter().chain(&c.writes)) {
+        let TensorInfo { label, shape, offset, .. } = &tensors[id.0];
+        if shape.bytes() > limits.binding {
+            let (label, shape, bytes) = (label.clone(), shape.clone(), shape.bytes());
+            return Err(ProgramError::TensorTooLarge { label, shape, bytes, limit: limits.binding });
+        }
+        if !offset.is_multiple_of(ALIGNMENT) {
+            return Err(ProgramError::Misaligned { label: label.clone(), offset: *offset });
+        }
+    }
+    Ok(())
+}
