@@ -150,6 +150,11 @@ impl Workspace {
         Ok(())
     }
 
+    /// Bytes of all states.
+    pub fn bytes(&self) -> u64 {
+        self.states.values().map(|(_, len)| 4 * *len as u64).sum()
+    }
+
     /// Reads a state; waits for what was submitted.
     pub fn read(&self, name: &str) -> Result<Vec<f32>, ExecutionError> {
         let (state, len) = self
@@ -248,20 +253,27 @@ impl Session {
         self.finish(run)
     }
 
-    /// Takes the states for single calls; see [`Session::call`].
+    /// Takes the states for single calls; see [`Session::call_keeping`].
     pub fn begin(&mut self) {
         if let Self::Cpu(session) = self {
             session.begin();
         }
     }
 
-    /// Runs one call of the program and waits.
-    pub fn call(&mut self, index: usize) -> Result<(), ExecutionError> {
+    /// Runs one call of the program and waits; its tensors stay readable until [`Session::release`].
+    pub fn call_keeping(&mut self, index: usize) -> Result<(), ExecutionError> {
         match self {
-            Self::Cpu(session) => session.call(index),
+            Self::Cpu(session) => session.call_keeping(index),
             Self::Gpu(session) => session.call(index)?,
         }
         Ok(())
+    }
+
+    /// Lets memory that is dead after a call be used again.
+    pub fn release(&mut self, index: usize) {
+        if let Self::Cpu(session) = self {
+            session.release(index);
+        }
     }
 
     /// Gives the states back after single calls.
@@ -271,7 +283,15 @@ impl Session {
         }
     }
 
-    /// Reads a tensor between calls.
+    /// Overwrites a tensor between calls.
+    pub fn write_tensor(&mut self, id: TensorId, values: &[f32]) {
+        match self {
+            Self::Cpu(session) => session.write_tensor(id, values),
+            Self::Gpu(session) => session.write_tensor(id, values),
+        }
+    }
+
+    /// Reads a tensor between calls; empty if its memory is not in use.
     pub fn read(&self, id: TensorId) -> Result<Vec<f32>, ExecutionError> {
         Ok(match self {
             Self::Cpu(session) => session.read(id),

@@ -7,12 +7,15 @@
 //! them; a graph is compiled to a [`program`] of calls to [`kernels`], which an [`executor`] replays on the
 //! [`gpu`] or the [`cpu`].
 
+pub mod attacks;
 pub mod cpu;
 pub mod data;
 pub mod executor;
+pub mod files;
 pub mod gpu;
 pub mod graph;
 pub mod kernels;
+pub mod lockstep;
 pub mod models;
 pub mod program;
 pub mod random;

@@ -1,2 +1,43 @@
-//! Command line.
-fn main() {}
+//! The command line: types and dispatch only. Every subcommand is one file under `commands/`.
+
+mod commands;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Trains image classifiers against a perturbation generator network, and measures how far they withstand
+/// adversarial attacks, on any GPU and without one.
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train a classifier; without arguments: against a generator, on the embedded digits
+    Train(Box<commands::train::Arguments>),
+    /// List the adapters that can compute
+    Adapters(commands::adapters::Arguments),
+    /// Print a model's layers, parameters, multiply-adds and memory
+    Summary(commands::summary::Arguments),
+    /// Compare every kernel with the CPU reference on real training steps
+    Validate(commands::validate::Arguments),
+
+
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Train(arguments) => commands::train::run(*arguments),
+        Command::Adapters(arguments) => commands::adapters::run(&arguments),
+        Command::Summary(arguments) => commands::summary::run(&arguments),
+        Command::Validate(arguments) => commands::validate::run(&arguments),
+
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}

@@ -76,8 +76,14 @@ impl CpuSession {
         }
     }
 
-    /// Runs one call.
-    pub fn call(&mut self, index: usize) {
+    /// Runs one call and gives memory back that is dead after it.
+    fn call(&mut self, index: usize) {
+        self.call_keeping(index);
+        self.release(index);
+    }
+
+    /// Runs one call; what it read and wrote stays readable until [`CpuSession::release`].
+    pub fn call_keeping(&mut self, index: usize) {
         let program = self.program.clone();
         let call = &program.calls[index];
         for id in &call.writes {
@@ -89,6 +95,12 @@ impl CpuSession {
             }
         }
         self.execute(call);
+    }
+
+    /// Gives memory back that is dead after call `index`.
+    pub fn release(&mut self, index: usize) {
+        let program = self.program.clone();
+        let call = &program.calls[index];
         for id in call.reads.iter().chain(&call.writes) {
             let root = program.tensor(*id).root;
             if program.roots[root].kind == RootKind::Computed && program.roots[root].last == index {
@@ -133,10 +145,18 @@ impl CpuSession {
         }
     }
 
-    /// The values of a tensor between calls of a run.
+    /// The values of a tensor between calls of a run; empty if its memory is not in use.
     pub fn read(&self, id: TensorId) -> Vec<f32> {
         let info = self.program.tensor(id);
-        self.memory[info.root][info.offset..info.offset + info.shape.len()].to_vec()
+        self.memory[info.root].get(info.offset..info.offset + info.shape.len()).unwrap_or_default().to_vec()
+    }
+
+    /// Overwrites a tensor between calls of a run.
+    pub fn write_tensor(&mut self, id: TensorId, values: &[f32]) {
+        let info = self.program.tensor(id);
+        if let Some(own) = self.memory[info.root].get_mut(info.offset..info.offset + info.shape.len()) {
+            own.copy_from_slice(values);
+        }
     }
 }
 

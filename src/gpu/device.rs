@@ -225,6 +225,14 @@ impl Gpu {
         }
     }
 
+    /// Clears an out-of-memory failure after what did not fit has been dropped.
+    pub fn forget_out_of_memory(&self) {
+        let mut failure = self.failure.lock().expect("no thread panicked");
+        if matches!(*failure, Some(Failure::OutOfMemory)) {
+            *failure = None;
+        }
+    }
+
     fn failed(&self, reason: String) -> GpuError {
         let reason = reason.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         GpuError::Failed { adapter: self.info.name.clone(), reason }

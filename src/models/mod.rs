@@ -1,6 +1,7 @@
 //! The two networks of the game, as graphs over the engine's operations.
 
 pub mod classifier;
+pub mod file;
 
 pub mod generator;
 pub mod layout;

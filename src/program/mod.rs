@@ -9,6 +9,7 @@ mod memory;
 
 use crate::graph::{Graph, Shape};
 use crate::kernels::{Constants, Kernel};
+pub use lower::{ADAM_BETAS, ADAM_EPSILON};
 pub use memory::{ALIGNMENT, MemoryPlan};
 
 /// A tensor of a program.

@@ -1,1 +1,72 @@
-//! Training.
+//! Training: configuration, the game's graphs, the trainer, and the loop around it with its run folder.
+
+pub mod checkpoint;
+pub mod config;
+pub mod fit;
+pub mod game;
+pub mod options;
+pub mod run;
+pub mod schedule;
+pub mod trainer;
+pub mod validation;
+
+pub use config::{GradientInput, Method, PenaltySpace, Preset, TrainConfig, Update};
+pub use trainer::{StepMetrics, Trainer};
+
+use crate::data::DataError;
+use crate::executor::ExecutionError;
+use crate::files::FileError;
+use crate::gpu::GpuError;
+use crate::models::ModelError;
+use crate::models::file::ModelFileError;
+use std::path::PathBuf;
+
+/// Why a training run could not start or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A value of the configuration.
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
+    /// Sizes that no model can have.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A model file.
+    #[error(transparent)]
+    ModelFile(#[from] ModelFileError),
+    /// The data set.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The device.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// A computation.
+    #[error(transparent)]
+    Execution(#[from] ExecutionError),
+    /// A graph; a mistake of ours.
+    #[error(transparent)]
+    Graph(#[from] crate::graph::GraphError),
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The run folder is in use or not one of ours.
+    #[error("{}: {problem}", path.display())]
+    Run {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The loss left the numbers.
+    #[error("the loss became {loss} at step {step} with learning rate {lr}; {checkpoint}; try a smaller --lr")]
+    Diverged {
+        /// NaN or infinity.
+        loss: f64,
+        /// The step.
+        step: u64,
+        /// The learning rate.
+        lr: f32,
+        /// Where the last good weights are.
+        checkpoint: String,
+    },
+}

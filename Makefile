@@ -1,0 +1,56 @@
+# The adapter to compute on: anything that --adapter takes. Left empty, scripts/setup.sh sees to one.
+ADAPTER ?=
+# For `make parity`: a classifier trained on CIFAR-10, the folder that holds cifar-10-batches-bin, and a Python for
+# which there are the packages of tests/parity/requirements.txt.
+MODEL ?=
+DATA ?=
+PYTHON ?= python3
+
+export ADAPTER
+adapter = $${ADAPTER:-$$(sh scripts/setup.sh)}
+pgn_wgpu = cargo run --quiet --release --
+
+.PHONY: help demo test bench parity
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+	@echo 'ADAPTER=cpu (or discrete, a name, ...) before any of them chooses where to compute.'
+
+demo: ## Trains a classifier against its generator on the embedded digits, under two minutes
+	cargo build --release
+	@adapter=$(adapter) && $(pgn_wgpu) train --adapter "$$adapter" --out runs/demo-$$(date +%Y%m%d-%H%M%S)
+
+# On an adapter, and once more without one; a machine without any makes do with the second.
+test: ## Format, lints, and all tests on the adapter and on the CPU path
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	@adapter=$(adapter) && if [ "$$adapter" = cpu ]; then \
+	    PGN_TEST_ADAPTER=cpu cargo test; \
+	else \
+	    PGN_TEST_ADAPTER="$$adapter" PGN_REQUIRE_GPU=1 cargo test && \
+	    PGN_TEST_ADAPTER=cpu cargo test --test '*'; \
+	fi
+
+bench: ## Measures the adapter, every kernel and a training step
+	cargo build --release
+	@adapter=$(adapter) && $(pgn_wgpu) bench --adapter "$$adapter"
+
+parity: ## Our attacks beside Foolbox, torchattacks and CleverHans: MODEL=model.safetensors DATA=folder
+	@test -f "$(MODEL)" || { echo 'MODEL= must name the model.safetensors of a run on CIFAR-10'; exit 2; }
+	@test -f "$(DATA)/cifar-10-batches-bin/test_batch.bin" || \
+	    { echo 'DATA= must name the folder that holds cifar-10-batches-bin'; exit 2; }
+	@$(MAKE) --no-print-directory .venv/parity
+	cargo build --release
+	rm -rf target/parity && mkdir -p target/parity
+	@adapter=$(adapter) && for attack in fgm pgd mim deepfool cw; do \
+	    $(pgn_wgpu) attack --adapter "$$adapter" --model "$(MODEL)" --dataset cifar10 --data "$(DATA)" --limit 200 \
+	        --attack $$attack --epsilon 0.5 --save target/parity/$$attack.safetensors || exit; \
+	done
+	.venv/bin/python tests/parity/parity.py "$(MODEL)" "$(DATA)/cifar-10-batches-bin" target/parity
+
+# CleverHans names TensorFlow packages that its PyTorch attacks do without.
+.venv/parity: tests/parity/requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install -r tests/parity/requirements.txt
+	.venv/bin/pip install --no-deps cleverhans==4.0.0
+	touch $@

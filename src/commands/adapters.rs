@@ -1,0 +1,71 @@
+//! `pgn-wgpu adapters`: what can compute here, and with what limits.
+
+use super::{CommandResult, bytes, table};
+use pgn_wgpu::gpu::adapter::{self, Listed, USED_FEATURES};
+use serde_json::json;
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Print one JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> CommandResult {
+    let listed = adapter::list();
+    if arguments.json {
+        let all: Vec<_> = listed.iter().map(as_json).collect();
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    for adapter in &listed {
+        let limits = adapter.adapter.limits();
+        println!("{}: {}", adapter.index, adapter.info.name);
+        let rows = [
+            ("kind", adapter.kind().to_string()),
+            ("backend", format!("{:?}", adapter.info.backend)),
+            ("driver", format!("{} {}", adapter.info.driver, adapter.info.driver_info)),
+            ("largest buffer", bytes(limits.max_buffer_size)),
+            ("largest binding", bytes(limits.max_storage_buffer_binding_size)),
+            ("workgroup memory", bytes(u64::from(limits.max_compute_workgroup_storage_size))),
+            ("subgroup size", subgroup(adapter)),
+            ("features used", features(adapter)),
+        ];
+        let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![format!("   {name:<17}{value}")]).collect();
+        print!("{}", table(&rows));
+    }
+    println!("cpu: the CPU reference path, {} threads, needs no driver", rayon_threads());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rayon_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn subgroup(adapter: &Listed) -> String {
+    let (least, most) = (adapter.info.subgroup_min_size, adapter.info.subgroup_max_size);
+    if least == most { least.to_string() } else { format!("{least} to {most}") }
+}
+
+fn features(adapter: &Listed) -> String {
+    let used = adapter.adapter.features() & USED_FEATURES;
+    let names: Vec<String> = used.iter_names().map(|(name, _)| name.to_lowercase()).collect();
+    if names.is_empty() { "none".to_string() } else { names.join(", ") }
+}
+
+fn as_json(adapter: &Listed) -> serde_json::Value {
+    let limits = adapter.adapter.limits();
+    json!({
+        "index": adapter.index,
+        "name": adapter.info.name,
+        "kind": adapter.kind(),
+        "backend": format!("{:?}", adapter.info.backend),
+        "driver": format!("{} {}", adapter.info.driver, adapter.info.driver_info),
+        "max_buffer_bytes": limits.max_buffer_size,
+        "max_binding_bytes": limits.max_storage_buffer_binding_size,
+        "workgroup_memory_bytes": limits.max_compute_workgroup_storage_size,
+        "subgroup_size": [adapter.info.subgroup_min_size, adapter.info.subgroup_max_size],
+        "features_used": features(adapter),
+    })
+}

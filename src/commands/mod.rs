@@ -1,0 +1,107 @@
+//! One file per subcommand, and what they share: opening the chosen device and printing tables.
+
+pub mod adapters;
+
+pub mod summary;
+pub mod train;
+pub mod validate;
+
+use pgn_wgpu::cpu::Mode;
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::gpu::GpuError;
+use pgn_wgpu::gpu::adapter::{self, AdapterChoice};
+use pgn_wgpu::gpu::device::{Checks, Forms, Gpu};
+use std::process::ExitCode;
+
+/// What every subcommand returns: an exit code, or an error whose text is one sentence.
+pub type CommandResult = Result<ExitCode, Box<dyn std::error::Error>>;
+
+/// A sentence as an error.
+pub fn fail<T>(sentence: impl Into<String>) -> Result<T, Box<dyn std::error::Error>> {
+    Err(sentence.into().into())
+}
+
+/// Flags of every computing command that is not `train`.
+#[derive(clap::Args)]
+pub struct DeviceArguments {
+    /// auto, discrete, integrated, software, cpu, a number or part of a name from `pgn-wgpu adapters`
+    #[arg(long, default_value = "auto")]
+    pub adapter: AdapterChoice,
+    /// Let the runtime check every index and loop of the shaders
+    #[arg(long)]
+    pub checked: bool,
+}
+
+impl DeviceArguments {
+    /// Opens the device and says on standard error what `auto` chose.
+    pub fn open(&self) -> Result<Device, GpuError> {
+        open(&self.adapter, self.checked)
+    }
+}
+
+/// Opens what `choice` means.
+pub fn open(choice: &AdapterChoice, checked: bool) -> Result<Device, GpuError> {
+    let checks = if checked { Checks::Full } else { Checks::Trusted };
+    let device = match adapter::choose(choice)? {
+        Some(listed) => Device::Gpu(Gpu::open(&listed, checks, Forms::Best)?),
+        None => Device::Cpu(Mode::Fast),
+    };
+    if *choice == AdapterChoice::Auto {
+        eprintln!("adapter: {} (chosen by auto)", device.describe());
+    }
+    Ok(device)
+}
+
+/// Rows in columns; the first row is the head, numbers are set right.
+pub fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|v| v.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (c, value) in row.iter().enumerate() {
+            let padding = " ".repeat(widths[c] - value.chars().count());
+            if c == 0 {
+                line += &format!("{value}{padding}");
+            } else {
+                line += &format!("  {padding}{value}");
+            }
+        }
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+/// `1234567` as `1,234,567`.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Bytes in the largest unit that leaves a number above 1.
+pub fn bytes(n: u64) -> String {
+    match n {
+        0..=9_999 => format!("{n} B"),
+        10_000..=9_999_999 => format!("{:.1} KiB", n as f64 / 1024.0),
+        10_000_000..=9_999_999_999 => format!("{:.1} MiB", n as f64 / 1_048_576.0),
+        _ => format!("{:.2} GiB", n as f64 / 1_073_741_824.0),
+    }
+}
+
+/// Seconds as people read them.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 120.0 => format!("{s:.1} s"),
+        s if s < 7200.0 => format!("{:.0} min {:02.0} s", (s / 60.0).floor(), s % 60.0),
+        s => format!("{:.0} h {:02.0} min", (s / 3600.0).floor(), s % 3600.0 / 60.0),
+    }
+}

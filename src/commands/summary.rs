@@ -1,0 +1,108 @@
+//! `pgn-wgpu summary`: layers, shapes, parameters, multiply-adds, and the bytes of a training step.
+
+use super::{CommandResult, bytes, grouped, table};
+use pgn_wgpu::data::DatasetKind;
+use pgn_wgpu::models::layout::ParameterLayout;
+use pgn_wgpu::models::{Classifier, Generator, Problem};
+use pgn_wgpu::program::{MemoryLimits, Program};
+use pgn_wgpu::training::game::{self, Gradients};
+use pgn_wgpu::training::{Method, Preset, TrainConfig};
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Images and classes of this data set
+    #[arg(long, default_value = "cifar10")]
+    dataset: DatasetKind,
+    /// Another side than the data set's, in pixels
+    #[arg(long)]
+    side: Option<usize>,
+    /// Another number of channels: 1 or 3
+    #[arg(long)]
+    channels: Option<usize>,
+    /// Another number of classes
+    #[arg(long)]
+    classes: Option<usize>,
+    /// Width multiplier
+    #[arg(long, default_value_t = 1.0)]
+    width: f32,
+    /// Images per training step
+    #[arg(long, default_value_t = 128)]
+    batch_size: usize,
+}
+
+/// What the images of a data set look like before it is opened.
+pub fn usual_problem(dataset: DatasetKind) -> Problem {
+    let (side, channels, classes) = match dataset {
+        DatasetKind::Digits => (8, 1, 10),
+        DatasetKind::Cifar10 | DatasetKind::Folder => (32, 3, 10),
+        DatasetKind::Cifar100 => (32, 3, 100),
+        DatasetKind::Mnist => (28, 1, 10),
+    };
+    Problem { side, channels, classes }
+}
+
+pub fn run(arguments: &Arguments) -> CommandResult {
+    let usual = usual_problem(arguments.dataset);
+    let problem = Problem {
+        side: arguments.side.unwrap_or(usual.side),
+        channels: arguments.channels.unwrap_or(usual.channels),
+        classes: arguments.classes.unwrap_or(usual.classes),
+    };
+    let classifier = Classifier::new(problem, arguments.width)?;
+    let generator = Generator::new(problem, arguments.width)?;
+    print!("{}", layers("classifier", &classifier.layout));
+    println!();
+    print!("{}", layers("generator", &generator.layout));
+    println!();
+    let mut rows = vec![vec![
+        format!("training step, batch {}", arguments.batch_size),
+        "multiply-adds".to_string(),
+        "bytes on the device".to_string(),
+        "live at least".to_string(),
+    ]];
+    for method in [Method::Natural, Method::Pgn] {
+        let mut config = TrainConfig::preset(Preset::Small, arguments.dataset);
+        (config.method, config.width, config.batch_size) = (method, arguments.width, arguments.batch_size);
+        config.check()?;
+        let phase = *game::phases(&config).last().expect("every step has a phase");
+        let graph = game::phase_graph(
+            &config,
+            &classifier,
+            Some(&generator),
+            phase,
+            config.batch_size,
+            Gradients::Apply,
+        )?;
+        let program = Program::compile(&graph, MemoryLimits::NONE)?;
+        rows.push(vec![
+            method.name().to_string(),
+            grouped(program.flops() / 2),
+            bytes(program.memory.bytes()),
+            bytes(program.memory.live_bytes),
+        ]);
+    }
+    print!("{}", table(&rows));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn layers(name: &str, layout: &ParameterLayout) -> String {
+    let head = [name, "in", "out", "result", "parameters", "multiply-adds"];
+    let mut rows = vec![head.map(str::to_string).to_vec()];
+    for entry in &layout.entries {
+        let layer = &entry.layer;
+        let (_, short) = layer.name.split_once('.').expect("layers are named network.layer");
+        rows.push(vec![
+            short.to_string(),
+            layer.inputs.to_string(),
+            layer.outputs.to_string(),
+            format!("{0}x{0}x{1}", layer.side, layer.outputs),
+            grouped((layer.weight_len() + layer.outputs) as u64),
+            grouped(layer.multiply_adds()),
+        ]);
+    }
+    let empty = String::new;
+    let (count, work) = (grouped(layout.count() as u64), grouped(layout.multiply_adds()));
+    rows.push(vec!["all".to_string(), empty(), empty(), empty(), count, work]);
+    table(&rows)
+}

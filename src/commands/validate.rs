@@ -1,0 +1,178 @@
+//! `pgn-wgpu validate`: training steps on the chosen adapter and the CPU reference in lockstep.
+
+use super::summary::usual_problem;
+use super::{CommandResult, DeviceArguments, fail, table};
+use pgn_wgpu::data::DatasetKind;
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::graph::Graph;
+use pgn_wgpu::kernels;
+use pgn_wgpu::lockstep::{self, Case, KernelReport};
+use pgn_wgpu::models::{Classifier, Generator, Init, Problem};
+use pgn_wgpu::random::{Random, Stream};
+use pgn_wgpu::training::game::{self, Gradients};
+use pgn_wgpu::training::{Method, Preset, TrainConfig, schedule};
+use serde_json::json;
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    device: DeviceArguments,
+    /// Steps to compare [default: both]
+    #[arg(long)]
+    method: Option<Method>,
+    /// Images and classes of this data set (its files are not needed)
+    #[arg(long, default_value = "cifar10")]
+    dataset: DatasetKind,
+    /// Width multiplier of both networks
+    #[arg(long, default_value_t = 0.125)]
+    width: f32,
+    /// Images per step
+    #[arg(long, default_value_t = 4)]
+    batch_size: usize,
+    /// Steps of each kind
+    #[arg(long, default_value_t = 1)]
+    steps: usize,
+    /// Feed the adapter from the CPU up to the first call of this kernel, then let it go on by itself
+    #[arg(long, value_name = "KERNEL")]
+    cpu_until: Option<String>,
+    /// Seed of weights and images
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print one JSON object, for a bug report
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Arguments) -> CommandResult {
+    if let Some(name) = &arguments.cpu_until
+        && kernels::by_name(name).is_none()
+    {
+        let names: Vec<&str> = kernels::ALL.iter().map(|k| k.name).collect();
+        return fail(format!("there is no kernel named {name}; the kernels are {}", names.join(", ")));
+    }
+    if arguments.steps == 0 || arguments.batch_size == 0 {
+        return fail("--steps and --batch-size must be at least 1");
+    }
+    let device = arguments.device.open()?;
+    let methods = arguments.method.map_or_else(|| vec![Method::Natural, Method::Pgn], |m| vec![m]);
+    let mut reports = Vec::new();
+    for &method in &methods {
+        reports.push((method, compare(arguments, &device, method)?));
+    }
+    let pass = reports.iter().all(|(_, kernels)| kernels.iter().all(|k| k.pass));
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&as_json(arguments, &device, &reports, pass))?);
+    } else {
+        print_reports(arguments, &device, &reports, pass);
+    }
+    Ok(if pass { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn compare(
+    arguments: &Arguments,
+    device: &Device,
+    method: Method,
+) -> Result<Vec<KernelReport>, Box<dyn std::error::Error>> {
+    let problem = usual_problem(arguments.dataset);
+    let mut config = TrainConfig::preset(Preset::Small, arguments.dataset);
+    (config.method, config.width, config.batch_size) = (method, arguments.width, arguments.batch_size);
+    config.check()?;
+    let classifier = Classifier::new(problem, arguments.width)?;
+    let generator = Generator::new(problem, arguments.width)?;
+    let graph = step_graph(&config, &classifier, &generator)?;
+    let seed = arguments.seed;
+    let mut states = initial_states("classifier", classifier.initial(Init::He, seed));
+    if method == Method::Pgn {
+        states.extend(initial_states("generator", generator.initial(Init::He, seed)));
+    }
+    let inputs = inputs(&config, problem, seed);
+    let case = Case { graph: &graph, states: &states, inputs: &inputs, runs: arguments.steps };
+    Ok(lockstep::compare(device, &case, arguments.cpu_until.as_deref())?)
+}
+
+fn step_graph(
+    config: &TrainConfig,
+    classifier: &Classifier,
+    generator: &Generator,
+) -> Result<Graph, pgn_wgpu::graph::GraphError> {
+    let phase = *game::phases(config).last().expect("every step has a phase");
+    game::phase_graph(config, classifier, Some(generator), phase, config.batch_size, Gradients::Apply)
+}
+
+fn initial_states(network: &str, weights: Vec<f32>) -> Vec<(String, Vec<f32>)> {
+    vec![(format!("{network}.average"), weights.clone()), (format!("{network}.parameters"), weights)]
+}
+
+/// Seeded images of smooth noise, labels and schedules.
+fn inputs(config: &TrainConfig, problem: Problem, seed: u64) -> Vec<(String, Vec<f32>)> {
+    let random = Random::new(seed, Stream::Augment);
+    let n = config.batch_size;
+    let images = (0..n * problem.pixels()).map(|i| random.uniform(0, i as u32)).collect();
+    let labels = (0..n).map(|i| (random.bits(1, i as u32)[0] as usize % problem.classes) as f32).collect();
+    let schedule = vec![schedule::step_size(config.lr, 1), schedule::ema_decay(config, 1)];
+    vec![
+        ("images".to_string(), images),
+        ("labels".to_string(), labels),
+        ("weights".to_string(), vec![1.0 / n as f32; n]),
+        ("classifier.schedule".to_string(), schedule.clone()),
+        ("generator.schedule".to_string(), schedule),
+    ]
+}
+
+fn print_reports(arguments: &Arguments, device: &Device, reports: &[(Method, Vec<KernelReport>)], pass: bool) {
+    println!("device   {}", device.describe());
+    println!("against  the CPU reference, width {}, batch {}", arguments.width, arguments.batch_size);
+    for (method, kernels) in reports {
+        println!("\n{} step", method.name());
+        let head = ["kernel", "form", "tensors", "worst abs", "worst rel", "at", "verdict"];
+        let mut rows = vec![head.map(str::to_string).to_vec()];
+        for k in kernels {
+            let at = if k.absolute == 0.0 { "-".to_string() } else { format!("{} [{}]", k.tensor, k.index) };
+            let verdict = if k.pass { "pass".to_string() } else { format!("FAIL: {} values", k.outside) };
+            rows.push(vec![
+                k.kernel.to_string(),
+                k.form.to_string(),
+                k.calls.to_string(),
+                format!("{:.1e}", k.absolute),
+                format!("{:.1e}", k.relative),
+                at,
+                verdict,
+            ]);
+        }
+        print!("{}", table(&rows));
+    }
+    println!("\nrelative errors are in units of each tensor's largest value");
+    match reports.iter().find_map(|(m, kernels)| kernels.iter().find(|k| !k.pass).map(|k| (m, k))) {
+        Some((method, k)) => println!(
+            "FAIL: the first kernel outside its tolerance is {} ({} form) in the {} step: {} where the reference has {}",
+            k.kernel,
+            k.form,
+            method.name(),
+            k.device,
+            k.reference
+        ),
+        None => println!("{}", if pass { "pass" } else { "FAIL" }),
+    }
+}
+
+fn as_json(
+    arguments: &Arguments,
+    device: &Device,
+    reports: &[(Method, Vec<KernelReport>)],
+    pass: bool,
+) -> serde_json::Value {
+    let steps: serde_json::Map<_, _> =
+        reports.iter().map(|(method, kernels)| (method.name().to_string(), json!(kernels))).collect();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "device": device.describe(),
+        "dataset": arguments.dataset.name(),
+        "width": arguments.width,
+        "batch_size": arguments.batch_size,
+        "seed": arguments.seed,
+        "cpu_until": arguments.cpu_until,
+        "steps": steps,
+        "pass": pass,
+    })
+}

@@ -1,0 +1,77 @@
+//! Files that are whole or not there: written under a temporary name beside the target, flushed, renamed.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Why a file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}{}", path.display(), remedy(source))]
+pub struct FileError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space, what was there is intact",
+        io::ErrorKind::PermissionDenied => "; check its permissions or choose another place",
+        io::ErrorKind::NotFound => "; check the path",
+        _ => "",
+    }
+}
+
+/// An [`io::Error`] with what was being done to which file.
+pub fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    move |source| FileError { action, path: path.to_path_buf(), source }
+}
+
+/// Writes `bytes` to `path`: the old file stays until the new one is whole.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let temporary = path.with_file_name(format!(
+        ".{}.{}.tmp",
+        path.file_name().map_or_else(|| "file".into(), |n| n.to_string_lossy()),
+        std::process::id()
+    ));
+    let written = File::create(&temporary)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // Nothing more can be done if this fails too.
+        let _ = fs::remove_file(&temporary);
+    }
+    written.map_err(file_error("write", path))
+}
+
+/// Reads a whole file.
+pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    fs::read(path).map_err(file_error("read", path))
+}
+
+/// Makes a folder and its parents.
+pub fn create_folder(path: &Path) -> Result<(), FileError> {
+    fs::create_dir_all(path).map_err(file_error("create", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_no_temporary_file_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        write(&path, b"one").unwrap();
+        write(&path, b"two").unwrap();
+        assert_eq!(read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failure_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = write(&folder.path().join("none/a.txt"), b"x").unwrap_err().to_string();
+        assert!(error.starts_with("cannot write ") && error.contains("a.txt"), "{error}");
+    }
+}

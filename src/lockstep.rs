@@ -1,0 +1,213 @@
+//! One program on a device and on the CPU reference, call by call: so that the first wrong kernel is named and
+//! not the last wrong number.
+//!
+//! Before each call the device is given the reference's values, so errors do not pile up and every kernel is
+//! judged on equal inputs by the tolerance of its registry line. From a hand-over call on, the device goes on
+//! with its own results instead: a wrong number that only appears then is made by what was handed over.
+
+use crate::cpu::Mode;
+use crate::executor::{Device, ExecutionError, Session, Workspace};
+use crate::graph::Graph;
+use crate::kernels::Tolerance;
+use crate::program::Program;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Errors that pile up over a whole program, in units of a tensor's largest value, before a device that runs
+/// on its own results counts as wrong.
+const PILED_UP: f32 = 2e-2;
+
+/// The worst of all calls of one kernel.
+#[derive(Clone, Debug, Serialize)]
+pub struct KernelReport {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// The form that ran.
+    pub form: &'static str,
+    /// Calls compared.
+    pub calls: usize,
+    /// Largest |Δ|.
+    pub absolute: f32,
+    /// Largest |Δ| in units of the tensor's largest value.
+    pub relative: f32,
+    /// Tensor in which the largest was.
+    pub tensor: String,
+    /// Index into it.
+    pub index: usize,
+    /// The device's value there.
+    pub device: f32,
+    /// The reference's.
+    pub reference: f32,
+    /// Values outside the tolerance.
+    pub outside: usize,
+    /// Whether all were inside.
+    pub pass: bool,
+}
+
+/// A program with what it starts from.
+pub struct Case<'a> {
+    /// The graph.
+    pub graph: &'a Graph,
+    /// States by name.
+    pub states: &'a [(String, Vec<f32>)],
+    /// Inputs by name.
+    pub inputs: &'a [(String, Vec<f32>)],
+    /// Runs one after the other, on the states that the ones before left.
+    pub runs: usize,
+}
+
+/// Compares `device` with the reference. With `until`, the device runs on its own results from the first call
+/// of that kernel on.
+pub fn compare(device: &Device, case: &Case, until: Option<&str>) -> Result<Vec<KernelReport>, ExecutionError> {
+    let program = Arc::new(Program::compile(case.graph, device.memory_limits())?);
+    let (mut reference_space, mut device_space) =
+        (Workspace::new(Device::Cpu(Mode::Reference)), Workspace::new(device.clone()));
+    for (name, values) in case.states {
+        reference_space.write(name, values)?;
+        device_space.write(name, values)?;
+    }
+    let mut sides = Sides { reference: reference_space.bind(program.clone())?, device: device_space.bind(program.clone())? };
+    let handover = until
+        .and_then(|name| program.calls.iter().position(|c| c.kernel.name == name))
+        .unwrap_or(program.calls.len());
+    let mut reports: Vec<KernelReport> = Vec::new();
+    for _ in 0..case.runs {
+        for (name, values) in case.inputs {
+            sides.reference.write(name, values)?;
+            sides.device.write(name, values)?;
+        }
+        sides.reference.begin();
+        sides.device.begin();
+        for index in 0..program.calls.len() {
+            let fed = index < handover;
+            sides.call(&program, index, fed)?;
+            let form = form_name(device, &program, index);
+            sides.judge(&program, index, fed, form, &mut reports)?;
+        }
+        sides.reference.end();
+        sides.device.end();
+    }
+    Ok(reports)
+}
+
+fn form_name(device: &Device, program: &Program, index: usize) -> &'static str {
+    match device {
+        Device::Gpu(gpu) => gpu.form(program.calls[index].kernel).name,
+        Device::Cpu(Mode::Fast) if program.calls[index].kernel.fast.is_some() => "fast",
+        Device::Cpu(_) => "twin",
+    }
+}
+
+struct Sides {
+    reference: Session,
+    device: Session,
+}
+
+impl Sides {
+    fn call(&mut self, program: &Program, index: usize, fed: bool) -> Result<(), ExecutionError> {
+        let call = &program.calls[index];
+        if fed {
+            for &id in call.reads.iter().chain(&call.writes) {
+                let values = self.reference.read(id)?;
+                if !values.is_empty() {
+                    self.device.write_tensor(id, &values);
+                }
+            }
+        }
+        self.reference.call_keeping(index)?;
+        self.device.call_keeping(index)
+    }
+
+    fn judge(
+        &mut self,
+        program: &Program,
+        index: usize,
+        fed: bool,
+        form: &'static str,
+        reports: &mut Vec<KernelReport>,
+    ) -> Result<(), ExecutionError> {
+        let call = &program.calls[index];
+        let tolerance = match fed {
+            true => call.kernel.tolerance,
+            false => Tolerance { absolute: PILED_UP, relative: PILED_UP },
+        };
+        for &id in &call.writes {
+            let (own, expected) = (self.device.read(id)?, self.reference.read(id)?);
+            let worst = worst(&own, &expected, tolerance);
+            let at = reports.iter().position(|r| r.kernel == call.kernel.name && r.form == form);
+            let label = format!("call {index}: {}", program.tensor(id).label);
+            let report = match at {
+                Some(at) => &mut reports[at],
+                None => {
+                    reports.push(KernelReport::new(call.kernel.name, form));
+                    reports.last_mut().expect("just pushed")
+                }
+            };
+            report.calls += 1;
+            report.outside += worst.outside;
+            report.pass &= worst.outside == 0;
+            if worst.relative >= report.relative {
+                report.relative = worst.relative;
+                report.absolute = worst.absolute;
+                (report.tensor, report.index) = (label, worst.index);
+                (report.device, report.reference) = (own[worst.index], expected[worst.index]);
+            }
+        }
+        self.reference.release(index);
+        self.device.release(index);
+        Ok(())
+    }
+}
+
+impl KernelReport {
+    fn new(kernel: &'static str, form: &'static str) -> Self {
+        let (tensor, pass) = (String::new(), true);
+        let zero = 0.0;
+        Self {
+            kernel,
+            form,
+            calls: 0,
+            absolute: zero,
+            relative: zero,
+            tensor,
+            index: 0,
+            device: zero,
+            reference: zero,
+            outside: 0,
+            pass,
+        }
+    }
+}
+
+/// The worst element of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Worst {
+    /// |Δ|.
+    pub absolute: f32,
+    /// |Δ| in units of the largest reference value.
+    pub relative: f32,
+    /// Where.
+    pub index: usize,
+    /// Elements outside the tolerance; anything that is not a number on one side only is outside.
+    pub outside: usize,
+}
+
+/// Compares `own` with `expected` under `|Δ| ≤ absolute · max|ref| + relative · |ref|`.
+pub fn worst(own: &[f32], expected: &[f32], tolerance: Tolerance) -> Worst {
+    let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    let mut worst = Worst { absolute: 0.0, relative: 0.0, index: 0, outside: 0 };
+    for (index, (&a, &b)) in own.iter().zip(expected).enumerate() {
+        let same = a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
+        let delta = if same { 0.0 } else { (a - b).abs() };
+        let allowed = tolerance.absolute * largest + tolerance.relative * b.abs();
+        let outside = delta.is_nan() || delta > allowed;
+        worst.outside += usize::from(outside);
+        let size = if delta.is_nan() { f32::INFINITY } else { delta };
+        if size > worst.absolute {
+            worst.absolute = size;
+            worst.index = index;
+        }
+    }
+    worst.relative = if worst.absolute == 0.0 { 0.0 } else { worst.absolute / largest };
+    worst
+}

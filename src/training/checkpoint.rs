@@ -1,0 +1,77 @@
+//! Checkpoints: every state of the trainer and how far it was, in one safetensors file, enough to go on to
+//! the same bits.
+
+use super::TrainError;
+use crate::data::Position;
+use crate::files;
+use crate::models::file::{NamedTensor, to_bytes};
+use safetensors::tensor::SafeTensors;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::path::Path;
+
+const METADATA_KEY: &str = "pgn-wgpu.checkpoint";
+
+/// How far a run was.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Version of the program that wrote it.
+    pub version: String,
+    /// Steps done.
+    pub step: u64,
+    /// Epoch of the next batch.
+    pub epoch: u32,
+    /// Index of the next batch in its epoch.
+    pub index: u32,
+    /// Updates of the classifier and the generator.
+    pub updates: [u64; 2],
+    /// Best validation accuracy so far.
+    pub best: Option<f64>,
+    /// Seconds of training so far, over all resumptions.
+    pub seconds: f64,
+}
+
+impl Progress {
+    /// The next batch.
+    pub fn position(&self) -> Position {
+        Position { epoch: self.epoch, index: self.index }
+    }
+}
+
+/// All states of a trainer and its progress.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// How far it was.
+    pub progress: Progress,
+    /// States by name, flat.
+    pub states: Vec<(String, Vec<f32>)>,
+}
+
+impl Checkpoint {
+    /// Writes it.
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        let tensors: Vec<NamedTensor> =
+            self.states.iter().map(|(name, values)| (name.clone(), vec![values.len()], values.clone())).collect();
+        let progress = serde_json::to_string(&self.progress).expect("progress is plain values");
+        files::write(path, &to_bytes(&tensors, HashMap::from([(METADATA_KEY.to_string(), progress)])))?;
+        Ok(())
+    }
+
+    /// Reads it.
+    pub fn load(path: &Path) -> Result<Self, TrainError> {
+        let wrong = |problem: String| TrainError::Run { path: path.to_path_buf(), problem };
+        let bytes = files::read(path)?;
+        let damaged = |e: safetensors::SafeTensorError| wrong(format!("is not a whole checkpoint ({e})"));
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+        let progress = header
+            .metadata()
+            .as_ref()
+            .and_then(|m| m.get(METADATA_KEY))
+            .ok_or_else(|| wrong("is a model, not a checkpoint; pass it with --from to start from its weights".into()))?;
+        let progress = serde_json::from_str(progress)
+            .map_err(|e| wrong(format!("was written by another version of pgn-wgpu ({e}); start a new run")))?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+        let states = tensors.iter().map(|(name, t)| (name.to_string(), bytemuck::pod_collect_to_vec(t.data())));
+        Ok(Self { progress, states: states.collect() })
+    }
+}

@@ -1,0 +1,232 @@
+//! Everything that decides a training run, as one struct: what flags and `--config` files fill, what is written
+//! to the run folder, and what repeats the run from there.
+
+use crate::data::{Augment, DatasetKind};
+use crate::models::Init;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// How the classifier is defended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Clean images only
+    Natural,
+    /// Against a perturbation generator network
+    Pgn,
+}
+
+impl Method {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Natural => "natural",
+            Self::Pgn => "pgn",
+        }
+    }
+}
+
+/// Which reading of the gradient image the generator sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum GradientInput {
+    /// Ten times the gradient of the log-probability of the true class
+    Log,
+    /// Divided by its L2 norm, times the root of the number of values
+    Rms,
+    /// Divided by its L2 norm
+    L2,
+    /// The gradient of the probability, as the paper's formula has it
+    Raw,
+}
+
+/// Where the penalty on the perturbation is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum PenaltySpace {
+    /// On the pixel difference
+    Pixel,
+    /// On the generator's own output
+    Tanh,
+}
+
+/// In which order the two networks move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Update {
+    /// Both from the same forward pass
+    Simultaneous,
+    /// The generator first, the classifier against its answer
+    Alternating,
+}
+
+/// A named set of defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Table 1 of the paper to the letter
+    Paper,
+    /// What works in minutes on two CPU cores
+    Small,
+}
+
+/// A complete training configuration. Keys are the flags' names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TrainConfig {
+    /// How the classifier is defended.
+    pub method: Method,
+    /// Which data set.
+    pub dataset: DatasetKind,
+    /// Where it is; not needed for digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// Side to which an image folder is resized, in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub side: Option<usize>,
+    /// Share of the training images held out to choose the best epoch; absent: the data set's default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_share: Option<f32>,
+    /// The adapter choice.
+    pub adapter: String,
+    /// Width multiplier of both networks.
+    pub width: f32,
+    /// Images per step.
+    pub batch_size: usize,
+    /// Passes over the training images.
+    pub epochs: u32,
+    /// Steps after which training ends even within an epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u64>,
+    /// Adam's learning rate for the classifier.
+    pub lr: f32,
+    /// Adam's learning rate for the generator; absent: the classifier's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generator_lr: Option<f32>,
+    /// Decay of the moving average of the classifier's weights.
+    pub ema_decay: f32,
+    /// Whether the decay starts at (1 + t) / (10 + t).
+    pub ema_warmup: bool,
+    /// Weight of the adversarial term; the clean term has the rest.
+    pub adv_coeff: f32,
+    /// Weight of the penalty, c_L.
+    pub c_l: f32,
+    /// What the generator sees of the classifier's gradient.
+    pub gradient_input: GradientInput,
+    /// Where the penalty is charged.
+    pub penalty_space: PenaltySpace,
+    /// In which order the networks move.
+    pub update: Update,
+    /// Generator steps per classifier step.
+    pub generator_steps: u32,
+    /// Whether the classifier's gradient flows back through the attack.
+    pub through_attack: bool,
+    /// Scale of the initial weights.
+    pub init: Init,
+    /// Start from these weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
+    /// Flips and crops.
+    pub augment: Augment,
+    /// Whether the order changes every epoch.
+    pub shuffle: bool,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+/// A value of a configuration that cannot be.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error("{name} {value} is not possible; it must be {range}")]
+pub struct ConfigError {
+    name: &'static str,
+    value: String,
+    range: &'static str,
+}
+
+impl TrainConfig {
+    /// A preset's values for a data set.
+    pub fn preset(preset: Preset, dataset: DatasetKind) -> Self {
+        let small = Self {
+            method: Method::Pgn,
+            dataset,
+            data: None,
+            side: None,
+            validation_share: None,
+            adapter: "auto".to_string(),
+            width: 0.125,
+            batch_size: 128,
+            epochs: if dataset == DatasetKind::Digits { 40 } else { 8 },
+            max_steps: None,
+            lr: 2e-3,
+            generator_lr: None,
+            ema_decay: 0.99,
+            ema_warmup: true,
+            adv_coeff: 1.0,
+            c_l: 3.0,
+            gradient_input: GradientInput::Log,
+            penalty_space: PenaltySpace::Pixel,
+            update: Update::Simultaneous,
+            generator_steps: 1,
+            through_attack: false,
+            init: Init::He,
+            from: None,
+            augment: dataset.default_augment(),
+            shuffle: true,
+            seed: 0,
+        };
+        match preset {
+            Preset::Small => small,
+            Preset::Paper => Self {
+                width: 1.0,
+                epochs: 200,
+                lr: 5e-4,
+                ema_decay: 0.998,
+                ema_warmup: false,
+                c_l: 50.0,
+                gradient_input: GradientInput::Raw,
+                through_attack: true,
+                init: Init::Library,
+                ..small
+            },
+        }
+    }
+
+    /// The generator's learning rate.
+    pub fn generator_lr(&self) -> f32 {
+        self.generator_lr.unwrap_or(self.lr)
+    }
+
+    /// Refuses zero and absurd values with one sentence.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let error = |name, value: String, range| Err(ConfigError { name, value, range });
+        let positive = |v: f32| v.is_finite() && v > 0.0;
+        if self.batch_size == 0 || self.batch_size > 65_536 {
+            return error("--batch-size", self.batch_size.to_string(), "from 1 to 65536");
+        }
+        if self.epochs == 0 || self.epochs > 100_000 {
+            return error("--epochs", self.epochs.to_string(), "from 1 to 100000");
+        }
+        if self.max_steps == Some(0) {
+            return error("--max-steps", "0".to_string(), "at least 1");
+        }
+        for (name, lr) in [("--lr", self.lr), ("--generator-lr", self.generator_lr())] {
+            if !positive(lr) || lr > 10.0 {
+                return error(name, lr.to_string(), "above 0 and at most 10");
+            }
+        }
+        if !(0.0..1.0).contains(&self.ema_decay) {
+            return error("--ema-decay", self.ema_decay.to_string(), "from 0 to below 1");
+        }
+        if !positive(self.adv_coeff) || self.adv_coeff > 1.0 {
+            let range = "above 0 and at most 1; for clean images only, use --method natural";
+            return error("--adv-coeff", self.adv_coeff.to_string(), range);
+        }
+        if !self.c_l.is_finite() || self.c_l < 0.0 {
+            return error("--c-l", self.c_l.to_string(), "a finite number from 0 on");
+        }
+        if self.generator_steps == 0 || self.generator_steps > 100 {
+            return error("--generator-steps", self.generator_steps.to_string(), "from 1 to 100");
+        }
+        Ok(())
+    }
+}

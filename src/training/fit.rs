@@ -1,0 +1,365 @@
+//! The loop around the trainer: batches in, metrics and checkpoints out, until the epochs are done or
+//! somebody asks it to stop.
+
+use super::TrainError;
+use super::checkpoint::{Checkpoint, Progress};
+use super::config::TrainConfig;
+use super::run::{MetricsFile, RunFolder};
+use super::trainer::{PendingStep, StepMetrics, Trainer};
+use super::validation::{Validation, Validator};
+use crate::data::{self, BatchOptions, Dataset, Prefetcher, batches_per_epoch};
+use crate::executor::Device;
+use crate::models::Problem;
+use crate::models::file::{Facts, Model};
+use serde::Serialize;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Steps whose metrics may be under way while the next one is submitted.
+const STEPS_IN_FLIGHT: usize = 2;
+/// Short epochs do not each write a checkpoint.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
+/// Long epochs write one within them.
+const LONGEST_WITHOUT_CHECKPOINT: Duration = Duration::from_secs(300);
+
+/// One step as `metrics.jsonl` has it.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepRecord {
+    kind: &'static str,
+    /// Steps done, this one included.
+    pub step: u64,
+    /// Epoch, from 0.
+    pub epoch: u32,
+    /// Cross-entropy of what the classifier trained on.
+    pub loss: f64,
+    /// Share classified correctly of it.
+    pub accuracy: f64,
+    /// Mean ‖δ‖.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delta: Option<f64>,
+    /// The ‖δ‖ that a linear loss predicts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicted_delta: Option<f64>,
+    /// Seconds since the run began.
+    pub seconds: f64,
+}
+
+/// One epoch as `metrics.jsonl` has it.
+#[derive(Clone, Debug, Serialize)]
+pub struct EpochRecord {
+    kind: &'static str,
+    /// Steps done.
+    pub step: u64,
+    /// Epoch, from 0.
+    pub epoch: u32,
+    /// Benign accuracy on the validation split; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub benign_accuracy: Option<f64>,
+    /// Accuracy under the generator's attack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generator_accuracy: Option<f64>,
+    /// Mean ‖δ‖ on the validation split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delta: Option<f64>,
+    /// Loss under the generator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generator_loss: Option<f64>,
+    /// Loss under FGM at the same mean norm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fgm_loss: Option<f64>,
+    /// Training images per second since the epoch began.
+    pub images_per_second: f64,
+    /// Seconds since the run began.
+    pub seconds: f64,
+}
+
+/// Who watches a run.
+pub trait Observer {
+    /// Something worth a line.
+    fn message(&mut self, text: &str);
+    /// A step's metrics; `total` is the number of steps that the run will have.
+    fn step(&mut self, record: &StepRecord, total: u64);
+    /// An epoch's end.
+    fn epoch(&mut self, record: &EpochRecord, epochs: u32);
+}
+
+/// How a run ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Whether it was asked to stop before its end.
+    pub interrupted: bool,
+    /// Steps done.
+    pub steps: u64,
+    /// Seconds of training, over all resumptions.
+    pub seconds: f64,
+    /// Training images per second in this session, without validation.
+    pub images_per_second: f64,
+    /// The final networks on the test split; `None` if interrupted.
+    pub test: Option<Validation>,
+    /// Seconds that the device side waited for data after the first batch.
+    pub waited_for_data: f64,
+}
+
+/// A run in progress.
+pub struct Fit<'a> {
+    config: TrainConfig,
+    folder: RunFolder,
+    dataset: Dataset,
+    trainer: Trainer,
+    validator: Validator,
+    metrics: MetricsFile,
+    progress: Progress,
+    observer: &'a mut dyn Observer,
+    stop: &'a AtomicBool,
+    pending: VecDeque<(PendingStep, u64, u32)>,
+    started: Instant,
+    last_checkpoint: Instant,
+    /// Images and seconds of training proper.
+    trained: (usize, f64),
+}
+
+/// Opens the data set of a configuration.
+pub fn open_data(config: &TrainConfig) -> Result<Dataset, TrainError> {
+    Ok(data::open(&data::DataOptions {
+        kind: config.dataset,
+        dir: config.data.clone(),
+        validation_share: config.validation_share,
+        seed: config.seed,
+        folder_side: config.side,
+    })?)
+}
+
+/// The problem that a data set poses.
+pub fn problem_of(dataset: &Dataset) -> Problem {
+    Problem { side: dataset.side, channels: dataset.channels, classes: dataset.classes }
+}
+
+impl<'a> Fit<'a> {
+    /// Prepares a run: networks, data, and what the folder holds if it is resumed. The folder is given by a
+    /// closure so that it is made only after everything else has succeeded.
+    pub fn new(
+        device: Device,
+        config: TrainConfig,
+        folder: impl FnOnce(&TrainConfig) -> Result<RunFolder, TrainError>,
+        observer: &'a mut dyn Observer,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, TrainError> {
+        config.check()?;
+        let dataset = open_data(&config)?;
+        let problem = problem_of(&dataset);
+        let from = config.from.as_ref().map(|path| Model::load(path, Some(problem))).transpose()?;
+        if let (Some(model), Some(path)) = (&from, &config.from)
+            && model.facts.width.to_bits() != config.width.to_bits()
+        {
+            let problem =
+                format!("has width {}, the run {}; pass --width {0}", model.facts.width, config.width);
+            return Err(TrainError::Run { path: path.clone(), problem });
+        }
+        let mut trainer = Trainer::new(device, &config, problem, from.as_ref(), None)?;
+        let (classifier, generator) = (trainer.classifier().clone(), trainer.generator().cloned());
+        let validator = Validator::new(trainer.workspace(), &config, &classifier, generator.as_ref())?;
+        let folder = folder(&config)?;
+        let checkpoint = folder.last_checkpoint();
+        let mut progress = Progress { version: env!("CARGO_PKG_VERSION").to_string(), ..Default::default() };
+        if checkpoint.exists() {
+            let saved = Checkpoint::load(&checkpoint)?;
+            trainer.restore(&saved.states, saved.progress.updates, saved.progress.step)?;
+            progress = saved.progress;
+        }
+        let metrics = folder.metrics(progress.step)?;
+        let (now, pending) = (Instant::now(), VecDeque::new());
+        Ok(Self {
+            config,
+            folder,
+            dataset,
+            trainer,
+            validator,
+            metrics,
+            progress,
+            observer,
+            stop,
+            pending,
+            started: now,
+            last_checkpoint: now,
+            trained: (0, 0.0),
+        })
+    }
+
+    /// The trainer, for what is said before the run.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// The data.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// The run folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// Steps of the whole run.
+    pub fn total_steps(&self) -> u64 {
+        let per_epoch = u64::from(batches_per_epoch(self.dataset.train.len(), self.config.batch_size));
+        let all = per_epoch * u64::from(self.config.epochs);
+        self.config.max_steps.map_or(all, |most| most.min(all))
+    }
+
+    /// Trains to the end, or until asked to stop.
+    pub fn run(mut self) -> Result<Outcome, TrainError> {
+        let options = BatchOptions {
+            batch_size: self.config.batch_size,
+            shuffle: self.config.shuffle,
+            augment: self.config.augment,
+            seed: self.config.seed,
+        };
+        let total = self.total_steps();
+        let mut batches =
+            Prefetcher::start(self.dataset.train.clone(), options, self.progress.position(), self.config.epochs)?;
+        let per_epoch = batches_per_epoch(self.dataset.train.len(), self.config.batch_size);
+        let mut epoch_started = (Instant::now(), 0);
+        while self.trainer.step() < total && !self.stop.load(Ordering::Relaxed) {
+            let Some(batch) = batches.next() else { break };
+            let pending = self.trainer.submit(&batch)?;
+            self.pending.push_back((pending, self.trainer.step(), batch.epoch));
+            self.drain(STEPS_IN_FLIGHT)?;
+            epoch_started.1 += batch.real;
+            let last = batch.index + 1 == per_epoch;
+            let next = if last { (batch.epoch + 1, 0) } else { (batch.epoch, batch.index + 1) };
+            (self.progress.epoch, self.progress.index) = next;
+            if last || self.trainer.step() == total {
+                self.drain(0)?;
+                self.trained.0 += epoch_started.1;
+                self.trained.1 += epoch_started.0.elapsed().as_secs_f64();
+                self.end_epoch(batch.epoch, epoch_started)?;
+                epoch_started = (Instant::now(), 0);
+            } else if self.last_checkpoint.elapsed() > LONGEST_WITHOUT_CHECKPOINT {
+                self.checkpoint()?;
+            }
+        }
+        self.drain(0)?;
+        self.trained.0 += epoch_started.1;
+        self.trained.1 += if epoch_started.1 > 0 { epoch_started.0.elapsed().as_secs_f64() } else { 0.0 };
+        self.checkpoint()?;
+        let interrupted = self.trainer.step() < total && self.stop.load(Ordering::Relaxed);
+        let model = self.model()?;
+        model.save(&self.folder.model())?;
+        let test = if interrupted { None } else { Some(self.validator.run(&self.dataset.test)?) };
+        Ok(Outcome {
+            interrupted,
+            steps: self.trainer.step(),
+            seconds: self.seconds(),
+            images_per_second: self.trained.0 as f64 / self.trained.1.max(1e-9),
+            test,
+            waited_for_data: batches.waited().later.as_secs_f64(),
+        })
+    }
+
+    fn seconds(&self) -> f64 {
+        self.progress.seconds + self.started.elapsed().as_secs_f64()
+    }
+
+    /// Collects metrics until at most `most` steps are under way.
+    fn drain(&mut self, most: usize) -> Result<(), TrainError> {
+        while self.pending.len() > most {
+            let (pending, step, epoch) = self.pending.pop_front().expect("not empty");
+            let metrics = self.trainer.collect(pending)?;
+            let game = self.trainer.generator().is_some();
+            let StepMetrics { loss, accuracy, delta, predicted_delta } = metrics;
+            let record = StepRecord {
+                kind: "step",
+                step,
+                epoch,
+                loss,
+                accuracy,
+                delta: game.then_some(delta),
+                predicted_delta: (game && predicted_delta.is_finite()).then_some(predicted_delta),
+                seconds: self.seconds(),
+            };
+            if !loss.is_finite() {
+                return Err(self.diverged(loss, step));
+            }
+            self.metrics.append(&record)?;
+            let total = self.total_steps();
+            self.observer.step(&record, total);
+        }
+        Ok(())
+    }
+
+    fn diverged(&self, loss: f64, step: u64) -> TrainError {
+        let last = self.folder.last_checkpoint();
+        let checkpoint = match Checkpoint::load(&last) {
+            Ok(saved) => format!("the last good weights (step {}) are in {}", saved.progress.step, last.display()),
+            Err(_) => "no checkpoint had been written yet".to_string(),
+        };
+        TrainError::Diverged { loss, step, lr: self.config.lr, checkpoint }
+    }
+
+    fn end_epoch(&mut self, epoch: u32, (since, images): (Instant, usize)) -> Result<(), TrainError> {
+        let images_per_second = images as f64 / since.elapsed().as_secs_f64();
+        let validation = match self.dataset.validation.is_empty() {
+            true => None,
+            false => Some(self.validator.run(&self.dataset.validation)?),
+        };
+        let attacked = validation.and_then(|v| v.generator);
+        let record = EpochRecord {
+            kind: "epoch",
+            step: self.trainer.step(),
+            epoch,
+            benign_accuracy: validation.map(|v| v.benign_accuracy),
+            generator_accuracy: attacked.map(|a| a.accuracy),
+            delta: attacked.map(|a| a.delta),
+            generator_loss: attacked.map(|a| a.loss),
+            fgm_loss: attacked.map(|a| a.fgm_loss),
+            images_per_second,
+            seconds: self.seconds(),
+        };
+        self.metrics.append(&record)?;
+        self.observer.epoch(&record, self.config.epochs);
+        if let Some(validation) = validation
+            && self.progress.best.is_none_or(|best| validation.benign_accuracy > best)
+        {
+            self.progress.best = Some(validation.benign_accuracy);
+            self.model()?.save(&self.folder.best_model())?;
+        }
+        if self.last_checkpoint.elapsed() > CHECKPOINT_INTERVAL {
+            self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self) -> Result<(), TrainError> {
+        self.drain(0)?;
+        let (states, updates) = self.trainer.snapshot()?;
+        let progress =
+            Progress { step: self.trainer.step(), updates, seconds: self.seconds(), ..self.progress.clone() };
+        Checkpoint { progress, states }.save(&self.folder.last_checkpoint())?;
+        self.last_checkpoint = Instant::now();
+        Ok(())
+    }
+
+    /// The networks as they are now.
+    fn model(&mut self) -> Result<Model, TrainError> {
+        let facts = Facts {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            problem: problem_of(&self.dataset),
+            width: self.config.width,
+            dataset: self.dataset.name.clone(),
+            class_names: self.dataset.class_names.clone(),
+            method: self.config.method.name().to_string(),
+        };
+        let generator = self.trainer.generator().cloned();
+        let classifier = self.trainer.classifier().clone();
+        let workspace = self.trainer.workspace();
+        let generator = match generator {
+            Some(generator) => Some((generator, workspace.read("generator.parameters")?)),
+            None => None,
+        };
+        let (weights, average) =
+            (workspace.read("classifier.parameters")?, workspace.read("classifier.average")?);
+        Ok(Model { facts, classifier, weights, average, generator })
+    }
+}

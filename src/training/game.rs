@@ -1,0 +1,334 @@
+//! The game as graphs: the gradient image, the generator's answer, the objective (equation 4) and what
+//! each network learns from it.
+//!
+//! A training step is one or more *phases*; a phase computes gradients for the networks that move in it, and
+//! Adam applies them. With a batch that the device cannot hold at once, a phase runs over micro-batches that
+//! add their gradients up, and a second, small graph applies the sum. Every image carries a weight, 1 / batch
+//! for real images and 0 for padding, so that sums over micro-batches are the batch's mean.
+
+use super::config::{GradientInput, Method, PenaltySpace, TrainConfig, Update};
+use crate::graph::{AdamStates, Binary, Graph, GraphError, Tensor, Unary};
+use crate::models::layout::{ParameterLayout, Weights};
+use crate::models::{Classifier, Generator, GeneratorInputs};
+
+type Result<T = Tensor> = std::result::Result<T, GraphError>;
+
+/// Scale of the `log` reading of the gradient image.
+const LOG_GRADIENT_SCALE: f32 = 10.0;
+/// Gradients of smaller norm count as zero when they are normalised.
+const SMALLEST_NORM: f32 = 1e-12;
+
+/// The networks that learn in a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The classifier alone; in the game, against the generator as it is.
+    Classifier,
+    /// The generator alone.
+    Generator,
+    /// Both from one forward pass.
+    Both,
+}
+
+/// What a phase does with its gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gradients {
+    /// Adam at once.
+    Apply,
+    /// Added to the gradient states, for [`apply_graph`].
+    Accumulate,
+}
+
+/// The phases of one training step.
+pub fn phases(config: &TrainConfig) -> Vec<Phase> {
+    if config.method != Method::Pgn {
+        return vec![Phase::Classifier];
+    }
+    let steps = config.generator_steps as usize;
+    match config.update {
+        Update::Simultaneous => {
+            let mut phases = vec![Phase::Generator; steps - 1];
+            phases.push(Phase::Both);
+            phases
+        }
+        Update::Alternating => {
+            let mut phases = vec![Phase::Generator; steps];
+            phases.push(Phase::Classifier);
+            phases
+        }
+    }
+}
+
+/// A network's layout and states in one graph.
+struct Player<'a> {
+    name: &'static str,
+    layout: &'a ParameterLayout,
+    parameters: Tensor,
+    weights: Weights,
+}
+
+impl<'a> Player<'a> {
+    fn new(graph: &mut Graph, name: &'static str, layout: &'a ParameterLayout) -> Result<Self> {
+        let parameters = graph.state(&format!("{name}.parameters"), &[layout.len])?;
+        let weights = layout.views(graph, parameters)?;
+        Ok(Self { name, layout, parameters, weights })
+    }
+
+    /// Uses the gradients of all weights, in [`Weights::tensors`]' order.
+    fn learn(&self, graph: &mut Graph, gradients: &[Tensor], how: Gradients) -> Result<()> {
+        let packed = self.layout.pack(graph, gradients)?;
+        match how {
+            Gradients::Apply => adam(graph, self.name, self.parameters, packed),
+            Gradients::Accumulate => {
+                let sum = graph.state(&format!("{}.gradient", self.name), &[self.layout.len])?;
+                let more = graph.add(sum, packed)?;
+                graph.assign(sum, more)
+            }
+        }
+    }
+}
+
+fn adam(graph: &mut Graph, name: &str, parameters: Tensor, gradient: Tensor) -> Result<()> {
+    let extents = graph.shape(parameters).extents().to_vec();
+    let momentum = graph.state(&format!("{name}.momentum"), &extents)?;
+    let variance = graph.state(&format!("{name}.variance"), &extents)?;
+    let average = graph.state(&format!("{name}.average"), &extents)?;
+    let schedule = graph.input(&format!("{name}.schedule"), &[2])?;
+    graph.adam(AdamStates { parameters, momentum, variance, average }, gradient, schedule)
+}
+
+/// Applies the gradients that micro-batches have added up, and clears them.
+pub fn apply_graph(name: &str, layout: &ParameterLayout) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let parameters = graph.state(&format!("{name}.parameters"), &[layout.len])?;
+    let sum = graph.state(&format!("{name}.gradient"), &[layout.len])?;
+    adam(&mut graph, name, parameters, sum)?;
+    let zero = graph.constant(0.0, &[1])?;
+    let zeros = graph.broadcast(zero, &graph.shape(sum).clone())?;
+    graph.assign(sum, zeros)?;
+    Ok(graph)
+}
+
+/// Images, labels and weights of one (micro-)batch.
+#[derive(Clone, Copy)]
+pub struct BatchTensors {
+    /// `[n, s, s, c]` in [0, 1].
+    pub images: Tensor,
+    /// Class indices `[n, 1]`.
+    pub labels: Tensor,
+    /// 1 / batch for real images, 0 for padding, `[n, 1]`.
+    pub weights: Tensor,
+}
+
+impl BatchTensors {
+    /// The inputs `images`, `labels` and `weights` of a graph.
+    pub fn inputs(graph: &mut Graph, classifier: &Classifier, images: usize) -> Result<Self> {
+        let p = classifier.problem;
+        Ok(Self {
+            images: graph.input("images", &[images, p.side, p.side, p.channels])?,
+            labels: graph.input("labels", &[images, 1])?,
+            weights: graph.input("weights", &[images, 1])?,
+        })
+    }
+}
+
+/// The graph of one phase over `images` images.
+///
+/// Outputs per image: `loss` (cross-entropy of what the classifier trains on), `correct`, and in the game
+/// `norm2` (‖δ‖²) and `gradient_norm2` (‖∇x CE‖² at x_adv).
+pub fn phase_graph(
+    config: &TrainConfig,
+    classifier: &Classifier,
+    generator: Option<&Generator>,
+    phase: Phase,
+    images: usize,
+    how: Gradients,
+) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let batch = BatchTensors::inputs(&mut graph, classifier, images)?;
+    let f = Player::new(&mut graph, "classifier", &classifier.layout)?;
+    match generator {
+        Some(generator) if config.method == Method::Pgn => {
+            let g = Player::new(&mut graph, "generator", &generator.layout)?;
+            let game = Game { config, classifier, generator, f, g, batch };
+            game.phase(&mut graph, phase, how)?;
+        }
+        _ => {
+            let logits = classifier.logits(&mut graph, &f.weights, batch.images)?;
+            let loss = graph.cross_entropy(logits, batch.labels)?;
+            let gradients = graph.gradient(loss, batch.weights, &f.weights.tensors())?;
+            f.learn(&mut graph, &gradients, how)?;
+            metrics(&mut graph, logits, loss, batch.labels)?;
+        }
+    }
+    Ok(graph)
+}
+
+/// The outputs `loss` and `correct`.
+pub fn metrics(graph: &mut Graph, logits: Tensor, loss: Tensor, labels: Tensor) -> Result<()> {
+    let predictions = graph.arg_max(logits);
+    let correct = graph.binary(Binary::Equal, predictions, labels)?;
+    graph.output("loss", loss);
+    graph.output("correct", correct);
+    Ok(())
+}
+
+struct Game<'a> {
+    config: &'a TrainConfig,
+    classifier: &'a Classifier,
+    generator: &'a Generator,
+    f: Player<'a>,
+    g: Player<'a>,
+    batch: BatchTensors,
+}
+
+/// The generator's move in one graph.
+#[derive(Clone, Copy)]
+pub struct Move {
+    /// The generator's output, in tanh space.
+    pub output: Tensor,
+    /// Equation 5.
+    pub adversarial: Tensor,
+    /// `x_adv − x` in pixel space.
+    pub delta: Tensor,
+    /// ‖δ‖² per image.
+    pub norm2: Tensor,
+}
+
+/// The generator's answer to `images`, given the gradient image.
+pub fn generator_move(
+    graph: &mut Graph,
+    generator: &Generator,
+    weights: &Weights,
+    inputs: GeneratorInputs,
+) -> Result<Move> {
+    let output = generator.perturbation(graph, weights, inputs)?;
+    let adversarial = graph.binary(Binary::Compose, inputs.images, output)?;
+    let delta = graph.subtract(adversarial, inputs.images)?;
+    let square = graph.unary(Unary::Square, delta);
+    let norm2 = graph.sum_columns(square);
+    Ok(Move { output, adversarial, delta, norm2 })
+}
+
+/// The gradient image from the clean cross-entropy of images that were fed to the classifier.
+pub fn gradient_image(graph: &mut Graph, reading: GradientInput, loss: Tensor, images: Tensor) -> Result {
+    let one = graph.constant(1.0, &[1])?;
+    let ones = graph.broadcast(one, &graph.shape(loss).clone())?;
+    let gradient = graph.gradient(loss, ones, &[images])?[0];
+    match reading {
+        GradientInput::Log => Ok(graph.affine(gradient, -LOG_GRADIENT_SCALE, 0.0)),
+        GradientInput::Raw => {
+            // ∇p = p ∇log p, and p = exp(−CE).
+            let negative = graph.affine(loss, -1.0, 0.0);
+            let probability = graph.unary(Unary::Exp, negative);
+            let scaled = graph.multiply(gradient, probability)?;
+            Ok(graph.affine(scaled, -1.0, 0.0))
+        }
+        GradientInput::L2 => normalised(graph, gradient, -1.0),
+        GradientInput::Rms => {
+            let values = graph.shape(images).columns() as f32;
+            normalised(graph, gradient, -values.sqrt())
+        }
+    }
+}
+
+/// `scale · x / ‖x‖` per image; zeros stay zeros.
+fn normalised(graph: &mut Graph, x: Tensor, scale: f32) -> Result {
+    let square = graph.unary(Unary::Square, x);
+    let norm2 = graph.sum_columns(square);
+    let floored = graph.unary(Unary::Clamp(SMALLEST_NORM * SMALLEST_NORM, f32::MAX), norm2);
+    let norm = graph.unary(Unary::Sqrt, floored);
+    let inverse = graph.unary(Unary::Reciprocal, norm);
+    let unit = graph.multiply(x, inverse)?;
+    Ok(graph.affine(unit, scale, 0.0))
+}
+
+impl Game<'_> {
+    fn phase(&self, graph: &mut Graph, phase: Phase, how: Gradients) -> Result<()> {
+        let BatchTensors { images, labels, weights } = self.batch;
+        let clean_logits = self.classifier.logits(graph, &self.f.weights, images)?;
+        let clean_loss = graph.cross_entropy(clean_logits, labels)?;
+        let mut gradient = gradient_image(graph, self.config.gradient_input, clean_loss, images)?;
+        if !self.config.through_attack {
+            gradient = graph.detach(gradient);
+        }
+        let inputs = GeneratorInputs { labels, images, gradient };
+        let answer = generator_move(graph, self.generator, &self.g.weights, inputs)?;
+        // The classifier does not see past x_adv, unless it is to learn through the attack.
+        let seen = if self.config.through_attack { answer.adversarial } else { graph.detach(answer.adversarial) };
+        let logits = self.classifier.logits(graph, &self.f.weights, seen)?;
+        let loss = graph.cross_entropy(logits, labels)?;
+        let a = self.config.adv_coeff;
+        let own = graph.affine(weights, a, 0.0);
+        let rest = graph.affine(weights, 1.0 - a, 0.0);
+        let mut objective = vec![(loss, own)];
+        if a < 1.0 {
+            objective.push((clean_loss, rest));
+        }
+        let f_weights = self.f.weights.tensors();
+        let (f_gradients, by_image, per_weight) = match (phase, self.config.through_attack) {
+            (Phase::Generator, _) => (Vec::new(), graph.gradient(loss, weights, &[seen])?[0], 1.0),
+            (_, false) => {
+                // One backward pass serves both: the gradient by x_adv comes out of the classifier's own.
+                let wanted: Vec<Tensor> = f_weights.iter().copied().chain([seen]).collect();
+                let mut all = graph.gradient_of_many(&objective, &wanted)?;
+                let by_image = all.pop().expect("one per wanted tensor");
+                (all, by_image, a)
+            }
+            (_, true) => {
+                let all = graph.gradient_of_many(&objective, &f_weights)?;
+                (all, graph.gradient(loss, weights, &[seen])?[0], 1.0)
+            }
+        };
+        let g_gradients = match phase {
+            Phase::Classifier => Vec::new(),
+            _ => self.generator_gradients(graph, &answer, by_image, per_weight)?,
+        };
+        if phase != Phase::Generator {
+            self.f.learn(graph, &f_gradients, how)?;
+        }
+        if phase != Phase::Classifier {
+            self.g.learn(graph, &g_gradients, how)?;
+        }
+        metrics(graph, logits, loss, labels)?;
+        graph.output("norm2", answer.norm2);
+        self.report_gradient_norm(graph, by_image, per_weight)
+    }
+
+    /// G climbs CE − c_L · penalty, so Adam, which descends, gets the gradient of its negative. `by_image` is
+    /// the gradient of the weighted cross-entropy by x_adv, times `per_weight`.
+    fn generator_gradients(
+        &self,
+        graph: &mut Graph,
+        answer: &Move,
+        by_image: Tensor,
+        per_weight: f32,
+    ) -> Result<Vec<Tensor>> {
+        let climb = graph.affine(by_image, -1.0 / per_weight, 0.0);
+        let price = graph.affine(self.batch.weights, 2.0 * self.config.c_l, 0.0);
+        let wanted = self.g.weights.tensors();
+        match self.config.penalty_space {
+            PenaltySpace::Pixel => {
+                let penalty = graph.multiply(answer.delta, price)?;
+                let cotangent = graph.add(climb, penalty)?;
+                graph.gradient(answer.adversarial, cotangent, &wanted)
+            }
+            PenaltySpace::Tanh => {
+                let penalty = graph.multiply(answer.output, price)?;
+                graph.gradient_of_many(&[(answer.adversarial, climb), (answer.output, penalty)], &wanted)
+            }
+        }
+    }
+
+    /// ‖∇x CE‖² per image, from which a linear loss predicts ‖δ‖ = ‖∇x CE‖ / (2 c_L).
+    fn report_gradient_norm(&self, graph: &mut Graph, by_image: Tensor, per_weight: f32) -> Result<()> {
+        let square = graph.unary(Unary::Square, by_image);
+        let weighted = graph.sum_columns(square);
+        // Padding has weight 0 and gradient 0; the host leaves it out.
+        let scale = graph.affine(self.batch.weights, per_weight, 0.0);
+        let floored = graph.unary(Unary::Clamp(1e-9, f32::MAX), scale);
+        let once = graph.binary(Binary::Divide, weighted, floored)?;
+        let norm2 = graph.binary(Binary::Divide, once, floored)?;
+        graph.output("gradient_norm2", norm2);
+        Ok(())
+    }
+}

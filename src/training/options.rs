@@ -1,0 +1,178 @@
+//! Training options as they are given: every one optional, the same struct for flags and for `--config`
+//! files. A file's options are laid over a preset, flags over the file.
+
+use super::TrainError;
+use super::config::{GradientInput, Method, PenaltySpace, Preset, TrainConfig, Update};
+use super::run::one_line;
+use crate::data::{Augment, DatasetKind};
+use crate::files;
+use crate::models::Init;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+macro_rules! options {
+    ($($(#[$meta:meta])* $field:ident: $kind:ty => $target:ident;)*) => {
+        /// Options of a training run; what is absent keeps its default.
+        #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        pub struct TrainOptions {
+            /// Defaults: the paper's Table 1, or what works in minutes on two cores [default: small]
+            #[arg(long)]
+            pub preset: Option<Preset>,
+            $($(#[$meta])* #[arg(long)] pub $field: Option<$kind>,)*
+        }
+
+        impl TrainOptions {
+            /// Lays these options over `config`.
+            pub fn apply(&self, config: &mut TrainConfig) {
+                $(if let Some(value) = &self.$field {
+                    config.$target = Wanted::from(value.clone()).into();
+                })*
+            }
+
+            /// The flags that are given, for messages.
+            pub fn given(&self) -> Vec<&'static str> {
+                let mut given = Vec::new();
+                if self.preset.is_some() {
+                    given.push("preset");
+                }
+                $(if self.$field.is_some() { given.push(stringify!($field)); })*
+                given
+            }
+        }
+    };
+}
+
+/// A value that goes into a field of its own type or an optional one.
+struct Wanted<T>(T);
+
+impl<T> From<T> for Wanted<T> {
+    fn from(value: T) -> Self {
+        Self(value)
+    }
+}
+
+macro_rules! into_fields {
+    (plain: $($plain:ty),*; optional: $($optional:ty),*) => {
+        $(impl From<Wanted<$plain>> for $plain {
+            fn from(wanted: Wanted<$plain>) -> Self { wanted.0 }
+        })*
+        $(impl From<Wanted<$optional>> for Option<$optional> {
+            fn from(wanted: Wanted<$optional>) -> Self { Some(wanted.0) }
+        })*
+    };
+}
+into_fields! {
+    plain: Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64;
+    optional: PathBuf, f32, usize, u64
+}
+
+options! {
+    /// How the classifier is defended [default: pgn]
+    method: Method => method;
+    /// The data set [default: digits, which are embedded]
+    dataset: DatasetKind => dataset;
+    /// Folder (or .tar.gz) of the data set
+    #[arg(value_name = "DIR")]
+    data: PathBuf => data;
+    /// Side in pixels to which the images of a folder are resized
+    side: usize => side;
+    /// Share of the training images held out to choose the best epoch
+    validation_share: f32 => validation_share;
+    /// auto, discrete, integrated, software, cpu, a number or part of a name from `pgn-wgpu adapters` [default: auto]
+    adapter: String => adapter;
+    /// Width multiplier of both networks, 1 is the paper's
+    width: f32 => width;
+    /// Images per step
+    batch_size: usize => batch_size;
+    /// Passes over the training images
+    epochs: u32 => epochs;
+    /// End after this many steps
+    max_steps: u64 => max_steps;
+    /// Adam's learning rate
+    lr: f32 => lr;
+    /// Adam's learning rate for the generator [default: that of the classifier]
+    generator_lr: f32 => generator_lr;
+    /// Decay of the moving average of the classifier's weights
+    ema_decay: f32 => ema_decay;
+    /// Whether the decay starts at (1 + t) / (10 + t)
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    ema_warmup: bool => ema_warmup;
+    /// Weight of the adversarial term; the clean term has the rest
+    adv_coeff: f32 => adv_coeff;
+    /// Weight of the penalty on the squared perturbation
+    c_l: f32 => c_l;
+    /// What the generator sees of the classifier's gradient
+    gradient_input: GradientInput => gradient_input;
+    /// Where the penalty is charged
+    penalty_space: PenaltySpace => penalty_space;
+    /// In which order the networks move
+    update: Update => update;
+    /// Generator steps per classifier step
+    generator_steps: u32 => generator_steps;
+    /// Let the classifier's gradient flow back through the attack, as the paper's library does
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    through_attack: bool => through_attack;
+    /// Scale of the initial weights
+    init: Init => init;
+    /// Start from the weights of this file
+    #[arg(value_name = "FILE")]
+    from: PathBuf => from;
+    /// Flips and crops
+    augment: Augment => augment;
+    /// Whether the order of the images changes every epoch
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    shuffle: bool => shuffle;
+    /// Seed of everything random
+    seed: u64 => seed;
+}
+
+impl TrainOptions {
+    /// Reads a `--config` file.
+    pub fn from_file(path: &Path) -> Result<Self, TrainError> {
+        let text = String::from_utf8_lossy(&files::read(path)?).into_owned();
+        toml::from_str(&text)
+            .map_err(|e| TrainError::Run { path: path.to_path_buf(), problem: one_line(&e.to_string()) })
+    }
+
+    /// The complete configuration: a preset, then `file`, then these flags.
+    pub fn resolve(&self, file: &Self) -> TrainConfig {
+        let preset = self.preset.or(file.preset).unwrap_or(Preset::Small);
+        let dataset = self.dataset.or(file.dataset).unwrap_or_default();
+        let mut config = TrainConfig::preset(preset, dataset);
+        file.apply(&mut config);
+        self.apply(&mut config);
+        config
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_the_preset() {
+        let file: TrainOptions = toml::from_str("width = 0.5\nc-l = 7.0\npreset = \"paper\"").unwrap();
+        let flags = TrainOptions { c_l: Some(9.0), ..Default::default() };
+        let config = flags.resolve(&file);
+        assert_eq!((config.width, config.c_l, config.epochs), (0.5, 9.0, 200));
+    }
+
+    #[test]
+    fn a_resolved_configuration_read_as_a_file_resolves_to_itself() {
+        let flags = TrainOptions { max_steps: Some(3), from: Some("a".into()), ..Default::default() };
+        let config = flags.resolve(&TrainOptions::default());
+        let text = toml::to_string(&config).unwrap();
+        let again: TrainOptions = toml::from_str(&text).unwrap();
+        assert_eq!(TrainOptions::default().resolve(&again), config);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        std::fs::write(&path, "wdith = 1.0").unwrap();
+        let error = TrainOptions::from_file(&path).unwrap_err().to_string();
+        assert!(error.contains("c.toml") && error.contains("wdith") && !error.contains('\n'), "{error}");
+    }
+}

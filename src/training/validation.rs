@@ -1,0 +1,169 @@
+//! How good the networks are between epochs: benign accuracy with the averaged weights, accuracy under the
+//! generator's own attack, and whether the generator does better than FGM at its own mean norm.
+
+use super::config::{Method, TrainConfig};
+use super::game::{self, BatchTensors};
+use crate::attacks::direction::CeForm;
+use crate::attacks::fgm;
+use crate::data::{BatchOptions, Images, batches_per_epoch, make_batch};
+use crate::executor::{ExecutionError, Outputs, Session, Workspace};
+use crate::graph::{Binary, Graph, GraphError};
+use crate::models::{Classifier, Generator, GeneratorInputs};
+
+/// Images per run; enough to keep a device busy, few enough to fit.
+const IMAGES: usize = 100;
+
+/// Means over a split.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Validation {
+    /// Images.
+    pub images: usize,
+    /// Share of clean images classified correctly, with the averaged weights.
+    pub benign_accuracy: f64,
+    /// Cross-entropy of clean images.
+    pub benign_loss: f64,
+    /// Against the generator; `None` without one.
+    pub generator: Option<UnderGenerator>,
+}
+
+/// Means over a split under the generator's attack.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct UnderGenerator {
+    /// Share still classified correctly.
+    pub accuracy: f64,
+    /// Cross-entropy under attack.
+    pub loss: f64,
+    /// Mean ‖δ‖ in pixel units.
+    pub delta: f64,
+    /// Cross-entropy under FGM with ε = mean ‖δ‖.
+    pub fgm_loss: f64,
+}
+
+/// Evaluates the networks of a workspace.
+pub struct Validator {
+    batch: usize,
+    session: Session,
+    fgm: Option<Session>,
+}
+
+impl Validator {
+    /// Prepares the evaluation of the networks that live in `workspace`.
+    pub fn new(
+        workspace: &mut Workspace,
+        config: &TrainConfig,
+        classifier: &Classifier,
+        generator: Option<&Generator>,
+    ) -> Result<Self, ExecutionError> {
+        let batch = IMAGES.min(config.batch_size);
+        let generator = generator.filter(|_| config.method == Method::Pgn);
+        let session = workspace.prepare(&evaluation_graph(config, classifier, generator, batch)?)?;
+        let fgm = match generator {
+            Some(_) => Some(workspace.prepare(&fgm_graph(classifier, batch)?)?),
+            None => None,
+        };
+        Ok(Self { batch, session, fgm })
+    }
+
+    /// Evaluates all of `images`.
+    pub fn run(&mut self, images: &Images) -> Result<Validation, ExecutionError> {
+        let mut sums = Validation { images: images.len(), ..Default::default() };
+        let mut attacked = UnderGenerator::default();
+        let game = self.fgm.is_some();
+        over(&mut self.session, images, self.batch, &[], |outputs, real| {
+            let sum = |name: &str| outputs.get(name)[..real].iter().map(|&v| f64::from(v)).sum::<f64>();
+            sums.benign_accuracy += sum("correct");
+            sums.benign_loss += sum("loss");
+            if game {
+                attacked.accuracy += sum("attacked_correct");
+                attacked.loss += sum("attacked_loss");
+                attacked.delta += outputs.get("norm2")[..real].iter().map(|&v| f64::from(v).sqrt()).sum::<f64>();
+            }
+        })?;
+        let n = images.len().max(1) as f64;
+        sums.benign_accuracy /= n;
+        sums.benign_loss /= n;
+        if let Some(fgm) = &mut self.fgm {
+            for value in [&mut attacked.accuracy, &mut attacked.loss, &mut attacked.delta] {
+                *value /= n;
+            }
+            let epsilon = [("epsilon", vec![attacked.delta as f32])];
+            over(fgm, images, self.batch, &epsilon, |outputs, real| {
+                attacked.fgm_loss += outputs.get("loss")[..real].iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+            })?;
+            sums.generator = Some(attacked);
+        }
+        Ok(sums)
+    }
+}
+
+/// Runs a session over a split in order; `each` gets the outputs and the number of real images.
+fn over(
+    session: &mut Session,
+    images: &Images,
+    batch: usize,
+    inputs: &[(&str, Vec<f32>)],
+    mut each: impl FnMut(&Outputs, usize),
+) -> Result<(), ExecutionError> {
+    let options = BatchOptions::in_order(batch);
+    let mut pending = None;
+    for index in 0..batches_per_epoch(images.len(), batch) {
+        let next = make_batch(images, &options, 0, index);
+        session.write("images", &next.images)?;
+        session.write("labels", &next.labels)?;
+        for (name, values) in inputs {
+            session.write(name, values)?;
+        }
+        let run = session.run()?;
+        // One batch behind, so that the device has work while the host adds up.
+        if let Some((run, real)) = pending.replace((run, next.real)) {
+            each(&session.finish(run)?, real);
+        }
+    }
+    if let Some((run, real)) = pending {
+        each(&session.finish(run)?, real);
+    }
+    Ok(())
+}
+
+fn evaluation_graph(
+    config: &TrainConfig,
+    classifier: &Classifier,
+    generator: Option<&Generator>,
+    images: usize,
+) -> Result<Graph, GraphError> {
+    let mut graph = Graph::new();
+    let batch = BatchTensors::inputs(&mut graph, classifier, images)?;
+    let average = graph.state("classifier.average", &[classifier.layout.len])?;
+    let f = classifier.layout.views(&mut graph, average)?;
+    let logits = classifier.logits(&mut graph, &f, batch.images)?;
+    let loss = graph.cross_entropy(logits, batch.labels)?;
+    game::metrics(&mut graph, logits, loss, batch.labels)?;
+    let Some(generator) = generator else { return Ok(graph) };
+    let gradient = game::gradient_image(&mut graph, config.gradient_input, loss, batch.images)?;
+    let live = graph.state("generator.parameters", &[generator.layout.len])?;
+    let g = generator.layout.views(&mut graph, live)?;
+    let inputs = GeneratorInputs { labels: batch.labels, images: batch.images, gradient };
+    let answer = game::generator_move(&mut graph, generator, &g, inputs)?;
+    let logits = classifier.logits(&mut graph, &f, answer.adversarial)?;
+    let loss = graph.cross_entropy(logits, batch.labels)?;
+    let predictions = graph.arg_max(logits);
+    let correct = graph.binary(Binary::Equal, predictions, batch.labels)?;
+    graph.output("attacked_loss", loss);
+    graph.output("attacked_correct", correct);
+    graph.output("norm2", answer.norm2);
+    Ok(graph)
+}
+
+fn fgm_graph(classifier: &Classifier, images: usize) -> Result<Graph, GraphError> {
+    let mut graph = Graph::new();
+    let batch = BatchTensors::inputs(&mut graph, classifier, images)?;
+    let average = graph.state("classifier.average", &[classifier.layout.len])?;
+    let f = classifier.layout.views(&mut graph, average)?;
+    let epsilon = graph.input("epsilon", &[1])?;
+    let form = CeForm::SaturationFree;
+    let moved = fgm::fgm(&mut graph, classifier, &f, batch.images, batch.labels, epsilon, form)?;
+    let logits = classifier.logits(&mut graph, &f, moved)?;
+    let loss = graph.cross_entropy(logits, batch.labels)?;
+    graph.output("loss", loss);
+    Ok(graph)
+}
