@@ -2,8 +2,8 @@
 # Sees to it that there is an adapter to compute on, and prints the value to pass to --adapter.
 #
 # Does nothing where the system has one: Metal, DX12, a GPU with its Vulkan driver, or Mesa's software Vulkan driver
-# (lavapipe) of version 24 or later; older ones stop long loops early and compute wrong numbers. Otherwise it
-# installs Mesa's driver with apt-get, from the release's backports on a Debian whose own is too old.
+# (lavapipe) of version 24 or later; Mesa 22 stops long loops early and computes wrong numbers. Otherwise it installs
+# Mesa's driver with apt-get, from the release's backports on a Debian whose own is too old.
 # Prints `auto`, or `cpu` where there is no such driver and none could be installed; then it leaves no trace and
 # says why. All else that it says goes to standard error.
 set -u
@@ -133,7 +133,7 @@ version=$(lavapipe_version)
 if [ "$version" = 0 ]; then
     found='there is no Vulkan driver'
 else
-    found="the Vulkan driver is Mesa $version, in which long loops end early"
+    found="the software Vulkan driver is Mesa $version, too old to be trusted"
 fi
 remedy="install Mesa $OLDEST_MESA or later with its Vulkan drivers ($PACKAGES)"
 

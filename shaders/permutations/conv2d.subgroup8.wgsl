@@ -1,4 +1,23 @@
-// draft
+// conv2d for adapters whose subgroups are exactly eight invocations wide (the software adapter lavapipe).
+// The contract is that of conv2d.wgsl:
+//
+//   coarse[n, o, b] = epilogue(sum over k, a of fine[n, STRIDE*o + k - KERNEL/2, a] * weight[k, a, b] + bias[b])
+//
+// Reads     fine   [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
+//           weight [KERNEL, KERNEL, in_channels, out_channels], bias [out_channels] (ignored when EPILOGUE = 0).
+// Writes    coarse [batch, height, width, out_channels], every element once.
+// Dispatch  x = ceil(out_channels / (8*VECTORS)), pixel tiles = ceil(batch*height*width / 32),
+//           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
+// Longest loop  KERNEL*min(KERNEL, STRIDE)*ceil(in_channels / 8).
+//
+// Why this shape: on such an adapter a fetch from storage costs as much as some twenty multiply-adds whatever its pattern, a
+// broadcast within the subgroup next to nothing, barriers and workgroup memory a lot. So one subgroup keeps 32 pixels
+// (neighbours in the flattened batch, of whatever width) x 8*VECTORS output channels in registers. Lanes run along the
+// channels, which are contiguous: one fetch brings eight input channels of a pixel, and a broadcast hands each of
+// them to all output channels. The horizontal taps of a row share a window of 34 fetched pixels, which moves on by one from
+// tap to tap. 64 sums are the most that still compile in well under a second; few nested loops, because each carried value
+// is masked again at every level.
+
 struct Params {
     batch: u32,
     height: u32,
@@ -20,175 +39,230 @@ override KERNEL: u32 = 3u;
 override STRIDE: u32 = 1u;
 // 0: none, 1: bias, 2: bias, then leaky ReLU.
 override EPILOGUE: u32 = 0u;
-// Vectors of eight output channels per subgroup: 1 or 2.
+// Groups of eight output channels per subgroup: 1 where out_channels <= 8, else 2.
 override VECTORS: u32 = 2u;
+// Windows per row of taps: at stride 2, even and odd taps meet different fine pixels.
+override WINDOWS: u32 = min(KERNEL, STRIDE);
 
 const LEAKY_SLOPE: f32 = 0.2;
 const PIXELS: u32 = 32u;
 const TILES_IN_Y: u32 = 32768u;
+const EIGHTS: vec4<u32> = vec4<u32>(0u, 8u, 16u, 24u);
 
-// Four neighbouring pixels, each eight channels wide: lanes 0 to 3 (or 4 to 7) of `offset` and `mask` name them.
-fn load_low(offset: u32, mask: u32, channel: u32, kept: u32) -> vec4<f32> {
-    let values = vec4<f32>(
-        fine[subgroupBroadcast(offset, 0u) + channel],
-        fine[subgroupBroadcast(offset, 1u) + channel],
-        fine[subgroupBroadcast(offset, 2u) + channel],
-        fine[subgroupBroadcast(offset, 3u) + channel],
-    );
-    let keep = vec4<u32>(subgroupBroadcast(mask, 0u), subgroupBroadcast(mask, 1u), subgroupBroadcast(mask, 2u), subgroupBroadcast(mask, 3u));
-    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(values) & keep & vec4<u32>(kept));
+// Eight pixels, or eight rows of the weight; the lanes hold their channels.
+struct Eight {
+    low: vec4<f32>,
+    high: vec4<f32>,
 }
 
-fn load_high(offset: u32, mask: u32, channel: u32, kept: u32) -> vec4<f32> {
-    let values = vec4<f32>(
-        fine[subgroupBroadcast(offset, 4u) + channel],
-        fine[subgroupBroadcast(offset, 5u) + channel],
-        fine[subgroupBroadcast(offset, 6u) + channel],
-        fine[subgroupBroadcast(offset, 7u) + channel],
-    );
-    let keep = vec4<u32>(subgroupBroadcast(mask, 4u), subgroupBroadcast(mask, 5u), subgroupBroadcast(mask, 6u), subgroupBroadcast(mask, 7u));
-    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(values) & keep & vec4<u32>(kept));
+// Eight pixels, up to sixteen output channels.
+struct Sums {
+    first: Eight,
+    second: Eight,
 }
 
-// Rows first to first + 3 of the weight for one vector of output channels.
-fn load_weights(tap: u32, first: u32, channel: u32) -> vec4<f32> {
-    let last = params.in_channels - 1u;
-    let row = tap * params.in_channels;
-    return vec4<f32>(
-        weight[(row + min(first, last)) * params.out_channels + channel],
-        weight[(row + min(first + 1u, last)) * params.out_channels + channel],
-        weight[(row + min(first + 2u, last)) * params.out_channels + channel],
-        weight[(row + min(first + 3u, last)) * params.out_channels + channel],
+// Eight pixels, at the offsets that the eight lanes hold.
+fn load_fine(offset: u32, channel: u32) -> Eight {
+    return Eight(
+        vec4<f32>(
+            fine[subgroupBroadcast(offset, 0u) + channel],
+            fine[subgroupBroadcast(offset, 1u) + channel],
+            fine[subgroupBroadcast(offset, 2u) + channel],
+            fine[subgroupBroadcast(offset, 3u) + channel],
+        ),
+        vec4<f32>(
+            fine[subgroupBroadcast(offset, 4u) + channel],
+            fine[subgroupBroadcast(offset, 5u) + channel],
+            fine[subgroupBroadcast(offset, 6u) + channel],
+            fine[subgroupBroadcast(offset, 7u) + channel],
+        ),
     );
 }
 
-fn accumulate(sum: vec4<f32>, values: vec4<f32>, low: vec4<f32>, high: vec4<f32>) -> vec4<f32> {
+// Zero for the pixels whose lane holds false.
+fn keep(values: Eight, valid: bool) -> Eight {
+    let mask = select(0u, 0xffffffffu, valid);
+    let low = vec4<u32>(
+        subgroupBroadcast(mask, 0u),
+        subgroupBroadcast(mask, 1u),
+        subgroupBroadcast(mask, 2u),
+        subgroupBroadcast(mask, 3u),
+    );
+    let high = vec4<u32>(
+        subgroupBroadcast(mask, 4u),
+        subgroupBroadcast(mask, 5u),
+        subgroupBroadcast(mask, 6u),
+        subgroupBroadcast(mask, 7u),
+    );
+    return Eight(
+        bitcast<vec4<f32>>(bitcast<vec4<u32>>(values.low) & low),
+        bitcast<vec4<f32>>(bitcast<vec4<u32>>(values.high) & high),
+    );
+}
+
+// Drops the first pixel and appends `next`.
+fn advance(values: Eight, next: f32) -> Eight {
+    return Eight(vec4<f32>(values.low.yzw, values.high.x), vec4<f32>(values.high.yzw, next));
+}
+
+// Eight consecutive rows, zero from `rows` on. `offset` is that of the first row.
+fn load_weight(offset: u32, rows: u32) -> Eight {
+    let last = KERNEL * KERNEL * params.in_channels * params.out_channels - 1u;
+    let steps = vec4<u32>(0u, 1u, 2u, 3u);
+    let low = min(offset + steps * params.out_channels, vec4<u32>(last));
+    let high = min(offset + (steps + 4u) * params.out_channels, vec4<u32>(last));
+    return Eight(
+        select(vec4<f32>(), vec4<f32>(weight[low.x], weight[low.y], weight[low.z], weight[low.w]), steps < vec4<u32>(rows)),
+        select(vec4<f32>(), vec4<f32>(weight[high.x], weight[high.y], weight[high.z], weight[high.w]), steps + 4u < vec4<u32>(rows)),
+    );
+}
+
+struct Pair {
+    first: vec4<f32>,
+    second: vec4<f32>,
+}
+
+// Adds the products of one input channel: the same broadcast serves both groups of output channels.
+fn add(sum: Pair, values: vec4<f32>, first: f32, second: f32) -> Pair {
+    if (VECTORS == 2u) {
+        return Pair(sum.first + values * first, sum.second + values * second);
+    }
+    return Pair(sum.first + values * first, sum.second);
+}
+
+fn add_channels(sum: Pair, values: vec4<f32>, first: Eight, second: Eight) -> Pair {
     var result = sum;
-    result += subgroupBroadcast(values, 0u) * low.x;
-    result += subgroupBroadcast(values, 1u) * low.y;
-    result += subgroupBroadcast(values, 2u) * low.z;
-    result += subgroupBroadcast(values, 3u) * low.w;
-    result += subgroupBroadcast(values, 4u) * high.x;
-    result += subgroupBroadcast(values, 5u) * high.y;
-    result += subgroupBroadcast(values, 6u) * high.z;
-    result += subgroupBroadcast(values, 7u) * high.w;
+    result = add(result, subgroupBroadcast(values, 0u), first.low.x, second.low.x);
+    result = add(result, subgroupBroadcast(values, 1u), first.low.y, second.low.y);
+    result = add(result, subgroupBroadcast(values, 2u), first.low.z, second.low.z);
+    result = add(result, subgroupBroadcast(values, 3u), first.low.w, second.low.w);
+    result = add(result, subgroupBroadcast(values, 4u), first.high.x, second.high.x);
+    result = add(result, subgroupBroadcast(values, 5u), first.high.y, second.high.y);
+    result = add(result, subgroupBroadcast(values, 6u), first.high.z, second.high.z);
+    result = add(result, subgroupBroadcast(values, 7u), first.high.w, second.high.w);
     return result;
 }
 
-fn store(first_pixel: u32, channel: u32, sum: vec4<f32>) {
+fn accumulate(sums: Sums, values: Eight, first: Eight, second: Eight) -> Sums {
+    let low = add_channels(Pair(sums.first.low, sums.second.low), values.low, first, second);
+    let high = add_channels(Pair(sums.first.high, sums.second.high), values.high, first, second);
+    return Sums(Eight(low.first, high.first), Eight(low.second, high.second));
+}
+
+fn store_four(first_pixel: u32, channel: u32, sum: vec4<f32>) {
     var value = sum;
     if (EPILOGUE >= 1u) {
-        value += bias[channel];
+        value += bias[min(channel, params.out_channels - 1u)];
     }
     if (EPILOGUE == 2u) {
         value = select(LEAKY_SLOPE * value, value, value > vec4<f32>(0.0));
     }
     let pixels = params.batch * params.height * params.width;
     for (var i = 0u; i < 4u; i++) {
-        if (first_pixel + i < pixels) {
+        if (first_pixel + i < pixels && channel < params.out_channels) {
             coarse[(first_pixel + i) * params.out_channels + channel] = value[i];
         }
     }
+}
+
+// The fine pixel under the middle of the kernel.
+fn centre(pixel: vec4<i32>) -> vec4<i32> {
+    if (STRIDE == 1u) {
+        return pixel;
+    }
+    let line = vec4<i32>(vec4<u32>(pixel) / params.width);
+    return i32(STRIDE) * (line * i32((STRIDE - 1u) * params.width) + pixel);
 }
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let lane = local.x;
     let first_pixel = (group.y + group.z * TILES_IN_Y) * PIXELS;
-    let channel0 = group.x * 8u * VECTORS + lane;
-    let channel1 = channel0 + 8u;
-    let b0 = min(channel0, params.out_channels - 1u);
-    let b1 = min(channel1, params.out_channels - 1u);
+    let channel = group.x * 8u * VECTORS + lane;
+    let first_column = min(channel, params.out_channels - 1u);
+    let second_column = min(channel + 8u, params.out_channels - 1u);
 
+    let reach = i32(KERNEL / 2u);
+    let stride = i32(STRIDE);
     let size = vec2<i32>(i32(STRIDE * params.height), i32(STRIDE * params.width));
-    let pixel = vec4<u32>(0u, 8u, 16u, 24u) + first_pixel + lane;
-    let line = pixel / params.width;
-    let image = line / params.height;
-    let row = vec4<i32>(STRIDE * (line - image * params.height)) - i32(KERNEL / 2u);
-    let column = vec4<i32>(STRIDE * (pixel - line * params.width)) - i32(KERNEL / 2u);
-    let origin = (vec4<i32>(image) * size.x + row) * size.y + column;
-    let exists = pixel < vec4<u32>(params.batch * params.height * params.width);
+    let pixels = params.batch * params.height * params.width;
+    let last_pixel = vec4<i32>(i32(pixels) - 1);
+    let last_fine = vec4<i32>(i32(pixels * STRIDE * STRIDE) - 1);
 
-    var a0 = vec4<f32>();
-    var a1 = vec4<f32>();
-    var a2 = vec4<f32>();
-    var a3 = vec4<f32>();
-    var a4 = vec4<f32>();
-    var a5 = vec4<f32>();
-    var a6 = vec4<f32>();
-    var a7 = vec4<f32>();
-    var c0 = vec4<f32>();
-    var c1 = vec4<f32>();
-    var c2 = vec4<f32>();
-    var c3 = vec4<f32>();
-    var c4 = vec4<f32>();
-    var c5 = vec4<f32>();
-    var c6 = vec4<f32>();
-    var c7 = vec4<f32>();
-    for (var tap = 0u; tap < KERNEL * KERNEL; tap++) {
-        let ky = i32(tap / KERNEL);
-        let kx = i32(tap % KERNEL);
+    // Lane l of component j: pixel 8*j + l of the tile, and the fine row and column under its tap (0, 0).
+    let pixel = EIGHTS + first_pixel + lane;
+    let line = pixel / params.width;
+    let row = vec4<i32>(STRIDE * (line % params.height)) - reach;
+    let column = vec4<i32>(STRIDE * (pixel % params.width)) - reach;
+    let exists = pixel < vec4<u32>(pixels);
+
+    var sums0 = Sums();
+    var sums1 = Sums();
+    var sums2 = Sums();
+    var sums3 = Sums();
+    let chunks = (params.in_channels + 7u) / 8u;
+    var first = 0u;
+    var step = 0u;
+    for (var chunk = 0u; chunk < KERNEL * WINDOWS * chunks; chunk++) {
+        // Place h of the window holds the fine pixel under tap (ky, first_kx) of pixel first_pixel + h.
+        let ky = i32(step / WINDOWS);
+        let first_kx = i32(step % WINDOWS);
+        let shift = (first_kx - reach - (stride - 1)) / stride;
+        let place = vec4<i32>(pixel) + shift;
+        let down = (ky - reach) * size.y + first_kx - reach - shift * stride;
+        let source = clamp(centre(clamp(place, vec4<i32>(), last_pixel)) + down, vec4<i32>(), last_fine);
+        let rest = clamp(centre(clamp(place + i32(PIXELS), vec4<i32>(), last_pixel)) + down, vec4<i32>(), last_fine);
+        let offset = vec4<u32>(source) * params.in_channels;
+        let rest_offset = u32(rest.x) * params.in_channels;
+        let in_channel = min(first + lane, params.in_channels - 1u);
+        var window0 = load_fine(offset.x, in_channel);
+        var window1 = load_fine(offset.y, in_channel);
+        var window2 = load_fine(offset.z, in_channel);
+        var window3 = load_fine(offset.w, in_channel);
+        var next = vec2<f32>(
+            fine[subgroupBroadcast(rest_offset, 0u) + in_channel],
+            fine[subgroupBroadcast(rest_offset, 1u) + in_channel],
+        );
+
         let y = row + ky;
-        let x = column + kx;
-        let valid = exists & (y >= vec4<i32>(0)) & (y < vec4<i32>(size.x)) & (x >= vec4<i32>(0)) & (x < vec4<i32>(size.y));
-        let offset = select(vec4<u32>(), vec4<u32>(origin + (ky * size.y + kx)) * params.in_channels, valid);
-        let mask = select(vec4<u32>(), vec4<u32>(0xffffffffu), valid);
-        for (var first = 0u; first < params.in_channels; first += 8u) {
-            let channel = min(first + lane, params.in_channels - 1u);
-            let kept = select(0u, 0xffffffffu, first + lane < params.in_channels);
-            let low0 = load_weights(tap, first, b0);
-            let high0 = load_weights(tap, first + 4u, b0);
-            var low1: vec4<f32>;
-            var high1: vec4<f32>;
+        let row_valid = exists & (y >= vec4<i32>()) & (y < vec4<i32>(size.x));
+        for (var kx = first_kx; kx < i32(KERNEL); kx += stride) {
+            let x = column + kx;
+            let valid = row_valid & (x >= vec4<i32>()) & (x < vec4<i32>(size.y));
+            let weight_row = (u32(ky) * KERNEL + u32(kx)) * params.in_channels + first;
+            let rows = params.in_channels - first;
+            let weight0 = load_weight(weight_row * params.out_channels + first_column, rows);
+            var weight1 = Eight();
             if (VECTORS == 2u) {
-                low1 = load_weights(tap, first, b1);
-                high1 = load_weights(tap, first + 4u, b1);
+                weight1 = load_weight(weight_row * params.out_channels + second_column, rows);
             }
-            let x0 = load_low(offset.x, mask.x, channel, kept);
-            a0 = accumulate(a0, x0, low0, high0);
-            if (VECTORS == 2u) { c0 = accumulate(c0, x0, low1, high1); }
-            let x1 = load_high(offset.x, mask.x, channel, kept);
-            a1 = accumulate(a1, x1, low0, high0);
-            if (VECTORS == 2u) { c1 = accumulate(c1, x1, low1, high1); }
-            let x2 = load_low(offset.y, mask.y, channel, kept);
-            a2 = accumulate(a2, x2, low0, high0);
-            if (VECTORS == 2u) { c2 = accumulate(c2, x2, low1, high1); }
-            let x3 = load_high(offset.y, mask.y, channel, kept);
-            a3 = accumulate(a3, x3, low0, high0);
-            if (VECTORS == 2u) { c3 = accumulate(c3, x3, low1, high1); }
-            let x4 = load_low(offset.z, mask.z, channel, kept);
-            a4 = accumulate(a4, x4, low0, high0);
-            if (VECTORS == 2u) { c4 = accumulate(c4, x4, low1, high1); }
-            let x5 = load_high(offset.z, mask.z, channel, kept);
-            a5 = accumulate(a5, x5, low0, high0);
-            if (VECTORS == 2u) { c5 = accumulate(c5, x5, low1, high1); }
-            let x6 = load_low(offset.w, mask.w, channel, kept);
-            a6 = accumulate(a6, x6, low0, high0);
-            if (VECTORS == 2u) { c6 = accumulate(c6, x6, low1, high1); }
-            let x7 = load_high(offset.w, mask.w, channel, kept);
-            a7 = accumulate(a7, x7, low0, high0);
-            if (VECTORS == 2u) { c7 = accumulate(c7, x7, low1, high1); }
+            sums0 = accumulate(sums0, keep(window0, valid.x), weight0, weight1);
+            sums1 = accumulate(sums1, keep(window1, valid.y), weight0, weight1);
+            sums2 = accumulate(sums2, keep(window2, valid.z), weight0, weight1);
+            sums3 = accumulate(sums3, keep(window3, valid.w), weight0, weight1);
+            window0 = advance(window0, window1.low.x);
+            window1 = advance(window1, window2.low.x);
+            window2 = advance(window2, window3.low.x);
+            window3 = advance(window3, next.x);
+            next.x = next.y;
+        }
+
+        first += 8u;
+        if (first >= params.in_channels) {
+            first = 0u;
+            step++;
         }
     }
 
-    if (channel0 < params.out_channels) {
-        store(first_pixel, channel0, a0);
-        store(first_pixel + 4u, channel0, a1);
-        store(first_pixel + 8u, channel0, a2);
-        store(first_pixel + 12u, channel0, a3);
-        store(first_pixel + 16u, channel0, a4);
-        store(first_pixel + 20u, channel0, a5);
-        store(first_pixel + 24u, channel0, a6);
-        store(first_pixel + 28u, channel0, a7);
-    }
-    if (VECTORS == 2u && channel1 < params.out_channels) {
-        store(first_pixel, channel1, c0);
-        store(first_pixel + 4u, channel1, c1);
-        store(first_pixel + 8u, channel1, c2);
-        store(first_pixel + 12u, channel1, c3);
-        store(first_pixel + 16u, channel1, c4);
-        store(first_pixel + 20u, channel1, c5);
-        store(first_pixel + 24u, channel1, c6);
-        store(first_pixel + 28u, channel1, c7);
+    for (var own = first_pixel; own < min(first_pixel + PIXELS, pixels); own += 8u) {
+        store_four(own, channel, sums0.first.low);
+        store_four(own + 4u, channel, sums0.first.high);
+        if (VECTORS == 2u) {
+            store_four(own, channel + 8u, sums0.second.low);
+            store_four(own + 4u, channel + 8u, sums0.second.high);
+        }
+        sums0 = sums1;
+        sums1 = sums2;
+        sums2 = sums3;
     }
 }

@@ -182,15 +182,15 @@ fn closing_table(config: &TrainConfig, outcome: &Outcome, device: &str) -> Strin
         }
     }
     rows.push(vec!["training images per second".into(), format!("{:.0}", outcome.images_per_second)]);
-    rows.push(vec!["device".into(), device.to_string()]);
     let mut text = format!("\n{}", table(&rows));
+    text += &format!("\ndevice   {device}");
     let weak = outcome.test.and_then(|t| t.generator).filter(|g| g.loss < g.fgm_loss);
     if config.method == Method::Pgn
         && let Some(attacked) = weak
     {
         text += &format!(
-            "\nwarning: the generator does less than FGM at its norm ({:.3} < {:.3}): it has not learned to attack; train \
-             longer, raise --generator-lr, or lower --c-l\n",
+            "\n\nwarning: the generator does less than FGM at its norm ({:.3} < {:.3}): it has not learned to attack; train \
+             longer, raise --generator-lr, or lower --c-l",
             attacked.loss, attacked.fgm_loss
         );
     }

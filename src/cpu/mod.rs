@@ -7,6 +7,7 @@
 //! the same.
 
 pub mod executor;
+pub mod fast;
 mod geometry;
 
 macro_rules! twins {

@@ -3,7 +3,7 @@
 //! wanted tensor.
 
 use super::operation::{Binary, COMPOSE_FLOOR, Epilogue, LEAKY_SLOPE, Operation, Unary};
-use super::{Broadcast, Graph, GraphError, Tensor};
+use super::{Broadcast, Graph, GraphError, Shape, Tensor};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 
@@ -75,10 +75,10 @@ impl Graph {
                 to.push((operands[0], self.reshape(d, &extents)?));
             }
             Operation::View { offset } => {
-                // Weights are wanted themselves; a view inside a path is packed back into its base.
+                // Weights are wanted themselves; a view inside a path is packed back into its base. What a pack
+                // leaves out is 0.
                 let len = self.shape(operands[0]).len();
-                let zero = self.constant(0.0, &[len])?;
-                let padded = self.pack(&[(zero, 0), (d, offset)], len)?;
+                let padded = self.pack(&[(d, offset)], len)?;
                 let extents = self.shape(operands[0]).extents().to_vec();
                 to.push((operands[0], self.reshape(padded, &extents)?));
             }
@@ -91,9 +91,17 @@ impl Graph {
                     to.push((operands[i], self.reduce_to(operands[i], d)?));
                 }
             }
-            Operation::SumRows | Operation::SumColumns => {
+            Operation::SumColumns => {
                 let shape = self.shape(operands[0]).clone();
                 to.push((operands[0], self.broadcast(d, &shape)?));
+            }
+            Operation::SumRows => {
+                // The sum's own columns need not be the last extents of what it adds.
+                let extents = self.shape(operands[0]).extents().to_vec();
+                let columns = self.shape(d).len();
+                let rows = Shape::new(&[self.shape(operands[0]).len() / columns, columns]);
+                let repeated = self.broadcast(d, &rows)?;
+                to.push((operands[0], self.reshape(repeated, &extents)?));
             }
             Operation::Convolve(..)
             | Operation::ConvolveInputGradient(..)

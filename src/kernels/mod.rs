@@ -152,9 +152,9 @@ fn no_tile(_params: &[u8]) -> Constants {
 mod registry {
     use super::*;
     kernels! {
-        conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d;
-        conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient;
-        conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient;
+        conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d, fast cpu::fast::conv2d::conv2d;
+        conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient, fast cpu::fast::conv2d_input_gradient::conv2d_input_gradient;
+        conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient, fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient;
         unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elements;
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::elements;
         sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows;

@@ -75,7 +75,8 @@ impl Trainer {
             Method::Natural => None,
         };
         let mut workspace = Workspace::new(device);
-        let given = from.map(|m| m.weights.clone());
+        // The averaged weights are the ones that were evaluated.
+        let given = from.map(|m| m.average.clone());
         let weights = given.unwrap_or_else(|| classifier.initial(config.init, config.seed));
         workspace.write("classifier.parameters", &weights)?;
         workspace.write("classifier.average", &weights)?;

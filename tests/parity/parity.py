@@ -158,7 +158,7 @@ def main():
     parser.add_argument("data")
     parser.add_argument("outputs")
     parser.add_argument("--epsilon", type=float, default=0.5, help="the radius of FGM, PGD and MIM")
-    parser.add_argument("--converged", action="store_true", help="also run C&W for 9 x 1000 iterations (minutes)")
+    parser.add_argument("--converged", action="store_true", help="also run C&W for 9 x 1000 iterations (half an hour)")
     args = parser.parse_args()
     torch.manual_seed(0)
     classifier = load_classifier(args.model)

@@ -1,0 +1,15 @@
+//! Fast forms of the hot twins: the same calls as sums of matrix products over blocks of pixels, with SIMD
+//! that the `gemm` crate chooses at run time. The twins judge them like any permutation.
+//!
+//! Direct loops, one product per tap, and gathering the taps of a block of pixels into rows ("im2col") were
+//! weighed. Gathering won: one product per block keeps the matrix kernel busy at every width, and a block of
+//! rows stays in the second-level cache, so the ninefold copy costs little.
+
+pub mod conv2d;
+pub mod conv2d_input_gradient;
+pub mod conv2d_weight_gradient;
+mod matrix;
+mod taps;
+
+/// Pixels whose taps are gathered at a time.
+const BLOCK: usize = 128;

@@ -1,0 +1,68 @@
+//! Gathering the fine pixels under the taps of coarse pixels into rows, and adding such rows back.
+
+use crate::cpu::geometry::Geometry;
+
+/// Values of one row: all taps, all fine channels.
+pub fn row_len(g: &Geometry) -> usize {
+    g.size * g.size * g.a
+}
+
+/// Whether a row is just the pixel itself, so that nothing needs gathering.
+pub fn is_trivial(g: &Geometry) -> bool {
+    g.size == 1 && g.stride == 1
+}
+
+/// Calls `each(tap, fine pixel)` for the taps of a coarse pixel (counted over the batch) inside the image.
+fn visit(g: &Geometry, pixel: usize, mut each: impl FnMut(usize, Option<usize>)) {
+    let (row, ox) = (pixel / g.width, pixel % g.width);
+    let (image, oy) = (row / g.height, row % g.height);
+    for ky in 0..g.size {
+        let line = g.fine(oy, ky, g.fine_height()).map(|y| (image * g.fine_height() + y) * g.fine_width());
+        for kx in 0..g.size {
+            let at = line.and_then(|line| g.fine(ox, kx, g.fine_width()).map(|x| line + x));
+            each(ky * g.size + kx, at);
+        }
+    }
+}
+
+/// Fills `rows` with the taps of the coarse pixels from `first` on, zeros outside the image.
+pub fn gather(g: &Geometry, fine: &[f32], first: usize, rows: &mut [f32]) {
+    for (i, row) in rows.chunks_mut(row_len(g)).enumerate() {
+        visit(g, first + i, |tap, at| {
+            let to = &mut row[tap * g.a..][..g.a];
+            match at {
+                Some(at) => to.copy_from_slice(&fine[at * g.a..][..g.a]),
+                None => to.fill(0.0),
+            }
+        });
+    }
+}
+
+/// Adds `rows` to the fine pixels under the taps of the coarse pixels from `first` on. `fine` begins at fine pixel
+/// `origin` of the batch.
+pub fn scatter(g: &Geometry, rows: &[f32], first: usize, fine: &mut [f32], origin: usize) {
+    for (i, row) in rows.chunks(row_len(g)).enumerate() {
+        visit(g, first + i, |tap, at| {
+            if let Some(at) = at {
+                let to = &mut fine[(at - origin) * g.a..][..g.a];
+                for (to, &value) in to.iter_mut().zip(&row[tap * g.a..]) {
+                    *to += value;
+                }
+            }
+        });
+    }
+}
+
+/// Adds the bias and applies leaky ReLU to pixels of `channels` values, as the epilogue says.
+pub fn finish(epilogue: u32, bias: &[f32], channels: usize, pixels: &mut [f32]) {
+    if epilogue == 0 {
+        return;
+    }
+    let slope = if epilogue == 2 { crate::graph::operation::LEAKY_SLOPE } else { 1.0 };
+    for pixel in pixels.chunks_mut(channels) {
+        for (value, &bias) in pixel.iter_mut().zip(bias) {
+            let sum = *value + bias;
+            *value = if sum > 0.0 { sum } else { slope * sum };
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What the engine's tests share: one adapter per test binary, repeatable numbers, and the comparison.
+//!
+//! The adapter is what `PGN_TEST_ADAPTER` names (any `--adapter` value, `auto` if unset). Where there is none, the
+//! tests run their CPU half and say so once; with `PGN_REQUIRE_GPU=1` they fail instead.
+
+pub mod judge;
+
+use pgn_wgpu::cpu::Mode;
+use pgn_wgpu::executor::{Device, Session, Workspace};
+use pgn_wgpu::gpu::adapter::{self, AdapterChoice, Listed};
+use pgn_wgpu::gpu::device::{Checks, Forms, Gpu};
+use pgn_wgpu::graph::{Graph, Shape};
+use pgn_wgpu::kernels::Tolerance;
+use pgn_wgpu::random::{Random, Stream};
+use std::io::Write;
+use std::sync::{Arc, LazyLock};
+
+static ADAPTER: LazyLock<Option<Listed>> = LazyLock::new(|| {
+    let wanted = std::env::var("PGN_TEST_ADAPTER").unwrap_or_default();
+    let choice: AdapterChoice = if wanted.is_empty() { AdapterChoice::Auto } else { wanted.parse().unwrap() };
+    let found = adapter::choose(&choice).unwrap_or_else(|e| panic!("PGN_TEST_ADAPTER={wanted}: {e}"));
+    if found.is_none() {
+        skipped("there is no adapter");
+    }
+    found
+});
+static FULL: LazyLock<Option<Arc<Gpu>>> = LazyLock::new(|| open(Checks::Full, Forms::Best));
+static TRUSTED: LazyLock<Option<Arc<Gpu>>> = LazyLock::new(|| open(Checks::Trusted, Forms::Best));
+static PORTABLE: LazyLock<Option<Arc<Gpu>>> = LazyLock::new(|| open(Checks::Trusted, Forms::Portable));
+
+fn skipped(reason: &str) {
+    assert!(std::env::var("PGN_REQUIRE_GPU").as_deref() != Ok("1"), "PGN_REQUIRE_GPU=1, but {reason}");
+    // Not eprintln!, which the test harness swallows when the test passes; one write, so that lines stay whole.
+    let note = format!("SKIPPED: the GPU half of these tests, because {reason}\n");
+    let _ = std::io::stderr().write_all(note.as_bytes());
+}
+
+/// A device of its own on the shared adapter.
+pub fn open(checks: Checks, forms: Forms) -> Option<Arc<Gpu>> {
+    match Gpu::open(ADAPTER.as_ref()?, checks, forms) {
+        Ok(gpu) => Some(gpu),
+        Err(error) => {
+            skipped(&error.to_string());
+            None
+        }
+    }
+}
+
+/// The adapter opened with full and with trusted shaders, if there is one; both choose the best forms.
+pub fn gpus() -> Vec<&'static Arc<Gpu>> {
+    [&*FULL, &*TRUSTED].into_iter().flatten().collect()
+}
+
+/// Everything that programs run on, by name, the judge first.
+pub fn devices() -> Vec<(&'static str, Device)> {
+    let mut all = vec![
+        ("CPU reference", Device::Cpu(Mode::Reference)),
+        ("CPU fast", Device::Cpu(Mode::Fast)),
+    ];
+    for (name, gpu) in [("adapter, portable forms", &*PORTABLE), ("adapter, best forms", &*TRUSTED)] {
+        all.extend(gpu.iter().map(|gpu| (name, Device::Gpu(gpu.clone()))));
+    }
+    all
+}
+
+/// Named tensors as the host writes them.
+pub type Values = Vec<(String, Vec<f32>)>;
+
+/// A graph bound to a workspace of its own on `device`, with its inputs and states written.
+pub fn session(device: &Device, graph: &Graph, inputs: &Values, states: &Values) -> (Workspace, Session) {
+    let mut workspace = Workspace::new(device.clone());
+    for (name, values) in states {
+        workspace.write(name, values).unwrap();
+    }
+    let mut session = workspace.prepare(graph).unwrap();
+    for (name, values) in inputs {
+        session.write(name, values).unwrap();
+    }
+    (workspace, session)
+}
+
+/// Standard normal numbers that are multiples of 2^-10, so that a step of a power of two away from one is exact.
+pub fn normals(seed: u32, count: usize) -> Vec<f32> {
+    let random = Random::new(u64::from(seed), Stream::Attack);
+    (0..count as u32).map(|i| (random.normal(0, i) * 1024.0).round() / 1024.0).collect()
+}
+
+/// Class indices below `classes`.
+pub fn labels(seed: u32, count: usize, classes: usize) -> Vec<f32> {
+    let random = Random::new(u64::from(seed), Stream::Shuffle);
+    (0..count as u32).map(|i| (random.bits(1, i)[0] % classes as u32) as f32).collect()
+}
+
+/// `name` with its values, for [`Values`].
+pub fn named(name: &str, values: Vec<f32>) -> (String, Vec<f32>) {
+    (name.to_string(), values)
+}
+
+/// The largest finite magnitude.
+pub fn largest(values: &[f32]) -> f32 {
+    values.iter().copied().filter(|v| v.is_finite()).fold(0.0, |most, v| most.max(v.abs()))
+}
+
+/// Checks `|Δ| ≤ absolute · max|expected| + relative · |expected|` for every value; infinities and NaN must be the
+/// same, and numbers below the smallest normal one may be flushed to zero.
+///
+/// # Errors
+/// The first few values that differ, with their index in the tensor.
+pub fn compare(actual: &[f32], expected: &[f32], shape: &Shape, allowed: Tolerance) -> Result<(), String> {
+    assert_eq!(actual.len(), expected.len(), "lengths");
+    let floor = allowed.absolute * largest(expected) + f32::MIN_POSITIVE;
+    let agrees = |a: f32, e: f32| {
+        let same = a == e || (a.is_nan() && e.is_nan());
+        same || (e.is_finite() && (a - e).abs() <= floor + allowed.relative * e.abs())
+    };
+    let wrong: Vec<usize> = (0..actual.len()).filter(|&i| !agrees(actual[i], expected[i])).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    let lines = wrong.iter().take(5).map(|&i| {
+        let (a, e) = (actual[i], expected[i]);
+        format!("\n  at {:?}: {a:e}, but should be {e:e} (difference {:e})", index(i, shape), a - e)
+    });
+    Err(format!("{} of {} values of shape {shape} differ:{}", wrong.len(), actual.len(), lines.collect::<String>()))
+}
+
+/// The index of value `flat` in a tensor.
+fn index(flat: usize, shape: &Shape) -> Vec<usize> {
+    let mut rest = flat;
+    let mut index: Vec<usize> = shape
+        .extents()
+        .iter()
+        .rev()
+        .map(|&extent| {
+            let at = rest % extent;
+            rest /= extent;
+            at
+        })
+        .collect();
+    index.reverse();
+    index
+}

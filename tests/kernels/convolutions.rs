@@ -1,0 +1,153 @@
+//! Cases of the convolution and pooling kernels.
+
+use super::case;
+use crate::common::judge::Case;
+use crate::common::normals;
+use pgn_wgpu::graph::{Convolution, Epilogue, Graph, GraphError, Tensor, Window};
+
+/// A trilinear form's extents: images, height and width of the coarse side, channels of the fine (a) and coarse (b)
+/// side, side of the kernel, stride.
+#[derive(Clone, Copy, Debug)]
+struct Extents {
+    n: usize,
+    h: usize,
+    w: usize,
+    a: usize,
+    b: usize,
+    size: usize,
+    stride: usize,
+}
+
+const fn extents([n, h, w, a, b, size, stride]: [usize; 7]) -> Extents {
+    Extents { n, h, w, a, b, size, stride }
+}
+
+const CASES: &[Extents] = &[
+    // The networks' own at small widths: first, inner and last layers, dense layers, up-convolutions.
+    extents([2, 8, 8, 1, 8, 3, 1]),
+    extents([2, 4, 4, 16, 10, 3, 1]),
+    extents([2, 14, 14, 4, 8, 3, 1]),
+    extents([2, 3, 3, 16, 2, 3, 1]),
+    extents([1, 8, 8, 32, 64, 3, 1]),
+    extents([1, 1, 5, 10, 128, 1, 1]),
+    extents([1, 1, 3, 138, 70, 1, 1]),
+    extents([2, 2, 2, 16, 26, 3, 2]),
+    extents([1, 7, 7, 4, 6, 3, 2]),
+    extents([3, 4, 4, 128, 10, 3, 1]),
+    // Least sizes: every tap but one outside the image.
+    extents([1, 1, 1, 1, 1, 1, 1]),
+    extents([1, 1, 1, 1, 1, 3, 1]),
+    extents([1, 1, 1, 2, 3, 3, 2]),
+    extents([1, 1, 1, 2, 3, 1, 2]),
+    // Odd sizes, channels that are no multiple of 4, 8 or 32 or just beyond one.
+    extents([3, 5, 7, 3, 5, 3, 1]),
+    extents([1, 9, 4, 33, 37, 3, 1]),
+    extents([2, 6, 5, 17, 6, 3, 2]),
+    extents([3, 3, 3, 5, 40, 3, 2]),
+    extents([1, 2, 9, 9, 15, 3, 1]),
+    extents([2, 3, 3, 4, 5, 1, 2]),
+    extents([1, 1, 33, 2, 1, 1, 1]),
+    extents([5, 3, 1, 8, 16, 3, 1]),
+];
+
+/// More pixel tiles than one dimension of a dispatch may have.
+const MANY_PIXELS: Extents = extents([1, 1, 32 * 32_768 + 33, 1, 2, 1, 1]);
+
+impl Extents {
+    fn convolution(&self) -> Convolution {
+        Convolution { size: self.size, stride: self.stride }
+    }
+
+    fn fine(&self) -> [usize; 4] {
+        [self.n, self.stride * self.h, self.stride * self.w, self.a]
+    }
+
+    fn coarse(&self) -> [usize; 4] {
+        [self.n, self.h, self.w, self.b]
+    }
+
+    fn weight(&self) -> [usize; 4] {
+        [self.size, self.size, self.a, self.b]
+    }
+
+    /// Smaller numbers at black edges and in sure classifiers: a few values are 0, the rest spans 1e-3 to 1e1.
+    fn values(&self, seed: u32, extents: &[usize]) -> Vec<f32> {
+        let raw = normals(seed, extents.iter().product());
+        raw.iter().enumerate().map(|(i, v)| if i % 7 == 3 { 0.0 } else { v * 10f32.powi(1 - (i % 5) as i32) }).collect()
+    }
+}
+
+type Build = fn(&mut Graph, Convolution, Epilogue, &[Tensor]) -> Result<Tensor, GraphError>;
+
+/// All extents with all epilogues; `image` and `bias` say what the operation reads.
+fn with_epilogues(image: fn(&Extents) -> [usize; 4], bias: fn(&Extents) -> usize, build: Build) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let many = [(MANY_PIXELS, Epilogue::BiasLeaky)];
+    let all = CASES.iter().flat_map(|&e| [Epilogue::None, Epilogue::Bias, Epilogue::BiasLeaky].map(|how| (e, how)));
+    for (e, epilogue) in all.chain(many) {
+        let (image, weight, bias) = (image(&e), e.weight(), [bias(&e)]);
+        let mut inputs = vec![(&image[..], e.values(1, &image)), (&weight[..], e.values(2, &weight))];
+        if epilogue != Epilogue::None {
+            inputs.push((&bias[..], e.values(3, &bias)));
+        }
+        cases.push(case(format!("{e:?} {epilogue:?}"), inputs, |g, t| build(g, e.convolution(), epilogue, t)));
+    }
+    cases
+}
+
+/// conv2d.
+pub fn forward() -> Vec<Case> {
+    with_epilogues(Extents::fine, |e| e.b, Graph::convolve)
+}
+
+/// conv2d_input_gradient.
+pub fn input_gradient() -> Vec<Case> {
+    with_epilogues(Extents::coarse, |e| e.a, Graph::convolve_input_gradient)
+}
+
+/// conv2d_weight_gradient, and the sum of its parts.
+pub fn weight_gradient() -> Vec<Case> {
+    let make = |e: &Extents, sign: fn(f32) -> f32| {
+        let (fine, coarse) = (e.fine(), e.coarse());
+        let values = |seed, extents| e.values(seed, extents).into_iter().map(sign).collect();
+        let inputs = vec![(&fine[..], values(4, &fine)), (&coarse[..], values(5, &coarse))];
+        case(format!("{e:?}"), inputs, |g, t| g.convolve_weight_gradient(e.convolution(), t[0], t[1]))
+    };
+    let mut cases: Vec<Case> = CASES.iter().map(|e| make(e, |v| v)).collect();
+    // A million products of both signs would cancel to less than their rounding.
+    cases.push(make(&extents([1, 16_390, 65, 1, 2, 1, 1]), f32::abs));
+    cases
+}
+
+/// pool and unpool, with and without the activation's mask.
+pub fn pooling() -> Vec<Case> {
+    let mean = Window::mean;
+    let windows = [
+        ([2, 8, 8, 16], mean(2, 2)),
+        ([1, 7, 7, 8], mean(2, 2)),
+        ([3, 4, 4, 10], mean(4, 4)),
+        ([1, 1, 1, 1], mean(1, 1)),
+        ([2, 5, 7, 3], mean(3, 2)),
+        ([1, 3, 3, 2], mean(3, 3)),
+        ([2, 6, 5, 130], Window { height: 6, width: 5, scale: 1.0 }),
+        ([65, 2, 3, 1], mean(2, 3)),
+        ([1, 32, 32, 5], Window { height: 2, width: 2, scale: -3.0 }),
+    ];
+    let mut cases = Vec::new();
+    for (extents, window) in windows {
+        let name = format!("{extents:?} {window:?}");
+        let [n, h, w, c] = extents;
+        let small = [n, h / window.height, w / window.width, c];
+        let large = normals(1, extents.iter().product());
+        // Some activations are exactly 0: leaky ReLU's backward takes the lower slope there.
+        let mask: Vec<f32> = large.iter().enumerate().map(|(i, v)| if i % 5 == 0 { 0.0 } else { *v }).collect();
+        let spread = normals(2, small.iter().product());
+        cases.push(case(name.clone(), vec![(&extents, large)], |g, t| g.pool(window, t[0])));
+        cases.push(case(name.clone(), vec![(&small, spread.clone())], |g, t| g.unpool(window, t[0], h, w)));
+        cases.push(case(name, vec![(&small, spread), (&extents, mask)], |g, t| {
+            let spread = g.unpool(window, t[0], h, w)?;
+            g.binary(pgn_wgpu::graph::Binary::LeakyMask(0.2), spread, t[1])
+        }));
+    }
+    cases
+}

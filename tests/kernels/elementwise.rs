@@ -1,0 +1,175 @@
+//! Cases of the kernels that work value by value.
+
+use super::case;
+use crate::common::judge::Case;
+use crate::common::{named, normals};
+use pgn_wgpu::graph::{AdamStates, Binary, Graph, Shape, Unary};
+
+/// More values than one row of the element-wise grids has invocations.
+const MANY: usize = 64 * 16_384 + 65;
+
+/// Numbers around everything that is special: zeros, units, and sizes at which naive formulas overflow.
+fn special() -> Vec<f32> {
+    let magnitudes = [0.0, 1e-30, 1e-6, 1e-3, 0.2, 0.5, 1.0, 1.5, 2.0, 9.0, 20.0, 44.5, 87.0, 100.0, 1e4, 1e18];
+    magnitudes.iter().flat_map(|&m| [m, -m]).collect()
+}
+
+/// Special numbers, then ordinary ones; `count` in all.
+fn numbers(seed: u32, count: usize) -> Vec<f32> {
+    special().into_iter().chain(normals(seed, count)).take(count).collect()
+}
+
+fn positive(values: Vec<f32>) -> Vec<f32> {
+    values.into_iter().map(|v| if v == 0.0 { 3.0 } else { v.abs() }).collect()
+}
+
+/// Every function of one value, and every way to read it.
+pub fn unary() -> Vec<Case> {
+    let functions = [
+        Unary::Identity,
+        Unary::Affine(-2.5, 0.75),
+        Unary::Clamp(-0.5, 1.5),
+        Unary::LeakyRelu(0.2),
+        Unary::Exp,
+        Unary::Log,
+        Unary::Tanh,
+        Unary::Sigmoid,
+        Unary::Sqrt,
+        Unary::Square,
+        Unary::Abs,
+        Unary::Sign,
+        Unary::Reciprocal,
+    ];
+    let mut cases = Vec::new();
+    for function in functions {
+        for count in [1, 65, 1000] {
+            let values = match function {
+                Unary::Log | Unary::Sqrt | Unary::Reciprocal => positive(numbers(1, count)),
+                // Beyond 87 the result is no number of this size.
+                Unary::Exp => numbers(1, count).into_iter().map(|v| v.clamp(-200.0, 87.0)).collect(),
+                _ => numbers(1, count),
+            };
+            let name = format!("{function:?} of {count}");
+            cases.push(case(name, vec![(&[count], values)], |g, t| Ok(g.unary(function, t[0]))));
+        }
+    }
+    cases.push(case("copy of many", vec![(&[MANY], normals(2, MANY))], |g, t| {
+        Ok(g.unary(Unary::Abs, t[0]))
+    }));
+    let images = Shape::new(&[6, 4, 5, 3]);
+    for part in [&[3][..], &[5, 3], &[2, 4, 5, 3], &[6, 1], &[1]] {
+        let values = normals(3, part.iter().product());
+        cases.push(case(format!("{part:?} to {images}"), vec![(part, values)], |g, t| g.broadcast(t[0], &images)));
+    }
+    cases
+}
+
+/// Two tensors of `count` values on which the function is interesting.
+fn operands(function: Binary, count: usize) -> [Vec<f32>; 2] {
+    let (l, r) = (numbers(4, count), normals(5, count));
+    let steps = |values: Vec<f32>| values.into_iter().map(|v| (2.0 * v).round() / 2.0).collect::<Vec<_>>();
+    match function {
+        Binary::Divide => [l, positive(r)],
+        // Small multiples of a half are often equal, and often exactly at the bounds.
+        Binary::Equal | Binary::Greater | Binary::Maximum | Binary::Minimum => [steps(normals(6, count)), steps(r)],
+        Binary::LeakyMask(_) | Binary::ClampMask(..) => [l, steps(r)],
+        Binary::Select => {
+            let mask: Vec<f32> = steps(r);
+            // What is not selected may be anything.
+            let l = l.iter().zip(&mask).enumerate().map(|(i, (&l, &m))| match (m == 0.0, i % 3) {
+                (true, 0) => f32::NAN,
+                (true, 1) => f32::INFINITY,
+                _ => l,
+            });
+            [l.collect(), mask]
+        }
+        Binary::Compose => {
+            let pixel = |(i, v): (usize, &f32)| match i % 5 {
+                0 => 0.0,
+                1 => 1.0,
+                _ => 0.5 + 0.5 * v.clamp(-1.0, 1.0),
+            };
+            [r.iter().enumerate().map(pixel).collect(), l]
+        }
+        Binary::ComposeGradient => [l, r.iter().map(|v| 0.5 + 0.5 * v.clamp(-1.0, 1.0)).collect()],
+        _ => [l, r],
+    }
+}
+
+/// Every function of two values, and every way to read both.
+pub fn binary() -> Vec<Case> {
+    let functions = [
+        Binary::Add,
+        Binary::Subtract,
+        Binary::Multiply,
+        Binary::Divide,
+        Binary::Maximum,
+        Binary::Minimum,
+        Binary::Equal,
+        Binary::Greater,
+        Binary::LeakyMask(0.2),
+        Binary::ClampMask(-0.5, 1.0),
+        Binary::Compose,
+        Binary::ComposeGradient,
+        Binary::Select,
+    ];
+    let mut cases = Vec::new();
+    for function in functions {
+        for count in [1, 65, 1000] {
+            let [l, r] = operands(function, count);
+            let name = format!("{function:?} of {count}");
+            cases.push(case(name, vec![(&[count], l), (&[count], r)], |g, t| g.binary(function, t[0], t[1])));
+        }
+    }
+    let [l, r] = [normals(7, MANY), normals(8, MANY)];
+    let inputs = vec![(&[MANY][..], l), (&[MANY][..], r)];
+    cases.push(case("difference of many", inputs, |g, t| g.subtract(t[0], t[1])));
+    let images = [6, 4, 5, 3];
+    for part in [&[3][..], &[5, 3], &[2, 4, 5, 3], &[6, 1], &[1]] {
+        let (whole, small) = (normals(9, images.iter().product()), normals(10, part.iter().product()));
+        let inputs = || vec![(&images[..], whole.clone()), (part, small.clone())];
+        cases.push(case(format!("images − {part:?}"), inputs(), |g, t| g.subtract(t[0], t[1])));
+        cases.push(case(format!("{part:?} − images"), inputs(), |g, t| g.subtract(t[1], t[0])));
+    }
+    cases
+}
+
+/// Adam over parameters whose gradients are ordinary, zero, tiny and huge; `count` of them.
+fn adam_case(count: usize, schedule: [f32; 2]) -> Case {
+    let mut graph = Graph::new();
+    let mut state = |name| graph.state(name, &[count]).unwrap();
+    let [parameters, momentum, variance, average] = ["parameters", "momentum", "variance", "average"].map(&mut state);
+    let gradient = graph.input("gradient", &[count]).unwrap();
+    let at = graph.input("schedule", &[2]).unwrap();
+    graph.adam(AdamStates { parameters, momentum, variance, average }, gradient, at).unwrap();
+    let sizes = [1.0, 0.0, 1e-8, 1e-15, 1e6];
+    let gradients = normals(11, count).iter().enumerate().map(|(i, v)| v * sizes[i % sizes.len()]).collect();
+    let squares = normals(14, count).iter().enumerate().map(|(i, v)| v * v * sizes[i / 5 % sizes.len()]).collect();
+    let values = vec![
+        named("gradient", gradients),
+        named("schedule", schedule.to_vec()),
+        named("parameters", normals(12, count)),
+        named("momentum", normals(13, count)),
+        named("variance", squares),
+        named("average", normals(15, count)),
+    ];
+    Case { name: format!("Adam of {count} with {schedule:?}"), graph, values }
+}
+
+/// adam.
+pub fn adam() -> Vec<Case> {
+    // First step, late step, and an average that follows at once.
+    vec![adam_case(1, [3e-4, 2.0 / 11.0]), adam_case(1000, [1e-3, 0.9999]), adam_case(65, [0.1, 0.0])]
+}
+
+/// random_normal: seeds and counters are bit patterns, some of them of no number.
+pub fn random_normal() -> Vec<Case> {
+    let seeds = [[0, 0], [1, 2], [0x7fc0_0001, 0xff80_0000], [u32::MAX, 0x8000_0000]];
+    let mut cases: Vec<Case> = Vec::new();
+    for (seed, count) in seeds.into_iter().zip([1, 65, 1000, MANY]) {
+        let bits: Vec<f32> = seed.iter().map(|&s| f32::from_bits(s)).collect();
+        let name = format!("{count} numbers of seed {seed:x?}");
+        cases.push(case(name, vec![(&[2], bits)], |g, t| g.random_normal(t[0], &[count])));
+    }
+    cases
+}
