@@ -110,16 +110,18 @@ impl Workspace {
         }
         let states = &self.states;
         Ok(match &self.device {
-            Device::Cpu(mode) => Session::Cpu(CpuSession::new(program, *mode, |name, _| match &states[name].0 {
-                State::Cpu(values) => values.clone(),
-                State::Gpu(_) => unreachable!("a workspace has one device"),
-            })),
-            Device::Gpu(gpu) => {
-                Session::Gpu(Box::new(GpuSession::new(gpu.clone(), program, |name, _| match &states[name].0 {
+            Device::Cpu(mode) => {
+                Session::Cpu(CpuSession::new(program, *mode, |name, _| match &states[name].0 {
+                    State::Cpu(values) => values.clone(),
+                    State::Gpu(_) => unreachable!("a workspace has one device"),
+                }))
+            }
+            Device::Gpu(gpu) => Session::Gpu(Box::new(GpuSession::new(gpu.clone(), program, |name, _| {
+                match &states[name].0 {
                     State::Gpu(buffer) => buffer.clone(),
                     State::Cpu(_) => unreachable!("a workspace has one device"),
-                })?))
-            }
+                }
+            })?)),
         })
     }
 

@@ -15,7 +15,9 @@ pub struct FileError {
 
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space, what was there is intact",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space, what was there is intact"
+        }
         io::ErrorKind::PermissionDenied => "; check its permissions or choose another place",
         io::ErrorKind::NotFound => "; check the path",
         _ => "",

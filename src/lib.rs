@@ -8,6 +8,7 @@
 //! [`gpu`] or the [`cpu`].
 
 pub mod attacks;
+pub mod bench;
 pub mod cpu;
 pub mod data;
 pub mod executor;

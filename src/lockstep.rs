@@ -58,7 +58,11 @@ pub struct Case<'a> {
 
 /// Compares `device` with the reference. With `until`, the device runs on its own results from the first call
 /// of that kernel on.
-pub fn compare(device: &Device, case: &Case, until: Option<&str>) -> Result<Vec<KernelReport>, ExecutionError> {
+pub fn compare(
+    device: &Device,
+    case: &Case,
+    until: Option<&str>,
+) -> Result<Vec<KernelReport>, ExecutionError> {
     let program = Arc::new(Program::compile(case.graph, device.memory_limits())?);
     let (mut reference_space, mut device_space) =
         (Workspace::new(Device::Cpu(Mode::Reference)), Workspace::new(device.clone()));
@@ -66,7 +70,10 @@ pub fn compare(device: &Device, case: &Case, until: Option<&str>) -> Result<Vec<
         reference_space.write(name, values)?;
         device_space.write(name, values)?;
     }
-    let mut sides = Sides { reference: reference_space.bind(program.clone())?, device: device_space.bind(program.clone())? };
+    let mut sides = Sides {
+        reference: reference_space.bind(program.clone())?,
+        device: device_space.bind(program.clone())?,
+    };
     let handover = until
         .and_then(|name| program.calls.iter().position(|c| c.kernel.name == name))
         .unwrap_or(program.calls.len());

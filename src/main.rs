@@ -24,8 +24,8 @@ enum Command {
     Summary(commands::summary::Arguments),
     /// Compare every kernel with the CPU reference on real training steps
     Validate(commands::validate::Arguments),
-
-
+    /// Measure the adapter, its kernels and training steps
+    Bench(commands::bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Command::Adapters(arguments) => commands::adapters::run(&arguments),
         Command::Summary(arguments) => commands::summary::run(&arguments),
         Command::Validate(arguments) => commands::validate::run(&arguments),
-
+        Command::Bench(arguments) => commands::bench::run(&arguments),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {error}");

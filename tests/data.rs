@@ -10,19 +10,14 @@ use std::sync::Arc;
 
 /// The folder `name` of the real data, or a note that the test is skipped.
 fn real_data(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("PGN_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("PGN_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"), PathBuf::from);
     let folder = root.join(name);
     if folder.is_dir() {
         return Some(folder);
     }
     // Not eprintln!, which the test harness swallows when the test passes; one write, so that lines stay whole.
-    let note = format!(
-        "SKIPPED: {} is absent; set PGN_DATA to a folder that has {name}\n",
-        folder.display()
-    );
+    let note = format!("SKIPPED: {} is absent; set PGN_DATA to a folder that has {name}\n", folder.display());
     let _ = io::stderr().write_all(note.as_bytes());
     None
 }
@@ -72,10 +67,7 @@ fn class_counts(images: &Images, classes: usize) -> Vec<usize> {
 /// The smallest and the largest class.
 fn extremes(images: &Images, classes: usize) -> (usize, usize) {
     let counts = class_counts(images, classes);
-    (
-        counts.iter().copied().min().unwrap_or(0),
-        counts.iter().copied().max().unwrap_or(0),
-    )
+    (counts.iter().copied().min().unwrap_or(0), counts.iter().copied().max().unwrap_or(0))
 }
 
 #[test]
@@ -84,10 +76,7 @@ fn cifar10_has_its_published_counts_means_and_names() {
         return;
     };
     let data = read(DatasetKind::Cifar10, dir, 0.0);
-    assert_eq!(
-        [data.train.len(), data.validation.len(), data.test.len()],
-        [10_000, 0, 2_000]
-    );
+    assert_eq!([data.train.len(), data.validation.len(), data.test.len()], [10_000, 0, 2_000]);
     assert_eq!((data.side, data.channels, data.classes), (32, 3, 10));
     assert_eq!(data.class_names[3], "cat");
     assert_means(&data.train, &[0.4935, 0.4834, 0.4472]);
@@ -109,10 +98,7 @@ fn cifar100_has_its_published_counts_means_and_names_and_is_found_below_its_pare
     let data = read(DatasetKind::Cifar100, dir.join(".."), 0.0);
     assert_eq!([data.train.len(), data.test.len()], [10_000, 2_000]);
     assert_eq!((data.side, data.channels, data.classes), (32, 3, 100));
-    assert_eq!(
-        (data.class_names[0].as_str(), data.class_names[99].as_str()),
-        ("apple", "worm")
-    );
+    assert_eq!((data.class_names[0].as_str(), data.class_names[99].as_str()), ("apple", "worm"));
     assert_means(&data.train, &[0.5071, 0.4846, 0.4389]);
     assert_means(&data.test, &[0.5082, 0.4875, 0.4421]);
     assert_eq!(extremes(&data.train, 100), (67, 125));
@@ -128,10 +114,7 @@ fn mnist_has_its_published_counts_mean_and_labels() {
     assert_means(&data.train, &[0.1307]);
     assert_eq!(data.train.labels()[..5], [5, 0, 4, 1, 9]);
     assert_eq!(data.test.labels()[..5], [7, 2, 1, 0, 4]);
-    assert_eq!(
-        class_counts(&data.test, 10),
-        [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
-    );
+    assert_eq!(class_counts(&data.test, 10), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
 }
 
 #[test]
@@ -149,10 +132,8 @@ fn the_validation_images_are_a_stratified_share_of_train_and_test_is_untouched()
     }
     // Together the two are the training images again.
     let sorted = |splits: &[&Images]| {
-        let mut all: Vec<Vec<u8>> = splits
-            .iter()
-            .flat_map(|split| (0..split.len()).map(|i| split.image(i).to_vec()))
-            .collect();
+        let mut all: Vec<Vec<u8>> =
+            splits.iter().flat_map(|split| (0..split.len()).map(|i| split.image(i).to_vec())).collect();
         all.sort_unstable();
         all
     };
@@ -164,28 +145,15 @@ fn cifar10_read_as_cifar100_is_refused_by_name() {
     let Some(dir) = real_data("cifar-10-batches-bin") else {
         return;
     };
-    let options = DataOptions {
-        kind: DatasetKind::Cifar100,
-        dir: Some(dir),
-        ..DataOptions::default()
-    };
-    let text = open(&options)
-        .err()
-        .map(|error| error.to_string())
-        .unwrap_or_default();
-    assert!(
-        text.contains("has no test.bin") && text.contains("CIFAR-100"),
-        "{text}"
-    );
+    let options = DataOptions { kind: DatasetKind::Cifar100, dir: Some(dir), ..DataOptions::default() };
+    let text = open(&options).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(text.contains("has no test.bin") && text.contains("CIFAR-100"), "{text}");
 }
 
 #[test]
 fn the_embedded_digits_need_no_files_and_give_batches() {
     let data = open(&DataOptions::default()).expect("embedded");
-    assert_eq!(
-        [data.train.len(), data.validation.len(), data.test.len()],
-        [1197, 200, 400]
-    );
+    assert_eq!([data.train.len(), data.validation.len(), data.test.len()], [1197, 200, 400]);
     assert_eq!((data.side, data.channels, data.classes), (8, 1, 10));
     let options = BatchOptions {
         batch_size: 128,
@@ -194,9 +162,8 @@ fn the_embedded_digits_need_no_files_and_give_batches() {
         seed: 3,
     };
     let from = Position { epoch: 1, index: 9 };
-    let batches: Vec<_> = Prefetcher::start(Arc::clone(&data.train), options, from, 2)
-        .expect("started")
-        .collect();
+    let batches: Vec<_> =
+        Prefetcher::start(Arc::clone(&data.train), options, from, 2).expect("started").collect();
     assert_eq!(batches.len(), 1);
     assert_eq!(batches[0], make_batch(&data.train, &options, 1, 9));
     assert_eq!(batches[0].real, 1197 - 9 * 128);

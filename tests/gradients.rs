@@ -1,10 +1,10 @@
 //! Every gradient rule against finite differences on the CPU reference path, and on the adapter against the CPU;
 //! gradients of gradients too.
 
-#[allow(dead_code, reason = "every test binary uses its own part of it")]
-mod common;
 #[path = "gradients/check.rs"]
 mod check;
+#[allow(dead_code, reason = "every test binary uses its own part of it")]
+mod common;
 #[path = "gradients/second_order.rs"]
 mod second_order;
 
@@ -13,14 +13,9 @@ use pgn_wgpu::graph::{Binary, Convolution, Epilogue, Graph, GraphError, Shape, U
 
 #[test]
 fn functions_of_one_value() {
-    for function in [
-        Unary::Identity,
-        Unary::Affine(-2.5, 0.75),
-        Unary::Exp,
-        Unary::Tanh,
-        Unary::Sigmoid,
-        Unary::Square,
-    ] {
+    for function in
+        [Unary::Identity, Unary::Affine(-2.5, 0.75), Unary::Exp, Unary::Tanh, Unary::Sigmoid, Unary::Square]
+    {
         check(&format!("{function:?}"), &[wanted(1, &[2, 5])], |g, t| Ok(g.unary(function, t[0])));
     }
     // Fifth derivatives are small from 1.5 on.
@@ -103,8 +98,13 @@ fn convolutions() {
                 all.truncate(if epilogue == Epilogue::None { 2 } else { 3 });
                 all
             };
-            let kinked = |y| Built { result: y, kinks: if epilogue == Epilogue::BiasLeaky { vec![y] } else { vec![] } };
-            check(&name("convolution"), &operands(&fine, 3), |graph, t| Ok(kinked(graph.convolve(g, epilogue, t)?)));
+            let kinked = |y| Built {
+                result: y,
+                kinks: if epilogue == Epilogue::BiasLeaky { vec![y] } else { vec![] },
+            };
+            check(&name("convolution"), &operands(&fine, 3), |graph, t| {
+                Ok(kinked(graph.convolve(g, epilogue, t)?))
+            });
             check(&name("transposed"), &operands(&coarse, 2), |graph, t| {
                 Ok(kinked(graph.convolve_input_gradient(g, epilogue, t)?))
             });
@@ -117,7 +117,9 @@ fn convolutions() {
 #[test]
 fn pooling() {
     // The last row and column of 5 x 3 are dropped by 2 x 2 windows.
-    for (window, [h, w]) in [(Window::mean(2, 2), [4, 6]), (Window::mean(2, 2), [5, 3]), (Window::mean(3, 2), [3, 2])] {
+    for (window, [h, w]) in
+        [(Window::mean(2, 2), [4, 6]), (Window::mean(2, 2), [5, 3]), (Window::mean(3, 2), [3, 2])]
+    {
         let (large, small) = ([2, h, w, 3], [2, h / window.height, w / window.width, 3]);
         check("pool", &[wanted(1, &large)], |g, t| g.pool(window, t[0]));
         check("unpool", &[wanted(2, &small)], |g, t| g.unpool(window, t[0], h, w));
@@ -176,7 +178,9 @@ fn paths_that_meet_add_up() {
 }
 
 /// The gradient of Σ result by the only input, computed on the CPU at 1, 2, 3.
-fn gradient_at_123(build: impl FnOnce(&mut Graph, pgn_wgpu::graph::Tensor) -> pgn_wgpu::graph::Tensor) -> Vec<f32> {
+fn gradient_at_123(
+    build: impl FnOnce(&mut Graph, pgn_wgpu::graph::Tensor) -> pgn_wgpu::graph::Tensor,
+) -> Vec<f32> {
     let mut g = Graph::new();
     let x = g.input("x", &[3]).unwrap();
     let y = build(&mut g, x);

@@ -149,6 +149,11 @@ fn accumulate(sums: Sums, values: Eight, first: Eight, second: Eight) -> Sums {
     return Sums(Eight(low.first, high.first), Eight(low.second, high.second));
 }
 
+// The next four pixels come first, and those of `next` after them.
+fn drop_four(sums: Sums, next: Sums) -> Sums {
+    return Sums(Eight(sums.first.high, next.first.low), Eight(sums.second.high, next.second.low));
+}
+
 fn store_four(first_pixel: u32, channel: u32, sum: vec4<f32>) {
     var value = sum;
     if (EPILOGUE >= 1u) {
@@ -254,15 +259,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         }
     }
 
-    for (var own = first_pixel; own < min(first_pixel + PIXELS, pixels); own += 8u) {
+    // A bound known only at run time keeps the compiler from unrolling this: each store is as long as a hundred multiply-adds.
+    for (var own = first_pixel; own < min(first_pixel + PIXELS, pixels); own += 4u) {
         store_four(own, channel, sums0.first.low);
-        store_four(own + 4u, channel, sums0.first.high);
         if (VECTORS == 2u) {
             store_four(own, channel + 8u, sums0.second.low);
-            store_four(own + 4u, channel + 8u, sums0.second.high);
         }
-        sums0 = sums1;
-        sums1 = sums2;
-        sums2 = sums3;
+        sums0 = drop_four(sums0, sums1);
+        sums1 = drop_four(sums1, sums2);
+        sums2 = drop_four(sums2, sums3);
+        sums3 = drop_four(sums3, Sums());
     }
 }

@@ -144,7 +144,13 @@ fn accumulate(sums: Sums, values: Eight, first: Eight, second: Eight) -> Sums {
     return Sums(Eight(low.first, high.first), Eight(low.second, high.second));
 }
 
-fn store_four(pixels: vec4<u32>, channel: u32, sum: vec4<f32>) {
+// The next four pixels come first, and those of `next` after them.
+fn drop_four(sums: Sums, next: Sums) -> Sums {
+    return Sums(Eight(sums.first.high, next.first.low), Eight(sums.second.high, next.second.low));
+}
+
+// Lanes 0 to 3 of `pixel` hold the four fine pixels.
+fn store_four(pixel: u32, channel: u32, sum: vec4<f32>) {
     var value = sum;
     if (EPILOGUE >= 1u) {
         value += bias[min(channel, params.in_channels - 1u)];
@@ -152,29 +158,17 @@ fn store_four(pixels: vec4<u32>, channel: u32, sum: vec4<f32>) {
     if (EPILOGUE == 2u) {
         value = select(LEAKY_SLOPE * value, value, value > vec4<f32>(0.0));
     }
-    for (var i = 0u; i < 4u; i++) {
-        if (pixels[i] != NOWHERE && channel < params.in_channels) {
-            fine[pixels[i] * params.in_channels + channel] = value[i];
-        }
-    }
-}
-
-// `pixel` holds the fine pixels of the eight in its lanes.
-fn store_eight(pixel: u32, channel: u32, sum: Eight) {
-    let low = vec4<u32>(
+    let pixels = vec4<u32>(
         subgroupBroadcast(pixel, 0u),
         subgroupBroadcast(pixel, 1u),
         subgroupBroadcast(pixel, 2u),
         subgroupBroadcast(pixel, 3u),
     );
-    let high = vec4<u32>(
-        subgroupBroadcast(pixel, 4u),
-        subgroupBroadcast(pixel, 5u),
-        subgroupBroadcast(pixel, 6u),
-        subgroupBroadcast(pixel, 7u),
-    );
-    store_four(low, channel, sum.low);
-    store_four(high, channel, sum.high);
+    for (var i = 0u; i < 4u; i++) {
+        if (pixels[i] != NOWHERE && channel < params.in_channels) {
+            fine[pixels[i] * params.in_channels + channel] = value[i];
+        }
+    }
 }
 
 @compute @workgroup_size(8)
@@ -265,14 +259,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let fine_row = STRIDE * line + phase.x;
     let fine_pixel = fine_row * STRIDE * params.width + STRIDE * vec4<u32>(column) + phase.y;
     var own = select(vec4<u32>(NOWHERE), fine_pixel, exists);
-    for (var done = first_pixel; done < min(first_pixel + PIXELS, pixels); done += 8u) {
-        store_eight(own.x, channel, sums0.first);
+    // A bound known only at run time keeps the compiler from unrolling this: each store is as long as a hundred multiply-adds.
+    for (var done = first_pixel; done < min(first_pixel + PIXELS, pixels); done += 4u) {
+        store_four(own.x, channel, sums0.first.low);
         if (VECTORS == 2u) {
-            store_eight(own.x, channel + 8u, sums0.second);
+            store_four(own.x, channel + 8u, sums0.second.low);
         }
-        own = own.yzww;
-        sums0 = sums1;
-        sums1 = sums2;
-        sums2 = sums3;
+        // The next four pixels are lanes 4 to 7, or lanes 0 to 3 of the next eight.
+        let last_half = vec4<u32>(subgroupShuffleDown(own.x, 4u), own.yzw);
+        own = select(last_half, own.yzww, done / 4u % 2u == 1u);
+        sums0 = drop_four(sums0, sums1);
+        sums1 = drop_four(sums1, sums2);
+        sums2 = drop_four(sums2, sums3);
+        sums3 = drop_four(sums3, Sums());
     }
 }

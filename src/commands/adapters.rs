@@ -32,7 +32,8 @@ pub fn run(arguments: &Arguments) -> CommandResult {
             ("subgroup size", subgroup(adapter)),
             ("features used", features(adapter)),
         ];
-        let rows: Vec<Vec<String>> = rows.into_iter().map(|(name, value)| vec![format!("   {name:<17}{value}")]).collect();
+        let rows: Vec<Vec<String>> =
+            rows.into_iter().map(|(name, value)| vec![format!("   {name:<17}{value}")]).collect();
         print!("{}", table(&rows));
     }
     println!("cpu: the CPU reference path, {} threads, needs no driver", rayon_threads());

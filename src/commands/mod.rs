@@ -1,6 +1,7 @@
 //! One file per subcommand, and what they share: opening the chosen device and printing tables.
 
 pub mod adapters;
+pub mod bench;
 
 pub mod summary;
 pub mod train;

@@ -138,9 +138,9 @@ fn announce(fit: &Fit, config: &TrainConfig, device: &str) {
         data.channels,
         data.classes
     );
-    let generator = trainer.generator().map_or(String::new(), |g| {
-        format!(", generator {} parameters", grouped(g.layout.count() as u64))
-    });
+    let generator = trainer
+        .generator()
+        .map_or(String::new(), |g| format!(", generator {} parameters", grouped(g.layout.count() as u64)));
     println!(
         "model    width {}: classifier {} parameters{generator}",
         config.width,
@@ -171,7 +171,10 @@ fn closing_table(config: &TrainConfig, outcome: &Outcome, device: &str) -> Strin
         format!("{} steps, {}", grouped(outcome.steps), duration(outcome.seconds)),
     ]];
     if let Some(test) = &outcome.test {
-        rows.push(vec![format!("benign accuracy ({} test images)", test.images), percent(test.benign_accuracy)]);
+        rows.push(vec![
+            format!("benign accuracy ({} test images)", test.images),
+            percent(test.benign_accuracy),
+        ]);
         if let Some(attacked) = &test.generator {
             rows.push(vec!["accuracy under the generator's own attack".into(), percent(attacked.accuracy)]);
             rows.push(vec!["mean L2 of the perturbation".into(), format!("{:.4}", attacked.delta)]);
@@ -248,7 +251,8 @@ impl Observer for Watch {
     }
 
     fn epoch(&mut self, record: &EpochRecord, epochs: u32) {
-        let mut text = format!("epoch {}/{epochs}  {:.0} images/s", record.epoch + 1, record.images_per_second);
+        let mut text =
+            format!("epoch {}/{epochs}  {:.0} images/s", record.epoch + 1, record.images_per_second);
         if let Some(accuracy) = record.benign_accuracy {
             text += &format!("  validation: benign {:.1} %", 100.0 * accuracy);
         }

@@ -120,7 +120,12 @@ fn inputs(config: &TrainConfig, problem: Problem, seed: u64) -> Vec<(String, Vec
     ]
 }
 
-fn print_reports(arguments: &Arguments, device: &Device, reports: &[(Method, Vec<KernelReport>)], pass: bool) {
+fn print_reports(
+    arguments: &Arguments,
+    device: &Device,
+    reports: &[(Method, Vec<KernelReport>)],
+    pass: bool,
+) {
     println!("device   {}", device.describe());
     println!("against  the CPU reference, width {}, batch {}", arguments.width, arguments.batch_size);
     for (method, kernels) in reports {

@@ -118,21 +118,32 @@ impl CpuSession {
             let info = program.tensor(*id);
             (info.root, info.offset..info.offset + info.shape.len())
         };
+        // A part of a pack may be computed from another part, which leaves the table with it.
+        let beside = |id: &TensorId| {
+            let (root, range) = span(id);
+            call.writes.iter().any(|w| span(w).0 == root).then(|| self.memory[root][range].to_vec())
+        };
+        let copies: Vec<Option<Vec<f32>>> = call.reads.iter().map(beside).collect();
         // What is written leaves the table while the twin borrows the rest.
         let mut taken: Vec<Vec<f32>> =
             call.writes.iter().map(|id| std::mem::take(&mut self.memory[span(id).0])).collect();
         let reads: Vec<&[f32]> = call
             .reads
             .iter()
-            .map(|id| {
+            .zip(&copies)
+            .map(|(id, copy)| {
                 let (root, range) = span(id);
-                &self.memory[root][range]
+                copy.as_deref().unwrap_or_else(|| &self.memory[root][range])
             })
             .collect();
         let mut writes: Vec<&mut [f32]> =
             taken.iter_mut().zip(&call.writes).map(|(values, id)| &mut values[span(id).1]).collect();
-        let mut arguments =
-            Arguments { params: &call.params, constants: &call.constants, reads: &reads, writes: &mut writes };
+        let mut arguments = Arguments {
+            params: &call.params,
+            constants: &call.constants,
+            reads: &reads,
+            writes: &mut writes,
+        };
         let function = match self.mode {
             Mode::Fast => call.kernel.fast.unwrap_or(call.kernel.twin),
             Mode::Reference => call.kernel.twin,

@@ -46,11 +46,7 @@ impl Augment {
         let choices = 2 * padding(side) as u64 + 1;
         let below = |bits: u32| ((u64::from(bits) * choices) >> 32) as usize;
         let flip = self == Self::FlipAndCrop && coin >> 31 == 1;
-        Some(Placement {
-            flip,
-            top: below(top),
-            left: below(left),
-        })
+        Some(Placement { flip, top: below(top), left: below(left) })
     }
 }
 
@@ -74,11 +70,7 @@ impl Placement {
 /// after it. The edge pixel is not repeated: d c b | a b c d | c b a.
 fn reflect(padded: usize, pad: usize, side: usize) -> usize {
     let place = padded.abs_diff(pad);
-    if place < side {
-        place
-    } else {
-        2 * (side - 1) - place
-    }
+    if place < side { place } else { 2 * (side - 1) - place }
 }
 
 #[cfg(test)]
@@ -99,9 +91,7 @@ mod tests {
     #[test]
     fn a_crop_shifts_and_a_flip_mirrors_whole_pixels() {
         // One row of interest: pixel x of row y has channels (10y + x, 100 + x).
-        let image: Vec<u8> = (0..64)
-            .flat_map(|i| [10 * (i / 8) + i % 8, 100 + i % 8])
-            .collect();
+        let image: Vec<u8> = (0..64).flat_map(|i| [10 * (i / 8) + i % 8, 100 + i % 8]).collect();
         let mut cropped = vec![0; 128];
         let mut apply = |flip, top, left| {
             Placement { flip, top, left }.apply(&image, 8, 2, &mut cropped);
@@ -117,9 +107,8 @@ mod tests {
 
     #[test]
     fn every_shift_and_both_directions_are_about_equally_frequent() {
-        let draws: Vec<Placement> = (0..8100)
-            .filter_map(|image| Augment::FlipAndCrop.draw(32, 5, 2, image))
-            .collect();
+        let draws: Vec<Placement> =
+            (0..8100).filter_map(|image| Augment::FlipAndCrop.draw(32, 5, 2, image)).collect();
         let share = |count: usize| count as f64 / draws.len() as f64;
         // Standard errors at 8,100 draws: 0.0056 and 0.0012.
         assert!((share(draws.iter().filter(|p| p.flip).count()) - 0.5).abs() < 0.02);

@@ -21,12 +21,7 @@ pub struct BatchOptions {
 impl BatchOptions {
     /// Batches for evaluation: in order, as they are.
     pub const fn in_order(batch_size: usize) -> Self {
-        Self {
-            batch_size,
-            shuffle: false,
-            augment: Augment::None,
-            seed: 0,
-        }
+        Self { batch_size, shuffle: false, augment: Augment::None, seed: 0 }
     }
 }
 
@@ -61,13 +56,7 @@ pub const fn batches_per_epoch(images: usize, batch_size: usize) -> u32 {
 /// # Panics
 /// If there are no images, the batch size is 0, or the epoch has no batch `index`.
 pub fn make_batch(images: &Images, options: &BatchOptions, epoch: u32, index: u32) -> Batch {
-    fill_batch(
-        images,
-        options,
-        &epoch_order(images.len(), options, epoch),
-        epoch,
-        index,
-    )
+    fill_batch(images, options, &epoch_order(images.len(), options, epoch), epoch, index)
 }
 
 /// The order of the images in an epoch.
@@ -91,11 +80,7 @@ pub(super) fn fill_batch(
     assert!(start < order.len(), "batch {index} of {} images", order.len());
     let real = options.batch_size.min(order.len() - start);
     let rest = order[start..][..real].iter();
-    let indices: Vec<u32> = rest
-        .chain(order.iter().cycle())
-        .take(options.batch_size)
-        .copied()
-        .collect();
+    let indices: Vec<u32> = rest.chain(order.iter().cycle()).take(options.batch_size).copied().collect();
 
     let (side, channels, size) = (images.side(), images.channels(), images.image_len());
     let mut numbers = vec![0.0; options.batch_size * size];
@@ -109,21 +94,10 @@ pub(super) fn fill_batch(
             bytes_to_unit(bytes, numbers);
         }
     }
-    let labels = indices
-        .iter()
-        .map(|&image| f32::from(images.label(image as usize)))
-        .collect();
+    let labels = indices.iter().map(|&image| f32::from(images.label(image as usize))).collect();
     let mut weights = vec![1.0 / real as f32; real];
     weights.resize(options.batch_size, 0.0);
-    Batch {
-        images: numbers,
-        labels,
-        weights,
-        indices,
-        real,
-        epoch,
-        index,
-    }
+    Batch { images: numbers, labels, weights, indices, real, epoch, index }
 }
 
 #[cfg(test)]
@@ -136,12 +110,8 @@ mod tests {
         Images::new(8, 1, pixels, (0..u16::from(len)).map(|i| i % 7).collect())
     }
 
-    const OPTIONS: BatchOptions = BatchOptions {
-        batch_size: 32,
-        shuffle: true,
-        augment: Augment::FlipAndCrop,
-        seed: 9,
-    };
+    const OPTIONS: BatchOptions =
+        BatchOptions { batch_size: 32, shuffle: true, augment: Augment::FlipAndCrop, seed: 9 };
 
     #[test]
     fn every_image_is_real_exactly_once_an_epoch_and_comes_with_its_label() {
@@ -166,10 +136,7 @@ mod tests {
     #[test]
     fn the_last_batch_is_full_and_its_weights_count_real_images_only() {
         let batch = make_batch(&images(100), &OPTIONS, 0, 3);
-        assert_eq!(
-            (batch.real, batch.labels.len(), batch.images.len()),
-            (4, 32, 32 * 64)
-        );
+        assert_eq!((batch.real, batch.labels.len(), batch.images.len()), (4, 32, 32 * 64));
         assert_eq!(batch.weights[..4], [0.25; 4]);
         assert!(batch.weights[4..].iter().all(|&weight| weight == 0.0));
         let first = make_batch(&images(100), &OPTIONS, 0, 0);
@@ -181,10 +148,7 @@ mod tests {
     fn a_batch_larger_than_the_split_repeats_it() {
         let batch = make_batch(&images(3), &BatchOptions::in_order(8), 0, 0);
         assert_eq!(batch.indices, [0, 1, 2, 0, 1, 2, 0, 1]);
-        assert_eq!(
-            batch.weights,
-            [1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.0, 0.0, 0.0, 0.0, 0.0]
-        );
+        assert_eq!(batch.weights, [1.0 / 3.0, 1.0 / 3.0, 1.0 / 3.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
     }
 
     #[test]
@@ -192,10 +156,7 @@ mod tests {
         let pixels: Vec<u8> = (0..40 * 64u32).map(|i| (i * 37 % 251) as u8).collect();
         let images = Images::new(8, 1, pixels, vec![0; 40]);
         let find = |batch_size: usize| {
-            let options = BatchOptions {
-                batch_size,
-                ..OPTIONS
-            };
+            let options = BatchOptions { batch_size, ..OPTIONS };
             (0..batches_per_epoch(40, batch_size))
                 .map(|index| make_batch(&images, &options, 4, index))
                 .find_map(|batch| {

@@ -79,16 +79,9 @@ pub(super) const CIFAR100: Layout = Layout {
 
 /// Reads the data set at `dir`: its folder, the folder's or the archive's parent, or the archive itself.
 pub(super) fn open(dir: &Path, layout: &Layout) -> Result<Source, DataError> {
-    let found = fs::metadata(dir).map_err(|source| DataError::Read {
-        path: dir.to_path_buf(),
-        source,
-    })?;
+    let found = fs::metadata(dir).map_err(|source| DataError::Read { path: dir.to_path_buf(), source })?;
     let unpacked = [dir.to_path_buf(), dir.join(layout.folder)];
-    let packed = if found.is_dir() {
-        dir.join(layout.archive)
-    } else {
-        dir.to_path_buf()
-    };
+    let packed = if found.is_dir() { dir.join(layout.archive) } else { dir.to_path_buf() };
     let (root, files) = if let Some(folder) = unpacked.into_iter().find(|f| f.join(layout.test).is_file()) {
         let files = read_folder(&folder, layout)?;
         (folder, files)
@@ -103,12 +96,7 @@ pub(super) fn open(dir: &Path, layout: &Layout) -> Result<Source, DataError> {
 }
 
 fn missing(folder: &Path, wanted: String, layout: &Layout) -> DataError {
-    DataError::Missing {
-        folder: folder.to_path_buf(),
-        wanted,
-        dataset: layout.name,
-        remedy: layout.remedy,
-    }
+    DataError::Missing { folder: folder.to_path_buf(), wanted, dataset: layout.name, remedy: layout.remedy }
 }
 
 fn is_wanted(file: &str, layout: &Layout) -> bool {
@@ -135,14 +123,8 @@ fn read_folder(folder: &Path, layout: &Layout) -> Result<Files, DataError> {
 }
 
 fn read_archive(path: &Path, layout: &Layout) -> Result<Files, DataError> {
-    let damaged = |source| DataError::Compressed {
-        path: path.to_path_buf(),
-        source,
-    };
-    let file = File::open(path).map_err(|source| DataError::Read {
-        path: path.to_path_buf(),
-        source,
-    })?;
+    let damaged = |source| DataError::Compressed { path: path.to_path_buf(), source };
+    let file = File::open(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
     let mut archive = tar::Archive::new(MultiGzDecoder::new(BufReader::new(file)));
     let mut files = Files::new();
     for entry in archive.entries().map_err(damaged)? {
@@ -168,12 +150,8 @@ fn read_archive(path: &Path, layout: &Layout) -> Result<Files, DataError> {
 /// Makes images of the files' bytes. `root` is the folder or archive, for messages.
 fn parse(root: &Path, mut files: Files, layout: &Layout) -> Result<Source, DataError> {
     let class_names = class_names(root, files.remove(layout.class_names).as_deref(), layout)?;
-    let test = files
-        .remove(layout.test)
-        .ok_or_else(|| missing(root, layout.test.to_owned(), layout))?;
-    let test = Records::default()
-        .append(&root.join(layout.test), &test, layout)?
-        .into_images();
+    let test = files.remove(layout.test).ok_or_else(|| missing(root, layout.test.to_owned(), layout))?;
+    let test = Records::default().append(&root.join(layout.test), &test, layout)?.into_images();
     if files.is_empty() {
         return Err(missing(root, layout.train.to_owned(), layout));
     }
@@ -185,39 +163,24 @@ fn parse(root: &Path, mut files: Files, layout: &Layout) -> Result<Source, DataE
         let bytes = files.remove(&name).unwrap_or_default();
         train = train.append(&root.join(&name), &bytes, layout)?;
     }
-    Ok(Source {
-        name: layout.name.to_owned(),
-        class_names,
-        train: train.into_images(),
-        test,
-    })
+    Ok(Source { name: layout.name.to_owned(), class_names, train: train.into_images(), test })
 }
 
 fn class_names(root: &Path, bytes: Option<&[u8]>, layout: &Layout) -> Result<Vec<String>, DataError> {
     let Some(bytes) = bytes else {
         if layout.built_in_names.is_empty() {
-            return Ok((0..layout.classes)
-                .map(|class| format!("class {class}"))
-                .collect());
+            return Ok((0..layout.classes).map(|class| format!("class {class}")).collect());
         }
         return Ok(layout.built_in_names.iter().map(ToString::to_string).collect());
     };
     let text = String::from_utf8_lossy(bytes);
-    let names: Vec<String> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let names: Vec<String> =
+        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if names.len() == layout.classes {
         Ok(names)
     } else {
         let path: PathBuf = root.join(layout.class_names);
-        Err(DataError::ClassNames {
-            path,
-            found: names.len(),
-            expected: layout.classes,
-        })
+        Err(DataError::ClassNames { path, found: names.len(), expected: layout.classes })
     }
 }
 
@@ -233,12 +196,7 @@ impl Records {
         let dataset = layout.name;
         if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
             let path = path.to_path_buf();
-            return Err(DataError::RecordSize {
-                path,
-                bytes: bytes.len(),
-                record,
-                dataset,
-            });
+            return Err(DataError::RecordSize { path, bytes: bytes.len(), record, dataset });
         }
         let start = self.pixels.len();
         self.pixels.resize(start + bytes.len() / record * 3 * PLANE, 0);
@@ -248,13 +206,7 @@ impl Records {
             let label = labels[layout.label_bytes - 1];
             if usize::from(label) >= layout.classes {
                 let (path, last) = (path.to_path_buf(), layout.classes - 1);
-                return Err(DataError::Label {
-                    path,
-                    index,
-                    label,
-                    last,
-                    dataset,
-                });
+                return Err(DataError::Label { path, index, label, last, dataset });
             }
             self.labels.push(u16::from(label));
             interleave(planes, image);

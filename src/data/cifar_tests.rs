@@ -34,9 +34,7 @@ fn archive(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
-        builder
-            .append_data(&mut header, name, bytes.as_slice())
-            .expect("appended");
+        builder.append_data(&mut header, name, bytes.as_slice()).expect("appended");
     }
     builder.into_inner().and_then(GzEncoder::finish).expect("packed")
 }
@@ -65,10 +63,7 @@ fn planes_become_pixels_and_training_files_follow_each_other_by_number() {
 fn the_fine_label_of_cifar100_is_the_class() {
     let mut one = records(1, 2);
     (one[0], one[1]) = (19, 99);
-    let dir = folder(&[
-        ("cifar-100-binary/train.bin", one),
-        ("cifar-100-binary/test.bin", records(1, 2)),
-    ]);
+    let dir = folder(&[("cifar-100-binary/train.bin", one), ("cifar-100-binary/test.bin", records(1, 2))]);
     let source = open(dir.path(), &CIFAR100).expect("found below its parent");
     assert_eq!(source.train.labels(), [99]);
     assert_eq!(source.class_names[99], "class 99");
@@ -83,10 +78,7 @@ fn the_archive_is_read_in_place_by_its_own_name_or_through_its_folder() {
         ("cifar-10-batches-bin/data_batch_1.bin", records(1, 1)),
     ]);
     let dir = folder(&[("cifar-10-binary.tar.gz", packed)]);
-    for path in [
-        dir.path().to_path_buf(),
-        dir.path().join("cifar-10-binary.tar.gz"),
-    ] {
+    for path in [dir.path().to_path_buf(), dir.path().join("cifar-10-binary.tar.gz")] {
         let source = open(&path, &CIFAR10).expect("readable");
         assert_eq!(source.train.labels(), [0, 0, 1]);
     }
@@ -96,34 +88,17 @@ fn the_archive_is_read_in_place_by_its_own_name_or_through_its_folder() {
 fn a_cut_or_damaged_archive_is_named() {
     // Noise, so that the packed file is as long as its content.
     let noise = Random::new(0, Stream::Attack);
-    let noise = (0..50 * 3073u32)
-        .map(|i| {
-            if i % 3073 == 0 {
-                0
-            } else {
-                noise.bits(0, i)[0] as u8
-            }
-        })
-        .collect();
+    let noise =
+        (0..50 * 3073u32).map(|i| if i % 3073 == 0 { 0 } else { noise.bits(0, i)[0] as u8 }).collect();
     let packed = archive(&[("test_batch.bin", records(1, 1)), ("data_batch_1.bin", noise)]);
     let mut flipped = packed.clone();
     flipped[packed.len() / 2] ^= 1;
     let cut = |len: usize| packed[..len].to_vec();
-    let wrong = [
-        vec![7; 900],
-        vec![],
-        flipped,
-        cut(20),
-        cut(packed.len() / 2),
-        cut(packed.len() - 4),
-    ];
+    let wrong = [vec![7; 900], vec![], flipped, cut(20), cut(packed.len() / 2), cut(packed.len() - 4)];
     for (case, bytes) in wrong.into_iter().enumerate() {
         let dir = folder(&[("cifar-10-binary.tar.gz", bytes)]);
         let text = sentence(dir.path(), &CIFAR10);
-        assert!(
-            text.contains("cifar-10-binary.tar.gz cannot be decompressed"),
-            "case {case}: {text}"
-        );
+        assert!(text.contains("cifar-10-binary.tar.gz cannot be decompressed"), "case {case}: {text}");
     }
 }
 
@@ -133,11 +108,7 @@ fn a_missing_folder_or_file_is_named_with_what_was_looked_for() {
     let text = sentence(&empty.path().join("nowhere"), &CIFAR10);
     assert!(text.contains("nowhere") && text.contains("--data"), "{text}");
     let text = sentence(empty.path(), &CIFAR10);
-    for name in [
-        "test_batch.bin",
-        "cifar-10-batches-bin/test_batch.bin",
-        "cifar-10-binary.tar.gz",
-    ] {
+    for name in ["test_batch.bin", "cifar-10-batches-bin/test_batch.bin", "cifar-10-binary.tar.gz"] {
         assert!(text.contains(name), "{text}");
     }
     let no_train = folder(&[("test_batch.bin", records(1, 1))]);
@@ -151,10 +122,7 @@ fn a_file_that_is_not_a_whole_number_of_records_is_named_with_its_size() {
         let size = bytes.len().to_string();
         let dir = folder(&[("data_batch_1.bin", bytes), ("test_batch.bin", records(1, 1))]);
         let text = sentence(dir.path(), &CIFAR10);
-        assert!(
-            text.contains("data_batch_1.bin has ") && text.contains(&size),
-            "{text}"
-        );
+        assert!(text.contains("data_batch_1.bin has ") && text.contains(&size), "{text}");
         assert!(text.contains("3073"), "{text}");
     }
 }
@@ -176,8 +144,5 @@ fn a_wrong_number_of_class_names_is_refused() {
         ("batches.meta.txt", b"cat\ndog\n\n".to_vec()),
     ]);
     let text = sentence(dir.path(), &CIFAR10);
-    assert!(
-        text.contains("batches.meta.txt has 2 class names instead of 10"),
-        "{text}"
-    );
+    assert!(text.contains("batches.meta.txt has 2 class names instead of 10"), "{text}");
 }

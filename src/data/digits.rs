@@ -24,13 +24,10 @@ pub(super) fn open(validation_share: Option<f32>) -> Result<Dataset, DataError> 
     let all = unpack()?;
     let [mut train, mut validation, mut test] = [vec![], vec![], vec![]];
     for class in 0..CLASSES as u16 {
-        let members: Vec<u32> = (0..all.len() as u32)
-            .filter(|&i| all.label(i as usize) == class)
-            .collect();
+        let members: Vec<u32> = (0..all.len() as u32).filter(|&i| all.label(i as usize) == class).collect();
         let (rest, tested) = members.split_at(members.len() - TEST_PER_CLASS);
-        let held = validation_share.map_or(VALIDATION_PER_CLASS, |share| {
-            (f64::from(share) * rest.len() as f64).round() as usize
-        });
+        let held = validation_share
+            .map_or(VALIDATION_PER_CLASS, |share| (f64::from(share) * rest.len() as f64).round() as usize);
         let (trained, validated) = rest.split_at(rest.len() - held);
         train.extend_from_slice(trained);
         validation.extend_from_slice(validated);
@@ -53,20 +50,9 @@ fn unpack() -> Result<Images, DataError> {
     let mut records = Vec::new();
     GzDecoder::new(PACKED)
         .read_to_end(&mut records)
-        .map_err(|source| DataError::Compressed {
-            path: PathBuf::from("the embedded digits"),
-            source,
-        })?;
-    let labels = records
-        .chunks_exact(RECORD)
-        .map(|record| u16::from(record[0]))
-        .collect();
-    let pixels = records
-        .chunks_exact(RECORD)
-        .flat_map(|record| &record[1..])
-        .copied()
-        .map(to_byte)
-        .collect();
+        .map_err(|source| DataError::Compressed { path: PathBuf::from("the embedded digits"), source })?;
+    let labels = records.chunks_exact(RECORD).map(|record| u16::from(record[0])).collect();
+    let pixels = records.chunks_exact(RECORD).flat_map(|record| &record[1..]).copied().map(to_byte).collect();
     Ok(Images::new(SIDE, 1, pixels, labels))
 }
 
@@ -83,9 +69,8 @@ mod tests {
     #[test]
     fn the_digits_are_those_of_scikit_learn() {
         let all = unpack().expect("embedded");
-        let counts: Vec<usize> = (0..10)
-            .map(|class| all.labels().iter().filter(|&&label| label == class).count())
-            .collect();
+        let counts: Vec<usize> =
+            (0..10).map(|class| all.labels().iter().filter(|&&label| label == class).count()).collect();
         assert_eq!(counts, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
         assert_eq!(all.image(0)[..8], [0, 0, 5, 13, 9, 1, 0, 0].map(to_byte));
         assert_eq!(all.image(0)[8..16], [0, 0, 13, 15, 10, 15, 5, 0].map(to_byte));
@@ -100,29 +85,10 @@ mod tests {
     #[test]
     fn the_split_has_fixed_sizes_and_test_has_forty_of_every_digit() {
         let digits = open(None).expect("embedded");
-        assert_eq!(
-            [digits.train.len(), digits.validation.len(), digits.test.len()],
-            [1197, 200, 400]
-        );
+        assert_eq!([digits.train.len(), digits.validation.len(), digits.test.len()], [1197, 200, 400]);
         for class in 0..10 {
-            assert_eq!(
-                digits
-                    .test
-                    .labels()
-                    .iter()
-                    .filter(|&&label| label == class)
-                    .count(),
-                40
-            );
-            assert_eq!(
-                digits
-                    .validation
-                    .labels()
-                    .iter()
-                    .filter(|&&label| label == class)
-                    .count(),
-                20
-            );
+            assert_eq!(digits.test.labels().iter().filter(|&&label| label == class).count(), 40);
+            assert_eq!(digits.validation.labels().iter().filter(|&&label| label == class).count(), 20);
         }
     }
 
@@ -132,11 +98,7 @@ mod tests {
         for (share, validation) in [(0.0, 0), (0.5, 700)] {
             let digits = open(Some(share)).expect("embedded");
             assert_eq!(digits.test, fixed.test);
-            assert!(
-                digits.validation.len().abs_diff(validation) <= 5,
-                "{}",
-                digits.validation.len()
-            );
+            assert!(digits.validation.len().abs_diff(validation) <= 5, "{}", digits.validation.len());
             assert_eq!(digits.train.len() + digits.validation.len(), 1397);
         }
     }

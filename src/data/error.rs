@@ -40,12 +40,7 @@ pub enum DataError {
 
     /// A folder without the files that were looked for.
     #[error("{folder} has no {wanted}: point --data at the folder with the files of {dataset} ({remedy})")]
-    Missing {
-        folder: PathBuf,
-        wanted: String,
-        dataset: &'static str,
-        remedy: &'static str,
-    },
+    Missing { folder: PathBuf, wanted: String, dataset: &'static str, remedy: &'static str },
 
     /// A .gz or .tar.gz that is cut short or damaged.
     #[error("{path} cannot be decompressed ({source}): it is damaged or cut short, fetch it again")]
@@ -55,55 +50,31 @@ pub enum DataError {
     #[error(
         "{path} has {bytes} bytes, which is not a whole, positive number of {record}-byte records of {dataset}: it is cut short or another format, fetch it again"
     )]
-    RecordSize {
-        path: PathBuf,
-        bytes: usize,
-        record: usize,
-        dataset: &'static str,
-    },
+    RecordSize { path: PathBuf, bytes: usize, record: usize, dataset: &'static str },
 
     /// A label that no class has.
     #[error(
         "{path}: image {index} has label {label}, but {dataset} has labels from 0 to {last}: the file is damaged or of another data set, fetch it again"
     )]
-    Label {
-        path: PathBuf,
-        index: usize,
-        label: u8,
-        last: usize,
-        dataset: &'static str,
-    },
+    Label { path: PathBuf, index: usize, label: u8, last: usize, dataset: &'static str },
 
     /// A file of class names with too few or too many.
     #[error(
         "{path} has {found} class names instead of {expected}: fetch it again, or remove it to go without"
     )]
-    ClassNames {
-        path: PathBuf,
-        found: usize,
-        expected: usize,
-    },
+    ClassNames { path: PathBuf, found: usize, expected: usize },
 
     /// Not an IDX file, or the wrong one of a pair.
     #[error(
         "{path} starts with {found:#010x} instead of {expected:#010x}, so it is not an IDX file of {content}: fetch it again"
     )]
-    IdxMagic {
-        path: PathBuf,
-        found: u32,
-        expected: u32,
-        content: &'static str,
-    },
+    IdxMagic { path: PathBuf, found: u32, expected: u32, content: &'static str },
 
     /// An IDX file whose length contradicts its header.
     #[error(
         "{path} has {found} bytes (uncompressed) instead of the {expected} that its header announces: it is cut short or damaged, fetch it again"
     )]
-    IdxLength {
-        path: PathBuf,
-        found: String,
-        expected: u64,
-    },
+    IdxLength { path: PathBuf, found: String, expected: u64 },
 
     /// IDX images that are not square.
     #[error("{path} has images of {rows}x{columns}: only square images are possible")]
@@ -113,23 +84,13 @@ pub enum DataError {
     #[error(
         "{images_path} has {images} images but {labels_path} has {labels} labels: they are not a pair, fetch both again"
     )]
-    IdxCounts {
-        images_path: PathBuf,
-        images: usize,
-        labels_path: PathBuf,
-        labels: usize,
-    },
+    IdxCounts { images_path: PathBuf, images: usize, labels_path: PathBuf, labels: usize },
 
     /// Training and test images of different sizes.
     #[error(
         "{train} has images of {train_side}x{train_side} but {test} of {test_side}x{test_side}: they are of different data sets, fetch both again"
     )]
-    IdxSides {
-        train: PathBuf,
-        train_side: usize,
-        test: PathBuf,
-        test_side: usize,
-    },
+    IdxSides { train: PathBuf, train_side: usize, test: PathBuf, test_side: usize },
 
     /// A number of class folders that cannot be trained on.
     #[error("{folder} has {found} class folders, but from {} to {} are needed: point --data at the folder whose subfolders are the classes", CLASSES.start(), CLASSES.end())]
@@ -153,10 +114,7 @@ pub enum DataError {
 
     /// An image that cannot be decoded.
     #[error("{path} cannot be decoded as PNG or JPEG ({source}): replace or remove it")]
-    Image {
-        path: PathBuf,
-        source: image::ImageError,
-    },
+    Image { path: PathBuf, source: image::ImageError },
 
     /// Too few images for every split to have one.
     #[error(

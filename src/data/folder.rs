@@ -19,17 +19,12 @@ pub(super) fn open(dir: &Path, side: usize, seed: u64) -> Result<Source, DataErr
     let (train_dir, test_dir) = (dir.join("train"), dir.join("test"));
     let has_parts = train_dir.is_dir();
     if has_parts && !test_dir.is_dir() {
-        return Err(DataError::NoTestFolder {
-            folder: dir.to_path_buf(),
-        });
+        return Err(DataError::NoTestFolder { folder: dir.to_path_buf() });
     }
     let root = if has_parts { train_dir } else { dir.to_path_buf() };
     let class_names = class_folders(&root)?;
     if !CLASSES.contains(&class_names.len()) {
-        return Err(DataError::ClassFolders {
-            folder: root,
-            found: class_names.len(),
-        });
+        return Err(DataError::ClassFolders { folder: root, found: class_names.len() });
     }
     let train_files = image_files(&root, &class_names, &class_names)?;
     let test_files = if has_parts {
@@ -38,45 +33,27 @@ pub(super) fn open(dir: &Path, side: usize, seed: u64) -> Result<Source, DataErr
         Vec::new()
     };
     let colours = decode_all(train_files.iter().chain(&test_files), side)?;
-    let grey = colours
-        .par_iter()
-        .all(|image| image.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]));
+    let grey = colours.par_iter().all(|image| image.chunks_exact(3).all(|p| p[0] == p[1] && p[1] == p[2]));
     let (train_colours, test_colours) = colours.split_at(train_files.len());
     let mut train = stack(&train_files, train_colours, side, grey);
     let mut test = stack(&test_files, test_colours, side, grey);
     if !has_parts {
-        let (kept, held) = split::hold_out(
-            train.labels(),
-            class_names.len(),
-            TEST_SHARE,
-            seed,
-            split::Purpose::Test,
-        );
+        let (kept, held) =
+            split::hold_out(train.labels(), class_names.len(), TEST_SHARE, seed, split::Purpose::Test);
         (train, test) = (train.subset(&kept), train.subset(&held));
     }
-    Ok(Source {
-        name: display_name(dir),
-        class_names,
-        train,
-        test,
-    })
+    Ok(Source { name: display_name(dir), class_names, train, test })
 }
 
 /// The last part of the path, for people.
 fn display_name(dir: &Path) -> String {
     let full = fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf());
-    full.file_name().map_or_else(
-        || dir.display().to_string(),
-        |name| name.to_string_lossy().into_owned(),
-    )
+    full.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The entries of `folder` that do not start with a dot, sorted.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let refused = |source| DataError::Read {
-        path: folder.to_path_buf(),
-        source,
-    };
+    let refused = |source| DataError::Read { path: folder.to_path_buf(), source };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(refused)? {
         let entry = entry.map_err(refused)?;
@@ -91,9 +68,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 /// The names of the folders in `root`, sorted.
 fn class_folders(root: &Path) -> Result<Vec<String>, DataError> {
     let folders = entries(root)?.into_iter().filter(|path| path.is_dir());
-    Ok(folders
-        .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
-        .collect())
+    Ok(folders.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect())
 }
 
 /// The images of each of `folders` below `root`, with their places in `class_names` as labels.
@@ -105,10 +80,7 @@ fn image_files(
     let mut files = Vec::new();
     for class in folders {
         let Some(label) = class_names.iter().position(|name| name == class) else {
-            return Err(DataError::UnknownTestClass {
-                folder: root.to_path_buf(),
-                class: class.clone(),
-            });
+            return Err(DataError::UnknownTestClass { folder: root.to_path_buf(), class: class.clone() });
         };
         let before = files.len();
         let folder = root.join(class);
@@ -122,9 +94,7 @@ fn image_files(
 }
 
 fn is_image(path: &Path) -> bool {
-    let ending = path
-        .extension()
-        .map(|ending| ending.to_string_lossy().to_lowercase());
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     matches!(ending.as_deref(), Some("png" | "jpg" | "jpeg")) && path.is_file()
 }
 
@@ -135,10 +105,7 @@ fn decode_all<'a>(
 ) -> Result<Vec<Vec<u8>>, DataError> {
     let paths: Vec<&Path> = files.map(|(path, _)| path.as_path()).collect();
     let decode = |path: &Path| {
-        decode(path, side as u32).map_err(|source| DataError::Image {
-            path: path.to_path_buf(),
-            source,
-        })
+        decode(path, side as u32).map_err(|source| DataError::Image { path: path.to_path_buf(), source })
     };
     paths.into_par_iter().map(decode).collect()
 }
@@ -160,11 +127,7 @@ fn decode(path: &Path, side: u32) -> Result<Vec<u8>, ImageError> {
 fn stack(files: &[(PathBuf, u16)], colours: &[Vec<u8>], side: usize, grey: bool) -> Images {
     let labels = files.iter().map(|(_, label)| *label).collect();
     if grey {
-        let pixels = colours
-            .iter()
-            .flat_map(|image| image.iter().step_by(3))
-            .copied()
-            .collect();
+        let pixels = colours.iter().flat_map(|image| image.iter().step_by(3)).copied().collect();
         Images::new(side, 1, pixels, labels)
     } else {
         Images::new(side, 3, colours.concat(), labels)

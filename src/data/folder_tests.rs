@@ -12,9 +12,7 @@ fn scratch() -> TempDir {
 fn paint(dir: &Path, path: &str, size: (u32, u32), colour: [u8; 3]) {
     let path = dir.join(path);
     fs::create_dir_all(path.parent().expect("has a parent")).expect("created");
-    RgbImage::from_pixel(size.0, size.1, Rgb(colour))
-        .save(path)
-        .expect("saved");
+    RgbImage::from_pixel(size.0, size.1, Rgb(colour)).save(path).expect("saved");
 }
 
 fn sentence(dir: &Path) -> String {
@@ -31,18 +29,9 @@ fn train_and_test_folders_are_kept_apart_and_images_resized() {
     fs::write(dir.path().join("train/dog/notes.txt"), "not an image").expect("written");
     let source = open(dir.path(), 8, 0).expect("readable");
     assert_eq!(source.class_names, ["cat", "dog"]);
-    assert_eq!(
-        (source.train.labels(), source.test.labels()),
-        (&[0, 0, 1][..], &[1][..])
-    );
+    assert_eq!((source.train.labels(), source.test.labels()), (&[0, 0, 1][..], &[1][..]));
     assert_eq!((source.train.side(), source.train.channels()), (8, 3));
-    assert!(
-        source
-            .train
-            .image(2)
-            .chunks(3)
-            .all(|pixel| pixel == [200, 100, 0])
-    );
+    assert!(source.train.image(2).chunks(3).all(|pixel| pixel == [200, 100, 0]));
 }
 
 #[test]
@@ -95,10 +84,7 @@ fn jpeg_is_read_too_and_the_content_decides_the_format_rather_than_the_ending() 
     paint(dir.path(), "b/x.png", (8, 8), [7, 7, 7]);
     fs::rename(dir.path().join("b/x.png"), dir.path().join("b/x.jpeg")).expect("renamed");
     let source = open(dir.path(), 8, 0).expect("readable");
-    assert_eq!(
-        (source.train.len() + source.test.len(), source.train.channels()),
-        (3, 3)
-    );
+    assert_eq!((source.train.len() + source.test.len(), source.train.channels()), (3, 3));
 }
 
 #[test]
@@ -107,16 +93,10 @@ fn too_few_classes_and_empty_ones_are_told() {
     assert!(sentence(dir.path()).contains("has 0 class folders"));
     paint(dir.path(), "a/x.png", (8, 8), [9, 9, 9]);
     let text = sentence(dir.path());
-    assert!(
-        text.contains("has 1 class folders") && text.contains("--data"),
-        "{text}"
-    );
+    assert!(text.contains("has 1 class folders") && text.contains("--data"), "{text}");
     fs::create_dir(dir.path().join("b")).expect("created");
     let text = sentence(dir.path());
-    assert!(
-        text.contains(&dir.path().join("b").display().to_string()),
-        "{text}"
-    );
+    assert!(text.contains(&dir.path().join("b").display().to_string()), "{text}");
     assert!(text.contains(".jpeg"), "{text}");
 }
 

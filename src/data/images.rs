@@ -18,17 +18,8 @@ impl Images {
     /// # Panics
     /// If the counts disagree, which is a mistake of the caller and not of a file.
     pub fn new(side: usize, channels: usize, pixels: Vec<u8>, labels: Vec<u16>) -> Self {
-        assert_eq!(
-            pixels.len(),
-            labels.len() * side * side * channels,
-            "pixels and labels disagree"
-        );
-        Self {
-            side,
-            channels,
-            pixels,
-            labels,
-        }
+        assert_eq!(pixels.len(), labels.len() * side * side * channels, "pixels and labels disagree");
+        Self { side, channels, pixels, labels }
     }
 
     /// Number of images.
@@ -80,12 +71,7 @@ impl Images {
             pixels.extend_from_slice(self.image(i as usize));
         }
         let labels = indices.iter().map(|&i| self.labels[i as usize]).collect();
-        Self {
-            side: self.side,
-            channels: self.channels,
-            pixels,
-            labels,
-        }
+        Self { side: self.side, channels: self.channels, pixels, labels }
     }
 
     /// The images of `range` as numbers in [0, 1] (byte / 255), NHWC. For images here and there, take a

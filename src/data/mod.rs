@@ -166,44 +166,24 @@ pub fn open(options: &DataOptions) -> Result<Dataset, DataError> {
     };
     for (split, images) in [("training", &dataset.train), ("test", &dataset.test)] {
         if images.is_empty() {
-            return Err(DataError::EmptySplit {
-                name: dataset.name,
-                split,
-            });
+            return Err(DataError::EmptySplit { name: dataset.name, split });
         }
     }
     Ok(dataset)
 }
 
 fn needed(options: &DataOptions) -> Result<&Path, DataError> {
-    options
-        .dir
-        .as_deref()
-        .ok_or(DataError::NeedsFolder { kind: options.kind })
+    options.dir.as_deref().ok_or(DataError::NeedsFolder { kind: options.kind })
 }
 
 /// Holds out the validation images of a data set that has no split of its own.
 fn split_validation(source: Source, options: &DataOptions) -> Dataset {
-    let Source {
-        name,
-        class_names,
-        train,
-        test,
-    } = source;
+    let Source { name, class_names, train, test } = source;
     let share = options.validation_share.unwrap_or(DEFAULT_VALIDATION_SHARE);
-    let (kept, held) = split::hold_out(
-        train.labels(),
-        class_names.len(),
-        share,
-        options.seed,
-        split::Purpose::Validation,
-    );
+    let (kept, held) =
+        split::hold_out(train.labels(), class_names.len(), share, options.seed, split::Purpose::Validation);
     let validation = train.subset(&held);
-    let train = if held.is_empty() {
-        train
-    } else {
-        train.subset(&kept)
-    };
+    let train = if held.is_empty() { train } else { train.subset(&kept) };
     Dataset::new(name, class_names, train, validation, test)
 }
 
@@ -227,10 +207,7 @@ fn check_side(side: usize, origin: &Path) -> Result<(), DataError> {
     if SIDES.contains(&side) && side.is_multiple_of(4) {
         Ok(())
     } else {
-        Err(DataError::Side {
-            side,
-            origin: origin.to_path_buf(),
-        })
+        Err(DataError::Side { side, origin: origin.to_path_buf() })
     }
 }
 
@@ -245,61 +222,35 @@ mod tests {
     #[test]
     fn a_validation_share_outside_zero_to_a_half_is_refused() {
         for share in [-0.1, 0.51, f32::NAN] {
-            let options = DataOptions {
-                validation_share: Some(share),
-                ..DataOptions::default()
-            };
+            let options = DataOptions { validation_share: Some(share), ..DataOptions::default() };
             let text = sentence(&options);
-            assert!(
-                text.contains(&share.to_string()) && text.contains("0 to 0.5"),
-                "{text}"
-            );
+            assert!(text.contains(&share.to_string()) && text.contains("0 to 0.5"), "{text}");
         }
     }
 
     #[test]
     fn a_data_set_that_lives_in_files_needs_a_folder() {
-        for kind in [
-            DatasetKind::Cifar10,
-            DatasetKind::Cifar100,
-            DatasetKind::Mnist,
-            DatasetKind::Folder,
-        ] {
-            let text = sentence(&DataOptions {
-                kind,
-                ..DataOptions::default()
-            });
+        for kind in [DatasetKind::Cifar10, DatasetKind::Cifar100, DatasetKind::Mnist, DatasetKind::Folder] {
+            let text = sentence(&DataOptions { kind, ..DataOptions::default() });
             assert!(text.contains(kind.name()) && text.contains("--data"), "{text}");
         }
     }
 
     #[test]
     fn the_embedded_digits_refuse_a_folder_rather_than_ignoring_it() {
-        let text = sentence(&DataOptions {
-            dir: Some("my/cifar".into()),
-            ..DataOptions::default()
-        });
+        let text = sentence(&DataOptions { dir: Some("my/cifar".into()), ..DataOptions::default() });
         assert!(text.contains("my/cifar") && text.contains("--dataset"), "{text}");
     }
 
     #[test]
     fn a_side_is_refused_where_it_has_no_meaning_or_the_networks_cannot_halve_it_twice() {
-        let text = sentence(&DataOptions {
-            folder_side: Some(16),
-            ..DataOptions::default()
-        });
+        let text = sentence(&DataOptions { folder_side: Some(16), ..DataOptions::default() });
         assert!(text.contains("digits") && text.contains("folder"), "{text}");
         for side in [0, 4, 30, 2000] {
-            let options = DataOptions {
-                kind: DatasetKind::Folder,
-                folder_side: Some(side),
-                ..DataOptions::default()
-            };
+            let options =
+                DataOptions { kind: DatasetKind::Folder, folder_side: Some(side), ..DataOptions::default() };
             let text = sentence(&options);
-            assert!(
-                text.contains(&format!("{side}x{side}")) && text.contains("divisible by 4"),
-                "{text}"
-            );
+            assert!(text.contains(&format!("{side}x{side}")) && text.contains("divisible by 4"), "{text}");
         }
     }
 

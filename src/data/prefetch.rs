@@ -52,21 +52,14 @@ impl Prefetcher {
         epochs: u32,
     ) -> Result<Self, DataError> {
         if options.batch_size == 0 || images.is_empty() {
-            return Err(DataError::BatchSize {
-                size: options.batch_size,
-                images: images.len(),
-            });
+            return Err(DataError::BatchSize { size: options.batch_size, images: images.len() });
         }
         let (sender, batches) = sync_channel(DEPTH);
         let thread = thread::Builder::new()
             .name("batches".to_owned())
             .spawn(move || prepare(&images, &options, from, epochs, &sender))
             .map_err(|source| DataError::Thread { source })?;
-        Ok(Self {
-            batches: Some(batches),
-            thread: Some(thread),
-            waited: Waited::default(),
-        })
+        Ok(Self { batches: Some(batches), thread: Some(thread), waited: Waited::default() })
     }
 
     /// How long `next` has waited so far.
@@ -81,10 +74,7 @@ fn prepare(images: &Images, options: &BatchOptions, from: Position, epochs: u32,
         let order = epoch_order(images.len(), options, epoch);
         let first = if epoch == from.epoch { from.index } else { 0 };
         for index in first..count {
-            if sender
-                .send(fill_batch(images, options, &order, epoch, index))
-                .is_err()
-            {
+            if sender.send(fill_batch(images, options, &order, epoch, index)).is_err() {
                 return; // The consumer is gone.
             }
         }
@@ -99,11 +89,7 @@ impl Iterator for Prefetcher {
         let start = Instant::now();
         let batch = self.batches.as_ref()?.recv().ok();
         if batch.is_some() {
-            let lost = if self.waited.batches == 0 {
-                &mut self.waited.first
-            } else {
-                &mut self.waited.later
-            };
+            let lost = if self.waited.batches == 0 { &mut self.waited.first } else { &mut self.waited.later };
             *lost += start.elapsed();
             self.waited.batches += 1;
         } else if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
@@ -129,20 +115,11 @@ mod tests {
     use super::super::{Augment, make_batch};
     use super::*;
 
-    const OPTIONS: BatchOptions = BatchOptions {
-        batch_size: 4,
-        shuffle: true,
-        augment: Augment::Crop,
-        seed: 1,
-    };
+    const OPTIONS: BatchOptions =
+        BatchOptions { batch_size: 4, shuffle: true, augment: Augment::Crop, seed: 1 };
 
     fn ten() -> Arc<Images> {
-        Arc::new(Images::new(
-            8,
-            1,
-            (0..640u32).map(|i| i as u8).collect(),
-            (0..10).collect(),
-        ))
+        Arc::new(Images::new(8, 1, (0..640u32).map(|i| i as u8).collect(), (0..10).collect()))
     }
 
     fn start(from: Position, epochs: u32) -> Prefetcher {
@@ -187,14 +164,9 @@ mod tests {
     #[test]
     fn batches_of_nothing_are_refused() {
         let none = Arc::new(Images::new(8, 1, vec![], vec![]));
-        let text = Prefetcher::start(none, OPTIONS, Position::default(), 1)
-            .err()
-            .map(|e| e.to_string());
+        let text = Prefetcher::start(none, OPTIONS, Position::default(), 1).err().map(|e| e.to_string());
         assert!(text.is_some_and(|text| text.contains("from 0 images")));
-        let zero = BatchOptions {
-            batch_size: 0,
-            ..OPTIONS
-        };
+        let zero = BatchOptions { batch_size: 0, ..OPTIONS };
         assert!(Prefetcher::start(ten(), zero, Position::default(), 1).is_err());
     }
 }

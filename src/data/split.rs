@@ -81,15 +81,7 @@ mod tests {
 
     #[test]
     fn nothing_is_held_out_at_share_zero_and_the_last_image_of_a_class_stays() {
-        assert!(
-            hold_out(&labels(3, 9), 3, 0.0, 0, Purpose::Validation)
-                .1
-                .is_empty()
-        );
-        assert!(
-            hold_out(&labels(3, 1), 3, 0.5, 0, Purpose::Validation)
-                .1
-                .is_empty()
-        );
+        assert!(hold_out(&labels(3, 9), 3, 0.0, 0, Purpose::Validation).1.is_empty());
+        assert!(hold_out(&labels(3, 1), 3, 0.5, 0, Purpose::Validation).1.is_empty());
     }
 }

@@ -90,16 +90,13 @@ pub fn list() -> Vec<Listed> {
     let mut descriptor = InstanceDescriptor::new_without_display_handle();
     descriptor.backends = Backends::VULKAN | Backends::METAL | Backends::DX12;
     let instance = Instance::new(descriptor);
-    let mut adapters: Vec<(AdapterInfo, Adapter)> = pollster::block_on(instance.enumerate_adapters(Backends::all()))
-        .into_iter()
-        .map(|adapter| (adapter.get_info(), adapter))
-        .collect();
+    let mut adapters: Vec<(AdapterInfo, Adapter)> =
+        pollster::block_on(instance.enumerate_adapters(Backends::all()))
+            .into_iter()
+            .map(|adapter| (adapter.get_info(), adapter))
+            .collect();
     adapters.sort_by_key(|(info, _)| rank(info.device_type));
-    adapters
-        .into_iter()
-        .enumerate()
-        .map(|(index, (info, adapter))| Listed { index, adapter, info })
-        .collect()
+    adapters.into_iter().enumerate().map(|(index, (info, adapter))| Listed { index, adapter, info }).collect()
 }
 
 fn rank(device_type: DeviceType) -> u32 {

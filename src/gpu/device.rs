@@ -111,7 +111,8 @@ impl Gpu {
     /// The form of `kernel` that runs here.
     pub fn form(&self, kernel: &'static Kernel) -> &'static Form {
         let features = self.device.features();
-        let exact = (self.info.subgroup_min_size == self.info.subgroup_max_size).then_some(self.info.subgroup_min_size);
+        let exact = (self.info.subgroup_min_size == self.info.subgroup_max_size)
+            .then_some(self.info.subgroup_min_size);
         let usable = |form: &&Form| match form.subgroup {
             None => true,
             Some(size) => {
@@ -122,7 +123,12 @@ impl Gpu {
     }
 
     /// The pipeline of a kernel's form with these constants, compiled once.
-    pub fn pipeline(&self, kernel: &'static Kernel, form: &'static Form, constants: &Constants) -> Arc<Pipeline> {
+    pub fn pipeline(
+        &self,
+        kernel: &'static Kernel,
+        form: &'static Form,
+        constants: &Constants,
+    ) -> Arc<Pipeline> {
         let key = (kernel.name, form.name, constants.clone());
         if let Some(known) = self.pipelines.lock().expect("no thread panicked").get(&key) {
             return known.clone();
@@ -165,6 +171,22 @@ impl Gpu {
         Pipeline { pipeline, layout }
     }
 
+    /// A pipeline of a shader without parameters or constants, for probes and measurements.
+    pub fn simple_pipeline(&self, source: &str) -> ComputePipeline {
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some("probe"),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some("probe"),
+            layout: None,
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            cache: None,
+        })
+    }
+
     /// A buffer that kernels work in, filled with zeros.
     pub fn buffer(&self, label: &str, bytes: u64) -> Buffer {
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
@@ -201,7 +223,7 @@ impl Gpu {
     /// The words of a mapped buffer, which is unmapped.
     pub fn mapped(&self, staging: &Buffer, bytes: u64) -> Result<Vec<u32>, GpuError> {
         self.check(0)?;
-        let view = staging.get_mapped_range(..bytes).map_err(|e| self.failed(e.to_string()))?;
+        let view = staging.get_mapped_range(..bytes).map_err(|e| self.failed(&e.to_string()))?;
         let words = bytemuck::pod_collect_to_vec(&view);
         drop(view);
         staging.unmap();
@@ -213,15 +235,17 @@ impl Gpu {
         let timeout = Some(Duration::from_secs(120));
         let polled = self.device.poll(PollType::Wait { submission_index: submission, timeout });
         self.check(0)?;
-        polled.map(drop).map_err(|e| self.failed(e.to_string()))
+        polled.map(drop).map_err(|e| self.failed(&e.to_string()))
     }
 
     /// Reports the first failure since the device was opened; `bytes` is what was being allocated.
     pub fn check(&self, bytes: u64) -> Result<(), GpuError> {
         match self.failure.lock().expect("no thread panicked").clone() {
             None => Ok(()),
-            Some(Failure::OutOfMemory) => Err(GpuError::OutOfMemory { adapter: self.info.name.clone(), bytes }),
-            Some(Failure::Other(reason)) => Err(self.failed(reason)),
+            Some(Failure::OutOfMemory) => {
+                Err(GpuError::OutOfMemory { adapter: self.info.name.clone(), bytes })
+            }
+            Some(Failure::Other(reason)) => Err(self.failed(&reason)),
         }
     }
 
@@ -233,13 +257,16 @@ impl Gpu {
         }
     }
 
-    fn failed(&self, reason: String) -> GpuError {
+    fn failed(&self, reason: &str) -> GpuError {
         let reason = reason.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         GpuError::Failed { adapter: self.info.name.clone(), reason }
     }
 }
 
-#[expect(unsafe_code, reason = "wgpu marks unchecked shaders so; every index of ours is checked by the tests")]
+#[expect(
+    unsafe_code,
+    reason = "wgpu marks unchecked shaders so; every index of ours is checked by the tests"
+)]
 fn trusted(device: &wgpu::Device, descriptor: wgpu::ShaderModuleDescriptor) -> wgpu::ShaderModule {
     // SAFETY: the shaders are embedded in this binary, and the tests run every one of them with full checks
     // and validate it against its twin.

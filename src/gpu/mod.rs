@@ -40,7 +40,9 @@ pub enum GpuError {
         driver: String,
     },
     /// The device has no room.
-    #[error("the adapter {adapter} is out of memory ({bytes} bytes were needed); use a smaller --batch-size or --width")]
+    #[error(
+        "the adapter {adapter} is out of memory ({bytes} bytes were needed); use a smaller --batch-size or --width"
+    )]
     OutOfMemory {
         /// Its name.
         adapter: String,
@@ -48,7 +50,9 @@ pub enum GpuError {
         bytes: u64,
     },
     /// The device went away or refused a command.
-    #[error("the adapter {adapter} failed: {reason}; the last checkpoint is intact, start again with --resume")]
+    #[error(
+        "the adapter {adapter} failed: {reason}; the last checkpoint is intact, start again with --resume"
+    )]
     Failed {
         /// Its name.
         adapter: String,

@@ -22,18 +22,7 @@ fn main() {
 /// Whether a loop of 70,000 iterations runs to its end.
 pub fn loops_run_to_their_end(gpu: &Gpu) -> bool {
     let device = &gpu.device;
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-        label: Some("loop probe"),
-        source: wgpu::ShaderSource::Wgsl(SOURCE.into()),
-    });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: Some("loop probe"),
-        layout: None,
-        module: &module,
-        entry_point: Some("main"),
-        compilation_options: wgpu::PipelineCompilationOptions::default(),
-        cache: None,
-    });
+    let pipeline = gpu.simple_pipeline(SOURCE);
     let buffer = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
         label: Some("loop probe"),
         contents: bytemuck::cast_slice(&[ITERATIONS, 0, 0, 0]),

@@ -45,7 +45,8 @@ impl GpuSession {
         program: Arc<Program>,
         mut state: impl FnMut(&str, usize) -> Buffer,
     ) -> Result<Self, GpuError> {
-        let arenas: Vec<Buffer> = program.memory.arenas.iter().map(|&bytes| gpu.buffer("arena", bytes)).collect();
+        let arenas: Vec<Buffer> =
+            program.memory.arenas.iter().map(|&bytes| gpu.buffer("arena", bytes)).collect();
         let states: Vec<Option<Buffer>> = program
             .roots
             .iter()
@@ -146,7 +147,10 @@ impl GpuSession {
         let entries: Vec<_> = bindings
             .into_iter()
             .enumerate()
-            .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: wgpu::BindingResource::Buffer(b) })
+            .map(|(i, b)| wgpu::BindGroupEntry {
+                binding: i as u32,
+                resource: wgpu::BindingResource::Buffer(b),
+            })
             .collect();
         self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(call.kernel.name),

@@ -100,7 +100,8 @@ impl Graph {
                 right: r.clone(),
             });
         }
-        if let (Binary::LeakyMask(slope), Operation::Unpool(window, None)) = (function, &self.node(left).operation)
+        if let (Binary::LeakyMask(slope), Operation::Unpool(window, None)) =
+            (function, &self.node(left).operation)
             && self.shape(right) == self.shape(left)
         {
             // Pooling follows an activation in every model: one kernel spreads and masks.
@@ -199,7 +200,8 @@ impl Graph {
         output: usize,
     ) -> Result<[usize; 4]> {
         let [x, w] = [self.shape(operands[0]), self.shape(operands[1])];
-        let mismatch = |right: &Shape| GraphError::Mismatch { operation, left: x.clone(), right: right.clone() };
+        let mismatch =
+            |right: &Shape| GraphError::Mismatch { operation, left: x.clone(), right: right.clone() };
         let (Some(image), Some(weight)) = (x.image(), w.image()) else { return Err(mismatch(w)) };
         if weight[0] != g.size || weight[1] != g.size || weight[input] != image[3] {
             return Err(mismatch(w));

@@ -39,7 +39,10 @@ impl Graph {
             .iter()
             .map(|&w| match gradients.get(w.0).copied().flatten() {
                 Some(gradient) => Ok(gradient),
-                None => self.constant(0.0, &self.shape(w).extents().to_vec()),
+                None => {
+                    let extents = self.shape(w).extents().to_vec();
+                    self.constant(0.0, &extents)
+                }
             })
             .collect()
     }
@@ -106,7 +109,13 @@ impl Graph {
             Operation::Convolve(..)
             | Operation::ConvolveInputGradient(..)
             | Operation::ConvolveWeightGradient(_) => {
-                to = self.convolution_backward(&operation, &operands, node, d, [wants(0), wants(1), wants(2)])?;
+                to = self.convolution_backward(
+                    &operation,
+                    &operands,
+                    node,
+                    d,
+                    [wants(0), wants(1), wants(2)],
+                )?;
             }
             Operation::Pool(window) => {
                 let [_, h, w, _] = self.shape(operands[0]).image().expect("pooling takes images");
@@ -131,26 +140,8 @@ impl Graph {
                 }
             }
             Operation::Slice { start } => to.push((operands[0], self.pad_channels(operands[0], start, d)?)),
-            Operation::Softmax => {
-                to.push((operands[0], self.softmax_backward(node, d)?));
-            }
-            Operation::CrossEntropy => {
-                to.push((operands[0], self.cross_entropy_gradient(operands[0], operands[1], d)?));
-            }
-            Operation::CrossEntropyGradient => {
-                let [logits, labels, scale] = [operands[0], operands[1], operands[2]];
-                let p = self.softmax(logits);
-                if wants(0) {
-                    let scaled = self.multiply(d, scale)?;
-                    to.push((logits, self.softmax_backward(p, scaled)?));
-                }
-                if wants(2) {
-                    let classes = self.shape(logits).columns();
-                    let one_hot = self.one_hot(labels, classes);
-                    let difference = self.subtract(p, one_hot)?;
-                    let product = self.multiply(d, difference)?;
-                    to.push((scale, self.sum_columns(product)));
-                }
+            Operation::Softmax | Operation::CrossEntropy | Operation::CrossEntropyGradient => {
+                to = self.classification_backward(&operation, &operands, node, d, [wants(0), wants(2)])?;
             }
             Operation::Pack { offsets } => {
                 for (i, &part) in operands.iter().enumerate().filter(|(i, _)| wants(*i)) {
@@ -161,11 +152,50 @@ impl Graph {
             // Piecewise constant, or the end of the path.
             Operation::OneHot | Operation::ArgMax | Operation::RandomNormal => {}
             Operation::Input(_) | Operation::State(_) | Operation::Constant(_) => {}
-            Operation::GatherRows => return Err(GraphError::NotDifferentiable { operation: "row gathering" }),
+            Operation::GatherRows => {
+                return Err(GraphError::NotDifferentiable { operation: "row gathering" });
+            }
             Operation::Assign => return Err(GraphError::NotDifferentiable { operation: "assignment" }),
             Operation::Adam => return Err(GraphError::NotDifferentiable { operation: "Adam" }),
         }
         to.retain(|(operand, _)| leads[operand.0]);
+        Ok(to)
+    }
+
+    /// Softmax, cross-entropy and its gradient; `wants` is about the logits and the scale.
+    fn classification_backward(
+        &mut self,
+        operation: &Operation,
+        operands: &[Tensor],
+        y: Tensor,
+        d: Tensor,
+        wants: [bool; 2],
+    ) -> Result<Vec<(Tensor, Tensor)>> {
+        let mut to = Vec::new();
+        match operation {
+            Operation::Softmax => {
+                to.push((operands[0], self.softmax_backward(y, d)?));
+            }
+            Operation::CrossEntropy => {
+                to.push((operands[0], self.cross_entropy_gradient(operands[0], operands[1], d)?));
+            }
+            Operation::CrossEntropyGradient => {
+                let [logits, labels, scale] = [operands[0], operands[1], operands[2]];
+                let p = self.softmax(logits);
+                if wants[0] {
+                    let scaled = self.multiply(d, scale)?;
+                    to.push((logits, self.softmax_backward(p, scaled)?));
+                }
+                if wants[1] {
+                    let classes = self.shape(logits).columns();
+                    let one_hot = self.one_hot(labels, classes);
+                    let difference = self.subtract(p, one_hot)?;
+                    let product = self.multiply(d, difference)?;
+                    to.push((scale, self.sum_columns(product)));
+                }
+            }
+            _ => unreachable!("called for these three only"),
+        }
         Ok(to)
     }
 

@@ -150,7 +150,10 @@ fn no_tile(_params: &[u8]) -> Constants {
 
 #[expect(non_upper_case_globals, reason = "a kernel has one name in WGSL, twin and registry")]
 mod registry {
-    use super::*;
+    use super::{
+        AdamParams, BinaryParams, ConvolutionParams, CopyColumnsParams, Form, Kernel, Params, PoolParams,
+        RandomParams, RowsParams, SumRowsParams, Tolerance, UnaryParams, cpu, grids, no_tile,
+    };
     kernels! {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d, fast cpu::fast::conv2d::conv2d;
         conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient, fast cpu::fast::conv2d_input_gradient::conv2d_input_gradient;

@@ -35,7 +35,14 @@ impl Classifier {
         let (mut inputs, mut side) = (problem.channels, problem.side);
         let mut convolution = |inputs: usize, outputs: usize, side: usize| {
             let name = format!("classifier.convs.{}", layers.len());
-            layers.push(Layer { name, kind: LayerKind::Convolution, inputs, outputs, side, activation: true });
+            layers.push(Layer {
+                name,
+                kind: LayerKind::Convolution,
+                inputs,
+                outputs,
+                side,
+                activation: true,
+            });
         };
         for scale in 0..problem.scales() {
             convolution(inputs, base << scale, side);

@@ -113,7 +113,9 @@ impl Model {
         let reader = Reader { path, tensors };
         let written = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
         let facts = match written {
-            Some(text) => serde_json::from_str(text).map_err(|e| reader.wrong(format!("unreadable metadata: {e}")))?,
+            Some(text) => {
+                serde_json::from_str(text).map_err(|e| reader.wrong(format!("unreadable metadata: {e}")))?
+            }
             None => reader.infer(expected)?,
         };
         if let Some(expected) = expected.filter(|e| *e != facts.problem) {
@@ -208,7 +210,8 @@ impl Reader<'_> {
             ));
         };
         let last = weight(count - 1).unwrap_or_default();
-        let ([base, channels, 3, 3], [classes, _, 3, 3], true) = (first[..].try_into().unwrap_or([0; 4]), last[..].try_into().unwrap_or([0; 4]), count % 2 == 1)
+        let ([base, channels, 3, 3], [classes, _, 3, 3], true) =
+            (first[..].try_into().unwrap_or([0; 4]), last[..].try_into().unwrap_or([0; 4]), count % 2 == 1)
         else {
             return Err(self.wrong(format!(
                 "{count} convolutions of which the first has shape {first:?} and the last {last:?} are no classifier of ours; \
@@ -230,7 +233,8 @@ impl Reader<'_> {
     fn import(&self, layout: &ParameterLayout, network: &str) -> Result<Vec<f32>, ModelFileError> {
         let mut flat = vec![0.0; layout.len];
         for entry in &layout.entries {
-            let weight = self.values(&file_name(&entry.layer, network, "weight"), &entry.layer.file_extents())?;
+            let weight =
+                self.values(&file_name(&entry.layer, network, "weight"), &entry.layer.file_extents())?;
             flat[entry.weight..][..weight.len()].copy_from_slice(&entry.layer.from_file_order(&weight));
             let bias = self.values(&file_name(&entry.layer, network, "bias"), &[entry.layer.outputs])?;
             flat[entry.bias..][..bias.len()].copy_from_slice(&bias);
@@ -275,7 +279,14 @@ mod tests {
         let (weights, average) = (classifier.initial(Init::He, 1), classifier.initial(Init::He, 2));
         let own = generator.initial(Init::He, 3);
         let (dataset, method) = ("digits".to_string(), "pgn".to_string());
-        let facts = Facts { version: "0".into(), problem: PROBLEM, width: 0.0625, dataset, class_names: vec![], method };
+        let facts = Facts {
+            version: "0".into(),
+            problem: PROBLEM,
+            width: 0.0625,
+            dataset,
+            class_names: vec![],
+            method,
+        };
         Model { facts, classifier, weights, average, generator: Some((generator, own)) }
     }
 

@@ -131,7 +131,9 @@ mod tests {
 
     #[test]
     fn file_order_and_memory_order_are_inverse() {
-        for entry in Generator::new(Problem { side: 8, channels: 1, classes: 3 }, 0.0625).unwrap().layout.entries {
+        for entry in
+            Generator::new(Problem { side: 8, channels: 1, classes: 3 }, 0.0625).unwrap().layout.entries
+        {
             let values: Vec<f32> = (0..entry.layer.weight_len()).map(|i| i as f32).collect();
             let there = entry.layer.to_file_order(&values);
             assert_eq!(entry.layer.from_file_order(&there), values);

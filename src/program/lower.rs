@@ -201,7 +201,13 @@ impl<'g> Lowering<'g> {
             }
             Operation::SumRows => self.sum_rows(reads[0], y),
             Operation::SumColumns => {
-                self.call(&kernels::sum_columns, bytes_of(&rows(first.expect("one operand"))), vec![], reads, &[y]);
+                self.call(
+                    &kernels::sum_columns,
+                    bytes_of(&rows(first.expect("one operand"))),
+                    vec![],
+                    reads,
+                    &[y],
+                );
             }
             Operation::Convolve(g, e) => {
                 let geometry = params_of(*g, first.expect("image"), shape);
@@ -241,7 +247,13 @@ impl<'g> Lowering<'g> {
             }
             Operation::OneHot => self.call(&kernels::one_hot, bytes_of(&rows(shape)), vec![], reads, &[y]),
             Operation::ArgMax => {
-                self.call(&kernels::arg_max, bytes_of(&rows(first.expect("one operand"))), vec![], reads, &[y]);
+                self.call(
+                    &kernels::arg_max,
+                    bytes_of(&rows(first.expect("one operand"))),
+                    vec![],
+                    reads,
+                    &[y],
+                );
             }
             Operation::RandomNormal => {
                 let params = RandomParams { count: shape.len() as u32 };
@@ -261,7 +273,13 @@ impl<'g> Lowering<'g> {
         self.call(&kernels::unary, bytes_of(&params), constants, &[from], &[to]);
     }
 
-    fn copy_columns(&mut self, from: TensorId, to: TensorId, columns: usize, [from_start, to_start]: [usize; 2]) {
+    fn copy_columns(
+        &mut self,
+        from: TensorId,
+        to: TensorId,
+        columns: usize,
+        [from_start, to_start]: [usize; 2],
+    ) {
         let (source, target) = (&self.tensors[from.0].shape, &self.tensors[to.0].shape);
         let (from_columns, to_columns) = (source.channels(), target.channels());
         let rows = target.len() / to_columns;

@@ -75,7 +75,9 @@ fn fit(i: usize, arena: usize, roots: &[Root], places: &[Option<Place>], largest
         .iter()
         .enumerate()
         .filter_map(|(j, place)| place.map(|p| (j, p)))
-        .filter(|(j, p)| p.arena == arena && roots[*j].first <= roots[i].last && roots[i].first <= roots[*j].last)
+        .filter(|(j, p)| {
+            p.arena == arena && roots[*j].first <= roots[i].last && roots[i].first <= roots[*j].last
+        })
         .map(|(j, p)| (p.offset, p.offset + bytes(&roots[j])))
         .collect();
     taken.sort_unstable();
@@ -97,12 +99,7 @@ fn live_bytes(roots: &[Root]) -> u64 {
 }
 
 /// Sets the span of calls during which each root is alive.
-pub fn lifetimes(
-    tensors: &[TensorInfo],
-    roots: &mut [Root],
-    calls: &[Call],
-    outputs: &[(String, TensorId)],
-) {
+pub fn lifetimes(tensors: &[TensorInfo], roots: &mut [Root], calls: &[Call], outputs: &[(String, TensorId)]) {
     let end = calls.len().saturating_sub(1);
     for root in roots.iter_mut() {
         (root.first, root.last) = match root.kind {

@@ -50,8 +50,11 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Writes it.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        let tensors: Vec<NamedTensor> =
-            self.states.iter().map(|(name, values)| (name.clone(), vec![values.len()], values.clone())).collect();
+        let tensors: Vec<NamedTensor> = self
+            .states
+            .iter()
+            .map(|(name, values)| (name.clone(), vec![values.len()], values.clone()))
+            .collect();
         let progress = serde_json::to_string(&self.progress).expect("progress is plain values");
         files::write(path, &to_bytes(&tensors, HashMap::from([(METADATA_KEY.to_string(), progress)])))?;
         Ok(())
@@ -63,15 +66,15 @@ impl Checkpoint {
         let bytes = files::read(path)?;
         let damaged = |e: safetensors::SafeTensorError| wrong(format!("is not a whole checkpoint ({e})"));
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-        let progress = header
-            .metadata()
-            .as_ref()
-            .and_then(|m| m.get(METADATA_KEY))
-            .ok_or_else(|| wrong("is a model, not a checkpoint; pass it with --from to start from its weights".into()))?;
-        let progress = serde_json::from_str(progress)
-            .map_err(|e| wrong(format!("was written by another version of pgn-wgpu ({e}); start a new run")))?;
+        let progress = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)).ok_or_else(|| {
+            wrong("is a model, not a checkpoint; pass it with --from to start from its weights".into())
+        })?;
+        let progress = serde_json::from_str(progress).map_err(|e| {
+            wrong(format!("was written by another version of pgn-wgpu ({e}); start a new run"))
+        })?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-        let states = tensors.iter().map(|(name, t)| (name.to_string(), bytemuck::pod_collect_to_vec(t.data())));
+        let states =
+            tensors.iter().map(|(name, t)| (name.to_string(), bytemuck::pod_collect_to_vec(t.data())));
         Ok(Self { progress, states: states.collect() })
     }
 }

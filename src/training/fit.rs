@@ -217,8 +217,12 @@ impl<'a> Fit<'a> {
             seed: self.config.seed,
         };
         let total = self.total_steps();
-        let mut batches =
-            Prefetcher::start(self.dataset.train.clone(), options, self.progress.position(), self.config.epochs)?;
+        let mut batches = Prefetcher::start(
+            self.dataset.train.clone(),
+            options,
+            self.progress.position(),
+            self.config.epochs,
+        )?;
         let per_epoch = batches_per_epoch(self.dataset.train.len(), self.config.batch_size);
         let mut epoch_started = (Instant::now(), 0);
         while self.trainer.step() < total && !self.stop.load(Ordering::Relaxed) {
@@ -292,7 +296,9 @@ impl<'a> Fit<'a> {
     fn diverged(&self, loss: f64, step: u64) -> TrainError {
         let last = self.folder.last_checkpoint();
         let checkpoint = match Checkpoint::load(&last) {
-            Ok(saved) => format!("the last good weights (step {}) are in {}", saved.progress.step, last.display()),
+            Ok(saved) => {
+                format!("the last good weights (step {}) are in {}", saved.progress.step, last.display())
+            }
             Err(_) => "no checkpoint had been written yet".to_string(),
         };
         TrainError::Diverged { loss, step, lr: self.config.lr, checkpoint }

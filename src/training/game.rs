@@ -254,7 +254,8 @@ impl Game<'_> {
         let inputs = GeneratorInputs { labels, images, gradient };
         let answer = generator_move(graph, self.generator, &self.g.weights, inputs)?;
         // The classifier does not see past x_adv, unless it is to learn through the attack.
-        let seen = if self.config.through_attack { answer.adversarial } else { graph.detach(answer.adversarial) };
+        let seen =
+            if self.config.through_attack { answer.adversarial } else { graph.detach(answer.adversarial) };
         let logits = self.classifier.logits(graph, &self.f.weights, seen)?;
         let loss = graph.cross_entropy(logits, labels)?;
         let a = self.config.adv_coeff;

@@ -58,7 +58,9 @@ pub enum TrainError {
         problem: String,
     },
     /// The loss left the numbers.
-    #[error("the loss became {loss} at step {step} with learning rate {lr}; {checkpoint}; try a smaller --lr")]
+    #[error(
+        "the loss became {loss} at step {step} with learning rate {lr}; {checkpoint}; try a smaller --lr"
+    )]
     Diverged {
         /// NaN or infinity.
         loss: f64,

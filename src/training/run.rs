@@ -19,7 +19,9 @@ impl RunFolder {
     pub fn create(path: &Path, config: &TrainConfig) -> Result<Self, TrainError> {
         let folder = Self { path: path.to_path_buf() };
         if folder.config_path().exists() {
-            return Err(folder.wrong("holds a run already; continue it with --resume, or choose another --out"));
+            return Err(
+                folder.wrong("holds a run already; continue it with --resume, or choose another --out")
+            );
         }
         files::create_folder(&path.join("checkpoints"))?;
         folder.write_config(config)?;
@@ -33,10 +35,8 @@ impl RunFolder {
             return Err(folder.wrong("is no run folder (it has no config.toml); check the path"));
         }
         let text = String::from_utf8_lossy(&files::read(&folder.config_path())?).into_owned();
-        let config = toml::from_str(&text).map_err(|e| TrainError::Run {
-            path: folder.config_path(),
-            problem: one_line(&e.to_string()),
-        })?;
+        let config = toml::from_str(&text)
+            .map_err(|e| TrainError::Run { path: folder.config_path(), problem: one_line(&e.to_string()) })?;
         Ok((folder, config))
     }
 
@@ -50,8 +50,8 @@ impl RunFolder {
 
     /// The first unused folder `runs/<name>`, `runs/<name>-2`, ….
     pub fn unused(name: &str) -> PathBuf {
-        let candidates =
-            (1..).map(|i| Path::new("runs").join(if i == 1 { name.to_string() } else { format!("{name}-{i}") }));
+        let candidates = (1..)
+            .map(|i| Path::new("runs").join(if i == 1 { name.to_string() } else { format!("{name}-{i}") }));
         candidates.into_iter().find(|path| !path.exists()).expect("numbers do not end")
     }
 
@@ -93,17 +93,22 @@ impl RunFolder {
         let path = self.metrics_path();
         if path.exists() {
             let text = String::from_utf8_lossy(&files::read(&path)?).into_owned();
-            let kept: String = text.lines().filter(|line| step_of(line) <= step).map(|l| format!("{l}\n")).collect();
+            let kept: String =
+                text.lines().filter(|line| step_of(line) <= step).map(|l| format!("{l}\n")).collect();
             files::write(&path, kept.as_bytes())?;
         }
-        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(file_error("open", &path))?;
+        let file =
+            OpenOptions::new().create(true).append(true).open(&path).map_err(file_error("open", &path))?;
         Ok(MetricsFile { file, path })
     }
 }
 
 /// The step of a metrics line; a line cut off by a crash has none and goes.
 fn step_of(line: &str) -> u64 {
-    serde_json::from_str::<serde_json::Value>(line).ok().and_then(|v| v.get("step")?.as_u64()).unwrap_or(u64::MAX)
+    serde_json::from_str::<serde_json::Value>(line)
+        .ok()
+        .and_then(|v| v.get("step")?.as_u64())
+        .unwrap_or(u64::MAX)
 }
 
 /// An error text without line breaks.

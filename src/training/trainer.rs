@@ -32,6 +32,9 @@ pub struct StepMetrics {
     pub predicted_delta: f64,
 }
 
+/// States by name, flat.
+pub type NamedStates = Vec<(String, Vec<f32>)>;
+
 /// A step whose metrics are still on the device.
 pub struct PendingStep {
     runs: Vec<(Run, usize)>,
@@ -86,7 +89,8 @@ impl Trainer {
             workspace.write("generator.parameters", &weights)?;
             workspace.write("generator.average", &weights)?;
         }
-        let (config, largest) = (config.clone(), largest.unwrap_or(config.batch_size).min(config.batch_size).max(1));
+        let (config, largest) =
+            (config.clone(), largest.unwrap_or(config.batch_size).min(config.batch_size).max(1));
         let mut trainer = Self {
             config,
             classifier,
@@ -302,7 +306,7 @@ impl Trainer {
     }
 
     /// All states by name, and the updates each network has had.
-    pub fn snapshot(&self) -> Result<(Vec<(String, Vec<f32>)>, [u64; 2]), ExecutionError> {
+    pub fn snapshot(&self) -> Result<(NamedStates, [u64; 2]), ExecutionError> {
         let mut states = Vec::new();
         for network in self.networks() {
             for state in NETWORK_STATES {

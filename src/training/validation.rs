@@ -76,7 +76,8 @@ impl Validator {
             if game {
                 attacked.accuracy += sum("attacked_correct");
                 attacked.loss += sum("attacked_loss");
-                attacked.delta += outputs.get("norm2")[..real].iter().map(|&v| f64::from(v).sqrt()).sum::<f64>();
+                attacked.delta +=
+                    outputs.get("norm2")[..real].iter().map(|&v| f64::from(v).sqrt()).sum::<f64>();
             }
         })?;
         let n = images.len().max(1) as f64;
@@ -88,7 +89,8 @@ impl Validator {
             }
             let epsilon = [("epsilon", vec![attacked.delta as f32])];
             over(fgm, images, self.batch, &epsilon, |outputs, real| {
-                attacked.fgm_loss += outputs.get("loss")[..real].iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+                attacked.fgm_loss +=
+                    outputs.get("loss")[..real].iter().map(|&v| f64::from(v)).sum::<f64>() / n;
             })?;
             sums.generator = Some(attacked);
         }

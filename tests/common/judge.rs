@@ -72,7 +72,12 @@ pub fn judge_all(cases: &[Case]) {
 }
 
 /// Returns what the twin writes; adds a complaint for every form that writes something else.
-fn judge_call(program: &Program, memory: &[Vec<f32>], call: &Call, complaints: &mut Vec<String>) -> Vec<Vec<f32>> {
+fn judge_call(
+    program: &Program,
+    memory: &[Vec<f32>],
+    call: &Call,
+    complaints: &mut Vec<String>,
+) -> Vec<Vec<f32>> {
     let tensor = |id: &TensorId| {
         let info = program.tensor(*id);
         memory[info.root][info.offset..][..info.shape.len()].to_vec()
@@ -83,9 +88,9 @@ fn judge_call(program: &Program, memory: &[Vec<f32>], call: &Call, complaints: &
     let mut judge = |form: &str, actual: Result<Vec<Vec<f32>>, String>| {
         let verdict = actual.and_then(|actual| {
             let tensors = actual.iter().zip(&expected).zip(&call.writes);
-            tensors.into_iter().try_for_each(|((a, e), id)| {
-                compare(a, e, &program.tensor(*id).shape, call.kernel.tolerance)
-            })
+            tensors
+                .into_iter()
+                .try_for_each(|((a, e), id)| compare(a, e, &program.tensor(*id).shape, call.kernel.tolerance))
         });
         if let Err(complaint) = verdict {
             complaints.push(format!("{} {:?}, {form}: {complaint}", call.kernel.name, call.constants));
@@ -147,7 +152,8 @@ fn on_gpu(
         let guard = [if i < reads.len() { f32::NAN } else { UNTOUCHED }; GUARD];
         buffers.push(buffer(gpu, bytemuck::cast_slice(&[&guard, values.as_slice(), &guard].concat()), usage));
     }
-    let entries: Vec<wgpu::BindGroupEntry> = buffers.iter().enumerate().map(|(i, b)| entry(i, b, &tensors)).collect();
+    let entries: Vec<wgpu::BindGroupEntry> =
+        buffers.iter().enumerate().map(|(i, b)| entry(i, b, &tensors)).collect();
     let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
         label: None,
         layout: &pipeline.layout,

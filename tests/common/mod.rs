@@ -53,10 +53,8 @@ pub fn gpus() -> Vec<&'static Arc<Gpu>> {
 
 /// Everything that programs run on, by name, the judge first.
 pub fn devices() -> Vec<(&'static str, Device)> {
-    let mut all = vec![
-        ("CPU reference", Device::Cpu(Mode::Reference)),
-        ("CPU fast", Device::Cpu(Mode::Fast)),
-    ];
+    let mut all =
+        vec![("CPU reference", Device::Cpu(Mode::Reference)), ("CPU fast", Device::Cpu(Mode::Fast))];
     for (name, gpu) in [("adapter, portable forms", &*PORTABLE), ("adapter, best forms", &*TRUSTED)] {
         all.extend(gpu.iter().map(|gpu| (name, Device::Gpu(gpu.clone()))));
     }
@@ -121,7 +119,12 @@ pub fn compare(actual: &[f32], expected: &[f32], shape: &Shape, allowed: Toleran
         let (a, e) = (actual[i], expected[i]);
         format!("\n  at {:?}: {a:e}, but should be {e:e} (difference {:e})", index(i, shape), a - e)
     });
-    Err(format!("{} of {} values of shape {shape} differ:{}", wrong.len(), actual.len(), lines.collect::<String>()))
+    Err(format!(
+        "{} of {} values of shape {shape} differ:{}",
+        wrong.len(),
+        actual.len(),
+        lines.collect::<String>()
+    ))
 }
 
 /// The index of value `flat` in a tensor.

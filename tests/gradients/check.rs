@@ -34,7 +34,12 @@ pub struct Operand {
 
 /// Normal numbers by which to differentiate.
 pub fn wanted(seed: u32, extents: &[usize]) -> Operand {
-    Operand { extents: extents.to_vec(), values: normals(seed, extents.iter().product()), wanted: true, step: 1.0 / 32.0 }
+    Operand {
+        extents: extents.to_vec(),
+        values: normals(seed, extents.iter().product()),
+        wanted: true,
+        step: 1.0 / 32.0,
+    }
 }
 
 /// Numbers that stay as they are.
@@ -98,9 +103,9 @@ pub fn check<B: Into<Built>>(
     for (i, gradient) in &gradients {
         let allowed = ALLOWED * largest(gradient);
         for (at, &derivative) in gradient.iter().enumerate() {
-            let difference = differences
-                .by(&operands[*i], *i, at)
-                .unwrap_or_else(|| panic!("{name}: operand {i} at {at} steps over a kink; choose other numbers"));
+            let difference = differences.by(&operands[*i], *i, at).unwrap_or_else(|| {
+                panic!("{name}: operand {i} at {at} steps over a kink; choose other numbers")
+            });
             assert!(
                 (difference - f64::from(derivative)).abs() <= f64::from(allowed),
                 "{name}: the derivative by operand {i} at {at} is {derivative}, but finite differences give {difference}"
@@ -157,7 +162,8 @@ fn gradients<B: Into<Built>>(
         assert_eq!(*graph.shape(gradient).extents(), operands[*i].extents, "{name}: shape of gradient {i}");
         graph.output(&format!("gradient {i}"), gradient);
     }
-    let mut values: Values = operands.iter().enumerate().map(|(i, o)| named(&i.to_string(), o.values.clone())).collect();
+    let mut values: Values =
+        operands.iter().enumerate().map(|(i, o)| named(&i.to_string(), o.values.clone())).collect();
     values.push(named("weights", weights.to_vec()));
     let mut expected: Vec<(usize, Vec<f32>)> = Vec::new();
     for (device_name, device) in devices() {
@@ -192,7 +198,8 @@ impl Differences {
             values[at] += steps * operand.step;
             self.plain.write(&i.to_string(), &values).unwrap();
             let outputs = self.plain.compute().unwrap();
-            let products = outputs.get("result").iter().zip(&self.weights).map(|(&y, &v)| f64::from(y) * f64::from(v));
+            let products =
+                outputs.get("result").iter().zip(&self.weights).map(|(&y, &v)| f64::from(y) * f64::from(v));
             let sum: f64 = products.sum();
             (signs(outputs.get("kinks")) == self.signs).then_some(sum)
         };

@@ -73,7 +73,10 @@ impl Extents {
     /// Smaller numbers at black edges and in sure classifiers: a few values are 0, the rest spans 1e-3 to 1e1.
     fn values(&self, seed: u32, extents: &[usize]) -> Vec<f32> {
         let raw = normals(seed, extents.iter().product());
-        raw.iter().enumerate().map(|(i, v)| if i % 7 == 3 { 0.0 } else { v * 10f32.powi(1 - (i % 5) as i32) }).collect()
+        raw.iter()
+            .enumerate()
+            .map(|(i, v)| if i % 7 == 3 { 0.0 } else { v * 10f32.powi(1 - (i % 5) as i32) })
+            .collect()
     }
 }
 
@@ -83,14 +86,16 @@ type Build = fn(&mut Graph, Convolution, Epilogue, &[Tensor]) -> Result<Tensor, 
 fn with_epilogues(image: fn(&Extents) -> [usize; 4], bias: fn(&Extents) -> usize, build: Build) -> Vec<Case> {
     let mut cases = Vec::new();
     let many = [(MANY_PIXELS, Epilogue::BiasLeaky)];
-    let all = CASES.iter().flat_map(|&e| [Epilogue::None, Epilogue::Bias, Epilogue::BiasLeaky].map(|how| (e, how)));
+    let all =
+        CASES.iter().flat_map(|&e| [Epilogue::None, Epilogue::Bias, Epilogue::BiasLeaky].map(|how| (e, how)));
     for (e, epilogue) in all.chain(many) {
         let (image, weight, bias) = (image(&e), e.weight(), [bias(&e)]);
         let mut inputs = vec![(&image[..], e.values(1, &image)), (&weight[..], e.values(2, &weight))];
         if epilogue != Epilogue::None {
             inputs.push((&bias[..], e.values(3, &bias)));
         }
-        cases.push(case(format!("{e:?} {epilogue:?}"), inputs, |g, t| build(g, e.convolution(), epilogue, t)));
+        cases
+            .push(case(format!("{e:?} {epilogue:?}"), inputs, |g, t| build(g, e.convolution(), epilogue, t)));
     }
     cases
 }
@@ -140,7 +145,8 @@ pub fn pooling() -> Vec<Case> {
         let small = [n, h / window.height, w / window.width, c];
         let large = normals(1, extents.iter().product());
         // Some activations are exactly 0: leaky ReLU's backward takes the lower slope there.
-        let mask: Vec<f32> = large.iter().enumerate().map(|(i, v)| if i % 5 == 0 { 0.0 } else { *v }).collect();
+        let mask: Vec<f32> =
+            large.iter().enumerate().map(|(i, v)| if i % 5 == 0 { 0.0 } else { *v }).collect();
         let spread = normals(2, small.iter().product());
         cases.push(case(name.clone(), vec![(&extents, large)], |g, t| g.pool(window, t[0])));
         cases.push(case(name.clone(), vec![(&small, spread.clone())], |g, t| g.unpool(window, t[0], h, w)));

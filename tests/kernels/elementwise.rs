@@ -10,7 +10,8 @@ const MANY: usize = 64 * 16_384 + 65;
 
 /// Numbers around everything that is special: zeros, units, and sizes at which naive formulas overflow.
 fn special() -> Vec<f32> {
-    let magnitudes = [0.0, 1e-30, 1e-6, 1e-3, 0.2, 0.5, 1.0, 1.5, 2.0, 9.0, 20.0, 44.5, 87.0, 100.0, 1e4, 1e18];
+    let magnitudes =
+        [0.0, 1e-30, 1e-6, 1e-3, 0.2, 0.5, 1.0, 1.5, 2.0, 9.0, 20.0, 44.5, 87.0, 100.0, 1e4, 1e18];
     magnitudes.iter().flat_map(|&m| [m, -m]).collect()
 }
 
@@ -53,13 +54,13 @@ pub fn unary() -> Vec<Case> {
             cases.push(case(name, vec![(&[count], values)], |g, t| Ok(g.unary(function, t[0]))));
         }
     }
-    cases.push(case("copy of many", vec![(&[MANY], normals(2, MANY))], |g, t| {
-        Ok(g.unary(Unary::Abs, t[0]))
-    }));
+    cases.push(case("copy of many", vec![(&[MANY], normals(2, MANY))], |g, t| Ok(g.unary(Unary::Abs, t[0]))));
     let images = Shape::new(&[6, 4, 5, 3]);
     for part in [&[3][..], &[5, 3], &[2, 4, 5, 3], &[6, 1], &[1]] {
         let values = normals(3, part.iter().product());
-        cases.push(case(format!("{part:?} to {images}"), vec![(part, values)], |g, t| g.broadcast(t[0], &images)));
+        cases.push(case(format!("{part:?} to {images}"), vec![(part, values)], |g, t| {
+            g.broadcast(t[0], &images)
+        }));
     }
     cases
 }
@@ -71,7 +72,9 @@ fn operands(function: Binary, count: usize) -> [Vec<f32>; 2] {
     match function {
         Binary::Divide => [l, positive(r)],
         // Small multiples of a half are often equal, and often exactly at the bounds.
-        Binary::Equal | Binary::Greater | Binary::Maximum | Binary::Minimum => [steps(normals(6, count)), steps(r)],
+        Binary::Equal | Binary::Greater | Binary::Maximum | Binary::Minimum => {
+            [steps(normals(6, count)), steps(r)]
+        }
         Binary::LeakyMask(_) | Binary::ClampMask(..) => [l, steps(r)],
         Binary::Select => {
             let mask: Vec<f32> = steps(r);
@@ -138,13 +141,15 @@ pub fn binary() -> Vec<Case> {
 fn adam_case(count: usize, schedule: [f32; 2]) -> Case {
     let mut graph = Graph::new();
     let mut state = |name| graph.state(name, &[count]).unwrap();
-    let [parameters, momentum, variance, average] = ["parameters", "momentum", "variance", "average"].map(&mut state);
+    let [parameters, momentum, variance, average] =
+        ["parameters", "momentum", "variance", "average"].map(&mut state);
     let gradient = graph.input("gradient", &[count]).unwrap();
     let at = graph.input("schedule", &[2]).unwrap();
     graph.adam(AdamStates { parameters, momentum, variance, average }, gradient, at).unwrap();
     let sizes = [1.0, 0.0, 1e-8, 1e-15, 1e6];
     let gradients = normals(11, count).iter().enumerate().map(|(i, v)| v * sizes[i % sizes.len()]).collect();
-    let squares = normals(14, count).iter().enumerate().map(|(i, v)| v * v * sizes[i / 5 % sizes.len()]).collect();
+    let squares =
+        normals(14, count).iter().enumerate().map(|(i, v)| v * v * sizes[i / 5 % sizes.len()]).collect();
     let values = vec![
         named("gradient", gradients),
         named("schedule", schedule.to_vec()),

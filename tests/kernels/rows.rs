@@ -32,7 +32,9 @@ pub fn column_copies() -> Vec<Case> {
         let inputs = (0..parts.len()).map(|i| (parts[i], values(i))).collect();
         cases.push(case(format!("concatenation of {parts:?}"), inputs, |g, t| g.concatenate(t)));
     }
-    for (extents, start, len) in [(&[3, 5][..], 0, 5), (&[3, 5], 4, 1), (&[2, 4, 4, 26], 16, 10), (&[1, 1], 0, 1)] {
+    for (extents, start, len) in
+        [(&[3, 5][..], 0, 5), (&[3, 5], 4, 1), (&[2, 4, 4, 26], 16, 10), (&[1, 1], 0, 1)]
+    {
         let inputs = vec![(extents, normals(3, extents.iter().product()))];
         let name = format!("{len} channels from {start} of {extents:?}");
         cases.push(case(name, inputs, |g, t| g.slice(t[0], start, len)));
@@ -87,7 +89,9 @@ pub fn selections() -> Vec<Case> {
         cases.push(case(name.clone(), vec![(&extents, halves)], |g, t| Ok(g.arg_max(t[0]))));
         cases.push(case(name, vec![(&[rows, 1], ends)], |g, t| Ok(g.one_hot(t[0], classes))));
     }
-    for (extents, picked) in [(&[4, 3][..], vec![3.0, 0.0, 0.0]), (&[1, 1], vec![0.0]), (&[7, 5, 5, 3], labels(8, 9, 7))] {
+    for (extents, picked) in
+        [(&[4, 3][..], vec![3.0, 0.0, 0.0]), (&[1, 1], vec![0.0]), (&[7, 5, 5, 3], labels(8, 9, 7))]
+    {
         let (values, count) = (normals(9, extents.iter().product()), [picked.len()]);
         let inputs = vec![(extents, values), (&count[..], picked.clone())];
         cases.push(case(format!("rows {picked:?}"), inputs, |g, t| Ok(g.gather_rows(t[0], t[1]))));

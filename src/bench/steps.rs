@@ -1,0 +1,163 @@
+//! Training steps and their kernels, timed on one synthetic batch.
+
+use super::median;
+use crate::data::Batch;
+use crate::executor::{Device, ExecutionError, Session};
+use crate::gpu::session::GpuSession;
+use crate::models::Problem;
+use crate::random::{Random, Stream};
+use crate::training::{TrainConfig, TrainError, Trainer};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How fast a kind of step is.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepTiming {
+    /// Median over repetitions.
+    pub images_per_second: f64,
+    /// 10⁹ operations per second, counted as direct convolution.
+    pub gflops: f64,
+    /// Median seconds of one step.
+    pub seconds: f64,
+    /// Seconds of the first step, preparation included.
+    pub first_step_seconds: f64,
+    /// Bytes that the plan states.
+    pub planned_bytes: u64,
+    /// Bytes that the driver's allocator has handed out for buffers; absent where it does not tell.
+    pub allocated_bytes: Option<u64>,
+    /// Share of the kernels' time in what is not convolution or matrix multiplication; absent without a profile.
+    pub other_share: Option<f64>,
+    /// Time by kernel.
+    pub kernels: Vec<KernelTiming>,
+}
+
+/// All calls of one kernel in a step.
+#[derive(Clone, Debug, Serialize)]
+pub struct KernelTiming {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// Its form.
+    pub form: &'static str,
+    /// Calls in a step.
+    pub calls: usize,
+    /// Seconds of all of them.
+    pub seconds: f64,
+    /// 10⁹ operations per second; for element-wise kernels, results per second.
+    pub gflops: f64,
+}
+
+/// A batch of seeded noise.
+pub fn synthetic_batch(problem: Problem, images: usize) -> Batch {
+    let random = Random::new(0, Stream::Augment);
+    Batch {
+        images: (0..images * problem.pixels()).map(|i| random.uniform(0, i as u32)).collect(),
+        labels: (0..images)
+            .map(|i| (random.bits(1, i as u32)[0] as usize % problem.classes) as f32)
+            .collect(),
+        weights: vec![1.0 / images as f32; images],
+        indices: (0..images as u32).collect(),
+        real: images,
+        epoch: 0,
+        index: 0,
+    }
+}
+
+/// Times steps of `config` for about `budget` after the first.
+pub fn time_steps(
+    device: &Device,
+    config: &TrainConfig,
+    problem: Problem,
+    budget: Duration,
+) -> Result<StepTiming, TrainError> {
+    let before = allocated(device);
+    let started = Instant::now();
+    let mut trainer = Trainer::new(device.clone(), config, problem, None, None)?;
+    let batch = synthetic_batch(problem, config.batch_size);
+    step(&mut trainer, &batch, 1)?;
+    let first_step_seconds = started.elapsed().as_secs_f64();
+    let allocated_bytes = allocated(device).zip(before).map(|(now, before)| now.saturating_sub(before));
+    let one = step(&mut trainer, &batch, 1)?;
+    // Enough steps at a time that submitting them overlaps with computing.
+    let steps = ((budget.as_secs_f64() / 5.0 / one) as usize).clamp(1, 50);
+    let measured = Instant::now();
+    let mut seconds = Vec::new();
+    while seconds.len() < 3 || measured.elapsed() < budget {
+        seconds.push(step(&mut trainer, &batch, steps)?);
+    }
+    let seconds = median(seconds);
+    let kernels = profile(device, &mut trainer)?;
+    let total: f64 = kernels.iter().map(|k| k.seconds).sum();
+    let other: f64 = kernels.iter().filter(|k| !k.kernel.starts_with("conv2d")).map(|k| k.seconds).sum();
+    Ok(StepTiming {
+        images_per_second: config.batch_size as f64 / seconds,
+        gflops: trainer.flops() as f64 / seconds * 1e-9,
+        seconds,
+        first_step_seconds,
+        planned_bytes: trainer.planned_bytes(),
+        allocated_bytes,
+        other_share: (!kernels.is_empty()).then_some(other / total),
+        kernels,
+    })
+}
+
+/// Seconds per step of `steps` in a row.
+fn step(trainer: &mut Trainer, batch: &Batch, steps: usize) -> Result<f64, ExecutionError> {
+    let started = Instant::now();
+    let mut last = None;
+    for _ in 0..steps {
+        last = Some(trainer.submit(batch)?);
+    }
+    if let Some(pending) = last {
+        trainer.collect(pending)?;
+    }
+    Ok(started.elapsed().as_secs_f64() / steps as f64)
+}
+
+fn allocated(device: &Device) -> Option<u64> {
+    match device {
+        Device::Gpu(gpu) => gpu.device.generate_allocator_report().map(|r| r.total_allocated_bytes),
+        Device::Cpu(_) => None,
+    }
+}
+
+/// Time by kernel over all phases of a step, largest first; the median of three profiles.
+fn profile(device: &Device, trainer: &mut Trainer) -> Result<Vec<KernelTiming>, ExecutionError> {
+    let Device::Gpu(gpu) = device else { return Ok(Vec::new()) };
+    let mut by_kernel: BTreeMap<&'static str, KernelTiming> = BTreeMap::new();
+    for session in trainer.sessions() {
+        let Session::Gpu(session) = session else { continue };
+        let program = session.program().clone();
+        let Some(seconds) = profile_session(session)? else { return Ok(Vec::new()) };
+        for (call, seconds) in program.calls.iter().zip(seconds) {
+            let timing = by_kernel.entry(call.kernel.name).or_insert_with(|| KernelTiming {
+                kernel: call.kernel.name,
+                form: gpu.form(call.kernel).name,
+                calls: 0,
+                seconds: 0.0,
+                gflops: 0.0,
+            });
+            timing.calls += 1;
+            timing.seconds += seconds;
+            timing.gflops += call.flops as f64;
+        }
+    }
+    let mut kernels: Vec<KernelTiming> = by_kernel.into_values().collect();
+    for kernel in &mut kernels {
+        kernel.gflops = kernel.gflops / kernel.seconds.max(1e-9) * 1e-9;
+    }
+    kernels.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    Ok(kernels)
+}
+
+fn profile_session(session: &mut GpuSession) -> Result<Option<Vec<f64>>, ExecutionError> {
+    let mut profiles = Vec::new();
+    for _ in 0..3 {
+        match session.profile()? {
+            Some(profile) => profiles.push(profile),
+            None => return Ok(None),
+        }
+    }
+    let calls = profiles[0].len();
+    Ok(Some((0..calls).map(|i| median(profiles.iter().map(|p| p[i]).collect())).collect()))
+}

@@ -1,0 +1,183 @@
+//! `pgn-wgpu bench`: the adapter's own limits, its kernels, training steps, and the time to the first step.
+
+use super::summary::usual_problem;
+use super::{CommandResult, DeviceArguments, bytes, table};
+use pgn_wgpu::bench::peak::{self, Peak};
+use pgn_wgpu::bench::steps::{StepTiming, time_steps};
+use pgn_wgpu::data::DatasetKind;
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::training::{Method, Preset, TrainConfig};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    device: DeviceArguments,
+    /// Images and classes of this data set (its files are not needed)
+    #[arg(long, default_value = "cifar10")]
+    dataset: DatasetKind,
+    /// Width multiplier of both networks
+    #[arg(long, default_value_t = 0.25)]
+    width: f32,
+    /// Images per step
+    #[arg(long, default_value_t = 32)]
+    batch_size: usize,
+    /// Seconds for each kind of step
+    #[arg(long, default_value_t = 4.0)]
+    seconds: f64,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Only take the first step of this method and print its seconds
+    #[arg(long, hide = true)]
+    first_step: Option<Method>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    version: &'static str,
+    device: String,
+    dataset: &'static str,
+    width: f32,
+    batch_size: usize,
+    peak: Option<Peak>,
+    /// Seconds from the program's start to the end of the first natural step.
+    first_step: FirstStep,
+    steps: BTreeMap<&'static str, StepTiming>,
+}
+
+#[derive(Serialize)]
+struct FirstStep {
+    /// With an empty driver cache.
+    cold_seconds: Option<f64>,
+    /// With the cache that the cold one left.
+    warm_seconds: Option<f64>,
+}
+
+pub fn run(arguments: &Arguments) -> CommandResult {
+    if let Some(method) = arguments.first_step {
+        let device = super::open(&arguments.device.adapter, arguments.device.checked)?;
+        let timing = time_steps(
+            &device,
+            &config(arguments, method)?,
+            usual_problem(arguments.dataset),
+            Duration::ZERO,
+        )?;
+        println!("{}", timing.first_step_seconds);
+        return Ok(ExitCode::SUCCESS);
+    }
+    config(arguments, Method::Natural)?;
+    let device = arguments.device.open()?;
+    let first_step = match &device {
+        Device::Gpu(_) => cold_and_warm(arguments),
+        Device::Cpu(_) => FirstStep { cold_seconds: None, warm_seconds: None },
+    };
+    let mut steps = BTreeMap::new();
+    for method in [Method::Natural, Method::Pgn] {
+        let budget = Duration::from_secs_f64(arguments.seconds.clamp(0.1, 600.0));
+        let timing =
+            time_steps(&device, &config(arguments, method)?, usual_problem(arguments.dataset), budget)?;
+        steps.insert(method.name(), timing);
+    }
+    let report = Report {
+        version: env!("CARGO_PKG_VERSION"),
+        device: device.describe(),
+        dataset: arguments.dataset.name(),
+        width: arguments.width,
+        batch_size: arguments.batch_size,
+        peak: peak::measure(&device)?,
+        first_step,
+        steps,
+    };
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print(&report);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn config(arguments: &Arguments, method: Method) -> Result<TrainConfig, Box<dyn std::error::Error>> {
+    let mut config = TrainConfig::preset(Preset::Small, arguments.dataset);
+    (config.method, config.width, config.batch_size) = (method, arguments.width, arguments.batch_size);
+    config.check()?;
+    Ok(config)
+}
+
+/// Starts this program twice with a driver cache of its own, empty at first.
+fn cold_and_warm(arguments: &Arguments) -> FirstStep {
+    let cache = std::env::temp_dir().join(format!("pgn-wgpu-bench-{}", std::process::id()));
+    let once = || {
+        let output = Command::new(std::env::current_exe().ok()?)
+            .args(["bench", "--first-step", "natural"])
+            .args(["--adapter", &arguments.device.adapter.to_string()])
+            .args(["--dataset", arguments.dataset.name()])
+            .args(["--width", &arguments.width.to_string()])
+            .args(["--batch-size", &arguments.batch_size.to_string()])
+            // Mesa's and NVIDIA's caches; other drivers keep theirs elsewhere and are warm both times.
+            .env("MESA_SHADER_CACHE_DIR", &cache)
+            .env("__GL_SHADER_DISK_CACHE_PATH", &cache)
+            .output()
+            .ok()?;
+        String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+    };
+    let _ = std::fs::create_dir_all(&cache);
+    let (cold_seconds, warm_seconds) = (once(), once());
+    let _ = std::fs::remove_dir_all(&cache);
+    FirstStep { cold_seconds, warm_seconds }
+}
+
+fn print(report: &Report) {
+    println!("device      {}", report.device);
+    match &report.peak {
+        Some(peak) => println!(
+            "peak        {:.1} GFLOP/s in registers, {:.1} GB/s through memory",
+            peak.gflops, peak.gigabytes_per_second
+        ),
+        None => println!("peak        not stated: the measuring kernel's result was wrong"),
+    }
+    if let FirstStep { cold_seconds: Some(cold), warm_seconds: Some(warm) } = report.first_step {
+        println!("first step  {cold:.1} s with an empty driver cache, {warm:.1} s with a warm one");
+    }
+    println!("model       width {}, batch {}, {}\n", report.width, report.batch_size, report.dataset);
+    let head = ["step", "images/s", "GFLOP/s", "ms", "vs natural", "planned", "allocated", "not convolution"];
+    let mut rows = vec![head.map(str::to_string).to_vec()];
+    let natural = report.steps["natural"].seconds;
+    for (name, step) in &report.steps {
+        rows.push(vec![
+            (*name).to_string(),
+            format!("{:.1}", step.images_per_second),
+            format!("{:.2}", step.gflops),
+            format!("{:.1}", 1e3 * step.seconds),
+            format!("{:.2}", step.seconds / natural),
+            bytes(step.planned_bytes),
+            step.allocated_bytes.map_or("-".to_string(), bytes),
+            step.other_share.map_or("-".to_string(), |s| format!("{:.0} %", 100.0 * s)),
+        ]);
+    }
+    print!("{}", table(&rows));
+    for (name, step) in report.steps.iter().filter(|(_, s)| !s.kernels.is_empty()) {
+        println!();
+        let head = [
+            format!("kernels of a {name} step"),
+            "form".into(),
+            "calls".into(),
+            "ms".into(),
+            "GFLOP/s".into(),
+        ];
+        let mut rows = vec![head.to_vec()];
+        for kernel in &step.kernels {
+            rows.push(vec![
+                kernel.kernel.to_string(),
+                kernel.form.to_string(),
+                kernel.calls.to_string(),
+                format!("{:.2}", 1e3 * kernel.seconds),
+                format!("{:.2}", kernel.gflops),
+            ]);
+        }
+        print!("{}", table(&rows));
+    }
+}

@@ -1,0 +1,246 @@
+//! Every form of every kernel offline: parsed, validated with exactly the capabilities that are asked of an adapter,
+//! specialised to every variant that the programs use, written as SPIR-V, MSL and HLSL, and held against the limits that
+//! every adapter has, its parameter struct against Rust's, and its file against the rules for shader files.
+
+use naga::back::{PipelineConstants, hlsl, msl, pipeline_constants, spv};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage, TypeInner};
+use pgn_wgpu::kernels::{self, Form, Kernel};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// What WebGPU promises of every adapter.
+const STORAGE_BUFFERS: usize = 8;
+const INVOCATIONS: u32 = 256;
+const WORKGROUP_BYTES: u32 = 16 * 1024;
+
+fn forms() -> impl Iterator<Item = (&'static Kernel, &'static Form)> {
+    kernels::ALL.iter().flat_map(|&kernel| kernel.forms.iter().map(move |form| (kernel, form)))
+}
+
+/// What a form asks of an adapter.
+fn capabilities(form: &Form) -> Capabilities {
+    if form.subgroup.is_some() { Capabilities::SUBGROUP } else { Capabilities::empty() }
+}
+
+fn validated(kernel: &Kernel, form: &Form) -> (Module, ModuleInfo) {
+    let name = format!("{}, {} form", kernel.name, form.name);
+    let module = naga::front::wgsl::parse_str(form.source)
+        .unwrap_or_else(|e| panic!("{name}:\n{}", e.emit_to_string(form.source)));
+    let info = Validator::new(ValidationFlags::all(), capabilities(form))
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{name}:\n{}", e.emit_to_string(form.source)));
+    (module, info)
+}
+
+/// The values that the lowering gives an override constant.
+fn values(constant: &str) -> &'static [u32] {
+    match constant {
+        "OPERATION" => &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+        "SOURCE" | "LEFT" | "RIGHT" => &[0, 1, 2, 3],
+        "KERNEL" => &[1, 3],
+        "STRIDE" => &[1, 2],
+        "EPILOGUE" => &[0, 1, 2],
+        "MASK" => &[0, 1],
+        _ => panic!("{constant}: say here which values it takes"),
+    }
+}
+
+/// Everything that a form's own choice of tile says over many shapes.
+fn tiles(kernel: &Kernel, form: &Form) -> BTreeSet<Vec<(&'static str, u32)>> {
+    const EXTENTS: [u32; 10] = [1, 3, 7, 8, 10, 16, 24, 32, 100, 1024];
+    let mut tiles = BTreeSet::new();
+    for even in EXTENTS {
+        for odd in EXTENTS {
+            // Channels of the two sides are neighbours among the parameters.
+            let words = (0..kernel.layout.size / 4).map(|i| if i % 2 == 0 { even } else { odd });
+            let params: Vec<u8> = words.flat_map(u32::to_ne_bytes).collect();
+            tiles.insert((form.tile)(&params));
+        }
+    }
+    tiles
+}
+
+/// Every combination of override constants with which a program may ask for the form.
+fn variants(kernel: &Kernel, form: &Form, module: &Module) -> Vec<PipelineConstants> {
+    let names: Vec<&str> = module.overrides.iter().filter_map(|(_, o)| o.name.as_deref()).collect();
+    let mut all = Vec::new();
+    for tile in tiles(kernel, form) {
+        let mut some: Vec<PipelineConstants> =
+            vec![tile.iter().map(|&(name, value)| (name.to_string(), f64::from(value))).collect()];
+        for &name in names.iter().filter(|&&name| tile.iter().all(|(n, _)| *n != name)) {
+            some = values(name).iter().flat_map(|&value| with(&some, name, value)).collect();
+        }
+        all.extend(some);
+    }
+    all
+}
+
+fn with(all: &[PipelineConstants], name: &str, value: u32) -> Vec<PipelineConstants> {
+    let mut all = all.to_vec();
+    for constants in &mut all {
+        constants.insert(name.to_string(), f64::from(value));
+    }
+    all
+}
+
+#[test]
+fn every_variant_of_every_form_becomes_spirv_msl_and_hlsl() {
+    for (kernel, form) in forms() {
+        let (module, info) = validated(kernel, form);
+        for constants in variants(kernel, form, &module) {
+            let name = format!("{}, {} form with {constants:?}", kernel.name, form.name);
+            let entry = Some((ShaderStage::Compute, "main"));
+            let (module, info) = pipeline_constants::process_overrides(&module, &info, entry, &constants)
+                .unwrap_or_else(|e| panic!("{name}: {e}"));
+            write_everywhere(&module, &info, form, &name);
+            within_limits(&module, kernel, &name);
+        }
+    }
+}
+
+/// Metal 2.1 and shader model 6.0 are the first with subgroups; portable forms do with less.
+fn write_everywhere(module: &Module, info: &ModuleInfo, form: &Form, name: &str) {
+    let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
+    spv::write_vec(module, info, &options, None).unwrap_or_else(|e| panic!("{name}, SPIR-V: {e}"));
+
+    let lang_version = if form.subgroup.is_some() { (2, 1) } else { (1, 2) };
+    let options = msl::Options { lang_version, ..msl::Options::default() };
+    let written = msl::write_string(module, info, &options, &msl::PipelineOptions::default());
+    let (_, written) = written.unwrap_or_else(|e| panic!("{name}, MSL: {e}"));
+    assert!(
+        written.entry_point_names.iter().all(Result::is_ok),
+        "{name}, MSL: {:?}",
+        written.entry_point_names
+    );
+
+    let shader_model =
+        if form.subgroup.is_some() { hlsl::ShaderModel::V6_0 } else { hlsl::ShaderModel::V5_1 };
+    let options = hlsl::Options { shader_model, ..hlsl::Options::default() };
+    let (mut text, pipeline) = (String::new(), hlsl::PipelineOptions::default());
+    let written = hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None);
+    let written = written.unwrap_or_else(|e| panic!("{name}, HLSL: {e}"));
+    assert!(
+        written.entry_point_names.iter().all(Result::is_ok),
+        "{name}, HLSL: {:?}",
+        written.entry_point_names
+    );
+}
+
+fn within_limits(module: &Module, kernel: &Kernel, name: &str) {
+    let [entry] = module.entry_points.as_slice() else { panic!("{name}: one entry point") };
+    assert_eq!(entry.name, "main", "{name}");
+    let invocations: u32 = entry.workgroup_size.iter().product();
+    assert!(invocations <= INVOCATIONS, "{name}: {invocations} invocations");
+    let mut layouter = naga::proc::Layouter::default();
+    layouter.update(module.to_ctx()).unwrap();
+    let workgroup = module.global_variables.iter().filter(|(_, g)| g.space == AddressSpace::WorkGroup);
+    let bytes: u32 = workgroup.map(|(_, g)| layouter[g.ty].size).sum();
+    assert!(bytes <= WORKGROUP_BYTES, "{name}: {bytes} bytes of workgroup memory");
+    assert!(kernel.reads + kernel.writes <= STORAGE_BUFFERS, "{name}: too many tensors");
+}
+
+#[test]
+fn a_form_asks_for_subgroups_only_if_it_needs_them() {
+    for (kernel, form) in forms().filter(|(_, form)| form.subgroup.is_some()) {
+        let module = naga::front::wgsl::parse_str(form.source).unwrap();
+        let without = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+        assert!(without.is_err(), "{}, {} form runs without subgroups", kernel.name, form.name);
+    }
+}
+
+#[test]
+fn bindings_are_the_parameters_then_the_tensors_that_the_registry_counts() {
+    for (kernel, form) in forms() {
+        let (module, _) = validated(kernel, form);
+        let name = format!("{}, {} form", kernel.name, form.name);
+        let mut bindings = Vec::new();
+        for (_, global) in module.global_variables.iter() {
+            let Some(at) = global.binding else { continue };
+            assert_eq!(at.group, 0, "{name}: {:?}", global.name);
+            match global.space {
+                AddressSpace::Uniform => assert_eq!(at.binding, 0, "{name}: {:?}", global.name),
+                AddressSpace::Storage { .. } => assert_ne!(at.binding, 0, "{name}: {:?}", global.name),
+                _ => panic!("{name}: {:?} is neither parameters nor a tensor", global.name),
+            }
+            bindings.push(at.binding);
+        }
+        bindings.sort_unstable();
+        let expected: Vec<u32> = (0..=(kernel.reads + kernel.writes) as u32).collect();
+        assert_eq!(bindings, expected, "{name}");
+    }
+}
+
+#[test]
+fn parameter_structs_are_the_same_in_wgsl_and_in_rust() {
+    for (kernel, form) in forms() {
+        let (module, _) = validated(kernel, form);
+        let name = format!("{}, {} form", kernel.name, form.name);
+        let mut uniforms = module.global_variables.iter().filter(|(_, g)| g.space == AddressSpace::Uniform);
+        let ty = uniforms.next().unwrap_or_else(|| panic!("{name} has no parameters")).1.ty;
+        let TypeInner::Struct { members, span } = &module.types[ty].inner else {
+            panic!("{name}: no struct")
+        };
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        assert_eq!(module.types[ty].name.as_deref(), Some(kernel.layout.name), "{name}");
+        assert_eq!(*span as usize, kernel.layout.size, "{name}: size");
+        let wgsl: Vec<_> = members
+            .iter()
+            .map(|m| (m.name.as_deref().unwrap_or_default(), m.offset as usize, layouter[m.ty].size as usize))
+            .collect();
+        let ends = kernel.layout.fields.iter().skip(1).map(|f| f.offset).chain([kernel.layout.size]);
+        let rust: Vec<_> = kernel
+            .layout
+            .fields
+            .iter()
+            .zip(ends)
+            .map(|(f, end)| (f.name, f.offset, end - f.offset))
+            .collect();
+        assert_eq!(wgsl, rust, "{name}: name, offset and size of the fields");
+    }
+}
+
+/// The WGSL files of `folder`, by name without ending.
+fn files(folder: &str) -> Vec<(String, PathBuf)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(folder);
+    let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let shaders = entries.filter(|path| path.extension().is_some_and(|e| e == "wgsl"));
+    shaders.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_string(), path)).collect()
+}
+
+#[test]
+fn every_shader_is_registered_and_every_kernel_has_its_shader_and_its_twin() {
+    let portable: BTreeSet<String> = files("").into_iter().map(|(name, _)| name).collect();
+    let registered: BTreeSet<String> = kernels::ALL.iter().map(|k| k.name.to_string()).collect();
+    assert_eq!(portable, registered);
+    let further: BTreeSet<String> = files("permutations").into_iter().map(|(name, _)| name).collect();
+    let registered: BTreeSet<String> = forms()
+        .filter(|(_, form)| form.name != "portable")
+        .map(|(kernel, form)| format!("{}.{}", kernel.name, form.name))
+        .collect();
+    assert_eq!(further, registered);
+    for kernel in kernels::ALL {
+        let twin = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/cpu/{}.rs", kernel.name));
+        assert!(twin.is_file(), "{} has no twin at {}", kernel.name, twin.display());
+        assert_eq!(kernel.forms[0].name, "portable", "{}: the portable form comes first", kernel.name);
+        assert_eq!(kernel.forms[0].subgroup, None, "{}: the portable form runs everywhere", kernel.name);
+    }
+}
+
+#[test]
+fn every_shader_opens_with_its_contract() {
+    for (name, path) in files("").into_iter().chain(files("permutations")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let contract: String =
+            text.lines().take_while(|l| l.starts_with("//")).collect::<Vec<_>>().join("\n");
+        let contract = contract.to_lowercase();
+        let words: [&[&str]; 4] = [&["reads"], &["writes", "updates"], &["dispatch"], &["loop"]];
+        for one_of in words {
+            assert!(
+                one_of.iter().any(|word| contract.contains(word)),
+                "{name}: the contract says nothing of {one_of:?}"
+            );
+        }
+    }
+}
