@@ -271,6 +271,13 @@ impl Session {
         Ok(())
     }
 
+    /// Takes memory for what a call writes, so that it can be read or written before the call.
+    pub fn allocate(&mut self, index: usize) {
+        if let Self::Cpu(session) = self {
+            session.allocate(index);
+        }
+    }
+
     /// Lets memory that is dead after a call be used again.
     pub fn release(&mut self, index: usize) {
         if let Self::Cpu(session) = self {

@@ -20,6 +20,8 @@ fn remedy(source: &io::Error) -> &'static str {
         }
         io::ErrorKind::PermissionDenied => "; check its permissions or choose another place",
         io::ErrorKind::NotFound => "; check the path",
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => "; a file is where a folder should be",
+        io::ErrorKind::IsADirectory => "; a folder is where a file should be",
         _ => "",
     }
 }

@@ -113,12 +113,13 @@ struct Sides {
 impl Sides {
     fn call(&mut self, program: &Program, index: usize, fed: bool) -> Result<(), ExecutionError> {
         let call = &program.calls[index];
+        self.reference.allocate(index);
+        self.device.allocate(index);
         if fed {
+            // What a call writes is given too: some write a part of a tensor and leave the rest.
             for &id in call.reads.iter().chain(&call.writes) {
                 let values = self.reference.read(id)?;
-                if !values.is_empty() {
-                    self.device.write_tensor(id, &values);
-                }
+                self.device.write_tensor(id, &values);
             }
         }
         self.reference.call_keeping(index)?;

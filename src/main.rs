@@ -29,6 +29,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    commands::end_with_the_output();
     let result = match Cli::parse().command {
         Command::Train(arguments) => commands::train::run(*arguments),
         Command::Adapters(arguments) => commands::adapters::run(&arguments),

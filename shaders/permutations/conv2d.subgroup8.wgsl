@@ -18,7 +18,7 @@
 // tap to tap. 64 sums are the most that still compile in well under a second; few nested loops, because each carried value
 // is masked again at every level.
 
-struct Params {
+struct ConvolutionParams {
     batch: u32,
     height: u32,
     width: u32,
@@ -29,7 +29,7 @@ struct Params {
     padding: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(0) var<uniform> params: ConvolutionParams;
 @group(0) @binding(1) var<storage, read_write> fine: array<f32>;
 @group(0) @binding(2) var<storage, read_write> weight: array<f32>;
 @group(0) @binding(3) var<storage, read_write> bias: array<f32>;

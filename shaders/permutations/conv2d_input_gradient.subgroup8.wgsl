@@ -14,7 +14,7 @@
 // At stride 2 the fine pixels fall into four phases by the parity of row and column, and each phase meets its own 1, 2, 2 or 4
 // taps of nine: a tile holds 32 coarse positions of one phase, so that no tap is tested in vain.
 
-struct Params {
+struct ConvolutionParams {
     batch: u32,
     height: u32,
     width: u32,
@@ -25,7 +25,7 @@ struct Params {
     padding: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(0) var<uniform> params: ConvolutionParams;
 @group(0) @binding(1) var<storage, read_write> coarse: array<f32>;
 @group(0) @binding(2) var<storage, read_write> weight: array<f32>;
 @group(0) @binding(3) var<storage, read_write> bias: array<f32>;

@@ -19,7 +19,7 @@
 // the window of fine pixels slides with the walk; the broadcast of each of its channels meets the output vectors of eight pixels.
 // At the rim the coarse value is masked rather than the fine one, so that all taps share one set of broadcasts.
 
-struct Params {
+struct ConvolutionParams {
     batch: u32,
     height: u32,
     width: u32,
@@ -30,7 +30,7 @@ struct Params {
     padding: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(0) var<uniform> params: ConvolutionParams;
 @group(0) @binding(1) var<storage, read_write> fine: array<f32>;
 @group(0) @binding(2) var<storage, read_write> coarse: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partial: array<f32>;

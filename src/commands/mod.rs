@@ -17,6 +17,26 @@ use std::process::ExitCode;
 /// What every subcommand returns: an exit code, or an error whose text is one sentence.
 pub type CommandResult = Result<ExitCode, Box<dyn std::error::Error>>;
 
+/// Makes print! end the program instead of panicking when its output cannot be written: silently when the reader
+/// has left, as in `pgn-wgpu summary | head`, otherwise with the reason.
+pub fn end_with_the_output() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let reason = panic
+            .payload()
+            .downcast_ref::<String>()
+            .and_then(|text| text.strip_prefix("failed printing to stdout: "));
+        match reason {
+            None => usual(panic),
+            Some(reason) if reason.starts_with("Broken pipe") => std::process::exit(0),
+            Some(reason) => {
+                eprintln!("error: cannot write to the standard output: {reason}");
+                std::process::exit(1)
+            }
+        }
+    }));
+}
+
 /// A sentence as an error.
 pub fn fail<T>(sentence: impl Into<String>) -> Result<T, Box<dyn std::error::Error>> {
     Err(sentence.into().into())
@@ -91,9 +111,9 @@ pub fn grouped(n: u64) -> String {
 /// Bytes in the largest unit that leaves a number above 1.
 pub fn bytes(n: u64) -> String {
     match n {
-        0..=9_999 => format!("{n} B"),
-        10_000..=9_999_999 => format!("{:.1} KiB", n as f64 / 1024.0),
-        10_000_000..=9_999_999_999 => format!("{:.1} MiB", n as f64 / 1_048_576.0),
+        0..1_024 => format!("{n} B"),
+        1_024..1_048_576 => format!("{:.1} KiB", n as f64 / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", n as f64 / 1_048_576.0),
         _ => format!("{:.2} GiB", n as f64 / 1_073_741_824.0),
     }
 }

@@ -51,6 +51,11 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     };
     let classifier = Classifier::new(problem, arguments.width)?;
     let generator = Generator::new(problem, arguments.width)?;
+    let configs = [Method::Natural, Method::Pgn].map(|method| {
+        let preset = TrainConfig::preset(Preset::Small, arguments.dataset);
+        TrainConfig { method, width: arguments.width, batch_size: arguments.batch_size, ..preset }
+    });
+    configs[0].check()?;
     print!("{}", layers("classifier", &classifier.layout));
     println!();
     print!("{}", layers("generator", &generator.layout));
@@ -61,10 +66,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         "bytes on the device".to_string(),
         "live at least".to_string(),
     ]];
-    for method in [Method::Natural, Method::Pgn] {
-        let mut config = TrainConfig::preset(Preset::Small, arguments.dataset);
-        (config.method, config.width, config.batch_size) = (method, arguments.width, arguments.batch_size);
-        config.check()?;
+    for config in configs {
         let phase = *game::phases(&config).last().expect("every step has a phase");
         let graph = game::phase_graph(
             &config,
@@ -76,7 +78,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         )?;
         let program = Program::compile(&graph, MemoryLimits::NONE)?;
         rows.push(vec![
-            method.name().to_string(),
+            config.method.name().to_string(),
             grouped(program.flops() / 2),
             bytes(program.memory.bytes()),
             bytes(program.memory.live_bytes),

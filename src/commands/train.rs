@@ -7,7 +7,7 @@ use pgn_wgpu::training::fit::{EpochRecord, Fit, Observer, Outcome, StepRecord};
 use pgn_wgpu::training::options::TrainOptions;
 use pgn_wgpu::training::run::RunFolder;
 use pgn_wgpu::training::{Method, TrainConfig};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 
 /// Exit code after Ctrl-C, as shells have it.
 const INTERRUPTED: u8 = 130;
+/// Losses that are printed alike are alike.
+const SAME_LOSS: f64 = 1e-3;
 /// Between plain progress lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -96,9 +98,13 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
         );
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    println!("{}", closing_table(&config, &outcome, &described));
+    println!("\n{}", closing_table(&config, &outcome));
+    println!("device   {described}");
     println!("model    {}", model.display());
     println!("metrics  {}", path.join("metrics.jsonl").display());
+    if let Some(warning) = weak_generator(&config, &outcome) {
+        println!("\nwarning: {warning}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -127,27 +133,23 @@ fn configuration(arguments: &Arguments) -> Result<TrainConfig, Box<dyn std::erro
 fn announce(fit: &Fit, config: &TrainConfig, device: &str) {
     let (trainer, data) = (fit.trainer(), fit.dataset());
     println!("device   {device}");
+    println!("data     {}, {1}x{1}x{2}, {3} classes", data.name, data.side, data.channels, data.classes);
     println!(
-        "data     {}: {} train, {} validation, {} test images, {}x{}x{}, {} classes",
-        data.name,
+        "images   {} train, {} validation, {} test",
         grouped(data.train.len() as u64),
         grouped(data.validation.len() as u64),
-        grouped(data.test.len() as u64),
-        data.side,
-        data.side,
-        data.channels,
-        data.classes
+        grouped(data.test.len() as u64)
     );
     let generator = trainer
         .generator()
-        .map_or(String::new(), |g| format!(", generator {} parameters", grouped(g.layout.count() as u64)));
+        .map_or(String::new(), |g| format!(", generator {}", grouped(g.layout.count() as u64)));
     println!(
-        "model    width {}: classifier {} parameters{generator}",
+        "model    width {}, {} parameters{generator}",
         config.width,
         grouped(trainer.classifier().layout.count() as u64)
     );
     println!(
-        "memory   {} planned on the device for batches of {}",
+        "memory   {} planned on the device, batches of {}",
         bytes(trainer.planned_bytes()),
         config.batch_size
     );
@@ -164,11 +166,11 @@ fn announce(fit: &Fit, config: &TrainConfig, device: &str) {
     }
 }
 
-fn closing_table(config: &TrainConfig, outcome: &Outcome, device: &str) -> String {
+fn closing_table(config: &TrainConfig, outcome: &Outcome) -> String {
     let percent = |v: f64| format!("{:.2} %", 100.0 * v);
     let mut rows = vec![vec![
-        format!("result of {} training", config.method.name()),
-        format!("{} steps, {}", grouped(outcome.steps), duration(outcome.seconds)),
+        format!("{} training, {} steps", config.method.name(), grouped(outcome.steps)),
+        duration(outcome.seconds),
     ]];
     if let Some(test) = &outcome.test {
         rows.push(vec![
@@ -179,25 +181,26 @@ fn closing_table(config: &TrainConfig, outcome: &Outcome, device: &str) -> Strin
             rows.push(vec!["accuracy under the generator's own attack".into(), percent(attacked.accuracy)]);
             rows.push(vec!["mean L2 of the perturbation".into(), format!("{:.4}", attacked.delta)]);
             rows.push(vec![
-                "loss under the generator / under FGM of the same norm".into(),
+                "loss under it / under FGM of that norm".into(),
                 format!("{:.3} / {:.3}", attacked.loss, attacked.fgm_loss),
             ]);
         }
     }
     rows.push(vec!["training images per second".into(), format!("{:.0}", outcome.images_per_second)]);
-    let mut text = format!("\n{}", table(&rows));
-    text += &format!("\ndevice   {device}");
-    let weak = outcome.test.and_then(|t| t.generator).filter(|g| g.loss < g.fgm_loss);
-    if config.method == Method::Pgn
-        && let Some(attacked) = weak
-    {
-        text += &format!(
-            "\n\nwarning: the generator does less than FGM at its norm ({:.3} < {:.3}): it has not learned to attack; train \
-             longer, raise --generator-lr, or lower --c-l",
+    table(&rows)
+}
+
+/// Says so if the generator raises the loss by less than FGM at its own mean norm.
+fn weak_generator(config: &TrainConfig, outcome: &Outcome) -> Option<String> {
+    let attacked = outcome.test?.generator.filter(|_| config.method == Method::Pgn)?;
+    let weak = attacked.loss < attacked.fgm_loss - SAME_LOSS;
+    weak.then(|| {
+        format!(
+            "the generator does less than FGM at its norm ({:.3} < {:.3}), it has not learned to attack; train longer, \
+             raise --generator-lr, or lower --c-l",
             attacked.loss, attacked.fgm_loss
-        );
-    }
-    text
+        )
+    })
 }
 
 /// Shows progress: a bar on a terminal, lines elsewhere.
@@ -207,24 +210,25 @@ struct Watch {
     started: Instant,
     first_step: Option<u64>,
     last_line: Instant,
+    head_shown: bool,
 }
 
 impl Watch {
     fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bar = if terminal { ProgressBar::new(1) } else { ProgressBar::hidden() };
-        let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {eta} left");
+        // Short enough for 60 columns; wide_msg is cut off rather than wrapped.
+        let style = ProgressStyle::with_template("{bar:8} {pos}/{len} {eta} left  {wide_msg}");
         bar.set_style(style.expect("the template is valid"));
         let now = Instant::now();
-        Self { bar, terminal, started: now, first_step: None, last_line: now }
+        Self { bar, terminal, started: now, first_step: None, last_line: now, head_shown: false }
     }
 
+    /// A line above the bar. If nobody reads it any more, the run goes on.
     fn line(&self, text: &str) {
-        if self.terminal {
-            self.bar.println(text);
-        } else {
-            println!("{text}");
-        }
+        self.bar.suspend(|| {
+            let _ = writeln!(std::io::stdout(), "{text}");
+        });
     }
 }
 
@@ -237,8 +241,7 @@ impl Observer for Watch {
         let first = *self.first_step.get_or_insert(record.step);
         let rate = (record.step - first) as f64 / self.started.elapsed().as_secs_f64().max(1e-3);
         let delta = record.delta.map_or(String::new(), |d| format!(" ‖δ‖ {d:.3}"));
-        let predicted = record.predicted_delta.map_or(String::new(), |d| format!(" (linear {d:.3})"));
-        let text = format!("{rate:.1} steps/s loss {:.3}{delta}{predicted}", record.loss);
+        let text = format!("{rate:.1} steps/s loss {:.3}{delta}", record.loss);
         if self.terminal {
             self.bar.set_length(total);
             self.bar.set_position(record.step);
@@ -246,22 +249,37 @@ impl Observer for Watch {
         } else if self.last_line.elapsed() > LINE_INTERVAL {
             self.last_line = Instant::now();
             let left = (total - record.step) as f64 / rate.max(1e-9);
-            println!("step {}/{total} {text}, {} left", record.step, duration(left));
+            self.line(&format!("step {}/{total} {text}, {} left", record.step, duration(left)));
         }
     }
 
     fn epoch(&mut self, record: &EpochRecord, epochs: u32) {
-        let mut text =
-            format!("epoch {}/{epochs}  {:.0} images/s", record.epoch + 1, record.images_per_second);
-        if let Some(accuracy) = record.benign_accuracy {
-            text += &format!("  validation: benign {:.1} %", 100.0 * accuracy);
+        let percent = |v: Option<f64>| v.map(|v| format!("{:.1} %", 100.0 * v));
+        let number = |v: Option<f64>| v.map(|v| format!("{v:.3}"));
+        // What a method or a data set without validation lacks has no column.
+        let columns = [
+            (7, "epoch", Some(format!("{}/{epochs}", record.epoch + 1))),
+            (8, "images/s", Some(format!("{:.0}", record.images_per_second))),
+            (7, "benign", percent(record.benign_accuracy)),
+            (7, "under G", percent(record.generator_accuracy)),
+            (6, "‖δ‖", number(record.delta)),
+            (8, "G's loss", number(record.generator_loss)),
+            (6, "FGM's", number(record.fgm_loss)),
+        ];
+        let (mut head, mut row) = (String::new(), String::new());
+        for (width, name, value) in columns {
+            if let Some(value) = value {
+                head += &format!("{name:>width$} ");
+                row += &format!("{value:>width$} ");
+            }
         }
-        if let (Some(accuracy), Some(delta)) = (record.generator_accuracy, record.delta) {
-            text += &format!(", under G {:.1} %, ‖δ‖ {delta:.3}", 100.0 * accuracy);
+        if !self.head_shown {
+            self.head_shown = true;
+            if record.benign_accuracy.is_some() {
+                self.line("\non the validation images:");
+            }
+            self.line(head.trim_end());
         }
-        if let (Some(own), Some(fgm)) = (record.generator_loss, record.fgm_loss) {
-            text += &format!(", loss {own:.3} (FGM {fgm:.3})");
-        }
-        self.line(&text);
+        self.line(row.trim_end());
     }
 }

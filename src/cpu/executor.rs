@@ -84,6 +84,13 @@ impl CpuSession {
 
     /// Runs one call; what it read and wrote stays readable until [`CpuSession::release`].
     pub fn call_keeping(&mut self, index: usize) {
+        self.allocate(index);
+        let program = self.program.clone();
+        self.execute(&program.calls[index]);
+    }
+
+    /// Takes memory for what call `index` writes.
+    pub fn allocate(&mut self, index: usize) {
         let program = self.program.clone();
         let call = &program.calls[index];
         for id in &call.writes {
@@ -94,7 +101,6 @@ impl CpuSession {
                 self.memory[root] = reused.unwrap_or_else(|| vec![0.0; len]);
             }
         }
-        self.execute(call);
     }
 
     /// Gives memory back that is dead after call `index`.

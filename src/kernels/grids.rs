@@ -47,23 +47,28 @@ pub fn sum_rows(params: &[u8], _: Constants) -> [u32; 3] {
     flat(p.columns * p.splits)
 }
 
-/// One invocation per value of the small side: channels and columns in x, rows in y, images in z.
+/// Values per side of a workgroup whose lanes run along channels.
+const LANES: u32 = 8;
+/// Rows of a copy along y; the rest goes to z.
+const ROWS_IN_Y: u32 = 262_144;
+
+/// Channels in x, columns of the small side in y, its rows over all images in z.
 pub fn pool(params: &[u8], _: Constants) -> [u32; 3] {
     let p: PoolParams = read(params);
-    let columns = (p.width / p.window_width) * p.channels;
-    [columns.div_ceil(GROUP), p.height / p.window_height, p.batch]
+    let columns = p.width / p.window_width;
+    [p.channels.div_ceil(LANES), columns.div_ceil(LANES), p.batch * (p.height / p.window_height)]
 }
 
-/// One invocation per value of the large side.
+/// Channels in x, columns of the large side in y, its rows over all images in z.
 pub fn unpool(params: &[u8], _: Constants) -> [u32; 3] {
     let p: PoolParams = read(params);
-    [(p.width * p.channels).div_ceil(GROUP), p.height, p.batch]
+    [p.channels.div_ceil(LANES), p.width.div_ceil(LANES), p.batch * p.height]
 }
 
-/// One invocation per copied value.
+/// Columns in x, rows in y and z.
 pub fn copy_columns(params: &[u8], _: Constants) -> [u32; 3] {
     let p: CopyColumnsParams = read(params);
-    flat(p.rows * p.columns)
+    [p.columns.div_ceil(LANES), p.rows.min(ROWS_IN_Y).div_ceil(LANES), p.rows.div_ceil(ROWS_IN_Y)]
 }
 
 /// Results per side of a workgroup's tile in the portable convolutions.
@@ -91,4 +96,48 @@ pub fn conv2d_weight_gradient(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
     let taps = super::constant(constants, "KERNEL").pow(2) * p.in_channels;
     [p.out_channels.div_ceil(TILE), taps.div_ceil(TILE), p.splits]
+}
+
+/// Groups of eight channels that a subgroup of eight invocations keeps in registers.
+fn vectors(channels: u32) -> u32 {
+    if channels <= 8 { 1 } else { 2 }
+}
+
+/// The subgroup form of the convolution: channel groups in x, tiles of 32 pixels in y and z.
+pub fn conv2d_subgroup8(params: &[u8], constants: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    let [_, y, z] = conv2d(params, constants);
+    [p.out_channels.div_ceil(8 * vectors(p.out_channels)), y, z]
+}
+
+/// The subgroup form of the input gradient; phases in z as in the portable form.
+pub fn conv2d_input_gradient_subgroup8(params: &[u8], constants: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    let [_, y, z] = conv2d_input_gradient(params, constants);
+    [p.in_channels.div_ceil(8 * vectors(p.in_channels)), y, z]
+}
+
+/// The subgroup form of the weight gradient: coarse channel groups in x, fine channel groups times rows of
+/// taps in y, partial sums in z.
+pub fn conv2d_weight_gradient_subgroup8(params: &[u8], constants: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    let [size, stride] = ["KERNEL", "STRIDE"].map(|name| super::constant(constants, name));
+    let fine = p.in_channels.div_ceil(8 * vectors(p.in_channels)) * size * size.min(stride);
+    [p.out_channels.div_ceil(8 * vectors(p.out_channels)), fine, p.splits]
+}
+
+/// Override constants of the subgroup form of the convolution.
+pub fn conv2d_tile(params: &[u8]) -> super::Constants {
+    vec![("VECTORS", vectors(read::<ConvolutionParams>(params).out_channels))]
+}
+
+/// Override constants of the subgroup form of the input gradient.
+pub fn conv2d_input_gradient_tile(params: &[u8]) -> super::Constants {
+    vec![("VECTORS", vectors(read::<ConvolutionParams>(params).in_channels))]
+}
+
+/// Override constants of the subgroup form of the weight gradient.
+pub fn conv2d_weight_gradient_tile(params: &[u8]) -> super::Constants {
+    let p: ConvolutionParams = read(params);
+    vec![("IN_VECTORS", vectors(p.in_channels)), ("OUT_VECTORS", vectors(p.out_channels))]
 }

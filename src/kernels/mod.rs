@@ -128,7 +128,7 @@ macro_rules! kernels {
                     Form { name: "portable", source: shader!(stringify!($name)), grid: $grid, subgroup: None, tile: no_tile },
                     $(Form {
                         name: "subgroup8",
-                        source: concat!("enable subgroups;\n", shader!(concat!("permutations/", stringify!($name), ".subgroup8"))),
+                        source: shader!(concat!("permutations/", stringify!($name), ".subgroup8")),
                         grid: $sub_grid,
                         subgroup: Some(8),
                         tile: $tile,
@@ -155,9 +155,12 @@ mod registry {
         RandomParams, RowsParams, SumRowsParams, Tolerance, UnaryParams, cpu, grids, no_tile,
     };
     kernels! {
-        conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d, fast cpu::fast::conv2d::conv2d;
-        conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient, fast cpu::fast::conv2d_input_gradient::conv2d_input_gradient;
-        conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient, fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient;
+        conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d, fast cpu::fast::conv2d::conv2d,
+            subgroup8 grids::conv2d_subgroup8, tile grids::conv2d_tile;
+        conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient, fast cpu::fast::conv2d_input_gradient::conv2d_input_gradient,
+            subgroup8 grids::conv2d_input_gradient_subgroup8, tile grids::conv2d_input_gradient_tile;
+        conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient, fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient,
+            subgroup8 grids::conv2d_weight_gradient_subgroup8, tile grids::conv2d_weight_gradient_tile;
         unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elements;
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::elements;
         sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows;

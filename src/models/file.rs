@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// Key of our metadata in the file.
 const METADATA_KEY: &str = "pgn-wgpu";
 
+/// Convolutions of a classifier for the largest images.
+const MOST_CONVOLUTIONS: usize = 17;
+
 /// Facts about a model that its tensors do not tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
@@ -53,7 +56,7 @@ pub enum ModelFileError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Not a safetensors file.
-    #[error("{} is not a safetensors file: {reason}", path.display())]
+    #[error("{} is no whole safetensors file ({reason}); it is cut short or of another format", path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -69,7 +72,7 @@ pub enum ModelFileError {
         problem: String,
     },
     /// A weight that is not a number.
-    #[error("{}: {tensor} has {value} at index {index}; the training it comes from has diverged", path.display())]
+    #[error("{}: {tensor} has {value} at index {index}; the training it comes from has diverged, use an earlier file", path.display())]
     NotFinite {
         /// The file.
         path: PathBuf,
@@ -210,12 +213,13 @@ impl Reader<'_> {
             ));
         };
         let last = weight(count - 1).unwrap_or_default();
+        let usable = count % 2 == 1 && count <= MOST_CONVOLUTIONS;
         let ([base, channels, 3, 3], [classes, _, 3, 3], true) =
-            (first[..].try_into().unwrap_or([0; 4]), last[..].try_into().unwrap_or([0; 4]), count % 2 == 1)
+            (first[..].try_into().unwrap_or([0; 4]), last[..].try_into().unwrap_or([0; 4]), usable)
         else {
             return Err(self.wrong(format!(
                 "{count} convolutions of which the first has shape {first:?} and the last {last:?} are no classifier of ours; \
-                 it needs an odd number of 3x3 convolutions"
+                 it needs an odd number of 3x3 convolutions, at most {MOST_CONVOLUTIONS}"
             )));
         };
         let scales = (count - 1) / 2;
@@ -244,7 +248,9 @@ impl Reader<'_> {
 
     fn values(&self, name: &str, extents: &[usize]) -> Result<Vec<f32>, ModelFileError> {
         let Some(tensor) = self.find(name) else {
-            return Err(self.wrong(format!("the tensor {name} of shape {extents:?} is missing")));
+            return Err(self.wrong(format!(
+                "the tensor {name} of shape {extents:?} is missing; the file belongs to another architecture"
+            )));
         };
         if tensor.dtype() != Dtype::F32 || tensor.shape() != extents {
             return Err(self.wrong(format!(

@@ -91,6 +91,21 @@ pub enum ProgramError {
         /// The adapter's limit.
         limit: u64,
     },
+    /// A call needs more workgroups than any adapter offers.
+    #[error(
+        "{kernel} on {label} of shape {shape} needs {groups} workgroups along one dimension, more than {MOST_GROUPS}; \
+         use a smaller batch"
+    )]
+    GridTooLarge {
+        /// The kernel.
+        kernel: &'static str,
+        /// What it writes.
+        label: String,
+        /// Its shape.
+        shape: Shape,
+        /// Workgroups.
+        groups: u32,
+    },
     /// A view starts where no binding may start.
     #[error("the tensor {label} starts at value {offset}, which is not a multiple of {}", ALIGNMENT)]
     Misaligned {
@@ -100,6 +115,9 @@ pub enum ProgramError {
         offset: usize,
     },
 }
+
+/// Workgroups along one dimension that every adapter offers (WebGPU's default limit).
+const MOST_GROUPS: u32 = 65_535;
 
 /// What a device can hold, as far as planning needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +175,14 @@ impl Program {
 }
 
 fn check(tensors: &[TensorInfo], calls: &[Call], limits: MemoryLimits) -> Result<(), ProgramError> {
+    for call in calls {
+        let TensorInfo { label, shape, .. } = &tensors[call.writes[0].0];
+        let grids = call.kernel.forms.iter().flat_map(|form| (form.grid)(&call.params, &call.constants));
+        if let Some(groups) = grids.max().filter(|&groups| groups > MOST_GROUPS) {
+            let (kernel, label, shape) = (call.kernel.name, label.clone(), shape.clone());
+            return Err(ProgramError::GridTooLarge { kernel, label, shape, groups });
+        }
+    }
     for id in calls.iter().flat_map(|c| c.reads.iter().chain(&c.writes)) {
         let TensorInfo { label, shape, offset, .. } = &tensors[id.0];
         if shape.bytes() > limits.binding {

@@ -5,7 +5,7 @@ use super::TrainError;
 use crate::data::Position;
 use crate::files;
 use crate::models::file::{NamedTensor, to_bytes};
-use safetensors::tensor::SafeTensors;
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::Path;
@@ -73,8 +73,52 @@ impl Checkpoint {
             wrong(format!("was written by another version of pgn-wgpu ({e}); start a new run"))
         })?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-        let states =
-            tensors.iter().map(|(name, t)| (name.to_string(), bytemuck::pod_collect_to_vec(t.data())));
-        Ok(Self { progress, states: states.collect() })
+        let mut states: Vec<(String, Vec<f32>)> = Vec::new();
+        for (name, tensor) in tensors.iter() {
+            if tensor.dtype() != Dtype::F32 {
+                return Err(wrong(format!(
+                    "has {name} as {:?} instead of F32; start a new run",
+                    tensor.dtype()
+                )));
+            }
+            states.push((name.to_string(), bytemuck::pod_collect_to_vec(tensor.data())));
+        }
+        Ok(Self { progress, states })
     }
+
+    /// Refuses states that are not exactly those of a trainer (`expected`, by name and length), or that are not
+    /// finite. `path` is where they come from.
+    pub fn check(&self, expected: &[(String, Vec<f32>)], path: &Path) -> Result<(), TrainError> {
+        let wrong = |problem: String| Err(TrainError::Run { path: path.to_path_buf(), problem });
+        for (name, values) in expected {
+            match self.states.iter().find(|(own, _)| own == name) {
+                None => return wrong(format!("has no {name}; it is of another run, start a new one")),
+                Some((_, own)) if own.len() != values.len() => {
+                    let (own, values) = (own.len(), values.len());
+                    return wrong(format!(
+                        "has {own} values of {name} instead of {values}; it is of another run, start a new one"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some((name, _)) =
+            self.states.iter().find(|(own, _)| !expected.iter().any(|(name, _)| name == own))
+        {
+            return wrong(format!("has {name}, which this run lacks; it is of another run, start a new one"));
+        }
+        match not_finite(&self.states) {
+            Some((name, value)) => {
+                wrong(format!("has {value} in {name}; its training had diverged, start a new run"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first value that is not finite, with the name of its state.
+pub fn not_finite(states: &[(String, Vec<f32>)]) -> Option<(&str, f32)> {
+    states
+        .iter()
+        .find_map(|(name, values)| Some((name.as_str(), values.iter().copied().find(|v| !v.is_finite())?)))
 }

@@ -2,7 +2,7 @@
 //! somebody asks it to stop.
 
 use super::TrainError;
-use super::checkpoint::{Checkpoint, Progress};
+use super::checkpoint::{Checkpoint, Progress, not_finite};
 use super::config::TrainConfig;
 use super::run::{MetricsFile, RunFolder};
 use super::trainer::{PendingStep, StepMetrics, Trainer};
@@ -164,6 +164,7 @@ impl<'a> Fit<'a> {
         let mut progress = Progress { version: env!("CARGO_PKG_VERSION").to_string(), ..Default::default() };
         if checkpoint.exists() {
             let saved = Checkpoint::load(&checkpoint)?;
+            saved.check(&trainer.snapshot()?.0, &checkpoint)?;
             trainer.restore(&saved.states, saved.progress.updates, saved.progress.step)?;
             progress = saved.progress;
         }
@@ -284,7 +285,7 @@ impl<'a> Fit<'a> {
                 seconds: self.seconds(),
             };
             if !loss.is_finite() {
-                return Err(self.diverged(loss, step));
+                return Err(self.diverged("the loss", loss, step));
             }
             self.metrics.append(&record)?;
             let total = self.total_steps();
@@ -293,7 +294,7 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    fn diverged(&self, loss: f64, step: u64) -> TrainError {
+    fn diverged(&self, what: &str, value: f64, step: u64) -> TrainError {
         let last = self.folder.last_checkpoint();
         let checkpoint = match Checkpoint::load(&last) {
             Ok(saved) => {
@@ -301,7 +302,7 @@ impl<'a> Fit<'a> {
             }
             Err(_) => "no checkpoint had been written yet".to_string(),
         };
-        TrainError::Diverged { loss, step, lr: self.config.lr, checkpoint }
+        TrainError::Diverged { what: what.to_string(), value, step, lr: self.config.lr, checkpoint }
     }
 
     fn end_epoch(&mut self, epoch: u32, (since, images): (Instant, usize)) -> Result<(), TrainError> {
@@ -328,6 +329,7 @@ impl<'a> Fit<'a> {
         if let Some(validation) = validation
             && self.progress.best.is_none_or(|best| validation.benign_accuracy > best)
         {
+            self.finite_states()?;
             self.progress.best = Some(validation.benign_accuracy);
             self.model()?.save(&self.folder.best_model())?;
         }
@@ -337,9 +339,18 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
+    /// All states, unless the last step has left the numbers: that must not overwrite a good file.
+    fn finite_states(&self) -> Result<(Vec<(String, Vec<f32>)>, [u64; 2]), TrainError> {
+        let (states, updates) = self.trainer.snapshot()?;
+        match not_finite(&states) {
+            Some((name, value)) => Err(self.diverged(name, f64::from(value), self.trainer.step())),
+            None => Ok((states, updates)),
+        }
+    }
+
     fn checkpoint(&mut self) -> Result<(), TrainError> {
         self.drain(0)?;
-        let (states, updates) = self.trainer.snapshot()?;
+        let (states, updates) = self.finite_states()?;
         let progress =
             Progress { step: self.trainer.step(), updates, seconds: self.seconds(), ..self.progress.clone() };
         Checkpoint { progress, states }.save(&self.folder.last_checkpoint())?;

@@ -57,13 +57,13 @@ pub enum TrainError {
         /// What is wrong and what to do.
         problem: String,
     },
-    /// The loss left the numbers.
-    #[error(
-        "the loss became {loss} at step {step} with learning rate {lr}; {checkpoint}; try a smaller --lr"
-    )]
+    /// The loss or a weight left the numbers.
+    #[error("{what} became {value} at step {step} with learning rate {lr}; {checkpoint}; try a smaller --lr")]
     Diverged {
+        /// The loss, or the name of a state.
+        what: String,
         /// NaN or infinity.
-        loss: f64,
+        value: f64,
         /// The step.
         step: u64,
         /// The learning rate.

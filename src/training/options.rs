@@ -3,7 +3,7 @@
 
 use super::TrainError;
 use super::config::{GradientInput, Method, PenaltySpace, Preset, TrainConfig, Update};
-use super::run::one_line;
+use super::run::from_toml;
 use crate::data::{Augment, DatasetKind};
 use crate::files;
 use crate::models::Init;
@@ -16,10 +16,10 @@ macro_rules! options {
         #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
         #[serde(deny_unknown_fields, rename_all = "kebab-case")]
         pub struct TrainOptions {
-            /// Defaults: the paper's Table 1, or what works in minutes on two cores [default: small]
+            /// What other options default to; theirs are given here for small [default: small]
             #[arg(long)]
             pub preset: Option<Preset>,
-            $($(#[$meta])* #[arg(long)] pub $field: Option<$kind>,)*
+            $($(#[$meta])* #[arg(long, allow_negative_numbers = true)] pub $field: Option<$kind>,)*
         }
 
         impl TrainOptions {
@@ -75,64 +75,62 @@ options! {
     /// Folder (or .tar.gz) of the data set
     #[arg(value_name = "DIR")]
     data: PathBuf => data;
-    /// Side in pixels to which the images of a folder are resized
+    /// Side in pixels to which the images of a folder are resized [default: 32]
     side: usize => side;
-    /// Share of the training images held out to choose the best epoch
+    /// Share of the training images held out to choose the best epoch [default: 0.1; digits have a fixed split]
     validation_share: f32 => validation_share;
     /// auto, discrete, integrated, software, cpu, a number or part of a name from `pgn-wgpu adapters` [default: auto]
     adapter: String => adapter;
-    /// Width multiplier of both networks, 1 is the paper's
+    /// Width multiplier of both networks, 1 is the paper's [default: 0.125]
     width: f32 => width;
-    /// Images per step
+    /// Images per step [default: 128]
     batch_size: usize => batch_size;
-    /// Passes over the training images
+    /// Passes over the training images [default: 40 for digits, 8 for others]
     epochs: u32 => epochs;
     /// End after this many steps
     max_steps: u64 => max_steps;
-    /// Adam's learning rate
+    /// Adam's learning rate [default: 0.002]
     lr: f32 => lr;
     /// Adam's learning rate for the generator [default: that of the classifier]
     generator_lr: f32 => generator_lr;
-    /// Decay of the moving average of the classifier's weights
+    /// Decay of the moving average of the classifier's weights [default: 0.99]
     ema_decay: f32 => ema_decay;
-    /// Whether the decay starts at (1 + t) / (10 + t)
+    /// Whether the decay starts at (1 + t) / (10 + t) [default: true]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     ema_warmup: bool => ema_warmup;
-    /// Weight of the adversarial term; the clean term has the rest
+    /// Weight of the adversarial term; the clean term has the rest [default: 1]
     adv_coeff: f32 => adv_coeff;
-    /// Weight of the penalty on the squared perturbation
+    /// Weight of the penalty on the squared perturbation [default: 3]
     c_l: f32 => c_l;
-    /// What the generator sees of the classifier's gradient
+    /// What the generator sees of the classifier's gradient [default: log]
     gradient_input: GradientInput => gradient_input;
-    /// Where the penalty is charged
+    /// Where the penalty is charged [default: pixel]
     penalty_space: PenaltySpace => penalty_space;
-    /// In which order the networks move
+    /// In which order the networks move [default: simultaneous]
     update: Update => update;
-    /// Generator steps per classifier step
+    /// Generator steps per classifier step [default: 1]
     generator_steps: u32 => generator_steps;
-    /// Let the classifier's gradient flow back through the attack, as the paper's library does
+    /// Let the classifier's gradient flow back through the attack, as the paper's library does [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     through_attack: bool => through_attack;
-    /// Scale of the initial weights
+    /// Scale of the initial weights [default: he]
     init: Init => init;
     /// Start from the weights of this file
     #[arg(value_name = "FILE")]
     from: PathBuf => from;
-    /// Flips and crops
+    /// Flips and crops [default: crop for digits and mnist, flip-and-crop for others]
     augment: Augment => augment;
-    /// Whether the order of the images changes every epoch
+    /// Whether the order of the images changes every epoch [default: true]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     shuffle: bool => shuffle;
-    /// Seed of everything random
+    /// Seed of everything random [default: 0]
     seed: u64 => seed;
 }
 
 impl TrainOptions {
     /// Reads a `--config` file.
     pub fn from_file(path: &Path) -> Result<Self, TrainError> {
-        let text = String::from_utf8_lossy(&files::read(path)?).into_owned();
-        toml::from_str(&text)
-            .map_err(|e| TrainError::Run { path: path.to_path_buf(), problem: one_line(&e.to_string()) })
+        from_toml(&String::from_utf8_lossy(&files::read(path)?), path)
     }
 
     /// The complete configuration: a preset, then `file`, then these flags.

@@ -4,6 +4,7 @@ use super::TrainError;
 use super::config::TrainConfig;
 use crate::files::{self, file_error};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,13 +19,22 @@ impl RunFolder {
     /// A new run in `path`, which must not hold one already.
     pub fn create(path: &Path, config: &TrainConfig) -> Result<Self, TrainError> {
         let folder = Self { path: path.to_path_buf() };
-        if folder.config_path().exists() {
+        // Any of its files: a stray checkpoint would pass for this run's.
+        let files = [
+            folder.config_path(),
+            folder.metrics_path(),
+            folder.model(),
+            folder.last_checkpoint(),
+            folder.best_model(),
+        ];
+        if files.iter().any(|file| file.exists()) {
             return Err(
                 folder.wrong("holds a run already; continue it with --resume, or choose another --out")
             );
         }
+        let text = folder.config_text(config)?;
         files::create_folder(&path.join("checkpoints"))?;
-        folder.write_config(config)?;
+        files::write(&folder.config_path(), text.as_bytes())?;
         Ok(folder)
     }
 
@@ -35,17 +45,24 @@ impl RunFolder {
             return Err(folder.wrong("is no run folder (it has no config.toml); check the path"));
         }
         let text = String::from_utf8_lossy(&files::read(&folder.config_path())?).into_owned();
-        let config = toml::from_str(&text)
-            .map_err(|e| TrainError::Run { path: folder.config_path(), problem: one_line(&e.to_string()) })?;
+        let config = from_toml(&text, &folder.config_path())?;
         Ok((folder, config))
     }
 
     /// Writes the resolved configuration.
     pub fn write_config(&self, config: &TrainConfig) -> Result<(), TrainError> {
-        let text = toml::to_string(config).expect("a configuration is plain values");
-        let head = "# The resolved configuration of this run; `pgn-wgpu train --config` with this file repeats it.\n";
-        files::write(&self.config_path(), format!("{head}{text}").as_bytes())?;
+        files::write(&self.config_path(), self.config_text(config)?.as_bytes())?;
         Ok(())
+    }
+
+    fn config_text(&self, config: &TrainConfig) -> Result<String, TrainError> {
+        // A path that is no Unicode text has no place in TOML.
+        let text = toml::to_string(config).map_err(|e| TrainError::Run {
+            path: self.config_path(),
+            problem: format!("cannot hold this configuration ({e}); rename the file or folder at fault"),
+        })?;
+        let head = "# The resolved configuration of this run; `pgn-wgpu train --config` with this file repeats it.\n";
+        Ok(format!("{head}{text}"))
     }
 
     /// The first unused folder `runs/<name>`, `runs/<name>-2`, ….
@@ -111,9 +128,16 @@ fn step_of(line: &str) -> u64 {
         .unwrap_or(u64::MAX)
 }
 
-/// An error text without line breaks.
-pub fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// Parses the TOML text of the file `path`; an error names the line.
+pub fn from_toml<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, TrainError> {
+    toml::from_str(text).map_err(|e| {
+        let before = e.span().and_then(|span| text.get(..span.start));
+        let line = before.map_or(String::new(), |text| format!("line {}: ", 1 + text.matches('\n').count()));
+        TrainError::Run {
+            path: path.to_path_buf(),
+            problem: format!("{line}{}", e.message().replace('\n', ", ")),
+        }
+    })
 }
 
 /// `metrics.jsonl`, open for appending.

@@ -114,8 +114,9 @@ impl Trainer {
             };
             let too_large = matches!(
                 error,
-                ExecutionError::Program(ProgramError::TensorTooLarge { .. })
-                    | ExecutionError::Gpu(GpuError::OutOfMemory { .. })
+                ExecutionError::Program(
+                    ProgramError::TensorTooLarge { .. } | ProgramError::GridTooLarge { .. }
+                ) | ExecutionError::Gpu(GpuError::OutOfMemory { .. })
             );
             if !too_large || self.micro_batch == 1 {
                 return Err(error.into());
