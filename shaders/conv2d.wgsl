@@ -9,8 +9,8 @@
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
 // Longest loop  KERNEL*KERNEL*in_channels, rounded up to 16.
 //
-// The portable form: an implicit matrix product [pixels of the whole batch] x [taps and channels] x [out_channels].
-// 8 x 8 invocations hold 4 x 4 results each as vec4 registers, a 32 x 32 tile, and share 16 steps of the sum at a time
+// The portable form: an implicit matrix product [pixels of the whole batch] x [taps and channels] x [out_channels]. 8
+// x 8 invocations hold 4 x 4 results each as vec4 registers, a 32 x 32 tile, and share 16 steps of the sum at a time
 // in workgroup memory, so that each number fetched from storage is used 32 times. 32 x 32 keeps small layers busy:
 // larger tiles reuse more but leave most of a GPU idle at 4 x 4 pixels.
 

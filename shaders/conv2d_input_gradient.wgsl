@@ -1,6 +1,7 @@
 // conv2d_input_gradient: the adjoint of conv2d in its input; at the same time the transposed convolution's forward.
 //
-//   fine[n, i, a] = epilogue(sum over k, b with STRIDE*o + k - KERNEL/2 = i of coarse[n, o, b] * weight[k, a, b] + bias[a])
+//   fine[n, i, a] = epilogue(sum over k, b of coarse[n, o, b] * weight[k, a, b] + bias[a]),
+//   where STRIDE*o + k - KERNEL/2 = i
 //
 // Reads     coarse [batch, height, width, out_channels], zero outside,
 //           weight [KERNEL, KERNEL, in_channels, out_channels], bias [in_channels] (ignored when EPILOGUE = 0).
@@ -10,8 +11,8 @@
 // Longest loop  KERNEL*KERNEL*out_channels, rounded up to 16.
 //
 // The portable form: the matrix product of conv2d.wgsl with the roles of the channels exchanged. At stride 2 the fine
-// pixels fall into four phases by the parity of row and column, and each phase meets its own 1, 2, 2 or 4 taps of nine. A tile
-// holds 32 coarse positions of one phase, so that no invocation ever tests a tap that cannot contribute.
+// pixels fall into four phases by the parity of row and column, and each phase meets its own 1, 2, 2 or 4 taps of
+// nine. A tile holds 32 coarse positions of one phase, so that no invocation ever tests a tap that cannot contribute.
 
 struct ConvolutionParams {
     batch: u32,
@@ -120,7 +121,7 @@ fn main(
     var sum2 = vec4<f32>();
     var sum3 = vec4<f32>();
     for (var first_step = 0u; first_step < steps; first_step += DEPTH) {
-        // Sixteen neighbours fetch consecutive channels of one position, or of one row of the weight; each packs four.
+        // Sixteen neighbours fetch consecutive channels of one position, or one row of the weight; each packs four.
         let step = first_step + index % DEPTH;
         let meeting = step / params.out_channels;
         let channel = step % params.out_channels;

@@ -5,11 +5,11 @@
 //
 // Reads     fine   [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
 //           coarse [batch, height, width, out_channels].
-// Writes    partial [splits, KERNEL, KERNEL, in_channels, out_channels], every element once. Piece i holds the coarse rows
-//           n*height + y from i*rows_per_split to (i+1)*rows_per_split, the last as many as are left; another kernel
-//           adds the pieces. The order of every sum is fixed.
+// Writes    partial [splits, KERNEL, KERNEL, in_channels, out_channels], every element once. Piece i holds the
+//           coarse rows n*height + y from i*rows_per_split to (i+1)*rows_per_split, the last as many as are left;
+//           another kernel adds the pieces. The order of every sum is fixed.
 // Dispatch  x = ceil(out_channels / 32), y = ceil(KERNEL*KERNEL*in_channels / 32), z = splits.
-// Longest loop  rows_per_split*width, rounded up to 16; the caller chooses rows_per_split so that this stays below 32,768.
+// Longest loop  rows_per_split*width, rounded up to 16; rows_per_split is to keep this below 32,768.
 //
 // The portable form: the matrix product [taps and in_channels] x [pixels of the piece] x [out_channels], tiled like
 // conv2d.wgsl. The pieces are what gives a GPU enough tiles: a 3x3x64x128 weight alone has only 72.

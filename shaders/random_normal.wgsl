@@ -29,7 +29,8 @@ fn pcg4d(seed: vec4<u32>) -> vec4<u32> {
 }
 
 fn unit(bits: u32) -> f32 {
-    return (f32(bits >> 8u) + 0.5) / 16777216.0;
+    // The largest sum would round up to 2^24.
+    return min((f32(bits >> 8u) + 0.5) / 16777216.0, 0.99999994);
 }
 
 // ln u. Drivers compute log to an absolute error, which near 1 is all of it; there, 2·atanh((u − 1) / (u + 1)).

@@ -49,7 +49,8 @@ pub const fn pcg4d(v: [u32; 4]) -> [u32; 4] {
 
 /// A uniform number in (0, 1) from 24 bits, never 0 and never 1.
 pub fn unit(bits: u32) -> f32 {
-    ((bits >> 8) as f32 + 0.5) / 16_777_216.0
+    // The largest sum would round up to 2^24.
+    (((bits >> 8) as f32 + 0.5) / 16_777_216.0).min(1.0 - f32::EPSILON / 2.0)
 }
 
 /// One seed's stream of numbers, addressed by an index rather than drawn in sequence.
@@ -118,6 +119,11 @@ mod tests {
         // Standard errors at 20,000 draws: 0.007 and 0.01.
         assert!(mean.abs() < 0.03, "mean {mean}");
         assert!((variance - 1.0).abs() < 0.04, "variance {variance}");
+    }
+
+    #[test]
+    fn uniform_numbers_are_never_zero_and_never_one() {
+        assert!(unit(0) > 0.0 && unit(u32::MAX) < 1.0);
     }
 
     #[test]

@@ -145,9 +145,9 @@ fn pieces_and_packs() {
     check("slice", &[wanted(3, &[2, 3, 5])], |g, t| g.slice(t[0], 1, 3));
     check("first channels", &[wanted(3, &[2, 3, 5])], |g, t| g.slice(t[0], 0, 2));
     check("last channels", &[wanted(3, &[2, 3, 5])], |g, t| g.slice(t[0], 3, 2));
-    check("columns side by side", &[wanted(4, &[3, 2]), wanted(5, &[3, 4])], |g, t| g.concatenate(t));
+    check("columns side by side", &[wanted(4, &[3, 2]), wanted(5, &[3, 4])], Graph::concatenate);
     let parts = [wanted(6, &[2, 3, 2, 2]), wanted(7, &[2, 3]), wanted(8, &[2, 3, 2, 1])];
-    check("planes between images", &parts, |g, t| g.concatenate(t));
+    check("planes between images", &parts, Graph::concatenate);
     check("pack", &[wanted(9, &[7]), wanted(10, &[2, 3])], |g, t| {
         let square = g.unary(Unary::Square, t[0]);
         g.pack(&[(square, 64), (t[1], 0)], 128)

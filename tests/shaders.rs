@@ -93,18 +93,18 @@ fn every_variant_of_every_form_becomes_spirv_msl_and_hlsl() {
             let entry = Some((ShaderStage::Compute, "main"));
             let (module, info) = pipeline_constants::process_overrides(&module, &info, entry, &constants)
                 .unwrap_or_else(|e| panic!("{name}: {e}"));
-            write_everywhere(&module, &info, form, &name);
+            write_everywhere(&module, &info, form.subgroup.is_some(), &name);
             within_limits(&module, kernel, &name);
         }
     }
 }
 
 /// Metal 2.1 and shader model 6.0 are the first with subgroups; portable forms do with less.
-fn write_everywhere(module: &Module, info: &ModuleInfo, form: &Form, name: &str) {
+fn write_everywhere(module: &Module, info: &ModuleInfo, subgroups: bool, name: &str) {
     let options = spv::Options { lang_version: (1, 3), ..spv::Options::default() };
     spv::write_vec(module, info, &options, None).unwrap_or_else(|e| panic!("{name}, SPIR-V: {e}"));
 
-    let lang_version = if form.subgroup.is_some() { (2, 1) } else { (1, 2) };
+    let lang_version = if subgroups { (2, 1) } else { (1, 2) };
     let options = msl::Options { lang_version, ..msl::Options::default() };
     let written = msl::write_string(module, info, &options, &msl::PipelineOptions::default());
     let (_, written) = written.unwrap_or_else(|e| panic!("{name}, MSL: {e}"));
@@ -114,8 +114,7 @@ fn write_everywhere(module: &Module, info: &ModuleInfo, form: &Form, name: &str)
         written.entry_point_names
     );
 
-    let shader_model =
-        if form.subgroup.is_some() { hlsl::ShaderModel::V6_0 } else { hlsl::ShaderModel::V5_1 };
+    let shader_model = if subgroups { hlsl::ShaderModel::V6_0 } else { hlsl::ShaderModel::V5_1 };
     let options = hlsl::Options { shader_model, ..hlsl::Options::default() };
     let (mut text, pipeline) = (String::new(), hlsl::PipelineOptions::default());
     let written = hlsl::Writer::new(&mut text, &options, &pipeline).write(module, info, None);
@@ -229,8 +228,20 @@ fn every_shader_is_registered_and_every_kernel_has_its_shader_and_its_twin() {
 }
 
 #[test]
+fn the_shaders_that_measure_are_valid_everywhere_too() {
+    for (name, path) in files("bench") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let module = naga::front::wgsl::parse_str(&text)
+            .unwrap_or_else(|e| panic!("{name}:\n{}", e.emit_to_string(&text)));
+        let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+        let info = info.unwrap_or_else(|e| panic!("{name}:\n{}", e.emit_to_string(&text)));
+        write_everywhere(&module, &info, false, &name);
+    }
+}
+
+#[test]
 fn every_shader_opens_with_its_contract() {
-    for (name, path) in files("").into_iter().chain(files("permutations")) {
+    for (name, path) in ["", "permutations", "bench"].into_iter().flat_map(files) {
         let text = std::fs::read_to_string(&path).unwrap();
         let contract: String =
             text.lines().take_while(|l| l.starts_with("//")).collect::<Vec<_>>().join("\n");

@@ -1,5 +1,5 @@
-// conv2d for adapters whose subgroups are exactly eight invocations wide (the software adapter lavapipe).
-// The contract is that of conv2d.wgsl:
+// conv2d for adapters whose subgroups are exactly eight invocations wide (the software adapter lavapipe). The
+// contract is that of conv2d.wgsl:
 //
 //   coarse[n, o, b] = epilogue(sum over k, a of fine[n, STRIDE*o + k - KERNEL/2, a] * weight[k, a, b] + bias[b])
 //
@@ -10,13 +10,13 @@
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
 // Longest loop  KERNEL*min(KERNEL, STRIDE)*ceil(in_channels / 8).
 //
-// Why this shape: on such an adapter a fetch from storage costs as much as some twenty multiply-adds whatever its pattern, a
-// broadcast within the subgroup next to nothing, barriers and workgroup memory a lot. So one subgroup keeps 32 pixels
-// (neighbours in the flattened batch, of whatever width) x 8*VECTORS output channels in registers. Lanes run along the
-// channels, which are contiguous: one fetch brings eight input channels of a pixel, and a broadcast hands each of
-// them to all output channels. The horizontal taps of a row share a window of 34 fetched pixels, which moves on by one from
-// tap to tap. 64 sums are the most that still compile in well under a second; few nested loops, because each carried value
-// is masked again at every level.
+// Why this shape: on such an adapter a fetch from storage costs as much as some twenty multiply-adds whatever its
+// pattern, a broadcast within the subgroup next to nothing, barriers and workgroup memory a lot. So one subgroup
+// keeps 32 pixels (neighbours in the flattened batch, of whatever width) x 8*VECTORS output channels in registers.
+// Lanes run along the channels, which are contiguous: one fetch brings eight input channels of a pixel, and a
+// broadcast hands each of them to all output channels. The horizontal taps of a row share a window of 34 fetched
+// pixels, which moves on by one from tap to tap. 64 sums are the most that still compile in well under a second; few
+// nested loops, because each carried value is masked again at every level.
 
 struct ConvolutionParams {
     batch: u32,
@@ -111,9 +111,11 @@ fn load_weight(offset: u32, rows: u32) -> Eight {
     let steps = vec4<u32>(0u, 1u, 2u, 3u);
     let low = min(offset + steps * params.out_channels, vec4<u32>(last));
     let high = min(offset + (steps + 4u) * params.out_channels, vec4<u32>(last));
+    let first_four = vec4<f32>(weight[low.x], weight[low.y], weight[low.z], weight[low.w]);
+    let last_four = vec4<f32>(weight[high.x], weight[high.y], weight[high.z], weight[high.w]);
     return Eight(
-        select(vec4<f32>(), vec4<f32>(weight[low.x], weight[low.y], weight[low.z], weight[low.w]), steps < vec4<u32>(rows)),
-        select(vec4<f32>(), vec4<f32>(weight[high.x], weight[high.y], weight[high.z], weight[high.w]), steps + 4u < vec4<u32>(rows)),
+        select(vec4<f32>(), first_four, steps < vec4<u32>(rows)),
+        select(vec4<f32>(), last_four, steps + 4u < vec4<u32>(rows)),
     );
 }
 
@@ -259,7 +261,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         }
     }
 
-    // A bound known only at run time keeps the compiler from unrolling this: each store is as long as a hundred multiply-adds.
+    // A bound known only at run time keeps the compiler from unrolling this: a store takes it as long as a hundred
+    // multiply-adds.
     for (var own = first_pixel; own < min(first_pixel + PIXELS, pixels); own += 4u) {
         store_four(own, channel, sums0.first.low);
         if (VECTORS == 2u) {

@@ -1,7 +1,8 @@
-// conv2d_input_gradient for adapters whose subgroups are exactly eight invocations wide (the software adapter lavapipe).
-// The contract is that of conv2d_input_gradient.wgsl; it is the transposed convolution's forward, too:
+// conv2d_input_gradient for adapters whose subgroups are exactly eight invocations wide (the software adapter
+// lavapipe). The contract is that of conv2d_input_gradient.wgsl; it is the transposed convolution's forward, too:
 //
-//   fine[n, i, a] = epilogue(sum over k, b with STRIDE*o + k - KERNEL/2 = i of coarse[n, o, b] * weight[k, a, b] + bias[a])
+//   fine[n, i, a] = epilogue(sum over k, b of coarse[n, o, b] * weight[k, a, b] + bias[a]),
+//   where STRIDE*o + k - KERNEL/2 = i
 //
 // Reads     coarse [batch, height, width, out_channels], zero outside,
 //           weight [KERNEL, KERNEL, in_channels, out_channels], bias [in_channels] (ignored when EPILOGUE = 0).
@@ -10,9 +11,9 @@
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
 // Longest loop  KERNEL*ceil(out_channels / 8).
 //
-// Why this shape: conv2d.subgroup8.wgsl says it; the two differ in the direction of the taps and in how the weight is read.
-// At stride 2 the fine pixels fall into four phases by the parity of row and column, and each phase meets its own 1, 2, 2 or 4
-// taps of nine: a tile holds 32 coarse positions of one phase, so that no tap is tested in vain.
+// Why this shape: conv2d.subgroup8.wgsl says it; the two differ in the direction of the taps and in how the weight is
+// read. At stride 2 the fine pixels fall into four phases by the parity of row and column, and each phase meets its
+// own 1, 2, 2 or 4 taps of nine: a tile holds 32 coarse positions of one phase, so that no tap is tested in vain.
 
 struct ConvolutionParams {
     batch: u32,
@@ -106,9 +107,11 @@ fn load_weight(offset: u32, columns: u32) -> Eight {
     let steps = vec4<u32>(0u, 1u, 2u, 3u);
     let low = offset + min(steps, vec4<u32>(columns - 1u));
     let high = offset + min(steps + 4u, vec4<u32>(columns - 1u));
+    let first_four = vec4<f32>(weight[low.x], weight[low.y], weight[low.z], weight[low.w]);
+    let last_four = vec4<f32>(weight[high.x], weight[high.y], weight[high.z], weight[high.w]);
     return Eight(
-        select(vec4<f32>(), vec4<f32>(weight[low.x], weight[low.y], weight[low.z], weight[low.w]), steps < vec4<u32>(columns)),
-        select(vec4<f32>(), vec4<f32>(weight[high.x], weight[high.y], weight[high.z], weight[high.w]), steps + 4u < vec4<u32>(columns)),
+        select(vec4<f32>(), first_four, steps < vec4<u32>(columns)),
+        select(vec4<f32>(), last_four, steps + 4u < vec4<u32>(columns)),
     );
 }
 
@@ -181,8 +184,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let first_row = min(channel, params.in_channels - 1u);
     let second_row = min(channel + 8u, params.in_channels - 1u);
 
-    // Rows and columns: taps first_tap, first_tap + STRIDE, …, last_tap reach this phase. The last one meets the coarse position
-    // `nearest` away, each one before it a position further on.
+    // Rows and columns: taps first_tap, first_tap + STRIDE, …, last_tap reach this phase. The last one meets the coarse
+    // position `nearest` away, each one before it a position further on.
     let first_tap = (phase + KERNEL / 2u) % STRIDE;
     let taps = (vec2<u32>(KERNEL + STRIDE - 1u) - first_tap) / STRIDE;
     let last_tap = first_tap + (taps - 1u) * STRIDE;
@@ -259,7 +262,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let fine_row = STRIDE * line + phase.x;
     let fine_pixel = fine_row * STRIDE * params.width + STRIDE * vec4<u32>(column) + phase.y;
     var own = select(vec4<u32>(NOWHERE), fine_pixel, exists);
-    // A bound known only at run time keeps the compiler from unrolling this: each store is as long as a hundred multiply-adds.
+    // A bound known only at run time keeps the compiler from unrolling this: a store takes it as long as a hundred
+    // multiply-adds.
     for (var done = first_pixel; done < min(first_pixel + PIXELS, pixels); done += 4u) {
         store_four(own.x, channel, sums0.first.low);
         if (VECTORS == 2u) {

@@ -1,23 +1,24 @@
-// conv2d_weight_gradient for adapters whose subgroups are exactly eight invocations wide (the software adapter lavapipe).
-// The contract is that of conv2d_weight_gradient.wgsl:
+// conv2d_weight_gradient for adapters whose subgroups are exactly eight invocations wide (the software adapter
+// lavapipe). The contract is that of conv2d_weight_gradient.wgsl:
 //
 //   partial[i, k, a, b] = sum over the coarse positions (n, o) of piece i of
 //                         fine[n, STRIDE*o + k - KERNEL/2, a] * coarse[n, o, b]
 //
 // Reads     fine   [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
 //           coarse [batch, height, width, out_channels].
-// Writes    partial [splits, KERNEL, KERNEL, in_channels, out_channels], every element once. Piece i holds the coarse rows
-//           n*height + y from i*rows_per_split to (i+1)*rows_per_split, the last as many as are left; another kernel
-//           adds the pieces. The order of every sum is fixed.
+// Writes    partial [splits, KERNEL, KERNEL, in_channels, out_channels], every element once. Piece i holds the
+//           coarse rows n*height + y from i*rows_per_split to (i+1)*rows_per_split, the last as many as are left;
+//           another kernel adds the pieces. The order of every sum is fixed.
 // Dispatch  x = ceil(out_channels / (8*OUT_VECTORS)),
 //           y = ceil(in_channels / (8*IN_VECTORS)) * KERNEL * min(KERNEL, STRIDE), z = splits.
 // Longest loop  ceil(rows_per_split*width / 8); rows_per_split*width stays below 32,768 as for the portable form.
 //
-// Why this shape: as in conv2d.subgroup8.wgsl, a fetch costs as much as some twenty multiply-adds and a broadcast next to
-// nothing. Lanes run along the output channels. One subgroup keeps up to 3 horizontal taps x 16 input x 16 output channels in
-// registers and walks along the pixels, eight at a time: an input vector, once fetched, serves all taps of the row, because
-// the window of fine pixels slides with the walk; the broadcast of each of its channels meets the output vectors of eight pixels.
-// At the rim the coarse value is masked rather than the fine one, so that all taps share one set of broadcasts.
+// Why this shape: as in conv2d.subgroup8.wgsl, a fetch costs as much as some twenty multiply-adds and a broadcast
+// next to nothing. Lanes run along the output channels. One subgroup keeps up to 3 horizontal taps x 16 input x 16
+// output channels in registers and walks along the pixels, eight at a time: an input vector, once fetched, serves all
+// taps of the row, because the window of fine pixels slides with the walk; the broadcast of each of its channels
+// meets the output vectors of eight pixels. At the rim the coarse value is masked rather than the fine one, so that
+// all taps share one set of broadcasts.
 
 struct ConvolutionParams {
     batch: u32,
@@ -42,7 +43,8 @@ override EPILOGUE: u32 = 0u;
 // Groups of eight input and of eight output channels per subgroup: 1 where there are at most eight channels, else 2.
 override IN_VECTORS: u32 = 2u;
 override OUT_VECTORS: u32 = 2u;
-// Windows per row of taps, and the taps each serves, at most three: at stride 2, even and odd taps meet different fine pixels.
+// Windows per row of taps (at stride 2, even and odd taps meet different fine pixels), and the taps each serves,
+// at most three.
 override WINDOWS: u32 = min(KERNEL, STRIDE);
 override TAPS: u32 = (KERNEL + STRIDE - 1u) / STRIDE;
 
@@ -218,13 +220,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let width = params.width;
     let lines = params.batch * params.height;
     let last_pixel = lines * width - 1u;
-    let first_line = group.z * params.rows_per_split;
+    let first_line = min(group.z * params.rows_per_split, lines);
     let begin = first_line * width;
     let count = (min(first_line + params.rows_per_split, lines) - first_line) * width;
     let first_row = first_line % params.height;
 
-    // The window's fine pixels, seen from pixel p of the walk, are those under last_kx of pixel p, which is `remainder` beyond
-    // the first fine pixel of pixel p + lead.
+    // At pixel p of the walk the window holds the fine pixel under last_kx of p, which is `remainder` beyond the first
+    // fine pixel of p + lead.
     let stride = i32(STRIDE);
     let reach = i32(KERNEL / 2u);
     let lead = (i32(last_kx) - reach + stride) / stride - 1;
@@ -233,7 +235,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let last_fine = i32(last_pixel + 1u) * stride * stride - 1;
     let down = (i32(ky) - reach) * fine_width + remainder;
 
-    // Exact for the few thousand pixels of a piece, and much faster than integer division.
+    // Exact up to 2^20 pixels and rows of a piece, and much faster than integer division.
     let per_width = 1.0 / f32(width);
     let per_height = 1.0 / f32(params.height);
 
@@ -281,18 +283,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         if (TAPS >= 2u) {
             let column = x - stride;
             let here = valid && column >= 0 && column < fine_width;
-            middle_tap = accumulate_tap(middle_tap, back_one(before0, inputs0), back_one(before1, inputs1), outputs0, outputs1, here);
+            let shifted0 = back_one(before0, inputs0);
+            let shifted1 = back_one(before1, inputs1);
+            middle_tap = accumulate_tap(middle_tap, shifted0, shifted1, outputs0, outputs1, here);
         }
         if (TAPS >= 3u) {
             let column = x - 2 * stride;
             let here = valid && column >= 0 && column < fine_width;
-            first_tap = accumulate_tap(first_tap, back_two(before0, inputs0), back_two(before1, inputs1), outputs0, outputs1, here);
+            let shifted0 = back_two(before0, inputs0);
+            let shifted1 = back_two(before1, inputs1);
+            first_tap = accumulate_tap(first_tap, shifted0, shifted1, outputs0, outputs1, here);
         }
         before0 = inputs0.high.zw;
         before1 = inputs1.high.zw;
     }
 
-    // Bounds known only at run time keep the compiler from unrolling this: each store is as long as a hundred multiply-adds.
+    // Bounds known only at run time keep the compiler from unrolling this: a store takes it as long as a hundred
+    // multiply-adds.
     for (var kx = i32(last_kx); kx >= 0; kx -= stride) {
         let entry = (group.z * KERNEL + ky) * KERNEL + u32(kx);
         for (var a = in_channel; a < min(in_channel + 8u * IN_VECTORS, params.in_channels); a += 4u) {

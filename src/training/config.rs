@@ -155,7 +155,7 @@ impl TrainConfig {
             adapter: "auto".to_string(),
             width: 0.125,
             batch_size: 128,
-            epochs: if dataset == DatasetKind::Digits { 40 } else { 8 },
+            epochs: if dataset == DatasetKind::Digits { 80 } else { 8 },
             max_steps: None,
             lr: 2e-3,
             generator_lr: None,

@@ -108,7 +108,7 @@ pub fn compare(actual: &[f32], expected: &[f32], shape: &Shape, allowed: Toleran
     assert_eq!(actual.len(), expected.len(), "lengths");
     let floor = allowed.absolute * largest(expected) + f32::MIN_POSITIVE;
     let agrees = |a: f32, e: f32| {
-        let same = a == e || (a.is_nan() && e.is_nan());
+        let same = a.to_bits() == e.to_bits() || (a.is_nan() && e.is_nan());
         same || (e.is_finite() && (a - e).abs() <= floor + allowed.relative * e.abs())
     };
     let wrong: Vec<usize> = (0..actual.len()).filter(|&i| !agrees(actual[i], expected[i])).collect();

@@ -71,7 +71,7 @@ impl Extents {
     }
 
     /// Smaller numbers at black edges and in sure classifiers: a few values are 0, the rest spans 1e-3 to 1e1.
-    fn values(&self, seed: u32, extents: &[usize]) -> Vec<f32> {
+    fn values(seed: u32, extents: &[usize]) -> Vec<f32> {
         let raw = normals(seed, extents.iter().product());
         raw.iter()
             .enumerate()
@@ -90,9 +90,10 @@ fn with_epilogues(image: fn(&Extents) -> [usize; 4], bias: fn(&Extents) -> usize
         CASES.iter().flat_map(|&e| [Epilogue::None, Epilogue::Bias, Epilogue::BiasLeaky].map(|how| (e, how)));
     for (e, epilogue) in all.chain(many) {
         let (image, weight, bias) = (image(&e), e.weight(), [bias(&e)]);
-        let mut inputs = vec![(&image[..], e.values(1, &image)), (&weight[..], e.values(2, &weight))];
+        let mut inputs =
+            vec![(&image[..], Extents::values(1, &image)), (&weight[..], Extents::values(2, &weight))];
         if epilogue != Epilogue::None {
-            inputs.push((&bias[..], e.values(3, &bias)));
+            inputs.push((&bias[..], Extents::values(3, &bias)));
         }
         cases
             .push(case(format!("{e:?} {epilogue:?}"), inputs, |g, t| build(g, e.convolution(), epilogue, t)));
@@ -100,21 +101,21 @@ fn with_epilogues(image: fn(&Extents) -> [usize; 4], bias: fn(&Extents) -> usize
     cases
 }
 
-/// conv2d.
+/// `conv2d`.
 pub fn forward() -> Vec<Case> {
     with_epilogues(Extents::fine, |e| e.b, Graph::convolve)
 }
 
-/// conv2d_input_gradient.
+/// `conv2d_input_gradient`.
 pub fn input_gradient() -> Vec<Case> {
     with_epilogues(Extents::coarse, |e| e.a, Graph::convolve_input_gradient)
 }
 
-/// conv2d_weight_gradient, and the sum of its parts.
+/// `conv2d_weight_gradient`, and the sum of its parts.
 pub fn weight_gradient() -> Vec<Case> {
     let make = |e: &Extents, sign: fn(f32) -> f32| {
         let (fine, coarse) = (e.fine(), e.coarse());
-        let values = |seed, extents| e.values(seed, extents).into_iter().map(sign).collect();
+        let values = |seed, extents| Extents::values(seed, extents).into_iter().map(sign).collect();
         let inputs = vec![(&fine[..], values(4, &fine)), (&coarse[..], values(5, &coarse))];
         case(format!("{e:?}"), inputs, |g, t| g.convolve_weight_gradient(e.convolution(), t[0], t[1]))
     };
@@ -124,7 +125,7 @@ pub fn weight_gradient() -> Vec<Case> {
     cases
 }
 
-/// pool and unpool, with and without the activation's mask.
+/// `pool` and `unpool`, with and without the activation's mask.
 pub fn pooling() -> Vec<Case> {
     let mean = Window::mean;
     let windows = [

@@ -161,13 +161,13 @@ fn adam_case(count: usize, schedule: [f32; 2]) -> Case {
     Case { name: format!("Adam of {count} with {schedule:?}"), graph, values }
 }
 
-/// adam.
+/// `adam`.
 pub fn adam() -> Vec<Case> {
     // First step, late step, and an average that follows at once.
     vec![adam_case(1, [3e-4, 2.0 / 11.0]), adam_case(1000, [1e-3, 0.9999]), adam_case(65, [0.1, 0.0])]
 }
 
-/// random_normal: seeds and counters are bit patterns, some of them of no number.
+/// `random_normal`: seeds and counters are bit patterns, some of them of no number.
 pub fn random_normal() -> Vec<Case> {
     let seeds = [[0, 0], [1, 2], [0x7fc0_0001, 0xff80_0000], [u32::MAX, 0x8000_0000]];
     let mut cases: Vec<Case> = Vec::new();

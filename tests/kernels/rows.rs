@@ -3,8 +3,9 @@
 use super::case;
 use crate::common::judge::Case;
 use crate::common::{labels, normals};
+use pgn_wgpu::graph::Graph;
 
-/// sum_rows (in one and in two stages) and sum_columns.
+/// `sum_rows` (in one and in two stages) and `sum_columns`.
 pub fn sums() -> Vec<Case> {
     let mut cases = Vec::new();
     for extents in [[1, 1], [1, 7], [5, 1000], [256, 3], [257, 3], [300, 65], [70_001, 2]] {
@@ -18,7 +19,7 @@ pub fn sums() -> Vec<Case> {
     cases
 }
 
-/// copy_columns: concatenations, also of labels as planes beside images, and slices.
+/// `copy_columns`: concatenations, also of labels as planes beside images, and slices.
 pub fn column_copies() -> Vec<Case> {
     let mut cases = Vec::new();
     for parts in [
@@ -30,7 +31,7 @@ pub fn column_copies() -> Vec<Case> {
     ] {
         let values = |i: usize| normals(i as u32, parts[i].iter().product());
         let inputs = (0..parts.len()).map(|i| (parts[i], values(i))).collect();
-        cases.push(case(format!("concatenation of {parts:?}"), inputs, |g, t| g.concatenate(t)));
+        cases.push(case(format!("concatenation of {parts:?}"), inputs, Graph::concatenate));
     }
     for (extents, start, len) in
         [(&[3, 5][..], 0, 5), (&[3, 5], 4, 1), (&[2, 4, 4, 26], 16, 10), (&[1, 1], 0, 1)]
@@ -57,7 +58,7 @@ fn logits([rows, classes]: [usize; 2]) -> Vec<f32> {
     values
 }
 
-/// softmax, cross_entropy and cross_entropy_gradient, also where a plain exponential overflows.
+/// `softmax`, `cross_entropy` and `cross_entropy_gradient`, also where a plain exponential overflows.
 pub fn softmax_and_cross_entropy() -> Vec<Case> {
     let mut cases = Vec::new();
     for extents in LOGITS {
@@ -77,7 +78,7 @@ pub fn softmax_and_cross_entropy() -> Vec<Case> {
     cases
 }
 
-/// one_hot, arg_max (the first of equals) and gather_rows.
+/// `one_hot`, `arg_max` (the first of equals) and `gather_rows`.
 pub fn selections() -> Vec<Case> {
     let mut cases = Vec::new();
     for extents in LOGITS {

@@ -1,0 +1,190 @@
+//! Which attack, and its options with the defaults of the paper's evaluation (METHOD and library defaults
+//! are named where they stand).
+
+use super::direction::CeForm;
+use crate::models::Problem;
+use serde::{Deserialize, Serialize};
+
+/// The attacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AttackKind {
+    /// Fast gradient method: one step of length epsilon
+    Fgm,
+    /// Projected gradient descent inside the ball of radius epsilon
+    Pgd,
+    /// Momentum iterative method inside the ball of radius epsilon
+    Mim,
+    /// Smallest step to the nearest linearised class boundary, repeated
+    #[value(name = "deepfool")]
+    DeepFool,
+    /// Carlini and Wagner's L2 attack with a binary search on its constant
+    Cw,
+    /// The model's own perturbation generator
+    Pgn,
+}
+
+impl AttackKind {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fgm => "fgm",
+            Self::Pgd => "pgd",
+            Self::Mim => "mim",
+            Self::DeepFool => "deepfool",
+            Self::Cw => "cw",
+            Self::Pgn => "pgn",
+        }
+    }
+
+    /// Whether the attack stays within a given radius, rather than looking for the smallest one.
+    pub fn has_radius(self) -> bool {
+        matches!(self, Self::Fgm | Self::Pgd | Self::Mim)
+    }
+}
+
+/// How a perturbation is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Norm {
+    /// Euclidean, over all values of the image
+    L2,
+    /// Largest absolute value
+    Linf,
+}
+
+/// Options of one attack. Lengths are in pixel units, pixels being in [0, 1].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AttackOptions {
+    /// Which attack.
+    pub kind: AttackKind,
+    /// Radius of FGM, PGD and MIM.
+    pub epsilon: f32,
+    /// Norm of that radius.
+    pub norm: Norm,
+    /// Iterations; for Carlini-Wagner, of each search step.
+    pub iterations: usize,
+    /// Step of PGD (absent: 2.5 · epsilon / iterations) and MIM (absent: 0.06).
+    pub step_size: Option<f32>,
+    /// PGD starts at a random point of the sphere.
+    pub random_start: bool,
+    /// Decay of MIM's momentum.
+    pub decay: f32,
+    /// Share by which DeepFool's result is lengthened.
+    pub overshoot: f32,
+    /// Classes that DeepFool looks at in each iteration, the current one included.
+    pub candidates: usize,
+    /// Binary search steps of Carlini-Wagner.
+    pub search_steps: usize,
+    /// Adam's learning rate in Carlini-Wagner.
+    pub learning_rate: f32,
+    /// Carlini-Wagner's first constant.
+    pub initial_c: f32,
+    /// Margin κ that Carlini-Wagner asks for.
+    pub confidence: f32,
+    /// Carlini-Wagner ends a search step, image by image, when its loss stops falling.
+    pub abort_early: bool,
+    /// Which gradient FGM, PGD and MIM follow.
+    pub ce_form: CeForm,
+    /// Scales the generator's perturbation to this L2 norm.
+    pub radius: Option<f32>,
+    /// Images at a time.
+    pub batch_size: usize,
+    /// Seed of random starts.
+    pub seed: u64,
+}
+
+/// The library's default step of MIM.
+pub const MIM_STEP: f32 = 0.06;
+
+/// An option that cannot be.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error("{name} {value} is not possible; it must be {range}")]
+pub struct OptionError {
+    name: &'static str,
+    value: String,
+    range: String,
+}
+
+impl AttackOptions {
+    /// The paper's evaluation: FGM and MIM at epsilon 0.5, 100 iterations; PGD with 10.
+    pub fn new(kind: AttackKind) -> Self {
+        Self {
+            kind,
+            epsilon: 0.5,
+            norm: Norm::L2,
+            iterations: if kind == AttackKind::Pgd { 10 } else { 100 },
+            step_size: None,
+            random_start: false,
+            decay: 1.0,
+            overshoot: 0.02,
+            candidates: 10,
+            search_steps: 5,
+            learning_rate: 5e-3,
+            initial_c: 0.01,
+            confidence: 0.0,
+            abort_early: true,
+            ce_form: CeForm::SaturationFree,
+            radius: None,
+            batch_size: 128,
+            seed: 0,
+        }
+    }
+
+    /// The step of PGD and MIM.
+    pub fn step(&self) -> f32 {
+        self.step_size.unwrap_or(match self.kind {
+            AttackKind::Mim => MIM_STEP,
+            _ => 2.5 * self.epsilon / self.iterations as f32,
+        })
+    }
+
+    /// Refuses values that make no sense for images of `problem`.
+    pub fn check(&self, problem: Problem) -> Result<(), OptionError> {
+        let error = |name, value: String, range: String| Err(OptionError { name, value, range });
+        let box_norm = match self.norm {
+            Norm::L2 => (problem.pixels() as f32).sqrt(),
+            Norm::Linf => 1.0,
+        };
+        let within = |v: f32, most: f32| v.is_finite() && (0.0..=most).contains(&v);
+        if !within(self.epsilon, box_norm) {
+            let range = format!("from 0 to {box_norm:.3}, the norm of the box of images of this size");
+            return error("--epsilon", self.epsilon.to_string(), range);
+        }
+        if self.radius.is_some_and(|r| !within(r, (problem.pixels() as f32).sqrt())) {
+            let range = format!("from 0 to {:.3}, the norm of the box", (problem.pixels() as f32).sqrt());
+            return error("--radius", self.radius.unwrap_or_default().to_string(), range);
+        }
+        if !(1..=100_000).contains(&self.iterations) {
+            return error("--iterations", self.iterations.to_string(), "from 1 to 100000".to_string());
+        }
+        if !(1..=100).contains(&self.search_steps) {
+            return error("--search-steps", self.search_steps.to_string(), "from 1 to 100".to_string());
+        }
+        if self.candidates < 2 {
+            return error("--candidates", self.candidates.to_string(), "at least 2".to_string());
+        }
+        if !(1..=65_536).contains(&self.batch_size) {
+            return error("--batch-size", self.batch_size.to_string(), "from 1 to 65536".to_string());
+        }
+        let positive = [
+            ("--step-size", self.step()),
+            ("--learning-rate", self.learning_rate),
+            ("--initial-c", self.initial_c),
+        ];
+        for (name, value) in positive {
+            if !value.is_finite() || value < 0.0 || (value == 0.0 && name != "--step-size") {
+                return error(name, value.to_string(), "a finite number above 0".to_string());
+            }
+        }
+        for (name, value) in
+            [("--decay", self.decay), ("--overshoot", self.overshoot), ("--confidence", self.confidence)]
+        {
+            if !value.is_finite() || value < 0.0 {
+                return error(name, value.to_string(), "a finite number from 0 on".to_string());
+            }
+        }
+        Ok(())
+    }
+}
