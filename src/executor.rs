@@ -152,6 +152,27 @@ impl Workspace {
         Ok(())
     }
 
+    /// Writes a part of an existing state, from value `offset` on.
+    pub fn write_part(&mut self, name: &str, offset: usize, values: &[f32]) -> Result<(), ExecutionError> {
+        let Some((state, len)) = self.states.get(name) else {
+            return Err(ExecutionError::Unknown { kind: "state", name: name.to_string() });
+        };
+        if offset + values.len() > *len {
+            let (expected, actual) = (*len, offset + values.len());
+            return Err(ExecutionError::Length { name: name.to_string(), expected, actual });
+        }
+        match (state, &self.device) {
+            (State::Cpu(state), _) => {
+                state.lock().expect("no thread panicked")[offset..][..values.len()].copy_from_slice(values);
+            }
+            (State::Gpu(buffer), Device::Gpu(gpu)) => {
+                gpu.queue.write_buffer(buffer, 4 * offset as u64, bytemuck::cast_slice(values));
+            }
+            (State::Gpu(_), Device::Cpu(_)) => unreachable!("a workspace has one device"),
+        }
+        Ok(())
+    }
+
     /// Bytes of all states.
     pub fn bytes(&self) -> u64 {
         self.states.values().map(|(_, len)| 4 * *len as u64).sum()

@@ -15,7 +15,7 @@ pub struct FileError {
 
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
             "; free some space, what was there is intact"
         }
         io::ErrorKind::PermissionDenied => "; check its permissions or choose another place",

@@ -132,6 +132,10 @@ fn every_kernel_and_every_variant_of_it_has_a_case() {
                 assert_eq!(seen(constant), (0..count).collect(), "{}: {constant}", kernel.name);
             }
         }
+        for form in kernel.forms {
+            let met: BTreeSet<_> = own.iter().map(|call| (form.tile)(&call.params)).collect();
+            assert_eq!(met, common::tiles(kernel, form), "{}: tiles of the {} form", kernel.name, form.name);
+        }
         if kernel.name.starts_with("conv2d") {
             let sizes: BTreeSet<_> = own
                 .iter()

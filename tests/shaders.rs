@@ -2,9 +2,13 @@
 //! specialised to every variant that the programs use, written as SPIR-V, MSL and HLSL, and held against the limits that
 //! every adapter has, its parameter struct against Rust's, and its file against the rules for shader files.
 
+#[allow(dead_code, reason = "every test binary uses its own part of it")]
+mod common;
+
+use common::tiles;
 use naga::back::{PipelineConstants, hlsl, msl, pipeline_constants, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, Module, ShaderStage, TypeInner};
+use naga::{AddressSpace, Expression, Module, ShaderStage, TypeInner};
 use pgn_wgpu::kernels::{self, Form, Kernel};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -46,24 +50,18 @@ fn values(constant: &str) -> &'static [u32] {
     }
 }
 
-/// Everything that a form's own choice of tile says over many shapes.
-fn tiles(kernel: &Kernel, form: &Form) -> BTreeSet<Vec<(&'static str, u32)>> {
-    const EXTENTS: [u32; 10] = [1, 3, 7, 8, 10, 16, 24, 32, 100, 1024];
-    let mut tiles = BTreeSet::new();
-    for even in EXTENTS {
-        for odd in EXTENTS {
-            // Channels of the two sides are neighbours among the parameters.
-            let words = (0..kernel.layout.size / 4).map(|i| if i % 2 == 0 { even } else { odd });
-            let params: Vec<u8> = words.flat_map(u32::to_ne_bytes).collect();
-            tiles.insert((form.tile)(&params));
-        }
-    }
-    tiles
-}
-
 /// Every combination of override constants with which a program may ask for the form.
 fn variants(kernel: &Kernel, form: &Form, module: &Module) -> Vec<PipelineConstants> {
-    let names: Vec<&str> = module.overrides.iter().filter_map(|(_, o)| o.name.as_deref()).collect();
+    // Overrides that are computed from others follow by themselves.
+    let computed = |o: &naga::Override| {
+        o.init.is_some_and(|i| !matches!(module.global_expressions[i], Expression::Literal(_)))
+    };
+    let names: Vec<&str> = module
+        .overrides
+        .iter()
+        .filter(|(_, o)| !computed(o))
+        .filter_map(|(_, o)| o.name.as_deref())
+        .collect();
     let mut all = Vec::new();
     for tile in tiles(kernel, form) {
         let mut some: Vec<PipelineConstants> =

@@ -1,10 +1,32 @@
 //! Runs an attack over a set of images and verifies what came out.
+//!
+//! Attacks of fixed length take batch after batch. Attacks that end image by image work in *slots*: every
+//! few iterations the images that are done leave, and the next ones take their places, so that the batch stays full
+//! and cost follows the images still working. (The other way, masking them and compacting the batch from time to time,
+//! needs programs of several sizes and leaves the tail half empty.)
 
-use super::options::{AttackOptions, OptionError};
+use super::carlini_wagner::CarliniWagner;
+use super::deepfool::DeepFool;
+use super::fgm::Fgm;
+use super::generator::GeneratorAttack;
+use super::mim::Mim;
+use super::options::{AttackKind, AttackOptions, OptionError};
 use super::outcome::AttackOutcome;
+use super::pgd::Pgd;
+use super::target::{IMAGES, LABELS, Target};
+use super::verify::Verifier;
 use crate::data::Images;
 use crate::executor::{Device, ExecutionError};
 use crate::models::file::Model;
+use std::time::Instant;
+
+/// Iterations between two looks at the device.
+pub const READ_BACK_INTERVAL: usize = 10;
+
+/// The smallest divisor of `iterations` from [`READ_BACK_INTERVAL`] on: how many run between two looks.
+pub fn chunk_of(iterations: usize) -> usize {
+    (READ_BACK_INTERVAL..iterations).find(|d| iterations.is_multiple_of(*d)).unwrap_or(iterations)
+}
 
 /// Why an attack could not run.
 #[derive(Debug, thiserror::Error)]
@@ -24,24 +46,196 @@ pub enum AttackError {
     Unsuitable(String),
 }
 
+/// An attack of fixed length over the batch that is loaded.
+pub trait BatchAttack {
+    /// The attacked images; `first` is the index of the batch's first image in its set.
+    fn attack(&mut self, target: &mut Target, first: usize) -> Result<Vec<f32>, ExecutionError>;
+}
+
+/// An attack that ends image by image.
+pub trait SlotAttack {
+    /// Starts on a new image in `slot`.
+    fn load(&mut self, target: &mut Target, slot: usize, image: &[f32]) -> Result<(), ExecutionError>;
+    /// Runs iterations on all slots, then looks at how they are.
+    fn advance(&mut self, target: &mut Target, iterations: usize) -> Result<(), ExecutionError>;
+    /// Whether the slot's image needs no more iterations.
+    fn finished(&self, slot: usize) -> bool;
+    /// The images as they would come out now, of all slots.
+    fn results(&mut self, target: &mut Target) -> Result<Vec<f32>, ExecutionError>;
+    /// Iterations between two looks.
+    fn chunk(&self) -> usize;
+    /// Whether the clean prediction is attacked rather than the true class.
+    fn attacks_predictions(&self) -> bool;
+}
+
+enum Kind {
+    Batch(Box<dyn BatchAttack>),
+    Slots(Box<dyn SlotAttack>),
+}
+
 /// An attack prepared for a model on a device.
 pub struct Attacker {
-    options: AttackOptions,
+    target: Target,
+    kind: Kind,
+    verifier: Verifier,
 }
 
 impl Attacker {
     /// Prepares `options` against the averaged weights of `model`.
-    pub fn new(_device: &Device, model: &Model, options: AttackOptions) -> Result<Self, AttackError> {
+    pub fn new(device: &Device, model: &Model, options: AttackOptions) -> Result<Self, AttackError> {
         options.check(model.facts.problem)?;
-        Ok(Self { options })
+        let mut target = Target::new(device, model, options.batch_size)?;
+        let verifier = Verifier::new(&mut target, options.ce_form)?;
+        let kind = match options.kind {
+            AttackKind::Fgm => Kind::Batch(Box::new(Fgm::new(&mut target, &options)?)),
+            AttackKind::Pgd => Kind::Batch(Box::new(Pgd::new(&mut target, &options)?)),
+            AttackKind::Mim => Kind::Batch(Box::new(Mim::new(&mut target, &options)?)),
+            AttackKind::DeepFool => Kind::Slots(Box::new(DeepFool::new(&mut target, &options)?)),
+            AttackKind::Cw => Kind::Slots(Box::new(CarliniWagner::new(&mut target, &options)?)),
+            AttackKind::Pgn => {
+                let Some(generator) = &model.generator else {
+                    return Err(AttackError::Unsuitable(
+                        "the model has no generator to attack with; make one with `pgn-wgpu train-generator`"
+                            .into(),
+                    ));
+                };
+                let reading = model.facts.gradient_input;
+                Kind::Batch(Box::new(GeneratorAttack::new(&mut target, &options, generator, reading)?))
+            }
+        };
+        Ok(Self { target, kind, verifier })
     }
 
     /// Attacks all of `images`; `progress` is told how many are done, of how many.
     pub fn run(
         &mut self,
-        _images: &Images,
-        _progress: &mut dyn FnMut(usize, usize),
+        images: &Images,
+        progress: &mut dyn FnMut(usize, usize),
     ) -> Result<AttackOutcome, AttackError> {
-        Err(AttackError::Unsuitable(format!("{} is not ready", self.options.kind.name())))
+        let originals = images.to_unit(0..images.len());
+        let labels: Vec<usize> = images.labels().iter().map(|&l| usize::from(l)).collect();
+        let clean = self.verifier.clean(&mut self.target, &originals, &labels)?;
+        let by_prediction = matches!(&self.kind, Kind::Slots(attack) if attack.attacks_predictions());
+        let attacked = if by_prediction { &clean.predictions } else { &labels };
+        let started = Instant::now();
+        let set = Set { pixels: self.target.pixels(), images: &originals, classes: attacked };
+        let adversarial = match &mut self.kind {
+            Kind::Batch(attack) => over_batches(attack.as_mut(), &mut self.target, &set, progress)?,
+            Kind::Slots(attack) => over_slots(attack.as_mut(), &mut self.target, &set, progress)?,
+        };
+        let seconds = started.elapsed().as_secs_f64();
+        let predictions = self.verifier.predictions(&mut self.target, &adversarial)?;
+        let success = predictions.iter().zip(attacked).map(|(p, a)| p != a).collect();
+        let pixels = self.target.pixels();
+        let norm = |measure: fn(f64, f64) -> f64| -> Vec<f64> {
+            let pairs = adversarial.chunks(pixels).zip(originals.chunks(pixels));
+            pairs
+                .map(|(a, o)| {
+                    a.iter()
+                        .zip(o)
+                        .fold(0.0, |sum, (a, o)| measure(sum, (f64::from(*a) - f64::from(*o)).abs()))
+                })
+                .collect()
+        };
+        Ok(AttackOutcome {
+            problem: self.target.classifier.problem,
+            l2: norm(|sum, d| d.mul_add(d, sum)).iter().map(|v| v.sqrt() as f32).collect(),
+            linf: norm(f64::max).iter().map(|v| *v as f32).collect(),
+            images: originals,
+            adversarial,
+            labels,
+            clean_predictions: clean.predictions,
+            predictions,
+            success,
+            zero_gradient: clean.zero_gradient,
+            seconds,
+        })
     }
+}
+
+/// Images and the classes that are attacked.
+struct Set<'a> {
+    pixels: usize,
+    images: &'a [f32],
+    classes: &'a [usize],
+}
+
+impl Set<'_> {
+    fn image(&self, index: usize) -> &[f32] {
+        &self.images[index * self.pixels..][..self.pixels]
+    }
+}
+
+fn over_batches(
+    attack: &mut dyn BatchAttack,
+    target: &mut Target,
+    set: &Set,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<f32>, ExecutionError> {
+    let total = set.classes.len();
+    let mut adversarial = Vec::with_capacity(set.images.len());
+    for first in (0..total).step_by(target.slots) {
+        // The last batch is filled up with the set's first image.
+        let members = (first..first + target.slots).map(|i| if i < total { i } else { 0 });
+        let images: Vec<f32> = members.clone().flat_map(|i| set.image(i).iter().copied()).collect();
+        let classes: Vec<f32> = members.map(|i| set.classes[i] as f32).collect();
+        target.load(&images, &classes)?;
+        let real = target.slots.min(total - first);
+        adversarial.extend_from_slice(&attack.attack(target, first)?[..real * set.pixels]);
+        progress(first + real, total);
+    }
+    Ok(adversarial)
+}
+
+fn over_slots(
+    attack: &mut dyn SlotAttack,
+    target: &mut Target,
+    set: &Set,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<f32>, ExecutionError> {
+    let total = set.classes.len();
+    let mut adversarial = vec![0.0; set.images.len()];
+    let mut members: Vec<Option<usize>> = vec![None; target.slots];
+    let (mut next, mut done) = (0, 0);
+    target.load(&vec![0.5; target.slots * set.pixels], &vec![0.0; target.slots])?;
+    for slot in 0..target.slots {
+        members[slot] = take(attack, target, set, slot, &mut next)?;
+    }
+    while done < total {
+        attack.advance(target, attack.chunk())?;
+        let leaving: Vec<usize> =
+            (0..target.slots).filter(|&s| members[s].is_some() && attack.finished(s)).collect();
+        if leaving.is_empty() {
+            continue;
+        }
+        let results = attack.results(target)?;
+        for slot in leaving {
+            let index = members[slot].expect("leaving slots have images");
+            adversarial[index * set.pixels..][..set.pixels]
+                .copy_from_slice(&results[slot * set.pixels..][..set.pixels]);
+            members[slot] = take(attack, target, set, slot, &mut next)?;
+            done += 1;
+        }
+        progress(done, total);
+    }
+    Ok(adversarial)
+}
+
+/// Puts the next image of the set into `slot`; a slot for which none is left goes on with what it has.
+fn take(
+    attack: &mut dyn SlotAttack,
+    target: &mut Target,
+    set: &Set,
+    slot: usize,
+    next: &mut usize,
+) -> Result<Option<usize>, ExecutionError> {
+    let index = *next;
+    if index >= set.classes.len() {
+        return Ok(None);
+    }
+    *next += 1;
+    target.workspace.write_part(IMAGES, slot * set.pixels, set.image(index))?;
+    target.workspace.write_part(LABELS, slot, &[set.classes[index] as f32])?;
+    attack.load(target, slot, set.image(index))?;
+    Ok(Some(index))
 }

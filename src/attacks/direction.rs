@@ -3,6 +3,7 @@
 //! `∇x CE = (1 − p_y) Σ_{j≠y} q_j (∇z_j − ∇z_y)` with q the softmax over the other classes. Where only the direction
 //! matters, the factor `1 − p_y`, which underflows for images the classifier is sure of, is left out.
 
+use super::options::Norm;
 use crate::graph::{Graph, GraphError, Tensor, Unary};
 use crate::models::Classifier;
 use crate::models::layout::Weights;
@@ -24,6 +25,8 @@ pub enum CeForm {
 const PLAIN_FLOOR: f32 = 1e-6;
 /// The same for the saturation-free form, where only an exactly flat classifier comes near it.
 const FLAT_FLOOR: f32 = 1e-20;
+/// Gradients are multiplied by this before they are squared.
+const GRADIENT_SCALE: f32 = 1e6;
 /// Takes a class out of a softmax.
 const EXCLUDED: f32 = -1e9;
 
@@ -60,18 +63,21 @@ fn saturation_free_feed(graph: &mut Graph, logits: Tensor, labels: Tensor) -> Re
     graph.subtract(q, one_hot)
 }
 
-/// `x / ‖x‖` per image, over all its values; an image without a gradient keeps zeros.
-pub fn unit(graph: &mut Graph, x: Tensor, form: CeForm) -> Result {
+/// The direction of steepest ascent of length 1 under `norm`: `x / ‖x‖` per image, or the signs of `x`. An image without a
+/// gradient keeps zeros.
+pub fn unit(graph: &mut Graph, x: Tensor, form: CeForm, norm: Norm) -> Result {
+    if norm == Norm::Linf {
+        return Ok(graph.unary(Unary::Sign, x));
+    }
     let floor = match form {
         CeForm::Plain => PLAIN_FLOOR,
         CeForm::SaturationFree => FLAT_FLOOR,
     };
-    // Scaled by the largest power that keeps squares of tiny gradients normal.
-    let scale = 1e6;
-    let scaled = graph.affine(x, scale, 0.0);
+    // Scaled so that the squares of small gradients stay normal numbers.
+    let scaled = graph.affine(x, GRADIENT_SCALE, 0.0);
     let square = graph.unary(Unary::Square, scaled);
     let norm2 = graph.sum_columns(square);
-    let floor = (floor * scale).powi(2).max(f32::MIN_POSITIVE);
+    let floor = (floor * GRADIENT_SCALE).powi(2).max(f32::MIN_POSITIVE);
     let floored = graph.unary(Unary::Clamp(floor, f32::MAX), norm2);
     let norm = graph.unary(Unary::Sqrt, floored);
     let inverse = graph.unary(Unary::Reciprocal, norm);

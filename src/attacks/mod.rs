@@ -12,11 +12,20 @@
 //! ```
 
 pub mod attacker;
+pub mod carlini_wagner;
+pub mod deepfool;
 pub mod direction;
 pub mod fgm;
+pub mod generator;
+pub mod mim;
 pub mod options;
 pub mod outcome;
+pub mod pgd;
+mod projection;
+pub mod target;
+mod verify;
 
 pub use attacker::{AttackError, Attacker};
+pub use direction::CeForm;
 pub use options::{AttackKind, AttackOptions, Norm};
 pub use outcome::AttackOutcome;

@@ -17,6 +17,9 @@ use std::process::ExitCode;
 /// What every subcommand returns: an exit code, or an error whose text is one sentence.
 pub type CommandResult = Result<ExitCode, Box<dyn std::error::Error>>;
 
+/// How errors end that mean a closed pipe: on Unix, and the two of Windows.
+const NOBODY_READS: [&str; 3] = ["(os error 32)", "(os error 109)", "(os error 232)"];
+
 /// Makes print! end the program instead of panicking when its output cannot be written: silently when the reader
 /// has left, as in `pgn-wgpu summary | head`, otherwise with the reason.
 pub fn end_with_the_output() {
@@ -28,7 +31,7 @@ pub fn end_with_the_output() {
             .and_then(|text| text.strip_prefix("failed printing to stdout: "));
         match reason {
             None => usual(panic),
-            Some(reason) if reason.starts_with("Broken pipe") => std::process::exit(0),
+            Some(reason) if NOBODY_READS.iter().any(|code| reason.ends_with(code)) => std::process::exit(0),
             Some(reason) => {
                 eprintln!("error: cannot write to the standard output: {reason}");
                 std::process::exit(1)

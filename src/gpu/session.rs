@@ -17,7 +17,8 @@ const PARAMS_STRIDE: u64 = 256;
 
 /// Outputs of one run on their way to the host.
 pub struct Ticket {
-    staging: Buffer,
+    /// None if the program has no outputs.
+    staging: Option<Buffer>,
     submission: SubmissionIndex,
 }
 
@@ -202,15 +203,20 @@ impl GpuSession {
         let mut encoder = self.encoder();
         self.record(&mut encoder, start..self.steps.len());
         let bytes = self.output_bytes();
-        let staging = self.idle_staging.pop().unwrap_or_else(|| self.gpu.staging(bytes));
-        let mut at = 0;
-        for (_, id) in &self.program.outputs {
-            let (buffer, offset, bytes) = self.place(*id);
-            encoder.copy_buffer_to_buffer(buffer, offset, &staging, at, bytes);
-            at += bytes;
+        let idle = self.idle_staging.pop();
+        let staging = (bytes > 0).then(|| idle.unwrap_or_else(|| self.gpu.staging(bytes)));
+        if let Some(staging) = &staging {
+            let mut at = 0;
+            for (_, id) in &self.program.outputs {
+                let (buffer, offset, bytes) = self.place(*id);
+                encoder.copy_buffer_to_buffer(buffer, offset, staging, at, bytes);
+                at += bytes;
+            }
         }
         let submission = self.gpu.queue.submit([encoder.finish()]);
-        staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        if let Some(staging) = &staging {
+            staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        }
         self.gpu.check(0)?;
         Ok(Ticket { staging, submission })
     }
@@ -218,9 +224,9 @@ impl GpuSession {
     /// Waits for a run and returns its outputs in the program's order.
     pub fn finish(&mut self, ticket: Ticket) -> Result<Vec<Vec<f32>>, GpuError> {
         self.gpu.wait(Some(ticket.submission))?;
-        let bytes = self.output_bytes().max(4);
-        let values: Vec<f32> = bytemuck::cast_vec(self.gpu.mapped(&ticket.staging, bytes)?);
-        self.idle_staging.push(ticket.staging);
+        let Some(staging) = ticket.staging else { return Ok(Vec::new()) };
+        let values: Vec<f32> = bytemuck::cast_vec(self.gpu.mapped(&staging, self.output_bytes())?);
+        self.idle_staging.push(staging);
         let mut rest = values.as_slice();
         let outputs = self.program.outputs.iter().map(|(_, id)| {
             let (own, others) = rest.split_at(self.program.tensor(*id).shape.len());

@@ -244,8 +244,8 @@ impl Graph {
         let mut channels = 0;
         for &part in parts {
             let shape = self.shape(part);
-            let positions = first.len() / first.channels();
-            if shape.rows() != first.rows() || !positions.is_multiple_of(shape.len() / shape.channels()) {
+            let [positions, own] = [&first, shape].map(|s| s.len() / s.channels());
+            if shape.rows() != first.rows() || (own != positions && own != shape.rows()) {
                 return Err(self.mismatch("concatenation", parts[0], shape));
             }
             channels += shape.channels();

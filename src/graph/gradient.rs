@@ -11,6 +11,10 @@ impl Graph {
     /// Appends the backward operations of `of`, weighted by `cotangent` (of the same shape), and returns the
     /// gradient with respect to each wanted tensor; zeros where `of` does not depend on it.
     ///
+    /// A cotangent may hold several copies of the batch one after the other, `[m·n, …]` for `of` of `[n, …]`; the gradients
+    /// by images then do too. So one backward pass serves the gradients of several classes. Only operations that
+    /// treat images one by one may lie on such a path.
+    ///
     /// # Errors
     /// If the path leads through an operation without a gradient.
     pub fn gradient(&mut self, of: Tensor, cotangent: Tensor, wanted: &[Tensor]) -> Result<Vec<Tensor>> {
@@ -23,7 +27,10 @@ impl Graph {
         let leads = self.leads_to_wanted(last, wanted);
         let mut gradients: Vec<Option<Tensor>> = vec![None; last + 1];
         for &(tensor, cotangent) in of {
-            let cotangent = self.broadcast(cotangent, &self.shape(tensor).clone())?;
+            let cotangent = match self.copies(tensor, cotangent) {
+                1 => self.broadcast(cotangent, &self.shape(tensor).clone())?,
+                _ => cotangent,
+            };
             self.accumulate(&mut gradients, tensor, cotangent)?;
         }
         for index in (0..=last).rev() {
@@ -45,6 +52,11 @@ impl Graph {
                 }
             })
             .collect()
+    }
+
+    /// How many copies of the batch of `tensor` its cotangent `d` holds.
+    fn copies(&self, tensor: Tensor, d: Tensor) -> usize {
+        (self.shape(d).len() / self.shape(tensor).len()).max(1)
     }
 
     /// For every node up to `last`: does it depend on a wanted tensor (through differentiable paths)?
@@ -74,7 +86,8 @@ impl Graph {
         let mut to = Vec::new();
         match operation {
             Operation::Alias { .. } => {
-                let extents = self.shape(operands[0]).extents().to_vec();
+                let mut extents = self.shape(operands[0]).extents().to_vec();
+                extents[0] *= self.copies(operands[0], d);
                 to.push((operands[0], self.reshape(d, &extents)?));
             }
             Operation::View { offset } => {

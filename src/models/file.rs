@@ -3,7 +3,7 @@
 //! inferred from names and shapes.
 
 use super::layout::{Layer, ParameterLayout};
-use super::{Classifier, Generator, ModelError, Problem};
+use super::{Classifier, Generator, GradientInput, ModelError, Problem};
 use crate::files::{self, FileError};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,13 @@ pub struct Facts {
     pub class_names: Vec<String>,
     /// How it was trained: `natural`, `fgm`, `pgd`, `pgn` or `unknown`.
     pub method: String,
+    /// The gradient image that the generator was trained with; `log` where a file does not say.
+    #[serde(default = "default_gradient_input")]
+    pub gradient_input: GradientInput,
+}
+
+fn default_gradient_input() -> GradientInput {
+    GradientInput::Log
 }
 
 /// A classifier, and perhaps a generator, with their weights in the flat layout of [`ParameterLayout`].
@@ -231,7 +238,15 @@ impl Reader<'_> {
         let problem = Problem { side, channels, classes };
         let unknown = || "unknown".to_string();
         let version = env!("CARGO_PKG_VERSION").to_string();
-        Ok(Facts { version, problem, width, dataset: unknown(), class_names: Vec::new(), method: unknown() })
+        Ok(Facts {
+            version,
+            problem,
+            width,
+            dataset: unknown(),
+            class_names: Vec::new(),
+            method: unknown(),
+            gradient_input: default_gradient_input(),
+        })
     }
 
     fn import(&self, layout: &ParameterLayout, network: &str) -> Result<Vec<f32>, ModelFileError> {
@@ -292,6 +307,7 @@ mod tests {
             dataset,
             class_names: vec![],
             method,
+            gradient_input: GradientInput::Log,
         };
         Model { facts, classifier, weights, average, generator: Some((generator, own)) }
     }

@@ -9,6 +9,7 @@ use super::layout::{Layer, LayerKind, ParameterLayout, Weights};
 use super::{Init, ModelError, Problem, scaled_channels};
 use crate::graph::{Convolution, Epilogue, Graph, GraphError, Tensor};
 use crate::random::Stream;
+use serde::{Deserialize, Serialize};
 
 /// Units of the first dense layer at width 1 (Table 1).
 const DENSE_UNITS: usize = 1024;
@@ -17,6 +18,20 @@ const UP_CHANNELS: usize = 128;
 /// Initial weights of the last layer are scaled by this: with unit gain the first perturbations have norms
 /// above 10 and wreck the first epoch.
 const LAST_LAYER_GAIN: f32 = 0.1;
+
+/// Which reading of the gradient image the generator sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum GradientInput {
+    /// Ten times the gradient of the log-probability of the true class
+    Log,
+    /// Divided by its L2 norm, times the root of the number of values
+    Rms,
+    /// Divided by its L2 norm
+    L2,
+    /// The gradient of the probability, as the paper's formula has it
+    Raw,
+}
 
 /// The architecture of a generator; see [`Generator::new`].
 #[derive(Clone, Debug, PartialEq)]
@@ -108,10 +123,10 @@ impl Generator {
     }
 }
 
-/// A dense layer is a 1x1 convolution over one row of `n` pixels.
+/// A dense layer is a 1x1 convolution over `n` images of one pixel.
 fn dense(graph: &mut Graph, x: Tensor, [weight, bias]: [Tensor; 2]) -> Result<Tensor, GraphError> {
     let [n, inputs] = [graph.shape(x).rows(), graph.shape(x).columns()];
-    let row = graph.reshape(x, &[1, 1, n, inputs])?;
+    let row = graph.reshape(x, &[n, 1, 1, inputs])?;
     let y = graph.convolve(Convolution { size: 1, stride: 1 }, Epilogue::BiasLeaky, &[row, weight, bias])?;
     let outputs = graph.shape(y).channels();
     graph.reshape(y, &[n, outputs])

@@ -2,6 +2,7 @@
 //! to the run folder, and what repeats the run from there.
 
 use crate::data::{Augment, DatasetKind};
+pub use crate::models::GradientInput;
 use crate::models::Init;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -24,20 +25,6 @@ impl Method {
             Self::Pgn => "pgn",
         }
     }
-}
-
-/// Which reading of the gradient image the generator sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum GradientInput {
-    /// Ten times the gradient of the log-probability of the true class
-    Log,
-    /// Divided by its L2 norm, times the root of the number of values
-    Rms,
-    /// Divided by its L2 norm
-    L2,
-    /// The gradient of the probability, as the paper's formula has it
-    Raw,
 }
 
 /// Where the penalty on the perturbation is charged.

@@ -5,7 +5,7 @@ use super::TrainError;
 use super::checkpoint::{Checkpoint, Progress, not_finite};
 use super::config::TrainConfig;
 use super::run::{MetricsFile, RunFolder};
-use super::trainer::{PendingStep, StepMetrics, Trainer};
+use super::trainer::{NamedStates, PendingStep, StepMetrics, Trainer};
 use super::validation::{Validation, Validator};
 use crate::data::{self, BatchOptions, Dataset, Prefetcher, batches_per_epoch};
 use crate::executor::Device;
@@ -340,7 +340,7 @@ impl<'a> Fit<'a> {
     }
 
     /// All states, unless the last step has left the numbers: that must not overwrite a good file.
-    fn finite_states(&self) -> Result<(Vec<(String, Vec<f32>)>, [u64; 2]), TrainError> {
+    fn finite_states(&self) -> Result<(NamedStates, [u64; 2]), TrainError> {
         let (states, updates) = self.trainer.snapshot()?;
         match not_finite(&states) {
             Some((name, value)) => Err(self.diverged(name, f64::from(value), self.trainer.step())),
@@ -367,6 +367,7 @@ impl<'a> Fit<'a> {
             dataset: self.dataset.name.clone(),
             class_names: self.dataset.class_names.clone(),
             method: self.config.method.name().to_string(),
+            gradient_input: self.config.gradient_input,
         };
         let generator = self.trainer.generator().cloned();
         let classifier = self.trainer.classifier().clone();

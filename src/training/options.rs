@@ -85,7 +85,7 @@ options! {
     width: f32 => width;
     /// Images per step [default: 128]
     batch_size: usize => batch_size;
-    /// Passes over the training images [default: 40 for digits, 8 for others]
+    /// Passes over the training images [default: 80 for digits, 8 for others]
     epochs: u32 => epochs;
     /// End after this many steps
     max_steps: u64 => max_steps;

@@ -4,7 +4,7 @@
 use super::config::{Method, TrainConfig};
 use super::game::{self, BatchTensors};
 use crate::attacks::direction::CeForm;
-use crate::attacks::fgm;
+use crate::attacks::{Norm, fgm};
 use crate::data::{BatchOptions, Images, batches_per_epoch, make_batch};
 use crate::executor::{ExecutionError, Outputs, Session, Workspace};
 use crate::graph::{Binary, Graph, GraphError};
@@ -162,8 +162,9 @@ fn fgm_graph(classifier: &Classifier, images: usize) -> Result<Graph, GraphError
     let average = graph.state("classifier.average", &[classifier.layout.len])?;
     let f = classifier.layout.views(&mut graph, average)?;
     let epsilon = graph.input("epsilon", &[1])?;
-    let form = CeForm::SaturationFree;
-    let moved = fgm::fgm(&mut graph, classifier, &f, batch.images, batch.labels, epsilon, form)?;
+    let (images, labels) = (batch.images, batch.labels);
+    let step = fgm::Step { images, labels, length: epsilon, norm: Norm::L2, form: CeForm::SaturationFree };
+    let moved = fgm::fgm(&mut graph, classifier, &f, step)?;
     let logits = classifier.logits(&mut graph, &f, moved)?;
     let loss = graph.cross_entropy(logits, batch.labels)?;
     graph.output("loss", loss);

@@ -10,8 +10,9 @@ use pgn_wgpu::executor::{Device, Session, Workspace};
 use pgn_wgpu::gpu::adapter::{self, AdapterChoice, Listed};
 use pgn_wgpu::gpu::device::{Checks, Forms, Gpu};
 use pgn_wgpu::graph::{Graph, Shape};
-use pgn_wgpu::kernels::Tolerance;
+use pgn_wgpu::kernels::{Constants, Form, Kernel, Tolerance};
 use pgn_wgpu::random::{Random, Stream};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{Arc, LazyLock};
 
@@ -59,6 +60,21 @@ pub fn devices() -> Vec<(&'static str, Device)> {
         all.extend(gpu.iter().map(|gpu| (name, Device::Gpu(gpu.clone()))));
     }
     all
+}
+
+/// Everything that a form's own choice of tile says over many shapes.
+pub fn tiles(kernel: &Kernel, form: &Form) -> BTreeSet<Constants> {
+    const EXTENTS: [u32; 10] = [1, 3, 7, 8, 10, 16, 24, 32, 100, 1024];
+    let mut tiles = BTreeSet::new();
+    for even in EXTENTS {
+        for odd in EXTENTS {
+            // Channels of the two sides are neighbours among the parameters.
+            let words = (0..kernel.layout.size / 4).map(|i| if i % 2 == 0 { even } else { odd });
+            let params: Vec<u8> = words.flat_map(u32::to_ne_bytes).collect();
+            tiles.insert((form.tile)(&params));
+        }
+    }
+    tiles
 }
 
 /// Named tensors as the host writes them.

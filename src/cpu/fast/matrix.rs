@@ -84,6 +84,6 @@ mod tests {
         multiply(&mut out, false, Matrix::new(&a, 2, 3), Matrix::new(&b, 3, 2), Threads::One);
         assert_eq!(out, [5.0, 11.0, 14.0, 23.0]);
         multiply(&mut out, true, Matrix::new(&a, 2, 3), Matrix::new(&b, 2, 3).transposed(), Threads::One);
-        assert_eq!(out, [12.0, 21.0, 30.0, 46.0]);
+        assert_eq!(out, [12.0, 21.0, 30.0, 45.0]);
     }
 }

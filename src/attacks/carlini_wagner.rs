@@ -1,0 +1,297 @@
+//! Carlini and Wagner's L2 attack: Adam on `‖x' − x‖² + c · max(z_y − max_{j≠y} z_j + κ, 0)` in tanh space, with a
+//! binary search on c. Everything is per image: constants, Adam's moments and step count, the early end of
+//! a search step. So a result does not depend on which images share its batch.
+
+use super::attacker::{SlotAttack, chunk_of};
+use super::options::AttackOptions;
+use super::target::{IMAGES, Target};
+use crate::executor::{ExecutionError, Session};
+use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
+use crate::program::{ADAM_BETAS, ADAM_EPSILON};
+
+type Result<T = Tensor> = std::result::Result<T, GraphError>;
+
+const START: &str = "cw.start";
+const MODIFIER: &str = "cw.modifier";
+const MOMENTUM: &str = "cw.momentum";
+const VARIANCE: &str = "cw.variance";
+const BEST: &str = "cw.best";
+const BEST_L2: &str = "cw.best_l2";
+const LOSS: &str = "cw.loss";
+const SUCCESS: &str = "cw.success";
+
+/// Images are pulled this far towards grey before the inverse of tanh (the library's).
+const SMOOTH: f32 = 0.999_999;
+/// A squared distance that no image has.
+const NONE: f32 = 1e10;
+/// Upper end of the search as long as there is none (the library's).
+const UNBOUNDED: f32 = 1e9;
+/// A search step ends when a tenth of its iterations bring the loss down by less than this share (the library's).
+const LEAST_PROGRESS: f32 = 0.9999;
+/// Takes a class out of a maximum.
+const EXCLUDED: f32 = -1e9;
+
+/// One image's search.
+#[derive(Clone, Copy, Debug)]
+struct Search {
+    /// Search steps done.
+    step: usize,
+    /// Iterations done in this step.
+    iteration: usize,
+    constant: f32,
+    lower: f32,
+    upper: f32,
+    /// Loss a tenth of the iterations ago.
+    previous: f32,
+    /// The next iteration starts a search step.
+    fresh: bool,
+}
+
+impl Search {
+    fn new(constant: f32) -> Self {
+        Self {
+            step: 0,
+            iteration: 0,
+            constant,
+            lower: 0.0,
+            upper: UNBOUNDED,
+            previous: f32::MAX,
+            fresh: true,
+        }
+    }
+
+    /// Halves the bracket after a success, raises the constant after a failure, and starts the next step.
+    fn next_step(&mut self, success: bool) {
+        if success {
+            self.upper = self.upper.min(self.constant);
+        } else {
+            self.lower = self.lower.max(self.constant);
+        }
+        self.constant = match self.upper < UNBOUNDED {
+            true => f32::midpoint(self.lower, self.upper),
+            false => self.constant * 10.0,
+        };
+        self.step += 1;
+        (self.iteration, self.previous, self.fresh) = (0, f32::MAX, true);
+    }
+}
+
+/// The attack over slots.
+pub struct CarliniWagner {
+    options: AttackOptions,
+    searches: Vec<Search>,
+    iterate: Session,
+}
+
+impl CarliniWagner {
+    /// Prepares it.
+    pub fn new(target: &mut Target, options: &AttackOptions) -> std::result::Result<Self, ExecutionError> {
+        let graph = iteration_graph(target, options)?;
+        let iterate = target.prepare(&graph)?;
+        let searches = vec![Search::new(options.initial_c); target.slots];
+        Ok(Self { options: options.clone(), searches, iterate })
+    }
+
+    /// Constants, step sizes and whether the state is kept, for the iteration about to run.
+    fn write_inputs(&mut self) -> std::result::Result<(), ExecutionError> {
+        let constants: Vec<f32> = self.searches.iter().map(|s| s.constant).collect();
+        let keep: Vec<f32> = self.searches.iter().map(|s| if s.fresh { 0.0 } else { 1.0 }).collect();
+        let rate = |s: &Search| {
+            crate::training::schedule::step_size(self.options.learning_rate, s.iteration as u64 + 1)
+        };
+        let steps: Vec<f32> = self.searches.iter().map(rate).collect();
+        self.iterate.write("constant", &constants)?;
+        self.iterate.write("keep", &keep)?;
+        self.iterate.write("step_size", &steps)?;
+        for search in &mut self.searches {
+            search.iteration += 1;
+            search.fresh = false;
+        }
+        Ok(())
+    }
+}
+
+/// The states of one iteration.
+struct Variables {
+    modifier: Tensor,
+    momentum: Tensor,
+    variance: Tensor,
+    best: Tensor,
+    best_l2: Tensor,
+    success: Tensor,
+}
+
+fn iteration_graph(target: &Target, options: &AttackOptions) -> Result<Graph> {
+    let mut a = target.graph()?;
+    let (graph, n, images) = (&mut a.graph, target.slots, target.extents());
+    let per_image = [n, 1];
+    let start = graph.state(START, &images)?;
+    let [constant, keep, step_size] =
+        ["constant", "keep", "step_size"].map(|name| graph.input(name, &per_image));
+    let (constant, keep, step_size) = (constant?, keep?, step_size?);
+    let old = Variables {
+        modifier: graph.state(MODIFIER, &images)?,
+        momentum: graph.state(MOMENTUM, &images)?,
+        variance: graph.state(VARIANCE, &images)?,
+        best: graph.state(BEST, &images)?,
+        best_l2: graph.state(BEST_L2, &per_image)?,
+        success: graph.state(SUCCESS, &per_image)?,
+    };
+    // A fresh search step forgets the variable and its moments.
+    let modifier = graph.multiply(old.modifier, keep)?;
+    let point = graph.add(start, modifier)?;
+    let x = to_pixels(graph, point);
+    let origin = to_pixels(graph, start);
+    let delta = graph.subtract(x, origin)?;
+    let square = graph.unary(Unary::Square, delta);
+    let l2 = graph.sum_columns(square);
+    let logits = target.classifier.logits(graph, &a.weights, x)?;
+    let classes = graph.shape(logits).columns();
+    let own = graph.one_hot(a.labels, classes);
+    let margin = margin(graph, logits, own, options.confidence)?;
+    let weighted = graph.multiply(margin, constant)?;
+    let loss = graph.add(l2, weighted)?;
+    let one = graph.constant(1.0, &[1])?;
+    let gradient = graph.gradient(loss, one, &[modifier])?[0];
+    let lead = graph.affine(own, options.confidence, 0.0);
+    let judged = graph.add(logits, lead)?;
+    let prediction = graph.arg_max(judged);
+    let same = graph.binary(Binary::Equal, prediction, a.labels)?;
+    let fooled = graph.affine(same, -1.0, 1.0);
+    keep_best(graph, &old, x, l2, fooled, keep)?;
+    let state = graph.state(LOSS, &per_image)?;
+    graph.assign(state, loss)?;
+    adam(graph, &old, modifier, gradient, keep, step_size)?;
+    Ok(a.graph)
+}
+
+fn to_pixels(graph: &mut Graph, point: Tensor) -> Tensor {
+    let tanh = graph.unary(Unary::Tanh, point);
+    graph.affine(tanh, 0.5, 0.5)
+}
+
+/// `max(z_y − max_{j≠y} z_j + κ, 0)` per image.
+fn margin(graph: &mut Graph, logits: Tensor, own: Tensor, confidence: f32) -> Result {
+    let classes = graph.shape(logits).columns();
+    let excluded = graph.affine(own, EXCLUDED, 0.0);
+    let others = graph.add(logits, excluded)?;
+    let rival = graph.arg_max(others);
+    let rival = graph.one_hot(rival, classes);
+    let feed = graph.subtract(own, rival)?;
+    let weighted = graph.multiply(logits, feed)?;
+    let lead = graph.sum_columns(weighted);
+    let shifted = graph.affine(lead, 1.0, confidence);
+    Ok(graph.unary(Unary::Clamp(0.0, f32::MAX), shifted))
+}
+
+/// Keeps the nearest adversarial image so far, and whether this search step has had one.
+fn keep_best(
+    graph: &mut Graph,
+    old: &Variables,
+    x: Tensor,
+    l2: Tensor,
+    fooled: Tensor,
+    keep: Tensor,
+) -> Result<()> {
+    let nearer = graph.binary(Binary::Greater, old.best_l2, l2)?;
+    let better = graph.multiply(fooled, nearer)?;
+    let worse = graph.affine(better, -1.0, 1.0);
+    for (state, new) in [(old.best_l2, l2), (old.best, x)] {
+        let taken = graph.binary(Binary::Select, new, better)?;
+        let kept = graph.binary(Binary::Select, state, worse)?;
+        let next = graph.add(taken, kept)?;
+        graph.assign(state, next)?;
+    }
+    let before = graph.multiply(old.success, keep)?;
+    let success = graph.binary(Binary::Maximum, before, fooled)?;
+    graph.assign(old.success, success)
+}
+
+/// One Adam step with a step size per image.
+fn adam(
+    graph: &mut Graph,
+    old: &Variables,
+    modifier: Tensor,
+    gradient: Tensor,
+    keep: Tensor,
+    step_size: Tensor,
+) -> Result<()> {
+    let [beta1, beta2] = ADAM_BETAS;
+    let square = graph.unary(Unary::Square, gradient);
+    let mut moments = [old.momentum, old.variance];
+    for (moment, (beta, new)) in moments.iter_mut().zip([(beta1, gradient), (beta2, square)]) {
+        let kept = graph.multiply(*moment, keep)?;
+        let kept = graph.affine(kept, beta, 0.0);
+        let new = graph.affine(new, 1.0 - beta, 0.0);
+        *moment = graph.add(kept, new)?;
+    }
+    let [momentum, variance] = moments;
+    let root = graph.unary(Unary::Sqrt, variance);
+    let root = graph.affine(root, 1.0, ADAM_EPSILON);
+    let direction = graph.binary(Binary::Divide, momentum, root)?;
+    let step = graph.multiply(direction, step_size)?;
+    let next = graph.subtract(modifier, step)?;
+    graph.assign(old.momentum, momentum)?;
+    graph.assign(old.variance, variance)?;
+    graph.assign(old.modifier, next)
+}
+
+impl SlotAttack for CarliniWagner {
+    fn load(
+        &mut self,
+        target: &mut Target,
+        slot: usize,
+        image: &[f32],
+    ) -> std::result::Result<(), ExecutionError> {
+        self.searches[slot] = Search::new(self.options.initial_c);
+        let pixels = target.pixels();
+        let start: Vec<f32> = image.iter().map(|&v| ((2.0 * v - 1.0) * SMOOTH).atanh()).collect();
+        target.workspace.write_part(START, slot * pixels, &start)?;
+        target.workspace.write_part(BEST, slot * pixels, image)?;
+        target.workspace.write_part(BEST_L2, slot, &[NONE])
+    }
+
+    fn advance(&mut self, target: &mut Target, iterations: usize) -> std::result::Result<(), ExecutionError> {
+        for _ in 0..iterations {
+            self.write_inputs()?;
+            self.iterate.run()?;
+        }
+        let (loss, success) = (target.workspace.read(LOSS)?, target.workspace.read(SUCCESS)?);
+        let tenth = (self.options.iterations / 10).max(1);
+        for (slot, search) in self.searches.iter_mut().enumerate() {
+            let mut over = search.iteration >= self.options.iterations;
+            if self.options.abort_early && search.iteration.is_multiple_of(tenth) {
+                over |= loss[slot] > search.previous * LEAST_PROGRESS;
+                search.previous = loss[slot];
+            }
+            if over && search.step < self.options.search_steps {
+                search.next_step(success[slot] != 0.0);
+            }
+        }
+        Ok(())
+    }
+
+    fn finished(&self, slot: usize) -> bool {
+        self.searches[slot].step >= self.options.search_steps
+    }
+
+    fn results(&mut self, target: &mut Target) -> std::result::Result<Vec<f32>, ExecutionError> {
+        // Without a success the image itself is there, which the verification will count as a failure.
+        let mut best = target.workspace.read(BEST)?;
+        let l2 = target.workspace.read(BEST_L2)?;
+        let images = target.workspace.read(IMAGES)?;
+        let pixels = target.pixels();
+        for (slot, _) in l2.iter().enumerate().filter(|(_, l2)| **l2 >= NONE) {
+            best[slot * pixels..][..pixels].copy_from_slice(&images[slot * pixels..][..pixels]);
+        }
+        Ok(best)
+    }
+
+    fn chunk(&self) -> usize {
+        chunk_of(self.options.iterations)
+    }
+
+    fn attacks_predictions(&self) -> bool {
+        false
+    }
+}

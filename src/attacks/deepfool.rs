@@ -1,0 +1,186 @@
+//! DeepFool (Moosavi-Dezfooli et al.): the smallest step that crosses the nearest class boundary of the
+//! linearised classifier, repeated until the prediction changes.
+//!
+//! The gradients of all candidate classes come out of one backward pass over a stacked batch: the
+//! activations of n images serve cotangents of m·n. Which class each cotangent stands for is chosen on the device.
+
+use super::attacker::SlotAttack;
+use super::options::AttackOptions;
+use super::target::Target;
+use crate::executor::{ExecutionError, Session};
+use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
+
+type Result<T = Tensor> = std::result::Result<T, GraphError>;
+
+const PERTURBATION: &str = "deepfool.perturbation";
+const ACTIVE: &str = "deepfool.active";
+/// Added to a boundary's distance so that a step ends beyond it (the library's).
+const BEYOND: f32 = 1e-5;
+/// Takes a class out of a maximum.
+const EXCLUDED: f32 = -1e9;
+/// Squared gradients below this count as flat: no step is taken along them.
+const FLAT: f32 = 1e-24;
+
+/// The attack over slots.
+pub struct DeepFool {
+    iterations: usize,
+    done: Vec<usize>,
+    /// Whether the slot's image still has its original prediction, as of the last read-back.
+    active: Vec<bool>,
+    iterate: Session,
+    result: Session,
+}
+
+/// One candidate class per image.
+struct Candidate {
+    /// One-hot of the class minus one-hot of the reference.
+    feed: Tensor,
+    /// Logit of the class minus the reference's, `[n, 1]`.
+    difference: Tensor,
+}
+
+impl DeepFool {
+    /// Prepares it.
+    pub fn new(target: &mut Target, options: &AttackOptions) -> std::result::Result<Self, ExecutionError> {
+        let classes = target.classifier.problem.classes;
+        let iterate = iteration_graph(target, options.candidates.min(classes))?;
+        let iterate = target.prepare(&iterate)?;
+        let mut a = target.graph()?;
+        let r = a.graph.state(PERTURBATION, &target.extents())?;
+        let longer = a.graph.affine(r, 1.0 + options.overshoot, 0.0);
+        let moved = a.graph.add(a.images, longer)?;
+        let x = a.graph.unary(Unary::Clamp(0.0, 1.0), moved);
+        a.graph.output("adversarial", x);
+        let result = target.prepare(&a.graph)?;
+        let slots = target.slots;
+        Ok(Self {
+            iterations: options.iterations,
+            done: vec![0; slots],
+            active: vec![true; slots],
+            iterate,
+            result,
+        })
+    }
+}
+
+fn iteration_graph(target: &Target, candidates: usize) -> Result<Graph> {
+    let mut a = target.graph()?;
+    let (graph, n) = (&mut a.graph, target.slots);
+    let r = graph.state(PERTURBATION, &target.extents())?;
+    let moved = graph.add(a.images, r)?;
+    let x = graph.unary(Unary::Clamp(0.0, 1.0), moved);
+    let logits = target.classifier.logits(graph, &a.weights, x)?;
+    let prediction = graph.arg_max(logits);
+    let active = graph.binary(Binary::Equal, prediction, a.labels)?;
+    let all = choose_candidates(graph, logits, a.labels, candidates)?;
+    let classes = graph.shape(logits).columns();
+    let feeds: Vec<_> = all.iter().enumerate().map(|(i, c)| (c.feed, i * n * classes)).collect();
+    let feed = graph.pack(&feeds, candidates * n * classes)?;
+    let feed = graph.reshape(feed, &[candidates * n, classes])?;
+    let directions = graph.gradient(logits, feed, &[x])?[0];
+    let differences: Vec<_> = all.iter().enumerate().map(|(i, c)| (c.difference, i * n)).collect();
+    let differences = graph.pack(&differences, candidates * n)?;
+    let differences = graph.reshape(differences, &[candidates * n, 1])?;
+    let coefficients = nearest(graph, directions, differences, candidates)?;
+    let scaled = graph.multiply(directions, coefficients)?;
+    let step = graph.sum_rows(scaled, n * target.pixels())?;
+    let step = graph.reshape(step, &target.extents())?;
+    // An image that is fooled already stays where it is.
+    let step = graph.binary(Binary::Select, step, active)?;
+    let next = graph.add(r, step)?;
+    graph.assign(r, next)?;
+    let state = graph.state(ACTIVE, &[n, 1])?;
+    graph.assign(state, active)?;
+    Ok(a.graph)
+}
+
+/// The classes with the largest logits, one after the other.
+fn choose_candidates(
+    graph: &mut Graph,
+    logits: Tensor,
+    reference: Tensor,
+    candidates: usize,
+) -> Result<Vec<Candidate>> {
+    let classes = graph.shape(logits).columns();
+    let own = graph.one_hot(reference, classes);
+    let mut left = logits;
+    let mut all = Vec::new();
+    for _ in 0..candidates {
+        let class = graph.arg_max(left);
+        let one_hot = graph.one_hot(class, classes);
+        let feed = graph.subtract(one_hot, own)?;
+        let weighted = graph.multiply(logits, feed)?;
+        let difference = graph.sum_columns(weighted);
+        let excluded = graph.affine(one_hot, EXCLUDED, 0.0);
+        left = graph.add(left, excluded)?;
+        all.push(Candidate { feed, difference });
+    }
+    Ok(all)
+}
+
+/// What each direction is multiplied by so that only the nearest boundary's step remains:
+/// `(|Δz| + 1e-5) / ‖w‖²` for it, 0 for the others. Stacked, `[candidates·n, 1]`.
+fn nearest(graph: &mut Graph, directions: Tensor, differences: Tensor, candidates: usize) -> Result {
+    let n = graph.shape(differences).rows() / candidates;
+    let square = graph.unary(Unary::Square, directions);
+    let norm2 = graph.sum_columns(square);
+    let norm2 = graph.unary(Unary::Clamp(FLAT, f32::MAX), norm2);
+    let norm = graph.unary(Unary::Sqrt, norm2);
+    let absolute = graph.unary(Unary::Abs, differences);
+    let beyond = graph.affine(absolute, 1.0, BEYOND);
+    let distance = graph.binary(Binary::Divide, beyond, norm)?;
+    let mut least = graph.view(distance, 0, &[n, 1])?;
+    for i in 1..candidates {
+        let other = graph.view(distance, i * n, &[n, 1])?;
+        least = graph.binary(Binary::Minimum, least, other)?;
+    }
+    let winners = graph.binary(Binary::Equal, distance, least)?;
+    // Equally near boundaries share the step.
+    let count = graph.sum_rows(winners, n)?;
+    let count = graph.reshape(count, &[n, 1])?;
+    let share = graph.binary(Binary::Divide, winners, count)?;
+    let length = graph.binary(Binary::Divide, beyond, norm2)?;
+    graph.multiply(length, share)
+}
+
+impl SlotAttack for DeepFool {
+    fn load(
+        &mut self,
+        target: &mut Target,
+        slot: usize,
+        _image: &[f32],
+    ) -> std::result::Result<(), ExecutionError> {
+        self.done[slot] = 0;
+        self.active[slot] = true;
+        let pixels = target.pixels();
+        target.workspace.write_part(PERTURBATION, slot * pixels, &vec![0.0; pixels])
+    }
+
+    fn advance(&mut self, target: &mut Target, iterations: usize) -> std::result::Result<(), ExecutionError> {
+        for _ in 0..iterations {
+            self.iterate.run()?;
+        }
+        let active = target.workspace.read(ACTIVE)?;
+        for (slot, value) in active.iter().enumerate() {
+            self.done[slot] += iterations;
+            self.active[slot] = *value != 0.0;
+        }
+        Ok(())
+    }
+
+    fn finished(&self, slot: usize) -> bool {
+        !self.active[slot] || self.done[slot] >= self.iterations
+    }
+
+    fn results(&mut self, _target: &mut Target) -> std::result::Result<Vec<f32>, ExecutionError> {
+        Ok(self.result.compute()?.get("adversarial").to_vec())
+    }
+
+    fn chunk(&self) -> usize {
+        super::attacker::chunk_of(self.iterations)
+    }
+
+    fn attacks_predictions(&self) -> bool {
+        true
+    }
+}

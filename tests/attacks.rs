@@ -1,0 +1,255 @@
+//! Attacks where the answer is known: a classifier whose activations all stay positive is affine, so the
+//! smallest perturbation, the effect of every step and the end of every projection can be computed by hand.
+
+mod common;
+
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker};
+use pgn_wgpu::data::Images;
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::models::file::{Facts, Model};
+use pgn_wgpu::models::{Classifier, GradientInput, Init, Problem};
+use pgn_wgpu::random::{Random, Stream};
+
+const PROBLEM: Problem = Problem { side: 8, channels: 1, classes: 2 };
+const IMAGES: usize = 70;
+
+/// A classifier whose pre-activations are positive on the whole box: large biases, small weights.
+fn affine_model() -> Model {
+    let classifier = Classifier::new(PROBLEM, 0.03125).unwrap();
+    let mut weights = classifier.initial(Init::He, 5);
+    for entry in &classifier.layout.entries {
+        for value in &mut weights[entry.weight..][..entry.layer.weight_len()] {
+            *value *= 0.3;
+        }
+        weights[entry.bias..][..entry.layer.outputs].fill(4.0);
+    }
+    // Centre the decision on the mean image, so that both classes occur.
+    let last = classifier.layout.entries.last().unwrap().bias;
+    let mut model = model_of(&classifier, weights);
+    let lead = lead_of(&model, &[0.5; 64]);
+    model.weights[last] += lead as f32;
+    model.average.clone_from(&model.weights);
+    model
+}
+
+fn model_of(classifier: &Classifier, weights: Vec<f32>) -> Model {
+    let facts = Facts {
+        version: "test".into(),
+        problem: PROBLEM,
+        width: 0.03125,
+        dataset: "test".into(),
+        class_names: vec![],
+        method: "natural".into(),
+        gradient_input: GradientInput::Log,
+    };
+    Model { facts, classifier: classifier.clone(), average: weights.clone(), weights, generator: None }
+}
+
+/// `z_1 − z_0` of one image, straight from the weights in f64: convolution, pooling and means by hand.
+fn lead_of(model: &Model, image: &[f64; 64]) -> f64 {
+    let (mut x, mut side, mut channels) = (image.to_vec(), 8usize, 1usize);
+    let entries = &model.classifier.layout.entries;
+    for (i, entry) in entries.iter().enumerate() {
+        let outputs = entry.layer.outputs;
+        let mut y = vec![0.0; side * side * outputs];
+        for (at, out) in y.iter_mut().enumerate() {
+            let (pixel, b) = (at / outputs, at % outputs);
+            let mut sum = f64::from(model.weights[entry.bias + b]);
+            for tap in 0..9 {
+                let (row, column) =
+                    ((pixel / side + tap / 3).wrapping_sub(1), (pixel % side + tap % 3).wrapping_sub(1));
+                if row < side && column < side {
+                    for a in 0..channels {
+                        let w = model.weights[entry.weight + (tap * channels + a) * outputs + b];
+                        sum += f64::from(w) * x[(row * side + column) * channels + a];
+                    }
+                }
+            }
+            assert!(sum > 0.0, "the classifier must stay affine");
+            *out = sum;
+        }
+        (x, channels) = (y, outputs);
+        if i == 1 {
+            let half = side / 2;
+            let mut pooled = vec![0.0; half * half * channels];
+            for (at, out) in pooled.iter_mut().enumerate() {
+                let (pixel, c) = (at / channels, at % channels);
+                let corner = (pixel / half * 2) * side + pixel % half * 2;
+                *out =
+                    [0, 1, side, side + 1].iter().map(|d| x[(corner + d) * channels + c]).sum::<f64>() / 4.0;
+            }
+            (x, side) = (pooled, half);
+        }
+    }
+    let mean = |class: usize| x.iter().skip(class).step_by(2).sum::<f64>() / (side * side) as f64;
+    mean(1) - mean(0)
+}
+
+/// The affine function's gradient.
+fn gradient_of(model: &Model) -> Vec<f64> {
+    let base = lead_of(model, &[0.5; 64]);
+    (0..64)
+        .map(|i| {
+            let mut image = [0.5; 64];
+            image[i] += 0.25;
+            (lead_of(model, &image) - base) / 0.25
+        })
+        .collect()
+}
+
+/// Images well inside the box, labelled as the classifier sees them.
+fn images(model: &Model) -> (Images, Vec<f64>) {
+    let random = Random::new(11, Stream::Augment);
+    let gradient = gradient_of(model);
+    let pixels: Vec<u8> = (0..IMAGES * 64)
+        .map(|i| {
+            let noise = f64::from(random.bits(0, i as u32)[0] % 40) - 20.0;
+            // Each image is shifted across the boundary or away from it, so that distances are far above rounding.
+            let shift = 30.0 * (f64::from(random.uniform(1, (i / 64) as u32)) - 0.5);
+            (128.0 + noise + shift * gradient[i % 64].signum()) as u8
+        })
+        .collect();
+    let leads: Vec<f64> = pixels
+        .chunks(64)
+        .map(|image| lead_of(model, &std::array::from_fn(|i| f64::from(image[i]) / 255.0)))
+        .collect();
+    let labels = leads.iter().map(|&lead| u16::from(lead > 0.0)).collect();
+    (Images::new(8, 1, pixels, labels), leads)
+}
+
+fn attack(device: &Device, model: &Model, images: &Images, options: AttackOptions) -> AttackOutcome {
+    let mut attacker = Attacker::new(device, model, options).unwrap();
+    attacker.run(images, &mut |_, _| {}).unwrap()
+}
+
+fn norm(values: &[f64]) -> f64 {
+    values.iter().map(|v| v * v).sum::<f64>().sqrt()
+}
+
+/// Every device with the affine model, its images, and each image's distance to the boundary.
+fn on_every_device(check: impl Fn(&Device, &Model, &Images, &[f64])) {
+    let model = affine_model();
+    let (images, leads) = images(&model);
+    let length = norm(&gradient_of(&model));
+    let distances: Vec<f64> = leads.iter().map(|lead| lead.abs() / length).collect();
+    assert!(leads.iter().any(|&l| l > 0.0) && leads.iter().any(|&l| l < 0.0), "both classes occur");
+    for (name, device) in common::devices() {
+        println!("on {name}");
+        check(&device, &model, &images, &distances);
+    }
+}
+
+#[test]
+fn deepfool_steps_exactly_to_the_boundary_and_a_fiftieth_beyond() {
+    on_every_device(|device, model, images, distances| {
+        let outcome = attack(device, model, images, AttackOptions::new(AttackKind::DeepFool));
+        let length = norm(&gradient_of(model));
+        for (i, &distance) in distances.iter().enumerate() {
+            let expected = 1.02 * (distance + 1e-5 / length);
+            let found = f64::from(outcome.l2[i]);
+            // The logits are sums of about ten; their rounding moves the boundary by this much.
+            let rounding = 16.0 * 10.0 * f64::from(f32::EPSILON) / length;
+            assert!(
+                (found - expected).abs() < 1e-4 * expected + rounding,
+                "image {i}: {found} for {expected}"
+            );
+            assert!(outcome.success[i], "image {i}");
+        }
+    });
+}
+
+#[test]
+fn carlini_wagner_comes_within_two_percent_of_the_smallest_perturbation() {
+    on_every_device(|device, model, images, distances| {
+        let options = AttackOptions {
+            iterations: 100,
+            search_steps: 7,
+            initial_c: 1.0,
+            learning_rate: 2e-2,
+            abort_early: false,
+            ..AttackOptions::new(AttackKind::Cw)
+        };
+        let few = images.subset(&(0..8).collect::<Vec<_>>());
+        let outcome = attack(device, model, &few, options);
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let found: Vec<f64> = outcome.l2.iter().map(|&v| f64::from(v)).collect();
+        let (found, smallest) = (mean(&found), mean(&distances[..8]));
+        assert!(outcome.success.iter().all(|&s| s), "{:?}", outcome.success);
+        assert!(found >= smallest * 0.9999 && found < smallest * 1.02, "{found} for {smallest}");
+    });
+}
+
+#[test]
+fn fgm_flips_an_image_exactly_when_epsilon_exceeds_its_distance() {
+    on_every_device(|device, model, images, distances| {
+        let mut sorted = distances.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        // Between two images' distances.
+        let epsilon = f64::midpoint(sorted[IMAGES / 2], sorted[IMAGES / 2 + 1]);
+        let options = AttackOptions { epsilon: epsilon as f32, ..AttackOptions::new(AttackKind::Fgm) };
+        let outcome = attack(device, model, images, options);
+        for (i, &distance) in distances.iter().enumerate() {
+            if (distance - epsilon).abs() > 1e-5 {
+                assert_eq!(
+                    outcome.success[i],
+                    epsilon > distance,
+                    "image {i} at {distance}, epsilon {epsilon}"
+                );
+            }
+            assert!((outcome.l2[i] - epsilon as f32).abs() < 1e-4 * epsilon as f32 + 1e-7);
+        }
+    });
+}
+
+#[test]
+fn pgd_and_mim_end_on_the_sphere_and_never_leave_it_or_the_box() {
+    on_every_device(|device, model, images, _| {
+        for (kind, random_start) in
+            [(AttackKind::Pgd, false), (AttackKind::Pgd, true), (AttackKind::Mim, false)]
+        {
+            let options =
+                AttackOptions { epsilon: 0.3, iterations: 20, random_start, ..AttackOptions::new(kind) };
+            let outcome = attack(device, model, images, options);
+            for (i, &l2) in outcome.l2.iter().enumerate() {
+                assert!((l2 - 0.3).abs() < 1e-4, "{kind:?} image {i}: {l2}");
+            }
+            assert!(outcome.adversarial.iter().all(|v| (0.0..=1.0).contains(v)));
+        }
+    });
+}
+
+#[test]
+fn a_huge_epsilon_brings_accuracy_to_zero_and_epsilon_zero_changes_nothing() {
+    on_every_device(|device, model, images, _| {
+        for kind in [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim] {
+            let at = |epsilon: f32| {
+                let options = AttackOptions {
+                    epsilon,
+                    iterations: 10,
+                    step_size: Some(epsilon / 4.0),
+                    ..AttackOptions::new(kind)
+                };
+                attack(device, model, images, options)
+            };
+            assert_eq!(at(4.0).accuracy(), 0.0, "{kind:?}");
+            let still = at(0.0);
+            assert_eq!(still.adversarial, still.images, "{kind:?}");
+            assert_eq!(still.accuracy(), 1.0);
+        }
+    });
+}
+
+#[test]
+fn carlini_wagner_does_not_depend_on_which_images_share_the_batch() {
+    on_every_device(|device, model, images, _| {
+        let options = || AttackOptions {
+            iterations: 20,
+            search_steps: 3,
+            initial_c: 1.0,
+            ..AttackOptions::new(AttackKind::Cw)
+        };
+        let all = attack(device, model, images, options());
+        let one = attack(device, model, &images.subset(&[69]), options());
+        assert_eq!(all.adversarial[69 * 64..], one.adversarial[..], "image 69 alone and after 69 others");
+    });
+}

@@ -1,0 +1,149 @@
+//! The program as people run it: the binary in an empty folder of its own. On the CPU path, but for the tests that say
+//! otherwise.
+
+#[path = "cli/bad_files.rs"]
+mod bad_files;
+#[path = "cli/bad_values.rs"]
+mod bad_values;
+#[path = "cli/commands.rs"]
+mod commands;
+#[path = "cli/interruption.rs"]
+mod interruption;
+#[path = "cli/runs.rs"]
+mod runs;
+
+use pgn_wgpu::training::checkpoint::Checkpoint;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+/// The smallest networks on the embedded digits, without a driver.
+const TINY: [&str; 5] = ["train", "--adapter", "cpu", "--width", "0.03125"];
+
+/// An empty folder in which the program runs.
+struct Scratch(TempDir);
+
+impl Scratch {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The program, to be run in this folder.
+    fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pgn-wgpu"));
+        command.current_dir(self.0.path()).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What it prints when it succeeds.
+    #[track_caller]
+    fn succeed(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A training run of the smallest networks.
+    #[track_caller]
+    fn train(&self, more: &[&str]) -> String {
+        self.succeed(TINY.iter().chain(more))
+    }
+
+    /// The sentence with which it refuses: on one line, without a panic, and with every file as it was.
+    #[track_caller]
+    fn refuse(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+        let before = files(self.0.path());
+        let output = self.run(arguments);
+        let sentence = refusal(&output);
+        assert!(files(self.0.path()) == before, "files have changed, although: {sentence}");
+        sentence
+    }
+
+    /// The same of a training run.
+    #[track_caller]
+    fn refuse_to_train(&self, more: &[&str]) -> String {
+        self.refuse(TINY.iter().chain(more))
+    }
+}
+
+/// The one line that begins with `error:`, of a program that failed in an orderly way.
+#[track_caller]
+fn refusal(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{output:?}");
+    assert!(!text.contains("panicked") && !text.contains("RUST_BACKTRACE"), "{text}");
+    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error:")).collect();
+    assert_eq!(errors.len(), 1, "{text}");
+    // Beside it there is room for what `auto` chose, and for clap's usage.
+    errors[0].to_string()
+}
+
+#[track_caller]
+fn assert_mentions(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in: {text}");
+    }
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(files(&path));
+            // A folder counts too.
+            all.insert(path, Vec::new());
+        } else {
+            let bytes = fs::read(&path).unwrap();
+            all.insert(path, bytes);
+        }
+    }
+    all
+}
+
+/// Every state of a run's last checkpoint by name, as bits.
+fn bits(run: &Path) -> BTreeMap<String, Vec<u32>> {
+    let saved = Checkpoint::load(&run.join("checkpoints/last.safetensors")).unwrap();
+    saved
+        .states
+        .into_iter()
+        .map(|(name, values)| (name, values.into_iter().map(f32::to_bits).collect()))
+        .collect()
+}
+
+/// A note that a test could not do its work here.
+fn skipped(reason: &str) {
+    // Not eprintln!, which the test harness swallows when the test passes; one write, so that lines stay whole.
+    let _ = std::io::stderr().write_all(format!("SKIPPED: {reason}\n").as_bytes());
+}
+
+/// The kinds and names of the adapters that the program lists.
+fn adapters() -> Vec<(String, String)> {
+    let text = Scratch::new().succeed(["adapters", "--json"]);
+    let all: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let field = |adapter: &serde_json::Value, key: &str| adapter[key].as_str().unwrap().to_string();
+    all.iter().map(|adapter| (field(adapter, "kind"), field(adapter, "name"))).collect()
+}
+
+/// What the engine's tests run on too (`tests/common`): a value of --adapter, unless that is the CPU path or nothing.
+fn adapter() -> Option<String> {
+    let wanted = std::env::var("PGN_TEST_ADAPTER").unwrap_or_default();
+    if wanted == "cpu" || (wanted.is_empty() && adapters().is_empty()) {
+        skipped("the run on an adapter, because there is none or PGN_TEST_ADAPTER=cpu");
+        return None;
+    }
+    Some(if wanted.is_empty() { "auto".to_string() } else { wanted })
+}

@@ -1,0 +1,145 @@
+//! Help, lists, and the commands that leave nothing behind.
+
+use super::{Scratch, adapter, adapters, assert_mentions};
+use pgn_wgpu::training::{Preset, TrainConfig};
+
+#[test]
+fn without_arguments_the_program_explains_itself() {
+    let output = Scratch::new().run([""; 0]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_mentions(
+        &text,
+        &["Usage: pgn-wgpu <COMMAND>", "train", "adapters", "summary", "validate", "--help"],
+    );
+}
+
+#[test]
+fn the_help_of_train_has_every_flag_and_the_true_defaults() {
+    let text = Scratch::new().succeed(["train", "--help"]);
+    let flags = "--method --dataset --data --adapter --width --batch-size --epochs --max-steps --lr --generator-lr \
+                 --ema-decay --adv-coeff --c-l --gradient-input --penalty-space --update --generator-steps --init --from \
+                 --no-augment --no-shuffle --seed --validation-share --out --resume --config --preset";
+    for flag in flags.split_whitespace() {
+        assert!(
+            text.contains(&format!("      {flag} ")) || text.contains(&format!("      {flag}\n")),
+            "{flag}"
+        );
+    }
+    let said = |flag: &str| {
+        let (_, rest) = text.split_once(&format!("      --{flag} ")).unwrap();
+        let (_, rest) = rest.split_once("[default: ").unwrap();
+        rest.split_once(']').unwrap().0.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let config = TrainConfig::preset(Preset::Small, pgn_wgpu::data::DatasetKind::Digits);
+    assert_eq!(said("width"), config.width.to_string());
+    assert_eq!(said("batch-size"), config.batch_size.to_string());
+    assert_eq!(said("epochs"), format!("{} for digits, 8 for others", config.epochs));
+    assert_eq!(said("lr"), config.lr.to_string());
+    assert_eq!(said("ema-decay"), config.ema_decay.to_string());
+    assert_eq!(said("adv-coeff"), config.adv_coeff.to_string());
+    assert_eq!(said("c-l"), config.c_l.to_string());
+    assert_eq!(said("generator-steps"), config.generator_steps.to_string());
+    assert_eq!(said("seed"), config.seed.to_string());
+}
+
+#[test]
+fn the_list_of_adapters_always_ends_with_the_cpu_path() {
+    let text = Scratch::new().succeed(["adapters"]);
+    assert_mentions(text.lines().last().unwrap(), &["cpu: ", "needs no driver"]);
+    for (kind, name) in adapters() {
+        assert_mentions(
+            &text,
+            &[&kind, &name, "backend", "driver", "largest binding", "subgroup size", "features used"],
+        );
+    }
+}
+
+#[test]
+fn a_discrete_adapter_is_used_or_refused_with_what_there_is_but_never_replaced() {
+    let scratch = Scratch::new();
+    let arguments = ["train", "--adapter", "discrete", "--width", "0.03125", "--max-steps", "1"];
+    if adapters().iter().any(|(kind, _)| kind == "discrete") {
+        scratch.succeed(arguments);
+        return;
+    }
+    let text = scratch.refuse(arguments);
+    assert_mentions(&text, &["there is no discrete GPU", "--adapter auto", "cpu"]);
+    match adapters().as_slice() {
+        [] => assert_mentions(&text, &["no adapter at all"]),
+        found => found.iter().for_each(|(kind, name)| assert_mentions(&text, &[kind, name])),
+    }
+}
+
+#[test]
+fn a_summary_has_the_papers_parameter_counts_and_the_memory_of_a_step() {
+    let text = Scratch::new().succeed(["summary"]);
+    assert_mentions(
+        &text,
+        &["2,334,730", "8,966,147", "classifier", "generator", "batch 128", "natural", "pgn"],
+    );
+}
+
+#[test]
+fn validation_of_the_cpu_path_passes_and_says_so_by_its_exit_code() {
+    let text = Scratch::new().succeed(validate("cpu", &[]));
+    assert_mentions(&text, &["natural step", "pgn step", "conv2d_weight_gradient", "adam"]);
+    assert_eq!(text.lines().last(), Some("pass"));
+}
+
+#[test]
+fn a_validation_report_is_one_json_object() {
+    let text = Scratch::new().succeed(validate("cpu", &["--json", "--method", "pgn", "--steps", "2"]));
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["pass"], true);
+    assert!(report["steps"]["natural"].is_null());
+    let kernels = report["steps"]["pgn"].as_array().unwrap();
+    let adam = kernels.iter().find(|kernel| kernel["kernel"] == "adam").unwrap();
+    // One of each network, with four states each, in each of two steps.
+    assert_eq!((&adam["calls"], &adam["outside"]), (&16.into(), &0.into()));
+}
+
+#[test]
+fn validation_hands_over_at_a_kernel_and_an_unknown_one_is_refused_with_the_known() {
+    let scratch = Scratch::new();
+    assert_eq!(scratch.succeed(validate("cpu", &["--cpu-until", "adam"])).lines().last(), Some("pass"));
+    let text = scratch.refuse(validate("cpu", &["--cpu-until", "conv3d"]));
+    assert_mentions(&text, &["conv3d", "conv2d_input_gradient", "adam"]);
+}
+
+#[test]
+fn an_adapter_validates_and_trains() {
+    let Some(adapter) = adapter() else { return };
+    let scratch = Scratch::new();
+    assert_eq!(scratch.succeed(validate(&adapter, &[])).lines().last(), Some("pass"));
+    let run = ["train", "--adapter", &adapter, "--width", "0.03125", "--max-steps", "2"];
+    let text = scratch.succeed(run);
+    assert_mentions(&text, &["pgn training, 2 steps", "benign accuracy"]);
+    assert!(!text.contains("CPU reference path"), "{text}");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    for arguments in [&["summary"][..], &["adapters"], &["train", "--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Scratch::new().command(arguments).stdout(writer).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_output_that_cannot_be_written_is_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Scratch::new().command(["summary"]).stdout(full).output().unwrap();
+    assert_mentions(&super::refusal(&output), &["standard output", "No space left"]);
+}
+
+/// The smallest validation.
+fn validate<'a>(adapter: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let own =
+        ["validate", "--adapter", adapter, "--dataset", "digits", "--width", "0.03125", "--batch-size", "2"];
+    own.iter().chain(more).copied().collect()
+}

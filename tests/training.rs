@@ -1,0 +1,122 @@
+//! Training from the outside: whole runs in their folders, and single steps of the trainer, on the CPU path and on the
+//! adapter (which one, and what happens without: `tests/common`). The data are the embedded digits, the networks the
+//! smallest there are.
+
+#[allow(dead_code, reason = "every test binary uses its own part of it")]
+mod common;
+#[path = "training/divergence.rs"]
+mod divergence;
+#[path = "training/learning.rs"]
+mod learning;
+#[path = "training/micro_batches.rs"]
+mod micro_batches;
+#[path = "training/options.rs"]
+mod options;
+#[path = "training/resuming.rs"]
+mod resuming;
+
+use pgn_wgpu::data::{Batch, BatchOptions, DataOptions, Dataset, DatasetKind, make_batch, open};
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::models::Problem;
+use pgn_wgpu::training::checkpoint::Checkpoint;
+use pgn_wgpu::training::fit::{EpochRecord, Fit, Observer, Outcome, StepRecord};
+use pgn_wgpu::training::run::RunFolder;
+use pgn_wgpu::training::{Method, Preset, TrainConfig, TrainError};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What the embedded digits look like.
+const DIGITS: Problem = Problem { side: 8, channels: 1, classes: 10 };
+
+/// The devices that people train on.
+fn devices() -> Vec<(&'static str, Device)> {
+    common::devices()
+        .into_iter()
+        .filter(|(name, _)| ["CPU fast", "adapter, best forms"].contains(name))
+        .collect()
+}
+
+/// The CPU path as people train on it.
+fn cpu() -> Device {
+    Device::Cpu(pgn_wgpu::cpu::Mode::Fast)
+}
+
+/// The smallest networks on the digits; an epoch has 12 steps, the last one with fillers.
+fn tiny(method: Method) -> TrainConfig {
+    TrainConfig {
+        method,
+        width: 0.03125,
+        batch_size: 100,
+        epochs: 3,
+        ..TrainConfig::preset(Preset::Small, DatasetKind::Digits)
+    }
+}
+
+fn digits() -> Dataset {
+    open(&DataOptions::default()).unwrap()
+}
+
+/// The first `images` training images.
+fn batch(images: usize) -> Batch {
+    make_batch(&digits().train, &BatchOptions::in_order(images), 0, 0)
+}
+
+/// Asks the run to stop when it hears of step `at`.
+struct StopAt<'a> {
+    at: Option<u64>,
+    stop: &'a AtomicBool,
+}
+
+impl Observer for StopAt<'_> {
+    fn message(&mut self, _: &str) {}
+    fn step(&mut self, record: &StepRecord, _: u64) {
+        if self.at == Some(record.step) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+    fn epoch(&mut self, _: &EpochRecord, _: u32) {}
+}
+
+/// A new run in `folder`, or the rest of the one that is there; asked to stop at the step `stop_at`.
+fn run(
+    device: &Device,
+    config: &TrainConfig,
+    folder: &Path,
+    stop_at: Option<u64>,
+) -> Result<Outcome, TrainError> {
+    let stop = AtomicBool::new(false);
+    let mut observer = StopAt { at: stop_at, stop: &stop };
+    let open = |config: &TrainConfig| match folder.join("config.toml").exists() {
+        true => RunFolder::open(folder).map(|(folder, _)| folder),
+        false => RunFolder::create(folder, config),
+    };
+    Fit::new(device.clone(), config.clone(), open, &mut observer, &stop)?.run()
+}
+
+/// The last checkpoint of the run in `folder`.
+fn checkpoint(folder: &Path) -> Checkpoint {
+    Checkpoint::load(&folder.join("checkpoints/last.safetensors")).unwrap()
+}
+
+/// Every state of the last checkpoint by name, as bits: live weights, both moments and the average of each network.
+fn bits(folder: &Path) -> Vec<(String, Vec<u32>)> {
+    let mut states: Vec<_> = checkpoint(folder)
+        .states
+        .into_iter()
+        .map(|(name, values)| (name, values.into_iter().map(f32::to_bits).collect()))
+        .collect();
+    states.sort();
+    states
+}
+
+/// The step records of `metrics.jsonl`.
+fn steps(folder: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap();
+    let records = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    records.filter(|record| record["kind"] == "step").collect()
+}
+
+/// Their numbers.
+fn step_numbers(folder: &Path) -> Vec<u64> {
+    steps(folder).iter().map(|record| record["step"].as_u64().unwrap()).collect()
+}

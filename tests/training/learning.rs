@@ -1,0 +1,78 @@
+//! Training does what it is for, and batches are ready when the device is.
+
+use super::{cpu, devices, run, steps, tiny};
+use pgn_wgpu::data::{Augment, BatchOptions, Images, Position, Prefetcher, make_batch};
+use pgn_wgpu::training::{Method, TrainConfig};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Enough for the digits.
+fn config(method: Method) -> TrainConfig {
+    TrainConfig { width: 0.125, batch_size: 32, augment: Augment::None, ..tiny(method) }
+}
+
+#[test]
+fn natural_training_learns_the_digits_on_every_device() {
+    for (name, device) in devices() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = TrainConfig { epochs: 8, ..config(Method::Natural) };
+        let test = run(&device, &config, &folder.path().join("run"), None).unwrap().test.unwrap();
+        assert_eq!(test.images, 400);
+        assert!(test.benign_accuracy > 0.6, "{name}: 0.78 is usual, chance is 0.1: {test:?}");
+        assert!(test.generator.is_none());
+    }
+}
+
+#[test]
+fn the_game_learns_the_digits_and_an_attack_of_the_predicted_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let config = TrainConfig { epochs: 8, ..config(Method::Pgn) };
+    let test = run(&cpu(), &config, &path, None).unwrap().test.unwrap();
+    let attacked = test.generator.unwrap();
+    assert!(test.benign_accuracy > 0.6, "0.8 is usual, chance is 0.1: {test:?}");
+    assert!(attacked.loss > test.benign_loss, "the generator's answers raise the loss: {test:?}");
+    assert!(attacked.accuracy < test.benign_accuracy, "{test:?}");
+
+    // On a linear loss the best answer has ‖δ‖ = ‖∇CE‖ / (2 c_L); a real loss bends.
+    let all = steps(&path);
+    let mean = |key: &str| all[all.len() - 30..].iter().map(|s| s[key].as_f64().unwrap()).sum::<f64>() / 30.0;
+    let ratio = mean("delta") / mean("predicted_delta");
+    assert!((0.5..2.0).contains(&ratio), "‖δ‖ is {ratio} of the prediction");
+}
+
+#[test]
+fn a_higher_price_makes_the_generators_answers_smaller() {
+    let delta = |c_l| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = TrainConfig { epochs: 4, c_l, ..config(Method::Pgn) };
+        run(&cpu(), &config, &folder.path().join("run"), None).unwrap().test.unwrap().generator.unwrap().delta
+    };
+    let (cheap, dear) = (delta(1.0), delta(30.0));
+    assert!(dear < 0.5 * cheap, "{dear} at c_L = 30, {cheap} at c_L = 1");
+}
+
+const BATCHES: u32 = 8;
+
+#[test]
+fn batches_are_made_while_the_consumer_is_busy_elsewhere() {
+    // Large enough that making a batch takes milliseconds.
+    let pixels: Vec<u8> =
+        (0..256 * 64 * 64 * 3u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let images = Arc::new(Images::new(64, 3, pixels, vec![0; 256]));
+    let options = BatchOptions { batch_size: 256, shuffle: true, augment: Augment::FlipAndCrop, seed: 0 };
+    let start = Instant::now();
+    for epoch in 0..BATCHES {
+        make_batch(&images, &options, epoch, 0);
+    }
+    let alone = start.elapsed();
+
+    let mut batches = Prefetcher::start(images, options, Position::default(), BATCHES).unwrap();
+    while batches.next().is_some() {
+        std::thread::sleep(4 * alone / BATCHES);
+    }
+
+    let waited = batches.waited();
+    assert_eq!(waited.batches, u64::from(BATCHES));
+    assert!(waited.later < alone / 2, "waited {:?} for batches that take {alone:?} to make", waited.later);
+}

@@ -1,0 +1,148 @@
+//! A batch that does not fit is split, and the split step is the unsplit one to rounding.
+
+use super::common::{compare, gpus};
+use super::{DIGITS, batch, cpu, devices, digits, tiny};
+use pgn_wgpu::data::{Batch, BatchOptions, make_batch};
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::graph::Shape;
+use pgn_wgpu::kernels::{self, Tolerance};
+use pgn_wgpu::models::{Classifier, Generator};
+use pgn_wgpu::program::{MemoryLimits, Program, ProgramError};
+use pgn_wgpu::training::game::{self, Gradients};
+use pgn_wgpu::training::{Method, StepMetrics, TrainConfig, Trainer, Update};
+
+/// The sums of gradients over images are made in another order; that kernel says what its sums may differ by.
+fn rounding() -> Tolerance {
+    kernels::by_name("conv2d_weight_gradient").unwrap().tolerance
+}
+
+/// The gradients (a tenth of them is the momentum of the first step) and metrics of one step.
+fn step(
+    device: &Device,
+    config: &TrainConfig,
+    batch: &Batch,
+    largest: usize,
+) -> (Vec<(String, Vec<f32>)>, StepMetrics) {
+    let mut trainer = Trainer::new(device.clone(), config, DIGITS, None, Some(largest)).unwrap();
+    assert_eq!(trainer.micro_batch(), largest.min(config.batch_size));
+    let pending = trainer.submit(batch).unwrap();
+    let metrics = trainer.collect(pending).unwrap();
+    let (states, updates) = trainer.snapshot().unwrap();
+    assert_eq!(updates[0], 1, "one update of the classifier, however many micro-batches");
+    (states.into_iter().filter(|(name, _)| name.ends_with(".momentum")).collect(), metrics)
+}
+
+/// Compares a split step with the unsplit one.
+fn agree(what: &str, device: &Device, config: &TrainConfig, batch: &Batch, largest: usize) {
+    let (whole, metrics) = step(device, config, batch, batch.labels.len());
+    let (split, own) = step(device, config, batch, largest);
+    for ((name, expected), (_, actual)) in whole.iter().zip(&split) {
+        assert!(expected.iter().any(|&v| v != 0.0), "{what}: {name} is all zeros");
+        if let Err(difference) = compare(actual, expected, &Shape::new(&[expected.len()]), rounding()) {
+            panic!("{what}, micro-batches of {largest}, {name}: {difference}");
+        }
+    }
+    let close = |a: f64, b: f64| (a - b).abs() <= 1e-5 * b.abs();
+    assert!(
+        close(own.loss, metrics.loss)
+            && close(own.accuracy, metrics.accuracy)
+            && close(own.delta, metrics.delta)
+            && close(own.predicted_delta, metrics.predicted_delta),
+        "{what}, micro-batches of {largest}: {own:?} instead of {metrics:?}"
+    );
+}
+
+#[test]
+fn micro_batches_add_up_to_the_unsplit_step_whether_or_not_they_divide_the_batch() {
+    for (name, device) in devices() {
+        for method in [Method::Natural, Method::Pgn] {
+            let config = TrainConfig { batch_size: 10, ..tiny(method) };
+            for largest in [5, 3, 1] {
+                agree(&format!("{name}, {}", method.name()), &device, &config, &batch(10), largest);
+            }
+        }
+    }
+}
+
+#[test]
+fn fillers_of_the_last_batch_count_for_nothing_in_micro_batches_either() {
+    // 1,197 images in batches of 17 leave 7 for the last one: with micro-batches of 5 the second is part real, the
+    // others all fillers.
+    let (images, options) = (digits().train, BatchOptions::in_order(17));
+    let last = make_batch(&images, &options, 0, 70);
+    assert_eq!((last.real, last.labels.len()), (7, 17));
+    let alone = make_batch(&images.subset(&last.indices[..7]), &BatchOptions::in_order(7), 0, 0);
+    for (name, device) in devices() {
+        let config = TrainConfig { batch_size: 17, ..tiny(Method::Pgn) };
+        for largest in [5, 7, 16] {
+            agree(name, &device, &config, &last, largest);
+        }
+        // And the unsplit one is the step of the seven real images.
+        let (padded, _) = step(&device, &config, &last, 17);
+        let (real, _) = step(&device, &TrainConfig { batch_size: 7, ..config }, &alone, 7);
+        for ((state, expected), (_, actual)) in real.iter().zip(&padded) {
+            if let Err(difference) = compare(actual, expected, &Shape::new(&[expected.len()]), rounding()) {
+                panic!("{name}, padded, {state}: {difference}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_phase_of_a_step_is_split() {
+    let config = TrainConfig { batch_size: 6, update: Update::Alternating, ..tiny(Method::Pgn) };
+    // A fresh generator answers the same to rounding, but Adam's first step is a sign, which rounding may turn; with
+    // a tiny step the classifier sees the same answer all the same.
+    let config = TrainConfig { generator_lr: Some(1e-9), ..config };
+    agree("CPU fast, alternating", &cpu(), &config, &batch(6), 4);
+}
+
+/// The first phase of a step over `images` images.
+fn compile(config: &TrainConfig, images: usize, limits: MemoryLimits) -> Result<Program, ProgramError> {
+    let (classifier, generator) =
+        (Classifier::new(DIGITS, config.width).unwrap(), Generator::new(DIGITS, config.width).unwrap());
+    let phase = game::phases(config)[0];
+    let graph =
+        game::phase_graph(config, &classifier, Some(&generator), phase, images, Gradients::Accumulate)
+            .unwrap();
+    Program::compile(&graph, limits)
+}
+
+#[test]
+fn a_tensor_beyond_the_limit_of_a_binding_is_refused_by_name_and_fits_in_a_smaller_batch() {
+    let config = tiny(Method::Pgn);
+    let program = compile(&config, 512, MemoryLimits::NONE).unwrap();
+    let largest = program.tensors.iter().map(|t| t.shape.bytes()).max().unwrap();
+    let limits = MemoryLimits { buffer: u64::MAX, binding: largest - 1 };
+
+    let error = compile(&config, 512, limits).map(|program| program.memory).unwrap_err();
+
+    let ProgramError::TensorTooLarge { bytes, limit, .. } = error else { panic!("{error}") };
+    assert_eq!((bytes, limit), (largest, largest - 1));
+    let text = error.to_string();
+    assert!(text.contains(&limit.to_string()) && text.contains("smaller batch"), "{text}");
+    let half = compile(&config, 256, limits);
+    assert!(half.is_ok(), "{:?}", half.err());
+}
+
+#[test]
+fn a_batch_beyond_the_adapters_limits_is_halved_until_it_fits() {
+    let Some(gpu) = gpus().pop() else { return };
+    let limits = gpu.memory_limits();
+    // With width 0.125, the second convolution makes 16 channels of 8x8 for every image.
+    let images = (limits.binding / (16 * 64 * 4) + 1).min(65_536) as usize;
+    let config = TrainConfig { width: 0.125, batch_size: images, ..tiny(Method::Natural) };
+    assert!(compile(&config, images, limits).is_err(), "{images} images do not fit");
+
+    let trainer = Trainer::new(Device::Gpu(gpu.clone()), &config, DIGITS, None, None).unwrap();
+
+    let halves: Vec<usize> = std::iter::successors(Some(images), |n| Some(n.div_ceil(2))).take(17).collect();
+    let at = halves.iter().position(|&n| n == trainer.micro_batch()).expect("a half of a half");
+    assert!(
+        at > 0 && compile(&config, halves[at - 1], limits).is_err(),
+        "split to {}, further than needed",
+        halves[at]
+    );
+    let largest = trainer.programs().iter().flat_map(|p| &p.tensors).map(|t| t.shape.bytes()).max().unwrap();
+    assert!(largest <= limits.binding, "{largest} > {}", limits.binding);
+}

@@ -1,0 +1,131 @@
+//! Every option of the game makes a step that is finite and the same on the adapter, and degenerate inputs too.
+
+use super::common::{compare, largest};
+use super::{DIGITS, batch, cpu, devices, tiny};
+use pgn_wgpu::cpu::Mode;
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::graph::Shape;
+use pgn_wgpu::kernels::Tolerance;
+use pgn_wgpu::models::Init;
+use pgn_wgpu::training::{GradientInput, Method, PenaltySpace, StepMetrics, TrainConfig, Trainer, Update};
+
+/// Errors of single kernels (at most 1e-4 of a tensor's largest value) that pile up over a step.
+const PILED_UP: Tolerance = Tolerance { absolute: 1e-3, relative: 1e-3 };
+
+/// Every option that is not the default of either preset, alone; and the paper's.
+fn variants() -> Vec<(String, TrainConfig)> {
+    let base = TrainConfig { batch_size: 12, ..tiny(Method::Pgn) };
+    let with = |name: &str, change: fn(&mut TrainConfig)| {
+        let mut config = base.clone();
+        change(&mut config);
+        (name.to_string(), config)
+    };
+    let mut all = vec![
+        with("defaults", |_| ()),
+        with("alternating", |c| c.update = Update::Alternating),
+        with("two generator steps", |c| c.generator_steps = 2),
+        with("two generator steps, alternating", |c| {
+            (c.generator_steps, c.update) = (2, Update::Alternating);
+        }),
+        with("tanh penalty", |c| c.penalty_space = PenaltySpace::Tanh),
+        with("half clean", |c| c.adv_coeff = 0.5),
+        with("through the attack", |c| c.through_attack = true),
+        with("half clean, through the attack", |c| (c.adv_coeff, c.through_attack) = (0.5, true)),
+        with("no penalty", |c| c.c_l = 0.0),
+        with("the library's initial weights", |c| c.init = Init::Library),
+        with("natural", |c| c.method = Method::Natural),
+    ];
+    for input in [GradientInput::Rms, GradientInput::L2, GradientInput::Raw] {
+        let config = TrainConfig { gradient_input: input, ..base.clone() };
+        all.push((format!("{input:?} gradient input"), config.clone()));
+        all.push((
+            format!("{input:?} gradient input, through the attack"),
+            TrainConfig { through_attack: true, ..config },
+        ));
+    }
+    all
+}
+
+/// States and metrics after one step.
+fn step(device: &Device, config: &TrainConfig) -> (Vec<(String, Vec<f32>)>, StepMetrics) {
+    let mut trainer = Trainer::new(device.clone(), config, DIGITS, None, None).unwrap();
+    let pending = trainer.submit(&batch(config.batch_size)).unwrap();
+    let metrics = trainer.collect(pending).unwrap();
+    (trainer.snapshot().unwrap().0, metrics)
+}
+
+#[test]
+fn a_step_with_any_option_is_finite_moves_every_network_and_agrees_with_the_reference() {
+    for (variant, mut config) in variants() {
+        // Between the phases of a step weights move by Adam, whose first step is a sign that rounding may turn; the
+        // phases after it are compared at weights that have hardly moved.
+        config.lr = 1e-6;
+        let (expected, reference) = step(&Device::Cpu(Mode::Reference), &config);
+        for (name, device) in devices() {
+            let (actual, metrics) = step(&device, &config);
+            let what = format!("{variant} on {name}");
+            assert!(
+                (metrics.loss - reference.loss).abs() <= 1e-4 * reference.loss,
+                "{what}: {metrics:?}, {reference:?}"
+            );
+            assert!(
+                (metrics.delta - reference.delta).abs() <= 1e-3 * reference.delta,
+                "{what}: {metrics:?}, {reference:?}"
+            );
+            for ((state, actual), (_, expected)) in actual.iter().zip(&expected) {
+                assert!(actual.iter().all(|v| v.is_finite()), "{what}: {state} is not finite");
+                assert!(largest(actual) > 0.0, "{what}: {state} is all zeros");
+                // Gradients and their squares; weights have only moved by Adam's signs.
+                let of_gradients = state.ends_with(".momentum") || state.ends_with(".variance");
+                let shape = Shape::new(&[expected.len()]);
+                if of_gradients && let Err(difference) = compare(actual, expected, &shape, PILED_UP) {
+                    panic!("{what}, {state}: {difference}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn options_of_the_game_change_what_is_learned() {
+    let momenta = |config: &TrainConfig| -> Vec<f32> {
+        let (states, _) = step(&cpu(), config);
+        states
+            .into_iter()
+            .filter(|(name, _)| name.ends_with(".momentum"))
+            .flat_map(|(_, values)| values)
+            .collect()
+    };
+    let all: Vec<(String, Vec<f32>)> =
+        variants().iter().map(|(name, config)| (name.clone(), momenta(config))).collect();
+    for (i, (name, own)) in all.iter().enumerate() {
+        for (other, theirs) in &all[..i] {
+            assert!(own != theirs, "{name} and {other} learn the same");
+        }
+    }
+}
+
+#[test]
+fn a_gradient_image_of_zeros_gives_no_nan() {
+    // With all weights zero the loss is ln 10 everywhere.
+    for (name, device) in devices() {
+        for gradient_input in [GradientInput::Log, GradientInput::Rms, GradientInput::L2, GradientInput::Raw]
+        {
+            for through_attack in [false, true] {
+                let config =
+                    TrainConfig { gradient_input, through_attack, batch_size: 3, ..tiny(Method::Pgn) };
+                let what = format!("{gradient_input:?} on {name}, through the attack: {through_attack}");
+                let mut trainer = Trainer::new(device.clone(), &config, DIGITS, None, None).unwrap();
+                let zeros = vec![0.0; trainer.classifier().layout.len];
+                trainer.workspace().write("classifier.parameters", &zeros).unwrap();
+                let pending = trainer.submit(&batch(3)).unwrap();
+                let metrics = trainer.collect(pending).unwrap();
+                assert!((metrics.loss - 10f64.ln()).abs() < 1e-5, "{what}: loss {}", metrics.loss);
+                assert!(metrics.delta.is_finite() && metrics.predicted_delta == 0.0, "{what}: {metrics:?}");
+                for (state, values) in trainer.snapshot().unwrap().0 {
+                    assert!(values.iter().all(|v| v.is_finite()), "{what}: {state} is not finite");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The same configuration gives the same bits: at once, in pieces, and from the `config.toml` that a run leaves.
+
+use super::{bits, checkpoint, cpu, devices, run, step_numbers, steps, tiny};
+use pgn_wgpu::data::Augment;
+use pgn_wgpu::training::options::TrainOptions;
+use pgn_wgpu::training::{Method, TrainConfig, Update};
+use std::fs;
+use std::io::Write;
+
+/// Of 29 steps, in the middle of the third epoch.
+fn config(method: Method) -> TrainConfig {
+    TrainConfig { max_steps: Some(29), ..tiny(method) }
+}
+
+#[test]
+fn a_run_that_was_interrupted_twice_ends_with_the_bits_of_one_that_was_not() {
+    for (name, device) in devices() {
+        for method in [Method::Natural, Method::Pgn] {
+            let folder = tempfile::tempdir().unwrap();
+            let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
+            let config = config(method);
+            let done = run(&device, &config, &whole, None).unwrap();
+            assert!(!done.interrupted && done.steps == 29 && done.test.is_some());
+
+            // In the middle of the first and of the second epoch.
+            for stop_at in [5, 17] {
+                let part = run(&device, &config, &pieces, Some(stop_at)).unwrap();
+                assert!(part.interrupted && part.test.is_none());
+                assert!(
+                    (stop_at..stop_at + 5).contains(&part.steps),
+                    "asked at {stop_at}, stopped at {}",
+                    part.steps
+                );
+                assert_eq!(checkpoint(&pieces).progress.step, part.steps);
+            }
+            run(&device, &config, &pieces, None).unwrap();
+
+            assert_eq!(bits(&whole).len(), if method == Method::Pgn { 8 } else { 4 });
+            assert!(bits(&whole) == bits(&pieces), "{name}, {}: other bits after resuming", method.name());
+            let (model, again) =
+                (fs::read(whole.join("model.safetensors")), fs::read(pieces.join("model.safetensors")));
+            assert!(model.unwrap() == again.unwrap(), "{name}, {}: another model file", method.name());
+            let losses =
+                |folder| steps(folder).iter().map(|s| s["loss"].as_f64().unwrap()).collect::<Vec<_>>();
+            assert_eq!(losses(&whole), losses(&pieces), "{name}, {}", method.name());
+            assert_eq!(step_numbers(&pieces), (1..=29).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn a_run_that_was_limited_to_fewer_steps_goes_on_to_the_bits_of_one_that_was_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
+    run(&cpu(), &config(Method::Pgn), &whole, None).unwrap();
+    for max_steps in [Some(1), Some(12), Some(20), Some(29)] {
+        run(&cpu(), &TrainConfig { max_steps, ..config(Method::Pgn) }, &pieces, None).unwrap();
+    }
+    assert!(bits(&whole) == bits(&pieces));
+}
+
+#[test]
+fn steps_that_a_crash_left_in_the_metrics_without_a_checkpoint_are_not_there_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let config = config(Method::Natural);
+    let saved = run(&cpu(), &config, &path, Some(5)).unwrap().steps;
+    // What a run leaves that is killed two and a half steps after its checkpoint.
+    let mut metrics = fs::OpenOptions::new().append(true).open(path.join("metrics.jsonl")).unwrap();
+    for step in saved + 1..saved + 3 {
+        writeln!(metrics, r#"{{"kind":"step","step":{step},"epoch":0,"loss":-1.0}}"#).unwrap();
+    }
+    write!(metrics, r#"{{"kind":"step","st"#).unwrap();
+    drop(metrics);
+
+    run(&cpu(), &config, &path, None).unwrap();
+
+    assert_eq!(step_numbers(&path), (1..=29).collect::<Vec<_>>());
+    assert!(
+        steps(&path).iter().all(|step| step["loss"].as_f64().unwrap() > 0.0),
+        "a line of the lost steps stayed"
+    );
+}
+
+#[test]
+fn a_finished_run_that_is_resumed_keeps_its_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    run(&cpu(), &config(Method::Pgn), &path, None).unwrap();
+    let before = bits(&path);
+    let outcome = run(&cpu(), &config(Method::Pgn), &path, None).unwrap();
+    assert!(!outcome.interrupted && outcome.steps == 29 && outcome.test.is_some());
+    assert!(bits(&path) == before);
+}
+
+#[test]
+fn a_seed_gives_the_same_bits_every_time_and_another_seed_others() {
+    for (name, device) in devices() {
+        for method in [Method::Natural, Method::Pgn] {
+            let folder = tempfile::tempdir().unwrap();
+            let bits_of = |place: &str, seed| {
+                let path = folder.path().join(place);
+                let config = TrainConfig { seed, max_steps: Some(4), ..tiny(method) };
+                run(&device, &config, &path, None).unwrap();
+                bits(&path)
+            };
+            let first = bits_of("first", 1);
+            assert!(first == bits_of("second", 1), "{name}, {}: other bits", method.name());
+            assert!(first != bits_of("third", 2), "{name}, {}: the seed does not matter", method.name());
+        }
+    }
+}
+
+#[test]
+fn the_resolved_configuration_of_a_run_repeats_it_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    // Nothing as it is by default.
+    let config = TrainConfig {
+        seed: u64::MAX,
+        lr: 1.234_567e-3,
+        generator_lr: Some(0.004),
+        c_l: 1.7,
+        adv_coeff: 0.3,
+        ema_warmup: false,
+        update: Update::Alternating,
+        generator_steps: 2,
+        augment: Augment::FlipAndCrop,
+        validation_share: Some(0.2),
+        max_steps: Some(7),
+        batch_size: 33,
+        ..tiny(Method::Pgn)
+    };
+    run(&cpu(), &config, &first, None).unwrap();
+
+    let read = TrainOptions::from_file(&first.join("config.toml")).unwrap();
+    let resolved = TrainOptions::default().resolve(&read);
+    assert_eq!(resolved, config);
+    run(&cpu(), &resolved, &second, None).unwrap();
+
+    assert!(bits(&first) == bits(&second));
+}
