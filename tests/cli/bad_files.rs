@@ -3,6 +3,7 @@
 use super::{Scratch, assert_mentions};
 use pgn_wgpu::models::file::{Facts, Model, NamedTensor, export, to_bytes};
 use pgn_wgpu::models::{Classifier, Init, Problem};
+use pgn_wgpu::training::GradientInput;
 use std::collections::HashMap;
 use std::fs;
 
@@ -19,6 +20,7 @@ fn save(scratch: &Scratch, problem: Problem, width: f32, change: impl Fn(&mut Mo
         dataset: "any".into(),
         class_names: Vec::new(),
         method: "natural".into(),
+        gradient_input: GradientInput::Log,
     };
     let mut model = Model { facts, classifier, average: weights.clone(), weights, generator: None };
     change(&mut model);

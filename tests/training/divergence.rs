@@ -4,7 +4,7 @@ use super::{DIGITS, checkpoint, cpu, digits, run, step_numbers, tiny};
 use pgn_wgpu::models::file::{Facts, Model};
 use pgn_wgpu::models::{Classifier, Init};
 use pgn_wgpu::training::checkpoint::Checkpoint;
-use pgn_wgpu::training::{Method, TrainConfig, TrainError};
+use pgn_wgpu::training::{GradientInput, Method, TrainConfig, TrainError};
 use std::fs;
 use std::path::Path;
 
@@ -36,6 +36,7 @@ fn a_loss_that_is_no_number_stops_the_run_with_step_and_learning_rate() {
         dataset: digits().name,
         class_names: Vec::new(),
         method: "natural".into(),
+        gradient_input: GradientInput::Log,
     };
     Model { facts, classifier, average: weights.clone(), weights, generator: None }.save(&file).unwrap();
     let path = folder.path().join("run");
