@@ -1,6 +1,7 @@
 //! Attacks where the answer is known: a classifier whose activations all stay positive is affine, so the
 //! smallest perturbation, the effect of every step and the end of every projection can be computed by hand.
 
+#[allow(dead_code, reason = "the kernels' judge is not needed here")]
 mod common;
 
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker};

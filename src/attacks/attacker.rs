@@ -81,6 +81,10 @@ pub struct Attacker {
 }
 
 impl Attacker {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "options are made for the call, `..AttackOptions::new(kind)`"
+    )]
     /// Prepares `options` against the averaged weights of `model`.
     pub fn new(device: &Device, model: &Model, options: AttackOptions) -> Result<Self, AttackError> {
         options.check(model.facts.problem)?;
@@ -198,8 +202,8 @@ fn over_slots(
     let mut members: Vec<Option<usize>> = vec![None; target.slots];
     let (mut next, mut done) = (0, 0);
     target.load(&vec![0.5; target.slots * set.pixels], &vec![0.0; target.slots])?;
-    for slot in 0..target.slots {
-        members[slot] = take(attack, target, set, slot, &mut next)?;
+    for (slot, member) in members.iter_mut().enumerate() {
+        *member = take(attack, target, set, slot, &mut next)?;
     }
     while done < total {
         attack.advance(target, attack.chunk())?;

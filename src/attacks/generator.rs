@@ -36,7 +36,7 @@ impl GeneratorAttack {
         let x = match options.radius {
             None => answer.adversarial,
             Some(radius) => {
-                let length = l2(graph, answer.delta)?;
+                let length = l2(graph, answer.delta);
                 let wanted = graph.constant(radius, &[1])?;
                 let scale = graph.binary(Binary::Divide, wanted, length)?;
                 let delta = graph.multiply(answer.delta, scale)?;

@@ -13,7 +13,7 @@ pub fn project(graph: &mut Graph, images: Tensor, moved: Tensor, epsilon: Tensor
     let delta = graph.subtract(moved, images)?;
     let inside = match norm {
         Norm::L2 => {
-            let length = l2(graph, delta)?;
+            let length = l2(graph, delta);
             let ratio = graph.binary(Binary::Divide, epsilon, length)?;
             let one = graph.constant(1.0, &[1])?;
             let scale = graph.binary(Binary::Minimum, ratio, one)?;
@@ -30,9 +30,9 @@ pub fn project(graph: &mut Graph, images: Tensor, moved: Tensor, epsilon: Tensor
 }
 
 /// The Euclidean norm of each image, with a floor that keeps it away from 0.
-pub fn l2(graph: &mut Graph, x: Tensor) -> Result {
+pub fn l2(graph: &mut Graph, x: Tensor) -> Tensor {
     let square = graph.unary(Unary::Square, x);
     let sum = graph.sum_columns(square);
     let floored = graph.unary(Unary::Clamp(SMALLEST_NORM2, f32::MAX), sum);
-    Ok(graph.unary(Unary::Sqrt, floored))
+    graph.unary(Unary::Sqrt, floored)
 }

@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         Device::Cpu(_) => FirstStep { cold_seconds: None, warm_seconds: None },
     };
     let mut steps = BTreeMap::new();
-    for method in [Method::Natural, Method::Pgn] {
+    for method in [Method::Natural, Method::Fgm, Method::Pgd, Method::Pgn] {
         let budget = Duration::from_secs_f64(arguments.seconds.clamp(0.1, 600.0));
         let timing =
             time_steps(&device, &config(arguments, method)?, usual_problem(arguments.dataset), budget)?;

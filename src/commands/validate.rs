@@ -18,7 +18,7 @@ use std::process::ExitCode;
 pub struct Arguments {
     #[command(flatten)]
     device: DeviceArguments,
-    /// Steps to compare [default: both]
+    /// Steps to compare [default: natural, fgm and pgn]
     #[arg(long)]
     method: Option<Method>,
     /// Images and classes of this data set (its files are not needed)
@@ -55,7 +55,8 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         return fail("--steps and --batch-size must be at least 1");
     }
     let device = arguments.device.open()?;
-    let methods = arguments.method.map_or_else(|| vec![Method::Natural, Method::Pgn], |m| vec![m]);
+    let methods =
+        arguments.method.map_or_else(|| vec![Method::Natural, Method::Fgm, Method::Pgn], |m| vec![m]);
     let mut reports = Vec::new();
     for &method in &methods {
         reports.push((method, compare(arguments, &device, method)?));

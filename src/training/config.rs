@@ -1,6 +1,7 @@
 //! Everything that decides a training run, as one struct: what flags and `--config` files fill, what is written
 //! to the run folder, and what repeats the run from there.
 
+use crate::attacks::{CeForm, Norm};
 use crate::data::{Augment, DatasetKind};
 pub use crate::models::GradientInput;
 use crate::models::Init;
@@ -13,6 +14,10 @@ use std::path::PathBuf;
 pub enum Method {
     /// Clean images only
     Natural,
+    /// Against the fast gradient method (Goodfellow et al.)
+    Fgm,
+    /// Against projected gradient descent (Madry et al.)
+    Pgd,
     /// Against a perturbation generator network
     Pgn,
 }
@@ -22,6 +27,8 @@ impl Method {
     pub fn name(self) -> &'static str {
         match self {
             Self::Natural => "natural",
+            Self::Fgm => "fgm",
+            Self::Pgd => "pgd",
             Self::Pgn => "pgn",
         }
     }
@@ -35,6 +42,16 @@ pub enum PenaltySpace {
     Pixel,
     /// On the generator's own output
     Tanh,
+}
+
+/// Which class an attack during training moves images away from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AttackLabel {
+    /// The true one
+    True,
+    /// The one that the classifier predicts (the library's default)
+    Predicted,
 }
 
 /// In which order the two networks move.
@@ -108,6 +125,23 @@ pub struct TrainConfig {
     pub generator_steps: u32,
     /// Whether the classifier's gradient flows back through the attack.
     pub through_attack: bool,
+    /// Whether only the generator learns, against the classifier as it is.
+    pub freeze_classifier: bool,
+    /// Radius of FGM and PGD in pixel units.
+    pub epsilon: f32,
+    /// Norm of that radius.
+    pub norm: Norm,
+    /// Iterations of PGD.
+    pub iterations: usize,
+    /// Step of PGD; absent: 2.5 · epsilon / iterations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_size: Option<f32>,
+    /// Whether PGD starts at a random point of the sphere.
+    pub random_start: bool,
+    /// Which class FGM and PGD move images away from.
+    pub attack_label: AttackLabel,
+    /// Which gradient FGM and PGD follow.
+    pub ce_form: CeForm,
     /// Scale of the initial weights.
     pub init: Init,
     /// Start from these weights.
@@ -155,6 +189,14 @@ impl TrainConfig {
             update: Update::Simultaneous,
             generator_steps: 1,
             through_attack: false,
+            freeze_classifier: false,
+            epsilon: if dataset == DatasetKind::Cifar100 { 0.02 } else { 0.1 },
+            norm: Norm::L2,
+            iterations: 10,
+            step_size: None,
+            random_start: false,
+            attack_label: AttackLabel::True,
+            ce_form: CeForm::SaturationFree,
             init: Init::He,
             from: None,
             augment: dataset.default_augment(),
@@ -172,6 +214,7 @@ impl TrainConfig {
                 c_l: 50.0,
                 gradient_input: GradientInput::Raw,
                 through_attack: true,
+                attack_label: AttackLabel::Predicted,
                 init: Init::Library,
                 ..small
             },
@@ -181,6 +224,11 @@ impl TrainConfig {
     /// The generator's learning rate.
     pub fn generator_lr(&self) -> f32 {
         self.generator_lr.unwrap_or(self.lr)
+    }
+
+    /// The step of PGD.
+    pub fn attack_step(&self) -> f32 {
+        self.step_size.unwrap_or(2.5 * self.epsilon / self.iterations as f32)
     }
 
     /// Refuses zero and absurd values with one sentence.
@@ -210,6 +258,22 @@ impl TrainConfig {
         }
         if !self.c_l.is_finite() || self.c_l < 0.0 {
             return error("--c-l", self.c_l.to_string(), "a finite number from 0 on");
+        }
+        if self.freeze_classifier && self.method != Method::Pgn {
+            return error(
+                "--freeze-classifier",
+                format!("with --method {}", self.method.name()),
+                "used with --method pgn",
+            );
+        }
+        if !self.epsilon.is_finite() || !(0.0..=1000.0).contains(&self.epsilon) {
+            return error("--epsilon", self.epsilon.to_string(), "from 0 to the norm of the box");
+        }
+        if !(1..=100).contains(&self.iterations) {
+            return error("--iterations", self.iterations.to_string(), "from 1 to 100 in training");
+        }
+        if self.step_size.is_some_and(|step| !positive(step)) {
+            return error("--step-size", format!("{:?}", self.step_size), "a finite number above 0");
         }
         if self.generator_steps == 0 || self.generator_steps > 100 {
             return error("--generator-steps", self.generator_steps.to_string(), "from 1 to 100");

@@ -3,7 +3,7 @@
 
 use super::TrainError;
 use super::checkpoint::{Checkpoint, Progress, not_finite};
-use super::config::TrainConfig;
+use super::config::{Method, TrainConfig};
 use super::run::{MetricsFile, RunFolder};
 use super::trainer::{NamedStates, PendingStep, StepMetrics, Trainer};
 use super::validation::{Validation, Validator};
@@ -280,7 +280,7 @@ impl<'a> Fit<'a> {
                 epoch,
                 loss,
                 accuracy,
-                delta: game.then_some(delta),
+                delta: (self.config.method != Method::Natural).then_some(delta),
                 predicted_delta: (game && predicted_delta.is_finite()).then_some(predicted_delta),
                 seconds: self.seconds(),
             };

@@ -6,7 +6,8 @@
 //! add their gradients up, and a second, small graph applies the sum. Every image carries a weight, 1 / batch
 //! for real images and 0 for padding, so that sums over micro-batches are the batch's mean.
 
-use super::config::{GradientInput, Method, PenaltySpace, TrainConfig, Update};
+use super::config::{AttackLabel, GradientInput, Method, PenaltySpace, TrainConfig, Update};
+use crate::attacks::{fgm, pgd};
 use crate::graph::{AdamStates, Binary, Graph, GraphError, Tensor, Unary};
 use crate::models::layout::{ParameterLayout, Weights};
 use crate::models::{Classifier, Generator, GeneratorInputs};
@@ -42,6 +43,9 @@ pub enum Gradients {
 pub fn phases(config: &TrainConfig) -> Vec<Phase> {
     if config.method != Method::Pgn {
         return vec![Phase::Classifier];
+    }
+    if config.freeze_classifier {
+        return vec![Phase::Generator];
     }
     let steps = config.generator_steps as usize;
     match config.update {
@@ -133,8 +137,8 @@ impl BatchTensors {
 
 /// The graph of one phase over `images` images.
 ///
-/// Outputs per image: `loss` (cross-entropy of what the classifier trains on), `correct`, and in the game
-/// `norm2` (‖δ‖²) and `gradient_norm2` (‖∇x CE‖² at x_adv).
+/// Outputs per image: `loss` (cross-entropy of what the classifier trains on), `correct`, under attack `norm2`
+/// (‖δ‖²), and in the game `gradient_norm2` (‖∇x CE‖² at x_adv).
 pub fn phase_graph(
     config: &TrainConfig,
     classifier: &Classifier,
@@ -152,15 +156,86 @@ pub fn phase_graph(
             let game = Game { config, classifier, generator, f, g, batch };
             game.phase(&mut graph, phase, how)?;
         }
-        _ => {
-            let logits = classifier.logits(&mut graph, &f.weights, batch.images)?;
-            let loss = graph.cross_entropy(logits, batch.labels)?;
-            let gradients = graph.gradient(loss, batch.weights, &f.weights.tensors())?;
-            f.learn(&mut graph, &gradients, how)?;
-            metrics(&mut graph, logits, loss, batch.labels)?;
-        }
+        _ => against_gradients(&mut graph, config, classifier, &f, batch, how)?,
     }
     Ok(graph)
+}
+
+/// Training on clean images, or on images that FGM or PGD has attacked with the live weights.
+fn against_gradients(
+    graph: &mut Graph,
+    config: &TrainConfig,
+    classifier: &Classifier,
+    f: &Player,
+    batch: BatchTensors,
+    how: Gradients,
+) -> Result<()> {
+    let attacked = attacked_images(graph, config, classifier, &f.weights, batch)?;
+    let seen = match attacked {
+        Some(x) if !config.through_attack => graph.detach(x),
+        Some(x) => x,
+        None => batch.images,
+    };
+    let logits = classifier.logits(graph, &f.weights, seen)?;
+    let loss = graph.cross_entropy(logits, batch.labels)?;
+    let a = if attacked.is_some() { config.adv_coeff } else { 1.0 };
+    let own = graph.affine(batch.weights, a, 0.0);
+    let mut objective = vec![(loss, own)];
+    if a < 1.0 {
+        let clean = classifier.logits(graph, &f.weights, batch.images)?;
+        let rest = graph.affine(batch.weights, 1.0 - a, 0.0);
+        objective.push((graph.cross_entropy(clean, batch.labels)?, rest));
+    }
+    let gradients = graph.gradient_of_many(&objective, &f.weights.tensors())?;
+    f.learn(graph, &gradients, how)?;
+    metrics(graph, logits, loss, batch.labels)?;
+    if attacked.is_some() {
+        let delta = graph.subtract(seen, batch.images)?;
+        let square = graph.unary(Unary::Square, delta);
+        let norm2 = graph.sum_columns(square);
+        graph.output("norm2", norm2);
+    }
+    Ok(())
+}
+
+/// The images as the configured attack leaves them; `None` for natural training.
+fn attacked_images(
+    graph: &mut Graph,
+    config: &TrainConfig,
+    classifier: &Classifier,
+    weights: &Weights,
+    batch: BatchTensors,
+) -> Result<Option<Tensor>> {
+    if !matches!(config.method, Method::Fgm | Method::Pgd) {
+        return Ok(None);
+    }
+    let labels = match config.attack_label {
+        AttackLabel::True => batch.labels,
+        AttackLabel::Predicted => {
+            let logits = classifier.logits(graph, weights, batch.images)?;
+            graph.arg_max(logits)
+        }
+    };
+    let epsilon = graph.constant(config.epsilon, &[1])?;
+    let (images, norm, form) = (batch.images, config.norm, config.ce_form);
+    if config.method == Method::Fgm {
+        let step = fgm::Step { images, labels, length: epsilon, norm, form };
+        return fgm::fgm(graph, classifier, weights, step).map(Some);
+    }
+    let length = graph.constant(config.attack_step(), &[1])?;
+    let mut x = images;
+    if config.random_start {
+        let seed = graph.input("seed", &[2])?;
+        x = pgd::random_start(graph, images, seed, epsilon, norm)?;
+    }
+    for _ in 0..config.iterations {
+        let step = fgm::Step { images: x, labels, length, norm, form };
+        x = pgd::iteration(graph, classifier, weights, images, step, epsilon)?;
+        if !config.through_attack {
+            x = graph.detach(x);
+        }
+    }
+    Ok(Some(x))
 }
 
 /// The outputs `loss` and `correct`.

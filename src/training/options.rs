@@ -2,8 +2,9 @@
 //! files. A file's options are laid over a preset, flags over the file.
 
 use super::TrainError;
-use super::config::{GradientInput, Method, PenaltySpace, Preset, TrainConfig, Update};
+use super::config::{AttackLabel, GradientInput, Method, PenaltySpace, Preset, TrainConfig, Update};
 use super::run::from_toml;
+use crate::attacks::{CeForm, Norm};
 use crate::data::{Augment, DatasetKind};
 use crate::files;
 use crate::models::Init;
@@ -63,7 +64,8 @@ macro_rules! into_fields {
     };
 }
 into_fields! {
-    plain: Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64;
+    plain: Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
+        CeForm;
     optional: PathBuf, f32, usize, u64
 }
 

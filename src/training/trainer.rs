@@ -75,7 +75,7 @@ impl Trainer {
         let classifier = Classifier::new(problem, config.width)?;
         let generator = match config.method {
             Method::Pgn => Some(Generator::new(problem, config.width)?),
-            Method::Natural => None,
+            Method::Natural | Method::Fgm | Method::Pgd => None,
         };
         let mut workspace = Workspace::new(device);
         // The averaged weights are the ones that were evaluated.
@@ -228,6 +228,7 @@ impl Trainer {
 
     fn submit_phase(&mut self, index: usize, batch: &Batch) -> Result<Vec<(Run, usize)>, ExecutionError> {
         let schedules = self.schedules(self.runners[index].phase);
+        let seed = [self.config.seed as u32, self.step as u32].map(f32::from_bits);
         let pixels = self.classifier.problem.pixels();
         let runner = &mut self.runners[index];
         let mut runs = Vec::new();
@@ -241,6 +242,7 @@ impl Trainer {
             runner.session.write("images", &padded(&batch.images, pixels))?;
             runner.session.write("labels", &padded(&batch.labels, 1))?;
             runner.session.write("weights", &padded(&batch.weights, 1))?;
+            runner.session.write("seed", &seed)?;
             for (name, schedule) in &schedules {
                 runner.session.write(name, schedule)?;
             }
@@ -275,7 +277,7 @@ impl Trainer {
 
     /// Waits for a step's metrics.
     pub fn collect(&mut self, pending: PendingStep) -> Result<StepMetrics, ExecutionError> {
-        let game = self.generator.is_some();
+        let (game, attacked) = (self.generator.is_some(), self.config.method != Method::Natural);
         let price = 2.0 * f64::from(self.config.c_l);
         let session = &mut self.runners.last_mut().expect("every step has a phase").session;
         let (mut sums, mut images) = (StepMetrics::default(), 0);
@@ -286,8 +288,10 @@ impl Trainer {
                 |name: &str| outputs.get(name)[..real].iter().map(|&v| f64::from(v).sqrt()).sum::<f64>();
             sums.loss += sum("loss");
             sums.accuracy += sum("correct");
-            if game {
+            if attacked {
                 sums.delta += roots("norm2");
+            }
+            if game {
                 sums.predicted_delta += roots("gradient_norm2") / price;
             }
             images += real;
