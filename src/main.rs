@@ -18,6 +18,8 @@ struct Cli {
 enum Command {
     /// Train a classifier; without arguments: against a generator, on the embedded digits
     Train(Box<commands::train::Arguments>),
+    /// Train a generator against a frozen classifier, to attack it with
+    TrainGenerator(Box<commands::train_generator::Arguments>),
     /// List the adapters that can compute
     Adapters(commands::adapters::Arguments),
     /// Print a model's layers, parameters, multiply-adds and memory
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     commands::end_with_the_output();
     let result = match Cli::parse().command {
         Command::Train(arguments) => commands::train::run(*arguments),
+        Command::TrainGenerator(arguments) => commands::train_generator::run(*arguments),
         Command::Adapters(arguments) => commands::adapters::run(&arguments),
         Command::Summary(arguments) => commands::summary::run(&arguments),
         Command::Validate(arguments) => commands::validate::run(&arguments),

@@ -5,6 +5,7 @@ pub mod bench;
 
 pub mod summary;
 pub mod train;
+pub mod train_generator;
 pub mod validate;
 
 use pgn_wgpu::cpu::Mode;

@@ -23,8 +23,9 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
 pub struct Arguments {
+    /// What is trained, and how.
     #[command(flatten)]
-    options: TrainOptions,
+    pub options: TrainOptions,
     /// Do not flip and crop
     #[arg(long, conflicts_with = "augment")]
     no_augment: bool,

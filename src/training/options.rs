@@ -115,6 +115,24 @@ options! {
     /// Let the classifier's gradient flow back through the attack, as the paper's library does [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     through_attack: bool => through_attack;
+    /// Let only the generator learn, against the classifier as it is [default: false]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    freeze_classifier: bool => freeze_classifier;
+    /// Radius of --method fgm and pgd, in pixel units over the whole image [default: 0.1; 0.02 for cifar100]
+    epsilon: f32 => epsilon;
+    /// Norm of that radius [default: l2]
+    norm: Norm => norm;
+    /// Iterations of --method pgd [default: 10]
+    iterations: usize => iterations;
+    /// Step of --method pgd [default: 2.5 epsilon / iterations]
+    step_size: f32 => step_size;
+    /// Start --method pgd at a random point of the sphere [default: false]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    random_start: bool => random_start;
+    /// Which class --method fgm and pgd move images away from [default: true]
+    attack_label: AttackLabel => attack_label;
+    /// Which gradient --method fgm and pgd follow [default: saturation-free]
+    ce_form: CeForm => ce_form;
     /// Scale of the initial weights [default: he]
     init: Init => init;
     /// Start from the weights of this file

@@ -61,6 +61,15 @@ pub struct Trainer {
     step: u64,
 }
 
+/// Writes all states of a network that starts at `weights`.
+fn start(workspace: &mut Workspace, network: &str, weights: &[f32]) -> Result<(), ExecutionError> {
+    let zeros = vec![0.0; weights.len()];
+    for (state, values) in NETWORK_STATES.into_iter().zip([weights, &zeros, &zeros, weights]) {
+        workspace.write(&format!("{network}.{state}"), values)?;
+    }
+    Ok(())
+}
+
 impl Trainer {
     /// Networks with initial weights, or those of `from`, ready for the first step. `largest` bounds the
     /// micro-batch; without it the largest one that fits is taken.
@@ -81,13 +90,11 @@ impl Trainer {
         // The averaged weights are the ones that were evaluated.
         let given = from.map(|m| m.average.clone());
         let weights = given.unwrap_or_else(|| classifier.initial(config.init, config.seed));
-        workspace.write("classifier.parameters", &weights)?;
-        workspace.write("classifier.average", &weights)?;
+        start(&mut workspace, "classifier", &weights)?;
         if let Some(generator) = &generator {
             let given = from.and_then(|m| m.generator.as_ref()).map(|(_, weights)| weights.clone());
             let weights = given.unwrap_or_else(|| generator.initial(config.init, config.seed));
-            workspace.write("generator.parameters", &weights)?;
-            workspace.write("generator.average", &weights)?;
+            start(&mut workspace, "generator", &weights)?;
         }
         let (config, largest) =
             (config.clone(), largest.unwrap_or(config.batch_size).min(config.batch_size).max(1));

@@ -1,0 +1,28 @@
+//! `pgn-wgpu train-generator`: a perturbation generator against a frozen classifier, so that it can be used
+//! as an attack. It is the game of `train` in which only the generator moves.
+
+use super::{CommandResult, train};
+use pgn_wgpu::models::file::Model;
+use pgn_wgpu::training::Method;
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The classifier to attack: a model file or a run folder
+    #[arg(long, value_name = "FILE")]
+    model: PathBuf,
+    #[command(flatten)]
+    train: train::Arguments,
+}
+
+pub fn run(arguments: Arguments) -> CommandResult {
+    let Arguments { model, mut train } = arguments;
+    let path = if model.is_dir() { model.join("model.safetensors") } else { model };
+    let facts = Model::load(&path, None)?.facts;
+    let options = &mut train.options;
+    options.method = Some(Method::Pgn);
+    options.freeze_classifier = Some(true);
+    options.width = Some(facts.width);
+    options.from = Some(path);
+    train::run(train)
+}
