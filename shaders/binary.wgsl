@@ -1,6 +1,6 @@
 // y = f(l, r), element by element; either operand may be broadcast.
 // Reads l and r (read as LEFT and RIGHT say); writes y [count]. The functions are those of graph::Binary,
-// by OPERATION. Dispatch: one invocation per value, 64 per workgroup. No loop.
+// by OPERATION. Dispatch: one invocation per VALUES values, 64 per workgroup. Longest loop: VALUES.
 
 struct BinaryParams {
     count: u32,
@@ -62,8 +62,9 @@ fn apply(l: f32, r: f32) -> f32 {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let i = flat_index(group, local);
-    if i < params.count {
+    let first = first_value(group, local);
+    let end = min(first + VALUES * GROUP, params.count);
+    for (var i = first; i < end; i += GROUP) {
         let l = left[index(LEFT, i, params.left_length, params.left_stretch)];
         let r = right[index(RIGHT, i, params.right_length, params.right_stretch)];
         y[i] = apply(l, r);

@@ -1,8 +1,8 @@
 // Pooling over non-overlapping windows: scale times the sum of each; positions that fill no window are
 // dropped. With scale = 1 / window size this is average pooling.
 // Reads x [batch, height, width, channels]; writes y [batch, height / wh, width / ww, channels].
-// Dispatch: x over channels, y over output columns (8 x 8 per workgroup), z over the output rows of all images.
-// Longest loop: the window, which for the mean over all positions is the whole image of a channel.
+// Dispatch: a workgroup of 8 x 8 per output row of an image, in x and y; lanes run along the channels.
+// Longest loop: (output width / 8 + 1) · (channels / 8 + 1) windows, at most some thousand values.
 
 struct PoolParams {
     batch: u32,
@@ -20,23 +20,27 @@ struct PoolParams {
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(8, 8)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-    let channel = id.x;
-    let column = id.y;
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let line = group.y * GRID_WIDTH + group.x;
+    let rows = params.height / params.window_height;
     let columns = params.width / params.window_width;
-    if channel >= params.channels || column >= columns {
+    let image = line / rows;
+    if image >= params.batch {
         return;
     }
-    let rows = params.height / params.window_height;
-    let image = id.z / rows;
-    let first_row = image * params.height + (id.z - image * rows) * params.window_height;
-    var sum = 0.0;
-    for (var dy = 0u; dy < params.window_height; dy++) {
-        var at = ((first_row + dy) * params.width + column * params.window_width) * params.channels + channel;
-        for (var dx = 0u; dx < params.window_width; dx++) {
-            sum += x[at];
-            at += params.channels;
+    let first_row = image * params.height + (line - image * rows) * params.window_height;
+    for (var column = local.y; column < columns; column += 8u) {
+        for (var channel = local.x; channel < params.channels; channel += 8u) {
+            var sum = 0.0;
+            for (var dy = 0u; dy < params.window_height; dy++) {
+                let pixel = (first_row + dy) * params.width + column * params.window_width;
+                var at = pixel * params.channels + channel;
+                for (var dx = 0u; dx < params.window_width; dx++) {
+                    sum += x[at];
+                    at += params.channels;
+                }
+            }
+            y[(line * columns + column) * params.channels + channel] = params.scale * sum;
         }
     }
-    y[(id.z * columns + column) * params.channels + channel] = params.scale * sum;
 }

@@ -1,6 +1,6 @@
 // y = f(x), element by element, or x broadcast to a larger shape.
 // Reads x (read as SOURCE says); writes y [count]. The functions are those of graph::Unary, by OPERATION.
-// Dispatch: one invocation per value, 64 per workgroup. No loop.
+// Dispatch: one invocation per VALUES values, 64 per workgroup. Longest loop: VALUES.
 
 struct UnaryParams {
     count: u32,
@@ -47,8 +47,9 @@ fn apply(v: f32) -> f32 {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let i = flat_index(group, local);
-    if i < params.count {
+    let first = first_value(group, local);
+    let end = min(first + VALUES * GROUP, params.count);
+    for (var i = first; i < end; i += GROUP) {
         y[i] = apply(x[source_index(i)]);
     }
 }

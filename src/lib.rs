@@ -5,12 +5,13 @@
 //!
 //! [`data`] makes batches; [`models`] and [`training`] write [`graph`]s over
 //! them; a graph is compiled to a [`program`] of calls to [`kernels`], which an [`executor`] replays on the
-//! [`gpu`] or the [`cpu`].
+//! [`gpu`] or the [`cpu`]. [`attacks`] are graphs over a trained model; [`evaluation`] says what became of it under them.
 
 pub mod attacks;
 pub mod bench;
 pub mod cpu;
 pub mod data;
+pub mod evaluation;
 pub mod executor;
 pub mod files;
 pub mod gpu;

@@ -18,6 +18,10 @@ struct Cli {
 enum Command {
     /// Train a classifier; without arguments: against a generator, on the embedded digits
     Train(Box<commands::train::Arguments>),
+    /// Attack a model and look at what comes out
+    Attack(Box<commands::attack::Arguments>),
+    /// Measure how far runs withstand attacks: the rows of the paper's tables, with intervals and warnings
+    Evaluate(Box<commands::evaluate::Arguments>),
     /// Train a generator against a frozen classifier, to attack it with
     TrainGenerator(Box<commands::train_generator::Arguments>),
     /// List the adapters that can compute
@@ -34,6 +38,8 @@ fn main() -> ExitCode {
     commands::end_with_the_output();
     let result = match Cli::parse().command {
         Command::Train(arguments) => commands::train::run(*arguments),
+        Command::Attack(arguments) => commands::attack::run(&arguments),
+        Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::TrainGenerator(arguments) => commands::train_generator::run(*arguments),
         Command::Adapters(arguments) => commands::adapters::run(&arguments),
         Command::Summary(arguments) => commands::summary::run(&arguments),

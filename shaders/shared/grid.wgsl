@@ -9,6 +9,15 @@ fn flat_index(group: vec3<u32>, local: u32) -> u32 {
     return (group.y * GRID_WIDTH + group.x) * GROUP + local;
 }
 
+// Values that one invocation of an element-wise kernel takes, GROUP apart so that neighbours stay neighbours:
+// starting a workgroup costs a software adapter as much as some values.
+const VALUES: u32 = 8u;
+
+// Index of an invocation's first value in such a grid.
+fn first_value(group: vec3<u32>, local: u32) -> u32 {
+    return (group.y * GRID_WIDTH + group.x) * GROUP * VALUES + local;
+}
+
 // i / d for i < 2^22: integer division is emulated per lane on software adapters, this is not.
 fn small_divide(i: u32, d: u32) -> u32 {
     return u32((f32(i) + 0.5) / f32(d));

@@ -23,7 +23,7 @@ pub mod outcome;
 pub mod pgd;
 mod projection;
 pub mod target;
-mod verify;
+pub mod verify;
 
 pub use attacker::{AttackError, Attacker};
 pub use direction::CeForm;

@@ -1,8 +1,11 @@
 //! One file per subcommand, and what they share: opening the chosen device and printing tables.
 
 pub mod adapters;
+pub mod attack;
+mod attack_flags;
 pub mod bench;
-
+pub mod evaluate;
+mod progress;
 pub mod summary;
 pub mod train;
 pub mod train_generator;
@@ -13,6 +16,7 @@ use pgn_wgpu::executor::Device;
 use pgn_wgpu::gpu::GpuError;
 use pgn_wgpu::gpu::adapter::{self, AdapterChoice};
 use pgn_wgpu::gpu::device::{Checks, Forms, Gpu};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// What every subcommand returns: an exit code, or an error whose text is one sentence.
@@ -44,6 +48,17 @@ pub fn end_with_the_output() {
 /// A sentence as an error.
 pub fn fail<T>(sentence: impl Into<String>) -> Result<T, Box<dyn std::error::Error>> {
     Err(sentence.into().into())
+}
+
+/// Refuses to overwrite `path` unless it is wanted.
+pub fn check_overwriting(path: &Path, force: bool) -> Result<(), Box<dyn std::error::Error>> {
+    if path.exists() && !force {
+        return fail(format!(
+            "{} exists; choose another place, or overwrite it with --force",
+            path.display()
+        ));
+    }
+    Ok(())
 }
 
 /// Flags of every computing command that is not `train`.

@@ -15,7 +15,8 @@ const PLANE: usize = SIDE * SIDE;
 
 /// Where one of the two data sets keeps what.
 pub(super) struct Layout {
-    name: &'static str,
+    /// For people.
+    pub(super) name: &'static str,
     classes: usize,
     /// The folder inside the official archive.
     folder: &'static str,

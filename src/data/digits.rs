@@ -8,6 +8,9 @@ use std::path::PathBuf;
 
 static PACKED: &[u8] = include_bytes!("../../assets/digits.bin.gz");
 
+/// For people.
+pub(super) const NAME: &str = "UCI optical digits";
+
 const SIDE: usize = 8;
 const CLASSES: usize = 10;
 /// One label byte, then the pixels.
@@ -38,7 +41,7 @@ pub(super) fn open(validation_share: Option<f32>) -> Result<Dataset, DataError> 
         split.sort_unstable();
     }
     Ok(Dataset::new(
-        "UCI optical digits".to_owned(),
+        NAME.to_owned(),
         (0..CLASSES).map(|digit| digit.to_string()).collect(),
         all.subset(&train),
         all.subset(&validation),

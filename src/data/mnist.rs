@@ -7,6 +7,9 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+/// For people.
+pub(super) const NAME: &str = "MNIST";
+
 const CLASSES: usize = 10;
 /// Unsigned bytes in three dimensions.
 const IMAGES_MAGIC: u32 = 0x0803;
@@ -25,7 +28,7 @@ pub(super) fn open(dir: &Path) -> Result<Source, DataError> {
         return Err(DataError::IdxSides { train: train.1, train_side, test: test.1, test_side });
     }
     let class_names = (0..CLASSES).map(|digit| digit.to_string()).collect();
-    Ok(Source { name: "MNIST".to_owned(), class_names, train: train.0, test: test.0 })
+    Ok(Source { name: NAME.to_owned(), class_names, train: train.0, test: test.0 })
 }
 
 /// The images of `train` or `t10k`, and the file they came from.

@@ -75,6 +75,17 @@ impl DatasetKind {
         }
     }
 
+    /// The kind of the data set that is called `name` in [`Dataset::name`]; a folder has a name of its own.
+    pub fn of_data_set(name: &str) -> Self {
+        let named = [
+            (digits::NAME, Self::Digits),
+            (cifar::CIFAR10.name, Self::Cifar10),
+            (cifar::CIFAR100.name, Self::Cifar100),
+            (mnist::NAME, Self::Mnist),
+        ];
+        named.into_iter().find(|(known, _)| *known == name).map_or(Self::Folder, |(_, kind)| kind)
+    }
+
     /// How training images are augmented unless the user says otherwise: characters are not mirrored.
     pub const fn default_augment(self) -> Augment {
         match self {
@@ -252,6 +263,16 @@ mod tests {
             let text = sentence(&options);
             assert!(text.contains(&format!("{side}x{side}")) && text.contains("divisible by 4"), "{text}");
         }
+    }
+
+    #[test]
+    fn the_name_that_a_model_file_keeps_leads_back_to_the_kind() {
+        let digits = open(&DataOptions::default()).expect("embedded");
+        assert_eq!(DatasetKind::of_data_set(&digits.name), DatasetKind::Digits);
+        assert_eq!(DatasetKind::of_data_set("CIFAR-10"), DatasetKind::Cifar10);
+        assert_eq!(DatasetKind::of_data_set("CIFAR-100"), DatasetKind::Cifar100);
+        assert_eq!(DatasetKind::of_data_set("MNIST"), DatasetKind::Mnist);
+        assert_eq!(DatasetKind::of_data_set("my pictures"), DatasetKind::Folder);
     }
 
     #[test]

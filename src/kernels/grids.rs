@@ -19,6 +19,14 @@ fn flat(count: u32) -> [u32; 3] {
     [groups.min(GRID_WIDTH), groups.div_ceil(GRID_WIDTH), 1]
 }
 
+/// Values per invocation of the plainest element-wise kernels.
+const VALUES: u32 = 8;
+
+/// One invocation per [`VALUES`] values; the count is every such struct's first field.
+pub fn blocks(params: &[u8], _: Constants) -> [u32; 3] {
+    flat(read::<u32>(&params[..4]).div_ceil(VALUES))
+}
+
 /// One invocation per value; the count is every such struct's first field.
 pub fn elements(params: &[u8], _: Constants) -> [u32; 3] {
     flat(read(&params[..4]))
@@ -37,8 +45,7 @@ pub fn one_invocation_per_row(params: &[u8], _: Constants) -> [u32; 3] {
 
 /// One workgroup per row.
 pub fn one_group_per_row(params: &[u8], _: Constants) -> [u32; 3] {
-    let rows = read::<RowsParams>(params).rows;
-    [rows.min(GRID_WIDTH), rows.div_ceil(GRID_WIDTH), 1]
+    one_group_each(read::<RowsParams>(params).rows)
 }
 
 /// One invocation per column and partial sum.
@@ -47,28 +54,29 @@ pub fn sum_rows(params: &[u8], _: Constants) -> [u32; 3] {
     flat(p.columns * p.splits)
 }
 
-/// Values per side of a workgroup whose lanes run along channels.
-const LANES: u32 = 8;
-/// Rows of a copy along y; the rest goes to z.
-const ROWS_IN_Y: u32 = 262_144;
+/// Rows that one workgroup of a copy takes.
+const COPY_ROWS: u32 = 32;
 
-/// Channels in x, columns of the small side in y, its rows over all images in z.
+fn one_group_each(lines: u32) -> [u32; 3] {
+    [lines.min(GRID_WIDTH), lines.div_ceil(GRID_WIDTH), 1]
+}
+
+/// One workgroup per row of the small side, over all images.
 pub fn pool(params: &[u8], _: Constants) -> [u32; 3] {
     let p: PoolParams = read(params);
-    let columns = p.width / p.window_width;
-    [p.channels.div_ceil(LANES), columns.div_ceil(LANES), p.batch * (p.height / p.window_height)]
+    one_group_each(p.batch * (p.height / p.window_height))
 }
 
-/// Channels in x, columns of the large side in y, its rows over all images in z.
+/// One workgroup per row of the large side, over all images.
 pub fn unpool(params: &[u8], _: Constants) -> [u32; 3] {
     let p: PoolParams = read(params);
-    [p.channels.div_ceil(LANES), p.width.div_ceil(LANES), p.batch * p.height]
+    one_group_each(p.batch * p.height)
 }
 
-/// Columns in x, rows in y and z.
+/// One workgroup per block of rows.
 pub fn copy_columns(params: &[u8], _: Constants) -> [u32; 3] {
     let p: CopyColumnsParams = read(params);
-    [p.columns.div_ceil(LANES), p.rows.min(ROWS_IN_Y).div_ceil(LANES), p.rows.div_ceil(ROWS_IN_Y)]
+    one_group_each(p.rows.div_ceil(COPY_ROWS))
 }
 
 /// Results per side of a workgroup's tile in the portable convolutions.

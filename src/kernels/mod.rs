@@ -161,8 +161,8 @@ mod registry {
             subgroup8 grids::conv2d_input_gradient_subgroup8, tile grids::conv2d_input_gradient_tile;
         conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient, fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient,
             subgroup8 grids::conv2d_weight_gradient_subgroup8, tile grids::conv2d_weight_gradient_tile;
-        unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elements;
-        binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::elements;
+        unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
+        binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows;
         sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row;
         pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool;

@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 /// Key of our metadata in the file.
 const METADATA_KEY: &str = "pgn-wgpu";
 
+/// Stands in [`Facts`] for what a file does not tell.
+pub const UNKNOWN: &str = "unknown";
+
 /// Convolutions of a classifier for the largest images.
 const MOST_CONVOLUTIONS: usize = 17;
 
@@ -236,7 +239,7 @@ impl Reader<'_> {
         };
         let width = base as f32 / 64.0;
         let problem = Problem { side, channels, classes };
-        let unknown = || "unknown".to_string();
+        let unknown = || UNKNOWN.to_string();
         let version = env!("CARGO_PKG_VERSION").to_string();
         Ok(Facts {
             version,

@@ -108,6 +108,8 @@ pub struct Fit<'a> {
     dataset: Dataset,
     trainer: Trainer,
     validator: Validator,
+    /// The method of the model that the run started from.
+    defence: Option<String>,
     metrics: MetricsFile,
     progress: Progress,
     observer: &'a mut dyn Observer,
@@ -176,6 +178,7 @@ impl<'a> Fit<'a> {
             dataset,
             trainer,
             validator,
+            defence: from.map(|model| model.facts.method),
             metrics,
             progress,
             observer,
@@ -358,6 +361,14 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
+    /// How the classifier was defended: a generator trained against a frozen one changes nothing about that.
+    fn method(&self) -> String {
+        match &self.defence {
+            Some(method) if self.config.freeze_classifier => method.clone(),
+            _ => self.config.method.name().to_string(),
+        }
+    }
+
     /// The networks as they are now.
     fn model(&mut self) -> Result<Model, TrainError> {
         let facts = Facts {
@@ -366,7 +377,7 @@ impl<'a> Fit<'a> {
             width: self.config.width,
             dataset: self.dataset.name.clone(),
             class_names: self.dataset.class_names.clone(),
-            method: self.config.method.name().to_string(),
+            method: self.method(),
             gradient_input: self.config.gradient_input,
         };
         let generator = self.trainer.generator().cloned();

@@ -2,6 +2,7 @@
 
 use super::TrainError;
 use super::config::TrainConfig;
+use super::options::TrainOptions;
 use crate::files::{self, file_error};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,8 +46,9 @@ impl RunFolder {
             return Err(folder.wrong("is no run folder (it has no config.toml); check the path"));
         }
         let text = String::from_utf8_lossy(&files::read(&folder.config_path())?).into_owned();
-        let config = from_toml(&text, &folder.config_path())?;
-        Ok((folder, config))
+        // Read as options, so that a run of an earlier version, which lacks newer ones, keeps their defaults.
+        let options: TrainOptions = from_toml(&text, &folder.config_path())?;
+        Ok((folder, TrainOptions::default().resolve(&options)))
     }
 
     /// Writes the resolved configuration.

@@ -1,0 +1,224 @@
+//! The numbers about a run, each a statistic over images with its interval, in the order of the table.
+
+use super::record::Record;
+use super::statistics::{Estimate, Reading, Statistic, estimate};
+use super::subject::{Place, Subject};
+use super::suite::{Findings, title};
+use crate::attacks::AttackKind;
+use serde::Serialize;
+
+/// What a number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// Of the images.
+    Share,
+    /// Euclidean norm over a whole image, pixels in [0, 1].
+    L2,
+    /// Number of images.
+    Images,
+    /// Seconds.
+    Seconds,
+    /// Images per second.
+    ImagesPerSecond,
+}
+
+/// One number about a run.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Measure {
+    /// For programs: `cw-mean-l2-r2`.
+    pub key: String,
+    /// For people: `C&W mean L2, R2`.
+    pub name: String,
+    /// What it counts.
+    pub unit: Unit,
+    /// The number; absent if no image has a value.
+    pub value: Option<f64>,
+    /// The 95 % interval.
+    pub interval: Option<[f64; 2]>,
+    /// Images that it is over.
+    pub images: Option<usize>,
+}
+
+impl Measure {
+    fn plain(key: &str, name: &str, unit: Unit, value: f64) -> Self {
+        Self { key: key.into(), name: name.into(), unit, value: Some(value), interval: None, images: None }
+    }
+
+    fn estimated(key: String, name: String, unit: Unit, estimate: Option<Estimate>) -> Self {
+        let (value, interval) = (estimate.map(|e| e.value), estimate.map(|e| [e.low, e.high]));
+        Self { key, name, unit, value, interval, images: Some(estimate.map_or(0, |e| e.images)) }
+    }
+}
+
+/// The length of the shortest perturbation with which any of `records` fools a classifier on image `i`, which it
+/// classified correctly; `None` if none does.
+pub fn smallest_distance<'a>(records: impl Iterator<Item = &'a Record>, i: usize) -> Option<f64> {
+    let fooled = records.filter(|record| record.correct(i) && !record.robust(i));
+    fooled.map(|record| f64::from(record.l2[i])).min_by(f64::total_cmp)
+}
+
+/// Lengths up to the radius, give or take the rounding of a projection onto it.
+fn within(length: f64, epsilon: f32) -> bool {
+    length <= f64::from(epsilon) * (1.0 + 1e-4)
+}
+
+/// All measures of a run at radius `epsilon`; `seed` is the bootstrap's.
+pub fn measures(run: &Subject, findings: &Findings, epsilon: f32, seed: u64) -> Vec<Measure> {
+    let mut all = Collector { seed, all: Vec::new() };
+    if let Some(record) = findings.white_box.first() {
+        let correct = |i| Some(f64::from(record.correct(i)));
+        all.share("benign-accuracy", "benign accuracy", record.len(), correct);
+    }
+    for record in &findings.white_box {
+        match record.kind() {
+            AttackKind::DeepFool | AttackKind::Cw => all.distances(record),
+            AttackKind::Pgn => all.accuracy("", "accuracy under PGN", record),
+            kind => {
+                let name = format!("accuracy under {}, epsilon {}", title(kind), record.key.options.epsilon);
+                all.accuracy("", &name, record);
+            }
+        }
+    }
+    for black_box in &findings.black_box {
+        let kind = title(black_box.record.kind());
+        let name = match black_box.flag {
+            "twin" => format!("black-box {kind} of its twin"),
+            _ => format!("black-box {kind} of {}", black_box.made_on),
+        };
+        all.accuracy(&format!("{}-", black_box.flag), &name, &black_box.record);
+    }
+    all.worst_case(findings, epsilon);
+    if let Some(rate) = images_per_second(&run.place) {
+        let seconds = run.training_images as f64 / rate;
+        all.all.push(Measure::plain("seconds-per-epoch", "seconds per epoch", Unit::Seconds, seconds));
+        let unit = Unit::ImagesPerSecond;
+        all.all.push(Measure::plain("images-per-second", "training images per second", unit, rate));
+    }
+    all.all
+}
+
+struct Collector {
+    seed: u64,
+    all: Vec<Measure>,
+}
+
+impl Collector {
+    fn share(&mut self, key: &str, name: &str, images: usize, value: impl Fn(usize) -> Option<f64>) {
+        let values: Vec<_> = (0..images).map(value).collect();
+        let estimate = estimate(&values, Statistic::Mean, self.seed);
+        self.all.push(Measure::estimated(key.into(), name.into(), Unit::Share, estimate));
+    }
+
+    fn accuracy(&mut self, prefix: &str, name: &str, record: &Record) {
+        let key = format!("{prefix}{}-accuracy", record.kind().name());
+        self.share(&key, name, record.len(), |i| Some(f64::from(record.robust(i))));
+    }
+
+    /// Mean and median of the same values.
+    fn lengths(&mut self, key: &str, name: &str, reading: Reading, values: &[Option<f64>]) {
+        for (statistic, word) in [(Statistic::Mean, "mean"), (Statistic::Median, "median")] {
+            let key = format!("{key}-{word}-l2-{}", reading.name().to_lowercase());
+            let name = format!("{name} {word} L2, {}", reading.name());
+            let estimate = estimate(values, statistic, self.seed);
+            self.all.push(Measure::estimated(key, name, Unit::L2, estimate));
+        }
+    }
+
+    fn distances(&mut self, record: &Record) {
+        let (key, name) = (record.kind().name(), title(record.kind()));
+        for reading in Reading::ALL {
+            let values: Vec<_> = (0..record.len()).map(|i| reading.distance(record.attacked(i))).collect();
+            self.lengths(key, name, reading, &values);
+        }
+        let failures = record.success.iter().filter(|success| !**success).count() as f64;
+        let (key, name) = (format!("{key}-failures"), format!("{name} failures"));
+        self.all.push(Measure::plain(&key, &name, Unit::Images, failures));
+    }
+
+    fn worst_case(&mut self, findings: &Findings, epsilon: f32) {
+        let Some(first) = findings.white_box.first() else { return };
+        let smallest: Vec<_> = (0..first.len()).map(|i| smallest_distance(findings.all(), i)).collect();
+        let name = format!("worst case accuracy, epsilon {epsilon}");
+        self.share("worst-case-accuracy", &name, first.len(), |i| {
+            let withstands = smallest[i].is_none_or(|length| !within(length, epsilon));
+            Some(f64::from(first.correct(i) && withstands))
+        });
+        for reading in [Reading::R2, Reading::R3] {
+            let values: Vec<_> = (0..first.len())
+                .map(|i| match (first.correct(i), reading) {
+                    (true, _) => smallest[i],
+                    (false, Reading::R3) => Some(0.0),
+                    (false, _) => None,
+                })
+                .collect();
+            self.lengths("worst-case", "worst case", reading, &values);
+        }
+    }
+}
+
+/// The median over the epochs of a run, so that the first one's warm-up and a busy minute do not count.
+fn images_per_second(place: &Place) -> Option<f64> {
+    let text = std::fs::read_to_string(place.run_folder()?.metrics_path()).ok()?;
+    let mut rates: Vec<f64> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|record| record["kind"] == "epoch")
+        .filter_map(|record| record["images_per_second"].as_f64())
+        .collect();
+    Statistic::Median.of(&mut rates).filter(|rate| *rate > 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::record::tests::record;
+
+    fn value(all: &[Measure], key: &str) -> f64 {
+        all.iter().find(|m| m.key == key).and_then(|m| m.value).unwrap_or_else(|| panic!("{key}"))
+    }
+
+    fn findings(white_box: Vec<Record>) -> Findings {
+        Findings { white_box, black_box: vec![], sweep: vec![] }
+    }
+
+    #[test]
+    fn the_worst_case_takes_for_each_image_the_attack_that_does_most() {
+        // Two images, both right; one attack breaks the first at 0.4, the other breaks both, at 0.9 and 0.3.
+        let two = |kind, predictions: [usize; 2], l2: [f32; 2]| Record {
+            labels: vec![0, 0],
+            clean_predictions: vec![0, 0],
+            predictions: predictions.to_vec(),
+            l2: l2.to_vec(),
+            success: predictions.iter().map(|p| *p != 0).collect(),
+            zero_gradient: vec![false; 2],
+            ..record(kind)
+        };
+        let records = vec![two(AttackKind::Mim, [1, 0], [0.4, 0.5]), two(AttackKind::Cw, [1, 1], [0.9, 0.3])];
+        let mut all = Collector { seed: 0, all: vec![] };
+        all.worst_case(&findings(records.clone()), 0.35);
+        assert_eq!(value(&all.all, "worst-case-accuracy"), 0.5);
+        assert!((value(&all.all, "worst-case-mean-l2-r2") - 0.35).abs() < 1e-7);
+        let mut all = Collector { seed: 0, all: vec![] };
+        all.worst_case(&findings(records), 0.5);
+        assert_eq!(value(&all.all, "worst-case-accuracy"), 0.0);
+    }
+
+    #[test]
+    fn a_misclassified_image_is_broken_and_at_no_distance() {
+        let mut all = Collector { seed: 0, all: vec![] };
+        all.worst_case(&findings(vec![record(AttackKind::Cw)]), 0.1);
+        // Of three images one withstands all attacks and one falls at 0.5, beyond the radius.
+        assert_eq!(value(&all.all, "worst-case-accuracy"), 2.0 / 3.0);
+        assert_eq!(value(&all.all, "worst-case-mean-l2-r2"), 0.5);
+        assert_eq!(value(&all.all, "worst-case-mean-l2-r3"), 0.25);
+    }
+
+    #[test]
+    fn failures_are_counted_and_have_no_distance() {
+        let mut all = Collector { seed: 0, all: vec![] };
+        all.distances(&record(AttackKind::Cw));
+        assert_eq!(value(&all.all, "cw-failures"), 2.0);
+        assert_eq!(value(&all.all, "cw-mean-l2-r1"), 0.5);
+    }
+}

@@ -1,0 +1,250 @@
+//! What an attack did to each image of a run, kept in a file from the moment it is known: an interrupted evaluation
+//! goes on from there. A file's name tells for which weights, options and images it holds, so results of other
+//! settings lie beside each other and nothing is ever taken for something else.
+
+use super::statistics::Attacked;
+use crate::attacks::{AttackKind, AttackOptions, AttackOutcome};
+use crate::data::Images;
+use crate::files::{self, FileError};
+use crate::models::file::Model;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Everything that decides a record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Key {
+    /// Version of the program.
+    pub version: String,
+    /// Fingerprint of the attacked classifier.
+    pub classifier: String,
+    /// Fingerprint of the classifier that the images were made on, if it is another one.
+    pub made_on: Option<String>,
+    /// The attack. The batch size is that of [`AttackOptions::new`] whatever was used; results do not depend on it.
+    pub options: AttackOptions,
+    /// Fingerprint of the images and labels.
+    pub images: String,
+}
+
+impl Key {
+    /// The key for attacking `model`, on images of this fingerprint, with images made on itself or on `made_on`.
+    pub fn new(model: &Model, made_on: Option<&Model>, options: &AttackOptions, images: &str) -> Self {
+        let batch_size = AttackOptions::new(options.kind).batch_size;
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            classifier: fingerprint_of_model(model, options.kind),
+            made_on: made_on.map(|m| fingerprint_of_model(m, options.kind)),
+            options: AttackOptions { batch_size, ..options.clone() },
+            images: images.to_string(),
+        }
+    }
+
+    fn file_name(&self) -> String {
+        let text = serde_json::to_string(self).expect("keys are plain values");
+        let mut hash = Fingerprint::new();
+        hash.add(text.as_bytes());
+        let kind = if self.made_on.is_some() { "black-box-" } else { "" };
+        format!("{kind}{}-{}.json", self.options.kind.name(), hash.hex())
+    }
+}
+
+/// One attack on one run, image by image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Record {
+    /// What it is a record of.
+    pub key: Key,
+    /// True classes.
+    pub labels: Vec<usize>,
+    /// The classifier's answers to the images.
+    pub clean_predictions: Vec<usize>,
+    /// Its answers to the attacked images.
+    pub predictions: Vec<usize>,
+    /// Euclidean norms of the perturbations.
+    pub l2: Vec<f32>,
+    /// Whether the attack reached its goal.
+    pub success: Vec<bool>,
+    /// Whether the gradient that the attack starts from is exactly zero.
+    pub zero_gradient: Vec<bool>,
+    /// Seconds of the attack.
+    pub seconds: f64,
+}
+
+impl Record {
+    /// The record of an attack on the classifier itself.
+    pub fn white_box(key: Key, outcome: AttackOutcome) -> Self {
+        let AttackOutcome {
+            labels, clean_predictions, predictions, l2, success, zero_gradient, seconds, ..
+        } = outcome;
+        Self { key, labels, clean_predictions, predictions, l2, success, zero_gradient, seconds }
+    }
+
+    /// Images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The attack.
+    pub fn kind(&self) -> AttackKind {
+        self.key.options.kind
+    }
+
+    /// Whether image `i` was classified correctly before the attack.
+    pub fn correct(&self, i: usize) -> bool {
+        self.clean_predictions[i] == self.labels[i]
+    }
+
+    /// Whether image `i` is classified correctly before and after the attack.
+    pub fn robust(&self, i: usize) -> bool {
+        self.correct(i) && self.predictions[i] == self.labels[i]
+    }
+
+    /// Share of the first `images` images that are robust.
+    pub fn accuracy(&self, images: usize) -> f64 {
+        (0..images).filter(|&i| self.robust(i)).count() as f64 / images.max(1) as f64
+    }
+
+    /// Image `i` as the statistics of distances want it.
+    pub fn attacked(&self, i: usize) -> Attacked {
+        Attacked { correct: self.correct(i), success: self.success[i], l2: f64::from(self.l2[i]) }
+    }
+
+    fn whole(&self) -> bool {
+        let n = self.len();
+        let numbers = [self.clean_predictions.len(), self.predictions.len(), self.l2.len()];
+        let answers = [self.success.len(), self.zero_gradient.len()];
+        numbers.into_iter().chain(answers).all(|len| len == n)
+    }
+}
+
+/// The folder in which a run's records are kept.
+#[derive(Clone, Debug)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// Records in `folder`, which is made when the first one is saved.
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_path_buf() }
+    }
+
+    /// The record for `key`, if it is there and whole.
+    pub fn load(&self, key: &Key) -> Option<Record> {
+        let bytes = files::read(&self.folder.join(key.file_name())).ok()?;
+        let record: Record = serde_json::from_slice(&bytes).ok()?;
+        (record.key == *key && record.whole()).then_some(record)
+    }
+
+    /// Keeps a record.
+    pub fn save(&self, record: &Record) -> Result<(), FileError> {
+        files::create_folder(&self.folder)?;
+        let text = serde_json::to_vec(record).expect("records are plain values");
+        files::write(&self.folder.join(record.key.file_name()), &text)
+    }
+}
+
+/// FNV-1a over 64 bits: tells weights and images apart, and is the same on every machine.
+struct Fingerprint(u64);
+
+impl Fingerprint {
+    fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn hex(&self) -> String {
+        format!("{:016x}", self.0)
+    }
+}
+
+/// Of what an attack of `kind` sees of a model: the averaged weights and, for PGN, the generator.
+fn fingerprint_of_model(model: &Model, kind: AttackKind) -> String {
+    let mut hash = Fingerprint::new();
+    let generator = model.generator.as_ref().filter(|_| kind == AttackKind::Pgn);
+    for weight in model.average.iter().chain(generator.iter().flat_map(|(_, weights)| weights)) {
+        hash.add(&weight.to_le_bytes());
+    }
+    hash.hex()
+}
+
+/// Of images and labels.
+pub fn fingerprint_of_images(images: &Images) -> String {
+    let mut hash = Fingerprint::new();
+    hash.add(&(images.side() as u64).to_le_bytes());
+    for i in 0..images.len() {
+        hash.add(&images.label(i).to_le_bytes());
+        hash.add(images.image(i));
+    }
+    hash.hex()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A record of three images of classes 0, 1, 2: robust, fooled at 0.5, misclassified from the start.
+    pub fn record(kind: AttackKind) -> Record {
+        let key = Key {
+            version: "1".into(),
+            classifier: "a".into(),
+            made_on: None,
+            options: AttackOptions::new(kind),
+            images: "b".into(),
+        };
+        Record {
+            key,
+            labels: vec![0, 1, 2],
+            clean_predictions: vec![0, 1, 0],
+            predictions: vec![0, 2, 2],
+            l2: vec![0.75, 0.5, 0.25],
+            success: vec![false, true, false],
+            zero_gradient: vec![false; 3],
+            seconds: 1.0,
+        }
+    }
+
+    #[test]
+    fn a_record_comes_back_for_its_own_key_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(&folder.path().join("evaluation"));
+        let record = record(AttackKind::Mim);
+        store.save(&record).unwrap();
+        assert_eq!(store.load(&record.key), Some(record.clone()));
+        let other_weights = Key { classifier: "c".into(), ..record.key.clone() };
+        let other_source = Key { made_on: Some("c".into()), ..record.key.clone() };
+        let mut other_epsilon = record.key.clone();
+        other_epsilon.options.epsilon = 0.25;
+        for key in [other_weights, other_source, other_epsilon] {
+            assert_eq!(store.load(&key), None, "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_is_damaged_counts_as_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::new(folder.path());
+        let mut record = record(AttackKind::Cw);
+        record.l2.pop();
+        store.save(&record).unwrap();
+        assert_eq!(store.load(&record.key), None);
+        std::fs::write(folder.path().join(record.key.file_name()), b"{").unwrap();
+        assert_eq!(store.load(&record.key), None);
+    }
+
+    #[test]
+    fn an_image_that_an_attack_pushes_into_its_class_is_no_gain() {
+        assert_eq!(record(AttackKind::Fgm).accuracy(3), 1.0 / 3.0);
+        assert_eq!(record(AttackKind::Fgm).accuracy(1), 1.0);
+    }
+}

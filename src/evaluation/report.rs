@@ -1,0 +1,253 @@
+//! The result of an evaluation as a table for the terminal, as JSON and as CSV.
+
+use super::measures::{Measure, Unit};
+use super::published::{Paper, Published};
+use super::statistics::Reading;
+use super::warnings::Warning;
+use crate::attacks::{AttackKind, AttackOptions};
+use serde::Serialize;
+
+/// The radius of the paper's tables.
+const PAPER_EPSILON: f32 = 0.5;
+
+/// What was found out about one run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// Short name.
+    pub name: String,
+    /// Its model file.
+    pub model: String,
+    /// How it was trained: `natural`, `fgm`, `pgd`, `pgn` or `unknown`.
+    pub method: String,
+    /// The numbers, in the order of the table.
+    pub measures: Vec<Measure>,
+    /// Reasons to doubt them.
+    pub warnings: Vec<Warning>,
+}
+
+/// An evaluation, ready to be shown and written.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Version of the program.
+    pub version: String,
+    /// Where it ran.
+    pub device: String,
+    /// Name of the data set.
+    pub data_set: String,
+    /// Which part of it.
+    pub split: String,
+    /// How many of its images.
+    pub images: usize,
+    /// Radius of the worst case.
+    pub epsilon: f32,
+    /// The attacks with all their options.
+    pub attacks: Vec<AttackOptions>,
+    /// One entry per run.
+    pub runs: Vec<RunReport>,
+    /// The paper's data set and rows, if they are wanted.
+    pub published: Option<(&'static str, [Published; 4])>,
+}
+
+impl Report {
+    /// Indented JSON.
+    pub fn json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("reports are plain values");
+        text.push('\n');
+        text
+    }
+
+    /// One line per run and measure.
+    pub fn csv(&self) -> String {
+        let mut text = String::from("run,method,measure,unit,value,low,high,images\n");
+        let number = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
+        for run in &self.runs {
+            for m in &run.measures {
+                let unit = serde_json::to_value(m.unit).expect("a plain value");
+                let fields = [
+                    csv_field(&run.name),
+                    csv_field(&run.method),
+                    m.key.clone(),
+                    unit.as_str().unwrap_or_default().to_string(),
+                    number(m.value),
+                    number(m.interval.map(|[low, _]| low)),
+                    number(m.interval.map(|[_, high]| high)),
+                    m.images.map_or(String::new(), |n| n.to_string()),
+                ];
+                text += &fields.join(",");
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    /// Rows for the terminal: measures down, runs across, then the paper's columns.
+    pub fn rows(&self) -> Vec<Vec<String>> {
+        let mut head = vec![format!("{} {} images of {}", self.images, self.split, self.data_set)];
+        head.extend(self.runs.iter().map(|run| run.name.clone()));
+        let columns = self.published_columns();
+        let of = self.published.map_or("", |(data_set, _)| data_set);
+        head.extend(columns.iter().map(|p| format!("paper, {of}, {}", paper_name(p.method))));
+        let mut method = vec!["method".to_string()];
+        method.extend(self.runs.iter().map(|run| run.method.clone()));
+        let mut rows = vec![head, method];
+        for (key, name) in self.keys() {
+            let mut row = vec![name.to_string()];
+            for run in &self.runs {
+                row.push(run.measures.iter().find(|m| m.key == key).map_or("-".to_string(), shown));
+            }
+            for column in &columns {
+                row.push(self.published(column, key).map_or(String::new(), |v| format!("{v:.4}")));
+            }
+            rows.push(row);
+        }
+        rows
+    }
+
+    /// What the table's abbreviations mean.
+    pub fn legend(&self) -> String {
+        let readings = Reading::ALL.map(|r| format!("{} {}", r.name(), r.explanation())).join("; ");
+        let mut text =
+            format!("[ ] 95 % bootstrap intervals; L2 over the whole image, pixels in [0, 1]: {readings}");
+        if self.published.is_some() {
+            text += ".\nThe paper's L2 are means; it does not say over which images, here they stand at R1";
+        }
+        text
+    }
+
+    /// Keys and names of all measures: those that only some runs have stand where those runs have them.
+    fn keys(&self) -> Vec<(&str, &str)> {
+        let mut keys: Vec<(&str, &str)> = Vec::new();
+        for run in &self.runs {
+            let mut place = 0;
+            for m in &run.measures {
+                match keys.iter().position(|(key, _)| *key == m.key) {
+                    Some(found) => place = found + 1,
+                    None => {
+                        keys.insert(place, (&m.key, &m.name));
+                        place += 1;
+                    }
+                }
+            }
+        }
+        keys
+    }
+
+    /// The paper's rows of the methods that the runs have; all if none is among them.
+    fn published_columns(&self) -> Vec<Published> {
+        let Some((_, rows)) = &self.published else { return Vec::new() };
+        let has = |p: &&Published| self.runs.iter().any(|run| run.method == p.method);
+        let matching: Vec<Published> = rows.iter().filter(has).copied().collect();
+        if matching.is_empty() { rows.to_vec() } else { matching }
+    }
+
+    fn published(&self, row: &Published, key: &str) -> Option<f64> {
+        let at_its_radius = |kind| {
+            let same = |a: &AttackOptions| a.kind == kind && a.epsilon == PAPER_EPSILON;
+            self.attacks.iter().any(same)
+        };
+        match key {
+            "benign-accuracy" => Some(row.benign_accuracy),
+            "fgm-accuracy" if at_its_radius(AttackKind::Fgm) => Some(row.fgm),
+            "mim-accuracy" if at_its_radius(AttackKind::Mim) => Some(row.mim),
+            "deepfool-mean-l2-r1" => Some(row.deepfool),
+            "cw-mean-l2-r1" => Some(row.cw),
+            _ => None,
+        }
+    }
+}
+
+/// The paper's rows for `--paper`.
+pub fn published(paper: Option<Paper>) -> Option<(&'static str, [Published; 4])> {
+    paper.map(|paper| (paper.data_set(), paper.rows()))
+}
+
+fn paper_name(method: &str) -> String {
+    match method {
+        "natural" => "naive".to_string(),
+        other => other.to_uppercase(),
+    }
+}
+
+fn shown(measure: &Measure) -> String {
+    let Some(value) = measure.value else { return "-".to_string() };
+    match (measure.unit, measure.interval) {
+        (Unit::Share | Unit::L2, Some([low, high])) => format!("{value:.4} [{low:.4}, {high:.4}]"),
+        (Unit::Share | Unit::L2, None) => format!("{value:.4}"),
+        (Unit::Images | Unit::ImagesPerSecond, _) => format!("{value:.0}"),
+        (Unit::Seconds, _) => format!("{value:.2}"),
+    }
+}
+
+/// A field of a CSV file, quoted where it must be.
+pub fn csv_field(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measure(key: &str, value: f64) -> Measure {
+        Measure {
+            key: key.into(),
+            name: key.into(),
+            unit: Unit::Share,
+            value: Some(value),
+            interval: Some([value - 0.1, value + 0.1]),
+            images: Some(10),
+        }
+    }
+
+    fn report() -> Report {
+        let run = |name: &str, method: &str, keys: &[&str]| RunReport {
+            name: name.into(),
+            model: "m".into(),
+            method: method.into(),
+            measures: keys.iter().map(|key| measure(key, 0.5)).collect(),
+            warnings: vec![],
+        };
+        Report {
+            version: "1".into(),
+            device: "d".into(),
+            data_set: "CIFAR-10".into(),
+            split: "test".into(),
+            images: 10,
+            epsilon: 0.5,
+            attacks: vec![AttackOptions::new(AttackKind::Fgm)],
+            runs: vec![
+                run("a", "natural", &["benign-accuracy", "last"]),
+                run("b, c", "pgn", &["benign-accuracy", "fgm-accuracy", "last"]),
+            ],
+            published: published(Some(Paper::Cifar10)),
+        }
+    }
+
+    #[test]
+    fn a_measure_that_one_run_lacks_keeps_its_place_and_is_a_dash() {
+        let rows = report().rows();
+        let names: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
+        assert_eq!(names[2..], ["benign-accuracy", "fgm-accuracy", "last"]);
+        assert_eq!(rows[3][1..3], ["-", "0.5000 [0.4000, 0.6000]"]);
+    }
+
+    #[test]
+    fn the_paper_stands_beside_the_methods_that_were_run() {
+        let rows = report().rows();
+        assert_eq!(rows[0][3..], ["paper, CIFAR-10, naive", "paper, CIFAR-10, PGN"]);
+        assert_eq!(rows[3][3..], ["0.2934", "0.6534"]);
+        let mut other_radius = report();
+        other_radius.attacks[0].epsilon = 0.25;
+        assert_eq!(other_radius.rows()[3][3..], ["", ""]);
+    }
+
+    #[test]
+    fn csv_has_a_line_per_measure_and_quotes_what_needs_it() {
+        let csv = report().csv();
+        assert_eq!(csv.lines().count(), 1 + 5);
+        assert!(csv.contains("\n\"b, c\",pgn,fgm-accuracy,share,0.5,0.4,0.6,10\n"), "{csv}");
+    }
+}

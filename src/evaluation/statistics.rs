@@ -1,0 +1,220 @@
+//! Means and medians over images, and how far they may be trusted.
+//!
+//! A measure of a run is one value per image, or none for an image that the measure does not speak of; its
+//! statistic over the images that have one comes with a 95 % interval from resampling all images.
+
+use crate::random::{Random, Stream};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Resamples of the bootstrap.
+pub const RESAMPLES: u32 = 1000;
+/// What the interval leaves out on either side.
+const TAIL: f64 = 0.025;
+
+/// Over which images a minimal-norm attack's distances are taken. An image that the attack failed on has no
+/// distance in any reading; failures are counted instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reading {
+    /// All images.
+    R1,
+    /// The images that were classified correctly.
+    R2,
+    /// All images, a misclassified one at distance 0; without failures its mean is benign accuracy times R2's.
+    R3,
+}
+
+impl Reading {
+    /// In order.
+    pub const ALL: [Self; 3] = [Self::R1, Self::R2, Self::R3];
+
+    /// As in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::R1 => "R1",
+            Self::R2 => "R2",
+            Self::R3 => "R3",
+        }
+    }
+
+    /// What it is over, for the legend of a table.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            Self::R1 => "all images that the attack succeeded on",
+            Self::R2 => "of them those that were classified correctly",
+            Self::R3 => "R2's and, as 0, the misclassified ones",
+        }
+    }
+
+    /// The distance that counts for one image.
+    pub fn distance(self, image: Attacked) -> Option<f64> {
+        let reached = image.success.then_some(image.l2);
+        match self {
+            Self::R1 => reached,
+            Self::R2 => reached.filter(|_| image.correct),
+            Self::R3 if image.correct => reached,
+            Self::R3 => Some(0.0),
+        }
+    }
+}
+
+/// What a minimal-norm attack did to one image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Attacked {
+    /// The image was classified correctly.
+    pub correct: bool,
+    /// The attack reached its goal.
+    pub success: bool,
+    /// Norm of the perturbation.
+    pub l2: f64,
+}
+
+/// How values become one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistic {
+    /// Their mean.
+    Mean,
+    /// The middle one, or the mean of the two in the middle.
+    Median,
+}
+
+impl Statistic {
+    /// Of `values`, whose order may change; `None` of nothing.
+    pub fn of(self, values: &mut [f64]) -> Option<f64> {
+        if values.is_empty() {
+            return None;
+        }
+        match self {
+            Self::Mean => Some(values.iter().sum::<f64>() / values.len() as f64),
+            Self::Median => {
+                let (half, odd) = (values.len() / 2, values.len() % 2 == 1);
+                let (below, &mut middle, _) = values.select_nth_unstable_by(half, f64::total_cmp);
+                let lower = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                Some(if odd { middle } else { f64::midpoint(lower, middle) })
+            }
+        }
+    }
+}
+
+/// A statistic with its interval.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Over the images at hand.
+    pub value: f64,
+    /// Lower end of the 95 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Images that have a value.
+    pub images: usize,
+}
+
+/// The statistic of the values that are there, with a percentile bootstrap over all images; `None` if no image has
+/// a value.
+pub fn estimate(values: &[Option<f64>], statistic: Statistic, seed: u64) -> Option<Estimate> {
+    let mut present: Vec<f64> = values.iter().flatten().copied().collect();
+    let (value, images) = (statistic.of(&mut present)?, present.len());
+    let random = Random::new(seed, Stream::Bootstrap);
+    let mut resampled: Vec<f64> = (0..RESAMPLES)
+        .into_par_iter()
+        .map_init(Vec::new, |drawn: &mut Vec<f64>, resample| {
+            drawn.clear();
+            drawn.extend((0..values.len()).filter_map(|i| values[draw(random, resample, i, values.len())]));
+            statistic.of(drawn)
+        })
+        .flatten()
+        .collect();
+    resampled.sort_unstable_by(f64::total_cmp);
+    let low = quantile(&resampled, TAIL).unwrap_or(value);
+    let high = quantile(&resampled, 1.0 - TAIL).unwrap_or(value);
+    Some(Estimate { value, low, high, images })
+}
+
+/// Draw `i` of a resample from `0..len`; four draws share one call.
+fn draw(random: Random, resample: u32, i: usize, len: usize) -> usize {
+    let bits = random.bits(resample, (i / 4) as u32)[i % 4];
+    ((u64::from(bits) * len as u64) >> 32) as usize
+}
+
+/// The quantile of ascending values, between two of them in proportion.
+fn quantile(ascending: &[f64], share: f64) -> Option<f64> {
+    let at = share * ascending.len().checked_sub(1)? as f64;
+    let (below, above) = (ascending[at.floor() as usize], ascending[at.ceil() as usize]);
+    Some(below + at.fract() * (above - below))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four images: right and fooled at 1, right and fooled at 3, right and never fooled, wrong from the start
+    /// (an attack leaves it where it is).
+    const FOUR: [Attacked; 4] = [
+        Attacked { correct: true, success: true, l2: 1.0 },
+        Attacked { correct: true, success: true, l2: 3.0 },
+        Attacked { correct: true, success: false, l2: 9.0 },
+        Attacked { correct: false, success: true, l2: 0.5 },
+    ];
+
+    fn mean(images: &[Attacked], reading: Reading) -> f64 {
+        let values: Vec<_> = images.iter().map(|&image| reading.distance(image)).collect();
+        estimate(&values, Statistic::Mean, 0).unwrap().value
+    }
+
+    #[test]
+    fn the_readings_differ_in_who_counts_and_a_failure_counts_in_none() {
+        assert_eq!(mean(&FOUR, Reading::R1), 1.5);
+        assert_eq!(mean(&FOUR, Reading::R2), 2.0);
+        assert_eq!(mean(&FOUR, Reading::R3), 4.0 / 3.0);
+    }
+
+    #[test]
+    fn without_failures_r3_is_benign_accuracy_times_r2() {
+        let images = [FOUR[0], FOUR[1], FOUR[3], FOUR[3], FOUR[3]];
+        assert_eq!(mean(&images, Reading::R3), 2.0 / 5.0 * mean(&images, Reading::R2));
+    }
+
+    #[test]
+    fn where_nothing_succeeded_there_is_no_number() {
+        let values = [Reading::R2.distance(FOUR[2]), Reading::R2.distance(FOUR[3])];
+        assert_eq!(estimate(&values, Statistic::Mean, 0), None);
+        assert_eq!(estimate(&[], Statistic::Median, 0), None);
+    }
+
+    #[test]
+    fn a_median_is_the_middle_value_or_the_mean_of_two() {
+        assert_eq!(Statistic::Median.of(&mut [5.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(Statistic::Median.of(&mut [5.0, 1.0, 2.0, 4.0]), Some(3.0));
+        assert_eq!(Statistic::Median.of(&mut [7.0]), Some(7.0));
+    }
+
+    #[test]
+    fn an_interval_covers_the_true_mean_about_as_often_as_it_says() {
+        let covered = (0..300).filter(|&seed| {
+            let random = Random::new(seed, Stream::Attack);
+            let values: Vec<_> = (0..100).map(|i| Some(f64::from(random.normal(1, i)))).collect();
+            let estimate = estimate(&values, Statistic::Mean, seed).unwrap();
+            estimate.low <= 0.0 && 0.0 <= estimate.high
+        });
+        // 95 % of 300 are 285; four standard errors are 15, and the percentile form is a little short at 100 values.
+        let covered = covered.count();
+        assert!((268..=298).contains(&covered), "{covered} of 300");
+    }
+
+    #[test]
+    fn an_interval_of_a_share_is_as_wide_as_the_binomial_says() {
+        let values: Vec<_> = (0..400).map(|i| Some(f64::from(i % 2))).collect();
+        let estimate = estimate(&values, Statistic::Mean, 3).unwrap();
+        let expected = 2.0 * 1.96 * (0.25_f64 / 400.0).sqrt();
+        assert!((estimate.high - estimate.low - expected).abs() < 0.1 * expected, "{estimate:?}");
+        assert_eq!((estimate.value, estimate.images), (0.5, 400));
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_interval() {
+        let values: Vec<_> = (0..50).map(|i| Some(f64::from(i * i % 17))).collect();
+        let of = |seed| estimate(&values, Statistic::Mean, seed);
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+    }
+}

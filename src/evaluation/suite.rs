@@ -1,0 +1,345 @@
+//! What an evaluation runs, in which order, and what of it is already known.
+//!
+//! For every run: each attack on its own weights; images made on the source and on the run's twin; and a short sweep
+//! over settings that says whether the attacks themselves can be believed. Every (run, attack) is kept as soon as it
+//! is finished, so whatever is repeated starts where it was interrupted.
+
+use super::EvaluationError;
+use super::record::{Key, Record, Store, fingerprint_of_images};
+use super::subject::{Place, Subject};
+use crate::attacks::target::Target;
+use crate::attacks::verify::Verifier;
+use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, CeForm};
+use crate::data::Images;
+use crate::executor::Device;
+use crate::models::file::{Model, UNKNOWN};
+
+/// The sweep's checks are about the attacks, not about the classifier's exact accuracy; so many images will do.
+const SWEEP_IMAGES: usize = 256;
+/// Steps of PGD at the huge radius.
+const HUGE_STEPS: usize = 20;
+/// Folder of the records, in the run's.
+const RECORDS: &str = "evaluation";
+
+/// What an evaluation is made of.
+pub struct Suite {
+    /// Where it runs.
+    pub device: Device,
+    /// The attacks on each run.
+    pub attacks: Vec<AttackOptions>,
+    /// The radius of the worst case and of the attacks that have one.
+    pub epsilon: f32,
+}
+
+/// Another classifier that images are made on.
+pub struct Source {
+    /// `source` or `twin`.
+    pub flag: &'static str,
+    /// Where it is.
+    pub place: Place,
+    /// The runs, by index, that its images are tried on.
+    pub runs: Vec<usize>,
+}
+
+/// What an evaluation tells while it runs.
+pub enum Event<'a> {
+    /// Nothing to do: the result is there from an earlier evaluation.
+    Known(&'a str),
+    /// So many images are done, of how many.
+    Progress(&'a str, usize, usize),
+    /// A result is there, after so many seconds.
+    Finished(&'a str, f64),
+}
+
+/// Who is told.
+pub type Watcher<'a> = &'a mut dyn FnMut(Event);
+
+/// Images made on another classifier, tried on a run.
+pub struct BlackBox {
+    /// `source` or `twin`.
+    pub flag: &'static str,
+    /// The other classifier's name.
+    pub made_on: String,
+    /// The seed that both were trained with, if it is the same.
+    pub same_seed: Option<u64>,
+    /// What they did.
+    pub record: Record,
+}
+
+/// Everything that was found out about a run.
+pub struct Findings {
+    /// In the order of [`Suite::attacks`].
+    pub white_box: Vec<Record>,
+    /// Attacks with a radius, made elsewhere.
+    pub black_box: Vec<BlackBox>,
+    /// Other settings, over the first images only.
+    pub sweep: Vec<Record>,
+}
+
+impl Findings {
+    /// The white-box record of an attack.
+    pub fn of(&self, kind: AttackKind) -> Option<&Record> {
+        self.white_box.iter().find(|record| record.kind() == kind)
+    }
+
+    /// All records over all images.
+    pub fn all(&self) -> impl Iterator<Item = &Record> {
+        self.white_box.iter().chain(self.black_box.iter().map(|b| &b.record))
+    }
+}
+
+/// An attack's name in tables.
+pub fn title(kind: AttackKind) -> &'static str {
+    match kind {
+        AttackKind::Fgm => "FGM",
+        AttackKind::Pgd => "PGD",
+        AttackKind::Mim => "MIM",
+        AttackKind::DeepFool => "DeepFool",
+        AttackKind::Cw => "C&W",
+        AttackKind::Pgn => "PGN",
+    }
+}
+
+/// Refuses an attack that cannot run on a model, before anything is computed.
+pub fn check(place: &Place, model: &Model, options: &AttackOptions) -> Result<(), EvaluationError> {
+    options.check(model.facts.problem)?;
+    if options.kind == AttackKind::Pgn && model.generator.is_none() {
+        return Err(EvaluationError::NoGenerator { path: place.file.clone() });
+    }
+    Ok(())
+}
+
+/// Runs one attack; an error names the model.
+pub fn attack(
+    device: &Device,
+    (place, model): (&Place, &Model),
+    images: &Images,
+    options: &AttackOptions,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<AttackOutcome, EvaluationError> {
+    let refused = |source| EvaluationError::Attack { name: place.name.clone(), source };
+    let mut attacker = Attacker::new(device, model, options.clone()).map_err(refused)?;
+    attacker.run(images, progress).map_err(refused)
+}
+
+impl Suite {
+    /// Evaluates every run.
+    pub fn run(
+        &self,
+        runs: &[Subject],
+        sources: &[Source],
+        watch: Watcher,
+    ) -> Result<Vec<Findings>, EvaluationError> {
+        let Some(first) = runs.first() else { return Ok(Vec::new()) };
+        let images = fingerprint_of_images(&first.images);
+        for run in runs {
+            self.check_run(first, run, &images)?;
+        }
+        let models =
+            sources.iter().map(|source| check_source(source, runs)).collect::<Result<Vec<_>, _>>()?;
+        let mut findings = Vec::new();
+        for run in runs {
+            let white_box = self.white_box(run, &self.attacks, (&run.images, &images), watch)?;
+            let few: Vec<u32> = (0..run.images.len().min(SWEEP_IMAGES) as u32).collect();
+            let few = run.images.subset(&few);
+            let settings = self.sweep(&run.model);
+            let sweep = self.white_box(run, &settings, (&few, &fingerprint_of_images(&few)), watch)?;
+            findings.push(Findings { white_box, black_box: Vec::new(), sweep });
+        }
+        for (source, model) in sources.iter().zip(&models) {
+            self.black_box(source, model, runs, &mut findings, watch)?;
+        }
+        Ok(findings)
+    }
+
+    fn check_run(&self, first: &Subject, run: &Subject, images: &str) -> Result<(), EvaluationError> {
+        if fingerprint_of_images(&run.images) != images {
+            return Err(EvaluationError::DifferentImages {
+                first: first.place.name.clone(),
+                first_data: format!("{} of {}", first.images.len(), first.data_set),
+                other: run.place.name.clone(),
+                other_data: format!("{} of {}", run.images.len(), run.data_set),
+            });
+        }
+        self.attacks.iter().try_for_each(|options| check(&run.place, &run.model, options))
+    }
+
+    /// Settings that must leave less than those of the attacks, or no more: a larger radius, half the steps, and a
+    /// radius that nothing withstands.
+    fn sweep(&self, model: &Model) -> Vec<AttackOptions> {
+        let box_norm = (model.facts.problem.pixels() as f32).sqrt();
+        let epsilon = (2.0 * self.epsilon).min(box_norm);
+        let mut settings = Vec::new();
+        for options in &self.attacks {
+            match options.kind {
+                AttackKind::Fgm => settings.push(AttackOptions { epsilon, ..options.clone() }),
+                AttackKind::Mim if options.iterations > 1 => {
+                    let half = AttackOptions { iterations: options.iterations / 2, ..options.clone() };
+                    settings.push(AttackOptions { epsilon, ..half.clone() });
+                    settings.push(half);
+                }
+                _ => {}
+            }
+        }
+        let huge = AttackOptions::new(AttackKind::Pgd);
+        let like = self.attacks.first().unwrap_or(&huge);
+        let (ce_form, batch_size, seed) = (like.ce_form, like.batch_size, like.seed);
+        let (epsilon, iterations) = (box_norm / 2.0, HUGE_STEPS);
+        settings.push(AttackOptions { epsilon, iterations, ce_form, batch_size, seed, ..huge });
+        settings
+    }
+
+    fn white_box(
+        &self,
+        run: &Subject,
+        attacks: &[AttackOptions],
+        (images, fingerprint): (&Images, &str),
+        watch: Watcher,
+    ) -> Result<Vec<Record>, EvaluationError> {
+        let store = store(run);
+        let mut records = Vec::new();
+        for options in attacks {
+            let label = format!("{} on {}", describe(options), run.place.name);
+            let key = Key::new(&run.model, None, options, fingerprint);
+            if let Some(record) = store.load(&key) {
+                watch(Event::Known(&label));
+                records.push(record);
+                continue;
+            }
+            let outcome = self.attack((&run.place, &run.model), images, options, &label, watch)?;
+            let record = Record::white_box(key, outcome);
+            store.save(&record)?;
+            watch(Event::Finished(&label, record.seconds));
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    fn attack(
+        &self,
+        attacked: (&Place, &Model),
+        images: &Images,
+        options: &AttackOptions,
+        label: &str,
+        watch: Watcher,
+    ) -> Result<AttackOutcome, EvaluationError> {
+        watch(Event::Progress(label, 0, images.len()));
+        attack(&self.device, attacked, images, options, &mut |done, total| {
+            watch(Event::Progress(label, done, total));
+        })
+    }
+
+    /// Makes images on `source` with every attack that has a radius and tries them on its runs.
+    fn black_box(
+        &self,
+        source: &Source,
+        model: &Model,
+        runs: &[Subject],
+        findings: &mut [Findings],
+        watch: Watcher,
+    ) -> Result<(), EvaluationError> {
+        for options in self.attacks.iter().filter(|options| options.kind.has_radius()) {
+            let label = format!("{} images of {}", describe(options), source.place.name);
+            let mut made = None;
+            for &index in &source.runs {
+                let (run, found) = (&runs[index], &mut findings[index]);
+                let (images, store) = (fingerprint_of_images(&run.images), store(run));
+                let key = Key::new(&run.model, Some(model), options, &images);
+                if key.made_on.as_ref() == Some(&key.classifier) {
+                    // Its own images are no black box.
+                    continue;
+                }
+                let record = match store.load(&key) {
+                    Some(record) => {
+                        watch(Event::Known(&format!("{label} on {}", run.place.name)));
+                        record
+                    }
+                    None => {
+                        let outcome = match made.take() {
+                            Some(outcome) => outcome,
+                            None => {
+                                let outcome =
+                                    self.attack((&source.place, model), &run.images, options, &label, watch)?;
+                                watch(Event::Finished(&label, outcome.seconds));
+                                outcome
+                            }
+                        };
+                        let record = self.tried(run, key, &outcome, options.batch_size, found)?;
+                        made = Some(outcome);
+                        store.save(&record)?;
+                        record
+                    }
+                };
+                let made_on = source.place.name.clone();
+                let same_seed = same_seed(&source.place, &run.place);
+                found.black_box.push(BlackBox { flag: source.flag, made_on, same_seed, record });
+            }
+        }
+        Ok(())
+    }
+
+    fn tried(
+        &self,
+        run: &Subject,
+        key: Key,
+        outcome: &AttackOutcome,
+        batch: usize,
+        found: &Findings,
+    ) -> Result<Record, EvaluationError> {
+        let mut target = Target::new(&self.device, &run.model, batch)?;
+        let mut verifier = Verifier::new(&mut target, CeForm::SaturationFree)?;
+        let answers = verifier.predictions(&mut target, &outcome.adversarial);
+        let predictions =
+            answers.map_err(|source| EvaluationError::Attack { name: run.place.name.clone(), source })?;
+        let known = found.white_box.first().map(|record| record.clean_predictions.clone());
+        let labels = outcome.labels.clone();
+        Ok(Record {
+            key,
+            success: predictions.iter().zip(&labels).map(|(prediction, label)| prediction != label).collect(),
+            labels,
+            clean_predictions: known.unwrap_or_default(),
+            predictions,
+            l2: outcome.l2.clone(),
+            zero_gradient: vec![false; outcome.len()],
+            seconds: outcome.seconds,
+        })
+    }
+}
+
+/// The attack with what the sweep varies.
+fn describe(options: &AttackOptions) -> String {
+    match options.kind {
+        AttackKind::Mim | AttackKind::Pgd => {
+            format!("{} {} x{}", title(options.kind), options.epsilon, options.iterations)
+        }
+        AttackKind::Fgm => format!("{} {}", title(options.kind), options.epsilon),
+        kind => title(kind).to_string(),
+    }
+}
+
+/// The seed that two runs share.
+fn same_seed(a: &Place, b: &Place) -> Option<u64> {
+    let (a, b) = (a.config()?, b.config()?);
+    (a.seed == b.seed).then_some(a.seed)
+}
+
+fn store(run: &Subject) -> Store {
+    Store::new(&run.place.home.join(RECORDS))
+}
+
+/// Reads a source, which must be of the data set of the runs that it is tried on.
+fn check_source(source: &Source, runs: &[Subject]) -> Result<Model, EvaluationError> {
+    let run = &runs[source.runs.first().copied().unwrap_or(0)];
+    let facts = Model::load(&source.place.file, None)?.facts;
+    let known = facts.dataset != UNKNOWN && run.model.facts.dataset != UNKNOWN;
+    if known && facts.dataset != run.model.facts.dataset {
+        return Err(EvaluationError::ForeignSource {
+            flag: source.flag,
+            source_name: source.place.name.clone(),
+            source_data: facts.dataset,
+            name: run.place.name.clone(),
+            data: run.model.facts.dataset.clone(),
+        });
+    }
+    source.place.model(run.model.facts.problem)
+}

@@ -1,0 +1,98 @@
+//! `attack` and `evaluate` from end to end, on the embedded digits and the CPU path: what they write is confirmed by
+//! the reference path, what they were told not to touch stays, and a classifier that only hides its gradients is
+//! found out.
+
+#[path = "evaluation/attack.rs"]
+mod attack;
+#[path = "evaluation/bad_input.rs"]
+mod bad_input;
+#[path = "evaluation/table.rs"]
+mod table;
+
+use pgn_wgpu::cpu::Mode;
+use pgn_wgpu::executor::{Device, Workspace};
+use pgn_wgpu::graph::Graph;
+use pgn_wgpu::models::file::Model;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+use tempfile::TempDir;
+
+/// Three small runs, trained once: two naive ones of different seeds, and one against its generator.
+static RUNS: LazyLock<TempDir> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, method, seed) in [("naive", "natural", "1"), ("other", "natural", "2"), ("pgn", "pgn", "3")] {
+        let flags = ["train", "--adapter", "cpu", "--width", "0.0625", "--epochs", "25"];
+        let own = ["--method", method, "--seed", seed, "--out", name];
+        succeed(folder.path(), &[&flags[..], &own].concat());
+    }
+    folder
+});
+
+/// The folder of a trained run.
+fn run_folder(name: &str) -> PathBuf {
+    RUNS.path().join(name)
+}
+
+/// The folder of a trained run as an argument.
+fn trained(name: &str) -> String {
+    run_folder(name).display().to_string()
+}
+
+/// A copy of a run without results, for tests that write into it.
+fn copy(name: &str, folder: &Path) -> String {
+    let to = folder.join(name);
+    std::fs::create_dir(&to).unwrap();
+    for file in ["config.toml", "metrics.jsonl", "model.safetensors"] {
+        std::fs::copy(run_folder(name).join(file), to.join(file)).unwrap();
+    }
+    to.display().to_string()
+}
+
+fn program(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pgn-wgpu")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+/// What it prints when it succeeds.
+#[track_caller]
+fn succeed(folder: &Path, arguments: &[&str]) -> String {
+    let output = program(folder, arguments);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The one sentence with which it refuses.
+#[track_caller]
+fn refuse(folder: &Path, arguments: &[&str]) -> String {
+    let output = program(folder, arguments);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(matches!(output.status.code(), Some(1 | 2)) && !text.contains("panicked"), "{output:?}");
+    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error:")).collect();
+    assert_eq!(errors.len(), 1, "{text}");
+    errors[0].to_string()
+}
+
+#[track_caller]
+fn assert_mentions(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in: {text}");
+    }
+}
+
+/// What a model's averaged weights answer to images, `[n, s, s, c]`, by the reference path.
+fn answers(model: &Model, images: &[f32]) -> Vec<usize> {
+    let problem = model.facts.problem;
+    let n = images.len() / problem.pixels();
+    let mut workspace = Workspace::new(Device::Cpu(Mode::Reference));
+    workspace.write("weights", &model.average).unwrap();
+    let mut graph = Graph::new();
+    let input = graph.input("images", &[n, problem.side, problem.side, problem.channels]).unwrap();
+    let flat = graph.state("weights", &[model.classifier.layout.len]).unwrap();
+    let weights = model.classifier.layout.views(&mut graph, flat).unwrap();
+    let logits = model.classifier.logits(&mut graph, &weights, input).unwrap();
+    let classes = graph.arg_max(logits);
+    graph.output("classes", classes);
+    let mut session = workspace.prepare(&graph).unwrap();
+    session.write("images", images).unwrap();
+    session.compute().unwrap().get("classes").iter().map(|&class| class as usize).collect()
+}

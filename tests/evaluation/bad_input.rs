@@ -1,0 +1,80 @@
+//! What cannot be attacked or evaluated: one sentence, before anything is computed or written.
+
+use crate::{assert_mentions, refuse, run_folder, trained};
+use pgn_wgpu::models::file::Model;
+use std::fs;
+
+#[test]
+fn an_attack_that_cannot_be_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let naive = trained("naive");
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["--attack", "magic"], &["magic"]),
+        (&["--attack", "fgm", "--epsilon", "-1"], &["--epsilon", "-1", "from 0 to 8.000"]),
+        (&["--attack", "fgm", "--epsilon", "9"], &["--epsilon", "9", "from 0 to 8.000"]),
+        (&["--attack", "fgm", "--epsilon", "0.5,nan"], &["--epsilon", "NaN"]),
+        (&["--attack", "pgd", "--norm", "linf", "--epsilon", "2"], &["--epsilon", "2", "from 0 to 1.000"]),
+        (&["--attack", "mim", "--iterations", "0"], &["--iterations", "0"]),
+        (&["--attack", "pgd", "--step-size", "-1"], &["--step-size", "-1"]),
+        (&["--attack", "fgm", "--batch-size", "0"], &["--batch-size", "0"]),
+        (&["--attack", "fgm", "--limit", "0"], &["--limit", "0", "at least 1"]),
+        (&["--attack", "pgn"], &["model.safetensors", "no generator", "train-generator"]),
+        (&["--attack", "fgm", "--data", "."], &["--data", "digits is built in"]),
+        (&["--attack", "fgm", "--dataset", "mnist"], &["mnist", "--data"]),
+        (&["--attack", "fgm", "--save", "no/out.safetensors"], &["no/out.safetensors", "the folder no"]),
+        (&["--attack", "fgm", "--save", "a", "--csv", "a"], &["a is named for two outputs"]),
+    ];
+    for (flags, expected) in cases {
+        let arguments = [&["attack", "--adapter", "cpu", "--model", &naive], *flags].concat();
+        assert_mentions(&refuse(folder.path(), &arguments), expected);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{flags:?}");
+    }
+}
+
+#[test]
+fn a_model_that_does_not_fit_its_data_or_answers_no_numbers_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let attack = |file: &str| {
+        let arguments = ["attack", "--adapter", "cpu", "--attack", "fgm", "--save", "out", "--model", file];
+        let sentence = refuse(folder.path(), &arguments);
+        assert!(!folder.path().join("out").exists(), "{sentence}");
+        sentence
+    };
+    let mut model = Model::load(&run_folder("naive").join("model.safetensors"), None).unwrap();
+    let path = folder.path().join("huge.safetensors");
+    for weight in &mut model.average {
+        *weight *= 1e20;
+    }
+    model.save(&path).unwrap();
+    assert_mentions(&attack("huge.safetensors"), &["huge", "not numbers"]);
+    model.facts.dataset = "MNIST".into();
+    model.save(&path).unwrap();
+    assert_mentions(&attack("huge.safetensors"), &["mnist", "--data"]);
+    model.facts.dataset = "unknown".into();
+    model.save(&path).unwrap();
+    assert_mentions(&attack("huge.safetensors"), &["huge.safetensors", "--dataset"]);
+    assert_mentions(&attack("none.safetensors"), &["none.safetensors"]);
+    assert_mentions(&attack("."), &["no run folder"]);
+}
+
+#[test]
+fn runs_and_sources_that_do_not_belong_together_are_both_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (naive, pgn) = (trained("naive"), trained("pgn"));
+    let evaluate = |more: &[&str]| {
+        let arguments = [&["evaluate", "--adapter", "cpu", "--out", "out", &naive], more].concat();
+        let sentence = refuse(folder.path(), &arguments);
+        assert!(!folder.path().join("out").exists(), "{sentence}");
+        sentence
+    };
+    let mut model = Model::load(&run_folder("pgn").join("model.safetensors"), None).unwrap();
+    model.facts.dataset = "CIFAR-10".into();
+    let path = folder.path().join("foreign.safetensors");
+    model.save(&path).unwrap();
+    let foreign = path.display().to_string();
+    let sentence = evaluate(&["--source", &foreign]);
+    assert_mentions(&sentence, &["--source foreign", "CIFAR-10", "naive", "UCI optical digits"]);
+    assert_mentions(&evaluate(&[&pgn, "--twin", &pgn]), &["--twin", "1 times for 2 runs"]);
+    assert_mentions(&evaluate(&["--norm", "linf"]), &["L2", "pgn-wgpu attack"]);
+    assert_mentions(&evaluate(&["--epsilon", "-1"]), &["--epsilon", "-1"]);
+}

@@ -1,0 +1,135 @@
+//! `pgn-wgpu evaluate`: its numbers, its warnings, and what it does not compute twice.
+
+use crate::{assert_mentions, copy, program, refuse, run_folder, succeed, trained};
+use pgn_wgpu::models::file::Model;
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+
+/// A cheap evaluation.
+const QUICK: [&str; 7] = ["evaluate", "--adapter", "cpu", "--iterations", "20", "--limit", "120"];
+
+fn json(run: &str) -> Value {
+    serde_json::from_slice(&fs::read(Path::new(run).join("evaluation.json")).unwrap()).unwrap()
+}
+
+/// A measure of a run.
+fn measure<'a>(report: &'a Value, run: usize, key: &str) -> Option<&'a Value> {
+    let measures = report["runs"][run]["measures"].as_array().unwrap();
+    measures.iter().find(|measure| measure["key"] == key)
+}
+
+fn value(report: &Value, run: usize, key: &str) -> Option<f64> {
+    measure(report, run, key)?["value"].as_f64()
+}
+
+/// How many images a measure is over.
+fn images(report: &Value, run: usize, key: &str) -> f64 {
+    measure(report, run, key).unwrap()["images"].as_f64().unwrap()
+}
+
+#[test]
+fn the_rows_of_the_papers_tables_agree_with_each_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (pgn, naive) = (copy("pgn", folder.path()), copy("naive", folder.path()));
+    let (source, twin) = (trained("other"), trained("pgn"));
+    let own = [&pgn, &naive, "--source", &source, "--twin", &twin, "--twin", &source, "--paper", "cifar10"];
+    let text = succeed(folder.path(), &[&QUICK[..], &own].concat());
+    assert_mentions(&text, &["benign accuracy", "C&W mean L2, R2", "paper, CIFAR-10, PGN", "0.4365", "R3 "]);
+    let report = json(&pgn);
+    for run in 0..2 {
+        let of = |key: &str| value(&report, run, key).unwrap_or_else(|| panic!("{key}"));
+        let benign = of("benign-accuracy");
+        for key in ["fgm-accuracy", "mim-accuracy", "source-fgm-accuracy", "source-mim-accuracy"] {
+            assert!((0.0..=benign).contains(&of(key)), "{key}");
+            assert!(of("worst-case-accuracy") <= of(key), "{key}");
+        }
+        for attack in ["deepfool", "cw"] {
+            // The misclassified images add to R3's count and nothing to its sum.
+            let sum = |reading: &str| {
+                let key = format!("{attack}-mean-l2-{reading}");
+                (of(&key) * images(&report, run, &key), images(&report, run, &key))
+            };
+            let (r2, r3) = (sum("r2"), sum("r3"));
+            assert!((r2.0 - r3.0).abs() < 1e-9, "{attack}: {r2:?} and {r3:?}");
+            assert!((r3.1 - r2.1 - 120.0 * (1.0 - benign)).abs() < 1e-9, "{attack}: {r2:?} and {r3:?}");
+        }
+        assert!(of("worst-case-mean-l2-r2") <= of("deepfool-mean-l2-r2"));
+        assert!(of("images-per-second") > 0.0 && of("seconds-per-epoch") > 0.0);
+    }
+    // The training images of the digits.
+    let product =
+        value(&report, 0, "images-per-second").unwrap() * value(&report, 0, "seconds-per-epoch").unwrap();
+    assert!((product - 1197.0).abs() < 1e-6, "{product}");
+    // A run's own images are no black box: the first twin has the weights of the first run.
+    assert_eq!(value(&report, 0, "twin-mim-accuracy"), None);
+    assert!(value(&report, 1, "twin-mim-accuracy").is_some());
+    let lines = fs::read_to_string(Path::new(&pgn).join("evaluation.csv")).unwrap();
+    let measures = |run: usize| report["runs"][run]["measures"].as_array().unwrap().len();
+    assert_eq!(lines.lines().count(), 1 + measures(0) + measures(1));
+}
+
+#[test]
+fn what_was_finished_is_not_computed_again_and_nothing_is_overwritten_unasked() {
+    let folder = tempfile::tempdir().unwrap();
+    let naive = copy("naive", folder.path());
+    let arguments = [&QUICK[..], &[&naive, "--attack", "fgm,mim"]].concat();
+    succeed(folder.path(), &arguments);
+    let report = fs::read(Path::new(&naive).join("evaluation.json")).unwrap();
+    assert_mentions(&refuse(folder.path(), &arguments), &["evaluation.json exists", "--force"]);
+    // As after an interruption: the report is not there and one of the results is missing.
+    fs::remove_file(Path::new(&naive).join("evaluation.json")).unwrap();
+    fs::remove_file(Path::new(&naive).join("evaluation.csv")).unwrap();
+    let records =
+        fs::read_dir(Path::new(&naive).join("evaluation")).unwrap().map(|entry| entry.unwrap().path());
+    let fgm = records.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with("fgm"));
+    fs::remove_file(fgm.unwrap()).unwrap();
+    let output = program(folder.path(), &arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let known = said.lines().filter(|line| line.ends_with("known from before")).count();
+    // FGM and MIM; FGM further, MIM further and shorter, PGD at a huge radius.
+    assert_eq!(known, 6 - 1, "{said}");
+    assert_eq!(fs::read(Path::new(&naive).join("evaluation.json")).unwrap(), report);
+}
+
+#[test]
+fn a_classifier_that_hides_its_gradients_is_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let naive = copy("naive", folder.path());
+    let path = Path::new(&naive).join("model.safetensors");
+    let mut model = Model::load(&path, None).unwrap();
+    // The same decisions with logits ten thousand times as far apart: the softmax saturates and its gradient is 0.
+    let last = model.classifier.layout.entries.last().unwrap();
+    let (weight, bias) = (last.weight..last.weight + last.layer.weight_len(), last.bias..last.bias + 10);
+    for i in weight.chain(bias) {
+        model.average[i] *= 1e4;
+    }
+    model.save(&path).unwrap();
+    let attacks = ["--attack", "fgm,mim,deepfool", "--ce-form", "plain"];
+    let text = succeed(folder.path(), &[&QUICK[..], &[&naive], &attacks].concat());
+    let expected = [
+        "have a gradient of exactly zero",
+        "FGM leaves an accuracy of",
+        "half the norm of the whole box",
+        "the smallest adversarial perturbation found is longer than that",
+    ];
+    assert_mentions(&text, &expected);
+    let warnings = json(&naive)["runs"][0]["warnings"].as_array().unwrap().len();
+    assert_eq!(text.lines().filter(|line| line.starts_with("warning: ")).count(), warnings);
+    // With the direction that does not saturate, the same classifier is as weak as it was.
+    let honest = ["--attack", "fgm,mim,deepfool", "--out", "honest"];
+    let text = succeed(folder.path(), &[&QUICK[..], &[&naive], &honest].concat());
+    assert!(!text.contains("exactly zero") && !text.contains("half the norm"), "{text}");
+    let report = json(&folder.path().join("honest").display().to_string());
+    assert!(value(&report, 0, "worst-case-accuracy") < value(&json(&naive), 0, "mim-accuracy"));
+}
+
+#[test]
+fn a_model_file_without_its_run_is_evaluated_beside_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(run_folder("naive").join("model.safetensors"), folder.path().join("mine.safetensors")).unwrap();
+    let text = succeed(folder.path(), &[&QUICK[..], &["mine.safetensors", "--attack", "fgm"]].concat());
+    assert_mentions(&text, &["mine", "natural", "accuracy under FGM"]);
+    assert!(!text.contains("seconds per epoch"), "nothing is known of its training");
+    assert!(folder.path().join("evaluation.json").is_file());
+}
