@@ -9,7 +9,7 @@ use crate::cpu::Mode;
 use crate::executor::{Device, ExecutionError, Session, Workspace};
 use crate::graph::Graph;
 use crate::kernels::Tolerance;
-use crate::program::Program;
+use crate::program::{Program, RootKind, TensorId};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -115,12 +115,16 @@ impl Sides {
         let call = &program.calls[index];
         self.reference.allocate(index);
         self.device.allocate(index);
-        if fed {
-            // What a call writes is given too: some write a part of a tensor and leave the rest.
-            for &id in call.reads.iter().chain(&call.writes) {
-                let values = self.reference.read(id)?;
-                self.device.write_tensor(id, &values);
-            }
+        // What a call writes is given too: some write a part of a tensor and leave the rest, which at its first
+        // call is whatever lay there before.
+        let first = |id: &TensorId| {
+            let root = &program.roots[program.tensor(*id).root];
+            root.kind == RootKind::Computed && root.first == index
+        };
+        let given = call.reads.iter().filter(|_| fed).chain(call.writes.iter().filter(|id| fed || first(id)));
+        for &id in given {
+            let values = self.reference.read(id)?;
+            self.device.write_tensor(id, &values);
         }
         self.reference.call_keeping(index)?;
         self.device.call_keeping(index)
