@@ -1,10 +1,9 @@
 //! Attacks, one file each, as graphs over the engine's operations; loops run on the device.
 //!
 //! ```no_run
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use pgn_wgpu::{data::Images, executor::Device, models::file::Model};
 //! use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker};
-//! # let (device, model, images) = todo!();
-//! # let (device, model, images): (pgn_wgpu::executor::Device, pgn_wgpu::models::file::Model, pgn_wgpu::data::Images) = (device, model, images);
+//! # fn example(device: Device, model: Model, images: Images) -> Result<(), Box<dyn std::error::Error>> {
 //! let mut attacker = Attacker::new(&device, &model, AttackOptions::new(AttackKind::DeepFool))?;
 //! let outcome = attacker.run(&images, &mut |_done, _total| {})?;
 //! println!("accuracy {:.3}", outcome.accuracy());
