@@ -21,4 +21,6 @@ pub mod lockstep;
 pub mod models;
 pub mod program;
 pub mod random;
+pub mod report;
+pub mod sweep;
 pub mod training;
