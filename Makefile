@@ -44,7 +44,7 @@ parity: ## Our attacks beside Foolbox, torchattacks and CleverHans: MODEL=model.
 	rm -rf target/parity && mkdir -p target/parity
 	@adapter=$(adapter) && for attack in fgm pgd mim deepfool cw; do \
 	    $(pgn_wgpu) attack --adapter "$$adapter" --model "$(MODEL)" --dataset cifar10 --data "$(DATA)" --limit 200 \
-	        --attack $$attack --epsilon 0.5 --save target/parity/$$attack.safetensors || exit; \
+	        --no-abort --attack $$attack --epsilon 0.5 --save target/parity/$$attack.safetensors || exit; \
 	done
 	.venv/bin/python tests/parity/parity.py "$(MODEL)" "$(DATA)/cifar-10-batches-bin" target/parity
 

@@ -1,5 +1,6 @@
-// Standard normal numbers from a counter: value i depends on the seed and on i alone.
-// Reads seed [2], the bit patterns of (seed, counter); writes y [count].
+// Standard normal numbers from a counter: each depends on the seed, the counter and its index alone, so that a part
+// of a batch gets the numbers that it has in the whole.
+// Reads seed [3], the bit patterns of (seed, counter, index of the first number); writes y [count].
 // Dispatch: one invocation per value, 64 per workgroup. No loop.
 // PCG4D (Jarzynski and Olano 2020) for the integers, as in src/random.rs; Box and Muller for the normals.
 
@@ -49,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if i >= params.count {
         return;
     }
-    let bits = pcg4d(vec4(seed[0], STREAM, seed[1], i));
+    let bits = pcg4d(vec4(seed[0], STREAM, seed[1], seed[2] + i));
     let radius = sqrt(-2.0 * log_of_unit(unit(bits.x)));
     y[i] = radius * cos(6.283185307179586 * unit(bits.y));
 }

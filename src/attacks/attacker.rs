@@ -14,7 +14,7 @@ use super::options::{AttackKind, AttackOptions, OptionError};
 use super::outcome::AttackOutcome;
 use super::pgd::Pgd;
 use super::target::{IMAGES, LABELS, Target};
-use super::verify::Verifier;
+use super::verify::{Verifier, check_places};
 use crate::data::Images;
 use crate::executor::{Device, ExecutionError};
 use crate::models::file::Model;
@@ -41,6 +41,19 @@ pub enum AttackError {
     /// A graph; a mistake of ours.
     #[error(transparent)]
     Graph(#[from] crate::graph::GraphError),
+    /// An adversarial image is where the attack promises that none is.
+    #[error(
+        "image {image} of {attack} {problem}: this adapter computes wrongly, none of its numbers can be believed; run \
+         `pgn-wgpu validate` on it, and use --adapter cpu meanwhile"
+    )]
+    BrokenPromise {
+        /// The attack.
+        attack: &'static str,
+        /// Index of the image.
+        image: usize,
+        /// Where it is.
+        problem: String,
+    },
     /// The attack does not suit the model.
     #[error("{0}")]
     Unsuitable(String),
@@ -75,16 +88,13 @@ enum Kind {
 
 /// An attack prepared for a model on a device.
 pub struct Attacker {
+    options: AttackOptions,
     target: Target,
     kind: Kind,
     verifier: Verifier,
 }
 
 impl Attacker {
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "options are made for the call, `..AttackOptions::new(kind)`"
-    )]
     /// Prepares `options` against the averaged weights of `model`.
     pub fn new(device: &Device, model: &Model, options: AttackOptions) -> Result<Self, AttackError> {
         options.check(model.facts.problem)?;
@@ -107,7 +117,7 @@ impl Attacker {
                 Kind::Batch(Box::new(GeneratorAttack::new(&mut target, &options, generator, reading)?))
             }
         };
-        Ok(Self { target, kind, verifier })
+        Ok(Self { options, target, kind, verifier })
     }
 
     /// Attacks all of `images`; `progress` is told how many are done, of how many.
@@ -141,7 +151,7 @@ impl Attacker {
                 })
                 .collect()
         };
-        Ok(AttackOutcome {
+        let outcome = AttackOutcome {
             problem: self.target.classifier.problem,
             l2: norm(|sum, d| d.mul_add(d, sum)).iter().map(|v| v.sqrt() as f32).collect(),
             linf: norm(f64::max).iter().map(|v| *v as f32).collect(),
@@ -153,7 +163,9 @@ impl Attacker {
             success,
             zero_gradient: clean.zero_gradient,
             seconds,
-        })
+        };
+        check_places(&self.options, &outcome)?;
+        Ok(outcome)
     }
 }
 

@@ -53,6 +53,16 @@ pub enum Norm {
     Linf,
 }
 
+impl Norm {
+    /// As people write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::L2 => "L2",
+            Self::Linf => "Linf",
+        }
+    }
+}
+
 /// Options of one attack. Lengths are in pixel units, pixels being in [0, 1].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -138,6 +148,15 @@ impl AttackOptions {
             AttackKind::Mim => MIM_STEP,
             _ => 2.5 * self.epsilon / self.iterations as f32,
         })
+    }
+
+    /// The ball that every adversarial image lies in, for attacks that promise one.
+    pub fn ball(&self) -> Option<(Norm, f32)> {
+        match self.kind {
+            AttackKind::Fgm | AttackKind::Pgd | AttackKind::Mim => Some((self.norm, self.epsilon)),
+            AttackKind::Pgn => self.radius.map(|radius| (Norm::L2, radius)),
+            AttackKind::DeepFool | AttackKind::Cw => None,
+        }
     }
 
     /// Refuses values that make no sense for images of `problem`.

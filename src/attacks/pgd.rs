@@ -58,7 +58,7 @@ impl Pgd {
         let start = if options.random_start {
             let mut a = target.graph()?;
             let current = a.graph.state(CURRENT, &target.extents())?;
-            let seed = a.graph.input("seed", &[2])?;
+            let seed = a.graph.input("seed", &[3])?;
             let epsilon = a.graph.constant(options.epsilon, &[1])?;
             let x = random_start(&mut a.graph, a.images, seed, epsilon, options.norm)?;
             a.graph.assign(current, x)?;
@@ -82,8 +82,9 @@ impl BatchAttack for Pgd {
     fn attack(&mut self, target: &mut Target, first: usize) -> Result<Vec<f32>, ExecutionError> {
         match &mut self.start {
             Some(start) => {
-                let bits = [f32::from_bits(self.seed as u32), f32::from_bits(first as u32)];
-                start.write("seed", &bits)?;
+                // By an image's place in the set, so that the batch size does not matter.
+                let noise = [self.seed as u32, 0, (first * target.pixels()) as u32];
+                start.write("seed", &noise.map(f32::from_bits))?;
                 start.compute()?;
             }
             None => {

@@ -1,10 +1,40 @@
-//! The judge of every attack: a plain forward pass that knows nothing of it.
+//! The judge of every attack: a plain forward pass that knows nothing of it, and a look at where its images lie.
 
 use super::attacker::AttackError;
 use super::direction::{self, CeForm};
+use super::options::{AttackOptions, Norm};
+use super::outcome::AttackOutcome;
 use super::target::Target;
 use crate::executor::{ExecutionError, Outputs, Session};
 use crate::graph::Unary;
+
+/// What a projection's length may be off by, in units of the radius.
+const LENGTH_ROUNDING: f64 = 1e-4;
+/// What a pixel may be off by: adding a perturbation to it and taking it away again rounds twice.
+const PIXEL_ROUNDING: f64 = 2e-7;
+
+/// Refuses an outcome with an image outside the box of pixels, or outside the ball that the attack promises. Such an
+/// image proves nothing about the classifier; it shows that a kernel computes wrongly.
+pub fn check_places(options: &AttackOptions, outcome: &AttackOutcome) -> Result<(), AttackError> {
+    let broken = |image, problem| AttackError::BrokenPromise { attack: options.kind.name(), image, problem };
+    let pixels = outcome.problem.pixels();
+    for (image, adversarial) in outcome.adversarial.chunks(pixels).enumerate() {
+        // Written so that NaN is outside.
+        if let Some(value) = adversarial.iter().find(|v| !(0.0..=1.0).contains(*v)) {
+            return Err(broken(image, format!("has a pixel of {value}, outside [0, 1]")));
+        }
+        let Some((norm, radius)) = options.ball() else { continue };
+        let (length, rounding) = match norm {
+            Norm::L2 => (outcome.l2[image], PIXEL_ROUNDING * (pixels as f64).sqrt()),
+            Norm::Linf => (outcome.linf[image], PIXEL_ROUNDING),
+        };
+        if f64::from(length) > f64::from(radius) * (1.0 + LENGTH_ROUNDING) + rounding {
+            let name = norm.name();
+            return Err(broken(image, format!("lies at {name} {length}, beyond the radius {radius}")));
+        }
+    }
+    Ok(())
+}
 
 /// What the classifier makes of clean images.
 pub struct Clean {
@@ -93,4 +123,58 @@ fn over(
         each(&outputs, real);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attacks::AttackKind;
+    use crate::models::Problem;
+
+    /// One grey image of 8x8 that PGD moved by `delta` in its first pixel.
+    fn outcome(delta: f32) -> AttackOutcome {
+        let images = vec![0.5; 64];
+        let mut adversarial = images.clone();
+        adversarial[0] += delta;
+        AttackOutcome {
+            problem: Problem { side: 8, channels: 1, classes: 2 },
+            images,
+            adversarial,
+            labels: vec![0],
+            clean_predictions: vec![0],
+            predictions: vec![1],
+            l2: vec![delta.abs()],
+            linf: vec![delta.abs()],
+            success: vec![true],
+            zero_gradient: vec![false],
+            seconds: 0.0,
+        }
+    }
+
+    fn judged(kind: AttackKind, norm: Norm, epsilon: f32, delta: f32) -> Result<(), String> {
+        let options = AttackOptions { epsilon, norm, ..AttackOptions::new(kind) };
+        check_places(&options, &outcome(delta)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_image_beyond_the_radius_is_refused_by_name() {
+        for norm in [Norm::L2, Norm::Linf] {
+            assert_eq!(judged(AttackKind::Pgd, norm, 0.25, 0.25), Ok(()));
+            let error = judged(AttackKind::Pgd, norm, 0.25, 0.2503).unwrap_err();
+            assert!(
+                error.starts_with("image 0 of pgd lies at L") && error.contains("radius 0.25"),
+                "{error}"
+            );
+        }
+        // An attack that looks for the smallest distance promises none.
+        assert_eq!(judged(AttackKind::Cw, Norm::L2, 0.25, 0.5), Ok(()));
+    }
+
+    #[test]
+    fn an_image_outside_the_box_or_without_a_number_is_refused() {
+        for delta in [0.6, -0.6, f32::NAN] {
+            let error = judged(AttackKind::Cw, Norm::L2, 0.25, delta).unwrap_err();
+            assert!(error.contains("outside [0, 1]"), "{error}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 use super::{CommandResult, bytes, duration, fail, grouped, table};
 use indicatif::{ProgressBar, ProgressStyle};
+use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::training::fit::{EpochRecord, Fit, Observer, Outcome, StepRecord};
 use pgn_wgpu::training::options::TrainOptions;
 use pgn_wgpu::training::run::RunFolder;
@@ -38,7 +39,7 @@ pub struct Arguments {
     /// A TOML file of options; flags win over it
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The run folder [default: runs/METHOD-DATASET, numbered]
+    /// The run folder [default: runs/METHOD-DATASET or runs/generator-MODEL, numbered]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Continue the run in this folder; only --adapter, --epochs and --max-steps may be given with it
@@ -78,10 +79,7 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
             Ok(folder)
         }
         (None, Some(out)) => RunFolder::create(out, config),
-        (None, None) => {
-            let name = format!("{}-{}", config.method.name(), config.dataset.name());
-            RunFolder::create(&RunFolder::unused(&name), config)
-        }
+        (None, None) => RunFolder::create(&RunFolder::unused(&run_name(config)), config),
     };
     let mut watch = Watch::new();
     let fit = Fit::new(device, config.clone(), folder, &mut watch, &stop)?;
@@ -107,6 +105,15 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
         println!("\nwarning: {warning}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// METHOD-DATASET, or for a generator alone the model that it attacks.
+fn run_name(config: &TrainConfig) -> String {
+    let attacked = config.from.as_ref().filter(|_| config.freeze_classifier);
+    match attacked.and_then(|path| Place::find(path).ok()) {
+        Some(place) => format!("generator-{}", place.name.replace('/', "-")),
+        None => format!("{}-{}", config.method.name(), config.dataset.name()),
+    }
 }
 
 fn configuration(arguments: &Arguments) -> Result<TrainConfig, Box<dyn std::error::Error>> {

@@ -302,10 +302,11 @@ impl Graph {
         self.push(Operation::ArgMax, &[x], Shape::new(&[rows, 1]))
     }
 
-    /// Standard normal numbers; `seed` holds two 32-bit integers as bit patterns (seed, counter).
+    /// Standard normal numbers; `seed` holds three 32-bit integers as bit patterns: seed, counter, and the index of
+    /// the first number, so that the parts of a batch can have the numbers of the whole.
     pub fn random_normal(&mut self, seed: Tensor, extents: &[usize]) -> Result {
-        if self.shape(seed).len() != 2 {
-            return Err(self.unsuitable("random numbers", seed, "a seed of two integers"));
+        if self.shape(seed).len() != 3 {
+            return Err(self.unsuitable("random numbers", seed, "a seed of three integers"));
         }
         Ok(self.push(Operation::RandomNormal, &[seed], Shape::new(extents)))
     }

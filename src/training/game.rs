@@ -225,7 +225,7 @@ fn attacked_images(
     let length = graph.constant(config.attack_step(), &[1])?;
     let mut x = images;
     if config.random_start {
-        let seed = graph.input("seed", &[2])?;
+        let seed = graph.input("seed", &[3])?;
         x = pgd::random_start(graph, images, seed, epsilon, norm)?;
     }
     for _ in 0..config.iterations {

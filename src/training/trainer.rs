@@ -235,7 +235,6 @@ impl Trainer {
 
     fn submit_phase(&mut self, index: usize, batch: &Batch) -> Result<Vec<(Run, usize)>, ExecutionError> {
         let schedules = self.schedules(self.runners[index].phase);
-        let seed = [self.config.seed as u32, self.step as u32].map(f32::from_bits);
         let pixels = self.classifier.problem.pixels();
         let runner = &mut self.runners[index];
         let mut runs = Vec::new();
@@ -249,7 +248,8 @@ impl Trainer {
             runner.session.write("images", &padded(&batch.images, pixels))?;
             runner.session.write("labels", &padded(&batch.labels, 1))?;
             runner.session.write("weights", &padded(&batch.weights, 1))?;
-            runner.session.write("seed", &seed)?;
+            let noise = [self.config.seed as u32, self.step as u32, (start * pixels) as u32];
+            runner.session.write("seed", &noise.map(f32::from_bits))?;
             for (name, schedule) in &schedules {
                 runner.session.write(name, schedule)?;
             }

@@ -169,12 +169,13 @@ pub fn adam() -> Vec<Case> {
 
 /// `random_normal`: seeds and counters are bit patterns, some of them of no number.
 pub fn random_normal() -> Vec<Case> {
-    let seeds = [[0, 0], [1, 2], [0x7fc0_0001, 0xff80_0000], [u32::MAX, 0x8000_0000]];
+    let seeds =
+        [[0, 0, 0], [1, 2, 3], [0x7fc0_0001, 0xff80_0000, 1 << 20], [u32::MAX, 0x8000_0000, u32::MAX - 2]];
     let mut cases: Vec<Case> = Vec::new();
     for (seed, count) in seeds.into_iter().zip([1, 65, 1000, MANY]) {
         let bits: Vec<f32> = seed.iter().map(|&s| f32::from_bits(s)).collect();
         let name = format!("{count} numbers of seed {seed:x?}");
-        cases.push(case(name, vec![(&[2], bits)], |g, t| g.random_normal(t[0], &[count])));
+        cases.push(case(name, vec![(&[3], bits)], |g, t| g.random_normal(t[0], &[count])));
     }
     cases
 }

@@ -70,6 +70,14 @@ fn micro_batches_add_up_to_the_unsplit_step_whether_or_not_they_divide_the_batch
 }
 
 #[test]
+fn a_random_start_is_the_same_in_micro_batches() {
+    for (name, device) in devices() {
+        let config = TrainConfig { batch_size: 10, random_start: true, iterations: 2, ..tiny(Method::Pgd) };
+        agree(&format!("{name}, PGD"), &device, &config, &batch(10), 4);
+    }
+}
+
+#[test]
 fn fillers_of_the_last_batch_count_for_nothing_in_micro_batches_either() {
     // 1,197 images in batches of 17 leave 7 for the last one: with micro-batches of 5 the second is part real, the
     // others all fillers.
