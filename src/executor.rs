@@ -3,7 +3,8 @@
 
 use crate::cpu::{self, executor::CpuSession};
 use crate::gpu::GpuError;
-use crate::gpu::device::Gpu;
+use crate::gpu::adapter::{self, AdapterChoice};
+use crate::gpu::device::{Checks, Forms, Gpu};
 use crate::gpu::session::{GpuSession, Ticket};
 use crate::graph::Graph;
 use crate::program::{MemoryLimits, Program, ProgramError, TensorId};
@@ -53,6 +54,15 @@ pub enum ExecutionError {
 }
 
 impl Device {
+    /// Opens what `choice` means; with `checked` the runtime checks every index and loop of the shaders.
+    pub fn open(choice: &AdapterChoice, checked: bool) -> Result<Self, GpuError> {
+        let checks = if checked { Checks::Full } else { Checks::Trusted };
+        Ok(match adapter::choose(choice)? {
+            Some(listed) => Self::Gpu(Gpu::open(&listed, checks, Forms::Best)?),
+            None => Self::Cpu(cpu::Mode::Fast),
+        })
+    }
+
     /// What memory plans must keep to.
     pub fn memory_limits(&self) -> MemoryLimits {
         match self {

@@ -68,7 +68,6 @@ struct StopAt<'a> {
 }
 
 impl Observer for StopAt<'_> {
-    fn message(&mut self, _: &str) {}
     fn step(&mut self, record: &StepRecord, _: u64) {
         if self.at == Some(record.step) {
             self.stop.store(true, Ordering::Relaxed);

@@ -11,11 +11,9 @@ pub mod train;
 pub mod train_generator;
 pub mod validate;
 
-use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::gpu::GpuError;
-use pgn_wgpu::gpu::adapter::{self, AdapterChoice};
-use pgn_wgpu::gpu::device::{Checks, Forms, Gpu};
+use pgn_wgpu::gpu::adapter::AdapterChoice;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -81,11 +79,7 @@ impl DeviceArguments {
 
 /// Opens what `choice` means.
 pub fn open(choice: &AdapterChoice, checked: bool) -> Result<Device, GpuError> {
-    let checks = if checked { Checks::Full } else { Checks::Trusted };
-    let device = match adapter::choose(choice)? {
-        Some(listed) => Device::Gpu(Gpu::open(&listed, checks, Forms::Best)?),
-        None => Device::Cpu(Mode::Fast),
-    };
+    let device = Device::open(choice, checked)?;
     if *choice == AdapterChoice::Auto {
         eprintln!("adapter: {} (chosen by auto)", device.describe());
     }

@@ -74,7 +74,8 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
     })?;
     let folder = |config: &TrainConfig| match (&arguments.resume, &arguments.out) {
         (Some(path), _) => {
-            let (folder, _) = RunFolder::open(path)?;
+            let (mut folder, _) = RunFolder::open(path)?;
+            folder.lock()?;
             folder.write_config(config)?;
             Ok(folder)
         }
@@ -241,10 +242,6 @@ impl Watch {
 }
 
 impl Observer for Watch {
-    fn message(&mut self, text: &str) {
-        self.line(text);
-    }
-
     fn step(&mut self, record: &StepRecord, total: u64) {
         let first = *self.first_step.get_or_insert(record.step);
         let rate = (record.step - first) as f64 / self.started.elapsed().as_secs_f64().max(1e-3);

@@ -1,7 +1,20 @@
 //! Many training runs as one job: a plan of points, each a run folder of its own, worked off by one worker per
 //! adapter, resumable, and shared safely with workers of other processes and machines.
+//!
+//! | question | file |
+//! | --- | --- |
+//! | how far is each point, and is a folder a point's own? | `state.rs` |
+//! | how are the points worked off? | `work.rs` |
 
-use crate::training::TrainConfig;
+mod state;
+mod work;
+
+pub use state::{State, state};
+pub use work::{Ended, Event, Shard, Summary, Work, run};
+
+use crate::gpu::GpuError;
+use crate::training::config::ConfigError;
+use crate::training::{TrainConfig, TrainError};
 use std::path::PathBuf;
 
 /// One run of a sweep.
@@ -20,4 +33,72 @@ pub struct Plan {
     pub folder: PathBuf,
     /// What is to be trained, in this order.
     pub points: Vec<Point>,
+}
+
+/// Why a sweep could not begin. What goes wrong in a run is in the [`Summary`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SweepError {
+    /// Nothing to train.
+    #[error("the sweep has no points; give every key of its grid at least one value")]
+    Empty,
+    /// Nobody to train it.
+    #[error("the sweep has no adapter to work on; name at least one, such as auto")]
+    NoWorker,
+    /// Two points of the same configuration.
+    #[error("{first} and {second} are the same run; leave one of them out")]
+    SameRun {
+        /// Name of a point.
+        first: String,
+        /// Name of another.
+        second: String,
+    },
+    /// Two points of one name, or a name that is no folder's.
+    #[error("the name {0:?} is given twice or has more than lower case letters, digits, dots and hyphens")]
+    Name(String),
+    /// A point that cannot be trained.
+    #[error("{name}: {source}")]
+    Config {
+        /// The point.
+        name: String,
+        /// What is wrong with it.
+        source: ConfigError,
+    },
+    /// The sweep file or a part of it.
+    #[error("{}: {problem}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// A run folder that cannot be read, or that is another run's.
+    #[error(transparent)]
+    Run(#[from] TrainError),
+    /// An adapter.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
+impl Plan {
+    /// Refuses a plan without points, with a point that cannot be trained, or with two that are the same.
+    pub fn check(&self) -> Result<(), SweepError> {
+        if self.points.is_empty() {
+            return Err(SweepError::Empty);
+        }
+        for (i, point) in self.points.iter().enumerate() {
+            let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
+            let usable =
+                point.name.starts_with(|c: char| c != '.' && fits(c)) && point.name.chars().all(fits);
+            if !usable || self.points[..i].iter().any(|other| other.name == point.name) {
+                return Err(SweepError::Name(point.name.clone()));
+            }
+            let same = |other: &&Point| state::difference(&other.config, &point.config).is_none();
+            if let Some(other) = self.points[..i].iter().find(same) {
+                return Err(SweepError::SameRun { first: other.name.clone(), second: point.name.clone() });
+            }
+            point.config.check().map_err(|source| SweepError::Config { name: point.name.clone(), source })?;
+        }
+        Ok(())
+    }
 }

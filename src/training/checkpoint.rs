@@ -2,15 +2,20 @@
 //! the same bits.
 
 use super::TrainError;
+use super::config::TrainConfig;
 use crate::data::Position;
 use crate::files;
 use crate::models::file::{NamedTensor, to_bytes};
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 const METADATA_KEY: &str = "pgn-wgpu.checkpoint";
+/// Ours have a few kilobytes.
+const LARGEST_HEADER: u64 = 1 << 20;
 
 /// How far a run was.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,6 +40,11 @@ impl Progress {
     /// The next batch.
     pub fn position(&self) -> Position {
         Position { epoch: self.epoch, index: self.index }
+    }
+
+    /// Whether a run of this configuration has nothing left to do.
+    pub fn is_end_of(&self, config: &TrainConfig) -> bool {
+        self.epoch >= config.epochs || config.max_steps.is_some_and(|most| self.step >= most)
     }
 }
 
@@ -66,12 +76,8 @@ impl Checkpoint {
         let bytes = files::read(path)?;
         let damaged = |e: safetensors::SafeTensorError| wrong(format!("is not a whole checkpoint ({e})"));
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-        let progress = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)).ok_or_else(|| {
-            wrong("is a model, not a checkpoint; pass it with --from to start from its weights".into())
-        })?;
-        let progress = serde_json::from_str(progress).map_err(|e| {
-            wrong(format!("was written by another version of pgn-wgpu ({e}); start a new run"))
-        })?;
+        let progress = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
+        let progress = parse_progress(progress.map(String::as_str), path)?;
         let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
         let mut states: Vec<(String, Vec<f32>)> = Vec::new();
         for (name, tensor) in tensors.iter() {
@@ -84,6 +90,23 @@ impl Checkpoint {
             states.push((name.to_string(), bytemuck::pod_collect_to_vec(tensor.data())));
         }
         Ok(Self { progress, states })
+    }
+
+    /// Reads only how far it was, without the states.
+    pub fn load_progress(path: &Path) -> Result<Progress, TrainError> {
+        let header = || -> io::Result<serde_json::Value> {
+            let mut file = File::open(path)?;
+            let mut length = [0; 8];
+            file.read_exact(&mut length)?;
+            let mut text = Vec::new();
+            file.take(u64::from_le_bytes(length).min(LARGEST_HEADER)).read_to_end(&mut text)?;
+            Ok(serde_json::from_slice(&text)?)
+        };
+        let header = header().map_err(|e| TrainError::Run {
+            path: path.to_path_buf(),
+            problem: format!("is not a whole checkpoint ({e})"),
+        })?;
+        parse_progress(header["__metadata__"][METADATA_KEY].as_str(), path)
     }
 
     /// Refuses states that are not exactly those of a trainer (`expected`, by name and length), or that are not
@@ -114,6 +137,15 @@ impl Checkpoint {
             None => Ok(()),
         }
     }
+}
+
+fn parse_progress(text: Option<&str>, path: &Path) -> Result<Progress, TrainError> {
+    let wrong = |problem: String| TrainError::Run { path: path.to_path_buf(), problem };
+    let text = text.ok_or_else(|| {
+        wrong("is a model, not a checkpoint; pass it with --from to start from its weights".into())
+    })?;
+    serde_json::from_str(text)
+        .map_err(|e| wrong(format!("was written by another version of pgn-wgpu ({e}); start a new run")))
 }
 
 /// The first value that is not finite, with the name of its state.

@@ -76,8 +76,6 @@ pub struct EpochRecord {
 
 /// Who watches a run.
 pub trait Observer {
-    /// Something worth a line.
-    fn message(&mut self, text: &str);
     /// A step's metrics; `total` is the number of steps that the run will have.
     fn step(&mut self, record: &StepRecord, total: u64);
     /// An epoch's end.
@@ -161,7 +159,9 @@ impl<'a> Fit<'a> {
         let mut trainer = Trainer::new(device, &config, problem, from.as_ref(), None)?;
         let (classifier, generator) = (trainer.classifier().clone(), trainer.generator().cloned());
         let validator = Validator::new(trainer.workspace(), &config, &classifier, generator.as_ref())?;
-        let folder = folder(&config)?;
+        let mut folder = folder(&config)?;
+        folder.lock()?;
+        folder.record_failure(None)?;
         let checkpoint = folder.last_checkpoint();
         let mut progress = Progress { version: env!("CARGO_PKG_VERSION").to_string(), ..Default::default() };
         if checkpoint.exists() {
@@ -170,7 +170,7 @@ impl<'a> Fit<'a> {
             trainer.restore(&saved.states, saved.progress.updates, saved.progress.step)?;
             progress = saved.progress;
         }
-        let metrics = folder.metrics(progress.step)?;
+        let metrics = folder.metrics(&progress, progress.is_end_of(&config))?;
         let (now, pending) = (Instant::now(), VecDeque::new());
         Ok(Self {
             config,
@@ -251,10 +251,11 @@ impl<'a> Fit<'a> {
         self.drain(0)?;
         self.trained.0 += epoch_started.1;
         self.trained.1 += if epoch_started.1 > 0 { epoch_started.0.elapsed().as_secs_f64() } else { 0.0 };
+        // In this order: a checkpoint at the end of the run says that its model is there.
+        self.finite_states()?;
+        self.model()?.save(&self.folder.model())?;
         self.checkpoint()?;
         let interrupted = self.trainer.step() < total && self.stop.load(Ordering::Relaxed);
-        let model = self.model()?;
-        model.save(&self.folder.model())?;
         let test = if interrupted { None } else { Some(self.validator.run(&self.dataset.test)?) };
         Ok(Outcome {
             interrupted,
@@ -336,7 +337,8 @@ impl<'a> Fit<'a> {
             self.progress.best = Some(validation.benign_accuracy);
             self.model()?.save(&self.folder.best_model())?;
         }
-        if self.last_checkpoint.elapsed() > CHECKPOINT_INTERVAL {
+        // The one at the end of the run comes after its model.
+        if self.trainer.step() < self.total_steps() && self.last_checkpoint.elapsed() > CHECKPOINT_INTERVAL {
             self.checkpoint()?;
         }
         Ok(())

@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod fit;
 pub mod game;
+pub mod lock;
 pub mod options;
 pub mod run;
 pub mod schedule;
@@ -56,6 +57,14 @@ pub enum TrainError {
         path: PathBuf,
         /// What is wrong and what to do.
         problem: String,
+    },
+    /// Somebody trains in the folder.
+    #[error("{} is being trained by {holder}; wait for it, or choose another folder", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+        /// Process and machine.
+        holder: String,
     },
     /// The loss or a weight left the numbers.
     #[error("{what} became {value} at step {step} with learning rate {lr}; {checkpoint}; try a smaller --lr")]

@@ -1,7 +1,10 @@
-//! The run folder: `config.toml` (enough to repeat the run), `metrics.jsonl`, `checkpoints/`, `model.safetensors`.
+//! The run folder: `config.toml` (enough to repeat the run), `metrics.jsonl`, `checkpoints/`, `model.safetensors`,
+//! `failed.txt` if its last attempt failed, and the lock of whoever trains in it.
 
 use super::TrainError;
+use super::checkpoint::{Checkpoint, Progress};
 use super::config::TrainConfig;
+use super::lock::RunLock;
 use super::options::TrainOptions;
 use crate::files::{self, file_error};
 use serde::Serialize;
@@ -9,40 +12,67 @@ use serde::de::DeserializeOwned;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A run's folder.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    /// Held by whoever trains in it, until the last clone is gone.
+    lock: Option<Arc<RunLock>>,
 }
 
 impl RunFolder {
-    /// A new run in `path`, which must not hold one already.
+    /// A new run in `path`, which must not hold one already; locked.
     pub fn create(path: &Path, config: &TrainConfig) -> Result<Self, TrainError> {
-        let folder = Self { path: path.to_path_buf() };
-        // Any of its files: a stray checkpoint would pass for this run's.
-        let files = [
-            folder.config_path(),
-            folder.metrics_path(),
-            folder.model(),
-            folder.last_checkpoint(),
-            folder.best_model(),
-        ];
-        if files.iter().any(|file| file.exists()) {
-            return Err(
-                folder.wrong("holds a run already; continue it with --resume, or choose another --out")
-            );
-        }
+        let mut folder = Self { path: path.to_path_buf(), lock: None };
+        folder.check_unused()?;
         let text = folder.config_text(config)?;
         files::create_folder(&path.join("checkpoints"))?;
+        folder.lock()?;
+        // Somebody may have been faster.
+        folder.check_unused()?;
         files::write(&folder.config_path(), text.as_bytes())?;
         Ok(folder)
     }
 
+    /// Refuses a folder with any of a run's files: a stray checkpoint would pass for this run's.
+    fn check_unused(&self) -> Result<(), TrainError> {
+        let files = [
+            self.config_path(),
+            self.metrics_path(),
+            self.model(),
+            self.last_checkpoint(),
+            self.best_model(),
+        ];
+        match files.iter().any(|file| file.exists()) {
+            true => {
+                Err(self.wrong("holds a run already; continue it with --resume, or choose another --out"))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Whether there is a run in `path`.
+    pub fn exists(path: &Path) -> bool {
+        path.join("config.toml").exists()
+    }
+
+    /// Takes the folder's lock, if this does not have it yet.
+    ///
+    /// # Errors
+    /// [`TrainError::Busy`] if somebody else trains in it.
+    pub fn lock(&mut self) -> Result<(), TrainError> {
+        if self.lock.is_none() {
+            self.lock = Some(Arc::new(RunLock::take(&self.path)?));
+        }
+        Ok(())
+    }
+
     /// An existing run and its configuration.
     pub fn open(path: &Path) -> Result<(Self, TrainConfig), TrainError> {
-        let folder = Self { path: path.to_path_buf() };
-        if !folder.config_path().exists() {
+        let folder = Self { path: path.to_path_buf(), lock: None };
+        if !Self::exists(path) {
             return Err(folder.wrong("is no run folder (it has no config.toml); check the path"));
         }
         let text = String::from_utf8_lossy(&files::read(&folder.config_path())?).into_owned();
@@ -107,13 +137,47 @@ impl RunFolder {
         self.path.join("metrics.jsonl")
     }
 
-    /// Opens the metrics for appending, without lines of steps after `step`, which a resumed run will write again.
-    pub fn metrics(&self, step: u64) -> Result<MetricsFile, TrainError> {
+    /// How far the run was at its last checkpoint; `None` before its first.
+    pub fn progress(&self) -> Result<Option<Progress>, TrainError> {
+        let path = self.last_checkpoint();
+        if path.exists() { Checkpoint::load_progress(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// Whether the run is over: its last checkpoint is at its end, before which the final model is written.
+    pub fn is_complete(&self, config: &TrainConfig) -> Result<bool, TrainError> {
+        let ended = self.progress()?.is_some_and(|progress| progress.is_end_of(config));
+        Ok(ended && self.model().exists())
+    }
+
+    /// Why the last attempt at this run failed, if it did.
+    pub fn failure(&self) -> Option<String> {
+        let text = files::read(&self.failure_path()).ok()?;
+        Some(String::from_utf8_lossy(&text).trim_end().to_string())
+    }
+
+    /// Records why an attempt failed, or with `None` that it did not.
+    pub fn record_failure(&self, reason: Option<&str>) -> Result<(), TrainError> {
+        let path = self.failure_path();
+        match reason {
+            Some(reason) => files::write(&path, format!("{reason}\n").as_bytes())?,
+            None if path.exists() => std::fs::remove_file(&path).map_err(file_error("remove", &path))?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn failure_path(&self) -> PathBuf {
+        self.path.join("failed.txt")
+    }
+
+    /// Opens the metrics for appending, without what the run will write again from `progress` on: lines of later
+    /// steps and, unless the run is over, what was measured in the middle of the epoch that goes on.
+    pub fn metrics(&self, progress: &Progress, over: bool) -> Result<MetricsFile, TrainError> {
         let path = self.metrics_path();
         if path.exists() {
             let text = String::from_utf8_lossy(&files::read(&path)?).into_owned();
             let kept: String =
-                text.lines().filter(|line| step_of(line) <= step).map(|l| format!("{l}\n")).collect();
+                text.lines().filter(|line| stays(line, progress, over)).map(|l| format!("{l}\n")).collect();
             files::write(&path, kept.as_bytes())?;
         }
         let file =
@@ -122,12 +186,13 @@ impl RunFolder {
     }
 }
 
-/// The step of a metrics line; a line cut off by a crash has none and goes.
-fn step_of(line: &str) -> u64 {
-    serde_json::from_str::<serde_json::Value>(line)
-        .ok()
-        .and_then(|v| v.get("step")?.as_u64())
-        .unwrap_or(u64::MAX)
+/// Whether a metrics line stays when a run goes on; a line cut off by a crash does not.
+fn stays(line: &str, progress: &Progress, over: bool) -> bool {
+    let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { return false };
+    let number = |key: &str| line.get(key).and_then(serde_json::Value::as_u64);
+    let unfinished = || number("epoch").is_some_and(|epoch| epoch >= u64::from(progress.epoch));
+    let again = !over && line["kind"] == "epoch" && unfinished();
+    number("step").is_some_and(|step| step <= progress.step) && !again
 }
 
 /// Parses the TOML text of the file `path`; an error names the line.

@@ -153,11 +153,12 @@ fn a_run_whose_files_are_damaged_is_not_resumed() {
 
 #[test]
 #[cfg(unix)]
-fn a_run_that_can_write_no_more_stops_with_its_last_checkpoint_whole() {
+fn a_run_that_can_write_no_more_stops_with_its_last_checkpoint_and_model_whole() {
     let scratch = Scratch::new();
     scratch.train(&["--max-steps", "2", "--out", "run"]);
     let last = scratch.path("run/checkpoints/last.safetensors");
-    let before = fs::read(&last).unwrap();
+    let model = scratch.path("run/model.safetensors");
+    let before = [fs::read(&last).unwrap(), fs::read(&model).unwrap()];
     // No file beyond some kilobytes, without the signal that would come with it: writing fails as on a full disk.
     let shell = std::process::Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_pgn-wgpu")])
@@ -167,9 +168,9 @@ fn a_run_that_can_write_no_more_stops_with_its_last_checkpoint_whole() {
         .unwrap();
     assert_mentions(
         &super::refusal(&shell),
-        &["cannot write run/checkpoints/last.safetensors", "what was there is intact"],
+        &["cannot write run/model.safetensors", "what was there is intact"],
     );
-    assert!(fs::read(&last).unwrap() == before);
+    assert!([fs::read(&last).unwrap(), fs::read(&model).unwrap()] == before);
     let left: Vec<_> = files(&scratch.path("run"))
         .into_keys()
         .filter(|p| p.extension().is_some_and(|e| e == "tmp"))

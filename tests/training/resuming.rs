@@ -2,6 +2,7 @@
 
 use super::{bits, checkpoint, cpu, devices, run, step_numbers, steps, tiny};
 use pgn_wgpu::data::Augment;
+use pgn_wgpu::training::lock::RunLock;
 use pgn_wgpu::training::options::TrainOptions;
 use pgn_wgpu::training::{Method, TrainConfig, Update};
 use std::fs;
@@ -80,6 +81,48 @@ fn steps_that_a_crash_left_in_the_metrics_without_a_checkpoint_are_not_there_twi
         steps(&path).iter().all(|step| step["loss"].as_f64().unwrap() > 0.0),
         "a line of the lost steps stayed"
     );
+}
+
+#[test]
+fn an_epoch_that_a_limit_had_cut_has_one_record_when_the_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let epochs = || -> Vec<[u64; 2]> {
+        let text = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+        let records = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let number = |record: &serde_json::Value, key: &str| record[key].as_u64().unwrap();
+        records
+            .filter(|record| record["kind"] == "epoch")
+            .map(|record| [number(&record, "epoch"), number(&record, "step")])
+            .collect()
+    };
+    let train = |max_steps| {
+        let config = TrainConfig { max_steps: Some(max_steps), ..tiny(Method::Natural) };
+        run(&cpu(), &config, &path, None).unwrap();
+    };
+    train(15);
+    assert_eq!(epochs(), [[0, 12], [1, 15]]);
+    // Over as it is, so the record of its end stays.
+    train(15);
+    assert_eq!(epochs(), [[0, 12], [1, 15]]);
+    train(24);
+    assert_eq!(epochs(), [[0, 12], [1, 24]]);
+    train(30);
+    assert_eq!(epochs(), [[0, 12], [1, 24], [2, 30]]);
+}
+
+#[test]
+fn a_run_in_training_is_not_trained_by_anybody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    run(&cpu(), &config(Method::Natural), &path, Some(5)).unwrap();
+    let lock = RunLock::take(&path).unwrap();
+    let before = bits(&path);
+    let error = run(&cpu(), &config(Method::Natural), &path, None).unwrap_err().to_string();
+    assert!(error.contains("is being trained by process") && error.contains("run"), "{error}");
+    assert!(bits(&path) == before);
+    drop(lock);
+    run(&cpu(), &config(Method::Natural), &path, None).unwrap();
 }
 
 #[test]

@@ -1,0 +1,267 @@
+//! Working off a plan: one worker per adapter takes the next point that nobody else trains, goes on where its folder
+//! is, and records a failure instead of ending with it.
+
+use super::state::own_folder;
+use super::{Plan, Point, SweepError};
+use crate::executor::Device;
+use crate::gpu::adapter::AdapterChoice;
+use crate::training::TrainError;
+use crate::training::fit::{EpochRecord, Fit, Observer, Outcome, StepRecord};
+use crate::training::run::RunFolder;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// The part of a plan that one of several machines works off: every `count`-th point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Which part, from 1.
+    index: usize,
+    /// Of how many.
+    count: usize,
+}
+
+impl Shard {
+    /// Whether the point number `index`, from 0, belongs to it.
+    pub fn has(self, index: usize) -> bool {
+        index % self.count + 1 == self.index
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match numbers {
+            Some((index, count)) if (1..=count).contains(&index) => Ok(Self { index, count }),
+            _ => Err("a shard is i/n with i from 1 to n, such as 2/8".to_string()),
+        }
+    }
+}
+
+/// How a plan is worked off.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// One worker each, at least one; the same adapter may be there several times.
+    pub adapters: Vec<AdapterChoice>,
+    /// Only this part of the plan.
+    pub shard: Option<Shard>,
+    /// Whether the runtime checks every index and loop of the shaders.
+    pub checked: bool,
+}
+
+/// How a point ended.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// Trained to its end.
+    Done(Outcome),
+    /// It had been trained before.
+    Skipped,
+    /// Somebody else trains it: the sentence that says who.
+    Busy(String),
+    /// Asked to stop; everything is saved.
+    Interrupted(Outcome),
+    /// Why it failed; also in its folder, as `failed.txt`, if that is the point's own.
+    Failed(String),
+}
+
+/// What a watcher hears, from all workers' threads.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A point begins, or goes on from `step`.
+    Begun {
+        /// The device.
+        device: String,
+        /// Steps done before.
+        step: u64,
+        /// Steps of the whole run.
+        total: u64,
+    },
+    /// A step's metrics, and the steps of the whole run.
+    Step(&'a StepRecord, u64),
+    /// An epoch's metrics, and the epochs of the whole run.
+    Epoch(&'a EpochRecord, u32),
+    /// A point has ended.
+    Ended(&'a Ended),
+}
+
+/// Hears of every event with its point.
+pub type Watcher<'a> = &'a (dyn Fn(&Point, &Event) + Sync);
+
+/// What became of the points, by name and in the plan's order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Trained to their end now.
+    pub done: Vec<String>,
+    /// Trained before.
+    pub skipped: Vec<String>,
+    /// Failed, with the reason.
+    pub failed: Vec<(String, String)>,
+    /// Trained by somebody else at the moment.
+    pub busy: Vec<String>,
+    /// Whether it was asked to stop before everything was tried.
+    pub interrupted: bool,
+}
+
+/// Trains all points of a plan (or of its shard) that are not trained yet, in run folders below the plan's.
+/// `stop` ends all workers with everything saved.
+///
+/// # Errors
+/// If the plan is wrong, an adapter cannot be opened, or a folder holds another run than the plan's; nothing has been
+/// trained then. A run that fails is no error but part of the summary.
+pub fn run(plan: &Plan, work: &Work, stop: &AtomicBool, watcher: Watcher) -> Result<Summary, SweepError> {
+    plan.check()?;
+    if work.adapters.is_empty() {
+        return Err(SweepError::NoWorker);
+    }
+    let wanted = |index: &usize| work.shard.is_none_or(|shard| shard.has(*index));
+    let queue: Vec<&Point> = (0..plan.points.len()).filter(wanted).map(|i| &plan.points[i]).collect();
+    for point in &queue {
+        let path = plan.folder.join(&point.name);
+        if RunFolder::exists(&path) {
+            own_folder(&path, &point.config)?;
+        }
+    }
+    let mut devices = Vec::new();
+    for choice in &work.adapters {
+        devices.push((choice, Device::open(choice, work.checked)?));
+    }
+    let job =
+        Job { plan, work, stop, watcher, queue: &queue, next: AtomicUsize::new(0), ended: Mutex::default() };
+    std::thread::scope(|scope| {
+        for (choice, device) in devices {
+            let job = &job;
+            scope.spawn(move || job.worker(choice, device));
+        }
+    });
+    Ok(job.summary())
+}
+
+struct Job<'a> {
+    plan: &'a Plan,
+    work: &'a Work,
+    stop: &'a AtomicBool,
+    watcher: Watcher<'a>,
+    queue: &'a [&'a Point],
+    next: AtomicUsize,
+    ended: Mutex<Vec<(usize, Ended)>>,
+}
+
+impl Job<'_> {
+    fn worker(&self, choice: &AdapterChoice, mut device: Device) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let index = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(point) = self.queue.get(index) else { return };
+            let ended = match self.train(point, choice, &device) {
+                Ok(ended) => ended,
+                Err(error @ TrainError::Busy { .. }) => Ended::Busy(error.to_string()),
+                Err(error) => Ended::Failed(error.to_string()),
+            };
+            self.end(index, ended.clone());
+            if matches!(ended, Ended::Failed(_)) {
+                // An adapter that has lost a buffer or itself would fail every run that follows.
+                match Device::open(choice, self.work.checked) {
+                    Ok(again) => device = again,
+                    Err(_) => return,
+                }
+            }
+        }
+    }
+
+    fn end(&self, index: usize, ended: Ended) {
+        (self.watcher)(self.queue[index], &Event::Ended(&ended));
+        self.ended.lock().expect("no worker panics with it").push((index, ended));
+    }
+
+    fn train(&self, point: &Point, choice: &AdapterChoice, device: &Device) -> Result<Ended, TrainError> {
+        let mut config = point.config.clone();
+        config.adapter = choice.to_string();
+        let path = self.plan.folder.join(&point.name);
+        let folder = locked_folder(&path, point, choice)?;
+        if folder.is_complete(&config)? {
+            return Ok(Ended::Skipped);
+        }
+        // Its clone keeps the lock until a failure is on record.
+        let held = folder.clone();
+        let fit = || {
+            folder.write_config(&config)?;
+            let mut relay = Relay { point, watcher: self.watcher };
+            let fit = Fit::new(device.clone(), config, |_| Ok(folder), &mut relay, self.stop)?;
+            let (step, total) = (fit.trainer().step(), fit.total_steps());
+            (self.watcher)(point, &Event::Begun { device: device.describe(), step, total });
+            fit.run()
+        };
+        match fit() {
+            Ok(outcome) if outcome.interrupted => Ok(Ended::Interrupted(outcome)),
+            Ok(outcome) => Ok(Ended::Done(outcome)),
+            Err(error) => {
+                let reason = error.to_string();
+                held.record_failure(Some(&reason)).map_or_else(
+                    |unrecorded| Ok(Ended::Failed(format!("{reason}; and {unrecorded}"))),
+                    |()| Ok(Ended::Failed(reason.clone())),
+                )
+            }
+        }
+    }
+
+    fn summary(self) -> Summary {
+        let mut ended = self.ended.into_inner().expect("no worker panics with it");
+        ended.sort_by_key(|(index, _)| *index);
+        let untried = ended.len() < self.queue.len();
+        let mut summary = Summary::default();
+        if untried && !self.stop.load(Ordering::Relaxed) {
+            let reason = "was not tried, because after an earlier failure no adapter could be opened again";
+            let left = (0..self.queue.len()).filter(|i| ended.iter().all(|(index, _)| index != i));
+            summary.failed = left.map(|i| (self.queue[i].name.clone(), reason.to_string())).collect();
+        } else {
+            summary.interrupted = untried;
+        }
+        for (index, ended) in ended {
+            let name = self.queue[index].name.clone();
+            match ended {
+                Ended::Done(_) => summary.done.push(name),
+                Ended::Skipped => summary.skipped.push(name),
+                Ended::Busy(_) => summary.busy.push(name),
+                Ended::Interrupted(_) => summary.interrupted = true,
+                Ended::Failed(reason) => summary.failed.push((name, reason)),
+            }
+        }
+        summary
+    }
+}
+
+/// The point's own folder, new or as it is, locked.
+fn locked_folder(path: &Path, point: &Point, choice: &AdapterChoice) -> Result<RunFolder, TrainError> {
+    if !RunFolder::exists(path) {
+        let mut config = point.config.clone();
+        config.adapter = choice.to_string();
+        match RunFolder::create(path, &config) {
+            // Unless somebody has made it in the meantime.
+            Err(TrainError::Run { .. }) if RunFolder::exists(path) => {}
+            created => return created,
+        }
+    }
+    let mut folder = own_folder(path, &point.config)?;
+    folder.lock()?;
+    // Read before it was locked, it may have changed since.
+    own_folder(path, &point.config)?;
+    Ok(folder)
+}
+
+/// Passes on what a run says, with its point.
+struct Relay<'a> {
+    point: &'a Point,
+    watcher: Watcher<'a>,
+}
+
+impl Observer for Relay<'_> {
+    fn step(&mut self, record: &StepRecord, total: u64) {
+        (self.watcher)(self.point, &Event::Step(record, total));
+    }
+
+    fn epoch(&mut self, record: &EpochRecord, epochs: u32) {
+        (self.watcher)(self.point, &Event::Epoch(record, epochs));
+    }
+}
