@@ -43,6 +43,7 @@ fn model_of(classifier: &Classifier, weights: Vec<f32>) -> Model {
         class_names: vec![],
         method: "natural".into(),
         gradient_input: GradientInput::Log,
+        without: vec![],
     };
     Model { facts, classifier: classifier.clone(), average: weights.clone(), weights, generator: None }
 }

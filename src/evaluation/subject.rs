@@ -204,6 +204,7 @@ mod tests {
             class_names: vec![],
             method: "natural".into(),
             gradient_input: GradientInput::Log,
+            without: Vec::new(),
         };
         Model { facts, classifier, average: weights.clone(), weights, generator: None }
     }

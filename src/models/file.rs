@@ -3,7 +3,7 @@
 //! inferred from names and shapes.
 
 use super::layout::{Layer, ParameterLayout};
-use super::{Classifier, Generator, GradientInput, ModelError, Problem};
+use super::{Classifier, Generator, GeneratorInput, GradientInput, ModelError, Problem};
 use crate::files::{self, FileError};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,9 @@ pub struct Facts {
     /// The gradient image that the generator was trained with; `log` where a file does not say.
     #[serde(default = "default_gradient_input")]
     pub gradient_input: GradientInput,
+    /// Inputs that the generator does not see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<GeneratorInput>,
 }
 
 fn default_gradient_input() -> GradientInput {
@@ -146,7 +149,7 @@ impl Model {
         };
         let generator = match reader.has("generator.fc1.weight") {
             true => {
-                let generator = Generator::new(facts.problem, facts.width)?;
+                let generator = Generator::new(facts.problem, facts.width)?.without(&facts.without);
                 let weights = reader.import(&generator.layout, "generator")?;
                 Some((generator, weights))
             }
@@ -249,6 +252,7 @@ impl Reader<'_> {
             class_names: Vec::new(),
             method: unknown(),
             gradient_input: default_gradient_input(),
+            without: Vec::new(),
         })
     }
 
@@ -299,7 +303,7 @@ mod tests {
 
     fn model() -> Model {
         let classifier = Classifier::new(PROBLEM, 0.0625).unwrap();
-        let generator = Generator::new(PROBLEM, 0.0625).unwrap();
+        let generator = Generator::new(PROBLEM, 0.0625).unwrap().without(&[GeneratorInput::Image]);
         let (weights, average) = (classifier.initial(Init::He, 1), classifier.initial(Init::He, 2));
         let own = generator.initial(Init::He, 3);
         let (dataset, method) = ("digits".to_string(), "pgn".to_string());
@@ -311,6 +315,7 @@ mod tests {
             class_names: vec![],
             method,
             gradient_input: GradientInput::Log,
+            without: vec![GeneratorInput::Image],
         };
         Model { facts, classifier, weights, average, generator: Some((generator, own)) }
     }

@@ -33,6 +33,18 @@ pub enum GradientInput {
     Raw,
 }
 
+/// What a generator sees, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum GeneratorInput {
+    /// The classifier's gradient
+    Gradient,
+    /// The image
+    Image,
+    /// The label
+    Label,
+}
+
 /// The architecture of a generator; see [`Generator::new`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generator {
@@ -42,6 +54,8 @@ pub struct Generator {
     pub width: f32,
     /// Its layers and their places.
     pub layout: ParameterLayout,
+    /// Inputs that it does not see (Fig. 8): zeros take their place, so that its layers stay what they are.
+    pub without: Vec<GeneratorInput>,
 }
 
 /// What a generator sees, as tensors of one graph.
@@ -85,7 +99,13 @@ impl Generator {
                 activation: name != "up4",
             })
             .collect();
-        Ok(Self { problem, width, layout: ParameterLayout::new(layers) })
+        Ok(Self { problem, width, layout: ParameterLayout::new(layers), without: Vec::new() })
+    }
+
+    /// The same generator, but for inputs that it does not see.
+    #[must_use]
+    pub fn without(self, inputs: &[GeneratorInput]) -> Self {
+        Self { without: inputs.to_vec(), ..self }
     }
 
     /// Initial weights (normal, scaled as `init` says; the last layer a tenth of that) in the flat layout.
@@ -108,6 +128,9 @@ impl Generator {
         let n = graph.shape(inputs.images).rows();
         let quarter = self.problem.side / 4;
         let label = graph.one_hot(inputs.labels, self.problem.classes);
+        let label = self.seen(graph, GeneratorInput::Label, label)?;
+        let image = self.seen(graph, GeneratorInput::Image, inputs.images)?;
+        let gradient = self.seen(graph, GeneratorInput::Gradient, inputs.gradient)?;
         let h = dense(graph, label, weights.layers[0])?;
         let h = graph.concatenate(&[h, label])?;
         let h = dense(graph, h, weights.layers[1])?;
@@ -117,9 +140,18 @@ impl Generator {
             h = graph.concatenate(&[h, label])?;
             h = up(graph, 2, Epilogue::BiasLeaky, h, weights.layers[layer])?;
         }
-        h = graph.concatenate(&[h, inputs.images, inputs.gradient])?;
+        h = graph.concatenate(&[h, image, gradient])?;
         h = up(graph, 1, Epilogue::BiasLeaky, h, weights.layers[4])?;
         up(graph, 1, Epilogue::Bias, h, weights.layers[5])
+    }
+
+    /// `tensor`, or zeros of its shape if this generator does not see that input.
+    fn seen(&self, graph: &mut Graph, input: GeneratorInput, tensor: Tensor) -> Result<Tensor, GraphError> {
+        if !self.without.contains(&input) {
+            return Ok(tensor);
+        }
+        let zero = graph.constant(0.0, &[1])?;
+        graph.broadcast(zero, &graph.shape(tensor).clone())
     }
 }
 

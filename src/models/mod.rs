@@ -11,7 +11,7 @@ use layout::ParameterLayout;
 use serde::{Deserialize, Serialize};
 
 pub use classifier::Classifier;
-pub use generator::{Generator, GeneratorInputs, GradientInput};
+pub use generator::{Generator, GeneratorInput, GeneratorInputs, GradientInput};
 
 /// What images look like and how many classes they have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

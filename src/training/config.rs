@@ -3,8 +3,8 @@
 
 use crate::attacks::{CeForm, Norm};
 use crate::data::{Augment, DatasetKind};
-pub use crate::models::GradientInput;
 use crate::models::Init;
+pub use crate::models::{GeneratorInput, GradientInput};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -117,6 +117,9 @@ pub struct TrainConfig {
     pub c_l: f32,
     /// What the generator sees of the classifier's gradient.
     pub gradient_input: GradientInput,
+    /// Inputs that the generator does not see.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<GeneratorInput>,
     /// Where the penalty is charged.
     pub penalty_space: PenaltySpace,
     /// In which order the networks move.
@@ -185,6 +188,7 @@ impl TrainConfig {
             adv_coeff: 1.0,
             c_l: 3.0,
             gradient_input: GradientInput::Log,
+            without: Vec::new(),
             penalty_space: PenaltySpace::Pixel,
             update: Update::Simultaneous,
             generator_steps: 1,

@@ -381,6 +381,7 @@ impl<'a> Fit<'a> {
             class_names: self.dataset.class_names.clone(),
             method: self.method(),
             gradient_input: self.config.gradient_input,
+            without: self.config.without.clone(),
         };
         let generator = self.trainer.generator().cloned();
         let classifier = self.trainer.classifier().clone();

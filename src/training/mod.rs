@@ -11,7 +11,7 @@ pub mod schedule;
 pub mod trainer;
 pub mod validation;
 
-pub use config::{GradientInput, Method, PenaltySpace, Preset, TrainConfig, Update};
+pub use config::{GeneratorInput, GradientInput, Method, PenaltySpace, Preset, TrainConfig, Update};
 pub use trainer::{StepMetrics, Trainer};
 
 use crate::data::DataError;

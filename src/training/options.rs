@@ -2,7 +2,9 @@
 //! files. A file's options are laid over a preset, flags over the file.
 
 use super::TrainError;
-use super::config::{AttackLabel, GradientInput, Method, PenaltySpace, Preset, TrainConfig, Update};
+use super::config::{
+    AttackLabel, GeneratorInput, GradientInput, Method, PenaltySpace, Preset, TrainConfig, Update,
+};
 use super::run::from_toml;
 use crate::attacks::{CeForm, Norm};
 use crate::data::{Augment, DatasetKind};
@@ -63,6 +65,15 @@ macro_rules! into_fields {
         })*
     };
 }
+impl From<Wanted<Vec<GeneratorInput>>> for Vec<GeneratorInput> {
+    /// In one order, so that the same inputs are the same configuration.
+    fn from(wanted: Wanted<Self>) -> Self {
+        let mut inputs = wanted.0;
+        inputs.sort();
+        inputs.dedup();
+        inputs
+    }
+}
 into_fields! {
     plain: Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
         CeForm;
@@ -106,6 +117,9 @@ options! {
     c_l: f32 => c_l;
     /// What the generator sees of the classifier's gradient [default: log]
     gradient_input: GradientInput => gradient_input;
+    /// Inputs that the generator is to do without, zeros take their place [default: none]
+    #[arg(value_delimiter = ',', value_name = "INPUT")]
+    without: Vec<GeneratorInput> => without;
     /// Where the penalty is charged [default: pixel]
     penalty_space: PenaltySpace => penalty_space;
     /// In which order the networks move [default: simultaneous]
@@ -192,5 +206,13 @@ mod tests {
         std::fs::write(&path, "wdith = 1.0").unwrap();
         let error = TrainOptions::from_file(&path).unwrap_err().to_string();
         assert!(error.contains("c.toml") && error.contains("wdith") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn inputs_to_do_without_are_a_set() {
+        let read = |text: &str| TrainOptions::default().resolve(&toml::from_str(text).unwrap());
+        let config = read("without = [\"label\", \"gradient\", \"label\"]");
+        assert_eq!(config.without, [GeneratorInput::Gradient, GeneratorInput::Label]);
+        assert_eq!(read("without = []"), read(""));
     }
 }

@@ -83,7 +83,7 @@ impl Trainer {
         config.check()?;
         let classifier = Classifier::new(problem, config.width)?;
         let generator = match config.method {
-            Method::Pgn => Some(Generator::new(problem, config.width)?),
+            Method::Pgn => Some(Generator::new(problem, config.width)?.without(&config.without)),
             Method::Natural | Method::Fgm | Method::Pgd => None,
         };
         let mut workspace = Workspace::new(device);

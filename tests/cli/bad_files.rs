@@ -21,6 +21,7 @@ fn save(scratch: &Scratch, problem: Problem, width: f32, change: impl Fn(&mut Mo
         class_names: Vec::new(),
         method: "natural".into(),
         gradient_input: GradientInput::Log,
+        without: Vec::new(),
     };
     let mut model = Model { facts, classifier, average: weights.clone(), weights, generator: None };
     change(&mut model);

@@ -37,6 +37,7 @@ fn a_loss_that_is_no_number_stops_the_run_with_step_and_learning_rate() {
         class_names: Vec::new(),
         method: "natural".into(),
         gradient_input: GradientInput::Log,
+        without: vec![],
     };
     Model { facts, classifier, average: weights.clone(), weights, generator: None }.save(&file).unwrap();
     let path = folder.path().join("run");

@@ -1,13 +1,15 @@
 //! Every option of the game makes a step that is finite and the same on the adapter, and degenerate inputs too.
 
-use super::common::{compare, largest};
+use super::common::{compare, labels, largest, named, normals, session};
 use super::{DIGITS, batch, cpu, devices, tiny};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::executor::Device;
-use pgn_wgpu::graph::Shape;
+use pgn_wgpu::graph::{Graph, Shape};
 use pgn_wgpu::kernels::Tolerance;
-use pgn_wgpu::models::Init;
-use pgn_wgpu::training::{GradientInput, Method, PenaltySpace, StepMetrics, TrainConfig, Trainer, Update};
+use pgn_wgpu::models::{Generator, GeneratorInputs, Init};
+use pgn_wgpu::training::{
+    GeneratorInput, GradientInput, Method, PenaltySpace, StepMetrics, TrainConfig, Trainer, Update,
+};
 
 /// Errors of single kernels (at most 1e-4 of a tensor's largest value) that pile up over a step.
 const PILED_UP: Tolerance = Tolerance { absolute: 1e-3, relative: 1e-3 };
@@ -33,6 +35,11 @@ fn variants() -> Vec<(String, TrainConfig)> {
         with("half clean, through the attack", |c| (c.adv_coeff, c.through_attack) = (0.5, true)),
         with("no penalty", |c| c.c_l = 0.0),
         with("the library's initial weights", |c| c.init = Init::Library),
+        with("without the gradient", |c| c.without = vec![GeneratorInput::Gradient]),
+        with("without the image", |c| c.without = vec![GeneratorInput::Image]),
+        with("without the label, through the attack", |c| {
+            (c.without, c.through_attack) = (vec![GeneratorInput::Label], true);
+        }),
         with("natural", |c| c.method = Method::Natural),
     ];
     for input in [GradientInput::Rms, GradientInput::L2, GradientInput::Raw] {
@@ -126,6 +133,43 @@ fn a_gradient_image_of_zeros_gives_no_nan() {
                     assert!(values.iter().all(|v| v.is_finite()), "{what}: {state} is not finite");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_generator_does_not_see_what_it_is_without_and_sees_all_else() {
+    use GeneratorInput::{Gradient, Image, Label};
+    let perturbation = |without: &[GeneratorInput], other: Option<GeneratorInput>| {
+        let generator = Generator::new(DIGITS, 0.03125).unwrap().without(without);
+        let weights = generator.initial(Init::He, 1);
+        let mut graph = Graph::new();
+        let state = graph.state("generator.parameters", &[generator.layout.len]).unwrap();
+        let views = generator.layout.views(&mut graph, state).unwrap();
+        let inputs = GeneratorInputs {
+            labels: graph.input("labels", &[2, 1]).unwrap(),
+            images: graph.input("images", &[2, 8, 8, 1]).unwrap(),
+            gradient: graph.input("gradient", &[2, 8, 8, 1]).unwrap(),
+        };
+        let output = generator.perturbation(&mut graph, &views, inputs).unwrap();
+        graph.output("perturbation", output);
+        let seed = |input, own| if other == Some(input) { own + 10 } else { own };
+        let all = vec![
+            named("labels", labels(seed(Label, 1), 2, 10)),
+            named("images", normals(seed(Image, 2), 128)),
+            named("gradient", normals(seed(Gradient, 3), 128)),
+        ];
+        let states = vec![named("generator.parameters", weights)];
+        let (_workspace, mut session) = session(&cpu(), &graph, &all, &states);
+        let run = session.run().unwrap();
+        session.finish(run).unwrap().get("perturbation").to_vec()
+    };
+    for without in [None, Some(Gradient), Some(Image), Some(Label)] {
+        let without: Vec<_> = without.into_iter().collect();
+        let before = perturbation(&without, None);
+        for changed in [Gradient, Image, Label] {
+            let same = before == perturbation(&without, Some(changed));
+            assert_eq!(same, without.contains(&changed), "without {without:?}, another {changed:?}");
         }
     }
 }
