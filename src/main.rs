@@ -24,6 +24,8 @@ enum Command {
     Evaluate(Box<commands::evaluate::Arguments>),
     /// Train a generator against a frozen classifier, to attack it with
     TrainGenerator(Box<commands::train_generator::Arguments>),
+    /// Train every combination of a file's values, each as a run of its own, on one or several adapters
+    Sweep(commands::sweep::Arguments),
     /// List the adapters that can compute
     Adapters(commands::adapters::Arguments),
     /// Print a model's layers, parameters, multiply-adds and memory
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Attack(arguments) => commands::attack::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::TrainGenerator(arguments) => commands::train_generator::run(*arguments),
+        Command::Sweep(arguments) => commands::sweep::run(arguments),
         Command::Adapters(arguments) => commands::adapters::run(&arguments),
         Command::Summary(arguments) => commands::summary::run(&arguments),
         Command::Validate(arguments) => commands::validate::run(&arguments),

@@ -1,6 +1,10 @@
 //! Sweeps: what is trained, skipped, resumed, locked and recorded, and the sweep files that people write. On the CPU
 //! path with the smallest networks on the embedded digits.
 
+#[path = "sweep/command.rs"]
+mod command;
+#[path = "sweep/files.rs"]
+mod files;
 #[path = "sweep/working.rs"]
 mod working;
 

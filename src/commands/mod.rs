@@ -7,6 +7,7 @@ pub mod bench;
 pub mod evaluate;
 mod progress;
 pub mod summary;
+pub mod sweep;
 pub mod train;
 pub mod train_generator;
 pub mod validate;
@@ -16,9 +17,14 @@ use pgn_wgpu::gpu::GpuError;
 use pgn_wgpu::gpu::adapter::AdapterChoice;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What every subcommand returns: an exit code, or an error whose text is one sentence.
 pub type CommandResult = Result<ExitCode, Box<dyn std::error::Error>>;
+
+/// Exit code after Ctrl-C, as shells have it.
+pub const INTERRUPTED: u8 = 130;
 
 /// How errors end that mean a closed pipe: on Unix, and the two of Windows.
 const NOBODY_READS: [&str; 3] = ["(os error 32)", "(os error 109)", "(os error 232)"];
@@ -57,6 +63,18 @@ pub fn check_overwriting(path: &Path, force: bool) -> Result<(), Box<dyn std::er
         ));
     }
     Ok(())
+}
+
+/// What becomes true with Ctrl-C or a request to terminate. The second one does not wait for the step to end.
+pub fn stop_on_signal() -> Result<Arc<AtomicBool>, ctrlc::Error> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let signal = stop.clone();
+    ctrlc::set_handler(move || {
+        if signal.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(INTERRUPTED));
+        }
+    })?;
+    Ok(stop)
 }
 
 /// Flags of every computing command that is not `train`.

@@ -1,7 +1,7 @@
 //! `pgn-wgpu train`: flags and files to a configuration, a device, a run folder; then the run, watched by a
 //! progress bar on a terminal and by plain lines elsewhere.
 
-use super::{CommandResult, bytes, duration, fail, grouped, table};
+use super::{CommandResult, INTERRUPTED, bytes, duration, fail, grouped, table};
 use indicatif::{ProgressBar, ProgressStyle};
 use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::training::fit::{EpochRecord, Fit, Observer, Outcome, StepRecord};
@@ -11,12 +11,8 @@ use pgn_wgpu::training::{Method, TrainConfig};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Exit code after Ctrl-C, as shells have it.
-const INTERRUPTED: u8 = 130;
 /// Losses that are printed alike are alike.
 const SAME_LOSS: f64 = 1e-3;
 /// Between plain progress lines.
@@ -64,14 +60,7 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
     config.check()?;
     let device = super::open(&config.adapter.parse()?, arguments.checked)?;
     let described = device.describe();
-    let stop = Arc::new(AtomicBool::new(false));
-    let signal = stop.clone();
-    ctrlc::set_handler(move || {
-        // The second one does not wait for the step to end.
-        if signal.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
-        }
-    })?;
+    let stop = super::stop_on_signal()?;
     let folder = |config: &TrainConfig| match (&arguments.resume, &arguments.out) {
         (Some(path), _) => {
             let (mut folder, _) = RunFolder::open(path)?;

@@ -3,9 +3,11 @@
 //!
 //! | question | file |
 //! | --- | --- |
+//! | what does a sweep file mean? | `file.rs` |
 //! | how far is each point, and is a folder a point's own? | `state.rs` |
 //! | how are the points worked off? | `work.rs` |
 
+pub mod file;
 mod state;
 mod work;
 
@@ -87,15 +89,15 @@ impl Plan {
             return Err(SweepError::Empty);
         }
         for (i, point) in self.points.iter().enumerate() {
+            let same = |other: &&Point| state::difference(&other.config, &point.config).is_none();
+            if let Some(other) = self.points[..i].iter().find(same) {
+                return Err(SweepError::SameRun { first: other.name.clone(), second: point.name.clone() });
+            }
             let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
             let usable =
                 point.name.starts_with(|c: char| c != '.' && fits(c)) && point.name.chars().all(fits);
             if !usable || self.points[..i].iter().any(|other| other.name == point.name) {
                 return Err(SweepError::Name(point.name.clone()));
-            }
-            let same = |other: &&Point| state::difference(&other.config, &point.config).is_none();
-            if let Some(other) = self.points[..i].iter().find(same) {
-                return Err(SweepError::SameRun { first: other.name.clone(), second: point.name.clone() });
             }
             point.config.check().map_err(|source| SweepError::Config { name: point.name.clone(), source })?;
         }

@@ -1,0 +1,109 @@
+//! Sweep files: which runs they mean, and what they are told when they mean none.
+
+use pgn_wgpu::sweep::file::{Overrides, read};
+use pgn_wgpu::sweep::{Plan, SweepError};
+use pgn_wgpu::training::{GeneratorInput, Method};
+use std::fs;
+use std::path::Path;
+
+fn read_text(text: &str) -> Result<Plan, SweepError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.toml");
+    fs::write(&path, text).unwrap();
+    read(&path, &Overrides::default())
+}
+
+fn names(plan: &Plan) -> Vec<&str> {
+    plan.points.iter().map(|point| point.name.as_str()).collect()
+}
+
+#[test]
+fn a_grid_is_every_combination_named_by_what_varies() {
+    let plan = read_text(
+        "epochs = 3\nc-l = 2.0\n[grid]\nseed = [1, 2]\nepsilon = [0.30, 1e-1]\nmethod = [\"fgm\", \"pgd\"]\nwidth = [0.25]\n",
+    )
+    .unwrap();
+    assert_eq!(plan.folder, Path::new("runs").join("mine"));
+    let expected = [
+        "fgm-epsilon0.3-seed1",
+        "fgm-epsilon0.3-seed2",
+        "fgm-epsilon0.1-seed1",
+        "fgm-epsilon0.1-seed2",
+        "pgd-epsilon0.3-seed1",
+        "pgd-epsilon0.3-seed2",
+        "pgd-epsilon0.1-seed1",
+        "pgd-epsilon0.1-seed2",
+    ];
+    assert_eq!(names(&plan), expected);
+    let config = &plan.points[5].config;
+    assert_eq!((config.method, config.epsilon, config.seed), (Method::Pgd, 0.3, 2));
+    assert_eq!((config.epochs, config.c_l, config.width), (3, 2.0, 0.25));
+}
+
+#[test]
+fn several_grids_are_a_union() {
+    let plan = read_text(
+        "out = \"here\"\n[[grid]]\nmethod = [\"fgm\"]\nepsilon = [0.1, 0.2]\n[[grid]]\nmethod = [\"pgn\"]\n\
+         without = [[], [\"gradient\"], [\"image\", \"label\"]]\n",
+    )
+    .unwrap();
+    assert_eq!(plan.folder, Path::new("here"));
+    let expected = [
+        "fgm-epsilon0.1",
+        "fgm-epsilon0.2",
+        "pgn-without-none",
+        "pgn-without-gradient",
+        "pgn-without-image-label",
+    ];
+    assert_eq!(names(&plan), expected);
+    assert_eq!(plan.points[4].config.without, [GeneratorInput::Image, GeneratorInput::Label]);
+}
+
+#[test]
+fn a_command_line_wins_over_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mine.toml");
+    fs::write(&path, "out = \"here\"\ndata = \"old\"\n[grid]\nseed = [1]\n").unwrap();
+    let plan = read(&path, &Overrides { out: Some("there".into()), data: Some("new".into()) }).unwrap();
+    assert_eq!((plan.folder.as_path(), names(&plan)), (Path::new("there"), vec!["seed1"]));
+    assert_eq!(plan.points[0].config.data.as_deref(), Some(Path::new("new")));
+}
+
+#[test]
+fn every_mistake_in_a_sweep_file_is_one_sentence_with_its_line() {
+    for (text, parts) in [
+        ("epochs = 3\nwdith = 1.0\n[grid]\nseed = [1]\n", &["line 2: ", "wdith"][..]),
+        ("[grid]\nseed = [1]\nepsilom = [1]\n", &["line 3: ", "epsilom"]),
+        ("[grid]\n\nmethod = [\"fgm\", \"fgn\"]\n", &["line 3: ", "fgn"]),
+        ("epochs = \"many\"\n[grid]\nseed = [1]\n", &["line 1: ", "many"]),
+        ("epochs = 3\n", &["has no [grid]"]),
+        ("epochs = 3\n[grid]\n", &["line 2: ", "the grid is empty"]),
+        ("[grid]\nseed = []\n", &["line 2: ", "seed has no values"]),
+        ("[grid]\nseed = 1\n", &["line 2: ", "seed in a grid needs a list"]),
+        ("grid = 1\n", &["line 1: ", "[grid]"]),
+        ("out = 1\n[grid]\nseed = [1]\n", &["line 1: ", "out"]),
+        ("[grid]\nadapter = [\"cpu\"]\n", &["line 2: ", "--adapter several times"]),
+        ("[grid]\nseed = [1\n", &["line "]),
+        ("[grid]\nepsilon = [0.1, 0.10]\n", &["epsilon0.1", "same run"]),
+        (
+            "[[grid]]\nmethod = [\"fgm\"]\n[[grid]]\nmethod = [\"fgm\"]\nepsilon = [0.1]\n",
+            &["fgm and epsilon0.1 are the same run"],
+        ),
+        ("[grid]\nlr = [0.1, -1.0]\n", &["lr--1", "--lr -1"]),
+    ] {
+        let error = read_text(text).unwrap_err().to_string();
+        assert!(!error.contains('\n'), "{error}");
+        for part in parts {
+            assert!(error.contains(part), "{part:?} is not in {error:?}, of {text:?}");
+        }
+    }
+    let absent = read(Path::new("absent.toml"), &Overrides::default()).unwrap_err().to_string();
+    assert!(absent.contains("absent.toml"), "{absent}");
+}
+
+#[test]
+fn the_sweep_in_the_examples_is_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join("sweep.toml");
+    let plan = read(&path, &Overrides::default()).unwrap();
+    assert_eq!((plan.points.len(), plan.points[29].name.as_str()), (30, "pgn-c-l10-seed3"));
+}
