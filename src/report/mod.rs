@@ -3,7 +3,18 @@
 //! | question | file |
 //! | --- | --- |
 //! | what does a report consist of? | `page.rs` |
+//! | how does a figure look? | `svg.rs` and `marks.rs`; `scale.rs` has axes, `palette.rs` colours, `lettering.rs` text |
+//! | how does the page look? | `html.rs`, `html/` |
+//! | which files are written? | `files.rs`, `png.rs` |
 
+pub mod files;
+pub mod html;
+pub mod lettering;
+mod marks;
 pub mod page;
+pub mod palette;
+pub mod png;
+pub mod scale;
+pub mod svg;
 
 pub use page::{Axis, Block, Cell, Fact, Figure, Mark, Note, Page, Picture, Point, Section, Series, Table};

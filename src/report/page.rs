@@ -115,7 +115,8 @@ impl Axis {
 /// Points that belong together.
 #[derive(Clone, Debug, Serialize)]
 pub struct Series {
-    /// As in the legend.
+    /// As in the legend. What stands before a colon decides the colour: `pgn` and `pgn: published` belong together,
+    /// and should differ in their marks.
     pub name: String,
     /// How they are drawn.
     pub mark: Mark,
