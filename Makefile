@@ -10,10 +10,10 @@ export ADAPTER
 adapter = $${ADAPTER:-$$(sh scripts/setup.sh)}
 pgn_wgpu = cargo run --quiet --release --
 
-.PHONY: help demo test bench parity
+.PHONY: help demo test bench parity tensorboard
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' Makefile
 	@echo 'ADAPTER=cpu (or discrete, a name, ...) before any of them chooses where to compute.'
 
 demo: ## Trains a classifier against its generator on the embedded digits, under two minutes
@@ -47,6 +47,19 @@ parity: ## Our attacks beside Foolbox, torchattacks and CleverHans: MODEL=model.
 	        --no-abort --attack $$attack --epsilon 0.5 --save target/parity/$$attack.safetensors || exit; \
 	done
 	.venv/bin/python tests/parity/parity.py "$(MODEL)" "$(DATA)/cifar-10-batches-bin" target/parity
+
+tensorboard: .venv/tensorboard ## Event files of an interrupted run, read back with the real TensorBoard
+	cargo build --release
+	rm -rf target/tensorboard
+	@adapter=$(adapter) && $(pgn_wgpu) train --adapter "$$adapter" --epochs 3 --max-steps 10 --tensorboard \
+	    --out target/tensorboard && \
+	    $(pgn_wgpu) train --resume target/tensorboard --max-steps 25
+	.venv/bin/python tests/tensorboard/read_back.py target/tensorboard
+
+.venv/tensorboard:
+	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
+	.venv/bin/pip install tensorboard==2.21.0
+	touch $@
 
 # CleverHans names TensorFlow packages that its PyTorch attacks do without.
 .venv/parity: tests/parity/requirements.txt

@@ -34,7 +34,7 @@ fn plan(folder: &Path, seeds: std::ops::Range<u64>) -> Plan {
 }
 
 fn workers(count: usize) -> Work {
-    Work { adapters: vec![AdapterChoice::Cpu; count], shard: None, checked: false }
+    Work { adapters: vec![AdapterChoice::Cpu; count], shard: None, checked: false, tensorboard: false }
 }
 
 /// Works off a plan and returns beside the summary every step that was trained, as (point, step).

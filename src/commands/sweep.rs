@@ -35,6 +35,9 @@ pub struct Arguments {
     /// The folder for all runs [default: the file's, else runs/NAME-OF-THE-FILE]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Write TensorBoard's event files too, to the run folders
+    #[arg(long)]
+    tensorboard: bool,
     /// Let the runtime check every index and loop of the shaders
     #[arg(long)]
     checked: bool,
@@ -50,7 +53,8 @@ pub fn run(arguments: Arguments) -> CommandResult {
     if adapters.is_empty() {
         adapters.push(plan.points[0].config.adapter.parse()?);
     }
-    let work = Work { adapters, shard: arguments.shard, checked: arguments.checked };
+    let (shard, checked, tensorboard) = (arguments.shard, arguments.checked, arguments.tensorboard);
+    let work = Work { adapters, shard, checked, tensorboard };
     let stop = stop_on_signal()?;
     let lines = Lines::default();
     let summary = sweep::run(&plan, &work, &stop, &|point, event| lines.hear(point, event))?;

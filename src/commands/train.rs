@@ -41,6 +41,9 @@ pub struct Arguments {
     /// Continue the run in this folder; only --adapter, --epochs and --max-steps may be given with it
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "out"])]
     resume: Option<PathBuf>,
+    /// Write TensorBoard's event files too, to RUN/tensorboard; a resumed run goes on with them
+    #[arg(long)]
+    tensorboard: bool,
     /// Let the runtime check every index and loop of the shaders
     #[arg(long)]
     checked: bool,
@@ -72,7 +75,10 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
         (None, None) => RunFolder::create(&RunFolder::unused(&run_name(config)), config),
     };
     let mut watch = Watch::new();
-    let fit = Fit::new(device, config.clone(), folder, &mut watch, &stop)?;
+    let mut fit = Fit::new(device, config.clone(), folder, &mut watch, &stop)?;
+    if arguments.tensorboard {
+        fit.log_to_tensorboard()?;
+    }
     announce(&fit, &config, &described);
     let path = fit.folder().path().to_path_buf();
     let model = fit.folder().model();

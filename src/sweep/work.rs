@@ -50,6 +50,8 @@ pub struct Work {
     pub shard: Option<Shard>,
     /// Whether the runtime checks every index and loop of the shaders.
     pub checked: bool,
+    /// Whether the runs write TensorBoard's event files.
+    pub tensorboard: bool,
 }
 
 /// How a point ended.
@@ -188,7 +190,10 @@ impl Job<'_> {
         let fit = || {
             folder.write_config(&config)?;
             let mut relay = Relay { point, watcher: self.watcher };
-            let fit = Fit::new(device.clone(), config, |_| Ok(folder), &mut relay, self.stop)?;
+            let mut fit = Fit::new(device.clone(), config, |_| Ok(folder), &mut relay, self.stop)?;
+            if self.work.tensorboard {
+                fit.log_to_tensorboard()?;
+            }
             let (step, total) = (fit.trainer().step(), fit.total_steps());
             (self.watcher)(point, &Event::Begun { device: device.describe(), step, total });
             fit.run()

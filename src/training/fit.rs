@@ -5,6 +5,7 @@ use super::TrainError;
 use super::checkpoint::{Checkpoint, Progress, not_finite};
 use super::config::{Method, TrainConfig};
 use super::run::{MetricsFile, RunFolder};
+use super::tensorboard::EventFile;
 use super::trainer::{NamedStates, PendingStep, StepMetrics, Trainer};
 use super::validation::{Validation, Validator};
 use crate::data::{self, BatchOptions, Dataset, Prefetcher, batches_per_epoch};
@@ -74,6 +75,32 @@ pub struct EpochRecord {
     pub seconds: f64,
 }
 
+impl StepRecord {
+    /// Its metrics under the names that TensorBoard shows.
+    fn scalars(&self) -> [(&'static str, Option<f64>); 4] {
+        [
+            ("train/loss", Some(self.loss)),
+            ("train/accuracy", Some(self.accuracy)),
+            ("train/delta", self.delta),
+            ("train/predicted_delta", self.predicted_delta),
+        ]
+    }
+}
+
+impl EpochRecord {
+    /// Its metrics under the names that TensorBoard shows.
+    fn scalars(&self) -> [(&'static str, Option<f64>); 6] {
+        [
+            ("validation/benign_accuracy", self.benign_accuracy),
+            ("validation/generator_accuracy", self.generator_accuracy),
+            ("validation/delta", self.delta),
+            ("validation/generator_loss", self.generator_loss),
+            ("validation/fgm_loss", self.fgm_loss),
+            ("train/images_per_second", Some(self.images_per_second)),
+        ]
+    }
+}
+
 /// Who watches a run.
 pub trait Observer {
     /// A step's metrics; `total` is the number of steps that the run will have.
@@ -109,6 +136,7 @@ pub struct Fit<'a> {
     /// The method of the model that the run started from.
     defence: Option<String>,
     metrics: MetricsFile,
+    events: Option<EventFile>,
     progress: Progress,
     observer: &'a mut dyn Observer,
     stop: &'a AtomicBool,
@@ -171,6 +199,8 @@ impl<'a> Fit<'a> {
             progress = saved.progress;
         }
         let metrics = folder.metrics(&progress, progress.is_end_of(&config))?;
+        let events = folder.tensorboard();
+        let goes_on = events.exists().then(|| EventFile::create(&events, progress.step + 1)).transpose()?;
         let (now, pending) = (Instant::now(), VecDeque::new());
         Ok(Self {
             config,
@@ -180,6 +210,7 @@ impl<'a> Fit<'a> {
             validator,
             defence: from.map(|model| model.facts.method),
             metrics,
+            events: goes_on,
             progress,
             observer,
             stop,
@@ -188,6 +219,14 @@ impl<'a> Fit<'a> {
             last_checkpoint: now,
             trained: (0, 0.0),
         })
+    }
+
+    /// Writes TensorBoard's event files too. A run that has some goes on with them by itself.
+    pub fn log_to_tensorboard(&mut self) -> Result<(), TrainError> {
+        if self.events.is_none() {
+            self.events = Some(EventFile::create(&self.folder.tensorboard(), self.progress.step + 1)?);
+        }
+        Ok(())
     }
 
     /// The trainer, for what is said before the run.
@@ -292,6 +331,9 @@ impl<'a> Fit<'a> {
                 return Err(self.diverged("the loss", loss, step));
             }
             self.metrics.append(&record)?;
+            if let Some(events) = &mut self.events {
+                events.scalars(step, &record.scalars())?;
+            }
             let total = self.total_steps();
             self.observer.step(&record, total);
         }
@@ -329,6 +371,9 @@ impl<'a> Fit<'a> {
             seconds: self.seconds(),
         };
         self.metrics.append(&record)?;
+        if let Some(events) = &mut self.events {
+            events.scalars(record.step, &record.scalars())?;
+        }
         self.observer.epoch(&record, self.config.epochs);
         if let Some(validation) = validation
             && self.progress.best.is_none_or(|best| validation.benign_accuracy > best)

@@ -132,6 +132,11 @@ impl RunFolder {
         self.path.join("model.safetensors")
     }
 
+    /// The folder of TensorBoard's event files.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
     /// The metrics file.
     pub fn metrics_path(&self) -> PathBuf {
         self.path.join("metrics.jsonl")

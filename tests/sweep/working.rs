@@ -73,7 +73,8 @@ fn a_stopped_sweep_goes_on_where_it_was() {
             stop.store(true, Ordering::Relaxed);
         }
     };
-    let summary = run(&plan, &workers(1), &stop, &watcher).unwrap();
+    let work = Work { tensorboard: true, ..workers(1) };
+    let summary = run(&plan, &work, &stop, &watcher).unwrap();
     assert!(summary.interrupted && summary.done == names(&[0]), "{summary:?}");
     let saved = match &states(&plan)[..] {
         [State::Done, State::Partial(step), State::Todo] => *step,
@@ -81,11 +82,14 @@ fn a_stopped_sweep_goes_on_where_it_was() {
     };
     assert!((9..14).contains(&saved), "{saved}");
 
-    let (summary, steps) = work_off(&plan, &workers(1));
+    let (summary, steps) = work_off(&plan, &work);
     let summary = summary.unwrap();
     assert_eq!((summary.skipped, summary.done), (names(&[0]), names(&[1, 2])));
     assert_eq!(steps.first(), Some(&("seed1".to_string(), saved + 1)), "steps were trained again");
     assert_eq!(steps.len() as u64, 40 - saved + 40);
+    // One event file per session.
+    let events = |name: &str| fs::read_dir(folder.path().join(name).join("tensorboard")).unwrap().count();
+    assert_eq!(["seed0", "seed1", "seed2"].map(events), [1, 2, 1]);
 }
 
 #[test]
