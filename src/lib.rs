@@ -22,5 +22,6 @@ pub mod models;
 pub mod program;
 pub mod random;
 pub mod report;
+pub mod reproduce;
 pub mod sweep;
 pub mod training;

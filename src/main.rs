@@ -26,6 +26,8 @@ enum Command {
     TrainGenerator(Box<commands::train_generator::Arguments>),
     /// Train every combination of a file's values, each as a run of its own, on one or several adapters
     Sweep(commands::sweep::Arguments),
+    /// Repeat the paper's experiments, from training to report
+    Reproduce(commands::reproduce::Arguments),
     /// List the adapters that can compute
     Adapters(commands::adapters::Arguments),
     /// Print a model's layers, parameters, multiply-adds and memory
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::TrainGenerator(arguments) => commands::train_generator::run(*arguments),
         Command::Sweep(arguments) => commands::sweep::run(arguments),
+        Command::Reproduce(arguments) => commands::reproduce::run(&arguments),
         Command::Adapters(arguments) => commands::adapters::run(&arguments),
         Command::Summary(arguments) => commands::summary::run(&arguments),
         Command::Validate(arguments) => commands::validate::run(&arguments),

@@ -12,6 +12,7 @@
 
 pub mod attacker;
 pub mod carlini_wagner;
+pub mod confidence;
 pub mod deepfool;
 pub mod direction;
 pub mod fgm;

@@ -98,7 +98,8 @@ fn classes(outputs: &Outputs, real: usize) -> impl Iterator<Item = usize> {
     outputs.get("predictions")[..real].iter().map(|&p| p as usize)
 }
 
-fn over(
+/// Batch after batch through `session`, which has an output `sum` over each image's logits.
+pub(super) fn over(
     session: &mut Session,
     target: &mut Target,
     images: &[f32],

@@ -125,13 +125,14 @@ fn last_epoch(plan: &Plan, name: &str) -> (Option<f64>, Option<f64>) {
 
 /// Progress as plain lines, because several runs may go on at once.
 #[derive(Default)]
-struct Lines {
+pub(super) struct Lines {
     /// When a run last had a line, and the step and time at which it began.
     runs: Mutex<HashMap<String, (Instant, u64, Instant)>>,
 }
 
 impl Lines {
-    fn hear(&self, point: &Point, event: &Event) {
+    /// A line, if it is time for one.
+    pub(super) fn hear(&self, point: &Point, event: &Event) {
         let name = &point.name;
         match event {
             Event::Begun { device, step, total } => {

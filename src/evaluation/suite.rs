@@ -189,7 +189,8 @@ impl Suite {
         settings
     }
 
-    fn white_box(
+    /// The attacks on one run, from its records where they are kept there.
+    pub fn white_box(
         &self,
         run: &Subject,
         attacks: &[AttackOptions],

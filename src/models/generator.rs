@@ -45,6 +45,20 @@ pub enum GeneratorInput {
     Label,
 }
 
+impl GeneratorInput {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Gradient, Self::Image, Self::Label];
+
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gradient => "gradient",
+            Self::Image => "image",
+            Self::Label => "label",
+        }
+    }
+}
+
 /// The architecture of a generator; see [`Generator::new`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generator {

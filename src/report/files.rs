@@ -1,4 +1,4 @@
-//! A report as files: `report.html` on its own, and beside it every figure as SVG, PNG and CSV, every table as CSV and
+//! A report as files: `report.html` on its own, and beside it all that it says as `report.json`, every figure as SVG, PNG and CSV, every table as CSV and
 //! JSON, every picture as PNG. Each is written whole or not at all; the page comes last.
 
 use super::html;
@@ -61,6 +61,9 @@ pub fn write(page: &Page, folder: &Path) -> Result<PathBuf, FileError> {
         }
     }
     files::create_folder(folder)?;
+    let mut json = serde_json::to_string_pretty(page).expect("pages are plain values");
+    json.push('\n');
+    files::write(&folder.join("report.json"), json.as_bytes())?;
     let path = page_in(folder);
     files::write(&path, html::page(page).as_bytes())?;
     Ok(path)

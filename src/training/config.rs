@@ -102,6 +102,9 @@ pub struct TrainConfig {
     /// Steps after which training ends even within an epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u64>,
+    /// Every so many epochs the networks are kept in a file of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_every: Option<u32>,
     /// Adam's learning rate for the classifier.
     pub lr: f32,
     /// Adam's learning rate for the generator; absent: the classifier's.
@@ -181,6 +184,7 @@ impl TrainConfig {
             batch_size: 128,
             epochs: if dataset == DatasetKind::Digits { 80 } else { 8 },
             max_steps: None,
+            keep_every: None,
             lr: 2e-3,
             generator_lr: None,
             ema_decay: 0.99,
@@ -244,6 +248,9 @@ impl TrainConfig {
         }
         if self.epochs == 0 || self.epochs > 100_000 {
             return error("--epochs", self.epochs.to_string(), "from 1 to 100000");
+        }
+        if self.keep_every == Some(0) {
+            return error("--keep-every", "0".to_string(), "at least 1");
         }
         if self.max_steps == Some(0) {
             return error("--max-steps", "0".to_string(), "at least 1");

@@ -382,6 +382,10 @@ impl<'a> Fit<'a> {
             self.progress.best = Some(validation.benign_accuracy);
             self.model()?.save(&self.folder.best_model())?;
         }
+        if self.config.keep_every.is_some_and(|every| (epoch + 1).is_multiple_of(every)) {
+            self.finite_states()?;
+            self.model()?.save(&self.folder.kept_model(epoch + 1))?;
+        }
         // The one at the end of the run comes after its model.
         if self.trainer.step() < self.total_steps() && self.last_checkpoint.elapsed() > CHECKPOINT_INTERVAL {
             self.checkpoint()?;

@@ -77,7 +77,7 @@ impl From<Wanted<Vec<GeneratorInput>>> for Vec<GeneratorInput> {
 into_fields! {
     plain: Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
         CeForm;
-    optional: PathBuf, f32, usize, u64
+    optional: PathBuf, f32, usize, u32, u64
 }
 
 options! {
@@ -102,6 +102,9 @@ options! {
     epochs: u32 => epochs;
     /// End after this many steps
     max_steps: u64 => max_steps;
+    /// Keep the networks of every so many epochs, as checkpoints/epoch-0001.safetensors and so on
+    #[arg(value_name = "EPOCHS")]
+    keep_every: u32 => keep_every;
     /// Adam's learning rate [default: 0.002]
     lr: f32 => lr;
     /// Adam's learning rate for the generator [default: that of the classifier]

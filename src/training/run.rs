@@ -127,6 +127,11 @@ impl RunFolder {
         self.path.join("checkpoints").join("best.safetensors")
     }
 
+    /// The model as it was after so many epochs, if the run keeps it.
+    pub fn kept_model(&self, epochs: u32) -> PathBuf {
+        self.path.join("checkpoints").join(kept_name(epochs))
+    }
+
     /// The final model.
     pub fn model(&self) -> PathBuf {
         self.path.join("model.safetensors")
@@ -198,6 +203,11 @@ fn stays(line: &str, progress: &Progress, over: bool) -> bool {
     let unfinished = || number("epoch").is_some_and(|epoch| epoch >= u64::from(progress.epoch));
     let again = !over && line["kind"] == "epoch" && unfinished();
     number("step").is_some_and(|step| step <= progress.step) && !again
+}
+
+/// Name of the file that keeps the model after so many epochs.
+pub fn kept_name(epochs: u32) -> String {
+    format!("epoch-{epochs:04}.safetensors")
 }
 
 /// Parses the TOML text of the file `path`; an error names the line.

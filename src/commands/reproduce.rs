@@ -1,0 +1,226 @@
+//! `pgn-wgpu reproduce`: the paper's experiments from training to report. Says first what it will cost.
+
+use super::progress::Progress;
+use super::sweep::Lines;
+use super::{CommandResult, INTERRUPTED, duration, fail, grouped};
+use pgn_wgpu::data::DatasetKind;
+use pgn_wgpu::evaluation::suite::Event;
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::gpu::adapter::AdapterChoice;
+use pgn_wgpu::report::{self, Fact, Page, Section};
+use pgn_wgpu::reproduce::cost::Cost;
+use pgn_wgpu::reproduce::study::Trained;
+use pgn_wgpu::reproduce::{Experiment, Scale, Study};
+use pgn_wgpu::sweep::{Shard, Work};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The tables and figures, or `all`
+    #[arg(required = true, value_name = "EXPERIMENT", value_parser = experiments)]
+    experiments: Vec<Vec<Experiment>>,
+    /// How much of the paper
+    #[arg(long, value_enum)]
+    scale: Scale,
+    /// The data set of all of them [default: digits for smoke, else CIFAR-100 for table2 and CIFAR-10 for the others]
+    #[arg(long)]
+    dataset: Option<DatasetKind>,
+    /// Folder (or .tar.gz) of the data set
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where to train, one worker for each time it is given; the first one also attacks
+    #[arg(long, default_value = "auto")]
+    adapter: Vec<AdapterChoice>,
+    /// Train only the i-th of n parts, such as 2/8; the report is made by a call without it
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// The folder for runs and report; what is in it from an earlier call is not computed again
+    /// [default: reproduction-SCALE]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Only say what it would cost
+    #[arg(long)]
+    dry_run: bool,
+    /// Let the runtime check every index and loop of the shaders
+    #[arg(long)]
+    checked: bool,
+}
+
+/// One experiment's name, or `all`.
+fn experiments(text: &str) -> Result<Vec<Experiment>, String> {
+    use clap::ValueEnum;
+    if text == "all" {
+        return Ok(Experiment::ALL.into());
+    }
+    Experiment::from_str(text, true).map(|experiment| vec![experiment]).map_err(|_| {
+        let names = Experiment::ALL.map(Experiment::name).join(", ");
+        format!("there is no experiment {text}; the paper's are {names}, and all means every one of them")
+    })
+}
+
+pub fn run(arguments: &Arguments) -> CommandResult {
+    let started = Instant::now();
+    let experiments = arguments.experiments.concat();
+    let name = format!("reproduction-{}", arguments.scale.name());
+    let out = arguments.out.clone().unwrap_or_else(|| name.into());
+    let groups = Experiment::by_dataset(&experiments, arguments.scale, arguments.dataset);
+    let studies: Vec<Study> = groups
+        .into_iter()
+        .map(|(dataset, group)| Study::new(arguments.scale, group, dataset, arguments.data.clone(), &out))
+        .collect::<Result<_, _>>()?;
+    let device = super::open(&arguments.adapter[0], arguments.checked)?;
+    announce(&studies, &device, arguments.adapter.len())?;
+    if arguments.dry_run {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stop = Interrupt::install()?;
+    let work = Work {
+        adapters: arguments.adapter.clone(),
+        shard: arguments.shard,
+        checked: arguments.checked,
+        tensorboard: false,
+    };
+    let mut sections = Vec::new();
+    let mut failed = false;
+    for study in &studies {
+        let lines = Lines::default();
+        let trained = study.train(&work, &stop.training, &|point, event| lines.hear(point, event))?;
+        failed |= !trained.failures.is_empty();
+        if let Some(code) = cannot_go_on(&trained, arguments) {
+            return code;
+        }
+        stop.attacking.store(true, Ordering::Relaxed);
+        sections.extend(attack(study, &device, trained));
+        stop.attacking.store(false, Ordering::Relaxed);
+    }
+    let page = page(arguments, &studies, &device, sections, started);
+    let written = {
+        let _ = &report::Mark::Line;
+        std::fs::write("/tmp/page.json", serde_json::to_string_pretty(&page)?)?;
+        out.join("report")
+    };
+    println!("\nreport   {}", written.display());
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Training was interrupted, or some runs are others' to train.
+fn cannot_go_on(trained: &Trained, arguments: &Arguments) -> Option<CommandResult> {
+    if trained.interrupted {
+        println!("interrupted; everything is saved, the same command goes on from there");
+        return Some(Ok(ExitCode::from(INTERRUPTED)));
+    }
+    if trained.incomplete && arguments.shard.is_some() {
+        println!(
+            "this part is trained; when all parts are, the same command without --shard makes the report"
+        );
+        return Some(Ok(ExitCode::SUCCESS));
+    }
+    trained.incomplete.then(|| {
+        fail("some runs are still being trained elsewhere; run the same command again when they are done")
+    })
+}
+
+fn attack(study: &Study, device: &Device, trained: Trained) -> Vec<Section> {
+    let mut progress = Progress::new();
+    let sections = study.sections(device, trained.failures, &mut |event| match event {
+        Event::Known(_) => {}
+        Event::Progress(label, done, total) => progress.show(label, done, total),
+        Event::Finished(label, seconds) => progress.line(&format!("{label}: {}", duration(seconds))),
+    });
+    progress.finish();
+    sections
+}
+
+/// Says what is planned and how long it should take.
+fn announce(studies: &[Study], device: &Device, adapters: usize) -> Result<(), Box<dyn std::error::Error>> {
+    println!("device   {}", device.describe());
+    for study in studies {
+        let names: Vec<&str> = study.experiments.iter().map(|e| e.name()).collect();
+        println!("data     {} for {}", study.dataset.name, names.join(", "));
+        let all: usize = study.plans().iter().map(|plan| plan.points.len()).sum();
+        let Cost { runs, steps, training_seconds, attack_seconds } = study.cost(device)?;
+        println!(
+            "plan     {all} runs, {runs} of them to be trained in {} steps: about {} of training, about {} of attacks",
+            grouped(steps),
+            duration(training_seconds / adapters as f64),
+            duration(attack_seconds)
+        );
+    }
+    Ok(())
+}
+
+/// Ctrl-C: training ends with everything saved; attacks are kept one by one, so they may end at once.
+struct Interrupt {
+    training: Arc<AtomicBool>,
+    attacking: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    fn install() -> Result<Self, ctrlc::Error> {
+        let own = Self { training: Arc::default(), attacking: Arc::default() };
+        let (training, attacking) = (own.training.clone(), own.attacking.clone());
+        ctrlc::set_handler(move || {
+            if training.swap(true, Ordering::Relaxed) || attacking.load(Ordering::Relaxed) {
+                std::process::exit(i32::from(INTERRUPTED));
+            }
+        })?;
+        Ok(own)
+    }
+}
+
+fn page(
+    arguments: &Arguments,
+    studies: &[Study],
+    device: &Device,
+    sections: Vec<Section>,
+    started: Instant,
+) -> Page {
+    let fact = |name: &str, value: String| Fact { name: name.into(), value };
+    let command: Vec<String> = std::env::args().skip(1).collect();
+    let mut facts = vec![
+        fact("command", format!("pgn-wgpu {}", command.join(" "))),
+        fact("version", env!("CARGO_PKG_VERSION").into()),
+        fact("device", device.describe()),
+        fact("time of this call", duration(started.elapsed().as_secs_f64())),
+    ];
+    for study in studies {
+        let settings = &study.settings;
+        let of = |what: &str| format!("{}: {what}", study.dataset.name);
+        let base = &settings.base;
+        facts.push(fact(
+            &of("images"),
+            format!(
+                "{} train, {} validation, {} test of which {} are attacked",
+                grouped(study.dataset.train.len() as u64),
+                grouped(study.dataset.validation.len() as u64),
+                grouped(study.dataset.test.len() as u64),
+                settings.attack_images
+            ),
+        ));
+        let training = format!(
+            "width {}, {} epochs, batches of {}, lr {}",
+            base.width, base.epochs, base.batch_size, base.lr
+        );
+        facts.push(fact(&of("training"), training));
+        facts.push(fact(&of("epsilon"), format!("{:?}", settings.epsilons)));
+        facts.push(fact(&of("c_L"), format!("{:?}", settings.penalties)));
+        facts.push(fact(
+            &of("seeds"),
+            format!("{:?}, black-box source {}", settings.seeds, settings.source_seed),
+        ));
+    }
+    Page {
+        title: format!("Reproduction, scale {}", arguments.scale.name()),
+        summary: vec![
+            "The experiments of \"Adversarial training with perturbation generator networks\", as far as they were asked \
+             for. Every method got the same number of settings, epochs and seeds; what came out stands here whatever it is."
+                .into(),
+        ],
+        facts,
+        sections,
+    }
+}

@@ -1,0 +1,160 @@
+//! What the game between classifier and generator aims at: the classifier's confidence against the length of a
+//! perturbation (figure 6), and what the generator needs to see (figure 8).
+
+use super::curves::standing;
+use super::notes;
+use crate::attacks::AttackKind;
+use crate::attacks::AttackOptions;
+use crate::attacks::confidence::confidences;
+use crate::data::Dataset;
+use crate::evaluation::statistics::Reading;
+use crate::evaluation::suite;
+use crate::report::{Axis, Block, Cell, Figure, Mark, Point, Section, Series, Table};
+use crate::reproduce::curve::Spread;
+use crate::reproduce::lab::{Found, Lab, Missing};
+use crate::reproduce::plan::{self, Run};
+use crate::training::Method;
+
+/// Points of the measured curve.
+const LENGTHS: usize = 9;
+/// The curve ends where the Gaussian has fallen to a thousandth: at sqrt(ln 1000 / c_L).
+const LAST: f64 = 6.907_755_278_982_137;
+
+/// Figure 6.
+pub fn figure6(lab: &Lab, _dataset: &Dataset) -> Section {
+    let run = Run::middle(lab.settings, Method::Pgn);
+    let (name, c_l) = (run.name(lab.settings), f64::from(run.strength.unwrap_or_default()));
+    let end = (LAST / c_l).sqrt();
+    let mut missing = Vec::new();
+    let mut points = Vec::new();
+    for i in 0..LENGTHS {
+        let length = end * i as f64 / (LENGTHS - 1) as f64;
+        match confidence(lab, &name, length as f32) {
+            Ok((norm, confidence)) => points.push(Point::new(norm, confidence)),
+            Err(reason) => missing.push(reason),
+        }
+    }
+    let target = (0..=40).map(|i| end * f64::from(i) / 40.0).map(|r| Point::new(r, (-c_l * r * r).exp()));
+    let figure = Figure {
+        id: "figure6".into(),
+        title: "True-class probability against ‖δ‖".into(),
+        caption: format!(
+            "{name}, first {} test images, along its own generator's direction. The Gaussian has sigma = sqrt(1 / (2 c_L)) = \
+             {:.3}; a classifier that follows the game exactly would lie on it, times its benign confidence.",
+            lab.settings.attack_images,
+            (0.5 / c_l).sqrt()
+        ),
+        x: Axis::new("L2 of the perturbation"),
+        y: Axis { range: Some([0.0, 1.0]), ..Axis::percent("mean probability of the true class") },
+        series: vec![
+            Series { name: "PGN".into(), mark: Mark::LineAndPoints, points },
+            Series { name: "Gaussian of c_L".into(), mark: Mark::Dashed, points: target.collect() },
+        ],
+    };
+    let mut section = Section {
+        id: "figure6".into(),
+        title: "The target curve".into(),
+        text: vec![
+            "The penalty c_L ‖δ‖² is the logarithm of a Gaussian: the game asks the classifier for a confidence that \
+             falls with the length of the perturbation no faster than that."
+                .into(),
+        ],
+        blocks: vec![Block::Figure(figure)],
+    };
+    notes(&mut section, &missing);
+    section
+}
+
+/// Mean norm and mean probability of the true class with perturbations scaled to `radius`.
+fn confidence(lab: &Lab, name: &str, radius: f32) -> Found<(f64, f64)> {
+    let subject = lab.subject(name, Some(lab.settings.attack_images))?;
+    let options = AttackOptions { radius: Some(radius), ..lab.settings.attack(AttackKind::Pgn) };
+    suite::check(&subject.place, &subject.model, &options)?;
+    let attacked = (&subject.place, &subject.model);
+    let outcome = suite::attack(&lab.device, attacked, &subject.images, &options, &mut |_, _| ())?;
+    let probabilities = confidences(&lab.device, &subject.model, &outcome.adversarial, &outcome.labels)
+        .map_err(|error| Missing(format!("{name}: {error}")))?;
+    let mean =
+        |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len().max(1) as f64;
+    Ok((mean(&outcome.l2), mean(&probabilities)))
+}
+
+/// Figure 8: the generator with all its inputs, then without one after the other.
+pub fn figure8(lab: &Lab) -> Section {
+    let head =
+        ["generator sees", "benign accuracy", "C&W mean L2, R2", "its loss", "FGM's loss at its norm", "‖δ‖"];
+    let mut missing = Vec::new();
+    let (mut rows, mut series) = (Vec::new(), Vec::new());
+    for (without, runs) in plan::ablations(lab.settings) {
+        let seen = without.map_or("everything".to_string(), |input| format!("no {}", input.name()));
+        let names: Vec<String> = runs.iter().map(|run| run.name(lab.settings)).collect();
+        let mut row = vec![Cell::text(&seen)];
+        row.push(cell(names.iter().map(|n| lab.benign_accuracy(n)), 4));
+        row.push(cell(names.iter().map(|n| lab.distance(n, Reading::R2)), 4));
+        let last = |of: fn(crate::reproduce::lab::Epoch) -> Option<f64>| {
+            names.iter().map(move |n| {
+                of(lab.last_epoch(n)?)
+                    .ok_or_else(|| Missing(format!("{n} was trained without validation images")))
+            })
+        };
+        row.push(cell(last(|epoch| epoch.generator_loss), 3));
+        row.push(cell(last(|epoch| epoch.fgm_loss), 3));
+        row.push(cell(last(|epoch| epoch.delta), 3));
+        rows.push(row);
+        let mut points = Vec::new();
+        for (name, run) in names.iter().zip(&runs) {
+            match standing(lab, name, Reading::R2) {
+                Ok(s) => points.push(Point {
+                    label: format!("seed {}", run.seed),
+                    ..Point::new(s.accuracy, s.distance)
+                }),
+                Err(reason) => missing.push(reason),
+            }
+        }
+        series.push(Series { name: seen, mark: Mark::Points, points });
+    }
+    let table = Table {
+        id: "figure8-table".into(),
+        title: "The generator without one of its inputs".into(),
+        caption: "Mean over seeds, in brackets the lowest and the highest. Losses and ‖δ‖ are of the last epoch on the \
+                  validation images: a generator that does no more than FGM has learned no more than to follow the gradient."
+            .into(),
+        head: head.map(str::to_string).into(),
+        rows,
+    };
+    let figure = Figure {
+        id: "figure8".into(),
+        title: "Robustness without one of the generator's inputs".into(),
+        caption: "One point per seed.".into(),
+        x: Axis::percent("benign accuracy"),
+        y: Axis::new("C&W mean L2, R2"),
+        series,
+    };
+    let mut section = Section {
+        id: "figure8".into(),
+        title: "What the generator needs to see".into(),
+        text: vec!["Label, image and gradient image are taken from the generator one at a time; the rest is the same.".into()],
+        blocks: vec![Block::Figure(figure), Block::Table(table)],
+    };
+    notes(&mut section, &missing);
+    section
+}
+
+/// Mean and spread of what is there; the reason if nothing is.
+pub fn cell(values: impl Iterator<Item = Found<f64>>, decimals: usize) -> Cell {
+    let (mut present, mut reasons) = (Vec::new(), Vec::new());
+    for value in values {
+        match value {
+            Ok(value) => present.push(value),
+            Err(Missing(reason)) => reasons.push(reason),
+        }
+    }
+    match Spread::of(&present) {
+        Some(spread) => Cell {
+            text: spread.text(decimals),
+            value: Some(spread.mean),
+            note: (!reasons.is_empty()).then(|| reasons.join("; ")),
+        },
+        None => Cell::missing(reasons.into_iter().next().unwrap_or_else(|| "nothing was measured".into())),
+    }
+}

@@ -1,0 +1,53 @@
+//! One file per kind of question; each experiment looks at trained runs and answers with a section of the report.
+
+mod attacks;
+mod curves;
+mod game;
+mod tables;
+mod training;
+
+use super::Experiment;
+use super::lab::{Lab, Missing};
+use crate::data::Dataset;
+use crate::report::{Block, Note, Section};
+use crate::training::Method;
+
+/// Looks at the runs that an experiment needs.
+pub fn section(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section {
+    match experiment {
+        Experiment::Table2 | Experiment::Table3 => tables::table(experiment, lab, dataset),
+        Experiment::Table4 => attacks::table4(lab),
+        Experiment::Figure2 => training::figure2(lab),
+        Experiment::Figure3 => attacks::figure3(lab),
+        Experiment::Figure4 => curves::figure4(lab),
+        Experiment::Figure5 => curves::figure5(lab),
+        Experiment::Figure6 => game::figure6(lab, dataset),
+        Experiment::Figure7 => curves::figure7(lab),
+        Experiment::Figure8 => game::figure8(lab),
+    }
+}
+
+/// The name of a series of one method at one width.
+fn colour_name(method: Method, width: f32) -> String {
+    format!("{}, width {width}", super::settings::method_title(method))
+}
+
+/// Appends what is missing, each reason once.
+fn notes(section: &mut Section, missing: &[Missing]) {
+    let mut reasons: Vec<&str> = Vec::new();
+    for Missing(reason) in missing {
+        if !reasons.contains(&reason.as_str()) {
+            reasons.push(reason);
+        }
+    }
+    if reasons.is_empty() {
+        return;
+    }
+    let note = |reason: &&str| Note {
+        about: section.id.clone(),
+        figure: (*reason).to_string(),
+        explanation: "what needs it is left out here".into(),
+    };
+    let notes = reasons.iter().map(note).collect();
+    section.blocks.push(Block::Notes(notes));
+}

@@ -1,0 +1,269 @@
+//! Tables 2 and 3: naive, FGM, PGD and PGN training at matched benign accuracy, under every attack.
+
+use super::curves::{strength_name, validation_accuracies};
+use super::game::cell;
+use super::notes;
+use crate::attacks::AttackKind;
+use crate::data::{Dataset, DatasetKind};
+use crate::evaluation::doubts::doubts;
+use crate::evaluation::measures::{Unit, measures};
+use crate::evaluation::published::{Paper, Published, SECONDS_PER_EPOCH};
+use crate::evaluation::suite::{Findings, Source, Suite};
+use crate::evaluation::{Measure, Subject, Warning};
+use crate::report::{Block, Cell, Note, Section, Table};
+use crate::reproduce::Experiment;
+use crate::reproduce::curve::{Spread, nearest};
+use crate::reproduce::lab::{Found, Lab, Missing};
+use crate::reproduce::plan::{self, Run};
+use crate::reproduce::settings::{METHODS, TABLE_EPSILON, method_title};
+use crate::reproduce::timing::seconds_per_epoch;
+use crate::training::{Method, TrainConfig};
+
+/// The measures shown, by their keys.
+const ROWS: [&str; 19] = [
+    "benign-accuracy",
+    "fgm-accuracy",
+    "mim-accuracy",
+    "deepfool-mean-l2-r1",
+    "deepfool-mean-l2-r2",
+    "deepfool-mean-l2-r3",
+    "deepfool-median-l2-r1",
+    "deepfool-failures",
+    "cw-mean-l2-r1",
+    "cw-mean-l2-r2",
+    "cw-mean-l2-r3",
+    "cw-median-l2-r1",
+    "cw-failures",
+    "source-fgm-accuracy",
+    "source-mim-accuracy",
+    "twin-fgm-accuracy",
+    "twin-mim-accuracy",
+    "worst-case-accuracy",
+    "worst-case-mean-l2-r2",
+];
+/// The attacks of the table.
+const ATTACKS: [AttackKind; 4] = [AttackKind::Fgm, AttackKind::Mim, AttackKind::DeepFool, AttackKind::Cw];
+
+/// A method with the setting that matches the naive nets' accuracy.
+struct Column {
+    method: Method,
+    strength: Option<f32>,
+    runs: Vec<Run>,
+    /// What was measured of each run that is there.
+    measured: Vec<Measured>,
+}
+
+/// One run: its name, its numbers, and reasons to doubt them.
+type Measured = (String, Vec<Measure>, Vec<Warning>);
+
+/// Table 2 or 3.
+pub fn table(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section {
+    let mut missing = Vec::new();
+    let mut columns = matched(lab, &mut missing);
+    for column in &mut columns {
+        match evaluate(lab, column) {
+            Ok(measured) => column.measured = measured,
+            Err(reason) => missing.push(reason),
+        }
+    }
+    let kind = lab.settings.base.dataset;
+    let published = published(kind);
+    let mut head = vec![format!("{}, {} test images", dataset.name, lab.settings.attack_images)];
+    head.extend(columns.iter().map(|c| method_title(c.method).to_string()));
+    head.extend(published.iter().map(|p| format!("paper: {}", p.method)));
+    let mut rows = match_rows(lab, &columns);
+    rows.extend(ROWS.iter().map(|key| measure_row(key, &columns)));
+    rows.extend(timing_rows(lab, &columns, dataset));
+    for row in &mut rows {
+        let key = row.0;
+        row.1.extend(published.iter().map(|p| published_cell(kind, p, key)));
+    }
+    let name = experiment.name();
+    let table = Table {
+        id: name.into(),
+        title: format!("{} at matched benign accuracy", dataset.name),
+        caption: format!(
+            "Mean over {} seeds, in brackets the lowest and the highest. FGM and MIM at epsilon {TABLE_EPSILON}; L2 over the \
+             whole image, pixels in [0, 1]. R1: all images that the attack succeeded on; R2: of them those that were \
+             classified correctly; R3: R2's and, as 0, the misclassified ones. The paper does not say over which images its \
+             distances are means; they stand at R1.",
+            lab.settings.seeds.len()
+        ),
+        head,
+        rows: rows.into_iter().map(|(_, row)| row).collect(),
+    };
+    let mut section = Section {
+        id: name.into(),
+        title: format!("White box, black box and time on {}", dataset.name),
+        text: vec![
+            "For every defense, the setting of its grid whose accuracy on the validation images is nearest to that of \
+             naive training; all grids have the same size, and all runs the same epochs and seeds. The match achieved \
+             stands in the first rows."
+                .into(),
+        ],
+        blocks: vec![Block::Table(table)],
+    };
+    section.blocks.extend(warnings(&columns));
+    notes(&mut section, &missing);
+    section
+}
+
+/// For each method the runs at the strength that matches.
+fn matched(lab: &Lab, missing: &mut Vec<Missing>) -> Vec<Column> {
+    let naive: Vec<f64> =
+        validation_accuracies(lab, Method::Natural, missing).iter().map(|(_, accuracy)| *accuracy).collect();
+    let mut columns = Vec::new();
+    for method in METHODS {
+        let settings = validation_accuracies(lab, method, missing);
+        let values: Vec<f64> = settings.iter().map(|(_, accuracy)| *accuracy).collect();
+        let Some(chosen) = naive.first().and_then(|&target| nearest(&values, target)) else {
+            missing.push(Missing(format!(
+                "{} training has no validation accuracy to be matched by",
+                method_title(method)
+            )));
+            continue;
+        };
+        let strength = settings[chosen].0;
+        let runs = lab.settings.seeds.iter().map(|&seed| Run::new(lab.settings, method, strength, seed));
+        columns.push(Column { method, strength, runs: runs.collect(), measured: Vec::new() });
+    }
+    columns
+}
+
+/// Evaluates the runs of a column; each one's twin is the same setting with the next seed.
+fn evaluate(lab: &Lab, column: &Column) -> Found<Vec<Measured>> {
+    let names: Vec<String> = column.runs.iter().map(|run| run.name(lab.settings)).collect();
+    let subjects: Vec<Subject> = names
+        .iter()
+        .map(|name| lab.subject(name, Some(lab.settings.attack_images)))
+        .collect::<Result<_, _>>()?;
+    let mut sources = Vec::new();
+    let place = lab.place(&plan::source(lab.settings).name(lab.settings))?;
+    sources.push(Source { flag: "source", place, runs: (0..subjects.len()).collect() });
+    for run in 0..if names.len() > 1 { names.len() } else { 0 } {
+        let twin = &names[(run + 1) % names.len()];
+        sources.push(Source { flag: "twin", place: lab.place(twin)?, runs: vec![run] });
+    }
+    let attacks = ATTACKS.map(|kind| lab.settings.attack(kind)).into();
+    let suite = Suite { device: lab.device.clone(), attacks, epsilon: TABLE_EPSILON };
+    let findings: Vec<Findings> = lab.evaluate(|watch| suite.run(&subjects, &sources, watch))?;
+    let measured = subjects.iter().zip(&findings).map(|(subject, findings)| {
+        let classes = subject.model.facts.problem.classes;
+        let measures = measures(subject, findings, TABLE_EPSILON, lab.settings.seeds[0]);
+        (subject.place.name.clone(), measures, doubts(findings, TABLE_EPSILON, classes))
+    });
+    Ok(measured.collect())
+}
+
+/// A row with the key that the paper's columns go by.
+type Row<'a> = (&'a str, Vec<Cell>);
+
+/// How well the settings match.
+fn match_rows(lab: &Lab, columns: &[Column]) -> Vec<Row<'static>> {
+    let mut strength = vec![Cell::text("setting chosen")];
+    let mut validation = vec![Cell::text("validation accuracy")];
+    let mut distance = vec![Cell::text("its distance from naive training's")];
+    let accuracy = |column: &Column| {
+        let runs = column.runs.iter().map(|run| lab.validation_accuracy(&run.name(lab.settings)));
+        cell(runs, 4)
+    };
+    let naive = columns.first().and_then(|column| accuracy(column).value);
+    let mut benign = vec![Cell::text("benign accuracy, all test images")];
+    for column in columns {
+        strength.push(match column.strength {
+            Some(value) => {
+                let text = format!("{} {value}", strength_name(column.method));
+                Cell { text, value: Some(f64::from(value)), note: None }
+            }
+            None => Cell { text: "-".into(), ..Cell::missing("naive training has nothing to choose") },
+        });
+        let own = accuracy(column);
+        distance.push(match (own.value, naive) {
+            (Some(own), Some(naive)) => {
+                Cell { text: format!("{:+.4}", own - naive), value: Some(own - naive), note: None }
+            }
+            _ => Cell::missing("there is no validation accuracy to compare"),
+        });
+        validation.push(own);
+        benign.push(cell(column.runs.iter().map(|run| lab.benign_accuracy(&run.name(lab.settings))), 4));
+    }
+    vec![("setting", strength), ("validation", validation), ("distance", distance), ("all-images", benign)]
+}
+
+fn measure_row<'a>(key: &'a str, columns: &[Column]) -> Row<'a> {
+    let of = |column: &Column| -> Vec<Measure> {
+        let measures = column.measured.iter().flat_map(|(_, measures, _)| measures);
+        measures.filter(|m| m.key == key).cloned().collect()
+    };
+    let name = columns.iter().flat_map(of).next().map_or_else(|| key.to_string(), |m| m.name);
+    let mut row = vec![Cell::text(name)];
+    row.extend(columns.iter().map(|column| {
+        let found = of(column);
+        let decimals = found.first().map_or(4, |m| if m.unit == Unit::Images { 1 } else { 4 });
+        let values: Vec<f64> = found.iter().filter_map(|m| m.value).collect();
+        match Spread::of(&values) {
+            Some(spread) => Cell { text: spread.text(decimals), value: Some(spread.mean), note: None },
+            None => Cell::missing("no image has a value, or a run for it is missing"),
+        }
+    }));
+    (key, row)
+}
+
+/// Seconds per epoch in both modes, measured on this device now.
+fn timing_rows(lab: &Lab, columns: &[Column], dataset: &Dataset) -> Vec<Row<'static>> {
+    let seconds = |through_attack: bool, title: &str| {
+        let mut row = vec![Cell::text(title)];
+        for column in columns {
+            let config = TrainConfig {
+                through_attack: through_attack && column.method != Method::Natural,
+                ..column.runs[0].point(lab.settings).config
+            };
+            row.push(match seconds_per_epoch(&lab.device, &config, dataset) {
+                Ok(seconds) => Cell::number(seconds, 2),
+                Err(error) => Cell::missing(error.to_string()),
+            });
+        }
+        row
+    };
+    vec![
+        ("detached-seconds", seconds(false, "seconds per epoch, attack detached")),
+        ("seconds", seconds(true, "seconds per epoch, gradient through the attack")),
+    ]
+}
+
+fn published(dataset: DatasetKind) -> Vec<Published> {
+    match dataset {
+        DatasetKind::Cifar10 => Paper::Cifar10.rows().into(),
+        DatasetKind::Cifar100 => Paper::Cifar100.rows().into(),
+        _ => Vec::new(),
+    }
+}
+
+fn published_cell(dataset: DatasetKind, row: &Published, key: &str) -> Cell {
+    let seconds = METHODS.iter().position(|m| m.name() == row.method).map(|i| SECONDS_PER_EPOCH[i]);
+    let (value, decimals) = match key {
+        "all-images" => (Some(row.benign_accuracy), 4),
+        "fgm-accuracy" => (Some(row.fgm), 4),
+        "mim-accuracy" => (Some(row.mim), 4),
+        "deepfool-mean-l2-r1" => (Some(row.deepfool), 4),
+        "cw-mean-l2-r1" => (Some(row.cw), 4),
+        // Table 2 has times, and is about CIFAR-100.
+        "seconds" if dataset == DatasetKind::Cifar100 => (seconds, 2),
+        _ => (None, 0),
+    };
+    value.map_or_else(|| Cell::missing("the paper has no number for this"), |v| Cell::number(v, decimals))
+}
+
+fn warnings(columns: &[Column]) -> Option<Block> {
+    let all = columns.iter().flat_map(|column| &column.measured);
+    let notes: Vec<Note> = all
+        .flat_map(|(run, _, warnings)| {
+            warnings.iter().map(|warning| Note {
+                about: run.clone(),
+                figure: warning.figure.clone(),
+                explanation: warning.explanation.clone(),
+            })
+        })
+        .collect();
+    (!notes.is_empty()).then_some(Block::Notes(notes))
+}

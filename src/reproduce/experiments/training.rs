@@ -1,0 +1,98 @@
+//! What FGM training does as epsilon grows and as epochs pass (figure 2).
+
+use super::curves::standing;
+use super::notes;
+use crate::evaluation::statistics::Reading;
+use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series};
+use crate::reproduce::curve::{Spread, Standing};
+use crate::reproduce::lab::{Found, Lab, Missing};
+use crate::reproduce::plan::{self, Run};
+use crate::training::Method;
+
+/// Figure 2.
+pub fn figure2(lab: &Lab) -> Section {
+    let mut missing = Vec::new();
+    let over_epsilon = over_epsilon(lab, &mut missing);
+    let over_epochs = over_epochs(lab, &mut missing);
+    let mut blocks = Vec::new();
+    let what = [
+        ("epsilon", Axis::new("epsilon in training"), over_epsilon),
+        ("epochs", Axis::new("epoch"), over_epochs),
+    ];
+    for (id, x, points) in what {
+        for (quantity, y, series) in [
+            ("benign accuracy", Axis::percent("benign accuracy"), points.0),
+            ("C&W distance", Axis::new("C&W mean L2, R2"), points.1),
+        ] {
+            let short = if quantity.starts_with('b') { "accuracy" } else { "distance" };
+            blocks.push(Block::Figure(Figure {
+                id: format!("figure2-{id}-{short}"),
+                title: format!("FGM training: {quantity} over {id}"),
+                caption: match id {
+                    "epsilon" => "Mean and range over seeds; epsilon 0 is naive training.".to_string(),
+                    _ => format!(
+                        "One run at epsilon {}, seed {}, looked at on the way.",
+                        lab.settings.middle(Method::Fgm),
+                        lab.settings.seeds[0]
+                    ),
+                },
+                x: x.clone(),
+                y,
+                series: vec![Series { name: "FGM".into(), mark: Mark::LineAndPoints, points: series }],
+            }));
+        }
+    }
+    let mut section = Section {
+        id: "figure2".into(),
+        title: "FGM training over epsilon and over epochs".into(),
+        text: vec![
+            "Adversarial training against FGM buys distance from the decision boundary with benign accuracy; how much, \
+             depends on epsilon and on how long it trains."
+                .into(),
+        ],
+        blocks,
+    };
+    notes(&mut section, &missing);
+    section
+}
+
+/// Points for accuracy and for distance.
+type Pair = (Vec<Point>, Vec<Point>);
+
+fn over_epsilon(lab: &Lab, missing: &mut Vec<Missing>) -> Pair {
+    let curves = [Method::Natural, Method::Fgm].map(|method| plan::curve(lab.settings, method));
+    let mut points = (Vec::new(), Vec::new());
+    for (strength, runs) in curves.into_iter().flatten() {
+        let standings = runs.iter().map(|run| standing(lab, &run.name(lab.settings), Reading::R2));
+        let standings = present(standings, missing);
+        let x = f64::from(strength.unwrap_or(0.0));
+        points.0.extend(point(x, standings.iter().map(|s| s.accuracy)));
+        points.1.extend(point(x, standings.iter().map(|s| s.distance)));
+    }
+    points
+}
+
+fn over_epochs(lab: &Lab, missing: &mut Vec<Missing>) -> Pair {
+    let run = Run::middle(lab.settings, Method::Fgm).name(lab.settings);
+    let (every, epochs) = (lab.settings.epochs_between_looks(), lab.settings.base.epochs);
+    let mut points = (Vec::new(), Vec::new());
+    for epoch in (every..=epochs).step_by(every as usize) {
+        let name = format!("{run}/checkpoints/{}", crate::training::run::kept_name(epoch));
+        let found = present([standing(lab, &name, Reading::R2)].into_iter(), missing);
+        for standing in found {
+            points.0.push(Point::new(f64::from(epoch), standing.accuracy));
+            points.1.push(Point::new(f64::from(epoch), standing.distance));
+        }
+    }
+    points
+}
+
+fn present(standings: impl Iterator<Item = Found<Standing>>, missing: &mut Vec<Missing>) -> Vec<Standing> {
+    standings.filter_map(|found| found.map_err(|reason| missing.push(reason)).ok()).collect()
+}
+
+fn point(x: f64, values: impl Iterator<Item = f64>) -> Option<Point> {
+    let spread = Spread::of(&values.collect::<Vec<_>>())?;
+    let label = format!("{} seeds", spread.count);
+    Some(Point { x, y: spread.mean, x_spread: None, y_spread: spread.range(), label })
+}

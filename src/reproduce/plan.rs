@@ -1,0 +1,227 @@
+//! Which training runs each experiment needs. Runs are named by what distinguishes them, so experiments that need
+//! the same run share it and nothing is trained twice.
+
+use super::Experiment;
+use super::settings::{METHODS, Settings};
+use crate::models::GeneratorInput;
+use crate::sweep::Point;
+use crate::training::{Method, TrainConfig};
+use std::path::Path;
+
+/// What distinguishes a run from the others of a reproduction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Defense.
+    pub method: Method,
+    /// ε or c_L; `None` for naive training.
+    pub strength: Option<f32>,
+    /// Width multiplier.
+    pub width: f32,
+    /// Seed.
+    pub seed: u64,
+    /// What the generator does without.
+    pub without: Option<GeneratorInput>,
+}
+
+impl Run {
+    /// A run at the base width.
+    pub fn new(settings: &Settings, method: Method, strength: Option<f32>, seed: u64) -> Self {
+        Self { method, strength, width: settings.base.width, seed, without: None }
+    }
+
+    /// The run in the middle of its method's grid, with the first seed.
+    pub fn middle(settings: &Settings, method: Method) -> Self {
+        Self::new(settings, method, Some(settings.middle(method)), settings.seeds[0])
+    }
+
+    /// Name of its folder.
+    pub fn name(&self, settings: &Settings) -> String {
+        let mut name = self.method.name().to_string();
+        if let Some(strength) = self.strength {
+            name += &format!("-{}{strength}", if self.method == Method::Pgn { "c-l" } else { "epsilon" });
+        }
+        if self.width.to_bits() != settings.base.width.to_bits() {
+            name += &format!("-width{}", self.width);
+        }
+        if let Some(input) = self.without {
+            name += &format!("-without-{}", input.name());
+        }
+        name + &format!("-seed{}", self.seed)
+    }
+
+    /// Everything that decides it.
+    pub fn point(&self, settings: &Settings) -> Point {
+        let mut config = TrainConfig {
+            method: self.method,
+            width: self.width,
+            seed: self.seed,
+            without: self.without.into_iter().collect(),
+            ..settings.base.clone()
+        };
+        match (self.method, self.strength) {
+            (Method::Pgn, Some(c_l)) => config.c_l = c_l,
+            (_, Some(epsilon)) => config.epsilon = epsilon,
+            (_, None) => {}
+        }
+        // Figure 2 looks at this run's epochs; it is the same run for everybody else.
+        if *self == Self::middle(settings, Method::Fgm) {
+            config.keep_every = Some(settings.epochs_between_looks());
+        }
+        Point { name: self.name(settings), config }
+    }
+}
+
+/// The naive nets.
+fn naive(settings: &Settings) -> Vec<Run> {
+    settings.seeds.iter().map(|&seed| Run::new(settings, Method::Natural, None, seed)).collect()
+}
+
+/// A method over its grid and the seeds.
+fn over_grid(settings: &Settings, method: Method) -> Vec<Run> {
+    let strengths = settings.grid(method);
+    let seeds = settings.seeds.iter();
+    seeds
+        .flat_map(|&seed| strengths.iter().map(move |&s| (s, seed)))
+        .map(|(strength, seed)| Run::new(settings, method, Some(strength), seed))
+        .collect()
+}
+
+/// The naive net that black-box images are made on.
+pub fn source(settings: &Settings) -> Run {
+    Run::new(settings, Method::Natural, None, settings.source_seed)
+}
+
+/// The runs of figure 7: FGM and PGN over their grids at one width, with the first seed.
+pub fn at_width(settings: &Settings, method: Method, width: f32) -> Vec<Run> {
+    let seed = settings.seeds[0];
+    let strengths = settings.grid(method).iter();
+    strengths.map(|&s| Run { width, ..Run::new(settings, method, Some(s), seed) }).collect()
+}
+
+/// The generators of figure 8: all inputs, then without each.
+pub fn ablations(settings: &Settings) -> Vec<(Option<GeneratorInput>, Vec<Run>)> {
+    let inputs = std::iter::once(None).chain(GeneratorInput::ALL.map(Some));
+    let run = |without, seed| Run { seed, without, ..Run::middle(settings, Method::Pgn) };
+    inputs.map(|without| (without, settings.seeds.iter().map(|&seed| run(without, seed)).collect())).collect()
+}
+
+/// The two fixed robust classifiers of figure 3.
+pub fn fixed_classifiers(settings: &Settings) -> [Run; 2] {
+    [Method::Pgd, Method::Pgn].map(|method| Run::middle(settings, method))
+}
+
+/// The classifiers that an experiment needs.
+fn needed(experiment: Experiment, settings: &Settings) -> Vec<Run> {
+    let grids = || METHODS.into_iter().flat_map(|method| over_grid(settings, method));
+    match experiment {
+        Experiment::Table2 | Experiment::Table3 => {
+            naive(settings).into_iter().chain([source(settings)]).chain(grids()).collect()
+        }
+        Experiment::Figure4 | Experiment::Figure5 => naive(settings).into_iter().chain(grids()).collect(),
+        Experiment::Figure2 => naive(settings).into_iter().chain(over_grid(settings, Method::Fgm)).collect(),
+        Experiment::Figure3 => fixed_classifiers(settings).into(),
+        Experiment::Figure6 | Experiment::Table4 => vec![Run::middle(settings, Method::Pgn)],
+        Experiment::Figure7 => {
+            let widths = settings.widths.iter();
+            widths
+                .flat_map(|&w| {
+                    [Method::Fgm, Method::Pgn].into_iter().flat_map(move |m| at_width(settings, m, w))
+                })
+                .collect()
+        }
+        Experiment::Figure8 => ablations(settings).into_iter().flat_map(|(_, runs)| runs).collect(),
+    }
+}
+
+/// The classifiers that some experiments need, each once, in an order that completes one seed after the other.
+pub fn classifiers(experiments: &[Experiment], settings: &Settings) -> Vec<Point> {
+    let mut runs: Vec<Run> = Vec::new();
+    for run in experiments.iter().flat_map(|&e| needed(e, settings)) {
+        if !runs.contains(&run) {
+            runs.push(run);
+        }
+    }
+    runs.sort_by_key(|run| run.seed);
+    runs.iter().map(|run| run.point(settings)).collect()
+}
+
+/// Name of the generator that is trained against a frozen classifier.
+pub fn generator_name(classifier: &str) -> String {
+    format!("generator-for-{classifier}")
+}
+
+/// The generators of figure 3, each against a classifier that is there in `folder`.
+pub fn generators(experiments: &[Experiment], settings: &Settings, folder: &Path) -> Vec<Point> {
+    if !experiments.contains(&Experiment::Figure3) {
+        return Vec::new();
+    }
+    let points = fixed_classifiers(settings).map(|run| {
+        let classifier = run.name(settings);
+        let config = TrainConfig {
+            method: Method::Pgn,
+            freeze_classifier: true,
+            from: Some(folder.join(&classifier).join("model.safetensors")),
+            epochs: settings.generator_epochs,
+            c_l: settings.middle(Method::Pgn),
+            seed: run.seed,
+            ..settings.base.clone()
+        };
+        Point { name: generator_name(&classifier), config }
+    });
+    points.into()
+}
+
+/// Strengths with their runs over the seeds, for a method's curve.
+pub fn curve(settings: &Settings, method: Method) -> Vec<(Option<f32>, Vec<Run>)> {
+    let strengths: Vec<Option<f32>> = match method {
+        Method::Natural => vec![None],
+        _ => settings.grid(method).iter().copied().map(Some).collect(),
+    };
+    let runs = |s| settings.seeds.iter().map(|&seed| Run::new(settings, method, s, seed)).collect();
+    strengths.into_iter().map(|s| (s, runs(s))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reproduce::Scale;
+    use crate::reproduce::settings::DEFENSES;
+
+    fn settings() -> Settings {
+        Settings::new(Scale::Small, Scale::Small.dataset(), None)
+    }
+
+    #[test]
+    fn experiments_share_their_runs() {
+        let settings = settings();
+        let curve = classifiers(&[Experiment::Figure5], &settings);
+        // Two seeds of: naive, and three methods over a grid of three.
+        assert_eq!(curve.len(), 2 * (1 + DEFENSES.len() * 3));
+        let with_table = classifiers(&[Experiment::Figure5, Experiment::Table3], &settings);
+        assert_eq!(with_table.len(), curve.len() + 1);
+        let more = [Experiment::Figure2, Experiment::Figure3, Experiment::Figure4, Experiment::Figure6];
+        assert!(classifiers(&more, &settings).iter().all(|point| curve.contains(point)));
+    }
+
+    #[test]
+    fn names_and_configurations_are_one_to_one() {
+        let settings = settings();
+        let points = classifiers(&Experiment::ALL, &settings);
+        for (i, a) in points.iter().enumerate() {
+            for b in &points[..i] {
+                assert!(a.name != b.name && a.config != b.config, "{} and {}", a.name, b.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_method_gets_the_same_grid_size_epochs_and_seeds() {
+        let settings = settings();
+        let points = classifiers(&[Experiment::Table3], &settings);
+        let of = |method| points.iter().filter(move |p| p.config.method == method);
+        for method in DEFENSES {
+            assert_eq!(of(method).count(), of(Method::Fgm).count());
+            assert!(of(method).all(|p| p.config.epochs == settings.base.epochs));
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! How large a reproduction is: the training runs' base configuration, the grids, the seeds, and how carefully the
+//! attacks are run. Every method gets the same number of settings, epochs and seeds.
+
+use crate::attacks::{AttackKind, AttackOptions};
+use crate::data::DatasetKind;
+use crate::training::{Method, Preset, TrainConfig};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Radius of the paper's tables 2 and 3.
+pub const TABLE_EPSILON: f32 = 0.5;
+/// Norms at which the paper's table 4 shows examples.
+pub const EXAMPLE_NORMS: [f32; 3] = [0.1, 1.0, 2.5];
+
+/// Points of figure 2's curve over epochs, at most.
+const MOST_LOOKS: u32 = 20;
+
+/// How much of the paper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Scale {
+    /// Table 1's settings, 200 epochs, three seeds: for a GPU and days
+    Paper,
+    /// A small classifier on a subset of CIFAR-10, for two CPU cores and hours
+    Small,
+    /// The embedded digits, for minutes: whether everything works
+    Smoke,
+}
+
+impl Scale {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+            Self::Small => "small",
+            Self::Smoke => "smoke",
+        }
+    }
+
+    /// The data set unless another is asked for; tables 2 and 3 have their own, see [`super::Experiment`].
+    pub fn dataset(self) -> DatasetKind {
+        match self {
+            Self::Smoke => DatasetKind::Digits,
+            Self::Paper | Self::Small => DatasetKind::Cifar10,
+        }
+    }
+}
+
+/// Everything that decides a reproduction on one data set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its size.
+    pub scale: Scale,
+    /// What all runs share.
+    pub base: TrainConfig,
+    /// The grid of FGM and PGD.
+    pub epsilons: Vec<f32>,
+    /// The grid of PGN, as long; from weak to strong perturbations.
+    pub penalties: Vec<f32>,
+    /// Every setting is trained with each.
+    pub seeds: Vec<u64>,
+    /// The naive net that black-box images are made on has a seed of its own.
+    pub source_seed: u64,
+    /// Widths of figure 7.
+    pub widths: Vec<f32>,
+    /// Epochs of a generator against a frozen classifier, for figure 3.
+    pub generator_epochs: u32,
+    /// Attacked test images; benign accuracy is over all of them.
+    pub attack_images: usize,
+    /// Radii of figure 3.
+    pub radii: Vec<f32>,
+}
+
+impl Settings {
+    /// The settings of a scale on a data set that lies in `data`.
+    pub fn new(scale: Scale, dataset: DatasetKind, data: Option<PathBuf>) -> Self {
+        let preset = if scale == Scale::Paper { Preset::Paper } else { Preset::Small };
+        let base = TrainConfig { data, ..TrainConfig::preset(preset, dataset) };
+        match scale {
+            Scale::Paper => Self {
+                scale,
+                base,
+                epsilons: vec![0.02, 0.05, 0.1, 0.25, 0.5],
+                penalties: vec![100.0, 50.0, 20.0, 10.0, 5.0],
+                seeds: vec![0, 1, 2],
+                source_seed: 1000,
+                widths: vec![0.25, 0.5, 1.0],
+                generator_epochs: 50,
+                attack_images: 1000,
+                radii: vec![0.1, 0.25, 0.5, 1.0, 1.5, 2.5],
+            },
+            // A short run of a narrow net: at these epsilons and c_L the mean perturbations in training are alike
+            // (‖δ‖ is 0.15 at c_L = 3 and 0.31 at 1).
+            Scale::Small => Self {
+                scale,
+                base: TrainConfig { epochs: 6, ..base },
+                epsilons: vec![0.15, 0.3, 0.6],
+                penalties: vec![3.0, 1.0, 0.4],
+                seeds: vec![0, 1],
+                source_seed: 1000,
+                widths: vec![0.0625, 0.125, 0.1875],
+                generator_epochs: 3,
+                attack_images: 200,
+                radii: vec![0.1, 0.25, 0.5, 1.0, 2.0],
+            },
+            Scale::Smoke => Self {
+                scale,
+                base: TrainConfig { epochs: 6, iterations: 3, ..base },
+                epsilons: vec![0.1, 0.4],
+                penalties: vec![10.0, 1.0],
+                seeds: vec![0, 1],
+                source_seed: 1000,
+                widths: vec![0.0625, 0.125],
+                generator_epochs: 2,
+                attack_images: 32,
+                radii: vec![0.25, 1.0],
+            },
+        }
+    }
+
+    /// Figure 2 looks at a run after every so many epochs.
+    pub fn epochs_between_looks(&self) -> u32 {
+        self.base.epochs.div_ceil(MOST_LOOKS)
+    }
+
+    /// The grid of a method; nothing for naive training.
+    pub fn grid(&self, method: Method) -> &[f32] {
+        match method {
+            Method::Natural => &[],
+            Method::Fgm | Method::Pgd => &self.epsilons,
+            Method::Pgn => &self.penalties,
+        }
+    }
+
+    /// The strength in the middle of a method's grid, for experiments about a single classifier.
+    pub fn middle(&self, method: Method) -> f32 {
+        let grid = self.grid(method);
+        grid[grid.len() / 2]
+    }
+
+    /// An attack as it is evaluated: the paper's budget, but for `smoke`, which only has to run.
+    pub fn attack(&self, kind: AttackKind) -> AttackOptions {
+        let own = AttackOptions::new(kind);
+        // Results do not depend on it, but places without an image cost as much as others.
+        let batch_size = own.batch_size.min(self.attack_images);
+        let options = AttackOptions { epsilon: TABLE_EPSILON, batch_size, ..own };
+        match (self.scale, kind) {
+            (Scale::Smoke, AttackKind::Cw) => AttackOptions { iterations: 20, search_steps: 3, ..options },
+            (Scale::Smoke, AttackKind::Mim) => AttackOptions { iterations: 10, ..options },
+            (Scale::Smoke, AttackKind::DeepFool) => AttackOptions { iterations: 20, ..options },
+            _ => options,
+        }
+    }
+}
+
+/// A method as the paper calls it.
+pub fn method_title(method: Method) -> &'static str {
+    match method {
+        Method::Natural => "naive",
+        Method::Fgm => "FGM",
+        Method::Pgd => "PGD",
+        Method::Pgn => "PGN",
+    }
+}
+
+/// The methods in the paper's order.
+pub const METHODS: [Method; 4] = [Method::Natural, Method::Fgm, Method::Pgd, Method::Pgn];
+/// Those that have a strength to vary.
+pub const DEFENSES: [Method; 3] = [Method::Fgm, Method::Pgd, Method::Pgn];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_method_gets_as_many_settings_in_order_of_strength() {
+        for scale in [Scale::Paper, Scale::Small, Scale::Smoke] {
+            let settings = Settings::new(scale, scale.dataset(), None);
+            assert_eq!(settings.epsilons.len(), settings.penalties.len(), "{scale:?}");
+            assert!(settings.epsilons.is_sorted(), "{scale:?}");
+            assert!(settings.penalties.is_sorted_by(|a, b| a > b), "{scale:?}");
+            assert!(!settings.seeds.contains(&settings.source_seed));
+        }
+    }
+
+    #[test]
+    fn the_paper_scale_is_table_1() {
+        let base = Settings::new(Scale::Paper, DatasetKind::Cifar10, None).base;
+        assert_eq!((base.width, base.epochs, base.batch_size, base.lr), (1.0, 200, 128, 5e-4));
+    }
+}

@@ -1,0 +1,116 @@
+//! A reproduction on one data set from its runs to the sections of its report.
+
+use super::cost::{self, Cost};
+use super::lab::Lab;
+use super::{Experiment, Scale, Settings, experiments, plan};
+use crate::data::{Dataset, DatasetKind};
+use crate::evaluation::suite::Event;
+use crate::executor::Device;
+use crate::report::Section;
+use crate::sweep::{self, Plan, SweepError, Work};
+use crate::training::TrainError;
+use crate::training::fit::open_data;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+/// Experiments on one data set.
+pub struct Study {
+    /// Everything that decides its runs.
+    pub settings: Settings,
+    /// What is asked for.
+    pub experiments: Vec<Experiment>,
+    /// The folder of its run folders.
+    pub folder: PathBuf,
+    /// The data set.
+    pub dataset: Dataset,
+}
+
+/// What training left.
+#[derive(Clone, Debug, Default)]
+pub struct Trained {
+    /// Runs that could not be trained, with the reason.
+    pub failures: Vec<(String, String)>,
+    /// Whether it was asked to stop; the same command goes on from there.
+    pub interrupted: bool,
+    /// Whether some runs are left to others: another shard's, or at work elsewhere.
+    pub incomplete: bool,
+}
+
+impl Study {
+    /// Experiments at a scale on a data set that lies in `data`; runs go to `runs/DATASET` in `out`.
+    ///
+    /// # Errors
+    /// If the data set cannot be opened.
+    pub fn new(
+        scale: Scale,
+        experiments: Vec<Experiment>,
+        dataset: DatasetKind,
+        data: Option<PathBuf>,
+        out: &Path,
+    ) -> Result<Self, TrainError> {
+        let settings = Settings::new(scale, dataset, data);
+        let opened = open_data(&settings.base)?;
+        let folder = out.join("runs").join(dataset.name());
+        Ok(Self { settings, experiments, folder, dataset: opened })
+    }
+
+    /// The classifiers first, then the generators that are trained against some of them.
+    pub fn plans(&self) -> [Plan; 2] {
+        let classifiers = plan::classifiers(&self.experiments, &self.settings);
+        let generators = plan::generators(&self.experiments, &self.settings, &self.folder);
+        [classifiers, generators].map(|points| Plan { folder: self.folder.clone(), points })
+    }
+
+    /// What is still to be trained and attacked here.
+    ///
+    /// # Errors
+    /// If a run folder holds another run, or a step cannot be measured.
+    pub fn cost(&self, device: &Device) -> Result<Cost, SweepError> {
+        let mut points = Vec::new();
+        for plan in self.plans().into_iter().filter(|plan| !plan.points.is_empty()) {
+            let states = sweep::state(&plan)?;
+            let left = plan.points.into_iter().zip(states);
+            points.extend(left.filter(|(_, (_, s))| *s != sweep::State::Done).map(|(point, _)| point));
+        }
+        Ok(cost::cost(device, &self.settings, &self.experiments, &points, &self.dataset)?)
+    }
+
+    /// Trains what is not trained yet.
+    ///
+    /// # Errors
+    /// If a plan cannot be begun; a run that fails is no error.
+    pub fn train(
+        &self,
+        work: &Work,
+        stop: &AtomicBool,
+        watcher: sweep::Watcher,
+    ) -> Result<Trained, SweepError> {
+        let mut trained = Trained::default();
+        for plan in self.plans().into_iter().filter(|plan| !plan.points.is_empty()) {
+            let summary = sweep::run(&plan, work, stop, watcher)?;
+            trained.failures.extend(summary.failed);
+            trained.interrupted |= summary.interrupted;
+            trained.incomplete |= !summary.busy.is_empty();
+            if trained.interrupted {
+                return Ok(trained);
+            }
+        }
+        let states =
+            self.plans().into_iter().filter(|plan| !plan.points.is_empty()).map(|p| sweep::state(&p));
+        for (_, state) in states.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+            trained.incomplete |= matches!(state, sweep::State::Todo | sweep::State::Partial(_));
+        }
+        Ok(trained)
+    }
+
+    /// Attacks the trained runs, as far as that has not been done, and says what came out.
+    pub fn sections(
+        &self,
+        device: &Device,
+        failures: Vec<(String, String)>,
+        watch: &mut dyn FnMut(Event),
+    ) -> Vec<Section> {
+        let lab = Lab::new(&self.settings, device.clone(), &self.folder, failures, watch);
+        self.experiments.iter().map(|&e| experiments::section(e, &lab, &self.dataset)).collect()
+    }
+}

@@ -1,0 +1,71 @@
+//! How long training takes on a device: measured on one step, and carried over to other methods by their counted
+//! operations.
+
+use crate::data::{BatchOptions, Dataset, batches_per_epoch, make_batch};
+use crate::executor::Device;
+use crate::models::{Classifier, Generator, Problem};
+use crate::program::{MemoryLimits, Program};
+use crate::training::fit::problem_of;
+use crate::training::game::{self, Gradients};
+use crate::training::{Method, TrainConfig, TrainError, Trainer};
+use std::time::Instant;
+
+/// Steps that are timed, after a first one that compiles.
+const STEPS: usize = 3;
+/// Images of the graphs that operations are counted on; operations grow with the batch but for Adam's.
+const COUNTED_IMAGES: usize = 8;
+
+/// Seconds of one training step: the median of a few, after one that does not count.
+pub fn seconds_per_step(device: &Device, config: &TrainConfig, dataset: &Dataset) -> Result<f64, TrainError> {
+    let mut trainer = Trainer::new(device.clone(), config, problem_of(dataset), None, None)?;
+    let (shuffle, augment) = (config.shuffle, config.augment);
+    let options = BatchOptions { batch_size: config.batch_size, shuffle, augment, seed: config.seed };
+    let batch = make_batch(&dataset.train, &options, 0, 0);
+    let mut seconds = Vec::new();
+    for _ in 0..=STEPS {
+        let started = Instant::now();
+        let pending = trainer.submit(&batch)?;
+        trainer.collect(pending)?;
+        seconds.push(started.elapsed().as_secs_f64());
+    }
+    let timed = &mut seconds[1..];
+    timed.sort_by(f64::total_cmp);
+    Ok(timed[timed.len() / 2])
+}
+
+/// Steps of a whole run.
+pub fn steps(config: &TrainConfig, dataset: &Dataset) -> u64 {
+    let per_epoch = batches_per_epoch(dataset.train.len(), config.batch_size);
+    u64::from(per_epoch) * u64::from(config.epochs)
+}
+
+/// Seconds of an epoch.
+pub fn seconds_per_epoch(device: &Device, config: &TrainConfig, data: &Dataset) -> Result<f64, TrainError> {
+    let steps = batches_per_epoch(data.train.len(), config.batch_size);
+    Ok(seconds_per_step(device, config, data)? * f64::from(steps))
+}
+
+/// Counted floating-point operations of a training step, per image.
+pub fn operations(config: &TrainConfig, problem: Problem) -> Result<f64, TrainError> {
+    let config = TrainConfig { batch_size: COUNTED_IMAGES, ..config.clone() };
+    let classifier = Classifier::new(problem, config.width)?;
+    let generator = match config.method {
+        Method::Pgn => Some(Generator::new(problem, config.width)?),
+        _ => None,
+    };
+    let mut flops = 0;
+    for phase in game::phases(&config) {
+        let graph = game::phase_graph(
+            &config,
+            &classifier,
+            generator.as_ref(),
+            phase,
+            COUNTED_IMAGES,
+            Gradients::Apply,
+        )?;
+        let program =
+            Program::compile(&graph, MemoryLimits::NONE).map_err(crate::executor::ExecutionError::from)?;
+        flops += program.flops();
+    }
+    Ok(flops as f64 / COUNTED_IMAGES as f64)
+}

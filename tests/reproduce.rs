@@ -1,0 +1,149 @@
+//! `reproduce` from training to report on the embedded digits, and what its report must hold: every figure has
+//! points, every cell a value or a reason, curves go the way they must, and a second call computes nothing again.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn reproduce(out: &Path, arguments: &[&str]) -> Output {
+    let adapter = std::env::var("PGN_TEST_ADAPTER").unwrap_or_else(|_| "auto".into());
+    Command::new(env!("CARGO_BIN_EXE_pgn-wgpu"))
+        .arg("reproduce")
+        .args(arguments)
+        .args(["--scale", "smoke", "--adapter", &adapter, "--out"])
+        .arg(out)
+        .output()
+        .unwrap()
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// All blocks of a kind in the report's data.
+fn blocks<'a>(page: &'a Value, kind: &str) -> Vec<&'a Value> {
+    let sections = page["sections"].as_array().unwrap();
+    let blocks = sections.iter().flat_map(|section| section["blocks"].as_array().unwrap());
+    blocks.filter_map(|block| block.get(kind)).collect()
+}
+
+fn figure<'a>(page: &'a Value, id: &str) -> &'a Value {
+    let found = blocks(page, "figure").into_iter().find(|figure| figure["id"] == id);
+    found.unwrap_or_else(|| panic!("the report has no figure {id}"))
+}
+
+/// Points of the series of this name.
+fn points(figure: &Value, series: &str) -> Vec<(f64, f64)> {
+    let all = figure["series"].as_array().unwrap();
+    let own = all.iter().find(|s| s["name"] == series).unwrap_or_else(|| panic!("no series {series}"));
+    let points = own["points"].as_array().unwrap().iter();
+    points.map(|p| (p["x"].as_f64().unwrap(), p["y"].as_f64().unwrap())).collect()
+}
+
+#[test]
+fn all_experiments_run_at_the_smoke_scale_and_every_cell_is_filled_or_explained() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = reproduce(scratch.path(), &["all"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let report = scratch.path().join("report");
+    let page: Value = serde_json::from_slice(&std::fs::read(report.join("report.json")).unwrap()).unwrap();
+    assert!(std::fs::metadata(report.join("report.html")).unwrap().len() > 10_000);
+    every_cell_is_filled_or_explained(&page);
+    curves_go_the_way_they_must(&page);
+    the_table_matches_what_it_says(&page);
+    a_second_call_trains_and_attacks_nothing(scratch.path());
+}
+
+fn every_cell_is_filled_or_explained(page: &Value) {
+    for table in blocks(page, "table") {
+        let columns = table["head"].as_array().unwrap().len();
+        for row in table["rows"].as_array().unwrap() {
+            assert_eq!(row.as_array().unwrap().len(), columns, "{}", table["id"]);
+            for cell in row.as_array().unwrap() {
+                let explained = cell["note"].as_str().is_some_and(|note| !note.is_empty());
+                assert!(cell["text"] != "" || explained, "{}: {cell}", table["id"]);
+            }
+        }
+    }
+    for figure in blocks(page, "figure") {
+        for series in figure["series"].as_array().unwrap() {
+            assert!(!series["points"].as_array().unwrap().is_empty(), "{}: {}", figure["id"], series["name"]);
+        }
+    }
+    assert_eq!(blocks(page, "picture").len(), 3, "table 4 has examples at three norms");
+}
+
+fn curves_go_the_way_they_must(page: &Value) {
+    // The smoke grid has two settings, and figure 5 all methods and both seeds.
+    for method in ["FGM", "PGD", "PGN"] {
+        assert_eq!(points(figure(page, "figure5-r2"), method).len(), 2);
+    }
+    // Accuracy falls as the norm allowed grows, to nothing at the longest that was needed.
+    for id in ["figure4-1", "figure4-2", "figure4-3"] {
+        let curve = points(figure(page, id), "PGN");
+        assert!(curve.is_sorted_by(|a, b| a.0 <= b.0 && a.1 >= b.1), "{id}: {curve:?}");
+    }
+    // Longer perturbations leave less, whichever attack made them.
+    for attack in ["FGM", "PGD", "PGN"] {
+        let curve = points(figure(page, "figure3-pgd"), attack);
+        assert!(curve.is_sorted_by(|a, b| a.0 < b.0 && a.1 >= b.1), "{attack}: {curve:?}");
+    }
+    // The Gaussian of c_L = 1, at sigma.
+    let gaussian = points(figure(page, "figure6"), "Gaussian of c_L");
+    assert!(gaussian.iter().all(|&(r, p)| (p - (-r * r).exp()).abs() < 1e-9));
+    let measured = points(figure(page, "figure6"), "PGN");
+    assert!(measured[0].0 < 1e-3 && measured[0].1 > measured.last().unwrap().1, "{measured:?}");
+    // Both ends of figure 2: naive training at epsilon 0, and the last epoch.
+    assert_eq!(points(figure(page, "figure2-epsilon-accuracy"), "FGM")[0].0, 0.0);
+    let epochs = points(figure(page, "figure2-epochs-accuracy"), "FGM");
+    assert_eq!(epochs.iter().map(|p| p.0).collect::<Vec<_>>(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+}
+
+fn the_table_matches_what_it_says(page: &Value) {
+    let table = *blocks(page, "table").iter().find(|t| t["id"] == "table2").expect("table 2");
+    let row = |name: &str| {
+        let rows = table["rows"].as_array().unwrap();
+        let own = rows.iter().find(|row| row[0]["text"] == name).unwrap_or_else(|| panic!("no row {name}"));
+        own.as_array().unwrap()[1..].iter().map(|cell| cell["value"].as_f64()).collect::<Vec<_>>()
+    };
+    let (validation, distance) = (row("validation accuracy"), row("its distance from naive training's"));
+    assert_eq!(distance[0], Some(0.0));
+    for (own, distance) in validation.iter().zip(&distance) {
+        let expected = own.unwrap() - validation[0].unwrap();
+        assert!((expected - distance.unwrap()).abs() < 1e-9);
+    }
+    // Going through the attack costs more than not doing so, where there is one.
+    let (detached, through) =
+        (row("seconds per epoch, attack detached"), row("seconds per epoch, gradient through the attack"));
+    assert_eq!((detached.len(), through.len()), (4, 4));
+    assert!(detached.iter().chain(&through).all(|seconds| seconds.is_some_and(|s| s > 0.0)));
+}
+
+fn a_second_call_trains_and_attacks_nothing(out: &Path) {
+    let again = text(&reproduce(out, &["all"]));
+    assert!(again.contains("0 of them to be trained"), "{again}");
+    assert!(!again.contains(" done in ") && !again.contains("C&W on"), "{again}");
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_cost_and_trains_nothing() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = reproduce(scratch.path(), &["figure5", "--dry-run"]);
+    let said = text(&output);
+    assert!(
+        output.status.success() && said.contains("14 runs, 14 of them to be trained in 840 steps"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_experiment_that_is_not_in_the_paper_is_refused_with_those_that_are() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = reproduce(scratch.path(), &["figure9"]);
+    let said = text(&output);
+    assert!(
+        !output.status.success() && said.contains("figure9") && said.contains("figure8, table4"),
+        "{said}"
+    );
+}
