@@ -9,6 +9,7 @@ use crate::cpu::Mode;
 use crate::executor::{Device, ExecutionError, Session, Workspace};
 use crate::graph::Graph;
 use crate::kernels::Tolerance;
+use crate::kernels::allowance::allowance;
 use crate::program::{Program, RootKind, TensorId};
 use serde::Serialize;
 use std::sync::Arc;
@@ -87,9 +88,9 @@ pub fn compare(
         sides.device.begin();
         for index in 0..program.calls.len() {
             let fed = index < handover;
-            sides.call(&program, index, fed)?;
+            let slack = sides.call(&program, index, fed)?;
             let form = form_name(device, &program, index);
-            sides.judge(&program, index, fed, form, &mut reports)?;
+            sides.judge(&program, index, (fed, &slack), form, &mut reports)?;
         }
         sides.reference.end();
         sides.device.end();
@@ -111,7 +112,8 @@ struct Sides {
 }
 
 impl Sides {
-    fn call(&mut self, program: &Program, index: usize, fed: bool) -> Result<(), ExecutionError> {
+    /// Runs a call on both sides; returns what rounding inside it allows, per written tensor.
+    fn call(&mut self, program: &Program, index: usize, fed: bool) -> Result<Vec<Vec<f32>>, ExecutionError> {
         let call = &program.calls[index];
         self.reference.allocate(index);
         self.device.allocate(index);
@@ -126,15 +128,32 @@ impl Sides {
             let values = self.reference.read(id)?;
             self.device.write_tensor(id, &values);
         }
+        let slack = self.slack(program, index)?;
         self.reference.call_keeping(index)?;
-        self.device.call_keeping(index)
+        self.device.call_keeping(index)?;
+        Ok(slack)
+    }
+
+    /// Per written tensor, what rounding inside a fused call allows; nothing for others.
+    fn slack(&self, program: &Program, index: usize) -> Result<Vec<Vec<f32>>, ExecutionError> {
+        let call = &program.calls[index];
+        if call.expression.is_none() {
+            return Ok(vec![Vec::new(); call.writes.len()]);
+        }
+        let values = |ids: &[TensorId]| -> Result<Vec<Vec<f32>>, ExecutionError> {
+            ids.iter().map(|&id| self.reference.read(id)).collect()
+        };
+        let (reads, mut writes) = (values(&call.reads)?, values(&call.writes)?);
+        let reads: Vec<&[f32]> = reads.iter().map(Vec::as_slice).collect();
+        let mut writes: Vec<&mut [f32]> = writes.iter_mut().map(Vec::as_mut_slice).collect();
+        Ok(allowance(&call.arguments(&reads, &mut writes)))
     }
 
     fn judge(
         &mut self,
         program: &Program,
         index: usize,
-        fed: bool,
+        (fed, slack): (bool, &[Vec<f32>]),
         form: &'static str,
         reports: &mut Vec<KernelReport>,
     ) -> Result<(), ExecutionError> {
@@ -143,9 +162,9 @@ impl Sides {
             true => call.kernel.tolerance,
             false => Tolerance { absolute: PILED_UP, relative: PILED_UP },
         };
-        for &id in &call.writes {
+        for (&id, slack) in call.writes.iter().zip(slack) {
             let (own, expected) = (self.device.read(id)?, self.reference.read(id)?);
-            let worst = worst(&own, &expected, tolerance);
+            let worst = worst(&own, &expected, tolerance, slack);
             let at = reports.iter().position(|r| r.kernel == call.kernel.name && r.form == form);
             let label = format!("call {index}: {}", program.tensor(id).label);
             let report = match at {
@@ -204,14 +223,15 @@ pub struct Worst {
     pub outside: usize,
 }
 
-/// Compares `own` with `expected` under `|Δ| ≤ absolute · max|ref| + relative · |ref|`.
-pub fn worst(own: &[f32], expected: &[f32], tolerance: Tolerance) -> Worst {
+/// Compares `own` with `expected` under `|Δ| ≤ absolute · max|ref| + relative · |ref| + slack`; an empty slack is none.
+pub fn worst(own: &[f32], expected: &[f32], tolerance: Tolerance, slack: &[f32]) -> Worst {
     let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
     let mut worst = Worst { absolute: 0.0, relative: 0.0, index: 0, outside: 0 };
     for (index, (&a, &b)) in own.iter().zip(expected).enumerate() {
         let same = a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan());
         let delta = if same { 0.0 } else { (a - b).abs() };
-        let allowed = tolerance.absolute * largest + tolerance.relative * b.abs();
+        let allowed =
+            tolerance.absolute * largest + tolerance.relative * b.abs() + slack.get(index).unwrap_or(&0.0);
         let outside = delta.is_nan() || delta > allowed;
         worst.outside += usize::from(outside);
         let size = if delta.is_nan() { f32::INFINITY } else { delta };

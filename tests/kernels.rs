@@ -66,6 +66,11 @@ fn functions_of_two_values_agree() {
 }
 
 #[test]
+fn fused_functions_agree() {
+    judge_all(&elementwise::fused());
+}
+
+#[test]
 fn adam_agrees() {
     judge_all(&elementwise::adam());
 }
@@ -113,6 +118,7 @@ fn every_kernel_and_every_variant_of_it_has_a_case() {
         convolutions::pooling(),
         elementwise::unary(),
         elementwise::binary(),
+        elementwise::fused(),
         elementwise::adam(),
         elementwise::random_normal(),
         rows::sums(),

@@ -9,7 +9,14 @@ use common::tiles;
 use naga::back::{PipelineConstants, hlsl, msl, pipeline_constants, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Expression, Module, ShaderStage, TypeInner};
-use pgn_wgpu::kernels::{self, Form, Kernel};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker, Norm};
+use pgn_wgpu::cpu::Mode;
+use pgn_wgpu::data::DatasetKind;
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::kernels::{self, Form, Kernel, generate};
+use pgn_wgpu::models::Problem;
+use pgn_wgpu::models::file::{Facts, Model};
+use pgn_wgpu::training::{Method, Preset, TrainConfig, Trainer};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -94,6 +101,74 @@ fn every_variant_of_every_form_becomes_spirv_msl_and_hlsl() {
             write_everywhere(&module, &info, form.subgroup.is_some(), &name);
             within_limits(&module, kernel, &name);
         }
+    }
+}
+
+/// Every generated shader of training and of the attacks.
+fn generated() -> BTreeSet<String> {
+    const PROBLEM: Problem = Problem { side: 8, channels: 3, classes: 3 };
+    let cpu = Device::Cpu(Mode::Reference);
+    let small = TrainConfig {
+        width: 0.0625,
+        batch_size: 4,
+        ..TrainConfig::preset(Preset::Small, DatasetKind::Digits)
+    };
+    let mut programs = Vec::new();
+    for method in [Method::Natural, Method::Fgm, Method::Pgd, Method::Pgn] {
+        for through_attack in [false, true] {
+            for norm in [Norm::L2, Norm::Linf] {
+                let config = TrainConfig { method, through_attack, norm, ..small.clone() };
+                programs.extend(Trainer::new(cpu.clone(), &config, PROBLEM, None, None).unwrap().programs());
+            }
+        }
+    }
+    let pgn = TrainConfig { method: Method::Pgn, ..small };
+    let trainer = Trainer::new(cpu.clone(), &pgn, PROBLEM, None, None).unwrap();
+    let (classifier, generator) = (trainer.classifier().clone(), trainer.generator().unwrap().clone());
+    let average = classifier.initial(pgn.init, 0);
+    let weights = generator.initial(pgn.init, 0);
+    let facts = Facts {
+        version: String::new(),
+        problem: PROBLEM,
+        width: pgn.width,
+        dataset: String::new(),
+        class_names: Vec::new(),
+        method: "pgn".to_string(),
+        gradient_input: pgn.gradient_input,
+    };
+    let generator = Some((generator, weights));
+    let model = Model { facts, classifier, weights: average.clone(), average, generator };
+    let kinds = [
+        AttackKind::Fgm,
+        AttackKind::Pgd,
+        AttackKind::Mim,
+        AttackKind::DeepFool,
+        AttackKind::Cw,
+        AttackKind::Pgn,
+    ];
+    for kind in kinds {
+        let options =
+            AttackOptions { batch_size: 64, candidates: 3, random_start: true, ..AttackOptions::new(kind) };
+        programs.extend(Attacker::new(&cpu, &model, options).unwrap().programs());
+    }
+    let calls = programs.iter().flat_map(|p| &p.calls);
+    let source = kernels::elementwise.forms[0].source;
+    calls.filter_map(|c| c.expression.as_deref()).map(|e| generate::shader(source, e)).collect()
+}
+
+#[test]
+fn every_generated_shader_of_training_and_attacks_is_valid_everywhere() {
+    let shaders = generated();
+    assert!(shaders.len() > 10, "{} generated shaders", shaders.len());
+    for text in shaders {
+        let module =
+            naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&text)));
+        let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+        let info = info.unwrap_or_else(|e| panic!("{}", e.emit_to_string(&text)));
+        write_everywhere(&module, &info, false, &text);
+        let storage =
+            module.global_variables.iter().filter(|(_, g)| matches!(g.space, AddressSpace::Storage { .. }));
+        assert!(storage.count() <= STORAGE_BUFFERS, "{text}");
     }
 }
 

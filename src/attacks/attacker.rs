@@ -16,8 +16,10 @@ use super::pgd::Pgd;
 use super::target::{IMAGES, LABELS, Target};
 use super::verify::{Verifier, check_places};
 use crate::data::Images;
-use crate::executor::{Device, ExecutionError};
+use crate::executor::{Device, ExecutionError, Session};
 use crate::models::file::Model;
+use crate::program::Program;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Iterations between two looks at the device.
@@ -63,6 +65,8 @@ pub enum AttackError {
 pub trait BatchAttack {
     /// The attacked images; `first` is the index of the batch's first image in its set.
     fn attack(&mut self, target: &mut Target, first: usize) -> Result<Vec<f32>, ExecutionError>;
+    /// Its programs.
+    fn sessions(&self) -> Vec<&Session>;
 }
 
 /// An attack that ends image by image.
@@ -75,6 +79,8 @@ pub trait SlotAttack {
     fn finished(&self, slot: usize) -> bool;
     /// The images as they would come out now, of all slots.
     fn results(&mut self, target: &mut Target) -> Result<Vec<f32>, ExecutionError>;
+    /// Its programs.
+    fn sessions(&self) -> Vec<&Session>;
     /// Iterations between two looks.
     fn chunk(&self) -> usize;
     /// Whether the clean prediction is attacked rather than the true class.
@@ -118,6 +124,15 @@ impl Attacker {
             }
         };
         Ok(Self { options, target, kind, verifier })
+    }
+
+    /// The programs that it runs, without those of the verification.
+    pub fn programs(&self) -> Vec<Arc<Program>> {
+        let sessions = match &self.kind {
+            Kind::Batch(attack) => attack.sessions(),
+            Kind::Slots(attack) => attack.sessions(),
+        };
+        sessions.into_iter().map(|s| s.program().clone()).collect()
     }
 
     /// Attacks all of `images`; `progress` is told how many are done, of how many.

@@ -12,6 +12,7 @@ use crate::program::{ADAM_BETAS, ADAM_EPSILON};
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 
 const START: &str = "cw.start";
+const ORIGIN: &str = "cw.origin";
 const MODIFIER: &str = "cw.modifier";
 const MOMENTUM: &str = "cw.momentum";
 const VARIANCE: &str = "cw.variance";
@@ -80,16 +81,20 @@ impl Search {
 pub struct CarliniWagner {
     options: AttackOptions,
     searches: Vec<Search>,
+    /// Computes what stays the same while an image is attacked.
+    enter: Session,
+    /// Images were loaded for which it has not run.
+    entered: bool,
     iterate: Session,
 }
 
 impl CarliniWagner {
     /// Prepares it.
     pub fn new(target: &mut Target, options: &AttackOptions) -> std::result::Result<Self, ExecutionError> {
-        let graph = iteration_graph(target, options)?;
-        let iterate = target.prepare(&graph)?;
+        let enter = target.prepare(&entry_graph(target)?)?;
+        let iterate = target.prepare(&iteration_graph(target, options)?)?;
         let searches = vec![Search::new(options.initial_c); target.slots];
-        Ok(Self { options: options.clone(), searches, iterate })
+        Ok(Self { options: options.clone(), searches, enter, entered: false, iterate })
     }
 
     /// Constants, step sizes and whether the state is kept, for the iteration about to run.
@@ -121,11 +126,22 @@ struct Variables {
     success: Tensor,
 }
 
+/// The images as the tanh space has them, from which distances are measured.
+fn entry_graph(target: &Target) -> Result<Graph> {
+    let mut a = target.graph()?;
+    let start = a.graph.state(START, &target.extents())?;
+    let origin = a.graph.state(ORIGIN, &target.extents())?;
+    let x = to_pixels(&mut a.graph, start);
+    a.graph.assign(origin, x)?;
+    Ok(a.graph)
+}
+
 fn iteration_graph(target: &Target, options: &AttackOptions) -> Result<Graph> {
     let mut a = target.graph()?;
     let (graph, n, images) = (&mut a.graph, target.slots, target.extents());
     let per_image = [n, 1];
     let start = graph.state(START, &images)?;
+    let origin = graph.state(ORIGIN, &images)?;
     let [constant, keep, step_size] =
         ["constant", "keep", "step_size"].map(|name| graph.input(name, &per_image));
     let (constant, keep, step_size) = (constant?, keep?, step_size?);
@@ -141,7 +157,6 @@ fn iteration_graph(target: &Target, options: &AttackOptions) -> Result<Graph> {
     let modifier = graph.multiply(old.modifier, keep)?;
     let point = graph.add(start, modifier)?;
     let x = to_pixels(graph, point);
-    let origin = to_pixels(graph, start);
     let delta = graph.subtract(x, origin)?;
     let square = graph.unary(Unary::Square, delta);
     let l2 = graph.sum_columns(square);
@@ -161,13 +176,14 @@ fn iteration_graph(target: &Target, options: &AttackOptions) -> Result<Graph> {
     keep_best(graph, &old, x, l2, fooled, keep)?;
     let state = graph.state(LOSS, &per_image)?;
     graph.assign(state, loss)?;
-    adam(graph, &old, modifier, gradient, keep, step_size)?;
+    adam(graph, &old, gradient, keep, step_size)?;
     Ok(a.graph)
 }
 
+/// `½ (tanh(point) + 1)`, as a sigmoid, whose gradient needs the pixels and nothing else.
 fn to_pixels(graph: &mut Graph, point: Tensor) -> Tensor {
-    let tanh = graph.unary(Unary::Tanh, point);
-    graph.affine(tanh, 0.5, 0.5)
+    let double = graph.affine(point, 2.0, 0.0);
+    graph.unary(Unary::Sigmoid, double)
 }
 
 /// `max(z_y − max_{j≠y} z_j + κ, 0)` per image.
@@ -208,14 +224,7 @@ fn keep_best(
 }
 
 /// One Adam step with a step size per image.
-fn adam(
-    graph: &mut Graph,
-    old: &Variables,
-    modifier: Tensor,
-    gradient: Tensor,
-    keep: Tensor,
-    step_size: Tensor,
-) -> Result<()> {
+fn adam(graph: &mut Graph, old: &Variables, gradient: Tensor, keep: Tensor, step_size: Tensor) -> Result<()> {
     let [beta1, beta2] = ADAM_BETAS;
     let square = graph.unary(Unary::Square, gradient);
     let mut moments = [old.momentum, old.variance];
@@ -230,6 +239,8 @@ fn adam(
     let root = graph.affine(root, 1.0, ADAM_EPSILON);
     let direction = graph.binary(Binary::Divide, momentum, root)?;
     let step = graph.multiply(direction, step_size)?;
+    // Computed once more: that costs less than keeping it from the start of the iteration to here.
+    let modifier = graph.multiply(old.modifier, keep)?;
     let next = graph.subtract(modifier, step)?;
     graph.assign(old.momentum, momentum)?;
     graph.assign(old.variance, variance)?;
@@ -244,6 +255,7 @@ impl SlotAttack for CarliniWagner {
         image: &[f32],
     ) -> std::result::Result<(), ExecutionError> {
         self.searches[slot] = Search::new(self.options.initial_c);
+        self.entered = false;
         let pixels = target.pixels();
         let start: Vec<f32> = image.iter().map(|&v| ((2.0 * v - 1.0) * SMOOTH).atanh()).collect();
         target.workspace.write_part(START, slot * pixels, &start)?;
@@ -252,6 +264,9 @@ impl SlotAttack for CarliniWagner {
     }
 
     fn advance(&mut self, target: &mut Target, iterations: usize) -> std::result::Result<(), ExecutionError> {
+        if !std::mem::replace(&mut self.entered, true) {
+            self.enter.run()?;
+        }
         for _ in 0..iterations {
             self.write_inputs()?;
             self.iterate.run()?;
@@ -285,6 +300,10 @@ impl SlotAttack for CarliniWagner {
             best[slot * pixels..][..pixels].copy_from_slice(&images[slot * pixels..][..pixels]);
         }
         Ok(best)
+    }
+
+    fn sessions(&self) -> Vec<&Session> {
+        vec![&self.enter, &self.iterate]
     }
 
     fn chunk(&self) -> usize {

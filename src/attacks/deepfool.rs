@@ -176,6 +176,10 @@ impl SlotAttack for DeepFool {
         Ok(self.result.compute()?.get("adversarial").to_vec())
     }
 
+    fn sessions(&self) -> Vec<&Session> {
+        vec![&self.iterate, &self.result]
+    }
+
     fn chunk(&self) -> usize {
         super::attacker::chunk_of(self.iterations)
     }

@@ -71,4 +71,8 @@ impl BatchAttack for Fgm {
     fn attack(&mut self, _target: &mut Target, _first: usize) -> Result<Vec<f32>, ExecutionError> {
         Ok(self.session.compute()?.get("adversarial").to_vec())
     }
+
+    fn sessions(&self) -> Vec<&Session> {
+        vec![&self.session]
+    }
 }

@@ -58,4 +58,8 @@ impl BatchAttack for Mim {
         iterate(&mut self.iterate, self.iterations)?;
         target.workspace.read(CURRENT)
     }
+
+    fn sessions(&self) -> Vec<&Session> {
+        vec![&self.iterate]
+    }
 }

@@ -95,6 +95,10 @@ impl BatchAttack for Pgd {
         iterate(&mut self.iterate, self.iterations)?;
         target.workspace.read(CURRENT)
     }
+
+    fn sessions(&self) -> Vec<&Session> {
+        self.start.iter().chain([&self.iterate]).collect()
+    }
 }
 
 /// Replays a session, waiting now and then so that the queue does not grow without bound.

@@ -29,7 +29,19 @@ fn compose(image: f32, g: f32) -> f32 {
     weight / (weight + odds)
 }
 
-fn apply(operation: u32, l: f32, r: f32, a: f32, b: f32) -> f32 {
+/// `f(l, r)` value by value. One loop per function, so that the compiler can use vectors.
+pub(super) fn block(operation: u32, [l, r]: [&[f32]; 2], a: f32, b: f32, out: &mut [f32]) {
+    fn each<const OPERATION: u32>(l: &[f32], r: &[f32], a: f32, b: f32, out: &mut [f32]) {
+        out.iter_mut().zip(l).zip(r).for_each(|((out, &l), &r)| *out = apply(OPERATION, l, r, a, b));
+    }
+    let each = super::by_operation!(operation, each);
+    each(l, r, a, b, out);
+}
+
+/// The function of two values.
+#[expect(clippy::inline_always, reason = "so that the operation is known in each loop")]
+#[inline(always)]
+pub fn apply(operation: u32, l: f32, r: f32, a: f32, b: f32) -> f32 {
     let choose = |condition: bool, yes: f32, no: f32| if condition { yes } else { no };
     match operation {
         1 => l - r,

@@ -2,7 +2,6 @@
 //! and given back after its last, so that the path needs what the plan says and not the sum of all tensors.
 
 use super::Mode;
-use crate::kernels::Arguments;
 use crate::program::{Program, RootKind, TensorId};
 use rayon::prelude::*;
 use std::collections::HashMap;
@@ -144,17 +143,11 @@ impl CpuSession {
             .collect();
         let mut writes: Vec<&mut [f32]> =
             taken.iter_mut().zip(&call.writes).map(|(values, id)| &mut values[span(id).1]).collect();
-        let mut arguments = Arguments {
-            params: &call.params,
-            constants: &call.constants,
-            reads: &reads,
-            writes: &mut writes,
-        };
         let function = match self.mode {
             Mode::Fast => call.kernel.fast.unwrap_or(call.kernel.twin),
             Mode::Reference => call.kernel.twin,
         };
-        function(&mut arguments);
+        function(&mut call.arguments(&reads, &mut writes));
         for (mut values, id) in taken.into_iter().zip(&call.writes) {
             let (root, range) = span(id);
             flush_denormals(&mut values[range]);
@@ -186,9 +179,7 @@ fn give_back(pool: &mut HashMap<usize, Vec<Vec<f32>>>, memory: &mut Vec<f32>) {
 fn flush_denormals(values: &mut [f32]) {
     values.par_chunks_mut(super::CHUNK).for_each(|chunk| {
         for value in chunk {
-            if value.abs() < f32::MIN_POSITIVE {
-                *value = 0.0;
-            }
+            *value = super::flushed(*value);
         }
     });
 }

@@ -10,6 +10,28 @@ pub mod executor;
 pub mod fast;
 mod geometry;
 
+/// `$function` for the operation that is known only now; the codes are those of `graph::Unary` and `graph::Binary`.
+macro_rules! by_operation {
+    ($operation:expr, $function:ident) => {
+        match $operation {
+            1 => $function::<1>,
+            2 => $function::<2>,
+            3 => $function::<3>,
+            4 => $function::<4>,
+            5 => $function::<5>,
+            6 => $function::<6>,
+            7 => $function::<7>,
+            8 => $function::<8>,
+            9 => $function::<9>,
+            10 => $function::<10>,
+            11 => $function::<11>,
+            12 => $function::<12>,
+            _ => $function::<0>,
+        }
+    };
+}
+use by_operation;
+
 macro_rules! twins {
     ($($name:ident),* $(,)?) => { $(pub mod $name;)* };
 }
@@ -23,6 +45,7 @@ twins!(
     copy_columns,
     cross_entropy,
     cross_entropy_gradient,
+    elementwise,
     gather_rows,
     one_hot,
     pool,
@@ -47,13 +70,18 @@ pub enum Mode {
 const CHUNK: usize = 4096;
 
 /// The operand's index for index `i` of the result; `how` is a [`crate::graph::Broadcast`].
-fn source_index(how: u32, i: usize, length: u32, stretch: u32) -> usize {
+pub(crate) fn source_index(how: u32, i: usize, length: u32, stretch: u32) -> usize {
     match how {
         1 => i % length as usize,
         2 => i / stretch as usize,
         3 => 0,
         _ => i,
     }
+}
+
+/// Zero for what is smaller than the smallest normal number.
+pub(crate) fn flushed(value: f32) -> f32 {
+    if value.abs() < f32::MIN_POSITIVE { 0.0 } else { value }
 }
 
 /// The largest value of a row.

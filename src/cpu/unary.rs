@@ -17,7 +17,19 @@ pub fn unary(call: &mut Arguments) {
     });
 }
 
-fn apply(operation: u32, v: f32, a: f32, b: f32) -> f32 {
+/// `f(x)` value by value. One loop per function, so that the compiler can use vectors.
+pub(super) fn block(operation: u32, x: &[f32], a: f32, b: f32, out: &mut [f32]) {
+    fn each<const OPERATION: u32>(x: &[f32], a: f32, b: f32, out: &mut [f32]) {
+        out.iter_mut().zip(x).for_each(|(out, &x)| *out = apply(OPERATION, x, a, b));
+    }
+    let each = super::by_operation!(operation, each);
+    each(x, a, b, out);
+}
+
+/// The function of one value.
+#[expect(clippy::inline_always, reason = "so that the operation is known in each loop")]
+#[inline(always)]
+pub fn apply(operation: u32, v: f32, a: f32, b: f32) -> f32 {
     match operation {
         1 => a * v + b,
         2 => v.max(a).min(b),

@@ -5,8 +5,8 @@
 
 use super::adapter::{Listed, USED_FEATURES};
 use super::{GpuError, probe};
-use crate::kernels::{Constants, Form, Kernel};
-use crate::program::MemoryLimits;
+use crate::kernels::{Constants, Form, Kernel, generate};
+use crate::program::{Call, MemoryLimits};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,7 +38,8 @@ pub struct Pipeline {
     pub layout: BindGroupLayout,
 }
 
-type PipelineKey = (&'static str, &'static str, Constants);
+/// Kernel, form, constants, and the source of what was made for one call.
+type PipelineKey = (&'static str, &'static str, Constants, Option<String>);
 
 /// An opened adapter.
 pub struct Gpu {
@@ -122,43 +123,40 @@ impl Gpu {
         kernel.forms.iter().rfind(usable).expect("the portable form is always usable")
     }
 
-    /// The pipeline of a kernel's form with these constants, compiled once.
-    pub fn pipeline(
-        &self,
-        kernel: &'static Kernel,
-        form: &'static Form,
-        constants: &Constants,
-    ) -> Arc<Pipeline> {
-        let key = (kernel.name, form.name, constants.clone());
+    /// The pipeline of a call in this form, compiled once for all calls that differ in sizes only.
+    pub fn pipeline(&self, call: &Call, form: &'static Form) -> Arc<Pipeline> {
+        let generated = call.expression.as_ref().map(|e| generate::shader(form.source, e));
+        let key = (call.kernel.name, form.name, form.constants(call), generated);
         if let Some(known) = self.pipelines.lock().expect("no thread panicked").get(&key) {
             return known.clone();
         }
-        let made = Arc::new(self.create_pipeline(kernel, form, constants));
+        let source = key.3.as_deref().unwrap_or(form.source);
+        let made = Arc::new(self.create_pipeline(call, source, &key.2));
         self.pipelines.lock().expect("no thread panicked").entry(key).or_insert(made).clone()
     }
 
-    fn create_pipeline(&self, kernel: &Kernel, form: &Form, constants: &Constants) -> Pipeline {
+    fn create_pipeline(&self, call: &Call, source: &str, constants: &Constants) -> Pipeline {
         let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(kernel.name),
-            source: wgpu::ShaderSource::Wgsl(form.source.into()),
+            label: Some(call.kernel.name),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
         };
         let module = match self.checks {
             Checks::Full => self.device.create_shader_module(descriptor),
             Checks::Trusted => trusted(&self.device, descriptor),
         };
-        let entries: Vec<_> = (0..=(kernel.reads + kernel.writes) as u32).map(layout_entry).collect();
+        let entries: Vec<_> = (0..=(call.reads.len() + call.writes.len()) as u32).map(layout_entry).collect();
         let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(kernel.name),
+            label: Some(call.kernel.name),
             entries: &entries,
         });
         let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(kernel.name),
+            label: Some(call.kernel.name),
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
         let constants: Vec<(&str, f64)> = constants.iter().map(|&(n, v)| (n, f64::from(v))).collect();
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(kernel.name),
+            label: Some(call.kernel.name),
             layout: Some(&pipeline_layout),
             module: &module,
             entry_point: Some("main"),
@@ -268,8 +266,8 @@ impl Gpu {
     reason = "wgpu marks unchecked shaders so; every index of ours is checked by the tests"
 )]
 fn trusted(device: &wgpu::Device, descriptor: wgpu::ShaderModuleDescriptor) -> wgpu::ShaderModule {
-    // SAFETY: the shaders are embedded in this binary, and the tests run every one of them with full checks
-    // and validate it against its twin.
+    // SAFETY: the shaders are embedded in this binary or made from one that is, and the tests run every one of them
+    // with full checks and validate it against its twin.
     unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
 }
 

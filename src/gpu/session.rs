@@ -100,22 +100,15 @@ impl GpuSession {
             .enumerate()
             .map(|(i, (call, pipeline))| {
                 let form = self.gpu.form(call.kernel);
-                let constants = self.constants(call);
-                let grid = (form.grid)(&call.params, &constants);
+                let grid = (form.grid)(&call.params, &form.constants(call));
                 let group = self.bind_group(i, &pipeline, &params);
                 Step { pipeline, group, grid, flops: call.flops }
             })
             .collect())
     }
 
-    fn constants(&self, call: &crate::program::Call) -> crate::kernels::Constants {
-        let mut constants = call.constants.clone();
-        constants.extend((self.gpu.form(call.kernel).tile)(&call.params));
-        constants
-    }
-
     fn pipeline(&self, call: &crate::program::Call) -> Arc<Pipeline> {
-        self.gpu.pipeline(call.kernel, self.gpu.form(call.kernel), &self.constants(call))
+        self.gpu.pipeline(call, self.gpu.form(call.kernel))
     }
 
     fn params_buffer(&self) -> Buffer {

@@ -1,7 +1,9 @@
 //! How many workgroups each kernel needs. Element-wise grids are two-dimensional, because one dimension ends
 //! at 65,535 workgroups; `shared/grid.wgsl` has the index that belongs to them.
 
-use super::params::{ConvolutionParams, CopyColumnsParams, PoolParams, RowsParams, SumRowsParams};
+use super::params::{
+    ConvolutionParams, CopyColumnsParams, ElementwiseParams, PoolParams, RowsParams, SumRowsParams,
+};
 
 /// Invocations per workgroup of the one-dimensional kernels.
 pub const GROUP: u32 = 64;
@@ -21,10 +23,18 @@ fn flat(count: u32) -> [u32; 3] {
 
 /// Values per invocation of the plainest element-wise kernels.
 const VALUES: u32 = 8;
+/// Values per workgroup of these.
+pub const BLOCK: u32 = GROUP * VALUES;
 
 /// One invocation per [`VALUES`] values; the count is every such struct's first field.
 pub fn blocks(params: &[u8], _: Constants) -> [u32; 3] {
     flat(read::<u32>(&params[..4]).div_ceil(VALUES))
+}
+
+/// One workgroup per block of a row.
+pub fn elementwise(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ElementwiseParams = read(params);
+    one_group_each(p.rows * p.blocks)
 }
 
 /// One invocation per value; the count is every such struct's first field.

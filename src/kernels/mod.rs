@@ -3,13 +3,18 @@
 //! subgroups, say) are permutations: same bindings, same parameters, another WGSL file under
 //! `shaders/permutations/`; the twin judges them all.
 
+pub mod allowance;
+pub mod expression;
+pub mod generate;
 pub mod grids;
 pub mod params;
 
 use crate::cpu;
+use crate::program::Call;
+use expression::Expression;
 use params::{
-    AdamParams, BinaryParams, ConvolutionParams, CopyColumnsParams, Layout, Params, PoolParams, RandomParams,
-    RowsParams, SumRowsParams, UnaryParams,
+    AdamParams, BinaryParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, Layout, Params,
+    PoolParams, RandomParams, RowsParams, SumRowsParams, UnaryParams,
 };
 
 /// Values of WGSL `override` constants, by name.
@@ -21,6 +26,8 @@ pub struct Arguments<'a> {
     pub params: &'a [u8],
     /// Override constants.
     pub constants: &'a [(&'static str, u32)],
+    /// What a fused call computes; other kernels have none.
+    pub expression: Option<&'a Expression>,
     /// Tensors that are read.
     pub reads: &'a [&'a [f32]],
     /// Tensors that are written (and read, where the kernel works in place).
@@ -65,6 +72,13 @@ pub struct Form {
     pub tile: fn(params: &[u8]) -> Constants,
 }
 
+impl Form {
+    /// The override constants of a call in this form.
+    pub fn constants(&self, call: &Call) -> Constants {
+        call.constants.iter().copied().chain((self.tile)(&call.params)).collect()
+    }
+}
+
 /// `|Δ| ≤ absolute · max|ref| + relative · |ref|`: what a form may differ from its twin. The absolute part is
 /// in units of the tensor's largest value, because gradients of 1e-6 deserve the same scrutiny as images.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +96,7 @@ pub struct Kernel {
     pub name: &'static str,
     /// Layout of the parameter struct.
     pub layout: Layout,
-    /// Number of tensors read, then written, in binding order.
+    /// Number of tensors read, then written, in binding order; a fused call has its own.
     pub reads: usize,
     /// Number of tensors written.
     pub writes: usize,
@@ -151,8 +165,9 @@ fn no_tile(_params: &[u8]) -> Constants {
 #[expect(non_upper_case_globals, reason = "a kernel has one name in WGSL, twin and registry")]
 mod registry {
     use super::{
-        AdamParams, BinaryParams, ConvolutionParams, CopyColumnsParams, Form, Kernel, Params, PoolParams,
-        RandomParams, RowsParams, SumRowsParams, Tolerance, UnaryParams, cpu, grids, no_tile,
+        AdamParams, BinaryParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, Form, Kernel,
+        Params, PoolParams, RandomParams, RowsParams, SumRowsParams, Tolerance, UnaryParams, cpu, grids,
+        no_tile,
     };
     kernels! {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d, fast cpu::fast::conv2d::conv2d,
@@ -163,6 +178,7 @@ mod registry {
             subgroup8 grids::conv2d_weight_gradient_subgroup8, tile grids::conv2d_weight_gradient_tile;
         unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
+        elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise;
         sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows;
         sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row;
         pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool;

@@ -99,6 +99,22 @@ params! {
         b: f32,
     }
 
+    /// Several element-wise functions at once.
+    ElementwiseParams {
+        /// Rows; 1 where rows do not matter.
+        rows: u32,
+        /// Values per row.
+        columns: u32,
+        /// Blocks of a row, one per workgroup.
+        blocks: u32,
+        /// Values per block.
+        block: u32,
+        /// Values per value of the stretched operands.
+        stretch: u32,
+        /// Values of the tiled operands.
+        tile: u32,
+    }
+
     /// A sum over rows in parts.
     SumRowsParams {
         /// Rows to add.

@@ -129,7 +129,7 @@ impl<'g> Lowering<'g> {
     ) {
         let (reads, writes, params) = (reads.to_vec(), writes.to_vec(), params.to_vec());
         let flops = writes.iter().map(|w| self.tensors[w.0].shape.len() as u64).max().unwrap_or(0);
-        self.calls.push(Call { kernel, params, constants, reads, writes, flops });
+        self.calls.push(Call { kernel, params, constants, expression: None, reads, writes, flops });
     }
 
     fn node(&mut self, tensor: Tensor) {

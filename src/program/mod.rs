@@ -1,16 +1,20 @@
 //! A program: the static list of kernel calls that a graph becomes, over tensors whose places in memory are
 //! planned beforehand. Both executors replay the same program.
 //!
-//! `lower` turns nodes into calls, `memory` plans places. Tensors that are views of one another share a
+//! `lower` turns nodes into calls, `fuse` makes one call of element-wise calls that share values, `memory` plans places. Tensors that are views of one another share a
 //! *root*; roots are what is placed. Nothing here depends on a device, except the largest buffer it offers.
 
+mod assemble;
+mod fuse;
 mod lower;
 mod memory;
 
 use crate::graph::{Graph, Shape};
-use crate::kernels::{Constants, Kernel};
+use crate::kernels::expression::Expression;
+use crate::kernels::{Arguments, Constants, Kernel};
 pub use lower::{ADAM_BETAS, ADAM_EPSILON};
 pub use memory::{ALIGNMENT, MemoryPlan};
+use std::sync::Arc;
 
 /// A tensor of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,12 +68,22 @@ pub struct Call {
     pub params: Vec<u8>,
     /// Values of its override constants.
     pub constants: Constants,
+    /// What a fused call computes; other kernels have none.
+    pub expression: Option<Arc<Expression>>,
     /// Tensors read, in binding order.
     pub reads: Vec<TensorId>,
     /// Tensors written, in binding order after the reads.
     pub writes: Vec<TensorId>,
     /// Floating-point operations (2 per multiply-add), counted as direct convolution.
     pub flops: u64,
+}
+
+impl Call {
+    /// What the twin gets.
+    pub fn arguments<'a>(&'a self, reads: &'a [&'a [f32]], writes: &'a mut [&'a mut [f32]]) -> Arguments<'a> {
+        let (params, constants) = (self.params.as_slice(), self.constants.as_slice());
+        Arguments { params, constants, expression: self.expression.as_deref(), reads, writes }
+    }
 }
 
 /// Why a graph could not be compiled.
@@ -149,9 +163,18 @@ pub struct Program {
 }
 
 impl Program {
-    /// Drops what no output or state needs, turns the rest into calls and plans memory.
+    /// Drops what no output or state needs, turns the rest into calls, fuses the element-wise ones and plans memory.
     pub fn compile(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
-        let lower::Lowered { tensors, mut roots, calls, outputs } = lower::lower(graph);
+        Self::planned(fuse::fuse(lower::lower(graph)), limits)
+    }
+
+    /// As [`Program::compile`], with every operation in a call of its own: what fused programs are compared with.
+    pub fn compile_unfused(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
+        Self::planned(lower::lower(graph), limits)
+    }
+
+    fn planned(lowered: lower::Lowered, limits: MemoryLimits) -> Result<Self, ProgramError> {
+        let lower::Lowered { tensors, mut roots, calls, outputs } = lowered;
         check(&tensors, &calls, limits)?;
         memory::lifetimes(&tensors, &mut roots, &calls, &outputs);
         let memory = MemoryPlan::new(&roots, limits.buffer);

@@ -121,13 +121,28 @@ pub fn largest(values: &[f32]) -> f32 {
 /// # Errors
 /// The first few values that differ, with their index in the tensor.
 pub fn compare(actual: &[f32], expected: &[f32], shape: &Shape, allowed: Tolerance) -> Result<(), String> {
+    compare_with(actual, expected, shape, allowed, &[])
+}
+
+/// As [`compare`], with `slack` more for each value; none if it is empty.
+///
+/// # Errors
+/// The first few values that differ.
+pub fn compare_with(
+    actual: &[f32],
+    expected: &[f32],
+    shape: &Shape,
+    allowed: Tolerance,
+    slack: &[f32],
+) -> Result<(), String> {
     assert_eq!(actual.len(), expected.len(), "lengths");
     let floor = allowed.absolute * largest(expected) + f32::MIN_POSITIVE;
-    let agrees = |a: f32, e: f32| {
+    let agrees = |i: usize, a: f32, e: f32| {
+        let slack = slack.get(i).unwrap_or(&0.0);
         let same = a.to_bits() == e.to_bits() || (a.is_nan() && e.is_nan());
-        same || (e.is_finite() && (a - e).abs() <= floor + allowed.relative * e.abs())
+        same || (e.is_finite() && (a - e).abs() <= floor + allowed.relative * e.abs() + slack)
     };
-    let wrong: Vec<usize> = (0..actual.len()).filter(|&i| !agrees(actual[i], expected[i])).collect();
+    let wrong: Vec<usize> = (0..actual.len()).filter(|&i| !agrees(i, actual[i], expected[i])).collect();
     if wrong.is_empty() {
         return Ok(());
     }

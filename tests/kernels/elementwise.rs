@@ -24,32 +24,93 @@ fn positive(values: Vec<f32>) -> Vec<f32> {
     values.into_iter().map(|v| if v == 0.0 { 3.0 } else { v.abs() }).collect()
 }
 
+const UNARY: [Unary; 13] = [
+    Unary::Identity,
+    Unary::Affine(-2.5, 0.75),
+    Unary::Clamp(-0.5, 1.5),
+    Unary::LeakyRelu(0.2),
+    Unary::Exp,
+    Unary::Log,
+    Unary::Tanh,
+    Unary::Sigmoid,
+    Unary::Sqrt,
+    Unary::Square,
+    Unary::Abs,
+    Unary::Sign,
+    Unary::Reciprocal,
+];
+const BINARY: [Binary; 13] = [
+    Binary::Add,
+    Binary::Subtract,
+    Binary::Multiply,
+    Binary::Divide,
+    Binary::Maximum,
+    Binary::Minimum,
+    Binary::Equal,
+    Binary::Greater,
+    Binary::LeakyMask(0.2),
+    Binary::ClampMask(-0.5, 1.0),
+    Binary::Compose,
+    Binary::ComposeGradient,
+    Binary::Select,
+];
+
+/// `count` values on which the function is defined.
+fn operand(function: Unary, count: usize) -> Vec<f32> {
+    match function {
+        Unary::Log | Unary::Sqrt | Unary::Reciprocal => positive(numbers(1, count)),
+        // Beyond 87 the result is no number of this size.
+        Unary::Exp => numbers(1, count).into_iter().map(|v| v.clamp(-200.0, 87.0)).collect(),
+        _ => numbers(1, count),
+    }
+}
+
+/// Every function as part of a fused call, and every way in which such a call reads and adds.
+pub fn fused() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for function in UNARY {
+        let values = operand(function, 600);
+        cases.push(case(format!("fused {function:?}"), vec![(&[600], values)], |g, t| {
+            let y = g.unary(function, t[0]);
+            Ok(g.affine(y, 0.5, 0.25))
+        }));
+    }
+    for function in BINARY {
+        let [l, r] = operands(function, 600);
+        cases.push(case(format!("fused {function:?}"), vec![(&[600], l), (&[600], r)], |g, t| {
+            let y = g.binary(function, t[0], t[1])?;
+            Ok(g.unary(Unary::Abs, y))
+        }));
+    }
+    // Rows shorter and longer than a workgroup's block; more values than one row of the grid has workgroups for.
+    for images in [[6, 4, 5, 3], [3, 16, 12, 3], [2, 25, 25, 3], [16_400, 1, 2, 2]] {
+        let whole: usize = images.iter().product();
+        for part in [&[images[3]][..], &[1, images[1], images[2], images[3]], &[images[0], 1], &[1]] {
+            let inputs = vec![(&images[..], normals(9, whole)), (part, normals(10, part.iter().product()))];
+            cases.push(case(format!("fused {images:?} and {part:?}"), inputs, |g, t| {
+                let sum = g.add(t[0], t[1])?;
+                Ok(g.unary(Unary::Square, sum))
+            }));
+        }
+        let per_image = [images[0], 1];
+        let inputs = vec![(&images[..], normals(9, whole)), (&per_image[..], normals(10, images[0]))];
+        cases.push(case(format!("fused sums of {images:?}"), inputs, |g, t| {
+            let difference = g.subtract(t[0], t[1])?;
+            let square = g.unary(Unary::Square, difference);
+            let (first, second) = (g.sum_columns(difference), g.sum_columns(square));
+            g.output("difference", difference);
+            g.multiply(first, second)
+        }));
+    }
+    cases
+}
+
 /// Every function of one value, and every way to read it.
 pub fn unary() -> Vec<Case> {
-    let functions = [
-        Unary::Identity,
-        Unary::Affine(-2.5, 0.75),
-        Unary::Clamp(-0.5, 1.5),
-        Unary::LeakyRelu(0.2),
-        Unary::Exp,
-        Unary::Log,
-        Unary::Tanh,
-        Unary::Sigmoid,
-        Unary::Sqrt,
-        Unary::Square,
-        Unary::Abs,
-        Unary::Sign,
-        Unary::Reciprocal,
-    ];
     let mut cases = Vec::new();
-    for function in functions {
+    for function in UNARY {
         for count in [1, 65, 1000] {
-            let values = match function {
-                Unary::Log | Unary::Sqrt | Unary::Reciprocal => positive(numbers(1, count)),
-                // Beyond 87 the result is no number of this size.
-                Unary::Exp => numbers(1, count).into_iter().map(|v| v.clamp(-200.0, 87.0)).collect(),
-                _ => numbers(1, count),
-            };
+            let values = operand(function, count);
             let name = format!("{function:?} of {count}");
             cases.push(case(name, vec![(&[count], values)], |g, t| Ok(g.unary(function, t[0]))));
         }
@@ -101,23 +162,8 @@ fn operands(function: Binary, count: usize) -> [Vec<f32>; 2] {
 
 /// Every function of two values, and every way to read both.
 pub fn binary() -> Vec<Case> {
-    let functions = [
-        Binary::Add,
-        Binary::Subtract,
-        Binary::Multiply,
-        Binary::Divide,
-        Binary::Maximum,
-        Binary::Minimum,
-        Binary::Equal,
-        Binary::Greater,
-        Binary::LeakyMask(0.2),
-        Binary::ClampMask(-0.5, 1.0),
-        Binary::Compose,
-        Binary::ComposeGradient,
-        Binary::Select,
-    ];
     let mut cases = Vec::new();
-    for function in functions {
+    for function in BINARY {
         for count in [1, 65, 1000] {
             let [l, r] = operands(function, count);
             let name = format!("{function:?} of {count}");

@@ -5,7 +5,6 @@ use crate::common::{Values, session};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Graph;
-use pgn_wgpu::kernels::Arguments;
 use pgn_wgpu::program::{Call, MemoryLimits, Program, RootKind, TensorId};
 
 /// Fails unless two runs in planned memory, which start from garbage, give to the bit what the CPU reference path
@@ -84,12 +83,7 @@ impl<'p> Planned<'p> {
         let mut writes: Vec<Vec<f32>> = call.writes.iter().map(|id| self.tensor(*id)).collect();
         let reads: Vec<&[f32]> = reads.iter().map(Vec::as_slice).collect();
         let mut slots: Vec<&mut [f32]> = writes.iter_mut().map(Vec::as_mut_slice).collect();
-        (call.kernel.twin)(&mut Arguments {
-            params: &call.params,
-            constants: &call.constants,
-            reads: &reads,
-            writes: &mut slots,
-        });
+        (call.kernel.twin)(&mut call.arguments(&reads, &mut slots));
         for (id, mut values) in call.writes.iter().zip(writes) {
             // As the executor does after every call.
             for value in &mut values {

@@ -1,0 +1,89 @@
+//! What a call of `elementwise` computes: a list of instructions over the values at one place of its tensors.
+//!
+//! Ways that were weighed to run a chain of element-wise operations in one pass: hand-written kernels for the chains
+//! that occur (each new attack would need its own), one kernel that interprets a list of operations from a uniform (a
+//! branch per operation and value, and the values in memory instead of registers, which costs a software adapter
+//! more than the passes it saves), and WGSL made from the list (one pipeline per list). The last one is what is used on
+//! GPUs: `generate` writes it, sizes stay parameters so that one pipeline serves all batches. The CPU twin
+//! interprets the same list, a block of values at a time.
+
+use crate::graph::Broadcast;
+
+/// One instruction; operands are the numbers of earlier instructions. Functions have the codes of
+/// [`crate::graph::Unary`] and [`crate::graph::Binary`], with their two constants.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Instruction {
+    /// One value everywhere.
+    Constant(f32),
+    /// A value of a tensor, by its position among those read, then written.
+    Load {
+        /// Which tensor.
+        tensor: usize,
+        /// How it is read.
+        how: Broadcast,
+    },
+    /// A function of one value.
+    Unary {
+        /// Which function.
+        code: u32,
+        /// Its constants.
+        constants: [f32; 2],
+        /// Its operand.
+        x: usize,
+    },
+    /// A function of two values.
+    Binary {
+        /// Which function.
+        code: u32,
+        /// Its constants.
+        constants: [f32; 2],
+        /// Its operands.
+        operands: [usize; 2],
+    },
+}
+
+/// A value that goes into a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// The tensor, by its position among those read, then written.
+    pub tensor: usize,
+    /// The instruction.
+    pub value: usize,
+}
+
+/// A call's instructions and results. All values are loaded before one is stored, place by place, so a tensor
+/// may be read and written; it is then among those written and nowhere else.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Expression {
+    /// In order.
+    pub instructions: Vec<Instruction>,
+    /// Tensors that are only read.
+    pub reads: usize,
+    /// Tensors that are written.
+    pub writes: usize,
+    /// What is written value by value.
+    pub stores: Vec<Store>,
+    /// What is added over each row.
+    pub sums: Vec<Store>,
+    /// Whether workgroups keep to one row, so that what is one number per row is read once and not per value.
+    pub by_row: bool,
+}
+
+impl Expression {
+    /// For each instruction, whether its value is the same over all of what a workgroup (a twin's unit of work) computes.
+    pub fn steady(&self) -> Vec<bool> {
+        let mut steady: Vec<bool> = Vec::with_capacity(self.instructions.len());
+        for instruction in &self.instructions {
+            let this = match *instruction {
+                Instruction::Constant(_) => true,
+                Instruction::Load { how, .. } => {
+                    how == Broadcast::Scalar || (how == Broadcast::Stretch && self.by_row)
+                }
+                Instruction::Unary { x, .. } => steady[x],
+                Instruction::Binary { operands: [l, r], .. } => steady[l] && steady[r],
+            };
+            steady.push(this);
+        }
+        steady
+    }
+}

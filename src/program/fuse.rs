@@ -1,0 +1,217 @@
+//! Groups element-wise calls (and sums over rows) that share values into one call each, so that a value is computed in
+//! registers instead of through memory, and a tensor that several of them read is read once.
+//!
+//! Groups grow from the first call to the last, again until nothing changes: a call joins the groups that make what it
+//! reads, later those that read the same, if one call can do it all (`assemble`) and if no path of dependencies leads out
+//! of the group and back into it. What depends on what is
+//! seen from the pieces of memory that calls read and write, so an assignment to a state stays after all reads of the
+//! old value and before all of the new one.
+
+use super::assemble::{Span, assemble, count};
+use super::lower::Lowered;
+use super::{Call, RootKind};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+/// The same calculation in fewer calls.
+pub fn fuse(lowered: Lowered) -> Lowered {
+    let mut groups = Groups::new(&lowered);
+    for made in [true, false] {
+        // A merge may free the binding that an earlier one lacked.
+        while groups.grow(made) {}
+    }
+    let calls = groups.emit();
+    let mut fused = Lowered { calls, ..lowered };
+    forget_unused(&mut fused);
+    fused
+}
+
+struct Groups<'a> {
+    lowered: &'a Lowered,
+    /// Per call: the earlier calls that must come before it.
+    after: Vec<Vec<usize>>,
+    /// Per root: the calls that use it.
+    users: Vec<Vec<usize>>,
+    /// Per root: its value, if it is a constant that no call writes.
+    literals: Vec<Option<f32>>,
+    /// Per call: values of its result, if it can be fused.
+    counts: Vec<Option<u32>>,
+    /// Per call: its group.
+    group: Vec<usize>,
+    /// Per group: its calls in order, and what they become; empty once merged into another.
+    members: Vec<Vec<usize>>,
+    fused: Vec<Option<Call>>,
+}
+
+impl<'a> Groups<'a> {
+    fn new(lowered: &'a Lowered) -> Self {
+        let calls = &lowered.calls;
+        let mut literals: Vec<Option<f32>> = lowered.roots.iter().map(literal).collect();
+        let mut users = vec![Vec::new(); lowered.roots.len()];
+        for (at, call) in calls.iter().enumerate() {
+            for id in &call.writes {
+                literals[lowered.tensors[id.0].root] = None;
+            }
+            for id in call.reads.iter().chain(&call.writes) {
+                users[lowered.tensors[id.0].root].push(at);
+            }
+        }
+        Self {
+            lowered,
+            after: dependencies(lowered),
+            users,
+            literals,
+            counts: calls.iter().map(count).collect(),
+            group: (0..calls.len()).collect(),
+            members: (0..calls.len()).map(|at| vec![at]).collect(),
+            fused: vec![None; calls.len()],
+        }
+    }
+
+    /// Merges groups along values that one makes and the other reads, or that both read; says whether any were.
+    fn grow(&mut self, made: bool) -> bool {
+        let mut grown = false;
+        for call in 0..self.lowered.calls.len() {
+            for neighbour in self.neighbours(call, made) {
+                grown |= self.try_merge(call, neighbour);
+            }
+        }
+        grown
+    }
+
+    /// Earlier calls whose groups `call` may join, the nearest first: those that make what it reads, or those that read it.
+    fn neighbours(&self, call: usize, made: bool) -> Vec<usize> {
+        let Some(own) = self.counts[call] else { return Vec::new() };
+        let spans: Vec<Span> =
+            self.lowered.calls[call].reads.iter().map(|&id| Span::of(self.lowered, id)).collect();
+        let whole = |span: &Span| span.len() == own as usize && spans.contains(span);
+        let uses = |at: usize| {
+            let earlier = &self.lowered.calls[at];
+            let ids = if made { &earlier.writes } else { &earlier.reads };
+            ids.iter().any(|&id| whole(&Span::of(self.lowered, id)))
+        };
+        let users: BTreeSet<usize> = spans.iter().flat_map(|s| &self.users[s.root()]).copied().collect();
+        let candidates = users.iter().rev().copied().filter(|&at| at < call && self.counts[at] == Some(own));
+        candidates.filter(|&at| self.group[at] != self.group[call] && uses(at)).collect()
+    }
+
+    /// Makes one group of those of two calls, if that can be.
+    fn try_merge(&mut self, a: usize, b: usize) -> bool {
+        let (a, b) = (self.group[a], self.group[b]);
+        if a == b {
+            return false;
+        }
+        let mut members: Vec<usize> = self.members[a].iter().chain(&self.members[b]).copied().collect();
+        members.sort_unstable();
+        if self.leads_back(&members) {
+            return false;
+        }
+        let calls: Vec<&Call> = members.iter().map(|&at| &self.lowered.calls[at]).collect();
+        let outside = |root: usize| self.users[root].iter().any(|at| members.binary_search(at).is_err());
+        let Some(call) = assemble(self.lowered, &self.literals, &calls, outside) else { return false };
+        for &at in &members {
+            self.group[at] = b;
+        }
+        self.members[a].clear();
+        self.members[b] = members;
+        self.fused[b] = Some(call);
+        true
+    }
+
+    /// Whether something that `members` need needs one of them itself.
+    fn leads_back(&self, members: &[usize]) -> bool {
+        let inside = |at: usize| members.binary_search(&at).is_ok();
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<usize> =
+            members.iter().flat_map(|&m| &self.after[m]).copied().filter(|&at| !inside(at)).collect();
+        while let Some(at) = open.pop() {
+            let group = self.group[at];
+            // What comes before the first member as a whole cannot need it.
+            if self.members[group].last() < members.first() || !seen.insert(group) {
+                continue;
+            }
+            for &earlier in self.members[group].iter().flat_map(|&m| &self.after[m]) {
+                if inside(earlier) {
+                    return true;
+                }
+                open.push(earlier);
+            }
+        }
+        false
+    }
+
+    /// All calls in an order that keeps every dependency, otherwise as they were written down.
+    fn emit(mut self) -> Vec<Call> {
+        let calls = self.lowered.calls.len();
+        let mut waits_for: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); calls];
+        let mut followers: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); calls];
+        for (at, earlier) in self.after.iter().enumerate() {
+            for &earlier in earlier {
+                let (group, first) = (self.group[at], self.group[earlier]);
+                if group != first {
+                    waits_for[group].insert(first);
+                    followers[first].insert(group);
+                }
+            }
+        }
+        let last = |members: &[usize], group: usize| Reverse((members.last().copied(), group));
+        let ready = (0..calls).filter(|&g| !self.members[g].is_empty() && waits_for[g].is_empty());
+        let mut ready: BinaryHeap<_> = ready.map(|g| last(&self.members[g], g)).collect();
+        let mut ordered = Vec::new();
+        while let Some(Reverse((_, group))) = ready.pop() {
+            let single = || self.lowered.calls[self.members[group][0]].clone();
+            ordered.push(self.fused[group].take().unwrap_or_else(single));
+            for &next in &followers[group] {
+                waits_for[next].remove(&group);
+                if waits_for[next].is_empty() {
+                    ready.push(last(&self.members[next], next));
+                }
+            }
+        }
+        ordered
+    }
+}
+
+fn literal(root: &super::Root) -> Option<f32> {
+    match root.kind {
+        RootKind::Constant(value) if value == 0.0 || value.is_normal() => Some(value),
+        _ => None,
+    }
+}
+
+/// For every call, the earlier ones that must come before it: those that write what it reads or writes, and those that
+/// read what it writes.
+fn dependencies(lowered: &Lowered) -> Vec<Vec<usize>> {
+    let mut uses: Vec<Vec<(usize, Span, bool)>> = vec![Vec::new(); lowered.roots.len()];
+    let mut after = vec![Vec::new(); lowered.calls.len()];
+    for (at, call) in lowered.calls.iter().enumerate() {
+        let reads = call.reads.iter().map(|&id| (Span::of(lowered, id), false));
+        let writes = call.writes.iter().map(|&id| (Span::of(lowered, id), true));
+        let own: Vec<(Span, bool)> = reads.chain(writes).collect();
+        for (span, writes) in &own {
+            let earlier = uses[span.root()].iter();
+            let met = earlier.filter(|(_, other, written)| (*writes || *written) && other.overlaps(span));
+            after[at].extend(met.map(|(earlier, ..)| *earlier));
+        }
+        for (span, writes) in own {
+            uses[span.root()].push((at, span, writes));
+        }
+        after[at].sort_unstable();
+        after[at].dedup();
+    }
+    after
+}
+
+/// Computed roots that only existed between fused calls take no memory.
+fn forget_unused(lowered: &mut Lowered) {
+    let mut used = vec![false; lowered.roots.len()];
+    let calls = lowered.calls.iter().flat_map(|c| c.reads.iter().chain(&c.writes));
+    for id in calls.chain(lowered.outputs.iter().map(|(_, id)| id)) {
+        used[lowered.tensors[id.0].root] = true;
+    }
+    for (root, used) in lowered.roots.iter_mut().zip(used) {
+        if !used && root.kind == RootKind::Computed {
+            root.len = 0;
+        }
+    }
+}
