@@ -1,5 +1,6 @@
 //! What a device can do and what training makes of it. Nothing is timed before its result was compared.
 
+pub mod attacks;
 pub mod peak;
 pub mod steps;
 

@@ -2,6 +2,7 @@
 
 use super::summary::usual_problem;
 use super::{CommandResult, DeviceArguments, bytes, table};
+use pgn_wgpu::bench::attacks::{IterationTiming, time_carlini_wagner};
 use pgn_wgpu::bench::peak::{self, Peak};
 use pgn_wgpu::bench::steps::{StepTiming, time_steps};
 use pgn_wgpu::data::DatasetKind;
@@ -47,6 +48,8 @@ struct Report {
     /// Seconds from the program's start to the end of the first natural step.
     first_step: FirstStep,
     steps: BTreeMap<&'static str, StepTiming>,
+    /// An iteration of Carlini and Wagner's attack in passes of the classifier.
+    carlini_wagner: IterationTiming,
 }
 
 #[derive(Serialize)]
@@ -75,13 +78,14 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         Device::Gpu(_) => cold_and_warm(arguments),
         Device::Cpu(_) => FirstStep { cold_seconds: None, warm_seconds: None },
     };
-    let mut steps = BTreeMap::new();
+    let (mut steps, budget) = (BTreeMap::new(), Duration::from_secs_f64(arguments.seconds.clamp(0.1, 600.0)));
     for method in [Method::Natural, Method::Fgm, Method::Pgd, Method::Pgn] {
-        let budget = Duration::from_secs_f64(arguments.seconds.clamp(0.1, 600.0));
         let timing =
             time_steps(&device, &config(arguments, method)?, usual_problem(arguments.dataset), budget)?;
         steps.insert(method.name(), timing);
     }
+    let natural = config(arguments, Method::Natural)?;
+    let carlini_wagner = time_carlini_wagner(&device, &natural, usual_problem(arguments.dataset), budget)?;
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         device: device.describe(),
@@ -91,6 +95,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         peak: peak::measure(&device)?,
         first_step,
         steps,
+        carlini_wagner,
     };
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report)?);
@@ -159,6 +164,14 @@ fn print(report: &Report) {
         ]);
     }
     print!("{}", table(&rows));
+    let cw = &report.carlini_wagner;
+    println!(
+        "\nC&W iteration, batch {}: {:.1} ms, {:.2} times a forward and an input-gradient pass ({:.1} ms)",
+        cw.batch_size,
+        1e3 * cw.iteration_seconds,
+        cw.ratio,
+        1e3 * cw.passes_seconds
+    );
     for (name, step) in report.steps.iter().filter(|(_, s)| !s.kernels.is_empty()) {
         println!();
         let head = [
