@@ -292,6 +292,16 @@ fn a_state_that_others_read_at_another_place_is_written_after_them() {
 }
 
 #[test]
+fn a_part_of_a_state_that_every_place_reads_is_read_before_the_state_is_written() {
+    let (mut graph, x, state, values) = image_graph();
+    let first = graph.view(state, 0, &[3]).unwrap();
+    let scaled = graph.multiply(x, first).unwrap();
+    graph.assign(state, scaled).unwrap();
+    let program = assert_same(&graph, &values, "part of a state");
+    assert_eq!(program.calls.len(), 2, "one invocation would read what another one writes");
+}
+
+#[test]
 fn what_stands_between_two_operations_keeps_its_place() {
     let (mut graph, x, state, values) = image_graph();
     let double = graph.affine(x, 2.0, 0.0);

@@ -26,7 +26,7 @@ pub struct IterationTiming {
     pub ratio: f64,
 }
 
-/// Iterations between two looks at the device, as in the attack.
+/// Iterations between two looks at the device, as in the attack; fewer where they take longer than the budget.
 const LOOK: usize = 10;
 
 /// Times both in turns for about `budget`.
@@ -47,22 +47,23 @@ pub fn time_carlini_wagner(
     }
     let mut passes = passes(&mut target)?;
     let mut seconds: [Vec<f64>; 2] = Default::default();
-    let mut started = Instant::now();
-    // The first round compiles.
+    let (mut started, mut look) = (Instant::now(), 1);
+    // The first round compiles, the second one says how many iterations the budget has room for.
     for round in 0.. {
         let once = Instant::now();
-        attack.advance(&mut target, LOOK)?;
-        let iteration = once.elapsed().as_secs_f64() / LOOK as f64;
+        attack.advance(&mut target, look)?;
+        let iteration = once.elapsed().as_secs_f64() / look as f64;
         let once = Instant::now();
-        run(&mut passes)?;
-        let pass = once.elapsed().as_secs_f64() / LOOK as f64;
-        if round == 0 {
+        run(&mut passes, look)?;
+        let pass = once.elapsed().as_secs_f64() / look as f64;
+        if round < 2 {
+            look = ((budget.as_secs_f64() / 6.0 / (iteration + pass)) as usize).clamp(1, LOOK);
             started = Instant::now();
             continue;
         }
         seconds[0].push(iteration);
         seconds[1].push(pass);
-        if round >= 3 && started.elapsed() >= budget {
+        if round >= 4 && started.elapsed() >= budget {
             break;
         }
     }
@@ -71,10 +72,10 @@ pub fn time_carlini_wagner(
     Ok(IterationTiming { batch_size: target.slots, iteration_seconds, passes_seconds, ratio: median(ratios) })
 }
 
-fn run(passes: &mut Session) -> Result<(), ExecutionError> {
-    for i in 0..LOOK {
+fn run(passes: &mut Session, times: usize) -> Result<(), ExecutionError> {
+    for i in 0..times {
         let run = passes.run()?;
-        if i + 1 == LOOK {
+        if i + 1 == times {
             passes.finish(run)?;
         }
     }
