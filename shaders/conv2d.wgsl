@@ -2,9 +2,10 @@
 //
 //   coarse[n, o, b] = epilogue(sum over k, a of fine[n, STRIDE*o + k - KERNEL/2, a] * weight[k, a, b] + bias[b])
 //
-// Reads     fine   [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
-//           weight [KERNEL, KERNEL, in_channels, out_channels], bias [out_channels] (ignored when EPILOGUE = 0).
-// Writes    coarse [batch, height, width, out_channels], every element once.
+// Reads     image: fine [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
+//           weight [KERNEL, KERNEL, in_channels, out_channels],
+//           beside: bias [out_channels], or an activation like coarse (EPILOGUE = 3), or nothing (EPILOGUE = 0).
+// Writes    result: coarse [batch, height, width, out_channels], every element once.
 // Dispatch  x = ceil(out_channels / 32), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
 // Longest loop  KERNEL*KERNEL*in_channels, rounded up to 16.
@@ -14,35 +15,8 @@
 // in workgroup memory, so that each number fetched from storage is used 32 times. 32 x 32 keeps small layers busy:
 // larger tiles reuse more but leave most of a GPU idle at 4 x 4 pixels.
 
-struct ConvolutionParams {
-    batch: u32,
-    height: u32,
-    width: u32,
-    in_channels: u32,
-    out_channels: u32,
-    splits: u32,
-    rows_per_split: u32,
-    padding: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: ConvolutionParams;
-@group(0) @binding(1) var<storage, read_write> fine: array<f32>;
-@group(0) @binding(2) var<storage, read_write> weight: array<f32>;
-@group(0) @binding(3) var<storage, read_write> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> coarse: array<f32>;
-
-override KERNEL: u32 = 3u;
-override STRIDE: u32 = 1u;
-// 0: none, 1: bias, 2: bias, then leaky ReLU.
-override EPILOGUE: u32 = 0u;
-
-const LEAKY_SLOPE: f32 = 0.2;
-const TILE: u32 = 32u;
-const QUADS: u32 = 8u;
-const DEPTH: u32 = 16u;
 // One vec4 of padding per step: the sixteen invocations that write one quad of pixels hit different banks.
 const PIXEL_PITCH: u32 = 9u;
-const TILES_IN_Y: u32 = 32768u;
 
 // Per pixel of the tile: its image, and the row and column of the fine side under tap (0, 0).
 var<workgroup> pixel_origin: array<vec3<i32>, 32>;
@@ -57,7 +31,7 @@ fn load_fine(pixel: u32, tap: vec2<i32>, channel: u32) -> f32 {
     if (any(position < vec2<i32>(0)) || any(position >= size)) {
         return 0.0;
     }
-    return fine[u32((origin.x * size.x + position.x) * size.y + position.y) * params.in_channels + channel];
+    return image[u32((origin.x * size.x + position.x) * size.y + position.y) * params.in_channels + channel];
 }
 
 fn load_weight(step: u32, channel: u32) -> f32 {
@@ -71,19 +45,7 @@ fn store(pixel: u32, first_channel: u32, sum: vec4<f32>) {
     if (pixel >= params.batch * params.height * params.width) {
         return;
     }
-    for (var i = 0u; i < 4u; i++) {
-        let channel = first_channel + i;
-        if (channel < params.out_channels) {
-            var value = sum[i];
-            if (EPILOGUE >= 1u) {
-                value += bias[channel];
-            }
-            if (EPILOGUE == 2u) {
-                value = select(LEAKY_SLOPE * value, value, value > 0.0);
-            }
-            coarse[pixel * params.out_channels + channel] = value;
-        }
-    }
+    store_channels(pixel, first_channel, params.out_channels, sum);
 }
 
 @compute @workgroup_size(8, 8)

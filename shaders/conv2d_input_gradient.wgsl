@@ -3,9 +3,10 @@
 //   fine[n, i, a] = epilogue(sum over k, b of coarse[n, o, b] * weight[k, a, b] + bias[a]),
 //   where STRIDE*o + k - KERNEL/2 = i
 //
-// Reads     coarse [batch, height, width, out_channels], zero outside,
-//           weight [KERNEL, KERNEL, in_channels, out_channels], bias [in_channels] (ignored when EPILOGUE = 0).
-// Writes    fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
+// Reads     image: coarse [batch, height, width, out_channels], zero outside,
+//           weight [KERNEL, KERNEL, in_channels, out_channels],
+//           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or nothing (EPILOGUE = 0).
+// Writes    result: fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
 // Dispatch  x = ceil(in_channels / 32), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
 // Longest loop  KERNEL*KERNEL*out_channels, rounded up to 16.
@@ -14,35 +15,8 @@
 // pixels fall into four phases by the parity of row and column, and each phase meets its own 1, 2, 2 or 4 taps of
 // nine. A tile holds 32 coarse positions of one phase, so that no invocation ever tests a tap that cannot contribute.
 
-struct ConvolutionParams {
-    batch: u32,
-    height: u32,
-    width: u32,
-    in_channels: u32,
-    out_channels: u32,
-    splits: u32,
-    rows_per_split: u32,
-    padding: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: ConvolutionParams;
-@group(0) @binding(1) var<storage, read_write> coarse: array<f32>;
-@group(0) @binding(2) var<storage, read_write> weight: array<f32>;
-@group(0) @binding(3) var<storage, read_write> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> fine: array<f32>;
-
-override KERNEL: u32 = 3u;
-override STRIDE: u32 = 1u;
-// 0: none, 1: bias, 2: bias, then leaky ReLU.
-override EPILOGUE: u32 = 0u;
-
-const LEAKY_SLOPE: f32 = 0.2;
-const TILE: u32 = 32u;
-const QUADS: u32 = 8u;
-const DEPTH: u32 = 16u;
 // One vec4 of padding per step: the sixteen invocations that write one quad hit different banks.
 const PITCH: u32 = 9u;
-const TILES_IN_Y: u32 = 32768u;
 
 // Per position of the tile: its image, row and column on the coarse side.
 var<workgroup> position: array<vec3<i32>, 32>;
@@ -57,7 +31,7 @@ fn load_coarse(pixel: u32, offset: vec2<i32>, channel: u32) -> f32 {
     if (any(at < vec2<i32>(0)) || any(at >= size)) {
         return 0.0;
     }
-    return coarse[u32((origin.x * size.x + at.x) * size.y + at.y) * params.out_channels + channel];
+    return image[u32((origin.x * size.x + at.x) * size.y + at.y) * params.out_channels + channel];
 }
 
 fn load_weight(tap: u32, in_channel: u32, out_channel: u32) -> f32 {
@@ -75,19 +49,7 @@ fn store(pixel: u32, phase: vec2<u32>, first_channel: u32, sum: vec4<f32>) {
     let row = STRIDE * u32(at.y) + phase.x;
     let column = STRIDE * u32(at.z) + phase.y;
     let target_pixel = (u32(at.x) * STRIDE * params.height + row) * STRIDE * params.width + column;
-    for (var i = 0u; i < 4u; i++) {
-        let channel = first_channel + i;
-        if (channel < params.in_channels) {
-            var value = sum[i];
-            if (EPILOGUE >= 1u) {
-                value += bias[channel];
-            }
-            if (EPILOGUE == 2u) {
-                value = select(LEAKY_SLOPE * value, value, value > 0.0);
-            }
-            fine[target_pixel * params.in_channels + channel] = value;
-        }
-    }
+    store_channels(target_pixel, first_channel, params.in_channels, sum);
 }
 
 @compute @workgroup_size(8, 8)

@@ -14,26 +14,9 @@
 // The portable form: the matrix product [taps and in_channels] x [pixels of the piece] x [out_channels], tiled like
 // conv2d.wgsl. The pieces are what gives a GPU enough tiles: a 3x3x64x128 weight alone has only 72.
 
-struct ConvolutionParams {
-    batch: u32,
-    height: u32,
-    width: u32,
-    in_channels: u32,
-    out_channels: u32,
-    splits: u32,
-    rows_per_split: u32,
-    padding: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: ConvolutionParams;
 @group(0) @binding(1) var<storage, read_write> fine: array<f32>;
 @group(0) @binding(2) var<storage, read_write> coarse: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partial: array<f32>;
-
-override KERNEL: u32 = 3u;
-override STRIDE: u32 = 1u;
-// Without meaning here; every convolution kernel takes the same overrides.
-override EPILOGUE: u32 = 0u;
 
 const TILE: u32 = 32u;
 const QUADS: u32 = 8u;

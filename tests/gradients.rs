@@ -10,6 +10,7 @@ mod second_order;
 
 use check::{Built, check, fixed, wanted};
 use pgn_wgpu::graph::{Binary, Convolution, Epilogue, Graph, GraphError, Shape, Unary, Window};
+use pgn_wgpu::program::{MemoryLimits, Program};
 
 #[test]
 fn functions_of_one_value() {
@@ -107,6 +108,16 @@ fn convolutions() {
             });
             check(&name("transposed"), &operands(&coarse, 2), |graph, t| {
                 Ok(kinked(graph.convolve_input_gradient(g, epilogue, t)?))
+            });
+        }
+        for (image, result) in [(&fine, &coarse), (&coarse, &fine)] {
+            let operands = [wanted(6, image), weight(), wanted(7, result).away_from_zero()];
+            check(&format!("masked, {image:?} to {result:?} {g:?}"), &operands, |graph, t| {
+                let plain = match image == &fine {
+                    true => graph.convolve(g, Epilogue::None, &t[..2])?,
+                    false => graph.convolve_input_gradient(g, Epilogue::None, &t[..2])?,
+                };
+                graph.binary(Binary::LeakyMask(0.2), plain, t[2])
             });
         }
         let operands = [wanted(4, &fine), wanted(5, &coarse)];
@@ -223,4 +234,22 @@ fn operations_without_a_gradient_say_so() {
     let error = g.gradient(picked, picked, &[x]).unwrap_err();
     assert_eq!(error, GraphError::NotDifferentiable { operation: "row gathering" });
     assert_eq!(error.to_string(), "row gathering has no gradient; detach its result");
+}
+
+#[test]
+fn an_activations_mask_is_part_of_the_convolution_behind_it() {
+    let convolution = Convolution { size: 3, stride: 1 };
+    let mut g = Graph::new();
+    let [x, weight, bias] = [&[1, 2, 2, 3][..], &[3, 3, 3, 3], &[3]]
+        .map(|extents| g.input(&format!("{extents:?}"), extents).unwrap());
+    let mut y = x;
+    for _ in 0..2 {
+        y = g.convolve(convolution, Epilogue::BiasLeaky, &[y, weight, bias]).unwrap();
+    }
+    let gradient = g.gradient(y, y, &[x]).unwrap()[0];
+    g.output("gradient", gradient);
+    let program = Program::compile(&g, MemoryLimits::NONE).unwrap();
+    let kernels: Vec<&str> = program.calls.iter().map(|call| call.kernel.name).collect();
+    // Only the result's own mask, which no convolution comes before, is a pass of its own.
+    assert_eq!(kernels, ["conv2d", "conv2d", "binary", "conv2d_input_gradient", "conv2d_input_gradient"]);
 }

@@ -104,8 +104,8 @@ fn row_selections_agree() {
 const VARIANTS: &[(&str, &[(&str, u32)])] = &[
     ("unary", &[("OPERATION", 13), ("SOURCE", 4)]),
     ("binary", &[("OPERATION", 13), ("LEFT", 4), ("RIGHT", 4)]),
-    ("conv2d", &[("EPILOGUE", 3)]),
-    ("conv2d_input_gradient", &[("EPILOGUE", 3)]),
+    ("conv2d", &[("EPILOGUE", 4)]),
+    ("conv2d_input_gradient", &[("EPILOGUE", 4)]),
     ("unpool", &[("MASK", 2)]),
 ];
 

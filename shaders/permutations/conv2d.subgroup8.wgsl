@@ -3,9 +3,10 @@
 //
 //   coarse[n, o, b] = epilogue(sum over k, a of fine[n, STRIDE*o + k - KERNEL/2, a] * weight[k, a, b] + bias[b])
 //
-// Reads     fine   [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
-//           weight [KERNEL, KERNEL, in_channels, out_channels], bias [out_channels] (ignored when EPILOGUE = 0).
-// Writes    coarse [batch, height, width, out_channels], every element once.
+// Reads     image: fine [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
+//           weight [KERNEL, KERNEL, in_channels, out_channels],
+//           beside: bias [out_channels], or an activation like coarse (EPILOGUE = 3), or nothing (EPILOGUE = 0).
+// Writes    result: coarse [batch, height, width, out_channels], every element once.
 // Dispatch  x = ceil(out_channels / (8*VECTORS)), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
 // Longest loop  KERNEL*min(KERNEL, STRIDE)*ceil(in_channels / 8).
@@ -18,92 +19,8 @@
 // pixels, which moves on by one from tap to tap. 64 sums are the most that still compile in well under a second; few
 // nested loops, because each carried value is masked again at every level.
 
-struct ConvolutionParams {
-    batch: u32,
-    height: u32,
-    width: u32,
-    in_channels: u32,
-    out_channels: u32,
-    splits: u32,
-    rows_per_split: u32,
-    padding: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: ConvolutionParams;
-@group(0) @binding(1) var<storage, read_write> fine: array<f32>;
-@group(0) @binding(2) var<storage, read_write> weight: array<f32>;
-@group(0) @binding(3) var<storage, read_write> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> coarse: array<f32>;
-
-override KERNEL: u32 = 3u;
-override STRIDE: u32 = 1u;
-// 0: none, 1: bias, 2: bias, then leaky ReLU.
-override EPILOGUE: u32 = 0u;
-// Groups of eight output channels per subgroup: 1 where out_channels <= 8, else 2.
-override VECTORS: u32 = 2u;
 // Windows per row of taps: at stride 2, even and odd taps meet different fine pixels.
 override WINDOWS: u32 = min(KERNEL, STRIDE);
-
-const LEAKY_SLOPE: f32 = 0.2;
-const PIXELS: u32 = 32u;
-const TILES_IN_Y: u32 = 32768u;
-const EIGHTS: vec4<u32> = vec4<u32>(0u, 8u, 16u, 24u);
-
-// Eight pixels, or eight rows of the weight; the lanes hold their channels.
-struct Eight {
-    low: vec4<f32>,
-    high: vec4<f32>,
-}
-
-// Eight pixels, up to sixteen output channels.
-struct Sums {
-    first: Eight,
-    second: Eight,
-}
-
-// Eight pixels, at the offsets that the eight lanes hold.
-fn load_fine(offset: u32, channel: u32) -> Eight {
-    return Eight(
-        vec4<f32>(
-            fine[subgroupBroadcast(offset, 0u) + channel],
-            fine[subgroupBroadcast(offset, 1u) + channel],
-            fine[subgroupBroadcast(offset, 2u) + channel],
-            fine[subgroupBroadcast(offset, 3u) + channel],
-        ),
-        vec4<f32>(
-            fine[subgroupBroadcast(offset, 4u) + channel],
-            fine[subgroupBroadcast(offset, 5u) + channel],
-            fine[subgroupBroadcast(offset, 6u) + channel],
-            fine[subgroupBroadcast(offset, 7u) + channel],
-        ),
-    );
-}
-
-// Zero for the pixels whose lane holds false.
-fn keep(values: Eight, valid: bool) -> Eight {
-    let mask = select(0u, 0xffffffffu, valid);
-    let low = vec4<u32>(
-        subgroupBroadcast(mask, 0u),
-        subgroupBroadcast(mask, 1u),
-        subgroupBroadcast(mask, 2u),
-        subgroupBroadcast(mask, 3u),
-    );
-    let high = vec4<u32>(
-        subgroupBroadcast(mask, 4u),
-        subgroupBroadcast(mask, 5u),
-        subgroupBroadcast(mask, 6u),
-        subgroupBroadcast(mask, 7u),
-    );
-    return Eight(
-        bitcast<vec4<f32>>(bitcast<vec4<u32>>(values.low) & low),
-        bitcast<vec4<f32>>(bitcast<vec4<u32>>(values.high) & high),
-    );
-}
-
-// Drops the first pixel and appends `next`.
-fn advance(values: Eight, next: f32) -> Eight {
-    return Eight(vec4<f32>(values.low.yzw, values.high.x), vec4<f32>(values.high.yzw, next));
-}
 
 // Eight consecutive rows, zero from `rows` on. `offset` is that of the first row.
 fn load_weight(offset: u32, rows: u32) -> Eight {
@@ -117,59 +34,6 @@ fn load_weight(offset: u32, rows: u32) -> Eight {
         select(vec4<f32>(), first_four, steps < vec4<u32>(rows)),
         select(vec4<f32>(), last_four, steps + 4u < vec4<u32>(rows)),
     );
-}
-
-struct Pair {
-    first: vec4<f32>,
-    second: vec4<f32>,
-}
-
-// Adds the products of one input channel: the same broadcast serves both groups of output channels.
-fn add(sum: Pair, values: vec4<f32>, first: f32, second: f32) -> Pair {
-    if (VECTORS == 2u) {
-        return Pair(sum.first + values * first, sum.second + values * second);
-    }
-    return Pair(sum.first + values * first, sum.second);
-}
-
-fn add_channels(sum: Pair, values: vec4<f32>, first: Eight, second: Eight) -> Pair {
-    var result = sum;
-    result = add(result, subgroupBroadcast(values, 0u), first.low.x, second.low.x);
-    result = add(result, subgroupBroadcast(values, 1u), first.low.y, second.low.y);
-    result = add(result, subgroupBroadcast(values, 2u), first.low.z, second.low.z);
-    result = add(result, subgroupBroadcast(values, 3u), first.low.w, second.low.w);
-    result = add(result, subgroupBroadcast(values, 4u), first.high.x, second.high.x);
-    result = add(result, subgroupBroadcast(values, 5u), first.high.y, second.high.y);
-    result = add(result, subgroupBroadcast(values, 6u), first.high.z, second.high.z);
-    result = add(result, subgroupBroadcast(values, 7u), first.high.w, second.high.w);
-    return result;
-}
-
-fn accumulate(sums: Sums, values: Eight, first: Eight, second: Eight) -> Sums {
-    let low = add_channels(Pair(sums.first.low, sums.second.low), values.low, first, second);
-    let high = add_channels(Pair(sums.first.high, sums.second.high), values.high, first, second);
-    return Sums(Eight(low.first, high.first), Eight(low.second, high.second));
-}
-
-// The next four pixels come first, and those of `next` after them.
-fn drop_four(sums: Sums, next: Sums) -> Sums {
-    return Sums(Eight(sums.first.high, next.first.low), Eight(sums.second.high, next.second.low));
-}
-
-fn store_four(first_pixel: u32, channel: u32, sum: vec4<f32>) {
-    var value = sum;
-    if (EPILOGUE >= 1u) {
-        value += bias[min(channel, params.out_channels - 1u)];
-    }
-    if (EPILOGUE == 2u) {
-        value = select(LEAKY_SLOPE * value, value, value > vec4<f32>(0.0));
-    }
-    let pixels = params.batch * params.height * params.width;
-    for (var i = 0u; i < 4u; i++) {
-        if (first_pixel + i < pixels && channel < params.out_channels) {
-            coarse[(first_pixel + i) * params.out_channels + channel] = value[i];
-        }
-    }
 }
 
 // The fine pixel under the middle of the kernel.
@@ -222,13 +86,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let offset = vec4<u32>(source) * params.in_channels;
         let rest_offset = u32(rest.x) * params.in_channels;
         let in_channel = min(first + lane, params.in_channels - 1u);
-        var window0 = load_fine(offset.x, in_channel);
-        var window1 = load_fine(offset.y, in_channel);
-        var window2 = load_fine(offset.z, in_channel);
-        var window3 = load_fine(offset.w, in_channel);
+        var window0 = load_image(offset.x, in_channel);
+        var window1 = load_image(offset.y, in_channel);
+        var window2 = load_image(offset.z, in_channel);
+        var window3 = load_image(offset.w, in_channel);
         var next = vec2<f32>(
-            fine[subgroupBroadcast(rest_offset, 0u) + in_channel],
-            fine[subgroupBroadcast(rest_offset, 1u) + in_channel],
+            image[subgroupBroadcast(rest_offset, 0u) + in_channel],
+            image[subgroupBroadcast(rest_offset, 1u) + in_channel],
         );
 
         let y = row + ky;
@@ -264,9 +128,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // A bound known only at run time keeps the compiler from unrolling this: a store takes it as long as a hundred
     // multiply-adds.
     for (var own = first_pixel; own < min(first_pixel + PIXELS, pixels); own += 4u) {
-        store_four(own, channel, sums0.first.low);
+        let four = own + vec4<u32>(0u, 1u, 2u, 3u);
+        let inside = select(vec4<u32>(NOWHERE), four, four < vec4<u32>(pixels));
+        store_four(inside, channel, params.out_channels, sums0.first.low);
         if (VECTORS == 2u) {
-            store_four(own, channel + 8u, sums0.second.low);
+            store_four(inside, channel + 8u, params.out_channels, sums0.second.low);
         }
         sums0 = drop_four(sums0, sums1);
         sums1 = drop_four(sums1, sums2);

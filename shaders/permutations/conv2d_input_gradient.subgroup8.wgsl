@@ -4,9 +4,10 @@
 //   fine[n, i, a] = epilogue(sum over k, b of coarse[n, o, b] * weight[k, a, b] + bias[a]),
 //   where STRIDE*o + k - KERNEL/2 = i
 //
-// Reads     coarse [batch, height, width, out_channels], zero outside,
-//           weight [KERNEL, KERNEL, in_channels, out_channels], bias [in_channels] (ignored when EPILOGUE = 0).
-// Writes    fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
+// Reads     image: coarse [batch, height, width, out_channels], zero outside,
+//           weight [KERNEL, KERNEL, in_channels, out_channels],
+//           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or nothing (EPILOGUE = 0).
+// Writes    result: fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
 // Dispatch  x = ceil(in_channels / (8*VECTORS)), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
 // Longest loop  KERNEL*ceil(out_channels / 8).
@@ -14,93 +15,6 @@
 // Why this shape: conv2d.subgroup8.wgsl says it; the two differ in the direction of the taps and in how the weight is
 // read. At stride 2 the fine pixels fall into four phases by the parity of row and column, and each phase meets its
 // own 1, 2, 2 or 4 taps of nine: a tile holds 32 coarse positions of one phase, so that no tap is tested in vain.
-
-struct ConvolutionParams {
-    batch: u32,
-    height: u32,
-    width: u32,
-    in_channels: u32,
-    out_channels: u32,
-    splits: u32,
-    rows_per_split: u32,
-    padding: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: ConvolutionParams;
-@group(0) @binding(1) var<storage, read_write> coarse: array<f32>;
-@group(0) @binding(2) var<storage, read_write> weight: array<f32>;
-@group(0) @binding(3) var<storage, read_write> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> fine: array<f32>;
-
-override KERNEL: u32 = 3u;
-override STRIDE: u32 = 1u;
-// 0: none, 1: bias, 2: bias, then leaky ReLU.
-override EPILOGUE: u32 = 0u;
-// Groups of eight input channels per subgroup: 1 where in_channels <= 8, else 2.
-override VECTORS: u32 = 2u;
-
-const LEAKY_SLOPE: f32 = 0.2;
-const PIXELS: u32 = 32u;
-const TILES_IN_Y: u32 = 32768u;
-// A fine pixel beyond the batch.
-const NOWHERE: u32 = 0xffffffffu;
-const EIGHTS: vec4<u32> = vec4<u32>(0u, 8u, 16u, 24u);
-
-// Eight pixels, or eight columns of the weight; the lanes hold their channels.
-struct Eight {
-    low: vec4<f32>,
-    high: vec4<f32>,
-}
-
-// Eight pixels, up to sixteen input channels.
-struct Sums {
-    first: Eight,
-    second: Eight,
-}
-
-// Eight pixels, at the offsets that the eight lanes hold.
-fn load_coarse(offset: u32, channel: u32) -> Eight {
-    return Eight(
-        vec4<f32>(
-            coarse[subgroupBroadcast(offset, 0u) + channel],
-            coarse[subgroupBroadcast(offset, 1u) + channel],
-            coarse[subgroupBroadcast(offset, 2u) + channel],
-            coarse[subgroupBroadcast(offset, 3u) + channel],
-        ),
-        vec4<f32>(
-            coarse[subgroupBroadcast(offset, 4u) + channel],
-            coarse[subgroupBroadcast(offset, 5u) + channel],
-            coarse[subgroupBroadcast(offset, 6u) + channel],
-            coarse[subgroupBroadcast(offset, 7u) + channel],
-        ),
-    );
-}
-
-// Zero for the pixels whose lane holds false.
-fn keep(values: Eight, valid: bool) -> Eight {
-    let mask = select(0u, 0xffffffffu, valid);
-    let low = vec4<u32>(
-        subgroupBroadcast(mask, 0u),
-        subgroupBroadcast(mask, 1u),
-        subgroupBroadcast(mask, 2u),
-        subgroupBroadcast(mask, 3u),
-    );
-    let high = vec4<u32>(
-        subgroupBroadcast(mask, 4u),
-        subgroupBroadcast(mask, 5u),
-        subgroupBroadcast(mask, 6u),
-        subgroupBroadcast(mask, 7u),
-    );
-    return Eight(
-        bitcast<vec4<f32>>(bitcast<vec4<u32>>(values.low) & low),
-        bitcast<vec4<f32>>(bitcast<vec4<u32>>(values.high) & high),
-    );
-}
-
-// Drops the first pixel and appends `next`.
-fn advance(values: Eight, next: f32) -> Eight {
-    return Eight(vec4<f32>(values.low.yzw, values.high.x), vec4<f32>(values.high.yzw, next));
-}
 
 // Eight consecutive columns, zero from `columns` on. `offset` is that of the first column.
 fn load_weight(offset: u32, columns: u32) -> Eight {
@@ -113,65 +27,6 @@ fn load_weight(offset: u32, columns: u32) -> Eight {
         select(vec4<f32>(), first_four, steps < vec4<u32>(columns)),
         select(vec4<f32>(), last_four, steps + 4u < vec4<u32>(columns)),
     );
-}
-
-struct Pair {
-    first: vec4<f32>,
-    second: vec4<f32>,
-}
-
-// Adds the products of one output channel: the same broadcast serves both groups of input channels.
-fn add(sum: Pair, values: vec4<f32>, first: f32, second: f32) -> Pair {
-    if (VECTORS == 2u) {
-        return Pair(sum.first + values * first, sum.second + values * second);
-    }
-    return Pair(sum.first + values * first, sum.second);
-}
-
-fn add_channels(sum: Pair, values: vec4<f32>, first: Eight, second: Eight) -> Pair {
-    var result = sum;
-    result = add(result, subgroupBroadcast(values, 0u), first.low.x, second.low.x);
-    result = add(result, subgroupBroadcast(values, 1u), first.low.y, second.low.y);
-    result = add(result, subgroupBroadcast(values, 2u), first.low.z, second.low.z);
-    result = add(result, subgroupBroadcast(values, 3u), first.low.w, second.low.w);
-    result = add(result, subgroupBroadcast(values, 4u), first.high.x, second.high.x);
-    result = add(result, subgroupBroadcast(values, 5u), first.high.y, second.high.y);
-    result = add(result, subgroupBroadcast(values, 6u), first.high.z, second.high.z);
-    result = add(result, subgroupBroadcast(values, 7u), first.high.w, second.high.w);
-    return result;
-}
-
-fn accumulate(sums: Sums, values: Eight, first: Eight, second: Eight) -> Sums {
-    let low = add_channels(Pair(sums.first.low, sums.second.low), values.low, first, second);
-    let high = add_channels(Pair(sums.first.high, sums.second.high), values.high, first, second);
-    return Sums(Eight(low.first, high.first), Eight(low.second, high.second));
-}
-
-// The next four pixels come first, and those of `next` after them.
-fn drop_four(sums: Sums, next: Sums) -> Sums {
-    return Sums(Eight(sums.first.high, next.first.low), Eight(sums.second.high, next.second.low));
-}
-
-// Lanes 0 to 3 of `pixel` hold the four fine pixels.
-fn store_four(pixel: u32, channel: u32, sum: vec4<f32>) {
-    var value = sum;
-    if (EPILOGUE >= 1u) {
-        value += bias[min(channel, params.in_channels - 1u)];
-    }
-    if (EPILOGUE == 2u) {
-        value = select(LEAKY_SLOPE * value, value, value > vec4<f32>(0.0));
-    }
-    let pixels = vec4<u32>(
-        subgroupBroadcast(pixel, 0u),
-        subgroupBroadcast(pixel, 1u),
-        subgroupBroadcast(pixel, 2u),
-        subgroupBroadcast(pixel, 3u),
-    );
-    for (var i = 0u; i < 4u; i++) {
-        if (pixels[i] != NOWHERE && channel < params.in_channels) {
-            fine[pixels[i] * params.in_channels + channel] = value[i];
-        }
-    }
 }
 
 @compute @workgroup_size(8)
@@ -219,13 +74,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let offset = vec4<u32>(source) * params.out_channels;
         let rest_offset = u32(rest.x) * params.out_channels;
         let out_channel = min(first + lane, params.out_channels - 1u);
-        var window0 = load_coarse(offset.x, out_channel);
-        var window1 = load_coarse(offset.y, out_channel);
-        var window2 = load_coarse(offset.z, out_channel);
-        var window3 = load_coarse(offset.w, out_channel);
+        var window0 = load_image(offset.x, out_channel);
+        var window1 = load_image(offset.y, out_channel);
+        var window2 = load_image(offset.z, out_channel);
+        var window3 = load_image(offset.w, out_channel);
         var next = vec2<f32>(
-            coarse[subgroupBroadcast(rest_offset, 0u) + out_channel],
-            coarse[subgroupBroadcast(rest_offset, 1u) + out_channel],
+            image[subgroupBroadcast(rest_offset, 0u) + out_channel],
+            image[subgroupBroadcast(rest_offset, 1u) + out_channel],
         );
 
         let y = row + down;
@@ -265,9 +120,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // A bound known only at run time keeps the compiler from unrolling this: a store takes it as long as a hundred
     // multiply-adds.
     for (var done = first_pixel; done < min(first_pixel + PIXELS, pixels); done += 4u) {
-        store_four(own.x, channel, sums0.first.low);
+        // Lanes 0 to 3 hold the four fine pixels.
+        let four = vec4<u32>(
+            subgroupBroadcast(own.x, 0u),
+            subgroupBroadcast(own.x, 1u),
+            subgroupBroadcast(own.x, 2u),
+            subgroupBroadcast(own.x, 3u),
+        );
+        store_four(four, channel, params.in_channels, sums0.first.low);
         if (VECTORS == 2u) {
-            store_four(own.x, channel + 8u, sums0.second.low);
+            store_four(four, channel + 8u, params.in_channels, sums0.second.low);
         }
         // The next four pixels are lanes 4 to 7, or lanes 0 to 3 of the next eight.
         let last_half = vec4<u32>(subgroupShuffleDown(own.x, 4u), own.yzw);

@@ -20,26 +20,10 @@
 // meets the output vectors of eight pixels. At the rim the coarse value is masked rather than the fine one, so that
 // all taps share one set of broadcasts.
 
-struct ConvolutionParams {
-    batch: u32,
-    height: u32,
-    width: u32,
-    in_channels: u32,
-    out_channels: u32,
-    splits: u32,
-    rows_per_split: u32,
-    padding: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: ConvolutionParams;
 @group(0) @binding(1) var<storage, read_write> fine: array<f32>;
 @group(0) @binding(2) var<storage, read_write> coarse: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partial: array<f32>;
 
-override KERNEL: u32 = 3u;
-override STRIDE: u32 = 1u;
-// Without meaning here; every convolution kernel takes the same overrides.
-override EPILOGUE: u32 = 0u;
 // Groups of eight input and of eight output channels per subgroup: 1 where there are at most eight channels, else 2.
 override IN_VECTORS: u32 = 2u;
 override OUT_VECTORS: u32 = 2u;
@@ -47,12 +31,6 @@ override OUT_VECTORS: u32 = 2u;
 // at most three.
 override WINDOWS: u32 = min(KERNEL, STRIDE);
 override TAPS: u32 = (KERNEL + STRIDE - 1u) / STRIDE;
-
-// Eight pixels; the lanes hold their channels.
-struct Eight {
-    low: vec4<f32>,
-    high: vec4<f32>,
-}
 
 // Eight input channels of one tap; the lanes hold eight output channels.
 struct Sums {
@@ -95,27 +73,6 @@ fn load_coarse(pixel: u32, channel: u32) -> Eight {
     return Eight(
         vec4<f32>(coarse[low.x], coarse[low.y], coarse[low.z], coarse[low.w]),
         vec4<f32>(coarse[high.x], coarse[high.y], coarse[high.z], coarse[high.w]),
-    );
-}
-
-// Zero for the pixels whose lane holds false.
-fn keep(values: Eight, valid: bool) -> Eight {
-    let mask = select(0u, 0xffffffffu, valid);
-    let low = vec4<u32>(
-        subgroupBroadcast(mask, 0u),
-        subgroupBroadcast(mask, 1u),
-        subgroupBroadcast(mask, 2u),
-        subgroupBroadcast(mask, 3u),
-    );
-    let high = vec4<u32>(
-        subgroupBroadcast(mask, 4u),
-        subgroupBroadcast(mask, 5u),
-        subgroupBroadcast(mask, 6u),
-        subgroupBroadcast(mask, 7u),
-    );
-    return Eight(
-        bitcast<vec4<f32>>(bitcast<vec4<u32>>(values.low) & low),
-        bitcast<vec4<f32>>(bitcast<vec4<u32>>(values.high) & high),
     );
 }
 

@@ -4,10 +4,11 @@ use super::geometry::Geometry;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
 
-/// Reads fine `[n, s·h, s·w, a]`, weight `[k, k, a, b]`, bias `[b]`; writes coarse `[n, h, w, b]`.
+/// Reads fine `[n, s·h, s·w, a]`, weight `[k, k, a, b]`, bias `[b]` or an activation like the result; writes coarse
+/// `[n, h, w, b]`.
 pub fn conv2d(call: &mut Arguments) {
     let g = Geometry::of(call);
-    let (fine, weight, bias) = (call.reads[0], call.reads[1], call.reads[2]);
+    let (fine, weight, beside) = (call.reads[0], call.reads[1], call.reads[2]);
     call.writes[0].par_chunks_mut(g.width * g.b).enumerate().for_each(|(row, out)| {
         let (image, oy) = (row / g.height, row % g.height);
         let mut sums = vec![0.0f64; g.b];
@@ -28,7 +29,7 @@ pub fn conv2d(call: &mut Arguments) {
                     }
                 }
             }
-            g.finish(&sums, bias, out);
+            g.finish(&sums, beside, (row * g.width + ox) * g.b, out);
         }
     });
 }

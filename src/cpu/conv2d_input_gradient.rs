@@ -4,10 +4,11 @@ use super::geometry::Geometry;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
 
-/// Reads coarse `[n, h, w, b]`, weight `[k, k, a, b]`, bias `[a]`; writes fine `[n, s·h, s·w, a]`.
+/// Reads coarse `[n, h, w, b]`, weight `[k, k, a, b]`, bias `[a]` or an activation like the result; writes fine
+/// `[n, s·h, s·w, a]`.
 pub fn conv2d_input_gradient(call: &mut Arguments) {
     let g = Geometry::of(call);
-    let (coarse, weight, bias) = (call.reads[0], call.reads[1], call.reads[2]);
+    let (coarse, weight, beside) = (call.reads[0], call.reads[1], call.reads[2]);
     call.writes[0].par_chunks_mut(g.fine_width() * g.a).enumerate().for_each(|(row, out)| {
         let (image, y) = (row / g.fine_height(), row % g.fine_height());
         let mut sums = vec![0.0f64; g.a];
@@ -26,7 +27,7 @@ pub fn conv2d_input_gradient(call: &mut Arguments) {
                     }
                 }
             }
-            g.finish(&sums, bias, out);
+            g.finish(&sums, beside, (row * g.fine_width() + x) * g.a, out);
         }
     });
 }

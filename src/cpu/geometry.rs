@@ -1,5 +1,6 @@
 //! The index arithmetic that the three convolution twins share.
 
+use crate::graph::operation::LEAKY_SLOPE;
 use crate::kernels::Arguments;
 use crate::kernels::params::ConvolutionParams;
 
@@ -22,7 +23,7 @@ pub struct Geometry {
     pub stride: usize,
     /// Coarse rows per partial sum.
     pub rows_per_split: usize,
-    /// 0 none, 1 bias, 2 bias and leaky ReLU.
+    /// A [`crate::graph::Epilogue`].
     pub epilogue: u32,
 }
 
@@ -64,12 +65,18 @@ impl Geometry {
         (shifted.is_multiple_of(self.stride)).then_some(shifted / self.stride).filter(|&o| o < extent)
     }
 
-    /// Adds the bias and applies leaky ReLU to one pixel's channels, as the epilogue says.
-    pub fn finish(&self, sums: &[f64], bias: &[f32], out: &mut [f32]) {
+    /// Ends the sums of one pixel's channels as the epilogue says. `beside` is the bias, or the whole activation of
+    /// which the pixel's own values begin at `at`.
+    pub fn finish(&self, sums: &[f64], beside: &[f32], at: usize, out: &mut [f32]) {
+        let slope = f64::from(LEAKY_SLOPE);
         for (channel, (&sum, out)) in sums.iter().zip(out).enumerate() {
-            let value = if self.epilogue > 0 { sum + f64::from(bias[channel]) } else { sum };
-            let slope = f64::from(crate::graph::operation::LEAKY_SLOPE);
-            *out = if self.epilogue == 2 && value <= 0.0 { slope * value } else { value } as f32;
+            let value = if matches!(self.epilogue, 1 | 2) { sum + f64::from(beside[channel]) } else { sum };
+            let positive = match self.epilogue {
+                2 => value > 0.0,
+                3 => beside[at + channel] > 0.0,
+                _ => true,
+            };
+            *out = if positive { value } else { slope * value } as f32;
         }
     }
 }

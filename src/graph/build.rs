@@ -1,7 +1,7 @@
 //! The builder: one method per operation, which checks the shapes and states the result's.
 
-use super::operation::{Binary, Convolution, Epilogue, Operation, Unary, Window};
-use super::{Graph, GraphError, Shape, Tensor};
+use super::operation::{Binary, Convolution, Epilogue, LEAKY_SLOPE, Operation, Unary, Window};
+use super::{Graph, GraphError, Node, Shape, Tensor};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 
@@ -100,15 +100,31 @@ impl Graph {
                 right: r.clone(),
             });
         }
-        if let (Binary::LeakyMask(slope), Operation::Unpool(window, None)) =
-            (function, &self.node(left).operation)
-            && self.shape(right) == self.shape(left)
-        {
-            // Pooling follows an activation in every model: one kernel spreads and masks.
-            let (window, d) = (*window, self.node(left).operands[0]);
-            return Ok(self.push(Operation::Unpool(window, Some(slope)), &[d, right], shape));
+        Ok(match self.masked(function, left, right) {
+            Some((operation, operands)) => self.push(operation, &operands, shape),
+            None => self.push(Operation::Binary(function), &[left, right], shape),
+        })
+    }
+
+    /// The operation that computes `left` and masks it by the activation `right` in one kernel, where there is one:
+    /// in a backward pass an activation's mask follows pooling's or a convolution's.
+    fn masked(&self, function: Binary, left: Tensor, right: Tensor) -> Option<(Operation, Vec<Tensor>)> {
+        let Binary::LeakyMask(slope) = function else { return None };
+        if self.shape(left) != self.shape(right) {
+            return None;
         }
-        Ok(self.push(Operation::Binary(function), &[left, right], shape))
+        let Node { operation, operands, .. } = self.node(left);
+        let operation = match *operation {
+            Operation::Unpool(window, None) => Operation::Unpool(window, Some(slope)),
+            Operation::Convolve(g, Epilogue::None) if slope == LEAKY_SLOPE => {
+                Operation::Convolve(g, Epilogue::LeakyMask)
+            }
+            Operation::ConvolveInputGradient(g, Epilogue::None) if slope == LEAKY_SLOPE => {
+                Operation::ConvolveInputGradient(g, Epilogue::LeakyMask)
+            }
+            _ => return None,
+        };
+        Some((operation, [operands, &[right][..]].concat()))
     }
 
     /// `l + r`.
@@ -146,10 +162,10 @@ impl Graph {
         self.push(Operation::SumRows, &[rows], Shape::new(&[1]))
     }
 
-    /// A convolution, "same" zero padding, with an optional bias and leaky ReLU: fine `[n, s·h, s·w, a]` by
+    /// A convolution, "same" zero padding, with what the epilogue says: fine `[n, s·h, s·w, a]` by
     /// `[k, k, a, b]` to coarse `[n, h, w, b]`.
     pub fn convolve(&mut self, g: Convolution, epilogue: Epilogue, operands: &[Tensor]) -> Result {
-        let [n, h, w, _] = self.convolution_operands("convolution", g, epilogue, operands, 2, 3)?;
+        let [n, h, w, _] = self.convolution_operands("convolution", g, operands, 2)?;
         if h % g.stride != 0 || w % g.stride != 0 {
             let shape = self.shape(operands[0]).clone();
             let expected = "divisible by the stride";
@@ -157,6 +173,7 @@ impl Graph {
         }
         let channels = self.shape(operands[1]).extents()[3];
         let shape = Shape::new(&[n, h / g.stride, w / g.stride, channels]);
+        self.fits_epilogue("convolution", epilogue, operands, &shape)?;
         Ok(self.push(Operation::Convolve(g, epilogue), operands, shape))
     }
 
@@ -169,9 +186,10 @@ impl Graph {
         operands: &[Tensor],
     ) -> Result {
         let name = "transposed convolution";
-        let [n, h, w, _] = self.convolution_operands(name, g, epilogue, operands, 3, 2)?;
+        let [n, h, w, _] = self.convolution_operands(name, g, operands, 3)?;
         let channels = self.shape(operands[1]).extents()[2];
         let shape = Shape::new(&[n, h * g.stride, w * g.stride, channels]);
+        self.fits_epilogue(name, epilogue, operands, &shape)?;
         Ok(self.push(Operation::ConvolveInputGradient(g, epilogue), operands, shape))
     }
 
@@ -188,16 +206,14 @@ impl Graph {
         Ok(self.push(Operation::ConvolveWeightGradient(g), &[x, d], shape))
     }
 
-    /// Checks image, weight and bias of a convolution whose image's channels are the weight's extent
-    /// `input` and whose bias has its extent `output`; returns the image's extents.
+    /// Checks image and weight of a convolution whose image's channels are the weight's extent `input`; returns the
+    /// image's extents.
     fn convolution_operands(
         &self,
         operation: &'static str,
         g: Convolution,
-        epilogue: Epilogue,
         operands: &[Tensor],
         input: usize,
-        output: usize,
     ) -> Result<[usize; 4]> {
         let [x, w] = [self.shape(operands[0]), self.shape(operands[1])];
         let mismatch =
@@ -206,13 +222,28 @@ impl Graph {
         if weight[0] != g.size || weight[1] != g.size || weight[input] != image[3] {
             return Err(mismatch(w));
         }
-        if (epilogue == Epilogue::None) == (operands.len() == 2) {
-            match operands.get(2).map(|&bias| self.shape(bias)) {
-                Some(bias) if bias.len() != weight[output] => return Err(mismatch(bias)),
-                _ => return Ok(image),
-            }
+        Ok(image)
+    }
+
+    /// Checks a convolution's third operand: a bias per channel of the result or an activation of its shape.
+    fn fits_epilogue(
+        &self,
+        operation: &'static str,
+        epilogue: Epilogue,
+        operands: &[Tensor],
+        result: &Shape,
+    ) -> Result<()> {
+        let beside = operands.get(2).map(|&t| self.shape(t));
+        let fits = match epilogue {
+            Epilogue::None => beside.is_none(),
+            Epilogue::Bias | Epilogue::BiasLeaky => beside.is_some_and(|b| b.len() == result.channels()),
+            Epilogue::LeakyMask => beside == Some(result),
+        };
+        if fits {
+            return Ok(());
         }
-        Err(mismatch(w))
+        let right = beside.unwrap_or(self.shape(operands[1])).clone();
+        Err(GraphError::Mismatch { operation, left: result.clone(), right })
     }
 
     /// Pooling over non-overlapping windows: `[n, h / wh, w / ww, c]`, rounded down.

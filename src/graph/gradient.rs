@@ -355,8 +355,10 @@ impl Graph {
             _ => Epilogue::None,
         };
         let d = match epilogue {
+            Epilogue::None | Epilogue::Bias => d,
             Epilogue::BiasLeaky => self.binary(Binary::LeakyMask(LEAKY_SLOPE), d, y)?,
-            _ => d,
+            // The mask is piecewise constant in the activation.
+            Epilogue::LeakyMask => self.binary(Binary::LeakyMask(LEAKY_SLOPE), d, operands[2])?,
         };
         match *operation {
             Operation::Convolve(g, _) => {
@@ -387,7 +389,7 @@ impl Graph {
             }
             _ => unreachable!("called for convolutions only"),
         }
-        if wants[2] {
+        if wants[2] && epilogue != Epilogue::LeakyMask {
             let channels = self.shape(operands[2]).len();
             to.push((operands[2], self.sum_rows(d, channels)?));
         }

@@ -23,6 +23,8 @@ pub enum Epilogue {
     Bias = 1,
     /// A bias is added, then leaky ReLU.
     BiasLeaky = 2,
+    /// Leaky ReLU's backward, by the activation that stands where the result goes.
+    LeakyMask = 3,
 }
 
 /// Functions of one value; `a` and `b` are the operation's two constants.
@@ -193,9 +195,10 @@ pub enum Operation {
     SumRows,
     /// `[x]`: the sum of each row.
     SumColumns,
-    /// `[x, w]` or `[x, w, bias]`: from the fine to the coarse side.
+    /// `[x, w]`, `[x, w, bias]` or `[x, w, activation]`: from the fine to the coarse side.
     Convolve(Convolution, Epilogue),
-    /// `[d, w]` or `[d, w, bias]`: from the coarse to the fine side; a transposed convolution.
+    /// `[d, w]`, `[d, w, bias]` or `[d, w, activation]`: from the coarse to the fine side; a transposed
+    /// convolution.
     ConvolveInputGradient(Convolution, Epilogue),
     /// `[x, d]`: the weight's gradient.
     ConvolveWeightGradient(Convolution),

@@ -110,10 +110,12 @@ pub struct Kernel {
     pub tolerance: Tolerance,
 }
 
+/// The text of a shader behind that of what it shares with others; every kernel shares the grid.
 macro_rules! shader {
-    ($path:expr) => {
+    ($path:expr $(, $shared:literal)*) => {
         concat!(
             include_str!("../../shaders/shared/grid.wgsl"),
+            $(include_str!(concat!("../../shaders/shared/", $shared, ".wgsl")),)*
             include_str!(concat!("../../shaders/", $path, ".wgsl"))
         )
     };
@@ -130,7 +132,8 @@ macro_rules! fast {
 
 macro_rules! kernels {
     ($($name:ident ($params:ty) $reads:literal -> $writes:literal, tolerance ($absolute:literal, $relative:literal),
-        grid $grid:path $(, fast $fast:path)? $(, subgroup8 $sub_grid:path, tile $tile:path)?;)*) => {
+        grid $grid:path $(, shared [$($shared:literal),*])? $(, fast $fast:path)?
+        $(, subgroup8 $sub_grid:path, tile $tile:path, shared [$($sub_shared:literal),*])?;)*) => {
         $(
             /// See `shaders/` for the contract.
             pub static $name: Kernel = Kernel {
@@ -139,10 +142,10 @@ macro_rules! kernels {
                 reads: $reads,
                 writes: $writes,
                 forms: &[
-                    Form { name: "portable", source: shader!(stringify!($name)), grid: $grid, subgroup: None, tile: no_tile },
+                    Form { name: "portable", source: shader!(stringify!($name) $($(, $shared)*)?), grid: $grid, subgroup: None, tile: no_tile },
                     $(Form {
                         name: "subgroup8",
-                        source: shader!(concat!("permutations/", stringify!($name), ".subgroup8")),
+                        source: shader!(concat!("permutations/", stringify!($name), ".subgroup8") $(, $sub_shared)*),
                         grid: $sub_grid,
                         subgroup: Some(8),
                         tile: $tile,
@@ -170,12 +173,21 @@ mod registry {
         no_tile,
     };
     kernels! {
-        conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d, fast cpu::fast::conv2d::conv2d,
-            subgroup8 grids::conv2d_subgroup8, tile grids::conv2d_tile;
-        conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient, fast cpu::fast::conv2d_input_gradient::conv2d_input_gradient,
-            subgroup8 grids::conv2d_input_gradient_subgroup8, tile grids::conv2d_input_gradient_tile;
-        conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient, fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient,
-            subgroup8 grids::conv2d_weight_gradient_subgroup8, tile grids::conv2d_weight_gradient_tile;
+        conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
+            shared ["convolution", "convolution_image", "convolution_tile"],
+            fast cpu::fast::conv2d::conv2d,
+            subgroup8 grids::conv2d_subgroup8, tile grids::conv2d_tile,
+            shared ["convolution", "convolution_image", "subgroup8", "convolution_subgroup8"];
+        conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient,
+            shared ["convolution", "convolution_image", "convolution_tile"],
+            fast cpu::fast::conv2d_input_gradient::conv2d_input_gradient,
+            subgroup8 grids::conv2d_input_gradient_subgroup8, tile grids::conv2d_input_gradient_tile,
+            shared ["convolution", "convolution_image", "subgroup8", "convolution_subgroup8"];
+        conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient,
+            shared ["convolution"],
+            fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient,
+            subgroup8 grids::conv2d_weight_gradient_subgroup8, tile grids::conv2d_weight_gradient_tile,
+            shared ["convolution", "subgroup8"];
         unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise;

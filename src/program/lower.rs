@@ -328,11 +328,11 @@ impl<'g> Lowering<'g> {
         reads: &[TensorId],
         y: TensorId,
     ) {
-        // Without a bias the binding must still name something; the weight will do.
-        let bias = reads.get(2).copied().unwrap_or(reads[1]);
+        // Without bias or mask the binding must still name something; the weight will do.
+        let beside = reads.get(2).copied().unwrap_or(reads[1]);
         let constants =
             vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32), ("EPILOGUE", epilogue as u32)];
-        self.call(kernel, bytes_of(&params), constants, &[reads[0], reads[1], bias], &[y]);
+        self.call(kernel, bytes_of(&params), constants, &[reads[0], reads[1], beside], &[y]);
         self.count_flops(g, &params);
     }
 

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 /// As the twin, `cpu::conv2d::conv2d`.
 pub fn conv2d(call: &mut Arguments) {
     let g = Geometry::of(call);
-    let (fine, weight, bias) = (call.reads[0], call.reads[1], call.reads[2]);
+    let (fine, weight, beside) = (call.reads[0], call.reads[1], call.reads[2]);
     let row = taps::row_len(&g);
     let weight = Matrix::new(weight, row, g.b);
     let work = |rows: &mut Vec<f32>, (block, out): (usize, &mut [f32])| {
@@ -22,7 +22,7 @@ pub fn conv2d(call: &mut Arguments) {
             &rows[..]
         };
         multiply(out, false, Matrix::new(left, pixels, row), weight, Threads::One);
-        taps::finish(g.epilogue, bias, g.b, out);
+        taps::finish(g.epilogue, beside, first * g.b, g.b, out);
     };
     call.writes[0].par_chunks_mut(BLOCK * g.b).enumerate().for_each_init(Vec::new, work);
 }

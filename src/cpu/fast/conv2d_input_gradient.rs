@@ -9,7 +9,7 @@ use rayon::prelude::*;
 /// As the twin, `cpu::conv2d_input_gradient::conv2d_input_gradient`.
 pub fn conv2d_input_gradient(call: &mut Arguments) {
     let g = Geometry::of(call);
-    let (coarse, weight, bias) = (call.reads[0], call.reads[1], call.reads[2]);
+    let (coarse, weight, beside) = (call.reads[0], call.reads[1], call.reads[2]);
     let row = taps::row_len(&g);
     let weight = Matrix::new(weight, row, g.b).transposed();
     if taps::is_trivial(&g) {
@@ -17,7 +17,7 @@ pub fn conv2d_input_gradient(call: &mut Arguments) {
             let pixels = out.len() / g.a;
             let left = Matrix::new(&coarse[block * BLOCK * g.b..], pixels, g.b);
             multiply(out, false, left, weight, Threads::One);
-            taps::finish(g.epilogue, bias, g.a, out);
+            taps::finish(g.epilogue, beside, block * BLOCK * g.a, g.a, out);
         });
         return;
     }
@@ -32,7 +32,7 @@ pub fn conv2d_input_gradient(call: &mut Arguments) {
             multiply(rows, false, left, weight, Threads::One);
             taps::scatter(&g, rows, first, out, image * fine_pixels);
         }
-        taps::finish(g.epilogue, bias, g.a, out);
+        taps::finish(g.epilogue, beside, image * fine_pixels * g.a, g.a, out);
     };
     call.writes[0].par_chunks_mut(fine_pixels * g.a).enumerate().for_each_init(Vec::new, work);
 }

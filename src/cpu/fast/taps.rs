@@ -1,6 +1,7 @@
 //! Gathering the fine pixels under the taps of coarse pixels into rows, and adding such rows back.
 
 use crate::cpu::geometry::Geometry;
+use crate::graph::operation::LEAKY_SLOPE;
 
 /// Values of one row: all taps, all fine channels.
 pub fn row_len(g: &Geometry) -> usize {
@@ -53,16 +54,24 @@ pub fn scatter(g: &Geometry, rows: &[f32], first: usize, fine: &mut [f32], origi
     }
 }
 
-/// Adds the bias and applies leaky ReLU to pixels of `channels` values, as the epilogue says.
-pub fn finish(epilogue: u32, bias: &[f32], channels: usize, pixels: &mut [f32]) {
-    if epilogue == 0 {
-        return;
-    }
-    let slope = if epilogue == 2 { crate::graph::operation::LEAKY_SLOPE } else { 1.0 };
-    for pixel in pixels.chunks_mut(channels) {
-        for (value, &bias) in pixel.iter_mut().zip(bias) {
-            let sum = *value + bias;
-            *value = if sum > 0.0 { sum } else { slope * sum };
+/// Ends the sums of pixels of `channels` values as the epilogue says. `beside` is the bias, or the whole activation of
+/// which the pixels' own values begin at `at`.
+pub fn finish(epilogue: u32, beside: &[f32], at: usize, channels: usize, pixels: &mut [f32]) {
+    match epilogue {
+        0 => {}
+        3 => {
+            for (value, &activation) in pixels.iter_mut().zip(&beside[at..]) {
+                *value *= if activation > 0.0 { 1.0 } else { LEAKY_SLOPE };
+            }
+        }
+        _ => {
+            let slope = if epilogue == 2 { LEAKY_SLOPE } else { 1.0 };
+            for pixel in pixels.chunks_mut(channels) {
+                for (value, &bias) in pixel.iter_mut().zip(beside) {
+                    let sum = *value + bias;
+                    *value = if sum > 0.0 { sum } else { slope * sum };
+                }
+            }
         }
     }
 }
