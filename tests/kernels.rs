@@ -9,6 +9,8 @@ mod convolutions;
 mod elementwise;
 #[path = "kernels/rows.rs"]
 mod rows;
+#[path = "kernels/winograd.rs"]
+mod winograd;
 
 use common::Values;
 use common::judge::{Case, judge_all};
@@ -32,7 +34,7 @@ fn case(
     }
     let result = build(&mut graph, &tensors).unwrap();
     graph.output("result", result);
-    Case { name: name.into(), graph, values }
+    Case { name: name.into(), graph, values, winograd: false }
 }
 
 #[test]
@@ -48,6 +50,11 @@ fn transposed_convolutions_agree() {
 #[test]
 fn weight_gradients_agree() {
     judge_all(&convolutions::weight_gradient());
+}
+
+#[test]
+fn winograds_transforms_and_products_agree() {
+    judge_all(&winograd::cases());
 }
 
 #[test]
@@ -107,6 +114,8 @@ const VARIANTS: &[(&str, &[(&str, u32)])] = &[
     ("conv2d", &[("EPILOGUE", 4)]),
     ("conv2d_input_gradient", &[("EPILOGUE", 4)]),
     ("unpool", &[("MASK", 2)]),
+    ("winograd_weight", &[("TURNED", 2)]),
+    ("winograd_result", &[("EPILOGUE", 4)]),
 ];
 
 #[test]
@@ -116,6 +125,7 @@ fn every_kernel_and_every_variant_of_it_has_a_case() {
         convolutions::input_gradient(),
         convolutions::weight_gradient(),
         convolutions::pooling(),
+        winograd::cases(),
         elementwise::unary(),
         elementwise::binary(),
         elementwise::fused(),

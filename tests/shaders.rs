@@ -52,7 +52,7 @@ fn values(constant: &str) -> &'static [u32] {
         "KERNEL" => &[1, 3],
         "STRIDE" => &[1, 2],
         "EPILOGUE" => &[0, 1, 2, 3],
-        "MASK" => &[0, 1],
+        "MASK" | "TURNED" => &[0, 1],
         _ => panic!("{constant}: say here which values it takes"),
     }
 }
@@ -135,6 +135,7 @@ fn generated() -> BTreeSet<String> {
         class_names: Vec::new(),
         method: "pgn".to_string(),
         gradient_input: pgn.gradient_input,
+        without: vec![],
     };
     let generator = Some((generator, weights));
     let model = Model { facts, classifier, weights: average.clone(), average, generator };

@@ -16,9 +16,6 @@ struct ConvolutionParams {
 
 override KERNEL: u32 = 3u;
 override STRIDE: u32 = 1u;
-// What happens to a sum before it is stored. 0: nothing, 1: bias, 2: bias, then leaky ReLU, 3: leaky ReLU's backward
-// mask. Without meaning for the weight gradient.
-override EPILOGUE: u32 = 0u;
 
 // Pixel tiles along y of a dispatch; the rest goes to z.
 const TILES_IN_Y: u32 = 32768u;

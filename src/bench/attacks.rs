@@ -93,6 +93,7 @@ fn untrained(config: &TrainConfig, problem: Problem) -> Result<Model, TrainError
         class_names: Vec::new(),
         method: "unknown".to_string(),
         gradient_input: config.gradient_input,
+        without: Vec::new(),
     };
     Ok(Model { facts, classifier, average: weights.clone(), weights, generator: None })
 }

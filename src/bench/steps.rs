@@ -88,7 +88,9 @@ pub fn time_steps(
     let seconds = median(seconds);
     let kernels = profile(device, &mut trainer)?;
     let total: f64 = kernels.iter().map(|k| k.seconds).sum();
-    let other: f64 = kernels.iter().filter(|k| !k.kernel.starts_with("conv2d")).map(|k| k.seconds).sum();
+    let convolution =
+        |k: &&KernelTiming| ["conv2d", "winograd"].iter().any(|name| k.kernel.starts_with(name));
+    let other = total - kernels.iter().filter(convolution).map(|k| k.seconds).sum::<f64>();
     Ok(StepTiming {
         images_per_second: config.batch_size as f64 / seconds,
         gflops: trainer.flops() as f64 / seconds * 1e-9,

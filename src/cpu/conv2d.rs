@@ -1,6 +1,6 @@
 //! Twin of `shaders/conv2d.wgsl`: fine to coarse, f64 sums, inner loop along the output channels.
 
-use super::geometry::Geometry;
+use super::geometry::{Geometry, finish};
 use crate::kernels::Arguments;
 use rayon::prelude::*;
 
@@ -29,7 +29,7 @@ pub fn conv2d(call: &mut Arguments) {
                     }
                 }
             }
-            g.finish(&sums, beside, (row * g.width + ox) * g.b, out);
+            finish(g.epilogue, &sums, beside, (row * g.width + ox) * g.b, out);
         }
     });
 }

@@ -1,6 +1,6 @@
 //! Twin of `shaders/conv2d_input_gradient.wgsl`: coarse to fine (the transposed convolution), f64 sums.
 
-use super::geometry::Geometry;
+use super::geometry::{Geometry, finish};
 use crate::kernels::Arguments;
 use rayon::prelude::*;
 
@@ -27,7 +27,7 @@ pub fn conv2d_input_gradient(call: &mut Arguments) {
                     }
                 }
             }
-            g.finish(&sums, beside, (row * g.fine_width() + x) * g.a, out);
+            finish(g.epilogue, &sums, beside, (row * g.fine_width() + x) * g.a, out);
         }
     });
 }

@@ -1,4 +1,4 @@
-//! The index arithmetic that the three convolution twins share.
+//! The index arithmetic and the epilogue that the convolution twins share.
 
 use crate::graph::operation::LEAKY_SLOPE;
 use crate::kernels::Arguments;
@@ -64,19 +64,19 @@ impl Geometry {
         let shifted = (i + self.size / 2).checked_sub(k)?;
         (shifted.is_multiple_of(self.stride)).then_some(shifted / self.stride).filter(|&o| o < extent)
     }
+}
 
-    /// Ends the sums of one pixel's channels as the epilogue says. `beside` is the bias, or the whole activation of
-    /// which the pixel's own values begin at `at`.
-    pub fn finish(&self, sums: &[f64], beside: &[f32], at: usize, out: &mut [f32]) {
-        let slope = f64::from(LEAKY_SLOPE);
-        for (channel, (&sum, out)) in sums.iter().zip(out).enumerate() {
-            let value = if matches!(self.epilogue, 1 | 2) { sum + f64::from(beside[channel]) } else { sum };
-            let positive = match self.epilogue {
-                2 => value > 0.0,
-                3 => beside[at + channel] > 0.0,
-                _ => true,
-            };
-            *out = if positive { value } else { slope * value } as f32;
-        }
+/// Ends the sums of one pixel's channels as the epilogue says. `beside` is the bias, or the whole activation of which
+/// the pixel's own values begin at `at`.
+pub fn finish(epilogue: u32, sums: &[f64], beside: &[f32], at: usize, out: &mut [f32]) {
+    let slope = f64::from(LEAKY_SLOPE);
+    for (channel, (&sum, out)) in sums.iter().zip(out).enumerate() {
+        let value = if matches!(epilogue, 1 | 2) { sum + f64::from(beside[channel]) } else { sum };
+        let positive = match epilogue {
+            2 => value > 0.0,
+            3 => beside[at + channel] > 0.0,
+            _ => true,
+        };
+        *out = if positive { value } else { slope * value } as f32;
     }
 }

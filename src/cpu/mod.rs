@@ -55,6 +55,10 @@ twins!(
     sum_rows,
     unary,
     unpool,
+    winograd_image,
+    winograd_product,
+    winograd_result,
+    winograd_weight,
 );
 
 /// Which CPU forms run.

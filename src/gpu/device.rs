@@ -106,7 +106,11 @@ impl Gpu {
     /// What a memory plan must keep to.
     pub fn memory_limits(&self) -> MemoryLimits {
         let limits = self.device.limits();
-        MemoryLimits { buffer: limits.max_buffer_size, binding: limits.max_storage_buffer_binding_size }
+        MemoryLimits {
+            buffer: limits.max_buffer_size,
+            binding: limits.max_storage_buffer_binding_size,
+            winograd: self.form(&crate::kernels::winograd_product).subgroup.is_some(),
+        }
     }
 
     /// The form of `kernel` that runs here.

@@ -3,6 +3,7 @@
 
 use super::params::{
     ConvolutionParams, CopyColumnsParams, ElementwiseParams, PoolParams, RowsParams, SumRowsParams,
+    WinogradParams,
 };
 
 /// Invocations per workgroup of the one-dimensional kernels.
@@ -158,4 +159,34 @@ pub fn conv2d_input_gradient_tile(params: &[u8]) -> super::Constants {
 pub fn conv2d_weight_gradient_tile(params: &[u8]) -> super::Constants {
     let p: ConvolutionParams = read(params);
     vec![("IN_VECTORS", vectors(p.in_channels)), ("OUT_VECTORS", vectors(p.out_channels))]
+}
+
+/// Output channels in x, groups of four input channels in y.
+pub fn winograd_weight(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: WinogradParams = read(params);
+    [p.output_places.div_ceil(GROUP), p.input_places / 4, 1]
+}
+
+/// Groups of eight channels in x, blocks of 32 tiles in y.
+pub fn winograd_image(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: WinogradParams = read(params);
+    [p.input_places / 8, p.tiles / 32, 1]
+}
+
+/// Groups of eight channels in x, blocks of 32 tiles in y, the sixteen products in z.
+pub fn winograd_product(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: WinogradParams = read(params);
+    [p.output_places / 8, p.tiles / 32, 16]
+}
+
+/// The subgroup form of the product: groups of sixteen channels in x.
+pub fn winograd_product_subgroup8(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: WinogradParams = read(params);
+    [p.output_places / 16, p.tiles / 32, 16]
+}
+
+/// Groups of eight channels in x, blocks of 32 tiles in y.
+pub fn winograd_result(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: WinogradParams = read(params);
+    [p.outputs.div_ceil(8), p.tiles / 32, 1]
 }

@@ -14,7 +14,7 @@ use crate::program::Call;
 use expression::Expression;
 use params::{
     AdamParams, BinaryParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, Layout, Params,
-    PoolParams, RandomParams, RowsParams, SumRowsParams, UnaryParams,
+    PoolParams, RandomParams, RowsParams, SumRowsParams, UnaryParams, WinogradParams,
 };
 
 /// Values of WGSL `override` constants, by name.
@@ -169,25 +169,30 @@ fn no_tile(_params: &[u8]) -> Constants {
 mod registry {
     use super::{
         AdamParams, BinaryParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, Form, Kernel,
-        Params, PoolParams, RandomParams, RowsParams, SumRowsParams, Tolerance, UnaryParams, cpu, grids,
-        no_tile,
+        Params, PoolParams, RandomParams, RowsParams, SumRowsParams, Tolerance, UnaryParams, WinogradParams,
+        cpu, grids, no_tile,
     };
     kernels! {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
-            shared ["convolution", "convolution_image", "convolution_tile"],
+            shared ["convolution", "epilogue", "convolution_image", "convolution_tile"],
             fast cpu::fast::conv2d::conv2d,
             subgroup8 grids::conv2d_subgroup8, tile grids::conv2d_tile,
-            shared ["convolution", "convolution_image", "subgroup8", "convolution_subgroup8"];
+            shared ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"];
         conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient,
-            shared ["convolution", "convolution_image", "convolution_tile"],
+            shared ["convolution", "epilogue", "convolution_image", "convolution_tile"],
             fast cpu::fast::conv2d_input_gradient::conv2d_input_gradient,
             subgroup8 grids::conv2d_input_gradient_subgroup8, tile grids::conv2d_input_gradient_tile,
-            shared ["convolution", "convolution_image", "subgroup8", "convolution_subgroup8"];
+            shared ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"];
         conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient,
             shared ["convolution"],
             fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient,
             subgroup8 grids::conv2d_weight_gradient_subgroup8, tile grids::conv2d_weight_gradient_tile,
             shared ["convolution", "subgroup8"];
+        winograd_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_weight, shared ["winograd"];
+        winograd_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_image, shared ["winograd"];
+        winograd_product(WinogradParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::winograd_product, shared ["winograd"],
+            subgroup8 grids::winograd_product_subgroup8, tile no_tile, shared ["winograd"];
+        winograd_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_result, shared ["winograd", "epilogue"];
         unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise;

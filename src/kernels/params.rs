@@ -67,6 +67,27 @@ params! {
         padding: u32,
     }
 
+    /// Geometry of Winograd's algorithm; the roles of the fine and the coarse side are already exchanged for the
+    /// adjoint.
+    WinogradParams {
+        /// Images.
+        batch: u32,
+        /// Rows of image and result; even.
+        height: u32,
+        /// Columns of image and result; a multiple of 8.
+        width: u32,
+        /// Channels of the image.
+        inputs: u32,
+        /// Channels of the result.
+        outputs: u32,
+        /// Tiles of 2 x 2 pixels, rounded up to a multiple of 32.
+        tiles: u32,
+        /// Input channels rounded up to a multiple of 8.
+        input_places: u32,
+        /// Output channels rounded up to a multiple of 16.
+        output_places: u32,
+    }
+
     /// An element-wise function of one tensor.
     UnaryParams {
         /// Values of the result.

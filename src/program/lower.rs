@@ -1,6 +1,8 @@
 //! From nodes to kernel calls: drops dead nodes, resolves views, and states each call's parameters.
 
-use super::{Call, Root, RootKind, TensorId, TensorInfo};
+mod winograd;
+
+use super::{Call, MemoryLimits, Root, RootKind, TensorId, TensorInfo};
 use crate::graph::{Broadcast, Convolution, Epilogue, Graph, Node, Operation, Shape, Tensor, Window};
 use crate::kernels::params::{
     AdamParams, BinaryParams, ConvolutionParams, CopyColumnsParams, PoolParams, RandomParams, RowsParams,
@@ -8,6 +10,7 @@ use crate::kernels::params::{
 };
 use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
+use winograd::Winograd;
 
 /// β1, β2 and ε of Adam (Kingma and Ba; also the paper's library's defaults).
 pub const ADAM_BETAS: [f32; 2] = [0.9, 0.999];
@@ -28,8 +31,8 @@ pub struct Lowered {
     pub outputs: Vec<(String, TensorId)>,
 }
 
-pub fn lower(graph: &Graph) -> Lowered {
-    let mut lowering = Lowering::new(graph);
+pub fn lower(graph: &Graph, limits: MemoryLimits) -> Lowered {
+    let mut lowering = Lowering::new(graph, limits);
     for index in 0..graph.nodes.len() {
         if lowering.live[index] {
             lowering.node(Tensor(index));
@@ -42,6 +45,7 @@ pub fn lower(graph: &Graph) -> Lowered {
 
 struct Lowering<'g> {
     graph: &'g Graph,
+    limits: MemoryLimits,
     live: Vec<bool>,
     /// Per node: the pack it is computed into, and where.
     packed: Vec<Option<(Tensor, usize)>>,
@@ -53,11 +57,11 @@ struct Lowering<'g> {
 }
 
 impl<'g> Lowering<'g> {
-    fn new(graph: &'g Graph) -> Self {
+    fn new(graph: &'g Graph, limits: MemoryLimits) -> Self {
         let live = live(graph);
         let packed = packed(graph, &live);
         let ids = vec![None; graph.nodes.len()];
-        Self { graph, live, packed, ids, tensors: Vec::new(), roots: Vec::new(), calls: Vec::new() }
+        Self { graph, limits, live, packed, ids, tensors: Vec::new(), roots: Vec::new(), calls: Vec::new() }
     }
 
     fn id(&self, tensor: Tensor) -> TensorId {
@@ -328,6 +332,13 @@ impl<'g> Lowering<'g> {
         reads: &[TensorId],
         y: TensorId,
     ) {
+        let turned = kernel.name == kernels::conv2d_input_gradient.name;
+        if self.limits.winograd
+            && let Some(winograd) = Winograd::new(g, &params, epilogue, turned)
+        {
+            self.winograd(&winograd, reads, y);
+            return;
+        }
         // Without bias or mask the binding must still name something; the weight will do.
         let beside = reads.get(2).copied().unwrap_or(reads[1]);
         let constants =

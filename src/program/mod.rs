@@ -133,18 +133,20 @@ pub enum ProgramError {
 /// Workgroups along one dimension that every adapter offers (WebGPU's default limit).
 const MOST_GROUPS: u32 = 65_535;
 
-/// What a device can hold, as far as planning needs to know.
+/// What a device can hold, and what suits it, as far as planning needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimits {
     /// Largest buffer in bytes.
     pub buffer: u64,
     /// Largest part of a buffer that one kernel can see, in bytes.
     pub binding: u64,
+    /// Whether 3x3 convolutions go by Winograd's algorithm where that was seen to win.
+    pub winograd: bool,
 }
 
 impl MemoryLimits {
     /// No limits: the CPU path.
-    pub const NONE: Self = Self { buffer: u64::MAX, binding: u64::MAX };
+    pub const NONE: Self = Self { buffer: u64::MAX, binding: u64::MAX, winograd: false };
 }
 
 /// A compiled graph.
@@ -165,12 +167,12 @@ pub struct Program {
 impl Program {
     /// Drops what no output or state needs, turns the rest into calls, fuses the element-wise ones and plans memory.
     pub fn compile(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
-        Self::planned(fuse::fuse(lower::lower(graph)), limits)
+        Self::planned(fuse::fuse(lower::lower(graph, limits)), limits)
     }
 
     /// As [`Program::compile`], with every operation in a call of its own: what fused programs are compared with.
     pub fn compile_unfused(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
-        Self::planned(lower::lower(graph), limits)
+        Self::planned(lower::lower(graph, limits), limits)
     }
 
     fn planned(lowered: lower::Lowered, limits: MemoryLimits) -> Result<Self, ProgramError> {

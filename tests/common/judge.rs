@@ -20,12 +20,14 @@ pub struct Case {
     pub graph: Graph,
     /// Values of inputs and states.
     pub values: Values,
+    /// Whether convolutions go by Winograd's algorithm.
+    pub winograd: bool,
 }
 
 impl Case {
     /// The calls of the case.
     pub fn program(&self) -> Program {
-        Program::compile(&self.graph, MemoryLimits::NONE).unwrap()
+        Program::compile(&self.graph, MemoryLimits { winograd: self.winograd, ..MemoryLimits::NONE }).unwrap()
     }
 
     /// Runs every call on the twin, the fast CPU form and all GPU forms that the adapter supports, with full

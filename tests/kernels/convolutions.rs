@@ -8,7 +8,7 @@ use pgn_wgpu::graph::{Convolution, Epilogue, Graph, GraphError, Tensor, Window};
 /// A trilinear form's extents: images, height and width of the coarse side, channels of the fine (a) and coarse (b)
 /// side, side of the kernel, stride.
 #[derive(Clone, Copy, Debug)]
-struct Extents {
+pub struct Extents {
     n: usize,
     h: usize,
     w: usize,
@@ -71,7 +71,7 @@ impl Extents {
     }
 
     /// Smaller numbers at black edges and in sure classifiers: a few values are 0, the rest spans 1e-3 to 1e1.
-    fn values(seed: u32, extents: &[usize]) -> Vec<f32> {
+    pub fn values(seed: u32, extents: &[usize]) -> Vec<f32> {
         let raw = normals(seed, extents.iter().product());
         raw.iter()
             .enumerate()

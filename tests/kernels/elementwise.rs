@@ -204,7 +204,7 @@ fn adam_case(count: usize, schedule: [f32; 2]) -> Case {
         named("variance", squares),
         named("average", normals(15, count)),
     ];
-    Case { name: format!("Adam of {count} with {schedule:?}"), graph, values }
+    Case { name: format!("Adam of {count} with {schedule:?}"), graph, values, winograd: false }
 }
 
 /// `adam`.
