@@ -22,6 +22,8 @@ enum Command {
     Attack(Box<commands::attack::Arguments>),
     /// Measure how far runs withstand attacks: the rows of the paper's tables, with intervals and warnings
     Evaluate(Box<commands::evaluate::Arguments>),
+    /// Write a page about runs: curves, evaluations, images and every setting
+    Report(commands::report::Arguments),
     /// Train a generator against a frozen classifier, to attack it with
     TrainGenerator(Box<commands::train_generator::Arguments>),
     /// Train every combination of a file's values, each as a run of its own, on one or several adapters
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Train(arguments) => commands::train::run(*arguments),
         Command::Attack(arguments) => commands::attack::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
+        Command::Report(arguments) => commands::report::run(&arguments),
         Command::TrainGenerator(arguments) => commands::train_generator::run(*arguments),
         Command::Sweep(arguments) => commands::sweep::run(arguments),
         Command::Reproduce(arguments) => commands::reproduce::run(&arguments),

@@ -1,6 +1,8 @@
 //! Reports as files: figures that are well-formed and show what they were given, a page that needs nothing else, and
 //! `pgn-wgpu report` over real run folders.
 
+#[path = "report/command.rs"]
+mod command;
 #[path = "report/figures.rs"]
 mod figures;
 #[path = "report/page.rs"]

@@ -6,6 +6,7 @@ mod attack_flags;
 pub mod bench;
 pub mod evaluate;
 mod progress;
+pub mod report;
 pub mod reproduce;
 pub mod summary;
 pub mod sweep;

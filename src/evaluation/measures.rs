@@ -5,10 +5,10 @@ use super::statistics::{Estimate, Reading, Statistic, estimate};
 use super::subject::{Place, Subject};
 use super::suite::{Findings, title};
 use crate::attacks::AttackKind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a number counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
     /// Of the images.
@@ -24,7 +24,7 @@ pub enum Unit {
 }
 
 /// One number about a run.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
     /// For programs: `cw-mean-l2-r2`.
     pub key: String,

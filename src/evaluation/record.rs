@@ -141,6 +141,19 @@ impl Store {
         (record.key == *key && record.whole()).then_some(record)
     }
 
+    /// All whole records of attacks on this classifier itself, however they were set.
+    pub fn white_box(&self, model: &Model) -> Vec<Record> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        paths.sort();
+        let read = |path: &PathBuf| serde_json::from_slice::<Record>(&files::read(path).ok()?).ok();
+        let own = |record: &Record| {
+            let fingerprint = fingerprint_of_model(model, record.kind());
+            record.whole() && record.key.made_on.is_none() && record.key.classifier == fingerprint
+        };
+        paths.iter().filter_map(read).filter(own).collect()
+    }
+
     /// Keeps a record.
     pub fn save(&self, record: &Record) -> Result<(), FileError> {
         files::create_folder(&self.folder)?;
@@ -190,7 +203,7 @@ pub fn fingerprint_of_images(images: &Images) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A record of three images of classes 0, 1, 2: robust, fooled at 0.5, misclassified from the start.

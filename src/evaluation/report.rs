@@ -5,13 +5,13 @@ use super::published::{Paper, Published};
 use super::statistics::Reading;
 use super::warnings::Warning;
 use crate::attacks::{AttackKind, AttackOptions};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The radius of the paper's tables.
 const PAPER_EPSILON: f32 = 0.5;
 
 /// What was found out about one run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunReport {
     /// Short name.
     pub name: String,
@@ -26,7 +26,7 @@ pub struct RunReport {
 }
 
 /// An evaluation, ready to be shown and written.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Report {
     /// Version of the program.
     pub version: String,
@@ -45,7 +45,17 @@ pub struct Report {
     /// One entry per run.
     pub runs: Vec<RunReport>,
     /// The paper's data set and rows, if they are wanted.
+    #[serde(deserialize_with = "published_again")]
     pub published: Option<(&'static str, [Published; 4])>,
+}
+
+/// The paper's rows for the data set that a file names; what else the file says of them is not needed.
+fn published_again<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<(&'static str, [Published; 4])>, D::Error> {
+    let read: Option<(String, serde_json::Value)> = Option::deserialize(deserializer)?;
+    let named = |paper: &Paper| read.as_ref().is_some_and(|(data_set, _)| data_set == paper.data_set());
+    Ok(published([Paper::Cifar10, Paper::Cifar100].into_iter().find(named)))
 }
 
 impl Report {
@@ -115,7 +125,7 @@ impl Report {
     }
 
     /// Keys and names of all measures: those that only some runs have stand where those runs have them.
-    fn keys(&self) -> Vec<(&str, &str)> {
+    pub fn keys(&self) -> Vec<(&str, &str)> {
         let mut keys: Vec<(&str, &str)> = Vec::new();
         for run in &self.runs {
             let mut place = 0;
@@ -133,14 +143,15 @@ impl Report {
     }
 
     /// The paper's rows of the methods that the runs have; all if none is among them.
-    fn published_columns(&self) -> Vec<Published> {
+    pub fn published_columns(&self) -> Vec<Published> {
         let Some((_, rows)) = &self.published else { return Vec::new() };
         let has = |p: &&Published| self.runs.iter().any(|run| run.method == p.method);
         let matching: Vec<Published> = rows.iter().filter(has).copied().collect();
         if matching.is_empty() { rows.to_vec() } else { matching }
     }
 
-    fn published(&self, row: &Published, key: &str) -> Option<f64> {
+    /// What the paper's row says about a measure, if it was measured as there.
+    pub fn published(&self, row: &Published, key: &str) -> Option<f64> {
         let at_its_radius = |kind| {
             let same = |a: &AttackOptions| a.kind == kind && a.epsilon == PAPER_EPSILON;
             self.attacks.iter().any(same)
@@ -161,14 +172,16 @@ pub fn published(paper: Option<Paper>) -> Option<(&'static str, [Published; 4])>
     paper.map(|paper| (paper.data_set(), paper.rows()))
 }
 
-fn paper_name(method: &str) -> String {
+/// A method's name in the paper.
+pub fn paper_name(method: &str) -> String {
     match method {
         "natural" => "naive".to_string(),
         other => other.to_uppercase(),
     }
 }
 
-fn shown(measure: &Measure) -> String {
+/// A measure as people read it.
+pub fn shown(measure: &Measure) -> String {
     let Some(value) = measure.value else { return "-".to_string() };
     match (measure.unit, measure.interval) {
         (Unit::Share | Unit::L2, Some([low, high])) => format!("{value:.4} [{low:.4}, {high:.4}]"),

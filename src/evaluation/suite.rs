@@ -13,6 +13,7 @@ use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, CeForm}
 use crate::data::Images;
 use crate::executor::Device;
 use crate::models::file::{Model, UNKNOWN};
+use std::path::Path;
 
 /// The sweep's checks are about the attacks, not about the classifier's exact accuracy; so many images will do.
 const SWEEP_IMAGES: usize = 256;
@@ -325,7 +326,12 @@ fn same_seed(a: &Place, b: &Place) -> Option<u64> {
 }
 
 fn store(run: &Subject) -> Store {
-    Store::new(&run.place.home.join(RECORDS))
+    records_in(&run.place.home)
+}
+
+/// The records that are kept in a run's folder.
+pub fn records_in(home: &Path) -> Store {
+    Store::new(&home.join(RECORDS))
 }
 
 /// Reads a source, which must be of the data set of the runs that it is tried on.

@@ -4,7 +4,7 @@
 mod blocks;
 
 use super::files::{Names, palette};
-use super::lettering::escape;
+use super::lettering::{escape, sentence};
 use super::page::{Fact, Page, Section};
 use super::palette::dark_rules;
 
@@ -25,10 +25,13 @@ pub fn page(page: &Page) -> String {
         body += &contents(&page.sections, &ids);
     }
     for (section, id) in page.sections.iter().zip(&ids) {
+        let text = match section.text.is_empty() {
+            true => String::new(),
+            false => format!("<div class=\"text\">{}</div>\n", paragraphs(&section.text)),
+        };
         body += &format!(
-            "<section id=\"{id}\"><h2>{}</h2>\n<div class=\"text\">{}</div>\n{}</section>\n",
+            "<section id=\"{id}\"><h2>{}</h2>\n{text}{}</section>\n",
             escape(&section.title),
-            paragraphs(&section.text),
             blocks::all(&section.blocks, &palette, &mut names)
         );
     }
@@ -44,7 +47,7 @@ pub fn page(page: &Page) -> String {
 }
 
 fn paragraphs(texts: &[String]) -> String {
-    texts.iter().map(|text| format!("<p>{}</p>", escape(text))).collect()
+    texts.iter().map(|text| format!("<p>{}</p>", sentence(text))).collect()
 }
 
 fn contents(sections: &[Section], ids: &[String]) -> String {

@@ -19,6 +19,19 @@ pub fn escape(text: &str) -> String {
     out
 }
 
+/// A sentence as HTML: what stands between backticks is code, and numbers keep their per cent.
+pub fn sentence(text: &str) -> String {
+    let escaped = escape(text).replace(" %", "\u{a0}%");
+    let parts: Vec<&str> = escaped.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return escaped;
+    }
+    let code = |(i, part): (usize, &&str)| {
+        if i % 2 == 1 { format!("<code>{part}</code>") } else { (*part).to_string() }
+    };
+    parts.iter().enumerate().map(code).collect()
+}
+
 /// Estimated width of `text` at a font size, for common sans-serif fonts; rather too wide than too narrow.
 pub fn width(text: &str, size: f64) -> f64 {
     let em: f64 = text
@@ -74,6 +87,12 @@ mod tests {
     fn what_would_be_markup_is_escaped_and_what_xml_forbids_is_replaced() {
         assert_eq!(escape("a<b & \"c\" > 'd'"), "a&lt;b &amp; &quot;c&quot; &gt; &#39;d&#39;");
         assert_eq!(escape("a\u{0}\u{1b}b"), "a\u{fffd}\u{fffd}b");
+    }
+
+    #[test]
+    fn commands_in_sentences_are_code_and_a_single_backtick_is_itself() {
+        assert_eq!(sentence("run `a < b` at 5 %"), "run <code>a &lt; b</code> at 5\u{a0}%");
+        assert_eq!(sentence("it`s"), "it`s");
     }
 
     #[test]

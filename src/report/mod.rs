@@ -6,6 +6,7 @@
 //! | how does a figure look? | `svg.rs` and `marks.rs`; `scale.rs` has axes, `palette.rs` colours, `lettering.rs` text |
 //! | how does the page look? | `html.rs`, `html/` |
 //! | which files are written? | `files.rs`, `png.rs` |
+//! | what does a report of training runs say? | `runs.rs`, `runs/` |
 
 pub mod files;
 pub mod html;
@@ -14,6 +15,7 @@ mod marks;
 pub mod page;
 pub mod palette;
 pub mod png;
+pub mod runs;
 pub mod scale;
 pub mod svg;
 

@@ -5,6 +5,7 @@ use super::TrainError;
 use super::checkpoint::{Checkpoint, Progress, not_finite};
 use super::config::{Method, TrainConfig};
 use super::run::{MetricsFile, RunFolder};
+use super::session::SessionRecord;
 use super::tensorboard::EventFile;
 use super::trainer::{NamedStates, PendingStep, StepMetrics, Trainer};
 use super::validation::{Validation, Validator};
@@ -174,6 +175,7 @@ impl<'a> Fit<'a> {
         stop: &'a AtomicBool,
     ) -> Result<Self, TrainError> {
         config.check()?;
+        let described = device.describe();
         let dataset = open_data(&config)?;
         let problem = problem_of(&dataset);
         let from = config.from.as_ref().map(|path| Model::load(path, Some(problem))).transpose()?;
@@ -198,7 +200,8 @@ impl<'a> Fit<'a> {
             trainer.restore(&saved.states, saved.progress.updates, saved.progress.step)?;
             progress = saved.progress;
         }
-        let metrics = folder.metrics(&progress, progress.is_end_of(&config))?;
+        let mut metrics = folder.metrics(&progress, progress.is_end_of(&config))?;
+        metrics.append(&SessionRecord::new(progress.step, &described))?;
         let events = folder.tensorboard();
         let goes_on = events.exists().then(|| EventFile::create(&events, progress.step + 1)).transpose()?;
         let (now, pending) = (Instant::now(), VecDeque::new());

@@ -8,6 +8,7 @@ pub mod lock;
 pub mod options;
 pub mod run;
 pub mod schedule;
+pub mod session;
 pub mod tensorboard;
 pub mod trainer;
 pub mod validation;

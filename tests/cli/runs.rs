@@ -44,8 +44,12 @@ fn a_run_ends_with_the_facts_and_leaves_what_it_promises() {
         })
         .collect();
     // An epoch has twelve steps.
-    let expected: Vec<&str> = [&["step"; 12][..], &["epoch", "step", "epoch"]].concat();
+    let expected: Vec<&str> = [&["run"], &["step"; 12][..], &["epoch", "step", "epoch"]].concat();
     assert_eq!(kinds, expected);
+    assert_mentions(
+        metrics.lines().next().unwrap(),
+        &["CPU reference path", env!("CARGO_PKG_VERSION"), "Z\""],
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! box, pictures, warnings, and folded facts.
 
 use super::super::files::Names;
-use super::super::lettering::escape;
+use super::super::lettering::{escape, sentence};
 use super::super::page::{Block, Cell, Figure, Note, Picture, Point, Table};
 use super::super::palette::Palette;
 use super::super::scale::shown;
@@ -42,7 +42,7 @@ fn figure(figure: &Figure, palette: &Palette, id: &str) -> String {
         "<figure><h3>{}</h3>{}<figcaption>{}</figcaption>{}</figure>\n",
         escape(&figure.title),
         svg::draw(figure, palette, id, Place::Page),
-        escape(&figure.caption),
+        sentence(&figure.caption),
         values(figure)
     )
 }
@@ -104,10 +104,11 @@ fn table(table: &Table, id: &str) -> String {
         .map(|(column, name)| format!("<th scope=\"col\"{}>{}</th>", class(column), escape(name)))
         .collect();
     let listed = reasons.iter().enumerate();
-    let notes: String =
-        listed.map(|(i, reason)| format!("<li id=\"{id}-note-{}\">{}</li>", i + 1, escape(reason))).collect();
+    let notes: String = listed
+        .map(|(i, reason)| format!("<li id=\"{id}-note-{}\">{}</li>", i + 1, sentence(reason)))
+        .collect();
     let notes = if notes.is_empty() { notes } else { format!("<ol class=\"footnotes\">{notes}</ol>") };
-    let (title, caption) = (escape(&table.title), escape(&table.caption));
+    let (title, caption) = (escape(&table.title), sentence(&table.caption));
     format!(
         "<div class=\"table\"><h3 id=\"{id}-title\">{title}</h3><p class=\"caption\">{caption}</p>\
          <div class=\"scroll\" role=\"region\" aria-labelledby=\"{id}-title\" tabindex=\"0\"><table>\
@@ -142,7 +143,7 @@ fn picture(picture: &Picture) -> String {
         escape(&picture.title),
         escape(&picture.caption),
         STANDARD.encode(&picture.png),
-        escape(&picture.caption)
+        sentence(&picture.caption)
     )
 }
 
@@ -159,7 +160,7 @@ fn notes(notes: &[Note]) -> String {
             true => String::new(),
             false => format!("<b>{}</b> ", escape(&n.about)),
         };
-        format!("<li>{about}{}; {}.</li>", escape(&n.figure), escape(n.explanation.trim_end_matches('.')))
+        format!("<li>{about}{}; {}.</li>", sentence(&n.figure), sentence(n.explanation.trim_end_matches('.')))
     };
     if notes.is_empty() {
         return String::new();

@@ -1,0 +1,89 @@
+//! `pgn-wgpu report`: one page about run folders, from what lies in them, and its figures and tables as files.
+
+use super::{CommandResult, DeviceArguments, fail};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions};
+use pgn_wgpu::evaluation::{ImageChoice, Place, sheet, suite};
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::report::files;
+use pgn_wgpu::report::page::Picture;
+use pgn_wgpu::report::runs::{Run, Runs};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Images on a sheet.
+const SHEET_IMAGES: usize = 6;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Run folders
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// Folder for report.html and what belongs to it [default: RUN/report; report for several runs]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Overwrite a report that exists
+    #[arg(long)]
+    force: bool,
+    /// Attack a few test images of each run with PGD, and show them
+    #[arg(long)]
+    sheets: bool,
+    /// Radius of that attack, pixels being in [0, 1]
+    #[arg(long, default_value_t = 0.5, requires = "sheets")]
+    epsilon: f32,
+    #[command(flatten)]
+    device: DeviceArguments,
+}
+
+pub fn run(arguments: &Arguments) -> CommandResult {
+    let out = arguments.out.clone().unwrap_or_else(|| match arguments.runs.as_slice() {
+        [only] => only.join("report"),
+        _ => PathBuf::from("report"),
+    });
+    super::check_overwriting(&files::page_in(&out), arguments.force)?;
+    let mut runs = Runs::open(&arguments.runs);
+    if runs.runs.is_empty() {
+        return fail(runs.refused.join("; "));
+    }
+    if arguments.sheets {
+        let device = arguments.device.open()?;
+        for run in &mut runs.runs {
+            match sheet(&device, run, arguments.epsilon) {
+                Ok(picture) => run.pictures.push(picture),
+                Err(error) => eprintln!("warning: there is no image sheet of {}: {error}", run.name),
+            }
+        }
+    }
+    let page = runs.page();
+    for sentence in &page.summary {
+        println!("{sentence}");
+    }
+    println!("\nwritten  {}", files::write(&page, &out)?.display());
+    match runs.refused.is_empty() {
+        true => Ok(ExitCode::SUCCESS),
+        false => fail(format!("{}; the report is of the others", runs.refused.join("; "))),
+    }
+}
+
+/// The first test images of a run under PGD.
+fn sheet(device: &Device, run: &Run, epsilon: f32) -> Result<Picture, Box<dyn std::error::Error>> {
+    let choice = ImageChoice { limit: Some(SHEET_IMAGES), ..ImageChoice::default() };
+    let subject = Place::find(&run.path)?.open(&choice)?;
+    let options = AttackOptions { epsilon, ..AttackOptions::new(AttackKind::Pgd) };
+    suite::check(&subject.place, &subject.model, &options)?;
+    let attacked = (&subject.place, &subject.model);
+    let outcome = suite::attack(device, attacked, &subject.images, &options, &mut |_, _| {})?;
+    let title = format!("{}: PGD, epsilon {epsilon}, {} iterations", run.name, options.iterations);
+    let caption = format!(
+        "The first {} test images, what PGD within epsilon {epsilon} makes of them, and the difference, amplified as stated, \
+         around grey; beside them the true class and what {} answers before and after.",
+        outcome.len(),
+        run.name
+    );
+    let png = sheet::png(&outcome, &subject.class_names, &title, SHEET_IMAGES)?;
+    Ok(Picture {
+        id: format!("{}-pgd", run.name),
+        title: format!("{}: images under PGD", run.name),
+        caption,
+        png,
+    })
+}

@@ -1,0 +1,102 @@
+//! Accuracy against norm, from the distances that a minimal-norm attack found for each image.
+
+use super::super::page::{Axis, Figure, Mark, Point, Series};
+use super::Run;
+use crate::attacks::AttackKind;
+use crate::evaluation::record::Record;
+use crate::evaluation::suite::title;
+
+/// A curve of more steps is drawn through every so many-th.
+const MOST_POINTS: usize = 60;
+
+/// A figure for each minimal-norm attack that was run on any of `runs`.
+pub fn figures(runs: &[&Run]) -> Vec<Figure> {
+    [AttackKind::Cw, AttackKind::DeepFool].into_iter().filter_map(|kind| figure(runs, kind)).collect()
+}
+
+fn figure(runs: &[&Run], kind: AttackKind) -> Option<Figure> {
+    let records: Vec<(&Run, &Record)> =
+        runs.iter().filter_map(|run| Some((*run, most(&run.records, kind)?))).collect();
+    let first = records.first()?.1;
+    let name = title(kind);
+    let mut caption = format!(
+        "Share of the images that are still classified correctly when each may be moved by this much, as far as {name} \
+         has found out. A curve that ends above zero ends where the attack failed on the rest."
+    );
+    let absent: Vec<&str> =
+        runs.iter().filter(|run| most(&run.records, kind).is_none()).map(|run| run.name.as_str()).collect();
+    if !absent.is_empty() {
+        caption += &format!(" {name} was not run on {}.", absent.join(", "));
+    }
+    if records.iter().any(|(_, record)| record.key.images != first.key.images) {
+        caption += " The curves are over different images, so they do not compare exactly.";
+    }
+    let series = records.iter().map(|(run, record)| Series {
+        name: run.name.clone(),
+        mark: Mark::Line,
+        points: curve(record),
+    });
+    Some(Figure {
+        id: format!("accuracy-against-{}", kind.name()),
+        title: format!("Accuracy against norm by {name}"),
+        caption,
+        x: Axis::new("L2 norm of the perturbation"),
+        y: Axis { range: Some([0.0, 1.0]), ..Axis::percent("accuracy") },
+        series: series.collect(),
+    })
+}
+
+/// The record over the most images and, of those, with the most iterations.
+fn most(records: &[Record], kind: AttackKind) -> Option<&Record> {
+    let own = records.iter().filter(|record| record.kind() == kind && !record.is_empty());
+    own.max_by_key(|record| (record.len(), record.key.options.iterations))
+}
+
+/// From benign accuracy at 0 down by one image at each distance.
+fn curve(record: &Record) -> Vec<Point> {
+    let images = record.len();
+    let correct = (0..images).filter(|&i| record.correct(i)).count();
+    let fooled = (0..images).filter(|&i| record.correct(i) && !record.robust(i));
+    let mut distances: Vec<f64> = fooled.map(|i| f64::from(record.l2[i])).collect();
+    distances.sort_by(f64::total_cmp);
+    let point = |distance: f64, broken: usize| Point {
+        label: format!("{} of {images} images", correct - broken),
+        ..Point::new(distance, (correct - broken) as f64 / images as f64)
+    };
+    let every = distances.len().div_ceil(MOST_POINTS).max(1);
+    let kept = (1..).zip(&distances).filter(|(broken, _)| broken % every == 0 || *broken == distances.len());
+    [point(0.0, 0)].into_iter().chain(kept.map(|(broken, &distance)| point(distance, broken))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluation::record::tests::record;
+
+    #[test]
+    fn accuracy_falls_by_an_image_at_each_distance_and_failures_stay() {
+        // Of three images one is misclassified from the start, one is fooled at 0.5, one withstands.
+        let points = curve(&record(AttackKind::Cw));
+        let values: Vec<(f64, f64)> = points.iter().map(|point| (point.x, point.y)).collect();
+        assert_eq!(values, [(0.0, 2.0 / 3.0), (0.5, 1.0 / 3.0)]);
+        assert_eq!(points[1].label, "1 of 3 images");
+    }
+
+    #[test]
+    fn a_long_curve_keeps_its_ends_and_never_rises() {
+        let n = 1000;
+        let long = Record {
+            labels: vec![0; n],
+            clean_predictions: vec![0; n],
+            predictions: vec![1; n],
+            l2: (0..n).map(|i| 1.0 - i as f32 / n as f32).collect(),
+            success: vec![true; n],
+            zero_gradient: vec![false; n],
+            ..record(AttackKind::DeepFool)
+        };
+        let points = curve(&long);
+        assert!(points.len() <= MOST_POINTS + 2);
+        assert_eq!((points[0].y, points[points.len() - 1].y, points[points.len() - 1].x), (1.0, 0.0, 1.0));
+        assert!(points.windows(2).all(|pair| pair[0].x <= pair[1].x && pair[0].y > pair[1].y));
+    }
+}

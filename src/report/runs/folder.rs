@@ -1,0 +1,141 @@
+//! What lies in a run folder.
+
+use super::super::page::{Note, Picture};
+use super::metrics::Metrics;
+use crate::data::DatasetKind;
+use crate::evaluation::record::Record;
+use crate::evaluation::report::Report;
+use crate::evaluation::suite::records_in;
+use crate::files;
+use crate::models::file::Model;
+use crate::training::run::RunFolder;
+use crate::training::{Method, TrainConfig, TrainError};
+use std::path::{Path, PathBuf};
+
+/// Larger files are no image sheets.
+const LARGEST_PICTURE: usize = 8 << 20;
+/// A report is no album.
+const MOST_PICTURES: usize = 8;
+/// Losses that are printed alike are alike.
+const SAME_LOSS: f64 = 1e-3;
+
+/// A run, as far as it got.
+pub struct Run {
+    /// The folder's name.
+    pub name: String,
+    /// The folder.
+    pub path: PathBuf,
+    /// Its settings.
+    pub config: TrainConfig,
+    /// The data set as its model calls it, or as the command line does.
+    pub data_set: String,
+    /// PNG files in the folder.
+    pub pictures: Vec<Picture>,
+    pub(super) metrics: Metrics,
+    pub(super) evaluation: Option<Report>,
+    pub(super) records: Vec<Record>,
+    notes: Vec<(String, String)>,
+}
+
+impl Run {
+    /// Reads a folder. What is missing or damaged becomes a note, unless it is the configuration.
+    pub fn open(path: &Path) -> Result<Self, TrainError> {
+        let (folder, config) = RunFolder::open(path)?;
+        let full = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let name =
+            full.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
+        let mut notes = Vec::new();
+        let metrics = match files::read(&folder.metrics_path()) {
+            Ok(bytes) => Metrics::read(&String::from_utf8_lossy(&bytes)),
+            Err(error) => {
+                notes.push((error.to_string(), "there are no curves of this run".to_string()));
+                Metrics::default()
+            }
+        };
+        let model = match Model::load(&folder.model(), None) {
+            Ok(model) => Some(model),
+            Err(error) if folder.model().exists() => {
+                notes.push((error.to_string(), "there is no accuracy against norm of this run".to_string()));
+                None
+            }
+            // Its training has not ended yet.
+            Err(_) => None,
+        };
+        let evaluation = evaluation(path).unwrap_or_else(|problem| {
+            notes.push((problem, "write it anew with `pgn-wgpu evaluate --force`".to_string()));
+            None
+        });
+        let data_set =
+            model.as_ref().map_or_else(|| config.dataset.name().to_string(), |m| m.facts.dataset.clone());
+        let records = model.as_ref().map_or_else(Vec::new, |model| records_in(path).white_box(model));
+        let (path, pictures) = (path.to_path_buf(), pictures(path, &name));
+        Ok(Self { name, path, config, data_set, pictures, metrics, evaluation, records, notes })
+    }
+
+    /// Whether the numbers of two runs may stand side by side.
+    pub fn same_data(&self, other: &Self) -> bool {
+        let (own, its) = (&self.config, &other.config);
+        own.dataset == its.dataset && (own.dataset != DatasetKind::Folder || own.data == its.data)
+    }
+
+    /// Epochs that have ended.
+    pub(super) fn epochs_done(&self) -> u32 {
+        self.metrics.epochs.last().map_or(0, |epoch| epoch.epoch + 1)
+    }
+
+    /// What the reader must know before believing the curves.
+    pub(super) fn notes(&self) -> Vec<Note> {
+        let mut all = self.notes.clone();
+        if self.metrics.unreadable > 0 {
+            let figure = format!("{} lines of metrics.jsonl cannot be read", self.metrics.unreadable);
+            all.push((figure, "the curves are without them".to_string()));
+        }
+        let (done, wanted) = (self.epochs_done(), self.config.epochs);
+        if done < wanted && self.config.max_steps.is_none() {
+            let figure = format!("{done} of {wanted} epochs are done");
+            let remedy = format!("go on with `pgn-wgpu train --resume {}`", self.path.display());
+            all.push((figure, remedy));
+        }
+        if let Some(epoch) = self.metrics.epochs.last()
+            && let (Some(own), Some(fgm), Method::Pgn) =
+                (epoch.generator_loss, epoch.fgm_loss, self.config.method)
+            && own < fgm - SAME_LOSS
+        {
+            let figure = format!("the generator does less than FGM at its norm ({own:.3} < {fgm:.3})");
+            let remedy = "it has not learned to attack; train longer, raise --generator-lr, or lower --c-l";
+            all.push((figure, remedy.to_string()));
+        }
+        let note = |(figure, explanation)| Note { about: self.name.clone(), figure, explanation };
+        all.into_iter().map(note).collect()
+    }
+}
+
+/// The evaluation that was written to the folder, if there is one.
+fn evaluation(folder: &Path) -> Result<Option<Report>, String> {
+    let path = folder.join("evaluation.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = files::read(&path).map_err(|error| error.to_string())?;
+    let report = serde_json::from_slice(&bytes);
+    report.map(Some).map_err(|error| format!("{} cannot be read as an evaluation ({error})", path.display()))
+}
+
+fn pictures(folder: &Path, run: &str) -> Vec<Picture> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")));
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let png = files::read(path).ok().filter(|bytes| bytes.len() <= LARGEST_PICTURE)?;
+        let file = path.file_name()?.to_string_lossy().into_owned();
+        let caption = format!("{file} in the folder of {run}.");
+        png.starts_with(b"\x89PNG").then(|| Picture {
+            id: format!("{run}-{file}"),
+            title: format!("{run}: {file}"),
+            caption,
+            png,
+        })
+    };
+    paths.iter().filter_map(read).take(MOST_PICTURES).collect()
+}

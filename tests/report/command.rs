@@ -1,0 +1,187 @@
+//! `pgn-wgpu report` over run folders of the embedded digits, on the CPU path.
+
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn program(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_pgn-wgpu")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+#[track_caller]
+fn succeed(folder: &Path, arguments: &[&str]) -> String {
+    let output = program(folder, arguments);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The one sentence with which it ends.
+#[track_caller]
+fn refuse(folder: &Path, arguments: &[&str]) -> String {
+    let output = program(folder, arguments);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && !text.contains("panicked"), "{output:?}");
+    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error:")).collect();
+    assert_eq!(errors.len(), 1, "{text}");
+    errors[0].to_string()
+}
+
+/// Trains for an epoch into the folder `name`.
+fn train(folder: &Path, method: &str, name: &str, more: &[&str]) {
+    let flags = [
+        "train",
+        "--adapter",
+        "cpu",
+        "--width",
+        "0.0625",
+        "--epochs",
+        "1",
+        "--method",
+        method,
+        "--out",
+        name,
+    ];
+    succeed(folder, &[&flags[..], more].concat());
+}
+
+fn read(folder: &Path, file: &str) -> String {
+    fs::read_to_string(folder.join(file)).unwrap()
+}
+
+fn table(folder: &Path, file: &str) -> Value {
+    serde_json::from_str(&read(folder, file)).unwrap()
+}
+
+#[test]
+fn an_evaluated_run_beside_another_has_curves_tables_images_and_every_setting() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder, "pgn", "pgn", &["--seed", "7"]);
+    train(folder, "fgm", "fgm", &[]);
+    let quick = ["--adapter", "cpu", "--limit", "20", "--iterations", "4"];
+    succeed(folder, &[&["evaluate", "pgn", "--paper", "cifar10"], &quick[..]].concat());
+    let text = succeed(folder, &["report", "pgn", "fgm", "--sheets", "--adapter", "cpu"]);
+    assert!(
+        text.contains("pgn: PGN training on UCI optical digits, 1 of 1 epochs")
+            && text.contains("written  report"),
+        "{text}"
+    );
+
+    let html = read(folder, "report/report.html");
+    for part in [
+        "CPU reference path",
+        env!("CARGO_PKG_VERSION"),
+        "<dt>seed</dt><dd>7</dd>",
+        "<dt>lr</dt><dd>0.002</dd>",
+        "data:image/png;base64,",
+        "paper, CIFAR-10, PGN",
+        "class=\"notes\"",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    for figure in [
+        "loss",
+        "benign-accuracy",
+        "delta",
+        "generator-and-fgm",
+        "accuracy-against-cw",
+        "accuracy-against-deepfool",
+    ] {
+        assert!(folder.join(format!("report/figures/{figure}.svg")).is_file(), "{figure}");
+    }
+    // Every cell is filled or explained.
+    for file in ["report/tables/evaluation.json", "report/tables/runs.json"] {
+        let table = table(folder, file);
+        let width = table["head"].as_array().unwrap().len();
+        for row in table["rows"].as_array().unwrap() {
+            let cells = row.as_array().unwrap();
+            assert_eq!(cells.len(), width);
+            assert!(cells.iter().all(|cell| cell["text"] != "" || cell["note"].is_string()), "{row}");
+        }
+    }
+    // The same numbers as in the evaluation.
+    let evaluation: Value = serde_json::from_str(&read(folder, "pgn/evaluation.json")).unwrap();
+    let measures = evaluation["runs"][0]["measures"].as_array().unwrap();
+    let rows = table(folder, "report/tables/evaluation.json")["rows"].as_array().unwrap().clone();
+    assert_eq!(rows.len(), measures.len());
+    for (row, measure) in rows.iter().zip(measures) {
+        assert_eq!((&row[0]["text"], &row[1]["value"]), (&measure["name"], &measure["value"]));
+        assert!(row[2]["note"].as_str().unwrap().contains("fgm is not in this evaluation"));
+    }
+    // The curve begins at benign accuracy, never rises, and its norms never fall.
+    let lines = read(folder, "report/figures/accuracy-against-deepfool.csv");
+    let points: Vec<(f64, f64)> = lines
+        .lines()
+        .skip(1)
+        .map(|line| line.split(',').collect::<Vec<_>>())
+        .map(|fields| (fields[1].parse().unwrap(), fields[2].parse().unwrap()))
+        .collect();
+    assert_eq!(points[0], (0.0, measures[0]["value"].as_f64().unwrap()));
+    assert!(points.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 > pair[1].1), "{points:?}");
+}
+
+#[test]
+fn what_cannot_be_read_is_named_and_the_rest_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder, "natural", "run", &["--validation-share", "0"]);
+    let error = refuse(folder, &["report", "run", "nothing", "--out", "r"]);
+    assert!(
+        error.contains("nothing: is no run folder") && error.contains("the report is of the others"),
+        "{error}"
+    );
+    let html = read(folder, "r/report.html");
+    assert!(html.contains("is no run folder") && html.contains("natural training"));
+    // Without validation images there is a curve less and an explanation more.
+    assert!(!folder.join("r/figures/benign-accuracy.svg").exists());
+    assert!(html.contains("There were no validation images"));
+    assert!(html.contains(
+        "there is no evaluation.json in its folder; <code>pgn-wgpu evaluate run</code> writes one"
+    ));
+
+    fs::write(folder.join("run/evaluation.json"), "{\"version\": 3}").unwrap();
+    fs::write(folder.join("run/model.safetensors"), "x").unwrap();
+    fs::write(folder.join("run/metrics.jsonl"), "?\n?\n?\n").unwrap();
+    succeed(folder, &["report", "run"]);
+    let html = read(folder, "run/report/report.html");
+    for part in
+        ["cannot be read as an evaluation", "model.safetensors", "2 lines of metrics.jsonl", "0 of 1 epochs"]
+    {
+        assert!(html.contains(part), "{part}");
+    }
+    assert!(refuse(folder, &["report", "nothing", "neither"]).contains("nothing: is no run folder"));
+}
+
+#[test]
+fn runs_of_different_data_sets_are_told_apart_in_one_sentence_and_sections_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder, "natural", "a/run", &[]);
+    fs::create_dir_all(folder.join("b/run")).unwrap();
+    let config = read(folder, "a/run/config.toml").replace("dataset = \"digits\"", "dataset = \"cifar10\"");
+    fs::write(folder.join("b/run/config.toml"), config).unwrap();
+    let text = succeed(folder, &["report", "a/run", "b/run"]);
+    assert_eq!(
+        text.lines()
+            .filter(|line| line.contains("different data sets (UCI optical digits, cifar10)"))
+            .count(),
+        1,
+        "{text}"
+    );
+    let html = read(folder, "report/report.html");
+    for heading in ["UCI optical digits: Training", "cifar10: Runs", "cifar10: Settings"] {
+        assert!(html.contains(&format!("<h2>{heading}</h2>")), "{heading}");
+    }
+}
+
+#[test]
+fn a_report_that_exists_is_overwritten_on_request_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder, "natural", "run", &["--max-steps", "1"]);
+    succeed(folder, &["report", "run"]);
+    let error = refuse(folder, &["report", "run"]);
+    assert!(error.contains("report.html exists") && error.contains("--force"), "{error}");
+    succeed(folder, &["report", "run", "--force"]);
+}
