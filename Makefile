@@ -31,9 +31,9 @@ test: ## Format, lints, and all tests on the adapter and on the CPU path
 	    PGN_TEST_ADAPTER=cpu cargo test --test '*'; \
 	fi
 
-bench: ## Measures the adapter, every kernel and a training step
+bench: ## Measures speed and memory against the targets, a few minutes; JSON in target/bench.json
 	cargo build --release
-	@adapter=$(adapter) && $(pgn_wgpu) bench --adapter "$$adapter"
+	@adapter=$(adapter) && $(pgn_wgpu) bench --targets --adapter "$$adapter" --out target/bench.json
 
 parity: ## Our attacks beside Foolbox, torchattacks and CleverHans: MODEL=model.safetensors DATA=folder
 	@test -f "$(MODEL)" || { echo 'MODEL= must name the model.safetensors of a run on CIFAR-10'; exit 2; }

@@ -4,9 +4,11 @@
 use crate::cpu::{self, executor::CpuSession};
 use crate::gpu::GpuError;
 use crate::gpu::adapter::{self, AdapterChoice};
-use crate::gpu::device::{Checks, Forms, Gpu};
+use crate::gpu::device::{Checks, Forms, Gpu, Options};
 use crate::gpu::session::{GpuSession, Ticket};
+use crate::gpu::tuning::{KernelChoices, Tune};
 use crate::graph::Graph;
+use crate::program::precision::Precision;
 use crate::program::{MemoryLimits, Program, ProgramError, TensorId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -53,14 +55,31 @@ pub enum ExecutionError {
     },
 }
 
+/// How a device is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Opening {
+    /// Whether the runtime checks every index and loop of the shaders.
+    pub checked: bool,
+    /// How much is measured to choose the forms of kernels.
+    pub tune: Tune,
+    /// How numbers are stored.
+    pub precision: Precision,
+}
+
 impl Device {
-    /// Opens what `choice` means; with `checked` the runtime checks every index and loop of the shaders.
-    pub fn open(choice: &AdapterChoice, checked: bool) -> Result<Self, GpuError> {
+    /// Opens what `choice` means.
+    ///
+    /// # Errors
+    /// Also if it has no f16 and [`Precision::Mixed`] is wanted; the CPU path has none.
+    pub fn open(choice: &AdapterChoice, opening: Opening) -> Result<Self, GpuError> {
+        let Opening { checked, tune, precision } = opening;
         let checks = if checked { Checks::Full } else { Checks::Trusted };
-        Ok(match adapter::choose(choice)? {
-            Some(listed) => Self::Gpu(Gpu::open(&listed, checks, Forms::Best)?),
-            None => Self::Cpu(cpu::Mode::Fast),
-        })
+        let options = Options { checks, forms: Forms::Measured(tune), precision };
+        match adapter::choose(choice)? {
+            Some(listed) => Ok(Self::Gpu(Gpu::open_as(&listed, options)?)),
+            None if precision == Precision::Mixed => Err(GpuError::NoHalf { adapter: "cpu".to_string() }),
+            None => Ok(Self::Cpu(cpu::Mode::Fast)),
+        }
     }
 
     /// What memory plans must keep to.
@@ -68,6 +87,13 @@ impl Device {
         match self {
             Self::Cpu(_) => MemoryLimits::NONE,
             Self::Gpu(gpu) => gpu.memory_limits(),
+        }
+    }
+
+    /// Takes over the forms of kernels that a run has chosen, if it ran on this adapter and driver.
+    pub fn pin(&self, choices: &KernelChoices) {
+        if let Self::Gpu(gpu) = self {
+            gpu.pin(choices);
         }
     }
 
@@ -92,17 +118,23 @@ enum State {
 pub struct Workspace {
     device: Device,
     states: HashMap<String, (State, usize)>,
+    choices: Option<KernelChoices>,
 }
 
 impl Workspace {
     /// An empty workspace.
     pub fn new(device: Device) -> Self {
-        Self { device, states: HashMap::new() }
+        Self { device, states: HashMap::new(), choices: None }
     }
 
     /// The device.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// The forms of kernels that were chosen for its programs; `None` on the CPU path.
+    pub fn choices(&self) -> Option<&KernelChoices> {
+        self.choices.as_ref()
     }
 
     /// Compiles a graph and binds it. States that do not exist yet are made, filled with zeros.
@@ -119,20 +151,26 @@ impl Workspace {
             }
         }
         let states = &self.states;
-        Ok(match &self.device {
+        let gpu = match &self.device {
             Device::Cpu(mode) => {
-                Session::Cpu(CpuSession::new(program, *mode, |name, _| match &states[name].0 {
+                let session = CpuSession::new(program, *mode, |name, _| match &states[name].0 {
                     State::Cpu(values) => values.clone(),
                     State::Gpu(_) => unreachable!("a workspace has one device"),
-                }))
+                });
+                return Ok(Session::Cpu(session));
             }
-            Device::Gpu(gpu) => Session::Gpu(Box::new(GpuSession::new(gpu.clone(), program, |name, _| {
-                match &states[name].0 {
-                    State::Gpu(buffer) => buffer.clone(),
-                    State::Cpu(_) => unreachable!("a workspace has one device"),
-                }
-            })?)),
-        })
+            Device::Gpu(gpu) => gpu.clone(),
+        };
+        let session = GpuSession::new(gpu, program, |name, _| match &states[name].0 {
+            State::Gpu(buffer) => buffer.clone(),
+            State::Cpu(_) => unreachable!("a workspace has one device"),
+        })?;
+        let new = session.choices();
+        match &mut self.choices {
+            Some(choices) => choices.forms.extend(new.forms),
+            none => *none = Some(new),
+        }
+        Ok(Session::Gpu(Box::new(session)))
     }
 
     fn state(&mut self, name: &str, len: usize) -> Result<&State, ExecutionError> {

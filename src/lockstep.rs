@@ -89,7 +89,7 @@ pub fn compare(
         for index in 0..program.calls.len() {
             let fed = index < handover;
             let slack = sides.call(&program, index, fed)?;
-            let form = form_name(device, &program, index);
+            let form = form_name(&sides.device, device, index);
             sides.judge(&program, index, (fed, &slack), form, &mut reports)?;
         }
         sides.reference.end();
@@ -98,11 +98,15 @@ pub fn compare(
     Ok(reports)
 }
 
-fn form_name(device: &Device, program: &Program, index: usize) -> &'static str {
-    match device {
-        Device::Gpu(gpu) => gpu.form(program.calls[index].kernel).name,
-        Device::Cpu(Mode::Fast) if program.calls[index].kernel.fast.is_some() => "fast",
-        Device::Cpu(_) => "twin",
+fn form_name(device: &Session, mode: &Device, index: usize) -> &'static str {
+    match (device, mode) {
+        (Session::Gpu(session), _) => session.form(index).name,
+        (Session::Cpu(session), Device::Cpu(Mode::Fast))
+            if session.program().calls[index].kernel.fast.is_some() =>
+        {
+            "fast"
+        }
+        (Session::Cpu(_), _) => "twin",
     }
 }
 
@@ -127,6 +131,11 @@ impl Sides {
         for &id in given {
             let values = self.reference.read(id)?;
             self.device.write_tensor(id, &values);
+            if program.is_half(id) {
+                // The kernel is judged by what it was given.
+                let rounded = self.device.read(id)?;
+                self.reference.write_tensor(id, &rounded);
+            }
         }
         let slack = self.slack(program, index)?;
         self.reference.call_keeping(index)?;
@@ -164,7 +173,7 @@ impl Sides {
         };
         for (&id, slack) in call.writes.iter().zip(slack) {
             let (own, expected) = (self.device.read(id)?, self.reference.read(id)?);
-            let worst = worst(&own, &expected, tolerance, slack);
+            let worst = worst(&own, &expected, tolerance.stored(program.is_half(id)), slack);
             let at = reports.iter().position(|r| r.kernel == call.kernel.name && r.form == form);
             let label = format!("call {index}: {}", program.tensor(id).label);
             let report = match at {
@@ -208,6 +217,52 @@ impl KernelReport {
             pass,
         }
     }
+}
+
+/// What a device's own rounding makes of a whole run, all calls together.
+#[derive(Clone, Debug, Serialize)]
+pub struct Effect {
+    /// An output, or the state of a network.
+    pub tensor: String,
+    /// Length of the difference from the CPU path's in units of the length of the CPU path's.
+    pub relative: f64,
+}
+
+/// Runs `case` on `device` and on the CPU path, each on its own results, and compares outputs and states that change.
+pub fn effects(device: &Device, case: &Case) -> Result<Vec<Effect>, ExecutionError> {
+    let run = |device: &Device| -> Result<Vec<(String, Vec<f32>)>, ExecutionError> {
+        let mut space = Workspace::new(device.clone());
+        for (name, values) in case.states {
+            space.write(name, values)?;
+        }
+        let mut session = space.prepare(case.graph)?;
+        for (name, values) in case.inputs {
+            session.write(name, values)?;
+        }
+        let mut outputs = session.compute()?;
+        for _ in 1..case.runs {
+            outputs = session.compute()?;
+        }
+        let program = session.program().clone();
+        let mut all: Vec<_> =
+            program.outputs.iter().map(|(name, _)| (name.clone(), outputs.get(name).to_vec())).collect();
+        for root in &program.roots {
+            if let RootKind::State(name) = &root.kind
+                && !case.states.iter().any(|(given, _)| given == name)
+            {
+                all.push((name.clone(), space.read(name)?));
+            }
+        }
+        Ok(all)
+    };
+    let both = run(device)?.into_iter().zip(run(&Device::Cpu(Mode::Fast))?);
+    let length = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let effects = both.map(|((tensor, own), (_, expected))| {
+        let differences = &mut own.iter().zip(&expected).map(|(a, b)| f64::from(*a) - f64::from(*b));
+        let whole = length(&mut expected.iter().map(|v| f64::from(*v)));
+        Effect { tensor, relative: length(differences) / whole.max(f64::MIN_POSITIVE) }
+    });
+    Ok(effects.collect())
 }
 
 /// The worst element of a comparison.

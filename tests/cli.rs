@@ -39,6 +39,8 @@ impl Scratch {
     /// The program, to be run in this folder.
     fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pgn-wgpu"));
+        // What is measured of the kernels stays with the tests.
+        command.env("PGN_WGPU_CACHE", env!("CARGO_TARGET_TMPDIR"));
         command.current_dir(self.0.path()).args(arguments);
         command
     }

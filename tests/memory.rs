@@ -111,7 +111,7 @@ fn no_two_roots_of_random_sets_share_memory_while_both_are_needed() {
                     _ => RootKind::Computed,
                 };
                 let (len, first) = (1 + pick(i, 1, 3000), pick(i, 2, 50));
-                Root { kind, len, first, last: first + pick(i, 3, 20) }
+                Root { kind, len, first, last: first + pick(i, 3, 20), half: false }
             })
             .collect();
         for largest in [u64::MAX, 40_000, 4096] {

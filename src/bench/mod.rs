@@ -1,6 +1,7 @@
 //! What a device can do and what training makes of it. Nothing is timed before its result was compared.
 
 pub mod attacks;
+pub mod memory;
 pub mod peak;
 pub mod steps;
 

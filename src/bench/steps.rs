@@ -32,7 +32,7 @@ pub struct StepTiming {
     pub kernels: Vec<KernelTiming>,
 }
 
-/// All calls of one kernel in a step.
+/// All calls of one form of a kernel in a step.
 #[derive(Clone, Debug, Serialize)]
 pub struct KernelTiming {
     /// The kernel.
@@ -63,6 +63,13 @@ pub fn synthetic_batch(problem: Problem, images: usize) -> Batch {
     }
 }
 
+/// Prepares training on `device` and takes one step.
+pub fn first_step(device: &Device, config: &TrainConfig, problem: Problem) -> Result<Trainer, TrainError> {
+    let mut trainer = Trainer::new(device.clone(), config, problem, None, None)?;
+    step(&mut trainer, &synthetic_batch(problem, config.batch_size), 1)?;
+    Ok(trainer)
+}
+
 /// Times steps of `config` for about `budget` after the first.
 pub fn time_steps(
     device: &Device,
@@ -72,11 +79,10 @@ pub fn time_steps(
 ) -> Result<StepTiming, TrainError> {
     let before = allocated(device);
     let started = Instant::now();
-    let mut trainer = Trainer::new(device.clone(), config, problem, None, None)?;
-    let batch = synthetic_batch(problem, config.batch_size);
-    step(&mut trainer, &batch, 1)?;
+    let mut trainer = first_step(device, config, problem)?;
     let first_step_seconds = started.elapsed().as_secs_f64();
     let allocated_bytes = allocated(device).zip(before).map(|(now, before)| now.saturating_sub(before));
+    let batch = synthetic_batch(problem, config.batch_size);
     let one = step(&mut trainer, &batch, 1)?;
     // Enough steps at a time that submitting them overlaps with computing.
     let steps = ((budget.as_secs_f64() / 5.0 / one) as usize).clamp(1, 50);
@@ -125,16 +131,19 @@ fn allocated(device: &Device) -> Option<u64> {
 
 /// Time by kernel over all phases of a step, largest first; the median of three profiles.
 fn profile(device: &Device, trainer: &mut Trainer) -> Result<Vec<KernelTiming>, ExecutionError> {
-    let Device::Gpu(gpu) = device else { return Ok(Vec::new()) };
-    let mut by_kernel: BTreeMap<&'static str, KernelTiming> = BTreeMap::new();
+    if let Device::Cpu(_) = device {
+        return Ok(Vec::new());
+    }
+    let mut by_kernel: BTreeMap<(&'static str, &'static str), KernelTiming> = BTreeMap::new();
     for session in trainer.sessions() {
         let Session::Gpu(session) = session else { continue };
         let program = session.program().clone();
         let Some(seconds) = profile_session(session)? else { return Ok(Vec::new()) };
-        for (call, seconds) in program.calls.iter().zip(seconds) {
-            let timing = by_kernel.entry(call.kernel.name).or_insert_with(|| KernelTiming {
+        for (index, (call, seconds)) in program.calls.iter().zip(seconds).enumerate() {
+            let form = session.form(index).name;
+            let timing = by_kernel.entry((call.kernel.name, form)).or_insert_with(|| KernelTiming {
                 kernel: call.kernel.name,
-                form: gpu.form(call.kernel).name,
+                form,
                 calls: 0,
                 seconds: 0.0,
                 gflops: 0.0,

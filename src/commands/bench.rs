@@ -1,17 +1,23 @@
 //! `pgn-wgpu bench`: the adapter's own limits, its kernels, training steps, and the time to the first step.
 
+mod explain;
+mod targets;
+
 use super::summary::usual_problem;
 use super::{CommandResult, DeviceArguments, bytes, table};
 use pgn_wgpu::bench::attacks::{IterationTiming, time_carlini_wagner};
 use pgn_wgpu::bench::peak::{self, Peak};
-use pgn_wgpu::bench::steps::{StepTiming, time_steps};
+use pgn_wgpu::bench::steps::{StepTiming, first_step, time_steps};
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
+use pgn_wgpu::files;
+use pgn_wgpu::gpu::tuning::{Decision, Tune};
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -29,12 +35,27 @@ pub struct Arguments {
     /// Seconds for each kind of step
     #[arg(long, default_value_t = 4.0)]
     seconds: f64,
+    /// The steps
+    #[arg(long, value_delimiter = ',', default_value = "natural,fgm,pgd,pgn")]
+    method: Vec<Method>,
+    /// Show which form of each kernel was chosen for which shape, and why
+    #[arg(long)]
+    explain: bool,
+    /// Measure what this program promises and print it beside the targets; the other options do not matter
+    #[arg(long)]
+    targets: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Only take the first step of this method and print its seconds
+    /// Write the JSON object here as well
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Time nothing but steps
     #[arg(long, hide = true)]
-    first_step: Option<Method>,
+    steps_only: bool,
+    /// Only take the first natural step and print the seconds until its end
+    #[arg(long, hide = true)]
+    first_step: bool,
 }
 
 #[derive(Serialize)]
@@ -49,60 +70,78 @@ struct Report {
     first_step: FirstStep,
     steps: BTreeMap<&'static str, StepTiming>,
     /// An iteration of Carlini and Wagner's attack in passes of the classifier.
-    carlini_wagner: IterationTiming,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    carlini_wagner: Option<IterationTiming>,
+    #[serde(skip)]
+    steps_only: bool,
+    /// The forms of the kernels and why they were chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain: Option<Vec<Decision>>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct FirstStep {
-    /// With an empty driver cache.
+    /// With an empty driver cache, and no kernel measured before.
     cold_seconds: Option<f64>,
-    /// With the cache that the cold one left.
+    /// With the caches that the cold one left.
     warm_seconds: Option<f64>,
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
-    if let Some(method) = arguments.first_step {
-        let device = super::open(&arguments.device.adapter, arguments.device.checked)?;
-        let timing = time_steps(
-            &device,
-            &config(arguments, method)?,
-            usual_problem(arguments.dataset),
-            Duration::ZERO,
-        )?;
-        println!("{}", timing.first_step_seconds);
+    let started = Instant::now();
+    if arguments.targets {
+        return targets::run(arguments);
+    }
+    let problem = usual_problem(arguments.dataset);
+    if arguments.first_step {
+        let device = super::open(&arguments.device.adapter, arguments.device.opening())?;
+        first_step(&device, &config(arguments, Method::Natural)?, problem)?;
+        println!("{}", started.elapsed().as_secs_f64());
         return Ok(ExitCode::SUCCESS);
     }
     config(arguments, Method::Natural)?;
     let device = arguments.device.open()?;
     let first_step = match &device {
-        Device::Gpu(_) => cold_and_warm(arguments),
-        Device::Cpu(_) => FirstStep { cold_seconds: None, warm_seconds: None },
+        Device::Gpu(_) if !arguments.steps_only => {
+            cold_and_warm(arguments, arguments.width, arguments.batch_size)
+        }
+        _ => FirstStep::default(),
     };
     let (mut steps, budget) = (BTreeMap::new(), Duration::from_secs_f64(arguments.seconds.clamp(0.1, 600.0)));
-    for method in [Method::Natural, Method::Fgm, Method::Pgd, Method::Pgn] {
-        let timing =
-            time_steps(&device, &config(arguments, method)?, usual_problem(arguments.dataset), budget)?;
+    for &method in &arguments.method {
+        let timing = time_steps(&device, &config(arguments, method)?, problem, budget)?;
         steps.insert(method.name(), timing);
     }
     let natural = config(arguments, Method::Natural)?;
-    let carlini_wagner = time_carlini_wagner(&device, &natural, usual_problem(arguments.dataset), budget)?;
+    let carlini_wagner = match arguments.steps_only {
+        true => None,
+        false => Some(time_carlini_wagner(&device, &natural, problem, budget)?),
+    };
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         device: device.describe(),
         dataset: arguments.dataset.name(),
         width: arguments.width,
         batch_size: arguments.batch_size,
-        peak: peak::measure(&device)?,
+        peak: if arguments.steps_only { None } else { peak::measure(&device)? },
         first_step,
         steps,
         carlini_wagner,
+        steps_only: arguments.steps_only,
+        explain: arguments.explain.then(|| explain::decisions(&device)),
     };
+    let json = serde_json::to_string_pretty(&report)?;
+    write_json(arguments.out.as_deref(), &json)?;
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        println!("{json}");
     } else {
         print(&report);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn write_json(out: Option<&Path>, json: &str) -> Result<(), files::FileError> {
+    out.map_or(Ok(()), |path| files::write(path, json.as_bytes()))
 }
 
 fn config(arguments: &Arguments, method: Method) -> Result<TrainConfig, Box<dyn std::error::Error>> {
@@ -112,16 +151,18 @@ fn config(arguments: &Arguments, method: Method) -> Result<TrainConfig, Box<dyn 
     Ok(config)
 }
 
-/// Starts this program twice with a driver cache of its own, empty at first.
-fn cold_and_warm(arguments: &Arguments) -> FirstStep {
+/// Starts this program twice with caches of its own, empty at first.
+fn cold_and_warm(arguments: &Arguments, width: f32, batch_size: usize) -> FirstStep {
     let cache = std::env::temp_dir().join(format!("pgn-wgpu-bench-{}", std::process::id()));
     let once = || {
         let output = Command::new(std::env::current_exe().ok()?)
-            .args(["bench", "--first-step", "natural"])
+            .args(["bench", "--first-step"])
             .args(["--adapter", &arguments.device.adapter.to_string()])
             .args(["--dataset", arguments.dataset.name()])
-            .args(["--width", &arguments.width.to_string()])
-            .args(["--batch-size", &arguments.batch_size.to_string()])
+            .args(["--tune", tune_name(arguments)])
+            .args(["--width", &width.to_string()])
+            .args(["--batch-size", &batch_size.to_string()])
+            .env("PGN_WGPU_CACHE", &cache)
             // Mesa's and NVIDIA's caches; other drivers keep theirs elsewhere and are warm both times.
             .env("MESA_SHADER_CACHE_DIR", &cache)
             .env("__GL_SHADER_DISK_CACHE_PATH", &cache)
@@ -135,6 +176,15 @@ fn cold_and_warm(arguments: &Arguments) -> FirstStep {
     FirstStep { cold_seconds, warm_seconds }
 }
 
+/// The value of --tune, for a process that is started.
+fn tune_name(arguments: &Arguments) -> &'static str {
+    match arguments.device.tune {
+        Tune::Off => "off",
+        Tune::Quick => "quick",
+        Tune::Full => "full",
+    }
+}
+
 fn print(report: &Report) {
     println!("device      {}", report.device);
     match &report.peak {
@@ -142,6 +192,7 @@ fn print(report: &Report) {
             "peak        {:.1} GFLOP/s in registers, {:.1} GB/s through memory",
             peak.gflops, peak.gigabytes_per_second
         ),
+        None if report.steps_only => {}
         None => println!("peak        not stated: the measuring kernel's result was wrong"),
     }
     if let FirstStep { cold_seconds: Some(cold), warm_seconds: Some(warm) } = report.first_step {
@@ -150,28 +201,29 @@ fn print(report: &Report) {
     println!("model       width {}, batch {}, {}\n", report.width, report.batch_size, report.dataset);
     let head = ["step", "images/s", "GFLOP/s", "ms", "vs natural", "planned", "allocated", "not convolution"];
     let mut rows = vec![head.map(str::to_string).to_vec()];
-    let natural = report.steps["natural"].seconds;
+    let natural = report.steps.get("natural").map(|step| step.seconds);
     for (name, step) in &report.steps {
         rows.push(vec![
             (*name).to_string(),
             format!("{:.1}", step.images_per_second),
             format!("{:.2}", step.gflops),
             format!("{:.1}", 1e3 * step.seconds),
-            format!("{:.2}", step.seconds / natural),
+            natural.map_or("-".to_string(), |natural| format!("{:.2}", step.seconds / natural)),
             bytes(step.planned_bytes),
             step.allocated_bytes.map_or("-".to_string(), bytes),
             step.other_share.map_or("-".to_string(), |s| format!("{:.0} %", 100.0 * s)),
         ]);
     }
     print!("{}", table(&rows));
-    let cw = &report.carlini_wagner;
-    println!(
-        "\nC&W iteration, batch {}: {:.1} ms, {:.2} times a forward and an input-gradient pass ({:.1} ms)",
-        cw.batch_size,
-        1e3 * cw.iteration_seconds,
-        cw.ratio,
-        1e3 * cw.passes_seconds
-    );
+    if let Some(cw) = &report.carlini_wagner {
+        println!(
+            "\nC&W iteration, batch {}: {:.1} ms, {:.2} times a forward and an input-gradient pass ({:.1} ms)",
+            cw.batch_size,
+            1e3 * cw.iteration_seconds,
+            cw.ratio,
+            1e3 * cw.passes_seconds
+        );
+    }
     for (name, step) in report.steps.iter().filter(|(_, s)| !s.kernels.is_empty()) {
         println!();
         let head = [
@@ -192,5 +244,8 @@ fn print(report: &Report) {
             ]);
         }
         print!("{}", table(&rows));
+    }
+    if let Some(decisions) = &report.explain {
+        print!("\n{}", explain::text(decisions));
     }
 }

@@ -15,8 +15,11 @@ pub mod train_generator;
 pub mod validate;
 
 use pgn_wgpu::executor::Device;
+use pgn_wgpu::executor::Opening;
 use pgn_wgpu::gpu::GpuError;
 use pgn_wgpu::gpu::adapter::AdapterChoice;
+use pgn_wgpu::gpu::tuning::Tune;
+use pgn_wgpu::program::precision::Precision;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -85,6 +88,12 @@ pub struct DeviceArguments {
     /// auto, discrete, integrated, software, cpu, a number or part of a name from `pgn-wgpu adapters`
     #[arg(long, default_value = "auto")]
     pub adapter: AdapterChoice,
+    /// How much is measured to choose the forms of kernels; what is found is kept in the cache folder
+    #[arg(long, default_value = "quick")]
+    pub tune: Tune,
+    /// How numbers are stored on the adapter
+    #[arg(long, default_value = "f32")]
+    pub precision: Precision,
     /// Let the runtime check every index and loop of the shaders
     #[arg(long)]
     pub checked: bool,
@@ -93,13 +102,18 @@ pub struct DeviceArguments {
 impl DeviceArguments {
     /// Opens the device and says on standard error what `auto` chose.
     pub fn open(&self) -> Result<Device, GpuError> {
-        open(&self.adapter, self.checked)
+        open(&self.adapter, self.opening())
+    }
+
+    /// How the device is to be opened.
+    pub fn opening(&self) -> Opening {
+        Opening { checked: self.checked, tune: self.tune, precision: self.precision }
     }
 }
 
 /// Opens what `choice` means.
-pub fn open(choice: &AdapterChoice, checked: bool) -> Result<Device, GpuError> {
-    let device = Device::open(choice, checked)?;
+pub fn open(choice: &AdapterChoice, opening: Opening) -> Result<Device, GpuError> {
+    let device = Device::open(choice, opening)?;
     if *choice == AdapterChoice::Auto {
         eprintln!("adapter: {} (chosen by auto)", device.describe());
     }

@@ -6,6 +6,7 @@ use super::{CommandResult, INTERRUPTED, duration, fail, grouped};
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::evaluation::suite::Event;
 use pgn_wgpu::executor::Device;
+use pgn_wgpu::executor::Opening;
 use pgn_wgpu::gpu::adapter::AdapterChoice;
 use pgn_wgpu::report::{self, Fact, Page, Section};
 use pgn_wgpu::reproduce::cost::Cost;
@@ -72,7 +73,8 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         .into_iter()
         .map(|(dataset, group)| Study::new(arguments.scale, group, dataset, arguments.data.clone(), &out))
         .collect::<Result<_, _>>()?;
-    let device = super::open(&arguments.adapter[0], arguments.checked)?;
+    let device =
+        super::open(&arguments.adapter[0], Opening { checked: arguments.checked, ..Opening::default() })?;
     announce(&studies, &device, arguments.adapter.len())?;
     if arguments.dry_run {
         return Ok(ExitCode::SUCCESS);

@@ -61,7 +61,7 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
     }
     let config = configuration(&arguments)?;
     config.check()?;
-    let device = super::open(&config.adapter.parse()?, arguments.checked)?;
+    let device = super::open(&config.adapter.parse()?, config.opening(arguments.checked))?;
     let described = device.describe();
     let stop = super::stop_on_signal()?;
     let folder = |config: &TrainConfig| match (&arguments.resume, &arguments.out) {

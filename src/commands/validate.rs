@@ -6,7 +6,7 @@ use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Graph;
 use pgn_wgpu::kernels;
-use pgn_wgpu::lockstep::{self, Case, KernelReport};
+use pgn_wgpu::lockstep::{self, Case, Effect, KernelReport};
 use pgn_wgpu::models::{Classifier, Generator, Init, Problem};
 use pgn_wgpu::random::{Random, Stream};
 use pgn_wgpu::training::game::{self, Gradients};
@@ -59,9 +59,10 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         arguments.method.map_or_else(|| vec![Method::Natural, Method::Fgm, Method::Pgn], |m| vec![m]);
     let mut reports = Vec::new();
     for &method in &methods {
-        reports.push((method, compare(arguments, &device, method)?));
+        let (kernels, effects) = compare(arguments, &device, method)?;
+        reports.push(Compared { method, kernels, effects });
     }
-    let pass = reports.iter().all(|(_, kernels)| kernels.iter().all(|k| k.pass));
+    let pass = reports.iter().all(|r| r.kernels.iter().all(|k| k.pass));
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&as_json(arguments, &device, &reports, pass))?);
     } else {
@@ -70,11 +71,18 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     Ok(if pass { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// A step of one kind, compared.
+struct Compared {
+    method: Method,
+    kernels: Vec<KernelReport>,
+    effects: Vec<Effect>,
+}
+
 fn compare(
     arguments: &Arguments,
     device: &Device,
     method: Method,
-) -> Result<Vec<KernelReport>, Box<dyn std::error::Error>> {
+) -> Result<(Vec<KernelReport>, Vec<Effect>), Box<dyn std::error::Error>> {
     let problem = usual_problem(arguments.dataset);
     let mut config = TrainConfig::preset(Preset::Small, arguments.dataset);
     (config.method, config.width, config.batch_size) = (method, arguments.width, arguments.batch_size);
@@ -89,7 +97,8 @@ fn compare(
     }
     let inputs = inputs(&config, problem, seed);
     let case = Case { graph: &graph, states: &states, inputs: &inputs, runs: arguments.steps };
-    Ok(lockstep::compare(device, &case, arguments.cpu_until.as_deref())?)
+    let kernels = lockstep::compare(device, &case, arguments.cpu_until.as_deref())?;
+    Ok((kernels, lockstep::effects(device, &case)?))
 }
 
 fn step_graph(
@@ -121,15 +130,10 @@ fn inputs(config: &TrainConfig, problem: Problem, seed: u64) -> Vec<(String, Vec
     ]
 }
 
-fn print_reports(
-    arguments: &Arguments,
-    device: &Device,
-    reports: &[(Method, Vec<KernelReport>)],
-    pass: bool,
-) {
+fn print_reports(arguments: &Arguments, device: &Device, reports: &[Compared], pass: bool) {
     println!("device   {}", device.describe());
     println!("against  the CPU reference, width {}, batch {}", arguments.width, arguments.batch_size);
-    for (method, kernels) in reports {
+    for Compared { method, kernels, effects } in reports {
         println!("\n{} step", method.name());
         let head = ["kernel", "form", "tensors", "worst abs", "worst rel", "verdict"];
         let mut rows = vec![head.map(str::to_string).to_vec()];
@@ -152,9 +156,12 @@ fn print_reports(
         for (line, place) in table(&rows).lines().zip(std::iter::once("at".to_string()).chain(places)) {
             println!("{}", format!("{line}  {place}").trim_end());
         }
+        let effects: Vec<String> =
+            effects.iter().map(|e| format!("{} {:.1e}", e.tensor, e.relative)).collect();
+        println!("whole steps on its own results, length of the difference: {}", effects.join(", "));
     }
     println!("\nrelative errors are in units of each tensor's largest value");
-    match reports.iter().find_map(|(m, kernels)| kernels.iter().find(|k| !k.pass).map(|k| (m, k))) {
+    match reports.iter().find_map(|r| r.kernels.iter().find(|k| !k.pass).map(|k| (r.method, k))) {
         Some((method, k)) => println!(
             "FAIL: the first kernel outside its tolerance is {} ({} form) in the {} step: {} where the reference has {}",
             k.kernel,
@@ -167,14 +174,11 @@ fn print_reports(
     }
 }
 
-fn as_json(
-    arguments: &Arguments,
-    device: &Device,
-    reports: &[(Method, Vec<KernelReport>)],
-    pass: bool,
-) -> serde_json::Value {
+fn as_json(arguments: &Arguments, device: &Device, reports: &[Compared], pass: bool) -> serde_json::Value {
     let steps: serde_json::Map<_, _> =
-        reports.iter().map(|(method, kernels)| (method.name().to_string(), json!(kernels))).collect();
+        reports.iter().map(|r| (r.method.name().to_string(), json!(r.kernels))).collect();
+    let effects: serde_json::Map<_, _> =
+        reports.iter().map(|r| (r.method.name().to_string(), json!(r.effects))).collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "device": device.describe(),
@@ -183,7 +187,9 @@ fn as_json(
         "batch_size": arguments.batch_size,
         "seed": arguments.seed,
         "cpu_until": arguments.cpu_until,
+        "precision": arguments.device.precision,
         "steps": steps,
+        "effects": effects,
         "pass": pass,
     })
 }

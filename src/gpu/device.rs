@@ -4,9 +4,12 @@
 //! in every load (`Checks::Trusted`); `Checks::Full` keeps them, for tests and for bisecting a driver.
 
 use super::adapter::{Listed, USED_FEATURES};
-use super::{GpuError, probe};
-use crate::kernels::{Constants, Form, Kernel, generate};
-use crate::program::{Call, MemoryLimits};
+use super::tuning::store::{self, Store};
+use super::tuning::{KernelChoices, Tune, Tuner};
+use super::{GpuError, half, probe};
+use crate::kernels::{Constants, Form, generate};
+use crate::program::precision::Precision;
+use crate::program::{Call, MemoryLimits, Program};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -26,6 +29,8 @@ pub enum Checks {
 pub enum Forms {
     /// The most specific form that the adapter supports.
     Best,
+    /// The one that measures fastest, as [`Tune`] says; what is found is kept in [`store::folder`].
+    Measured(Tune),
     /// The portable ones.
     Portable,
 }
@@ -38,8 +43,19 @@ pub struct Pipeline {
     pub layout: BindGroupLayout,
 }
 
-/// Kernel, form, constants, and the source of what was made for one call.
-type PipelineKey = (&'static str, &'static str, Constants, Option<String>);
+/// Kernel, form, constants, the source of what was made for one call, and the bindings that are f16.
+type PipelineKey = (&'static str, &'static str, Constants, Option<String>, u32);
+
+/// How an adapter is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Whether shaders carry checks.
+    pub checks: Checks,
+    /// Which forms may run.
+    pub forms: Forms,
+    /// How numbers are stored.
+    pub precision: Precision,
+}
 
 /// An opened adapter.
 pub struct Gpu {
@@ -51,6 +67,8 @@ pub struct Gpu {
     pub info: wgpu::AdapterInfo,
     checks: Checks,
     forms: Forms,
+    precision: Precision,
+    tuner: Tuner,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     /// The first thing that went wrong, if any.
     failure: Arc<Mutex<Option<Failure>>>,
@@ -59,16 +77,39 @@ pub struct Gpu {
 #[derive(Clone, Debug)]
 enum Failure {
     OutOfMemory,
+    Lost(String),
     Other(String),
 }
 
 impl Gpu {
-    /// Opens `listed` with the largest limits it offers, and probes it if it is a software driver.
+    /// Opens `listed` with the largest limits it offers, and probes it if it is a software driver. Numbers are f32.
     pub fn open(listed: &Listed, checks: Checks, forms: Forms) -> Result<Arc<Self>, GpuError> {
+        Self::open_as(listed, Options { checks, forms, precision: Precision::F32 })
+    }
+
+    /// The same with all options.
+    pub fn open_as(listed: &Listed, options: Options) -> Result<Arc<Self>, GpuError> {
+        let tuner = match options.forms {
+            Forms::Measured(tune) if tune != Tune::Off => Tuner::new(tune, open_store(listed)),
+            _ => Tuner::new(Tune::Off, Store::none()),
+        };
+        Self::open_with(listed, options, tuner)
+    }
+
+    /// The same with a tuner of one's own.
+    pub fn open_with(listed: &Listed, options: Options, tuner: Tuner) -> Result<Arc<Self>, GpuError> {
         let info = listed.info.clone();
+        let Options { checks, forms, precision } = options;
+        let mut features = listed.adapter.features() & USED_FEATURES;
+        if precision == Precision::Mixed {
+            if !listed.adapter.features().contains(Features::SHADER_F16) {
+                return Err(GpuError::NoHalf { adapter: info.name });
+            }
+            features |= Features::SHADER_F16;
+        }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("pgn-wgpu"),
-            required_features: listed.adapter.features() & USED_FEATURES,
+            required_features: features,
             required_limits: listed.adapter.limits(),
             ..Default::default()
         };
@@ -86,11 +127,12 @@ impl Gpu {
         let slot = failure.clone();
         device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
-                let failure = Failure::Other(format!("the device was lost: {message}"));
+                let failure = Failure::Lost(format!("the device was lost: {message}"));
                 slot.lock().expect("no thread panicked").get_or_insert(failure);
             }
         });
-        let gpu = Self { device, queue, info, checks, forms, pipelines: Mutex::default(), failure };
+        let pipelines = Mutex::default();
+        let gpu = Self { device, queue, info, checks, forms, precision, tuner, pipelines, failure };
         if gpu.is_software() && !probe::loops_run_to_their_end(&gpu) {
             let driver = format!("{} {}", gpu.info.driver, gpu.info.driver_info);
             return Err(GpuError::BrokenLoops { adapter: gpu.info.name, driver });
@@ -109,33 +151,71 @@ impl Gpu {
         MemoryLimits {
             buffer: limits.max_buffer_size,
             binding: limits.max_storage_buffer_binding_size,
-            winograd: self.form(&crate::kernels::winograd_product).subgroup.is_some(),
+            winograd: self.precision == Precision::F32
+                && crate::kernels::winograd_product
+                    .forms
+                    .iter()
+                    .any(|f| f.subgroup.is_some() && self.supports(f)),
+            half: self.precision == Precision::Mixed,
         }
     }
 
-    /// The form of `kernel` that runs here.
-    pub fn form(&self, kernel: &'static Kernel) -> &'static Form {
-        let features = self.device.features();
-        let exact = (self.info.subgroup_min_size == self.info.subgroup_max_size)
-            .then_some(self.info.subgroup_min_size);
-        let usable = |form: &&Form| match form.subgroup {
-            None => true,
-            Some(size) => {
-                self.forms == Forms::Best && features.contains(Features::SUBGROUP) && exact == Some(size)
-            }
-        };
-        kernel.forms.iter().rfind(usable).expect("the portable form is always usable")
+    /// Whether shaders carry the runtime's checks here.
+    pub fn checks(&self) -> Checks {
+        self.checks
     }
 
-    /// The pipeline of a call in this form, compiled once for all calls that differ in sizes only.
-    pub fn pipeline(&self, call: &Call, form: &'static Form) -> Arc<Pipeline> {
+    /// The bindings of a call that are f16: bit b for binding b, of which 0 is the parameters.
+    pub fn half_bindings(program: &Program, call: &Call) -> u32 {
+        let tensors = call.reads.iter().chain(&call.writes).zip(1..);
+        tensors.map(|(id, binding)| u32::from(program.is_half(*id)) << binding).sum()
+    }
+
+    /// Chooses among the forms of a kernel.
+    pub fn tuner(&self) -> &Tuner {
+        &self.tuner
+    }
+
+    /// Adapter and driver: where measured times hold.
+    pub fn identity(&self) -> String {
+        identity(&self.info)
+    }
+
+    /// Takes over what a run has chosen on this adapter and driver; what it chose on another one means nothing here.
+    pub fn pin(&self, choices: &KernelChoices) {
+        if choices.adapter == self.identity() {
+            self.tuner.pin(&choices.forms);
+        }
+    }
+
+    /// The forms that can run `call` here, the most specific last.
+    pub fn candidates(&self, call: &Call) -> Vec<&'static Form> {
+        call.kernel.forms.iter().filter(|form| self.supports(form)).collect()
+    }
+
+    /// Whether the adapter has what a form needs.
+    pub fn supports(&self, form: &Form) -> bool {
+        let exact = (self.info.subgroup_min_size == self.info.subgroup_max_size)
+            .then_some(self.info.subgroup_min_size);
+        let subgroups = self.forms != Forms::Portable && self.device.features().contains(Features::SUBGROUP);
+        form.subgroup.is_none_or(|size| subgroups && exact == Some(size))
+    }
+
+    /// The pipeline of a call in this form, compiled once for all calls that differ in sizes only. `half` has the
+    /// bindings that are f16.
+    pub fn pipeline(&self, call: &Call, form: &'static Form, half: u32) -> Arc<Pipeline> {
         let generated = call.expression.as_ref().map(|e| generate::shader(form.source, e));
-        let key = (call.kernel.name, form.name, form.constants(call), generated);
+        let key = (call.kernel.name, form.name, form.constants(call), generated, half);
         if let Some(known) = self.pipelines.lock().expect("no thread panicked").get(&key) {
             return known.clone();
         }
         let source = key.3.as_deref().unwrap_or(form.source);
-        let made = Arc::new(self.create_pipeline(call, source, &key.2));
+        let made = if half == 0 {
+            self.create_pipeline(call, source, &key.2)
+        } else {
+            self.create_pipeline(call, &half::rewrite(source, half), &key.2)
+        };
+        let made = Arc::new(made);
         self.pipelines.lock().expect("no thread panicked").entry(key).or_insert(made).clone()
     }
 
@@ -200,6 +280,39 @@ impl Gpu {
         })
     }
 
+    /// A buffer of parameters.
+    pub fn uniform(&self, bytes: &[u8]) -> Buffer {
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("parameters"),
+            size: (bytes.len() as u64).next_multiple_of(16).max(16),
+            usage: BufferUsages::UNIFORM | BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut padded = bytes.to_vec();
+        padded.resize(bytes.len().next_multiple_of(16), 0);
+        self.queue.write_buffer(&buffer, 0, &padded);
+        buffer
+    }
+
+    /// Parameters and tensors of a call, in binding order.
+    pub fn bind_group<'a>(
+        &self,
+        label: &str,
+        pipeline: &Pipeline,
+        bindings: impl IntoIterator<Item = wgpu::BufferBinding<'a>>,
+    ) -> wgpu::BindGroup {
+        let entries: Vec<_> = bindings
+            .into_iter()
+            .zip(0..)
+            .map(|(b, binding)| wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::Buffer(b) })
+            .collect();
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(label),
+            layout: &pipeline.layout,
+            entries: &entries,
+        })
+    }
+
     /// A buffer that the host reads.
     pub fn staging(&self, bytes: u64) -> Buffer {
         self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -247,7 +360,7 @@ impl Gpu {
             Some(Failure::OutOfMemory) => {
                 Err(GpuError::OutOfMemory { adapter: self.info.name.clone(), bytes })
             }
-            Some(Failure::Other(reason)) => Err(self.failed(&reason)),
+            Some(Failure::Lost(reason) | Failure::Other(reason)) => Err(self.failed(&reason)),
         }
     }
 
@@ -259,10 +372,36 @@ impl Gpu {
         }
     }
 
-    fn failed(&self, reason: &str) -> GpuError {
-        let reason = reason.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-        GpuError::Failed { adapter: self.info.name.clone(), reason }
+    /// Clears the failure of something that was only tried, and says what it was. A lost device stays lost.
+    pub fn forgive(&self) -> Option<String> {
+        let mut failure = self.failure.lock().expect("no thread panicked");
+        match failure.take()? {
+            Failure::OutOfMemory => Some("the adapter is out of memory".to_string()),
+            Failure::Other(reason) => Some(one_line(&reason)),
+            Failure::Lost(reason) => {
+                *failure = Some(Failure::Lost(reason.clone()));
+                Some(reason)
+            }
+        }
     }
+
+    fn failed(&self, reason: &str) -> GpuError {
+        GpuError::Failed { adapter: self.info.name.clone(), reason: one_line(reason) }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+fn identity(info: &wgpu::AdapterInfo) -> String {
+    format!("{}, {:?}, {} {}", info.name, info.backend, info.driver, info.driver_info)
+}
+
+/// What is remembered of this adapter, driver and program version.
+fn open_store(listed: &Listed) -> Store {
+    let section = format!("{}, pgn-wgpu {}", identity(&listed.info), env!("CARGO_PKG_VERSION"));
+    store::folder().map_or_else(Store::none, |folder| Store::open(&folder, section))
 }
 
 #[expect(

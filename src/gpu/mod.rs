@@ -3,8 +3,10 @@
 
 pub mod adapter;
 pub mod device;
+pub mod half;
 mod probe;
 pub mod session;
+pub mod tuning;
 
 /// What can go wrong on the way to, or on, a device.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,23 @@ pub enum GpuError {
         adapter: String,
         /// Its driver.
         driver: String,
+    },
+    /// 16-bit storage on an adapter that has none.
+    #[error("the adapter {adapter} offers no 16-bit numbers in shaders; leave --precision mixed out")]
+    NoHalf {
+        /// Its name.
+        adapter: String,
+    },
+    /// A kernel of which every form computes wrong numbers.
+    #[error(
+        "every form of a kernel computes wrong numbers on {adapter} ({shape}); pass --adapter cpu, and please report \
+         this with the output of `pgn-wgpu validate --json`"
+    )]
+    NoRightForm {
+        /// The adapter's name.
+        adapter: String,
+        /// Kernel and shape.
+        shape: String,
     },
     /// The device has no room.
     #[error(

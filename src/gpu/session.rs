@@ -3,8 +3,10 @@
 //! A run is several submits if it is long, because drivers kill long ones; nothing waits. The outputs are
 //! copied into a staging buffer of their own (a [`Ticket`]), so the host can read them a few steps later.
 
-use super::GpuError;
 use super::device::{Gpu, Pipeline};
+use super::tuning::{Chosen, KernelChoices};
+use super::{GpuError, half};
+use crate::kernels::Form;
 use crate::program::{Program, RootKind, TensorId};
 use std::sync::Arc;
 use wgpu::{BindGroup, Buffer, SubmissionIndex};
@@ -23,6 +25,9 @@ pub struct Ticket {
 }
 
 struct Step {
+    form: &'static Form,
+    /// The shape by which the form was chosen, if there was a choice.
+    shape: Option<String>,
     pipeline: Arc<Pipeline>,
     group: BindGroup,
     grid: [u32; 3],
@@ -77,15 +82,21 @@ impl GpuSession {
 
     fn bind(&self) -> Result<Vec<Step>, GpuError> {
         let calls = &self.program.calls;
+        let chosen = self.gpu.tuner().choose(&self.gpu, &self.program)?;
         let params = self.params_buffer();
         // Drivers compile in parallel where they compile here at all.
         let pipelines: Vec<Arc<Pipeline>> = std::thread::scope(|scope| {
             let threads = std::thread::available_parallelism().map_or(1, usize::from);
             let workers: Vec<_> = (0..threads)
                 .map(|worker| {
+                    let chosen = &chosen;
                     scope.spawn(move || {
-                        let own = calls.iter().skip(worker).step_by(threads);
-                        own.map(|call| self.pipeline(call)).collect::<Vec<_>>()
+                        let own = calls.iter().zip(chosen).skip(worker).step_by(threads);
+                        own.map(|(call, chosen)| {
+                            let half = Gpu::half_bindings(&self.program, call);
+                            self.gpu.pipeline(call, chosen.form, half)
+                        })
+                        .collect::<Vec<_>>()
                     })
                 })
                 .collect();
@@ -94,21 +105,26 @@ impl GpuSession {
             (0..calls.len()).map(|i| made[i % threads].next().expect("one per call")).collect()
         });
         self.gpu.check(0)?;
-        Ok(calls
-            .iter()
-            .zip(pipelines)
-            .enumerate()
-            .map(|(i, (call, pipeline))| {
-                let form = self.gpu.form(call.kernel);
+        let steps = calls.iter().zip(pipelines).zip(chosen).enumerate();
+        Ok(steps
+            .map(|(i, ((call, pipeline), Chosen { form, shape }))| {
                 let grid = (form.grid)(&call.params, &form.constants(call));
                 let group = self.bind_group(i, &pipeline, &params);
-                Step { pipeline, group, grid, flops: call.flops }
+                Step { form, shape, pipeline, group, grid, flops: call.flops }
             })
             .collect())
     }
 
-    fn pipeline(&self, call: &crate::program::Call) -> Arc<Pipeline> {
-        self.gpu.pipeline(call, self.gpu.form(call.kernel))
+    /// The form that call `index` runs.
+    pub fn form(&self, index: usize) -> &'static Form {
+        self.steps[index].form
+    }
+
+    /// The choices that were made for this program.
+    pub fn choices(&self) -> KernelChoices {
+        let shapes =
+            self.steps.iter().filter_map(|step| Some((step.shape.clone()?, step.form.name.to_string())));
+        KernelChoices { adapter: self.gpu.identity(), forms: shapes.collect() }
     }
 
     fn params_buffer(&self) -> Buffer {
@@ -138,26 +154,15 @@ impl GpuSession {
             let (buffer, offset, bytes) = self.place(*id);
             bindings.push(wgpu::BufferBinding { buffer, offset, size: std::num::NonZero::new(bytes) });
         }
-        let entries: Vec<_> = bindings
-            .into_iter()
-            .enumerate()
-            .map(|(i, b)| wgpu::BindGroupEntry {
-                binding: i as u32,
-                resource: wgpu::BindingResource::Buffer(b),
-            })
-            .collect();
-        self.gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(call.kernel.name),
-            layout: &pipeline.layout,
-            entries: &entries,
-        })
+        self.gpu.bind_group(call.kernel.name, pipeline, bindings)
     }
 
     /// Buffer, first byte and bytes of a tensor.
     fn place(&self, id: TensorId) -> (&Buffer, u64, u64) {
         let info = self.program.tensor(id);
         let (buffer, offset) = self.root_place(info.root);
-        (buffer, offset + 4 * info.offset as u64, info.shape.bytes())
+        let half = self.program.is_half(id);
+        (buffer, offset + half::bytes(info.offset, half), half::bytes(info.shape.len(), half))
     }
 
     fn root_place(&self, root: usize) -> (&Buffer, u64) {
@@ -255,13 +260,14 @@ impl GpuSession {
     /// Reads a tensor between calls.
     pub fn read(&self, id: TensorId) -> Result<Vec<f32>, GpuError> {
         let (buffer, offset, bytes) = self.place(id);
-        Ok(bytemuck::cast_vec(self.gpu.read_words(buffer, offset, bytes as usize / 4)?))
+        let words = self.gpu.read_words(buffer, offset, bytes as usize / 4)?;
+        Ok(half::from_words(&words, self.program.is_half(id), self.program.tensor(id).shape.len()))
     }
 
     /// Writes a tensor between calls.
     pub fn write_tensor(&mut self, id: TensorId, values: &[f32]) {
         let (buffer, offset, _) = self.place(id);
-        self.gpu.queue.write_buffer(buffer, offset, bytemuck::cast_slice(values));
+        self.gpu.queue.write_buffer(buffer, offset, &half::to_bytes(values, self.program.is_half(id)));
     }
 
     /// Seconds of every call of one run, by the device's timestamps; `None` where it offers none.

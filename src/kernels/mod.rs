@@ -89,6 +89,19 @@ pub struct Tolerance {
     pub relative: f32,
 }
 
+/// What storing a number as f16 may change, in units of the number: the last of its 11 bits, as WGSL leaves the
+/// direction of rounding to the device.
+const HALF_ROUNDING: f32 = 1.0 / 1024.0;
+
+impl Tolerance {
+    /// The tolerance of a result that is stored as f16, if `half`.
+    #[must_use]
+    pub fn stored(self, half: bool) -> Self {
+        let more = if half { HALF_ROUNDING } else { 0.0 };
+        Self { relative: self.relative + more, ..self }
+    }
+}
+
 /// One kernel.
 #[derive(Debug)]
 pub struct Kernel {

@@ -78,7 +78,7 @@ impl<'g> Lowering<'g> {
     }
 
     fn root(&mut self, kind: RootKind, len: usize) -> usize {
-        self.roots.push(Root { kind, len, first: 0, last: 0 });
+        self.roots.push(Root { kind, len, first: 0, last: 0, half: false });
         self.roots.len() - 1
     }
 

@@ -66,7 +66,8 @@ fn is_state(root: &Root) -> bool {
 
 /// Bytes of a root, padded to the alignment.
 pub fn bytes(root: &Root) -> u64 {
-    4 * root.len.next_multiple_of(ALIGNMENT) as u64
+    let size = if root.half { 2 } else { 4 };
+    (size * root.len).next_multiple_of(4 * ALIGNMENT) as u64
 }
 
 /// The lowest free place of root `i` in `arena`, unless the arena would grow beyond `largest`.

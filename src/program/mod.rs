@@ -8,6 +8,7 @@ mod assemble;
 mod fuse;
 mod lower;
 mod memory;
+pub mod precision;
 
 use crate::graph::{Graph, Shape};
 use crate::kernels::expression::Expression;
@@ -57,6 +58,8 @@ pub struct Root {
     pub first: usize,
     /// Last call at which it must exist.
     pub last: usize,
+    /// Whether it is stored as f16 on a GPU.
+    pub half: bool,
 }
 
 /// One kernel call.
@@ -142,11 +145,13 @@ pub struct MemoryLimits {
     pub binding: u64,
     /// Whether 3x3 convolutions go by Winograd's algorithm where that was seen to win.
     pub winograd: bool,
+    /// Whether activations are stored as f16.
+    pub half: bool,
 }
 
 impl MemoryLimits {
     /// No limits: the CPU path.
-    pub const NONE: Self = Self { buffer: u64::MAX, binding: u64::MAX, winograd: false };
+    pub const NONE: Self = Self { buffer: u64::MAX, binding: u64::MAX, winograd: false, half: false };
 }
 
 /// A compiled graph.
@@ -179,6 +184,9 @@ impl Program {
         let lower::Lowered { tensors, mut roots, calls, outputs } = lowered;
         check(&tensors, &calls, limits)?;
         memory::lifetimes(&tensors, &mut roots, &calls, &outputs);
+        if limits.half {
+            precision::halve(&mut roots, &tensors, &calls, &outputs);
+        }
         let memory = MemoryPlan::new(&roots, limits.buffer);
         Ok(Self { tensors, roots, calls, outputs, memory })
     }
@@ -186,6 +194,11 @@ impl Program {
     /// The facts about a tensor.
     pub fn tensor(&self, id: TensorId) -> &TensorInfo {
         &self.tensors[id.0]
+    }
+
+    /// Whether a tensor is stored as f16 on a GPU.
+    pub fn is_half(&self, id: TensorId) -> bool {
+        self.roots[self.tensor(id).root].half
     }
 
     /// The root that the host writes as `name`.

@@ -63,13 +63,13 @@ pub fn own_folder(path: &Path, config: &TrainConfig) -> Result<RunFolder, TrainE
     }
 }
 
-/// The first key in which two configurations differ, beside the adapter, with both values.
+/// The first key in which two configurations differ, beside the adapter and what was measured on it, with both values.
 pub fn difference(a: &TrainConfig, b: &TrainConfig) -> Option<(String, String, String)> {
     let (a, b) = (table(a), table(b));
     let shown = |value: Option<&toml::Value>| value.map_or("not set".to_string(), ToString::to_string);
     a.keys()
         .chain(b.keys())
-        .find(|key| *key != "adapter" && a.get(*key) != b.get(*key))
+        .find(|key| !["adapter", "kernels"].contains(&key.as_str()) && a.get(*key) != b.get(*key))
         .map(|key| (key.clone(), shown(a.get(key)), shown(b.get(key))))
 }
 

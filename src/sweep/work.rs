@@ -3,11 +3,11 @@
 
 use super::state::own_folder;
 use super::{Plan, Point, SweepError};
-use crate::executor::Device;
+use crate::executor::{Device, Opening};
 use crate::gpu::adapter::AdapterChoice;
-use crate::training::TrainError;
 use crate::training::fit::{EpochRecord, Fit, Observer, Outcome, StepRecord};
 use crate::training::run::RunFolder;
+use crate::training::{TrainConfig, TrainError};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Mutex;
@@ -128,14 +128,15 @@ pub fn run(plan: &Plan, work: &Work, stop: &AtomicBool, watcher: Watcher) -> Res
     }
     let mut devices = Vec::new();
     for choice in &work.adapters {
-        devices.push((choice, Device::open(choice, work.checked)?));
+        let opening = queue.first().map_or(Opening::default(), |point| point.config.opening(work.checked));
+        devices.push((choice, opening, Device::open(choice, opening)?));
     }
     let job =
         Job { plan, work, stop, watcher, queue: &queue, next: AtomicUsize::new(0), ended: Mutex::default() };
     std::thread::scope(|scope| {
-        for (choice, device) in devices {
+        for (choice, opening, device) in devices {
             let job = &job;
-            scope.spawn(move || job.worker(choice, device));
+            scope.spawn(move || job.worker(choice, opening, device));
         }
     });
     Ok(job.summary())
@@ -152,11 +153,16 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn worker(&self, choice: &AdapterChoice, mut device: Device) {
+    fn worker(&self, choice: &AdapterChoice, mut opened: Opening, mut device: Device) {
         while !self.stop.load(Ordering::Relaxed) {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(point) = self.queue.get(index) else { return };
-            let ended = match self.train(point, choice, &device) {
+            let wanted = point.config.opening(self.work.checked);
+            let ready = if wanted == opened { Ok(device.clone()) } else { Device::open(choice, wanted) };
+            let ended = match ready.map_err(TrainError::from).and_then(|ready| {
+                (device, opened) = (ready, wanted);
+                self.train(point, choice, &device)
+            }) {
                 Ok(ended) => ended,
                 Err(error @ TrainError::Busy { .. }) => Ended::Busy(error.to_string()),
                 Err(error) => Ended::Failed(error.to_string()),
@@ -164,7 +170,7 @@ impl Job<'_> {
             self.end(index, ended.clone());
             if matches!(ended, Ended::Failed(_)) {
                 // An adapter that has lost a buffer or itself would fail every run that follows.
-                match Device::open(choice, self.work.checked) {
+                match Device::open(choice, opened) {
                     Ok(again) => device = again,
                     Err(_) => return,
                 }
@@ -188,9 +194,10 @@ impl Job<'_> {
         // Its clone keeps the lock until a failure is on record.
         let held = folder.clone();
         let fit = || {
-            folder.write_config(&config)?;
+            config.kernels = RunFolder::open(&path)?.1.kernels;
+            let keep = |config: &TrainConfig| folder.write_config(config).map(|()| folder);
             let mut relay = Relay { point, watcher: self.watcher };
-            let mut fit = Fit::new(device.clone(), config, |_| Ok(folder), &mut relay, self.stop)?;
+            let mut fit = Fit::new(device.clone(), config, keep, &mut relay, self.stop)?;
             if self.work.tensorboard {
                 fit.log_to_tensorboard()?;
             }

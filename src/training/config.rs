@@ -3,8 +3,11 @@
 
 use crate::attacks::{CeForm, Norm};
 use crate::data::{Augment, DatasetKind};
+use crate::executor::Opening;
+use crate::gpu::tuning::{KernelChoices, Tune};
 use crate::models::Init;
 pub use crate::models::{GeneratorInput, GradientInput};
+use crate::program::precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -93,6 +96,10 @@ pub struct TrainConfig {
     pub validation_share: Option<f32>,
     /// The adapter choice.
     pub adapter: String,
+    /// How much is measured to choose the forms of kernels.
+    pub tune: Tune,
+    /// How numbers are stored on the adapter.
+    pub precision: Precision,
     /// Width multiplier of both networks.
     pub width: f32,
     /// Images per step.
@@ -159,6 +166,9 @@ pub struct TrainConfig {
     pub shuffle: bool,
     /// Seed of everything random.
     pub seed: u64,
+    /// The forms of kernels that the run began with: other forms give other bits. Last, as TOML wants its tables.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernels: Option<KernelChoices>,
 }
 
 /// A value of a configuration that cannot be.
@@ -171,6 +181,11 @@ pub struct ConfigError {
 }
 
 impl TrainConfig {
+    /// How its device is opened.
+    pub fn opening(&self, checked: bool) -> Opening {
+        Opening { checked, tune: self.tune, precision: self.precision }
+    }
+
     /// A preset's values for a data set.
     pub fn preset(preset: Preset, dataset: DatasetKind) -> Self {
         let small = Self {
@@ -180,6 +195,8 @@ impl TrainConfig {
             side: None,
             validation_share: None,
             adapter: "auto".to_string(),
+            tune: Tune::Quick,
+            precision: Precision::F32,
             width: 0.125,
             batch_size: 128,
             epochs: if dataset == DatasetKind::Digits { 80 } else { 8 },
@@ -210,6 +227,7 @@ impl TrainConfig {
             augment: dataset.default_augment(),
             shuffle: true,
             seed: 0,
+            kernels: None,
         };
         match preset {
             Preset::Small => small,

@@ -169,7 +169,7 @@ impl<'a> Fit<'a> {
     /// closure so that it is made only after everything else has succeeded.
     pub fn new(
         device: Device,
-        config: TrainConfig,
+        mut config: TrainConfig,
         folder: impl FnOnce(&TrainConfig) -> Result<RunFolder, TrainError>,
         observer: &'a mut dyn Observer,
         stop: &'a AtomicBool,
@@ -186,9 +186,13 @@ impl<'a> Fit<'a> {
                 format!("has width {}, the run {}; pass --width {0}", model.facts.width, config.width);
             return Err(TrainError::Run { path: path.clone(), problem });
         }
+        if let Some(choices) = &config.kernels {
+            device.pin(choices);
+        }
         let mut trainer = Trainer::new(device, &config, problem, from.as_ref(), None)?;
         let (classifier, generator) = (trainer.classifier().clone(), trainer.generator().cloned());
         let validator = Validator::new(trainer.workspace(), &config, &classifier, generator.as_ref())?;
+        config.kernels = trainer.workspace().choices().cloned().filter(|choices| !choices.forms.is_empty());
         let mut folder = folder(&config)?;
         folder.lock()?;
         folder.record_failure(None)?;

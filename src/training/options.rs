@@ -9,7 +9,9 @@ use super::run::from_toml;
 use crate::attacks::{CeForm, Norm};
 use crate::data::{Augment, DatasetKind};
 use crate::files;
+use crate::gpu::tuning::{KernelChoices, Tune};
 use crate::models::Init;
+use crate::program::precision::Precision;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -22,12 +24,18 @@ macro_rules! options {
             /// What other options default to; theirs are given here for small [default: small]
             #[arg(long)]
             pub preset: Option<Preset>,
+            /// What a run has chosen by measurement; in files only.
+            #[arg(skip)]
+            pub kernels: Option<KernelChoices>,
             $($(#[$meta])* #[arg(long, allow_negative_numbers = true)] pub $field: Option<$kind>,)*
         }
 
         impl TrainOptions {
             /// Lays these options over `config`.
             pub fn apply(&self, config: &mut TrainConfig) {
+                if self.kernels.is_some() {
+                    config.kernels.clone_from(&self.kernels);
+                }
                 $(if let Some(value) = &self.$field {
                     config.$target = Wanted::from(value.clone()).into();
                 })*
@@ -76,7 +84,7 @@ impl From<Wanted<Vec<GeneratorInput>>> for Vec<GeneratorInput> {
 }
 into_fields! {
     plain: Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
-        CeForm;
+        CeForm, Tune, Precision;
     optional: PathBuf, f32, usize, u32, u64
 }
 
@@ -94,6 +102,10 @@ options! {
     validation_share: f32 => validation_share;
     /// auto, discrete, integrated, software, cpu, a number or part of a name from `pgn-wgpu adapters` [default: auto]
     adapter: String => adapter;
+    /// How much is measured to choose the forms of kernels [default: quick]
+    tune: Tune => tune;
+    /// How numbers are stored on the adapter [default: f32]
+    precision: Precision => precision;
     /// Width multiplier of both networks, 1 is the paper's [default: 0.125]
     width: f32 => width;
     /// Images per step [default: 128]

@@ -150,7 +150,7 @@ fn on_gpu(
     reads: &[Vec<f32>],
     before: &[Vec<f32>],
 ) -> Result<Vec<Vec<f32>>, String> {
-    let pipeline = gpu.pipeline(call, form);
+    let pipeline = gpu.pipeline(call, form, 0);
     let mut params = call.params.clone();
     params.resize(params.len().next_multiple_of(16), 0);
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;

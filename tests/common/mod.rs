@@ -36,6 +36,11 @@ fn skipped(reason: &str) {
     let _ = std::io::stderr().write_all(note.as_bytes());
 }
 
+/// The adapter, if there is one.
+pub fn adapter() -> Option<&'static Listed> {
+    ADAPTER.as_ref()
+}
+
 /// A device of its own on the shared adapter.
 pub fn open(checks: Checks, forms: Forms) -> Option<Arc<Gpu>> {
     match Gpu::open(ADAPTER.as_ref()?, checks, forms) {

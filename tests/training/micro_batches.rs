@@ -123,7 +123,7 @@ fn a_tensor_beyond_the_limit_of_a_binding_is_refused_by_name_and_fits_in_a_small
     let config = tiny(Method::Pgn);
     let program = compile(&config, 512, MemoryLimits::NONE).unwrap();
     let largest = program.tensors.iter().map(|t| t.shape.bytes()).max().unwrap();
-    let limits = MemoryLimits { buffer: u64::MAX, binding: largest - 1, winograd: false };
+    let limits = MemoryLimits { binding: largest - 1, ..MemoryLimits::NONE };
 
     let error = compile(&config, 512, limits).map(|program| program.memory).unwrap_err();
 

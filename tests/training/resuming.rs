@@ -1,9 +1,13 @@
 //! The same configuration gives the same bits: at once, in pieces, and from the `config.toml` that a run leaves.
 
+use super::common;
 use super::{bits, checkpoint, cpu, devices, run, step_numbers, steps, tiny};
 use pgn_wgpu::data::Augment;
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::gpu::device::{Checks, Forms};
 use pgn_wgpu::training::lock::RunLock;
 use pgn_wgpu::training::options::TrainOptions;
+use pgn_wgpu::training::run::RunFolder;
 use pgn_wgpu::training::{Method, TrainConfig, Update};
 use std::fs;
 use std::io::Write;
@@ -47,6 +51,37 @@ fn a_run_that_was_interrupted_twice_ends_with_the_bits_of_one_that_was_not() {
             assert_eq!(step_numbers(&pieces), (1..=29).collect::<Vec<_>>());
         }
     }
+}
+
+#[test]
+fn a_run_goes_on_with_the_forms_of_kernels_that_it_began_with() {
+    // A device of its own each time: what is taken over from a run holds for the whole device.
+    let fresh = || common::open(Checks::Trusted, Forms::Best).map(Device::Gpu);
+    let Some(device) = fresh() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name);
+    let config = TrainConfig { max_steps: Some(9), ..tiny(Method::Natural) };
+    run(&device, &config, &place("usual"), None).unwrap();
+    let kernels = |name: &str| RunFolder::open(&place(name)).unwrap().1.kernels;
+    let Some(mut portable) = kernels("usual").filter(|k| k.forms.values().any(|form| form != "portable"))
+    else {
+        return;
+    };
+    portable.forms.values_mut().for_each(|form| *form = "portable".to_string());
+    let config = TrainConfig { kernels: Some(portable.clone()), ..config };
+    run(&device, &config, &place("whole"), None).unwrap();
+
+    run(&fresh().unwrap(), &config, &place("pieces"), Some(4)).unwrap();
+    // As --resume does.
+    let (_, found) = RunFolder::open(&place("pieces")).unwrap();
+    run(&fresh().unwrap(), &found, &place("pieces"), None).unwrap();
+
+    assert_eq!(kernels("pieces"), Some(portable));
+    assert!(bits(&place("pieces")) == bits(&place("whole")));
+    assert!(
+        bits(&place("pieces")) != bits(&place("usual")),
+        "the form does not matter, so nothing was tested"
+    );
 }
 
 #[test]

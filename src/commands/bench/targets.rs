@@ -1,0 +1,267 @@
+//! `pgn-wgpu bench --targets`: what the program promises about its speed and memory, measured, beside the targets.
+//!
+//! The rows are ratios within one machine, or figures of one core. Threads are a matter of the environment
+//! (`LP_NUM_THREADS`, `RAYON_NUM_THREADS`), so each measurement is a process of its own. A row that needs a software
+//! adapter is left out on another one.
+
+use super::{Arguments, cold_and_warm, tune_name, write_json};
+use crate::commands::summary::usual_problem;
+use crate::commands::{CommandResult, fail, table};
+use pgn_wgpu::bench::memory::{StepMemory, step_memory};
+use pgn_wgpu::data::DatasetKind;
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::models::{Classifier, Generator};
+use pgn_wgpu::program::{MemoryLimits, Program};
+use pgn_wgpu::training::game::{self, Gradients};
+use pgn_wgpu::training::{Method, Preset, TrainConfig};
+use serde::Serialize;
+use serde_json::Value;
+use std::process::{Command, ExitCode, Stdio};
+
+/// Images per step of every timed row.
+const BATCH: usize = 16;
+/// Width of the rows about the whole network, and of those about many steps.
+const WIDE: f32 = 1.0;
+const NARROW: f32 = 0.25;
+/// Images per step of the row about memory.
+const MEMORY_BATCH: usize = 128;
+/// Seconds for each kind of step.
+const SECONDS: &str = "5";
+
+/// A figure and what it should be.
+#[derive(Debug, Serialize)]
+struct Row {
+    what: String,
+    unit: &'static str,
+    measured: Option<f64>,
+    target: Option<f64>,
+    /// Whether more is better.
+    more: bool,
+    /// `None` if there is no target, or no measurement.
+    met: Option<bool>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    version: &'static str,
+    device: String,
+    rows: Vec<Row>,
+    memory: StepMemory,
+    /// The measurements that the rows were taken from.
+    runs: Vec<Value>,
+}
+
+fn row(
+    what: impl Into<String>,
+    unit: &'static str,
+    measured: Option<f64>,
+    target: Option<f64>,
+    more: bool,
+) -> Row {
+    let met = measured.zip(target).map(|(own, target)| if more { own >= target } else { own <= target });
+    Row { what: what.into(), unit, measured, target, more, met }
+}
+
+fn at_least(what: impl Into<String>, unit: &'static str, measured: Option<f64>, target: f64) -> Row {
+    row(what, unit, measured, Some(target), true)
+}
+
+fn at_most(what: impl Into<String>, unit: &'static str, measured: Option<f64>, target: f64) -> Row {
+    row(what, unit, measured, Some(target), false)
+}
+
+pub fn run(arguments: &Arguments) -> CommandResult {
+    let device = arguments.device.open()?;
+    let software = matches!(&device, Device::Gpu(gpu) if gpu.is_software());
+    let adapter = arguments.device.adapter.to_string();
+    let mut runs = Vec::new();
+    let mut measure = |what: &Measurement| -> Result<Value, Box<dyn std::error::Error>> {
+        eprintln!("measuring {what}");
+        let value = what.run(tune_name(arguments))?;
+        runs.push(value.clone());
+        Ok(value)
+    };
+    let mut rows = Vec::new();
+    if !matches!(device, Device::Cpu(_)) {
+        let threads = if software { Some(1) } else { None };
+        let all = ["natural", "fgm", "pgd", "pgn"];
+        let narrow = measure(&Measurement { adapter: &adapter, methods: &all, width: NARROW, threads })?;
+        rows.extend(ratios(&narrow));
+        let natural = &["natural"];
+        let wide = measure(&Measurement { adapter: &adapter, methods: natural, width: WIDE, threads })?;
+        rows.push(share(&wide, WIDE));
+        if software {
+            let two = Measurement { adapter: &adapter, methods: natural, width: WIDE, threads: Some(2) };
+            rows.extend(per_core(&wide, &measure(&two)?));
+        }
+        drop(device);
+        eprintln!("measuring the first step at width {WIDE}");
+        let first = cold_and_warm(arguments, WIDE, BATCH);
+        rows.push(at_most(format!("first step, width {WIDE}, cold"), "s", first.cold_seconds, 10.0));
+        rows.push(at_most(format!("first step, width {WIDE}, caches warm"), "s", first.warm_seconds, 3.0));
+    }
+    for width in [WIDE, NARROW] {
+        let timing =
+            measure(&Measurement { adapter: "cpu", methods: &["natural"], width, threads: Some(1) })?;
+        let rate = number(&timing, "natural", "images_per_second");
+        rows.push(row(
+            format!("CPU path, one thread, natural step, width {width}"),
+            "images/s",
+            rate,
+            None,
+            true,
+        ));
+    }
+    let memory = memory()?;
+    let ratio = memory.planned_bytes as f64 / memory.needed_bytes as f64;
+    let what = format!("memory of a PGN step, batch {MEMORY_BATCH}, width {WIDE}: planned / needed");
+    rows.push(at_most(what, "x", Some(ratio), 1.2));
+    let described = runs[0]["device"].as_str().unwrap_or_default().to_string();
+    let report = Report { version: env!("CARGO_PKG_VERSION"), device: described, rows, memory, runs };
+    let json = serde_json::to_string_pretty(&report)?;
+    write_json(arguments.out.as_deref(), &json)?;
+    if arguments.json {
+        println!("{json}");
+    } else {
+        println!("device  {}\n", report.device);
+        print!("{}", text(&report.rows));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What one process measures.
+struct Measurement<'a> {
+    adapter: &'a str,
+    methods: &'a [&'a str],
+    width: f32,
+    threads: Option<usize>,
+}
+
+impl std::fmt::Display for Measurement<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let (methods, width, adapter) = (self.methods.join(", "), self.width, self.adapter);
+        write!(f, "{methods} at width {width} on {adapter}")?;
+        self.threads.map_or(Ok(()), |threads| write!(f, ", threads: {threads}"))
+    }
+}
+
+impl Measurement<'_> {
+    fn run(&self, tune: &str) -> Result<Value, Box<dyn std::error::Error>> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(["bench", "--steps-only", "--json", "--seconds", SECONDS, "--tune", tune])
+            .args(["--adapter", self.adapter, "--method", &self.methods.join(",")])
+            .args(["--width", &self.width.to_string(), "--batch-size", &BATCH.to_string()])
+            .stderr(Stdio::inherit());
+        if let Some(threads) = self.threads {
+            // lavapipe's threads, and those of the CPU path.
+            for variable in ["LP_NUM_THREADS", "RAYON_NUM_THREADS"] {
+                command.env(variable, threads.to_string());
+            }
+        }
+        let output = command.output()?;
+        if !output.status.success() {
+            return fail(format!("the measurement of {self} failed; its message is above"));
+        }
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+}
+
+fn number(report: &Value, method: &str, field: &str) -> Option<f64> {
+    report["steps"][method][field].as_f64()
+}
+
+/// Steps in natural steps, and the share of the natural one that is not convolution.
+fn ratios(report: &Value) -> Vec<Row> {
+    let seconds = |method| number(report, method, "seconds");
+    let ratio = |method| Some(seconds(method)? / seconds("natural")?);
+    let mut rows: Vec<Row> = [("fgm", "FGM", 1.75), ("pgd", "PGD-10", 8.0), ("pgn", "PGN", 2.6)]
+        .map(|(method, name, target)| {
+            at_most(format!("{name} step in natural steps, width {NARROW}"), "x", ratio(method), target)
+        })
+        .into();
+    let rate = number(report, "natural", "images_per_second");
+    rows.insert(0, row(format!("natural step, width {NARROW}"), "images/s", rate, None, true));
+    rows.push(share(report, NARROW));
+    rows
+}
+
+fn share(report: &Value, width: f32) -> Row {
+    let share = number(report, "natural", "other_share").map(|share| 100.0 * share);
+    at_most(format!("share that is not convolution, natural step, width {width}"), "%", share, 15.0)
+}
+
+/// Speed of one core, counted as direct convolution, and what the second one adds.
+fn per_core(one: &Value, two: &Value) -> Vec<Row> {
+    let gflops = |report| number(report, "natural", "gflops");
+    let ratio = gflops(two).zip(gflops(one)).map(|(two, one)| two / one);
+    let name = format!("natural step, width {WIDE}, one core");
+    vec![
+        at_least(name, "GFLOP/s", gflops(one), 14.0),
+        at_least(format!("two cores against one, width {WIDE}"), "x", ratio, 1.8),
+    ]
+}
+
+fn memory() -> Result<StepMemory, Box<dyn std::error::Error>> {
+    let problem = usual_problem(DatasetKind::Cifar10);
+    let (classifier, generator) = (Classifier::new(problem, WIDE)?, Generator::new(problem, WIDE)?);
+    let preset = TrainConfig::preset(Preset::Small, DatasetKind::Cifar10);
+    let config = TrainConfig { method: Method::Pgn, width: WIDE, batch_size: MEMORY_BATCH, ..preset };
+    let phase = *game::phases(&config).last().expect("every step has a phase");
+    let generator = Some(&generator);
+    let graph = game::phase_graph(&config, &classifier, generator, phase, MEMORY_BATCH, Gradients::Apply)?;
+    let program = Program::compile(&graph, MemoryLimits::NONE)?;
+    Ok(step_memory(&program).expect("training has a backward pass"))
+}
+
+fn text(rows: &[Row]) -> String {
+    let mut lines = vec![["what", "measured", "target", "verdict"].map(str::to_string).to_vec()];
+    for row in rows {
+        let sign = if row.more { "≥" } else { "≤" };
+        let with_unit = |value: f64, digits: usize| match row.unit {
+            "x" => format!("{value:.digits$}"),
+            unit => format!("{value:.digits$} {unit}"),
+        };
+        lines.push(vec![
+            row.what.clone(),
+            row.measured.map_or("-".to_string(), |v| with_unit(v, if row.unit == "x" { 2 } else { 1 })),
+            row.target
+                .map_or("-".to_string(), |v| format!("{sign} {}", with_unit(v, if v < 3.0 { 2 } else { 0 }))),
+            row.met.map_or("-", |met| if met { "met" } else { "missed" }).to_string(),
+        ]);
+    }
+    table(&lines)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn verdicts(rows: &[Row]) -> Vec<Option<bool>> {
+        rows.iter().map(|row| row.met).collect()
+    }
+
+    #[test]
+    fn a_target_is_met_from_its_own_side_and_without_a_measurement_there_is_no_verdict() {
+        let step = |seconds: f64| json!({ "seconds": seconds, "images_per_second": 16.0 / seconds });
+        let mut natural = step(1.0);
+        natural["other_share"] = json!(0.16);
+        let report =
+            json!({ "steps": { "natural": natural, "fgm": step(1.7), "pgd": step(8.1), "pgn": step(2.6) } });
+        let rows = ratios(&report);
+        assert_eq!(verdicts(&rows), [None, Some(true), Some(false), Some(true), Some(false)]);
+        assert_eq!(verdicts(&ratios(&json!({}))), [None; 5]);
+        let gflops = |gflops: f64| json!({ "steps": { "natural": { "gflops": gflops } } });
+        assert_eq!(verdicts(&per_core(&gflops(14.1), &gflops(25.0))), [Some(true), Some(false)]);
+        let text = text(&rows);
+        assert!(text.contains("1.70") && text.contains("≤ 1.75") && text.contains("16.0 %"), "{text}");
+    }
+
+    #[test]
+    fn the_memory_of_the_papers_step_is_known_without_a_device() {
+        let memory = memory().unwrap();
+        assert!(memory.needed_bytes > 100 << 20, "{memory:?}");
+        assert!(memory.planned_bytes >= memory.needed_bytes, "{memory:?}");
+    }
+}

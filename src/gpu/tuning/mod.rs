@@ -1,0 +1,304 @@
+//! Which form of a kernel runs for which shape: chosen by measurement at first use, and remembered on disk.
+//!
+//! A call with several forms is cut down to a [`problem::Problem`], every form is compared with the CPU twin on it
+//! and then timed ([`trial`]), and the winner goes to the [`store`], by adapter, driver, program version, kernel and
+//! shape. Nothing is timed whose result was not compared; a form with a wrong result is reported, remembered as wrong
+//! and not used.
+//!
+//! Another form adds in another order, so a choice decides bits. Three things keep it from wavering: what was chosen
+//! stays chosen while the cache lives; another form than the default has to win by a margin; and a run folder holds
+//! the choices of its run, which [`Tuner::pin`] takes up again.
+
+pub mod problem;
+pub mod store;
+mod trial;
+
+use super::GpuError;
+use super::device::{Checks, Gpu};
+use crate::kernels::Form;
+use crate::program::Program;
+use problem::Problem;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use store::{Entry, Store};
+
+/// How much is measured to choose the forms of kernels.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Tune {
+    /// Nothing; the most specific form runs
+    Off,
+    /// What is not known yet, for at most a few seconds
+    #[default]
+    Quick,
+    /// Everything that was not measured so before, with more repetitions
+    Full,
+}
+
+/// Seconds that [`Tune::Quick`] may have spent when it begins another trial.
+const QUICK_BUDGET: Duration = Duration::from_millis(2500);
+/// What another form must save of the default's time to replace it.
+const MARGIN: f64 = 0.05;
+
+impl Tune {
+    fn rounds(self) -> usize {
+        if self == Self::Full { 15 } else { 3 }
+    }
+}
+
+/// The forms that a run uses on an adapter, by shape; its `config.toml` has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelChoices {
+    /// The adapter and its driver; on another one these choices mean nothing.
+    pub adapter: String,
+    /// Form by kernel and shape.
+    pub forms: BTreeMap<String, String>,
+}
+
+/// Why a form was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// The adapter can run no other.
+    OnlyOne,
+    /// Measured now.
+    Measured,
+    /// Measured before, by this or another process.
+    Remembered,
+    /// The run folder says so.
+    RunFolder,
+    /// The most specific one, because the twin would take too long to judge the others.
+    TooLarge,
+    /// The most specific one, because nothing was to be measured, or there was no time left to.
+    Default,
+}
+
+/// What became of one form in a trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// The form.
+    pub form: String,
+    /// Least time of one dispatch of the trial; absent if it was not timed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub microseconds: Option<f64>,
+    /// What was wrong with its result, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wrong: Option<String>,
+}
+
+/// A choice and its reason.
+#[derive(Clone, Debug, Serialize)]
+pub struct Decision {
+    /// The kernel.
+    pub kernel: &'static str,
+    /// Kernel and shape of the trial; the kernel alone where there is no choice.
+    pub shape: String,
+    /// The form that runs.
+    pub form: &'static str,
+    /// Why.
+    pub why: Why,
+    /// All forms, where they were compared.
+    pub candidates: Vec<Candidate>,
+}
+
+/// The form of one call, and the name of the shape if there was a choice.
+pub struct Chosen {
+    /// The form.
+    pub form: &'static Form,
+    /// See [`Problem::name`].
+    pub shape: Option<String>,
+}
+
+/// Chooses, and remembers what it chose.
+pub struct Tuner {
+    tune: Tune,
+    budget: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    store: Store,
+    decisions: BTreeMap<String, Decision>,
+    pins: HashMap<String, String>,
+    spent: Duration,
+}
+
+impl Tuner {
+    /// Chooses as `tune` says and keeps what it finds in `store`.
+    pub fn new(tune: Tune, store: Store) -> Self {
+        let state = State { store, decisions: BTreeMap::new(), pins: HashMap::new(), spent: Duration::ZERO };
+        let budget = if tune == Tune::Quick { QUICK_BUDGET } else { Duration::MAX };
+        Self { tune, budget, state: Mutex::new(state) }
+    }
+
+    /// The same, with another limit on the time spent before the last trial begins.
+    #[must_use]
+    pub fn within(self, budget: Duration) -> Self {
+        Self { budget, ..self }
+    }
+
+    /// Takes the choices of a run over, for everything that is prepared from now on.
+    pub fn pin(&self, forms: &BTreeMap<String, String>) {
+        let mut state = self.state.lock().expect("no thread panicked");
+        for (shape, form) in forms {
+            state.decisions.remove(shape);
+            state.pins.insert(shape.clone(), form.clone());
+        }
+    }
+
+    /// All choices so far.
+    pub fn decisions(&self) -> Vec<Decision> {
+        self.state.lock().expect("no thread panicked").decisions.values().cloned().collect()
+    }
+
+    /// A form for every call of `program`.
+    pub fn choose(&self, gpu: &Gpu, program: &Program) -> Result<Vec<Chosen>, GpuError> {
+        let mut state = self.state.lock().expect("no thread panicked");
+        let most = problem::most_flops(gpu.is_software());
+        let (mut shapes, mut open) = (Vec::new(), Vec::<(u64, Problem)>::new());
+        for call in &program.calls {
+            let problem = Problem::of(gpu.candidates(call), program, call, most);
+            let name = problem.name();
+            if !state.decisions.contains_key(&name) {
+                match open.iter_mut().find(|(_, other)| other.name() == name) {
+                    Some((flops, _)) => *flops += call.flops,
+                    None => open.push((call.flops, problem)),
+                }
+            }
+            shapes.push(name);
+        }
+        // What matters most goes first: there may not be time for all.
+        open.sort_by_key(|(flops, _)| std::cmp::Reverse(*flops));
+        let mut measured = false;
+        for (_, problem) in open {
+            let decision = self.decide(gpu, &mut state, &problem)?;
+            measured |= decision.why == Why::Measured;
+            state.decisions.insert(decision.shape.clone(), decision);
+        }
+        if measured {
+            state.store.save();
+        }
+        let chosen = program.calls.iter().zip(shapes).map(|(call, shape)| {
+            let decision = &state.decisions[&shape];
+            let form = call.kernel.forms.iter().find(|form| form.name == decision.form);
+            let shape = (decision.why != Why::OnlyOne).then_some(shape);
+            Chosen { form: form.expect("chosen among them"), shape }
+        });
+        Ok(chosen.collect())
+    }
+
+    fn decide(&self, gpu: &Gpu, state: &mut State, problem: &Problem) -> Result<Decision, GpuError> {
+        let shape = problem.name();
+        let default = *problem.forms.last().expect("the portable form is always usable");
+        let decision = |form: &Form, why, candidates| {
+            Ok(Decision {
+                kernel: problem.call.kernel.name,
+                shape: shape.clone(),
+                form: form.name,
+                why,
+                candidates,
+            })
+        };
+        if problem.forms.len() == 1 {
+            return decision(default, Why::OnlyOne, Vec::new());
+        }
+        let known = state.store.get(&shape, problem.fingerprint()).cloned();
+        let candidates = known.as_ref().map_or(Vec::new(), |entry| entry.candidates.clone());
+        let wrong = |form: &str| candidates.iter().any(|c| c.form == form && c.wrong.is_some());
+        let named = |name: &String| problem.forms.iter().find(|form| form.name == name);
+        if let Some(form) = state.pins.get(&shape).and_then(named).filter(|form| !wrong(form.name)) {
+            return decision(form, Why::RunFolder, candidates);
+        }
+        if self.tune == Tune::Off {
+            return decision(default, Why::Default, Vec::new());
+        }
+        if let Some(entry) = known.as_ref().filter(|entry| entry.tune >= self.tune)
+            && let Some(form) = named(&entry.form)
+        {
+            return decision(form, Why::Remembered, candidates);
+        }
+        if problem.is_too_large() {
+            return decision(default, Why::TooLarge, Vec::new());
+        }
+        // Checked shaders have other times than those that usually run.
+        if gpu.checks() == Checks::Full || state.spent >= self.budget {
+            return decision(default, Why::Default, candidates);
+        }
+        let started = Instant::now();
+        let measured = trial::measure(gpu, problem, self.tune.rounds());
+        state.spent += started.elapsed();
+        let Some(candidates) = measured? else { return decision(default, Why::Default, candidates) };
+        report_wrong(gpu, &shape, &candidates);
+        let Some(form) = winner(&candidates, default.name) else {
+            return Err(GpuError::NoRightForm { adapter: gpu.info.name.clone(), shape });
+        };
+        let form = *named(&form).expect("a candidate is a form");
+        let entry = Entry {
+            form: form.name.to_string(),
+            tune: self.tune,
+            sources: problem.fingerprint(),
+            candidates: candidates.clone(),
+        };
+        state.store.insert(&shape, entry);
+        decision(form, Why::Measured, candidates)
+    }
+}
+
+/// The fastest right form, unless the default is nearly as fast.
+fn winner(candidates: &[Candidate], default: &str) -> Option<String> {
+    let timed = |c: &Candidate| c.microseconds.filter(|_| c.wrong.is_none());
+    let usual = candidates.iter().find(|c| c.form == default).and_then(timed);
+    let (best, least) =
+        candidates.iter().filter_map(|c| Some((c, timed(c)?))).min_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    match usual {
+        Some(usual) if least > (1.0 - MARGIN) * usual => Some(default.to_string()),
+        _ => Some(best.form.clone()),
+    }
+}
+
+fn report_wrong(gpu: &Gpu, shape: &str, candidates: &[Candidate]) {
+    for candidate in candidates {
+        if let Some(wrong) = &candidate.wrong {
+            eprintln!(
+                "warning: the {} form of a kernel is wrong on {} and is not used: {shape}: {wrong}; please report this, \
+                 with the output of `pgn-wgpu validate --json`",
+                candidate.form,
+                gpu.identity()
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(form: &str, microseconds: Option<f64>, wrong: bool) -> Candidate {
+        Candidate { form: form.to_string(), microseconds, wrong: wrong.then(|| "NaN".to_string()) }
+    }
+
+    #[test]
+    fn another_form_has_to_win_by_a_margin_and_a_wrong_one_never_does() {
+        let of = |usual, other, wrong| {
+            winner(&[candidate("usual", Some(usual), false), candidate("other", Some(other), wrong)], "usual")
+        };
+        assert_eq!(of(100.0, 98.0, false).as_deref(), Some("usual"));
+        assert_eq!(of(100.0, 90.0, false).as_deref(), Some("other"));
+        assert_eq!(of(100.0, 10.0, true).as_deref(), Some("usual"));
+    }
+
+    #[test]
+    fn where_the_usual_form_is_wrong_the_next_one_wins_and_where_all_are_none_does() {
+        let usual = candidate("usual", None, true);
+        assert_eq!(
+            winner(&[usual.clone(), candidate("slow", Some(9e9), false)], "usual").as_deref(),
+            Some("slow")
+        );
+        assert_eq!(winner(&[usual], "usual"), None);
+    }
+}

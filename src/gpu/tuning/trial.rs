@@ -1,0 +1,174 @@
+//! A trial: all forms of a problem on the same data, each compared with the CPU twin before it is timed.
+
+use super::Candidate;
+use super::problem::Problem;
+use crate::gpu::device::{Gpu, Pipeline};
+use crate::gpu::{GpuError, half};
+use crate::kernels::{Arguments, Form};
+use crate::lockstep::worst;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wgpu::{BindGroup, Buffer, BufferBinding};
+
+/// A timed submit should take this long, so that its own cost is lost in it.
+const LEAST_TIME: Duration = Duration::from_millis(2);
+/// Dispatches per timed submit at most.
+const MOST_DISPATCHES: f64 = 256.0;
+/// A form this many times slower than the fastest in its first dispatch is not timed again.
+const HOPELESS: f64 = 4.0;
+
+/// Compares and times every form of `problem`; `None` if the adapter has no room for it.
+pub fn measure(gpu: &Gpu, problem: &Problem, rounds: usize) -> Result<Option<Vec<Candidate>>, GpuError> {
+    let trial = Trial::new(gpu, problem);
+    if gpu.forgive().is_some() {
+        return Ok(None);
+    }
+    let mut candidates = Vec::new();
+    let mut ready = Vec::new();
+    for &form in &problem.forms {
+        let mut candidate = Candidate { form: form.name.to_string(), microseconds: None, wrong: None };
+        let (bound, wrong) = trial.compare(form);
+        match wrong {
+            Some(wrong) => candidate.wrong = Some(wrong),
+            None => ready.push((candidates.len(), bound)),
+        }
+        candidates.push(candidate);
+    }
+    gpu.check(0)?;
+    for (at, bound) in &ready {
+        candidates[*at].microseconds = Some(1e6 * trial.seconds(bound, 1)?);
+    }
+    let least = candidates.iter().filter_map(|c| c.microseconds).fold(f64::INFINITY, f64::min);
+    ready.retain(|(at, _)| candidates[*at].microseconds.is_some_and(|time| time <= HOPELESS * least));
+    let dispatches = (1e6 * LEAST_TIME.as_secs_f64() / least).ceil().clamp(1.0, MOST_DISPATCHES) as u32;
+    for _ in 0..rounds {
+        for (at, bound) in &ready {
+            let time = 1e6 * trial.seconds(bound, dispatches)?;
+            // Other work on the machine only ever adds.
+            candidates[*at].microseconds = candidates[*at].microseconds.map(|least| least.min(time));
+        }
+    }
+    Ok(Some(candidates))
+}
+
+struct Trial<'a> {
+    gpu: &'a Gpu,
+    problem: &'a Problem,
+    params: Buffer,
+    reads: Vec<Buffer>,
+    writes: Vec<Buffer>,
+    /// What the twin makes of the same data.
+    expected: Vec<Vec<f32>>,
+}
+
+/// A form bound to the trial's buffers.
+struct Bound {
+    pipeline: Arc<Pipeline>,
+    group: BindGroup,
+    grid: [u32; 3],
+}
+
+impl<'a> Trial<'a> {
+    fn new(gpu: &'a Gpu, problem: &'a Problem) -> Self {
+        let data = problem.data();
+        let reads = data.iter().zip(1..).map(|(values, binding)| {
+            let bytes = half::to_bytes(values, problem.is_half(binding));
+            let buffer = gpu.buffer("trial", bytes.len() as u64);
+            gpu.queue.write_buffer(&buffer, 0, &bytes);
+            buffer
+        });
+        let first = 1 + problem.reads.len();
+        let writes = problem.writes.iter().zip(first..);
+        let writes =
+            writes.map(|(&len, binding)| gpu.buffer("trial", half::bytes(len, problem.is_half(binding))));
+        let mut expected: Vec<Vec<f32>> = problem.writes.iter().map(|&len| vec![0.0; len]).collect();
+        (problem.call.kernel.twin)(&mut Arguments {
+            params: &problem.call.params,
+            constants: &problem.call.constants,
+            expression: problem.call.expression.as_deref(),
+            reads: &data.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+            writes: &mut expected.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(),
+        });
+        Self {
+            gpu,
+            problem,
+            params: gpu.uniform(&problem.call.params),
+            reads: reads.collect(),
+            writes: writes.collect(),
+            expected,
+        }
+    }
+
+    /// What is written, what should be there, and whether it is f16.
+    fn results(&self) -> impl Iterator<Item = (&Buffer, &Vec<f32>, bool)> {
+        let first = 1 + self.reads.len();
+        let both = self.writes.iter().zip(&self.expected).zip(first..);
+        both.map(|((buffer, expected), binding)| (buffer, expected, self.problem.is_half(binding)))
+    }
+
+    fn bind(&self, form: &'static Form) -> Bound {
+        let call = &self.problem.call;
+        let pipeline = self.gpu.pipeline(call, form, self.problem.half);
+        let whole = |buffer| BufferBinding { buffer, offset: 0, size: None };
+        let buffers = std::iter::once(&self.params).chain(&self.reads).chain(&self.writes);
+        let group = self.gpu.bind_group(call.kernel.name, &pipeline, buffers.map(whole));
+        Bound { pipeline, group, grid: (form.grid)(&call.params, &form.constants(call)) }
+    }
+
+    /// Runs a form once. Some text if its result is not the twin's.
+    fn compare(&self, form: &'static Form) -> (Bound, Option<String>) {
+        let bound = self.bind(form);
+        // What is not written must not pass for what the form before wrote.
+        for (buffer, expected, half) in self.results() {
+            let nothing = half::to_bytes(&vec![f32::NAN; expected.len()], half);
+            self.gpu.queue.write_buffer(buffer, 0, &nothing);
+        }
+        let wrong = match self.seconds(&bound, 1).and_then(|_| self.first_difference()) {
+            Ok(difference) => difference,
+            Err(error) => Some(error.to_string()),
+        };
+        // A form that the driver refuses is a wrong one; a lost device stays lost.
+        let refused = self.gpu.forgive();
+        (bound, wrong.or(refused))
+    }
+
+    fn first_difference(&self) -> Result<Option<String>, GpuError> {
+        for (buffer, expected, half) in self.results() {
+            let words = self.gpu.read_words(buffer, 0, half::bytes(expected.len(), half) as usize / 4)?;
+            let own = half::from_words(&words, half, expected.len());
+            let worst = worst(&own, expected, self.problem.call.kernel.tolerance.stored(half), &[]);
+            if worst.outside > 0 {
+                return Ok(Some(format!(
+                    "{} of {} values differ from the CPU's, most at {}: {:e} instead of {:e}",
+                    worst.outside,
+                    own.len(),
+                    worst.index,
+                    own[worst.index],
+                    expected[worst.index]
+                )));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Seconds per dispatch of `dispatches` in one submit.
+    fn seconds(&self, bound: &Bound, dispatches: u32) -> Result<f64, GpuError> {
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            pass.set_pipeline(&bound.pipeline.pipeline);
+            pass.set_bind_group(0, &bound.group, &[]);
+            let [x, y, z] = bound.grid;
+            for _ in 0..dispatches {
+                pass.dispatch_workgroups(x, y, z);
+            }
+        }
+        let commands = encoder.finish();
+        // Uploads belong to no form.
+        self.gpu.wait(None)?;
+        let started = Instant::now();
+        let submission = self.gpu.queue.submit([commands]);
+        self.gpu.wait(Some(submission))?;
+        Ok(started.elapsed().as_secs_f64() / f64::from(dispatches))
+    }
+}

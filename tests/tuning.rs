@@ -1,0 +1,197 @@
+//! Forms of kernels are chosen by measurement: a wrong one is never used, a choice stays what it was, and a run
+//! repeats with the forms that it began with.
+
+#[allow(dead_code, reason = "every test binary uses its own part of it")]
+mod common;
+
+use common::{labels, named, normals};
+use pgn_wgpu::executor::{Device, ExecutionError, Workspace};
+use pgn_wgpu::gpu::GpuError;
+use pgn_wgpu::gpu::device::{Checks, Forms, Gpu, Options};
+use pgn_wgpu::gpu::tuning::store::Store;
+use pgn_wgpu::gpu::tuning::{Decision, KernelChoices, Tune, Tuner, Why};
+use pgn_wgpu::graph::{Convolution, Epilogue, Graph};
+use pgn_wgpu::kernels::{self, Form, Kernel};
+use pgn_wgpu::program::precision::Precision;
+use pgn_wgpu::program::{MemoryLimits, Program};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A device that remembers in `cache`.
+fn open(checks: Checks, tuner: Tuner) -> Option<Arc<Gpu>> {
+    let options = Options { checks, forms: Forms::Best, precision: Precision::F32 };
+    Some(Gpu::open_with(common::adapter()?, options, tuner).unwrap())
+}
+
+fn store(cache: &Path) -> Store {
+    Store::open(cache, "these tests".to_string())
+}
+
+/// A convolution and its result's sum by rows, so that there is a kernel with one form, too.
+fn program() -> Program {
+    let mut graph = Graph::new();
+    let image = graph.input("image", &[2, 8, 8, 8]).unwrap();
+    let weight = graph.input("weight", &[3, 3, 8, 16]).unwrap();
+    let how = Convolution { size: 3, stride: 1 };
+    let y = graph.convolve(how, Epilogue::None, &[image, weight]).unwrap();
+    let sum = graph.sum_rows(y, 16).unwrap();
+    graph.output("y", y);
+    graph.output("sum", sum);
+    Program::compile(&graph, MemoryLimits::NONE).unwrap()
+}
+
+/// A kernel like `conv2d` with portable forms alone, each of them with a text replaced in its shader.
+fn tampered(changes: &[(&'static str, [&str; 2])]) -> &'static Kernel {
+    let portable = &kernels::conv2d.forms[0];
+    let forms: Vec<Form> = changes
+        .iter()
+        .map(|&(name, [from, to])| {
+            assert!(portable.source.contains(from), "{from} is not in the shader");
+            let source: &'static str = String::leak(portable.source.replace(from, to));
+            Form { name, source, ..*portable }
+        })
+        .collect();
+    let name = String::leak(format!("conv2d tampered {}", changes.len()));
+    Box::leak(Box::new(Kernel { name, forms: Vec::leak(forms), ..kernels::conv2d }))
+}
+
+const AS_IT_IS: [&str; 2] = ["sum0 += pixels.x * weights", "sum0 += weights * pixels.x"];
+const WRONG: [&str; 2] = ["sum0 += pixels.x * weights", "sum0 += 1.001 * pixels.x * weights"];
+const NOT_WGSL: [&str; 2] = ["sum0 += pixels.x * weights", "sum0 += pixels.x * nothing"];
+const UNWRITTEN: [&str; 2] = ["    store(pixel + 3u, channel, sum3);", ""];
+
+/// Prepares the program with another kernel in place of `conv2d`, and returns what was decided about it.
+fn decide(gpu: &Arc<Gpu>, kernel: &'static Kernel) -> Result<Decision, ExecutionError> {
+    let mut program = program();
+    program.calls[0].kernel = kernel;
+    Workspace::new(Device::Gpu(gpu.clone())).bind(Arc::new(program))?;
+    let all = gpu.tuner().decisions();
+    Ok(all.into_iter().find(|d| d.kernel == kernel.name).expect("prepared"))
+}
+
+#[test]
+fn a_wrong_form_is_compared_and_not_used_however_it_is_wrong() {
+    for wrong in [WRONG, UNWRITTEN, NOT_WGSL] {
+        let cache = tempfile::tempdir().unwrap();
+        // The form at fault comes last, where the usual choice would take it.
+        let kernel = tampered(&[("right", AS_IT_IS), ("wrong", wrong)]);
+        for why in [Why::Measured, Why::Remembered] {
+            let Some(gpu) = open(Checks::Trusted, Tuner::new(Tune::Quick, store(cache.path()))) else {
+                return;
+            };
+            let decision = decide(&gpu, kernel).unwrap();
+            assert_eq!((decision.form, decision.why), ("right", why));
+            let [right, wrong] = &decision.candidates[..] else { panic!("{decision:?}") };
+            assert!(right.wrong.is_none() && right.microseconds.is_some_and(|t| t > 0.0), "{right:?}");
+            assert!(wrong.wrong.is_some() && wrong.microseconds.is_none(), "timed though wrong: {wrong:?}");
+        }
+    }
+}
+
+#[test]
+fn where_every_form_is_wrong_nothing_runs() {
+    let cache = tempfile::tempdir().unwrap();
+    let kernel = tampered(&[("wrong", WRONG), ("too", UNWRITTEN), ("and this", WRONG)]);
+    let Some(gpu) = open(Checks::Trusted, Tuner::new(Tune::Quick, store(cache.path()))) else { return };
+    let error = decide(&gpu, kernel).unwrap_err();
+    assert!(matches!(&error, ExecutionError::Gpu(GpuError::NoRightForm { .. })), "{error}");
+    assert!(error.to_string().contains("--adapter cpu"), "{error}");
+}
+
+/// Work that the adapter has to do several times: the fast form must be told from the slow one.
+const SLOW: [&str; 2] = [
+    "for (var first_step = 0u; first_step < steps; first_step += DEPTH) {",
+    "for (var again = 0u; again < 24u; again++) { sum0 = vec4<f32>(); sum1 = sum0; sum2 = sum0; sum3 = sum0;\n\
+     for (var first_step = 0u; first_step < steps; first_step += DEPTH) {",
+];
+
+#[test]
+fn the_fastest_form_wins_and_stays_chosen() {
+    let cache = tempfile::tempdir().unwrap();
+    let kernel = tampered(&[("fast", AS_IT_IS), ("slow", AS_IT_IS)]);
+    // The loop's end is the last closing brace before the stores.
+    let source = kernel.forms[1].source.replace(SLOW[0], SLOW[1]).replace(
+        "    let pixel = first_pixel + 4u * local.y;",
+        "    }\n    let pixel = first_pixel + 4u * local.y;",
+    );
+    let forms = vec![
+        Form { name: "fast", ..clone(&kernel.forms[0]) },
+        Form { name: "slow", source: String::leak(source), ..clone(&kernel.forms[1]) },
+    ];
+    let kernel: &'static Kernel =
+        Box::leak(Box::new(Kernel { name: "conv2d twice", forms: Vec::leak(forms), ..kernels::conv2d }));
+    for (tune, why) in [
+        (Tune::Quick, Why::Measured),
+        (Tune::Quick, Why::Remembered),
+        (Tune::Full, Why::Measured),
+        (Tune::Full, Why::Remembered),
+        (Tune::Quick, Why::Remembered),
+    ] {
+        let Some(gpu) = open(Checks::Trusted, Tuner::new(tune, store(cache.path()))) else { return };
+        let decision = decide(&gpu, kernel).unwrap();
+        assert_eq!((decision.form, decision.why), ("fast", why), "{tune:?}: {decision:?}");
+        assert!(decision.candidates.iter().all(|c| c.wrong.is_none() && c.microseconds.is_some()));
+    }
+}
+
+fn clone(form: &Form) -> Form {
+    Form { ..*form }
+}
+
+#[test]
+fn without_time_or_leave_to_measure_the_most_specific_form_runs_and_nothing_is_remembered() {
+    let kernel =
+        tampered(&[("first", AS_IT_IS), ("second", AS_IT_IS), ("third", AS_IT_IS), ("last", AS_IT_IS)]);
+    let cache = tempfile::tempdir().unwrap();
+    for (checks, tuner) in [
+        (Checks::Trusted, Tuner::new(Tune::Off, store(cache.path()))),
+        (Checks::Full, Tuner::new(Tune::Quick, store(cache.path()))),
+        (Checks::Trusted, Tuner::new(Tune::Quick, store(cache.path())).within(Duration::ZERO)),
+    ] {
+        let Some(gpu) = open(checks, tuner) else { return };
+        let decision = decide(&gpu, kernel).unwrap();
+        assert_eq!((decision.form, decision.why), ("last", Why::Default));
+        assert!(std::fs::read_dir(cache.path()).unwrap().next().is_none(), "something was written");
+    }
+}
+
+#[test]
+fn a_kernel_of_one_form_is_not_measured() {
+    let cache = tempfile::tempdir().unwrap();
+    let Some(gpu) = open(Checks::Trusted, Tuner::new(Tune::Full, store(cache.path()))) else { return };
+    decide(&gpu, &kernels::conv2d).unwrap();
+    let all = gpu.tuner().decisions();
+    let sum = all.iter().find(|d| d.kernel == "sum_rows").unwrap();
+    assert_eq!((sum.form, sum.why, sum.candidates.len()), ("portable", Why::OnlyOne, 0));
+}
+
+#[test]
+fn the_choices_of_a_run_are_taken_over_on_the_same_adapter_and_driver_alone() {
+    let program = Arc::new(program());
+    let inputs = [named("image", normals(1, 2 * 8 * 8 * 8)), named("weight", labels(2, 9 * 8 * 16, 3))];
+    let results = |gpu: &Arc<Gpu>, pins: Option<&KernelChoices>| {
+        if let Some(pins) = pins {
+            gpu.pin(pins);
+        }
+        let mut workspace = Workspace::new(Device::Gpu(gpu.clone()));
+        let mut session = workspace.bind(program.clone()).unwrap();
+        for (name, values) in &inputs {
+            session.write(name, values).unwrap();
+        }
+        session.compute().unwrap();
+        workspace.choices().unwrap().clone()
+    };
+    let fresh = || open(Checks::Trusted, Tuner::new(Tune::Off, Store::none()));
+    let Some(gpu) = fresh() else { return };
+    let usual = results(&gpu, None);
+    let mut portable = usual.clone();
+    portable.forms.values_mut().for_each(|form| *form = "portable".to_string());
+    assert_eq!(results(&gpu, Some(&portable)), portable, "also where something else was chosen before");
+    assert_eq!(results(&fresh().unwrap(), Some(&portable)), portable);
+    let elsewhere = KernelChoices { adapter: "another card".to_string(), ..portable.clone() };
+    assert_eq!(results(&fresh().unwrap(), Some(&elsewhere)), usual);
+    let mut unknown = portable;
+    unknown.forms.values_mut().for_each(|form| *form = "of a later version".to_string());
+    assert_eq!(results(&fresh().unwrap(), Some(&unknown)), usual);
+}
