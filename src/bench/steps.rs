@@ -84,15 +84,17 @@ pub fn time_steps(
     let allocated_bytes = allocated(device).zip(before).map(|(now, before)| now.saturating_sub(before));
     let batch = synthetic_batch(problem, config.batch_size);
     let one = step(&mut trainer, &batch, 1)?;
+    // A step longer than the budget is timed this once and profiled once: it takes minutes on a slow adapter otherwise.
+    let long = one > budget.as_secs_f64();
+    let mut seconds = if long { vec![one] } else { Vec::new() };
     // Enough steps at a time that submitting them overlaps with computing.
     let steps = ((budget.as_secs_f64() / 5.0 / one) as usize).clamp(1, 50);
     let measured = Instant::now();
-    let mut seconds = Vec::new();
-    while seconds.len() < 3 || measured.elapsed() < budget {
+    while !long && (seconds.len() < 3 || measured.elapsed() < budget) {
         seconds.push(step(&mut trainer, &batch, steps)?);
     }
     let seconds = median(seconds);
-    let kernels = profile(device, &mut trainer)?;
+    let kernels = profile(device, &mut trainer, if long { 1 } else { 3 })?;
     let total: f64 = kernels.iter().map(|k| k.seconds).sum();
     let convolution =
         |k: &&KernelTiming| ["conv2d", "winograd"].iter().any(|name| k.kernel.starts_with(name));
@@ -129,8 +131,12 @@ fn allocated(device: &Device) -> Option<u64> {
     }
 }
 
-/// Time by kernel over all phases of a step, largest first; the median of three profiles.
-fn profile(device: &Device, trainer: &mut Trainer) -> Result<Vec<KernelTiming>, ExecutionError> {
+/// Time by kernel over all phases of a step, largest first; the median of `repetitions` profiles.
+fn profile(
+    device: &Device,
+    trainer: &mut Trainer,
+    repetitions: usize,
+) -> Result<Vec<KernelTiming>, ExecutionError> {
     if let Device::Cpu(_) = device {
         return Ok(Vec::new());
     }
@@ -138,7 +144,7 @@ fn profile(device: &Device, trainer: &mut Trainer) -> Result<Vec<KernelTiming>, 
     for session in trainer.sessions() {
         let Session::Gpu(session) = session else { continue };
         let program = session.program().clone();
-        let Some(seconds) = profile_session(session)? else { return Ok(Vec::new()) };
+        let Some(seconds) = profile_session(session, repetitions)? else { return Ok(Vec::new()) };
         for (index, (call, seconds)) in program.calls.iter().zip(seconds).enumerate() {
             let form = session.form(index).name;
             let timing = by_kernel.entry((call.kernel.name, form)).or_insert_with(|| KernelTiming {
@@ -161,9 +167,9 @@ fn profile(device: &Device, trainer: &mut Trainer) -> Result<Vec<KernelTiming>, 
     Ok(kernels)
 }
 
-fn profile_session(session: &mut GpuSession) -> Result<Option<Vec<f64>>, ExecutionError> {
+fn profile_session(session: &mut GpuSession, repetitions: usize) -> Result<Option<Vec<f64>>, ExecutionError> {
     let mut profiles = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..repetitions {
         match session.profile()? {
             Some(profile) => profiles.push(profile),
             None => return Ok(None),
