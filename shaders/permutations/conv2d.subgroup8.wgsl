@@ -9,18 +9,20 @@
 // Writes    result: coarse [batch, height, width, out_channels], every element once.
 // Dispatch  x = ceil(out_channels / (8*VECTORS)), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
-// Longest loop  KERNEL*min(KERNEL, STRIDE)*ceil(in_channels / 8).
+// Longest loop  KERNEL*WINDOWS*ceil(in_channels / 8), WINDOWS being 1 or, at stride 2, KERNEL.
 //
 // Why this shape: on such an adapter a fetch from storage costs as much as some twenty multiply-adds whatever its
 // pattern, a broadcast within the subgroup next to nothing, barriers and workgroup memory a lot. So one subgroup
 // keeps 32 pixels (neighbours in the flattened batch, of whatever width) x 8*VECTORS output channels in registers.
 // Lanes run along the channels, which are contiguous: one fetch brings eight input channels of a pixel, and a
-// broadcast hands each of them to all output channels. The horizontal taps of a row share a window of 34 fetched
-// pixels, which moves on by one from tap to tap. 64 sums are the most that still compile in well under a second; few
-// nested loops, because each carried value is masked again at every level.
+// broadcast hands each of them to all output channels. At stride 1 the horizontal taps of a row share a window of
+// 34 fetched pixels, which moves on by one from tap to tap. 64 sums are the most that still compile in well under a
+// second; few nested loops, because each carried value is masked again at every level.
 
-// Windows per row of taps: at stride 2, even and odd taps meet different fine pixels.
-override WINDOWS: u32 = min(KERNEL, STRIDE);
+// Taps that share a window: at stride 2, neighbouring taps meet different fine pixels. A constant, so that the compiler
+// unrolls their loop; one that is run costs more than the fetches that sharing among every other tap would save.
+override SHARED: u32 = select(1u, KERNEL, STRIDE == 1u);
+override WINDOWS: u32 = KERNEL / SHARED;
 
 // Eight consecutive rows, zero from `rows` on. `offset` is that of the first row.
 fn load_weight(offset: u32, rows: u32) -> Eight {
@@ -36,15 +38,6 @@ fn load_weight(offset: u32, rows: u32) -> Eight {
     );
 }
 
-// The fine pixel under the middle of the kernel.
-fn centre(pixel: vec4<i32>) -> vec4<i32> {
-    if (STRIDE == 1u) {
-        return pixel;
-    }
-    let line = vec4<i32>(vec4<u32>(pixel) / params.width);
-    return i32(STRIDE) * (line * i32((STRIDE - 1u) * params.width) + pixel);
-}
-
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let lane = local.x;
@@ -54,10 +47,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let second_column = min(channel + 8u, params.out_channels - 1u);
 
     let reach = i32(KERNEL / 2u);
-    let stride = i32(STRIDE);
     let size = vec2<i32>(i32(STRIDE * params.height), i32(STRIDE * params.width));
     let pixels = params.batch * params.height * params.width;
-    let last_pixel = vec4<i32>(i32(pixels) - 1);
     let last_fine = vec4<i32>(i32(pixels * STRIDE * STRIDE) - 1);
 
     // Lane l of component j: pixel 8*j + l of the tile, and the fine row and column under its tap (0, 0).
@@ -66,6 +57,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let row = vec4<i32>(STRIDE * (line % params.height)) - reach;
     let column = vec4<i32>(STRIDE * (pixel % params.width)) - reach;
     let exists = pixel < vec4<u32>(pixels);
+    // The fine pixel under tap (0, 0), counted over the batch.
+    let corner = vec4<i32>(STRIDE * (line * ((STRIDE - 1u) * params.width) + pixel)) - reach * (size.y + 1);
 
     var sums0 = Sums();
     var sums1 = Sums();
@@ -78,11 +71,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         // Place h of the window holds the fine pixel under tap (ky, first_kx) of pixel first_pixel + h.
         let ky = i32(step / WINDOWS);
         let first_kx = i32(step % WINDOWS);
-        let shift = (first_kx - reach - (stride - 1)) / stride;
-        let place = vec4<i32>(pixel) + shift;
-        let down = (ky - reach) * size.y + first_kx - reach - shift * stride;
-        let source = clamp(centre(clamp(place, vec4<i32>(), last_pixel)) + down, vec4<i32>(), last_fine);
-        let rest = clamp(centre(clamp(place + i32(PIXELS), vec4<i32>(), last_pixel)) + down, vec4<i32>(), last_fine);
+        let place = corner + ky * size.y + first_kx;
+        let source = clamp(place, vec4<i32>(), last_fine);
+        let rest = clamp(place + i32(PIXELS), vec4<i32>(), last_fine);
         let offset = vec4<u32>(source) * params.in_channels;
         let rest_offset = u32(rest.x) * params.in_channels;
         let in_channel = min(first + lane, params.in_channels - 1u);
@@ -90,14 +81,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         var window1 = load_image(offset.y, in_channel);
         var window2 = load_image(offset.z, in_channel);
         var window3 = load_image(offset.w, in_channel);
-        var next = vec2<f32>(
-            image[subgroupBroadcast(rest_offset, 0u) + in_channel],
-            image[subgroupBroadcast(rest_offset, 1u) + in_channel],
-        );
+        var next = vec2<f32>();
+        if (SHARED > 1u) {
+            next = vec2<f32>(
+                image[subgroupBroadcast(rest_offset, 0u) + in_channel],
+                image[subgroupBroadcast(rest_offset, 1u) + in_channel],
+            );
+        }
 
         let y = row + ky;
         let row_valid = exists & (y >= vec4<i32>()) & (y < vec4<i32>(size.x));
-        for (var kx = first_kx; kx < i32(KERNEL); kx += stride) {
+        for (var i = 0; i < i32(SHARED); i++) {
+            let kx = first_kx + i;
             let x = column + kx;
             let valid = row_valid & (x >= vec4<i32>()) & (x < vec4<i32>(size.y));
             let weight_row = (u32(ky) * KERNEL + u32(kx)) * params.in_channels + first;

@@ -10,11 +10,15 @@
 // Writes    result: fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
 // Dispatch  x = ceil(in_channels / (8*VECTORS)), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
-// Longest loop  KERNEL*ceil(out_channels / 8).
+// Longest loop  KERNEL*ceil(out_channels / 8); at stride 2 at most 4*ceil(out_channels / 8).
 //
 // Why this shape: conv2d.subgroup8.wgsl says it; the two differ in the direction of the taps and in how the weight is
 // read. At stride 2 the fine pixels fall into four phases by the parity of row and column, and each phase meets its
 // own 1, 2, 2 or 4 taps of nine: a tile holds 32 coarse positions of one phase, so that no tap is tested in vain.
+
+// Taps that share a window: at stride 1 the three of a row. A constant, so that the compiler unrolls their loop; at
+// stride 2 the number depends on the phase, and a loop that is run costs more than the fetches that sharing saves.
+override SHARED: u32 = select(1u, KERNEL, STRIDE == 1u);
 
 // Eight consecutive columns, zero from `columns` on. `offset` is that of the first column.
 fn load_weight(offset: u32, columns: u32) -> Eight {
@@ -65,10 +69,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let chunks = (params.out_channels + 7u) / 8u;
     var first = 0u;
     var step_y = 0u;
-    for (var chunk = 0u; chunk < taps.x * chunks; chunk++) {
-        // Place h of the window holds the coarse position under the last horizontal tap of position first_pixel + h.
+    var first_x = 0u;
+    for (var chunk = 0u; chunk < taps.x * (taps.y / SHARED) * chunks; chunk++) {
+        // Place h of the window holds the coarse position under tap first_x, from the last one on, of position
+        // first_pixel + h.
         let down = nearest.x + i32(step_y);
-        let place = vec4<i32>(pixel) + nearest.y + down * width;
+        let place = vec4<i32>(pixel) + nearest.y + i32(first_x) + down * width;
         let source = clamp(place, vec4<i32>(), last_pixel);
         let rest = clamp(place + i32(PIXELS), vec4<i32>(), last_pixel);
         let offset = vec4<u32>(source) * params.out_channels;
@@ -78,14 +84,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         var window1 = load_image(offset.y, out_channel);
         var window2 = load_image(offset.z, out_channel);
         var window3 = load_image(offset.w, out_channel);
-        var next = vec2<f32>(
-            image[subgroupBroadcast(rest_offset, 0u) + out_channel],
-            image[subgroupBroadcast(rest_offset, 1u) + out_channel],
-        );
+        var next = vec2<f32>();
+        if (SHARED > 1u) {
+            next = vec2<f32>(
+                image[subgroupBroadcast(rest_offset, 0u) + out_channel],
+                image[subgroupBroadcast(rest_offset, 1u) + out_channel],
+            );
+        }
 
         let y = row + down;
         let row_valid = exists & (y >= vec4<i32>()) & (y < vec4<i32>(height));
-        for (var step_x = 0u; step_x < taps.y; step_x++) {
+        for (var i = 0u; i < SHARED; i++) {
+            let step_x = first_x + i;
             let x = column + (nearest.y + i32(step_x));
             let valid = row_valid & (x >= vec4<i32>()) & (x < vec4<i32>(width));
             let tap = (last_tap.x - STRIDE * step_y) * KERNEL + last_tap.y - STRIDE * step_x;
@@ -110,7 +120,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         first += 8u;
         if (first >= params.out_channels) {
             first = 0u;
-            step_y++;
+            first_x += SHARED;
+            if (first_x >= taps.y) {
+                first_x = 0u;
+                step_y++;
+            }
         }
     }
 
