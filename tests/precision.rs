@@ -50,9 +50,12 @@ fn step() -> (Graph, Values, Values) {
 
 #[test]
 fn every_shader_takes_every_tensor_as_f16() {
-    for kernel in kernels::ALL {
+    // Winograd's kernels have tensors of vectors, and are left out of programs in mixed precision.
+    for kernel in kernels::ALL.iter().filter(|kernel| !kernel.name.starts_with("winograd")) {
         for form in kernel.forms {
-            let all = (0..kernel.reads + kernel.writes).map(|b| 2u32 << b);
+            // A seed is no number.
+            let number = |mask: &u32| kernel.name != "random_normal" || mask & 2 == 0;
+            let all = (0..kernel.reads + kernel.writes).map(|b| 2u32 << b).filter(number);
             for mask in all.clone().chain([all.sum()]) {
                 let text = half::rewrite(form.source, mask);
                 let name = format!("{} ({}), bindings {mask:b}", kernel.name, form.name);
@@ -62,9 +65,7 @@ fn every_shader_takes_every_tensor_as_f16() {
                     .validate(&module)
                     .unwrap_or_else(|e| panic!("{name}:\n{}", e.emit_to_string(&text)));
                 let changed = text.matches(": array<f16>;").count();
-                // A seed is no number.
-                let seed = usize::from(kernel.name == "random_normal" && mask & 2 != 0);
-                assert_eq!(changed + seed, mask.count_ones() as usize, "{name}");
+                assert_eq!(changed, mask.count_ones() as usize, "{name}");
             }
         }
     }

@@ -12,7 +12,7 @@ pub fn rewrite(source: &str, mask: u32) -> String {
     let code = source.lines().map(|line| line.split("//").next().unwrap_or_default());
     let mut text = format!("enable f16;\n{}\n", code.collect::<Vec<_>>().join("\n"));
     for binding in (0..32).filter(|b| mask & (1 << b) != 0) {
-        let Some(name) = name_of(&text, binding) else { continue };
+        let name = name_of(&text, binding).expect("tensors that may be f16 are bound as array<f32>");
         text = accesses(&text, &name);
         text = text.replace(&format!(" {name}: array<f32>"), &format!(" {name}: array<f16>"));
     }
