@@ -130,6 +130,7 @@ fn everything_lies_beside_the_page_as_files_of_its_own() {
     names.sort();
     let expected = [
         "/report.html",
+        "/report.json",
         "figures/curve-2.csv",
         "figures/curve-2.png",
         "figures/curve-2.svg",
