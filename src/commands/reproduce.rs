@@ -100,11 +100,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         stop.attacking.store(false, Ordering::Relaxed);
     }
     let page = page(arguments, &studies, &device, sections, started);
-    let written = {
-        let _ = &report::Mark::Line;
-        std::fs::write("/tmp/page.json", serde_json::to_string_pretty(&page)?)?;
-        out.join("report")
-    };
+    let written = report::files::write(&page, &out.join("report"))?;
     println!("\nreport   {}", written.display());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

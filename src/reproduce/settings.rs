@@ -105,9 +105,10 @@ impl Settings {
             },
             Scale::Smoke => Self {
                 scale,
-                base: TrainConfig { epochs: 6, iterations: 3, ..base },
-                epsilons: vec![0.1, 0.4],
-                penalties: vec![10.0, 1.0],
+                // Small batches, so that few epochs are enough steps to learn something.
+                base: TrainConfig { epochs: 8, batch_size: 32, lr: 4e-3, iterations: 3, ..base },
+                epsilons: vec![0.1, 0.5],
+                penalties: vec![10.0, 0.5],
                 seeds: vec![0, 1],
                 source_seed: 1000,
                 widths: vec![0.0625, 0.125],
@@ -145,8 +146,11 @@ impl Settings {
         let batch_size = own.batch_size.min(self.attack_images);
         let options = AttackOptions { epsilon: TABLE_EPSILON, batch_size, ..own };
         match (self.scale, kind) {
-            (Scale::Smoke, AttackKind::Cw) => AttackOptions { iterations: 20, search_steps: 3, ..options },
-            (Scale::Smoke, AttackKind::Mim) => AttackOptions { iterations: 10, ..options },
+            (Scale::Smoke, AttackKind::Cw) => {
+                AttackOptions { iterations: 30, learning_rate: 0.05, initial_c: 1.0, ..options }
+            }
+            // Half of them still reach twice the radius, which the evaluation's checks ask for.
+            (Scale::Smoke, AttackKind::Mim) => AttackOptions { iterations: 40, ..options },
             (Scale::Smoke, AttackKind::DeepFool) => AttackOptions { iterations: 20, ..options },
             _ => options,
         }
