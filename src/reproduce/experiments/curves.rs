@@ -258,25 +258,19 @@ pub fn figure4(lab: &Lab) -> Section {
         missing
             .push(Missing("the methods share no validation accuracy at which they could be matched".into()));
     }
+    let mut shown: Vec<Vec<usize>> = Vec::new();
     for (index, &target) in targets.iter().enumerate() {
-        let series = accuracies.iter().filter_map(|(method, settings)| {
-            let values: Vec<f64> = settings.iter().map(|(_, accuracy)| *accuracy).collect();
-            let (strength, accuracy) = settings[nearest(&values, target)?];
-            let found = survival(lab, *method, strength);
-            let points = found.map_err(|reason| missing.push(reason)).ok()?;
-            let label = format!(
-                "{}, {} {}",
-                method_title(*method),
-                strength_name(*method),
-                strength.map_or(String::new(), |s| s.to_string())
-            );
-            let points = points.into_iter().map(|(x, y)| Point {
-                label: format!("{label}, validation accuracy {accuracy:.3}"),
-                ..Point::new(x, y)
-            });
-            Some(Series { name: method_title(*method).into(), mark: Mark::Line, points: points.collect() })
+        let chosen = nearest_settings(&accuracies, target);
+        if shown.contains(&chosen) {
+            let reason = "is matched by the same settings as another of the three accuracies";
+            missing.push(Missing(format!("a validation accuracy of {:.1} % {reason}", 100.0 * target)));
+            continue;
+        }
+        let series = accuracies.iter().zip(&chosen).filter_map(|((method, settings), &setting)| {
+            survival_series(lab, *method, settings[setting]).map_err(|reason| missing.push(reason)).ok()
         });
-        let series: Vec<Series> = series.collect();
+        let series = series.collect();
+        shown.push(chosen);
         section.blocks.push(Block::Figure(Figure {
             id: format!("figure4-{}", index + 1),
             title: format!("Matched at a validation accuracy of {:.1} %", 100.0 * target),
@@ -290,6 +284,24 @@ pub fn figure4(lab: &Lab) -> Section {
     }
     notes(&mut section, &missing);
     section
+}
+
+/// Per method the index of the setting whose accuracy is nearest to `target`.
+fn nearest_settings(accuracies: &[(Method, Accuracies)], target: f64) -> Vec<usize> {
+    let of = |settings: &Accuracies| {
+        let values: Vec<f64> = settings.iter().map(|(_, accuracy)| *accuracy).collect();
+        nearest(&values, target).expect("an accuracy that all methods share needs settings of all")
+    };
+    accuracies.iter().map(|(_, settings)| of(settings)).collect()
+}
+
+/// The curve of one setting, with its accuracy in the points' labels.
+fn survival_series(lab: &Lab, method: Method, (strength, accuracy): (Option<f32>, f64)) -> Found<Series> {
+    let strength_text = strength.map_or(String::new(), |s| format!(", {} {s}", strength_name(method)));
+    let label = format!("{}{strength_text}, validation accuracy {accuracy:.3}", method_title(method));
+    let points = survival(lab, method, strength)?.into_iter();
+    let points = points.map(|(x, y)| Point { label: label.clone(), ..Point::new(x, y) }).collect();
+    Ok(Series { name: method_title(method).into(), mark: Mark::Line, points })
 }
 
 /// Strengths of a method with their accuracy.
