@@ -6,6 +6,7 @@
 //! [`data`] makes batches; [`models`] and [`training`] write [`graph`]s over
 //! them; a graph is compiled to a [`program`] of calls to [`kernels`], which an [`executor`] replays on the
 //! [`gpu`] or the [`cpu`]. [`attacks`] are graphs over a trained model; [`evaluation`] says what became of it under them.
+//! A [`sweep`] is many runs, [`reproduce`] the paper's experiments over sweeps and evaluations, a [`report`] the page about them.
 
 pub mod attacks;
 pub mod bench;
