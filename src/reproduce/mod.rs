@@ -82,6 +82,12 @@ impl Experiment {
         }
     }
 
+    /// As the paper calls it.
+    pub fn title(self) -> String {
+        let (kind, number) = self.name().split_at(self.name().len() - 1);
+        format!("{}{} {number}", kind[..1].to_uppercase(), &kind[1..])
+    }
+
     /// The data set of the paper's experiment at a scale.
     pub fn dataset(self, scale: Scale) -> DatasetKind {
         match (self, scale.dataset()) {

@@ -14,7 +14,7 @@ use crate::training::Method;
 
 /// Looks at the runs that an experiment needs.
 pub fn section(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section {
-    match experiment {
+    let mut section = match experiment {
         Experiment::Table2 | Experiment::Table3 => tables::table(experiment, lab, dataset),
         Experiment::Table4 => attacks::table4(lab),
         Experiment::Figure2 => training::figure2(lab),
@@ -24,7 +24,9 @@ pub fn section(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section 
         Experiment::Figure6 => game::figure6(lab, dataset),
         Experiment::Figure7 => curves::figure7(lab),
         Experiment::Figure8 => game::figure8(lab),
-    }
+    };
+    section.title = format!("{}. {}", experiment.title(), section.title);
+    section
 }
 
 /// The name of a series of one method at one width.
