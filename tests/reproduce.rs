@@ -51,7 +51,7 @@ fn all_experiments_run_at_the_smoke_scale_and_every_cell_is_filled_or_explained(
     every_cell_is_filled_or_explained(&page);
     curves_go_the_way_they_must(&page);
     the_table_matches_what_it_says(&page);
-    a_second_call_trains_and_attacks_nothing(scratch.path());
+    a_second_call_trains_nothing_and_recalls_what_attacks_left(scratch.path());
 }
 
 fn every_cell_is_filled_or_explained(page: &Value) {
@@ -120,7 +120,7 @@ fn the_table_matches_what_it_says(page: &Value) {
     assert!(detached.iter().chain(&through).all(|seconds| seconds.is_some_and(|s| s > 0.0)));
 }
 
-fn a_second_call_trains_and_attacks_nothing(out: &Path) {
+fn a_second_call_trains_nothing_and_recalls_what_attacks_left(out: &Path) {
     let again = text(&reproduce(out, &["all"]));
     assert!(again.contains("0 of them to be trained"), "{again}");
     assert!(!again.contains(" done in ") && !again.contains("C&W on"), "{again}");

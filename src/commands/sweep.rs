@@ -5,6 +5,7 @@ use super::{CommandResult, INTERRUPTED, duration, fail, stop_on_signal, table};
 use pgn_wgpu::gpu::adapter::AdapterChoice;
 use pgn_wgpu::sweep::file::{Overrides, read};
 use pgn_wgpu::sweep::{self, Ended, Event, Plan, Point, Shard, State, Summary, Work};
+use pgn_wgpu::training::metrics::Metrics;
 use pgn_wgpu::training::run::RunFolder;
 use std::collections::HashMap;
 use std::io::Write;
@@ -117,10 +118,8 @@ fn closing_table(plan: &Plan, summary: &Summary) -> String {
 fn last_epoch(plan: &Plan, name: &str) -> (Option<f64>, Option<f64>) {
     let metrics = RunFolder::open(&plan.folder.join(name)).map(|(folder, _)| folder.metrics_path());
     let text = metrics.ok().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-    let records = text.lines().rev().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let last = records.into_iter().find(|record| record["kind"] == "epoch");
-    let number = |key: &str| last.as_ref().and_then(|record| record[key].as_f64());
-    (number("benign_accuracy"), number("seconds"))
+    let last = Metrics::read(&text).epochs.pop();
+    last.map_or((None, None), |epoch| (epoch.benign_accuracy, epoch.seconds))
 }
 
 /// Progress as plain lines, because several runs may go on at once.

@@ -5,6 +5,7 @@ use super::statistics::{Estimate, Reading, Statistic, estimate};
 use super::subject::{Place, Subject};
 use super::suite::{Findings, title};
 use crate::attacks::AttackKind;
+use crate::training::metrics::Metrics;
 use serde::{Deserialize, Serialize};
 
 /// What a number counts.
@@ -160,12 +161,8 @@ impl Collector {
 /// The median over the epochs of a run, so that the first one's warm-up and a busy minute do not count.
 fn images_per_second(place: &Place) -> Option<f64> {
     let text = std::fs::read_to_string(place.run_folder()?.metrics_path()).ok()?;
-    let mut rates: Vec<f64> = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|record| record["kind"] == "epoch")
-        .filter_map(|record| record["images_per_second"].as_f64())
-        .collect();
+    let mut rates: Vec<f64> =
+        Metrics::read(&text).epochs.iter().filter_map(|epoch| epoch.images_per_second).collect();
     Statistic::Median.of(&mut rates).filter(|rate| *rate > 0.0)
 }
 

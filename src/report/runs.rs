@@ -5,7 +5,6 @@ mod curves;
 mod distances;
 mod evaluations;
 mod folder;
-mod metrics;
 mod settings;
 
 pub use folder::Run;

@@ -15,7 +15,7 @@ use crate::training::{Method, TrainConfig, TrainError};
 const PASS: f64 = 2.0 / 3.0;
 /// Iterations that DeepFool needs on most images, each with a gradient for every class.
 const DEEPFOOL_ITERATIONS: f64 = 5.0;
-/// Attacked images that the warnings' checks look at, for each of four settings of MIM's cost.
+/// What the evaluation's checks of its own attacks cost together, in runs of MIM.
 const CHECKED_SETTINGS: f64 = 3.0;
 
 /// Runs, steps and seconds.

@@ -8,6 +8,7 @@ use crate::evaluation::statistics::Reading;
 use crate::evaluation::suite::{Event, Suite};
 use crate::evaluation::{EvaluationError, ImageChoice, Place, Split, Subject};
 use crate::executor::Device;
+use crate::training::metrics::{EpochEnd, Metrics};
 use crate::training::run::RunFolder;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -24,22 +25,6 @@ impl From<EvaluationError> for Missing {
 
 /// A number or the reason why there is none.
 pub type Found<T> = Result<T, Missing>;
-
-/// An epoch as `metrics.jsonl` has it; what a method lacks is absent.
-#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct Epoch {
-    /// From 0.
-    pub epoch: u32,
-    /// On the validation images.
-    pub benign_accuracy: Option<f64>,
-    /// Loss under the generator.
-    pub generator_loss: Option<f64>,
-    /// Loss under FGM at its mean norm.
-    pub fgm_loss: Option<f64>,
-    /// Mean ‖δ‖.
-    pub delta: Option<f64>,
-}
 
 /// Trained runs and a device to attack them on.
 pub struct Lab<'a> {
@@ -127,18 +112,16 @@ impl<'a> Lab<'a> {
     }
 
     /// The epochs of a run, from its metrics.
-    pub fn epochs(&self, name: &str) -> Found<Vec<Epoch>> {
+    pub fn epochs(&self, name: &str) -> Found<Vec<EpochEnd>> {
         let (folder, _) = RunFolder::open(&self.folder.join(name)).map_err(|e| Missing(e.to_string()))?;
         let path = folder.metrics_path();
         let text = std::fs::read_to_string(&path)
             .map_err(|error| Missing(format!("cannot read {}: {error}", path.display())))?;
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let epochs = lines.filter(|line| line["kind"] == "epoch");
-        Ok(epochs.filter_map(|line| serde_json::from_value(line).ok()).collect())
+        Ok(Metrics::read(&text).epochs)
     }
 
     /// The last epoch, which made the final weights.
-    pub fn last_epoch(&self, name: &str) -> Found<Epoch> {
+    pub fn last_epoch(&self, name: &str) -> Found<EpochEnd> {
         let last = self.epochs(name)?.pop();
         last.ok_or_else(|| Missing(format!("{name} has no epoch in its metrics.jsonl")))
     }

@@ -26,7 +26,7 @@ use crate::data::DatasetKind;
 use serde::Serialize;
 
 /// A table or figure of the paper.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Experiment {
     /// Naive, FGM, PGD and PGN training under attack, on CIFAR-100

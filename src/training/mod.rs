@@ -5,6 +5,7 @@ pub mod config;
 pub mod fit;
 pub mod game;
 pub mod lock;
+pub mod metrics;
 pub mod options;
 pub mod run;
 pub mod schedule;

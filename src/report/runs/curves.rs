@@ -2,7 +2,7 @@
 
 use super::super::page::{Axis, Figure, Mark, Point, Series};
 use super::Run;
-use super::metrics::EpochEnd;
+use crate::training::metrics::EpochEnd;
 
 /// So few points are marked each.
 const FEW: usize = 12;

@@ -1,13 +1,13 @@
 //! What lies in a run folder.
 
 use super::super::page::{Note, Picture};
-use super::metrics::Metrics;
 use crate::data::DatasetKind;
 use crate::evaluation::record::Record;
 use crate::evaluation::report::Report;
 use crate::evaluation::suite::records_in;
 use crate::files;
 use crate::models::file::Model;
+use crate::training::metrics::Metrics;
 use crate::training::run::RunFolder;
 use crate::training::{Method, TrainConfig, TrainError};
 use std::path::{Path, PathBuf};

@@ -6,7 +6,6 @@ use super::notes;
 use crate::attacks::AttackKind;
 use crate::attacks::AttackOptions;
 use crate::attacks::confidence::confidences;
-use crate::data::Dataset;
 use crate::evaluation::statistics::Reading;
 use crate::evaluation::suite;
 use crate::report::{Axis, Block, Cell, Figure, Mark, Point, Section, Series, Table};
@@ -14,6 +13,7 @@ use crate::reproduce::curve::Spread;
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{self, Run};
 use crate::training::Method;
+use crate::training::metrics::EpochEnd;
 
 /// Points of the measured curve.
 const LENGTHS: usize = 9;
@@ -21,7 +21,7 @@ const LENGTHS: usize = 9;
 const LAST: f64 = 6.907_755_278_982_137;
 
 /// Figure 6.
-pub fn figure6(lab: &Lab, _dataset: &Dataset) -> Section {
+pub fn figure6(lab: &Lab) -> Section {
     let run = Run::middle(lab.settings, Method::Pgn);
     let (name, c_l) = (run.name(lab.settings), f64::from(run.strength.unwrap_or_default()));
     let end = (LAST / c_l).sqrt();
@@ -91,7 +91,7 @@ pub fn figure8(lab: &Lab) -> Section {
         let mut row = vec![Cell::text(&seen)];
         row.push(cell(names.iter().map(|n| lab.benign_accuracy(n)), 4));
         row.push(cell(names.iter().map(|n| lab.distance(n, Reading::R2)), 4));
-        let last = |of: fn(crate::reproduce::lab::Epoch) -> Option<f64>| {
+        let last = |of: fn(EpochEnd) -> Option<f64>| {
             names.iter().map(move |n| {
                 of(lab.last_epoch(n)?)
                     .ok_or_else(|| Missing(format!("{n} was trained without validation images")))

@@ -21,7 +21,7 @@ pub fn section(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section 
         Experiment::Figure3 => attacks::figure3(lab),
         Experiment::Figure4 => curves::figure4(lab),
         Experiment::Figure5 => curves::figure5(lab),
-        Experiment::Figure6 => game::figure6(lab, dataset),
+        Experiment::Figure6 => game::figure6(lab),
         Experiment::Figure7 => curves::figure7(lab),
         Experiment::Figure8 => game::figure8(lab),
     };

@@ -8,6 +8,7 @@ use crate::data::{Dataset, DatasetKind};
 use crate::evaluation::doubts::doubts;
 use crate::evaluation::measures::{Unit, measures};
 use crate::evaluation::published::{Paper, Published, SECONDS_PER_EPOCH};
+use crate::evaluation::report::paper_name;
 use crate::evaluation::suite::{Findings, Source, Suite};
 use crate::evaluation::{Measure, Subject, Warning};
 use crate::report::{Block, Cell, Note, Section, Table};
@@ -70,7 +71,7 @@ pub fn table(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section {
     let published = published(kind);
     let mut head = vec![format!("{}, {} test images", dataset.name, lab.settings.attack_images)];
     head.extend(columns.iter().map(|c| method_title(c.method).to_string()));
-    head.extend(published.iter().map(|p| format!("paper: {}", p.method)));
+    head.extend(published.iter().map(|p| format!("paper: {}", paper_name(p.method))));
     let mut rows = match_rows(lab, &columns);
     rows.extend(ROWS.iter().map(|key| measure_row(key, &columns)));
     rows.extend(timing_rows(lab, &columns, dataset));

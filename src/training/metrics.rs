@@ -1,6 +1,6 @@
 //! `metrics.jsonl` read back: sessions, steps averaged over each epoch, and epochs.
 
-use crate::training::session::SessionRecord;
+use super::session::SessionRecord;
 use serde::Deserialize;
 use serde_json::Value;
 
