@@ -2,7 +2,7 @@
 // m = β1 m + (1 − β1) g;  v = β2 v + (1 − β2) g²;  p −= step · m / (√v + ε);  average += (1 − decay)(p − average).
 // Reads gradient [count] and schedule [step size, average's decay]; updates parameters, momentum, variance,
 // average [count]. The host folds the bias correction into the step size: lr · √(1 − β2^t) / (1 − β1^t).
-// Dispatch: one invocation per parameter, 64 per workgroup. No loop.
+// Dispatch: one invocation per VALUES parameters, 64 per workgroup. Longest loop: VALUES.
 
 struct AdamParams {
     count: u32,
@@ -21,16 +21,18 @@ struct AdamParams {
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let i = flat_index(group, local);
-    if i >= params.count {
-        return;
+    let first = first_value(group, local);
+    let end = min(first + VALUES * GROUP, params.count);
+    let step = schedule[0];
+    let share = 1.0 - schedule[1];
+    for (var i = first; i < end; i += GROUP) {
+        let g = gradient[i];
+        let m = params.beta1 * momentum[i] + (1.0 - params.beta1) * g;
+        let v = params.beta2 * variance[i] + (1.0 - params.beta2) * g * g;
+        let p = parameters[i] - step * m / (sqrt(v) + params.epsilon);
+        momentum[i] = m;
+        variance[i] = v;
+        parameters[i] = p;
+        average[i] = average[i] + share * (p - average[i]);
     }
-    let g = gradient[i];
-    let m = params.beta1 * momentum[i] + (1.0 - params.beta1) * g;
-    let v = params.beta2 * variance[i] + (1.0 - params.beta2) * g * g;
-    let p = parameters[i] - schedule[0] * m / (sqrt(v) + params.epsilon);
-    momentum[i] = m;
-    variance[i] = v;
-    parameters[i] = p;
-    average[i] = average[i] + (1.0 - schedule[1]) * (p - average[i]);
 }

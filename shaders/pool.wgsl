@@ -19,6 +19,19 @@ struct PoolParams {
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
+// The sum over a window of any size; `first` is its first value.
+fn window(first: u32) -> f32 {
+    var sum = 0.0;
+    for (var dy = 0u; dy < params.window_height; dy++) {
+        var at = first + dy * params.width * params.channels;
+        for (var dx = 0u; dx < params.window_width; dx++) {
+            sum += x[at];
+            at += params.channels;
+        }
+    }
+    return sum;
+}
+
 @compute @workgroup_size(8, 8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let line = group.y * GRID_WIDTH + group.x;
@@ -28,17 +41,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     if image >= params.batch {
         return;
     }
+    let two_by_two = params.window_height == 2u && params.window_width == 2u;
     let first_row = image * params.height + (line - image * rows) * params.window_height;
     for (var column = local.y; column < columns; column += 8u) {
         for (var channel = local.x; channel < params.channels; channel += 8u) {
+            let first_at = (first_row * params.width + column * params.window_width) * params.channels + channel;
             var sum = 0.0;
-            for (var dy = 0u; dy < params.window_height; dy++) {
-                let pixel = (first_row + dy) * params.width + column * params.window_width;
-                var at = pixel * params.channels + channel;
-                for (var dx = 0u; dx < params.window_width; dx++) {
-                    sum += x[at];
-                    at += params.channels;
-                }
+            if two_by_two {
+                let below = first_at + params.width * params.channels;
+                sum = x[first_at] + x[first_at + params.channels] + x[below] + x[below + params.channels];
+            } else {
+                sum = window(first_at);
             }
             y[(line * columns + column) * params.channels + channel] = params.scale * sum;
         }

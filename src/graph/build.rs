@@ -286,10 +286,30 @@ impl Graph {
         Ok(self.push(Operation::Concatenate, parts, Shape::new(&extents)))
     }
 
-    /// `len` channels of `x` from channel `start` on.
+    /// `len` channels of `x` from channel `start` on. Of a convolution only those are computed: a backward pass wants
+    /// the gradient by one part of a concatenation and not by the labels beside it.
     pub fn slice(&mut self, x: Tensor, start: usize, len: usize) -> Result {
         if len == 0 || start + len > self.shape(x).channels() {
             return Err(self.mismatch("slice", x, &Shape::new(&[start, len])));
+        }
+        if len == self.shape(x).channels() {
+            return Ok(x);
+        }
+        let Node { operation, operands, .. } = self.node(x).clone();
+        match operation {
+            Operation::Convolve(g, Epilogue::None) => {
+                let weight = self.slice(operands[1], start, len)?;
+                return self.convolve(g, Epilogue::None, &[operands[0], weight]);
+            }
+            Operation::ConvolveInputGradient(g, Epilogue::None) => {
+                let [_, _, a, b] = self.shape(operands[1]).image().expect("weights have four extents");
+                let taps = g.size * g.size;
+                let rows = self.reshape(operands[1], &[taps, a * b])?;
+                let rows = self.slice(rows, start * b, len * b)?;
+                let weight = self.reshape(rows, &[g.size, g.size, len, b])?;
+                return self.convolve_input_gradient(g, Epilogue::None, &[operands[0], weight]);
+            }
+            _ => {}
         }
         let mut extents = self.shape(x).extents().to_vec();
         *extents.last_mut().expect("shapes have extents") = len;

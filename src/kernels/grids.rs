@@ -59,10 +59,14 @@ pub fn one_group_per_row(params: &[u8], _: Constants) -> [u32; 3] {
     one_group_each(read::<RowsParams>(params).rows)
 }
 
-/// One invocation per column and partial sum.
+/// Rows of a sum up to which one invocation takes [`VALUES`] sums.
+const SHORT_SUM: u32 = 64;
+
+/// One invocation per column and partial sum, or per several short ones.
 pub fn sum_rows(params: &[u8], _: Constants) -> [u32; 3] {
     let p: SumRowsParams = read(params);
-    flat(p.columns * p.splits)
+    let values = if p.rows_per_split <= SHORT_SUM { VALUES } else { 1 };
+    flat((p.columns * p.splits).div_ceil(values))
 }
 
 /// Rows that one workgroup of a copy takes.
@@ -78,10 +82,10 @@ pub fn pool(params: &[u8], _: Constants) -> [u32; 3] {
     one_group_each(p.batch * (p.height / p.window_height))
 }
 
-/// One workgroup per row of the large side, over all images.
+/// One workgroup per row of windows, whole or cut off, over all images.
 pub fn unpool(params: &[u8], _: Constants) -> [u32; 3] {
     let p: PoolParams = read(params);
-    one_group_each(p.batch * p.height)
+    one_group_each(p.batch * p.height.div_ceil(p.window_height))
 }
 
 /// One workgroup per block of rows.

@@ -221,7 +221,7 @@ mod registry {
         arg_max(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::one_invocation_per_row;
         random_normal(RandomParams) 1 -> 1, tolerance (2e-6, 1e-5), grid grids::elements;
         gather_rows(RowsParams) 2 -> 1, tolerance (0.0, 0.0), grid grids::row_elements;
-        adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::elements;
+        adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::blocks;
     }
 }
 
