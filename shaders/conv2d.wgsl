@@ -45,7 +45,7 @@ fn store(pixel: u32, first_channel: u32, sum: vec4<f32>) {
     if (pixel >= params.batch * params.height * params.width) {
         return;
     }
-    store_channels(pixel, first_channel, params.out_channels, sum);
+    store_channels(pixel, pixel, first_channel, params.out_channels, sum);
 }
 
 @compute @workgroup_size(8, 8)

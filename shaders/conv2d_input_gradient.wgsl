@@ -5,7 +5,8 @@
 //
 // Reads     image: coarse [batch, height, width, out_channels], zero outside,
 //           weight [KERNEL, KERNEL, in_channels, out_channels],
-//           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or nothing (EPILOGUE = 0).
+//           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or border biases
+//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = 4), or nothing (EPILOGUE = 0).
 // Writes    result: fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
 // Dispatch  x = ceil(in_channels / 32), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
@@ -41,6 +42,14 @@ fn load_weight(tap: u32, in_channel: u32, out_channel: u32) -> f32 {
     return weight[(tap * params.in_channels + in_channel) * params.out_channels + out_channel];
 }
 
+// The pixel of the border biases that stands for the one of this phase at a coarse position.
+fn border_place(image: u32, position: vec2<u32>, phase: vec2<u32>) -> u32 {
+    let last = vec2<u32>(params.height, params.width) - 1u;
+    let place = select(vec2<u32>(1u), vec2<u32>(2u), position == last);
+    let class_of = select(place, vec2<u32>(), position == vec2<u32>()) * STRIDE + phase;
+    return (image * 3u * STRIDE + class_of.x) * 3u * STRIDE + class_of.y;
+}
+
 fn store(pixel: u32, phase: vec2<u32>, first_channel: u32, sum: vec4<f32>) {
     let at = position[pixel];
     if (at.y < 0) {
@@ -49,7 +58,11 @@ fn store(pixel: u32, phase: vec2<u32>, first_channel: u32, sum: vec4<f32>) {
     let row = STRIDE * u32(at.y) + phase.x;
     let column = STRIDE * u32(at.z) + phase.y;
     let target_pixel = (u32(at.x) * STRIDE * params.height + row) * STRIDE * params.width + column;
-    store_channels(target_pixel, first_channel, params.in_channels, sum);
+    var other = target_pixel;
+    if (EPILOGUE == 4u) {
+        other = border_place(u32(at.x), vec2<u32>(at.yz), phase);
+    }
+    store_channels(target_pixel, other, first_channel, params.in_channels, sum);
 }
 
 @compute @workgroup_size(8, 8)

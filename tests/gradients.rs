@@ -5,6 +5,8 @@
 mod check;
 #[allow(dead_code, reason = "every test binary uses its own part of it")]
 mod common;
+#[path = "gradients/planes.rs"]
+mod planes;
 #[path = "gradients/second_order.rs"]
 mod second_order;
 

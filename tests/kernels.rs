@@ -48,6 +48,11 @@ fn transposed_convolutions_agree() {
 }
 
 #[test]
+fn border_sums_and_their_adjoint_agree() {
+    judge_all(&convolutions::borders());
+}
+
+#[test]
 fn weight_gradients_agree() {
     judge_all(&convolutions::weight_gradient());
 }
@@ -112,7 +117,7 @@ const VARIANTS: &[(&str, &[(&str, u32)])] = &[
     ("unary", &[("OPERATION", 13), ("SOURCE", 4)]),
     ("binary", &[("OPERATION", 13), ("LEFT", 4), ("RIGHT", 4)]),
     ("conv2d", &[("EPILOGUE", 4)]),
-    ("conv2d_input_gradient", &[("EPILOGUE", 4)]),
+    ("conv2d_input_gradient", &[("EPILOGUE", 5)]),
     ("unpool", &[("MASK", 2)]),
     ("winograd_weight", &[("TURNED", 2)]),
     ("winograd_result", &[("EPILOGUE", 4)]),
@@ -125,6 +130,7 @@ fn every_kernel_and_every_variant_of_it_has_a_case() {
         convolutions::input_gradient(),
         convolutions::weight_gradient(),
         convolutions::pooling(),
+        convolutions::borders(),
         winograd::cases(),
         elementwise::unary(),
         elementwise::binary(),

@@ -125,9 +125,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     for (var own = first_pixel; own < min(first_pixel + PIXELS, pixels); own += 4u) {
         let four = own + vec4<u32>(0u, 1u, 2u, 3u);
         let inside = select(vec4<u32>(NOWHERE), four, four < vec4<u32>(pixels));
-        store_four(inside, channel, params.out_channels, sums0.first.low);
+        store_four(inside, inside, channel, params.out_channels, sums0.first.low);
         if (VECTORS == 2u) {
-            store_four(inside, channel + 8u, params.out_channels, sums0.second.low);
+            store_four(inside, inside, channel + 8u, params.out_channels, sums0.second.low);
         }
         sums0 = drop_four(sums0, sums1);
         sums1 = drop_four(sums1, sums2);

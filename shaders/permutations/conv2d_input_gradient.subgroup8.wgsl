@@ -6,7 +6,8 @@
 //
 // Reads     image: coarse [batch, height, width, out_channels], zero outside,
 //           weight [KERNEL, KERNEL, in_channels, out_channels],
-//           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or nothing (EPILOGUE = 0).
+//           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or border biases
+//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = 4), or nothing (EPILOGUE = 0).
 // Writes    result: fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
 // Dispatch  x = ceil(in_channels / (8*VECTORS)), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
@@ -31,6 +32,28 @@ fn load_weight(offset: u32, columns: u32) -> Eight {
         select(vec4<f32>(), first_four, steps < vec4<u32>(columns)),
         select(vec4<f32>(), last_four, steps + 4u < vec4<u32>(columns)),
     );
+}
+
+// Whether a coarse row or column is the first (0), the last (2) or another (1).
+fn class_of(position: vec4<i32>, last: i32) -> vec4<u32> {
+    let inner = select(vec4<u32>(1u), vec4<u32>(2u), position == vec4<i32>(last));
+    return select(inner, vec4<u32>(), position == vec4<i32>());
+}
+
+// The numbers that lanes 0 to 3 hold for the first eight pixels.
+fn next_four(of_lanes: vec4<u32>) -> vec4<u32> {
+    return vec4<u32>(
+        subgroupBroadcast(of_lanes.x, 0u),
+        subgroupBroadcast(of_lanes.x, 1u),
+        subgroupBroadcast(of_lanes.x, 2u),
+        subgroupBroadcast(of_lanes.x, 3u),
+    );
+}
+
+// What is left behind the next four: lanes 4 to 7, or lanes 0 to 3 of the next eight pixels.
+fn drop_next_four(of_lanes: vec4<u32>, done: u32) -> vec4<u32> {
+    let last_half = vec4<u32>(subgroupShuffleDown(of_lanes.x, 4u), of_lanes.yzw);
+    return select(last_half, of_lanes.yzww, done / 4u % 2u == 1u);
 }
 
 @compute @workgroup_size(8)
@@ -131,23 +154,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let fine_row = STRIDE * line + phase.x;
     let fine_pixel = fine_row * STRIDE * params.width + STRIDE * vec4<u32>(column) + phase.y;
     var own = select(vec4<u32>(NOWHERE), fine_pixel, exists);
+    var other = own;
+    if (EPILOGUE == 4u) {
+        // The places by the border that stand for the pixels.
+        let last = vec2<i32>(height, width) - 1;
+        let class_y = STRIDE * class_of(row, last.x) + phase.x;
+        let class_x = STRIDE * class_of(column, last.y) + phase.y;
+        let place = (line / params.height * 3u * STRIDE + class_y) * 3u * STRIDE + class_x;
+        other = select(vec4<u32>(NOWHERE), place, exists);
+    }
     // A bound known only at run time keeps the compiler from unrolling this: a store takes it as long as a hundred
     // multiply-adds.
     for (var done = first_pixel; done < min(first_pixel + PIXELS, pixels); done += 4u) {
         // Lanes 0 to 3 hold the four fine pixels.
-        let four = vec4<u32>(
-            subgroupBroadcast(own.x, 0u),
-            subgroupBroadcast(own.x, 1u),
-            subgroupBroadcast(own.x, 2u),
-            subgroupBroadcast(own.x, 3u),
-        );
-        store_four(four, channel, params.in_channels, sums0.first.low);
+        let four = next_four(own);
+        let others = next_four(other);
+        store_four(four, others, channel, params.in_channels, sums0.first.low);
         if (VECTORS == 2u) {
-            store_four(four, channel + 8u, params.in_channels, sums0.second.low);
+            store_four(four, others, channel + 8u, params.in_channels, sums0.second.low);
         }
-        // The next four pixels are lanes 4 to 7, or lanes 0 to 3 of the next eight.
-        let last_half = vec4<u32>(subgroupShuffleDown(own.x, 4u), own.yzw);
-        own = select(last_half, own.yzww, done / 4u % 2u == 1u);
+        own = drop_next_four(own, done);
+        other = drop_next_four(other, done);
         sums0 = drop_four(sums0, sums1);
         sums1 = drop_four(sums1, sums2);
         sums2 = drop_four(sums2, sums3);

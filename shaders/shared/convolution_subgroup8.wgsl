@@ -75,10 +75,10 @@ fn drop_four(sums: Sums, next: Sums) -> Sums {
     return Sums(Eight(sums.first.high, next.first.low), Eight(sums.second.high, next.second.low));
 }
 
-// What the epilogue needs for four pixels of one channel.
+// What the epilogue needs for four pixels of one channel, from those pixels of the third operand.
 fn load_beside(pixels: vec4<u32>, channel: u32, channels: u32) -> vec4<f32> {
     let own = min(channel, channels - 1u);
-    if (EPILOGUE == 3u) {
+    if (EPILOGUE >= 3u) {
         // The first pixel stands in for any beyond the batch.
         let at = select(pixels, vec4<u32>(), pixels == vec4<u32>(NOWHERE)) * channels + own;
         return vec4<f32>(beside[at.x], beside[at.y], beside[at.z], beside[at.w]);
@@ -89,9 +89,10 @@ fn load_beside(pixels: vec4<u32>, channel: u32, channels: u32) -> vec4<f32> {
     return vec4<f32>();
 }
 
-// Stores four pixels of the result, which has `channels`.
-fn store_four(pixels: vec4<u32>, channel: u32, channels: u32, sum: vec4<f32>) {
-    let values = finish(sum, load_beside(pixels, channel, channels));
+// Stores four pixels of the result, which has `channels`. What the epilogue needs for them is that of the pixels `others`
+// of the third operand.
+fn store_four(pixels: vec4<u32>, others: vec4<u32>, channel: u32, channels: u32, sum: vec4<f32>) {
+    let values = finish(sum, load_beside(others, channel, channels));
     for (var i = 0u; i < 4u; i++) {
         if (pixels[i] != NOWHERE && channel < channels) {
             result[pixels[i] * channels + channel] = values[i];

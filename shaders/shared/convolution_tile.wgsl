@@ -4,14 +4,15 @@ const TILE: u32 = 32u;
 const QUADS: u32 = 8u;
 const DEPTH: u32 = 16u;
 
-// Stores four neighbouring channels of a pixel of the result, which has `channels`.
-fn store_channels(pixel: u32, first_channel: u32, channels: u32, sums: vec4<f32>) {
+// Stores four neighbouring channels of a pixel of the result, which has `channels`. What the epilogue needs for them is
+// that of pixel `other` of the third operand.
+fn store_channels(pixel: u32, other: u32, first_channel: u32, channels: u32, sums: vec4<f32>) {
     let first = pixel * channels;
     var others = vec4<f32>();
     for (var i = 0u; i < 4u; i++) {
         let channel = min(first_channel + i, channels - 1u);
-        if (EPILOGUE == 3u) {
-            others[i] = beside[first + channel];
+        if (EPILOGUE >= 3u) {
+            others[i] = beside[other * channels + channel];
         } else if (EPILOGUE != 0u) {
             others[i] = beside[channel];
         }

@@ -1,6 +1,7 @@
 // Shared by what ends a convolution's sums: the epilogue.
 
-// 0: nothing, 1: bias, 2: bias, then leaky ReLU, 3: leaky ReLU's backward mask.
+// 0: nothing, 1: bias, 2: bias, then leaky ReLU, 3: leaky ReLU's backward mask, 4: a bias of the image and of the place
+// by the border, then leaky ReLU.
 override EPILOGUE: u32 = 0u;
 
 const LEAKY_SLOPE: f32 = 0.2;

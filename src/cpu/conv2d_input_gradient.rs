@@ -4,7 +4,8 @@ use super::geometry::{Geometry, finish};
 use crate::kernels::Arguments;
 use rayon::prelude::*;
 
-/// Reads coarse `[n, h, w, b]`, weight `[k, k, a, b]`, bias `[a]` or an activation like the result; writes fine
+/// Reads coarse `[n, h, w, b]`, weight `[k, k, a, b]`, bias `[a]`, an activation like the result, or
+/// border biases `[n, 3s, 3s, a]`; writes fine
 /// `[n, s·h, s·w, a]`.
 pub fn conv2d_input_gradient(call: &mut Arguments) {
     let g = Geometry::of(call);
@@ -27,7 +28,7 @@ pub fn conv2d_input_gradient(call: &mut Arguments) {
                     }
                 }
             }
-            finish(g.epilogue, &sums, beside, (row * g.fine_width() + x) * g.a, out);
+            finish(g.epilogue, &sums, beside, g.beside(image, y, x), out);
         }
     });
 }

@@ -1,5 +1,6 @@
 //! The index arithmetic and the epilogue that the convolution twins share.
 
+use crate::graph::Borders;
 use crate::graph::operation::LEAKY_SLOPE;
 use crate::kernels::Arguments;
 use crate::kernels::params::ConvolutionParams;
@@ -54,6 +55,21 @@ impl Geometry {
         self.width * self.stride
     }
 
+    /// Where the values that the epilogue needs for a fine pixel begin in the third operand: at its own place of an
+    /// activation, or at the place by the border that stands for it.
+    pub fn beside(&self, image: usize, y: usize, x: usize) -> usize {
+        let (height, width) = (self.fine_height(), self.fine_width());
+        let borders = Borders { stride: self.stride };
+        let pixel = match self.epilogue {
+            4 => {
+                let [row, column] = [borders.class(y, height), borders.class(x, width)];
+                (image * borders.side() + row) * borders.side() + column
+            }
+            _ => (image * height + y) * width + x,
+        };
+        pixel * self.a
+    }
+
     /// The fine row or column under tap `k` of coarse position `o`, if it is inside `extent`.
     pub fn fine(&self, o: usize, k: usize, extent: usize) -> Option<usize> {
         (o * self.stride + k).checked_sub(self.size / 2).filter(|&i| i < extent)
@@ -66,14 +82,18 @@ impl Geometry {
     }
 }
 
-/// Ends the sums of one pixel's channels as the epilogue says. `beside` is the bias, or the whole activation of which
-/// the pixel's own values begin at `at`.
+/// Ends the sums of one pixel's channels as the epilogue says. `beside` is the bias, or the whole activation or border
+/// biases of which the pixel's own values begin at `at`.
 pub fn finish(epilogue: u32, sums: &[f64], beside: &[f32], at: usize, out: &mut [f32]) {
     let slope = f64::from(LEAKY_SLOPE);
     for (channel, (&sum, out)) in sums.iter().zip(out).enumerate() {
-        let value = if matches!(epilogue, 1 | 2) { sum + f64::from(beside[channel]) } else { sum };
+        let value = match epilogue {
+            1 | 2 => sum + f64::from(beside[channel]),
+            4 => sum + f64::from(beside[at + channel]),
+            _ => sum,
+        };
         let positive = match epilogue {
-            2 => value > 0.0,
+            2 | 4 => value > 0.0,
             3 => beside[at + channel] > 0.0,
             _ => true,
         };

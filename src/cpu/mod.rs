@@ -39,6 +39,8 @@ twins!(
     adam,
     arg_max,
     binary,
+    border_spread,
+    border_sum,
     conv2d,
     conv2d_input_gradient,
     conv2d_weight_gradient,

@@ -1,6 +1,6 @@
 //! The builder: one method per operation, which checks the shapes and states the result's.
 
-use super::operation::{Binary, Convolution, Epilogue, LEAKY_SLOPE, Operation, Unary, Window};
+use super::operation::{Binary, Borders, Convolution, Epilogue, LEAKY_SLOPE, Operation, Unary, Window};
 use super::{Graph, GraphError, Node, Shape, Tensor};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
@@ -173,7 +173,7 @@ impl Graph {
         }
         let channels = self.shape(operands[1]).extents()[3];
         let shape = Shape::new(&[n, h / g.stride, w / g.stride, channels]);
-        self.fits_epilogue("convolution", epilogue, operands, &shape)?;
+        self.fits_epilogue("convolution", epilogue, operands, &shape, None)?;
         Ok(self.push(Operation::Convolve(g, epilogue), operands, shape))
     }
 
@@ -189,7 +189,8 @@ impl Graph {
         let [n, h, w, _] = self.convolution_operands(name, g, operands, 3)?;
         let channels = self.shape(operands[1]).extents()[2];
         let shape = Shape::new(&[n, h * g.stride, w * g.stride, channels]);
-        self.fits_epilogue(name, epilogue, operands, &shape)?;
+        let borders = (g.size == 3).then_some(Borders { stride: g.stride });
+        self.fits_epilogue(name, epilogue, operands, &shape, borders)?;
         Ok(self.push(Operation::ConvolveInputGradient(g, epilogue), operands, shape))
     }
 
@@ -225,19 +226,27 @@ impl Graph {
         Ok(image)
     }
 
-    /// Checks a convolution's third operand: a bias per channel of the result or an activation of its shape.
+    /// Checks a convolution's third operand: a bias per channel of the result, an activation of its shape, or a bias by
+    /// the place at its borders, if it has those.
     fn fits_epilogue(
         &self,
         operation: &'static str,
         epilogue: Epilogue,
         operands: &[Tensor],
         result: &Shape,
+        borders: Option<Borders>,
     ) -> Result<()> {
         let beside = operands.get(2).map(|&t| self.shape(t));
         let fits = match epilogue {
             Epilogue::None => beside.is_none(),
             Epilogue::Bias | Epilogue::BiasLeaky => beside.is_some_and(|b| b.len() == result.channels()),
             Epilogue::LeakyMask => beside == Some(result),
+            Epilogue::BorderBiasLeaky => {
+                let [n, h, w, c] = result.image().expect("convolutions make images");
+                let fits =
+                    |b: &Borders| beside.is_some_and(|m| m.image() == Some([n, b.side(), b.side(), c]));
+                borders.is_some_and(|b| b.fit(h) && b.fit(w) && fits(&b))
+            }
         };
         if fits {
             return Ok(());
@@ -265,6 +274,30 @@ impl Graph {
                 Ok(self.push(Operation::Unpool(window, None), &[d], shape))
             }
             _ => Err(self.unsuitable("unpooling", d, "a batch of images that the window can spread over")),
+        }
+    }
+
+    /// Sums over the places of images `[n, h, w, c]` that [`Borders`] does not tell apart: `[n, 3s, 3s, c]`.
+    pub fn border_sum(&mut self, borders: Borders, x: Tensor) -> Result {
+        match self.shape(x).image() {
+            Some([n, h, w, c]) if borders.fit(h) && borders.fit(w) => {
+                let shape = Shape::new(&[n, borders.side(), borders.side(), c]);
+                Ok(self.push(Operation::BorderSum(borders), &[x], shape))
+            }
+            _ => Err(self.unsuitable("border sum", x, "images of at least twice the stride to a side")),
+        }
+    }
+
+    /// The adjoint of [`Graph::border_sum`]: `[n, 3s, 3s, c]` to `[n, height, width, c]`.
+    pub fn border_spread(&mut self, borders: Borders, x: Tensor, height: usize, width: usize) -> Result {
+        match self.shape(x).image() {
+            Some([n, h, w, c])
+                if [h, w] == [borders.side(); 2] && borders.fit(height) && borders.fit(width) =>
+            {
+                let shape = Shape::new(&[n, height, width, c]);
+                Ok(self.push(Operation::BorderSpread(borders), &[x], shape))
+            }
+            _ => Err(self.unsuitable("border spread", x, "one place for each that borders tell apart")),
         }
     }
 

@@ -2,7 +2,7 @@
 //! Only what was asked for is computed: a node is visited if the result depends on it and it depends on a
 //! wanted tensor.
 
-use super::operation::{Binary, COMPOSE_FLOOR, Epilogue, LEAKY_SLOPE, Operation, Unary};
+use super::operation::{Binary, Borders, COMPOSE_FLOOR, Epilogue, LEAKY_SLOPE, Operation, Unary};
 use super::{Broadcast, Graph, GraphError, Shape, Tensor};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
@@ -141,6 +141,11 @@ impl Graph {
                 };
                 to.push((operands[0], self.pool(window, masked)?));
             }
+            Operation::BorderSum(borders) => {
+                let [_, h, w, _] = self.shape(operands[0]).image().expect("borders are of images");
+                to.push((operands[0], self.border_spread(borders, d, h, w)?));
+            }
+            Operation::BorderSpread(borders) => to.push((operands[0], self.border_sum(borders, d)?)),
             Operation::Concatenate => {
                 let mut start = 0;
                 for (i, &part) in operands.iter().enumerate() {
@@ -356,7 +361,9 @@ impl Graph {
         };
         let d = match epilogue {
             Epilogue::None | Epilogue::Bias => d,
-            Epilogue::BiasLeaky => self.binary(Binary::LeakyMask(LEAKY_SLOPE), d, y)?,
+            Epilogue::BiasLeaky | Epilogue::BorderBiasLeaky => {
+                self.binary(Binary::LeakyMask(LEAKY_SLOPE), d, y)?
+            }
             // The mask is piecewise constant in the activation.
             Epilogue::LeakyMask => self.binary(Binary::LeakyMask(LEAKY_SLOPE), d, operands[2])?,
         };
@@ -389,9 +396,18 @@ impl Graph {
             }
             _ => unreachable!("called for convolutions only"),
         }
-        if wants[2] && epilogue != Epilogue::LeakyMask {
-            let channels = self.shape(operands[2]).len();
-            to.push((operands[2], self.sum_rows(d, channels)?));
+        if wants[2] {
+            match (epilogue, operation) {
+                (Epilogue::BorderBiasLeaky, Operation::ConvolveInputGradient(g, _)) => {
+                    let borders = Borders { stride: g.stride };
+                    to.push((operands[2], self.border_sum(borders, d)?));
+                }
+                (Epilogue::LeakyMask, _) => {}
+                _ => {
+                    let channels = self.shape(operands[2]).len();
+                    to.push((operands[2], self.sum_rows(d, channels)?));
+                }
+            }
         }
         Ok(to)
     }

@@ -16,7 +16,7 @@ pub mod operation;
 pub mod shape;
 
 pub use build::AdamStates;
-pub use operation::{Binary, Convolution, Epilogue, Operation, Unary, Window};
+pub use operation::{Binary, Borders, Convolution, Epilogue, Operation, Unary, Window};
 pub use shape::{Broadcast, Shape};
 
 /// A tensor of one graph.

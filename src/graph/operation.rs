@@ -25,6 +25,44 @@ pub enum Epilogue {
     BiasLeaky = 2,
     /// Leaky ReLU's backward, by the activation that stands where the result goes.
     LeakyMask = 3,
+    /// A bias of the image and of the place by the border (see [`Borders`]) is added, then leaky ReLU; of transposed
+    /// convolutions only.
+    BorderBiasLeaky = 4,
+}
+
+/// What planes of one value each become under a transposed convolution of size 3: away from the border it repeats with
+/// the stride. So all of it is known from what an image of 3 x 3 becomes, `3·stride` to a side: its first `stride`
+/// rows stand for an image's first ones, its last for the last, those between for all others; likewise columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Borders {
+    /// The transposed convolution's.
+    pub stride: usize,
+}
+
+impl Borders {
+    /// Rows and columns of the small image from which planes are made.
+    pub const COARSE_SIDE: usize = 3;
+
+    /// Rows and columns of what stands for an image.
+    pub fn side(self) -> usize {
+        Self::COARSE_SIDE * self.stride
+    }
+
+    /// The row that stands for row `i` of `length` (at least twice the stride).
+    pub fn class(self, i: usize, length: usize) -> usize {
+        let (coarse, phase) = (i / self.stride, i % self.stride);
+        let place = match coarse {
+            0 => 0,
+            _ if coarse + 1 == length / self.stride => 2,
+            _ => 1,
+        };
+        place * self.stride + phase
+    }
+
+    /// Whether an image of so many rows or columns has a first and a last one of each phase.
+    pub fn fit(self, length: usize) -> bool {
+        length.is_multiple_of(self.stride) && length >= 2 * self.stride
+    }
 }
 
 /// Functions of one value; `a` and `b` are the operation's two constants.
@@ -207,6 +245,10 @@ pub enum Operation {
     /// `[d]` or `[d, mask]`: spreads each value over its window; with a mask, leaky ReLU's backward of
     /// that slope follows.
     Unpool(Window, Option<f32>),
+    /// `[x]`: sums over the places that [`Borders`] does not tell apart, `[n, 3s, 3s, c]`.
+    BorderSum(Borders),
+    /// `[x]`: the adjoint of `BorderSum`, every place's value at all places that it stands for.
+    BorderSpread(Borders),
     /// `[parts…]` side by side along the channels; a part with fewer rows is repeated over the positions
     /// of its image.
     Concatenate,

@@ -2,8 +2,8 @@
 //! at 65,535 workgroups; `shared/grid.wgsl` has the index that belongs to them.
 
 use super::params::{
-    ConvolutionParams, CopyColumnsParams, ElementwiseParams, PoolParams, RowsParams, SumRowsParams,
-    WinogradParams,
+    BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, PoolParams, RowsParams,
+    SumRowsParams, WinogradParams,
 };
 
 /// Invocations per workgroup of the one-dimensional kernels.
@@ -86,6 +86,17 @@ pub fn pool(params: &[u8], _: Constants) -> [u32; 3] {
 pub fn unpool(params: &[u8], _: Constants) -> [u32; 3] {
     let p: PoolParams = read(params);
     one_group_each(p.batch * p.height.div_ceil(p.window_height))
+}
+
+/// One workgroup per image (or row of one).
+pub fn border_sum(params: &[u8], _: Constants) -> [u32; 3] {
+    one_group_each(read::<BorderParams>(params).outer)
+}
+
+/// One workgroup per row of the result.
+pub fn border_spread(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: BorderParams = read(params);
+    one_group_each(p.outer * p.length)
 }
 
 /// One workgroup per block of rows.

@@ -13,8 +13,8 @@ use crate::cpu;
 use crate::program::Call;
 use expression::Expression;
 use params::{
-    AdamParams, BinaryParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, Layout, Params,
-    PoolParams, RandomParams, RowsParams, SumRowsParams, UnaryParams, WinogradParams,
+    AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, Layout,
+    Params, PoolParams, RandomParams, RowsParams, SumRowsParams, UnaryParams, WinogradParams,
 };
 
 /// Values of WGSL `override` constants, by name.
@@ -181,9 +181,9 @@ fn no_tile(_params: &[u8]) -> Constants {
 #[expect(non_upper_case_globals, reason = "a kernel has one name in WGSL, twin and registry")]
 mod registry {
     use super::{
-        AdamParams, BinaryParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, Form, Kernel,
-        Params, PoolParams, RandomParams, RowsParams, SumRowsParams, Tolerance, UnaryParams, WinogradParams,
-        cpu, grids, no_tile,
+        AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams,
+        Form, Kernel, Params, PoolParams, RandomParams, RowsParams, SumRowsParams, Tolerance, UnaryParams,
+        WinogradParams, cpu, grids, no_tile,
     };
     kernels! {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
@@ -213,6 +213,8 @@ mod registry {
         sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row;
         pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool;
         unpool(PoolParams) 2 -> 1, tolerance (1e-7, 1e-6), grid grids::unpool;
+        border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum;
+        border_spread(BorderParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::border_spread;
         copy_columns(CopyColumnsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::copy_columns;
         softmax(RowsParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
         cross_entropy(RowsParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;

@@ -176,6 +176,18 @@ params! {
         slope: f32,
     }
 
+    /// One extent of a border sum or of its adjoint: `[outer, length, inner]` and `[outer, 3·stride, inner]`.
+    BorderParams {
+        /// What stands before the extent.
+        outer: u32,
+        /// Rows or columns of the images.
+        length: u32,
+        /// Values behind the extent.
+        inner: u32,
+        /// Of the transposed convolution.
+        stride: u32,
+    }
+
     /// A copy of a block of columns.
     CopyColumnsParams {
         /// Rows of the destination.

@@ -2,12 +2,13 @@
 //! gradient image to a perturbation in tanh space.
 //!
 //! Dense layers on the label; the result, as a small image, is up-convolved twice with the label as constant
-//! planes beside it, then image and gradient join. Leaky ReLU after every layer but the last, which is
+//! planes beside it, then image and gradient join. The planes are never made: what they add is known from an image of
+//! 3 x 3 (`graph::Borders`), and the up-convolution takes it as biases. Leaky ReLU after every layer but the last, which is
 //! linear. The dense result of length (s/4)²·c is read as `[s/4, s/4, c]`.
 
 use super::layout::{Layer, LayerKind, ParameterLayout, Weights};
 use super::{Init, ModelError, Problem, scaled_channels};
-use crate::graph::{Convolution, Epilogue, Graph, GraphError, Tensor};
+use crate::graph::{Borders, Convolution, Epilogue, Graph, GraphError, Tensor, Window};
 use crate::random::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -151,8 +152,7 @@ impl Generator {
         let channels = graph.shape(h).columns() / (quarter * quarter);
         let mut h = graph.reshape(h, &[n, quarter, quarter, channels])?;
         for layer in 2..4 {
-            h = graph.concatenate(&[h, label])?;
-            h = up(graph, 2, Epilogue::BiasLeaky, h, weights.layers[layer])?;
+            h = up_beside_label(graph, h, label, weights.layers[layer])?;
         }
         h = graph.concatenate(&[h, image, gradient])?;
         h = up(graph, 1, Epilogue::BiasLeaky, h, weights.layers[4])?;
@@ -176,6 +176,25 @@ fn dense(graph: &mut Graph, x: Tensor, [weight, bias]: [Tensor; 2]) -> Result<Te
     let y = graph.convolve(Convolution { size: 1, stride: 1 }, Epilogue::BiasLeaky, &[row, weight, bias])?;
     let outputs = graph.shape(y).channels();
     graph.reshape(y, &[n, outputs])
+}
+
+/// Up-convolution of `h` with `label` as constant planes behind its channels.
+fn up_beside_label(
+    graph: &mut Graph,
+    h: Tensor,
+    label: Tensor,
+    [weight, bias]: [Tensor; 2],
+) -> Result<Tensor, GraphError> {
+    let stride = 2;
+    let [n, classes] = [graph.shape(label).rows(), graph.shape(label).columns()];
+    let channels = graph.shape(h).channels();
+    let one = graph.reshape(label, &[n, 1, 1, classes])?;
+    let side = Borders::COARSE_SIDE;
+    let planes = graph.unpool(Window { height: side, width: side, scale: 1.0 }, one, side, side)?;
+    let of_label = graph.slice(weight, channels, classes)?;
+    let biases = up(graph, stride, Epilogue::Bias, planes, [of_label, bias])?;
+    let of_h = graph.slice(weight, 0, channels)?;
+    up(graph, stride, Epilogue::BorderBiasLeaky, h, [of_h, biases])
 }
 
 fn up(

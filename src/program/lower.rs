@@ -3,10 +3,12 @@
 mod winograd;
 
 use super::{Call, MemoryLimits, Root, RootKind, TensorId, TensorInfo};
-use crate::graph::{Broadcast, Convolution, Epilogue, Graph, Node, Operation, Shape, Tensor, Window};
+use crate::graph::{
+    Borders, Broadcast, Convolution, Epilogue, Graph, Node, Operation, Shape, Tensor, Window,
+};
 use crate::kernels::params::{
-    AdamParams, BinaryParams, ConvolutionParams, CopyColumnsParams, PoolParams, RandomParams, RowsParams,
-    SumRowsParams, UnaryParams,
+    AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, PoolParams, RandomParams,
+    RowsParams, SumRowsParams, UnaryParams,
 };
 use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
@@ -241,6 +243,8 @@ impl<'g> Lowering<'g> {
                 }
             }
             Operation::Slice { start } => self.copy_columns(reads[0], y, shape.channels(), [*start, 0]),
+            Operation::BorderSum(borders) => self.border_sum(*borders, reads[0], y),
+            Operation::BorderSpread(borders) => self.border_spread(*borders, reads[0], y),
             Operation::Softmax => self.call(&kernels::softmax, bytes_of(&rows(shape)), vec![], reads, &[y]),
             Operation::CrossEntropy => {
                 let params = rows(first.expect("logits"));
@@ -297,6 +301,38 @@ impl<'g> Lowering<'g> {
             spread: (rows / (source.len() / from_columns)) as u32,
         };
         self.call(&kernels::copy_columns, bytes_of(&params), vec![], &[from], &[to]);
+    }
+
+    fn border_sum(&mut self, borders: Borders, large: TensorId, small: TensorId) {
+        let [rows, columns] = self.borders(borders, large, small);
+        for (params, [from, to]) in [columns, rows] {
+            self.call(&kernels::border_sum, bytes_of(&params), vec![], &[from], &[to]);
+        }
+    }
+
+    fn border_spread(&mut self, borders: Borders, small: TensorId, large: TensorId) {
+        for (params, [to, from]) in self.borders(borders, large, small) {
+            self.call(&kernels::border_spread, bytes_of(&params), vec![], &[from], &[to]);
+        }
+    }
+
+    /// The two extents of a border sum or of its adjoint, rows and columns, each with its large and its small side;
+    /// between them stand all rows of few columns.
+    fn borders(
+        &mut self,
+        borders: Borders,
+        large: TensorId,
+        small: TensorId,
+    ) -> [(BorderParams, [TensorId; 2]); 2] {
+        let [n, height, width, channels] = self.tensors[large.0].shape.image().expect("checked when built");
+        let between = Shape::new(&[n, height, borders.side(), channels]);
+        let between = self.fresh(format!("{} by rows", self.tensors[small.0].label), between);
+        let params = |outer: usize, length: usize, inner: usize| {
+            let [outer, length, inner] = [outer, length, inner].map(|extent| extent as u32);
+            BorderParams { outer, length, inner, stride: borders.stride as u32 }
+        };
+        let rows = params(n, height, borders.side() * channels);
+        [(rows, [between, small]), (params(n * height, width, channels), [large, between])]
     }
 
     /// Sums `[rows, columns]` to `[columns]`, in two stages where there are many rows.
@@ -459,6 +495,8 @@ fn name(operation: &Operation) -> &'static str {
         Operation::ConvolveWeightGradient(_) => "conv2d_weight_gradient",
         Operation::Pool(_) => "pool",
         Operation::Unpool(..) => "unpool",
+        Operation::BorderSum(_) => "border_sum",
+        Operation::BorderSpread(_) => "border_spread",
         Operation::Concatenate => "concatenate",
         Operation::Slice { .. } => "slice",
         Operation::Softmax => "softmax",

@@ -28,7 +28,9 @@ pub enum Precision {
 pub fn halve(roots: &mut [Root], tensors: &[TensorInfo], calls: &[Call], outputs: &[(String, TensorId)]) {
     let activation = |call: &Call| {
         call.kernel.name.starts_with("conv2d")
-            && constant(&call.constants, "EPILOGUE") == Epilogue::BiasLeaky as u32
+            && [Epilogue::BiasLeaky, Epilogue::BorderBiasLeaky]
+                .map(|e| e as u32)
+                .contains(&constant(&call.constants, "EPILOGUE"))
     };
     let mut written = vec![false; roots.len()];
     let mut other = vec![false; roots.len()];

@@ -3,7 +3,7 @@
 use super::case;
 use crate::common::judge::Case;
 use crate::common::normals;
-use pgn_wgpu::graph::{Convolution, Epilogue, Graph, GraphError, Tensor, Window};
+use pgn_wgpu::graph::{Borders, Convolution, Epilogue, Graph, GraphError, Tensor, Window};
 
 /// A trilinear form's extents: images, height and width of the coarse side, channels of the fine (a) and coarse (b)
 /// side, side of the kernel, stride.
@@ -105,7 +105,7 @@ fn with_epilogues(
             Epilogue::None => None,
             Epilogue::Bias | Epilogue::BiasLeaky => Some(&result[3..]),
             // Some activations are exactly 0, where leaky ReLU's backward takes the lower slope.
-            Epilogue::LeakyMask => Some(&result[..]),
+            Epilogue::LeakyMask | Epilogue::BorderBiasLeaky => Some(&result[..]),
         };
         inputs.extend(beside.map(|extents| (extents, Extents::values(3, extents))));
         cases
@@ -121,7 +121,40 @@ pub fn forward() -> Vec<Case> {
 
 /// `conv2d_input_gradient`.
 pub fn input_gradient() -> Vec<Case> {
-    with_epilogues(Extents::coarse, Extents::fine, Graph::convolve_input_gradient)
+    let mut cases = with_epilogues(Extents::coarse, Extents::fine, Graph::convolve_input_gradient);
+    // Biases by the place at the border: two positions that are all border, one tile, several tiles, channels that end
+    // within a tile; both strides.
+    for stride in [1, 2] {
+        for [n, h, w, a, b] in [[3, 2, 2, 7, 5], [2, 4, 4, 16, 8], [2, 5, 3, 20, 9], [1, 9, 8, 33, 10]] {
+            let e = extents([n, h, w, a, b, 3, stride]);
+            let (coarse, weight) = (e.coarse(), e.weight());
+            let biases = [n, 3 * stride, 3 * stride, a];
+            let all = [(1, &coarse), (2, &weight), (3, &biases)];
+            let inputs = all.map(|(seed, extents)| (&extents[..], Extents::values(seed, extents)));
+            let how = Epilogue::BorderBiasLeaky;
+            cases.push(case(format!("{e:?} {how:?}"), inputs.to_vec(), |g, t| {
+                g.convolve_input_gradient(e.convolution(), how, t)
+            }));
+        }
+    }
+    cases
+}
+
+/// `border_sum` and `border_spread`.
+pub fn borders() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for stride in [1, 2] {
+        let borders = Borders { stride };
+        for [n, h, w, c] in [[2, 4, 4, 8], [1, 8, 6, 3], [3, 10, 4, 33], [1, 512, 4, 1]] {
+            let (large, small) = ([n, h, w, c], [n, borders.side(), borders.side(), c]);
+            let name = format!("{large:?} stride {stride}");
+            let sum = vec![(&large[..], Extents::values(1, &large))];
+            cases.push(case(format!("{name} sum"), sum, |g, t| g.border_sum(borders, t[0])));
+            let spread = vec![(&small[..], Extents::values(2, &small))];
+            cases.push(case(format!("{name} spread"), spread, |g, t| g.border_spread(borders, t[0], h, w)));
+        }
+    }
+    cases
 }
 
 /// `conv2d_weight_gradient`, and the sum of its parts.

@@ -35,6 +35,7 @@ fn make(&([n, h, w, inputs, outputs], epilogue, turned): &([usize; 5], Epilogue,
         Epilogue::None => {}
         Epilogue::Bias | Epilogue::BiasLeaky => operands.push(values(3, &result[3..])),
         Epilogue::LeakyMask => operands.push(values(3, &result[..])),
+        Epilogue::BorderBiasLeaky => unreachable!("not by this algorithm"),
     }
     let build = move |g: &mut Graph, t: &[Tensor]| -> Result<Tensor, GraphError> {
         let convolution = Convolution { size: 3, stride: 1 };

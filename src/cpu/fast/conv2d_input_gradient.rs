@@ -32,7 +32,10 @@ pub fn conv2d_input_gradient(call: &mut Arguments) {
             multiply(rows, false, left, weight, Threads::One);
             taps::scatter(&g, rows, first, out, image * fine_pixels);
         }
-        taps::finish(g.epilogue, beside, image * fine_pixels * g.a, g.a, out);
+        match g.epilogue {
+            4 => taps::finish_borders(&g, beside, image, out),
+            _ => taps::finish(g.epilogue, beside, image * fine_pixels * g.a, g.a, out),
+        }
     };
     call.writes[0].par_chunks_mut(fine_pixels * g.a).enumerate().for_each_init(Vec::new, work);
 }

@@ -54,6 +54,21 @@ pub fn scatter(g: &Geometry, rows: &[f32], first: usize, fine: &mut [f32], origi
     }
 }
 
+/// Ends the sums of one image with biases that depend on the place by the border.
+pub fn finish_borders(g: &Geometry, beside: &[f32], image: usize, pixels: &mut [f32]) {
+    for (at, pixel) in pixels.chunks_mut(g.a).enumerate() {
+        let biases = &beside[g.beside(image, at / g.fine_width(), at % g.fine_width())..];
+        add_biases(pixel, biases, LEAKY_SLOPE);
+    }
+}
+
+fn add_biases(pixel: &mut [f32], biases: &[f32], slope: f32) {
+    for (value, &bias) in pixel.iter_mut().zip(biases) {
+        let sum = *value + bias;
+        *value = if sum > 0.0 { sum } else { slope * sum };
+    }
+}
+
 /// Ends the sums of pixels of `channels` values as the epilogue says. `beside` is the bias, or the whole activation of
 /// which the pixels' own values begin at `at`.
 pub fn finish(epilogue: u32, beside: &[f32], at: usize, channels: usize, pixels: &mut [f32]) {
@@ -67,10 +82,7 @@ pub fn finish(epilogue: u32, beside: &[f32], at: usize, channels: usize, pixels:
         _ => {
             let slope = if epilogue == 2 { LEAKY_SLOPE } else { 1.0 };
             for pixel in pixels.chunks_mut(channels) {
-                for (value, &bias) in pixel.iter_mut().zip(beside) {
-                    let sum = *value + bias;
-                    *value = if sum > 0.0 { sum } else { slope * sum };
-                }
+                add_biases(pixel, beside, slope);
             }
         }
     }

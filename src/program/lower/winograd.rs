@@ -38,7 +38,8 @@ impl Winograd {
         let fits = g == (Convolution { size: 3, stride: 1 })
             && p.height.is_multiple_of(2)
             && p.width.is_multiple_of(8)
-            && (p.height * p.width).is_multiple_of(64);
+            && (p.height * p.width).is_multiple_of(64)
+            && epilogue != Epilogue::BorderBiasLeaky;
         let [least_inputs, least_outputs] = LEAST_CHANNELS;
         if !fits || inputs < least_inputs || outputs < least_outputs {
             return None;
@@ -97,7 +98,7 @@ impl Lowering<'_> {
                 // The binding must still name something; the product will do.
                 Epilogue::None => product,
                 Epilogue::Bias | Epilogue::BiasLeaky => reads[2],
-                Epilogue::LeakyMask => self.images(reads[2], first, images),
+                Epilogue::LeakyMask | Epilogue::BorderBiasLeaky => self.images(reads[2], first, images),
             };
             self.call(&kernels::winograd_image, bytes_of(&p), vec![], &[own_image], &[image]);
             self.call(&kernels::winograd_product, bytes_of(&p), vec![], &[image, weight], &[product]);
