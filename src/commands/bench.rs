@@ -83,7 +83,9 @@ struct Report {
 struct FirstStep {
     /// With an empty driver cache, and no kernel measured before.
     cold_seconds: Option<f64>,
-    /// With the caches that the cold one left.
+    /// With the caches that the cold one left; quick tuning goes on where that had to stop.
+    second_seconds: Option<f64>,
+    /// With caches that nothing is added to any more.
     warm_seconds: Option<f64>,
 }
 
@@ -151,7 +153,7 @@ fn config(arguments: &Arguments, method: Method) -> Result<TrainConfig, Box<dyn 
     Ok(config)
 }
 
-/// Starts this program twice with caches of its own, empty at first.
+/// Starts this program three times with caches of its own, empty at first.
 fn cold_and_warm(arguments: &Arguments, width: f32, batch_size: usize) -> FirstStep {
     let cache = std::env::temp_dir().join(format!("pgn-wgpu-bench-{}", std::process::id()));
     let once = || {
@@ -171,9 +173,9 @@ fn cold_and_warm(arguments: &Arguments, width: f32, batch_size: usize) -> FirstS
         String::from_utf8(output.stdout).ok()?.trim().parse().ok()
     };
     let _ = std::fs::create_dir_all(&cache);
-    let (cold_seconds, warm_seconds) = (once(), once());
+    let (cold_seconds, second_seconds, warm_seconds) = (once(), once(), once());
     let _ = std::fs::remove_dir_all(&cache);
-    FirstStep { cold_seconds, warm_seconds }
+    FirstStep { cold_seconds, second_seconds, warm_seconds }
 }
 
 /// The value of --tune, for a process that is started.
@@ -195,7 +197,9 @@ fn print(report: &Report) {
         None if report.steps_only => {}
         None => println!("peak        not stated: the measuring kernel's result was wrong"),
     }
-    if let FirstStep { cold_seconds: Some(cold), warm_seconds: Some(warm) } = report.first_step {
+    if let FirstStep { cold_seconds: Some(cold), second_seconds: _, warm_seconds: Some(warm) } =
+        report.first_step
+    {
         println!("first step  {cold:.1} s with an empty driver cache, {warm:.1} s with a warm one");
     }
     println!("model       width {}, batch {}, {}\n", report.width, report.batch_size, report.dataset);

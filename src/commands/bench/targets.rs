@@ -86,10 +86,10 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         let threads = if software { Some(1) } else { None };
         let all = ["natural", "fgm", "pgd", "pgn"];
         let narrow = measure(&Measurement { adapter: &adapter, methods: &all, width: NARROW, threads })?;
-        rows.extend(ratios(&narrow));
+        rows.extend(ratios(&narrow, NARROW));
         let natural = &["natural"];
-        let wide = measure(&Measurement { adapter: &adapter, methods: natural, width: WIDE, threads })?;
-        rows.push(share(&wide, WIDE));
+        let wide = measure(&Measurement { adapter: &adapter, methods: &all, width: WIDE, threads })?;
+        rows.extend(ratios(&wide, WIDE));
         if software {
             let two = Measurement { adapter: &adapter, methods: natural, width: WIDE, threads: Some(2) };
             rows.extend(per_core(&wide, &measure(&two)?));
@@ -98,6 +98,8 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         eprintln!("measuring the first step at width {WIDE}");
         let first = cold_and_warm(arguments, WIDE, BATCH);
         rows.push(at_most(format!("first step, width {WIDE}, cold"), "s", first.cold_seconds, 10.0));
+        let second = format!("first step, width {WIDE}, second start");
+        rows.push(row(second, "s", first.second_seconds, None, false));
         rows.push(at_most(format!("first step, width {WIDE}, caches warm"), "s", first.warm_seconds, 3.0));
     }
     for width in [WIDE, NARROW] {
@@ -172,17 +174,17 @@ fn number(report: &Value, method: &str, field: &str) -> Option<f64> {
 }
 
 /// Steps in natural steps, and the share of the natural one that is not convolution.
-fn ratios(report: &Value) -> Vec<Row> {
+fn ratios(report: &Value, width: f32) -> Vec<Row> {
     let seconds = |method| number(report, method, "seconds");
     let ratio = |method| Some(seconds(method)? / seconds("natural")?);
     let mut rows: Vec<Row> = [("fgm", "FGM", 1.75), ("pgd", "PGD-10", 8.0), ("pgn", "PGN", 2.6)]
         .map(|(method, name, target)| {
-            at_most(format!("{name} step in natural steps, width {NARROW}"), "x", ratio(method), target)
+            at_most(format!("{name} step in natural steps, width {width}"), "x", ratio(method), target)
         })
         .into();
     let rate = number(report, "natural", "images_per_second");
-    rows.insert(0, row(format!("natural step, width {NARROW}"), "images/s", rate, None, true));
-    rows.push(share(report, NARROW));
+    rows.insert(0, row(format!("natural step, width {width}"), "images/s", rate, None, true));
+    rows.push(share(report, width));
     rows
 }
 
@@ -249,9 +251,9 @@ mod tests {
         natural["other_share"] = json!(0.16);
         let report =
             json!({ "steps": { "natural": natural, "fgm": step(1.7), "pgd": step(8.1), "pgn": step(2.6) } });
-        let rows = ratios(&report);
+        let rows = ratios(&report, NARROW);
         assert_eq!(verdicts(&rows), [None, Some(true), Some(false), Some(true), Some(false)]);
-        assert_eq!(verdicts(&ratios(&json!({}))), [None; 5]);
+        assert_eq!(verdicts(&ratios(&json!({}), NARROW)), [None; 5]);
         let gflops = |gflops: f64| json!({ "steps": { "natural": { "gflops": gflops } } });
         assert_eq!(verdicts(&per_core(&gflops(14.1), &gflops(25.0))), [Some(true), Some(false)]);
         let text = text(&rows);
