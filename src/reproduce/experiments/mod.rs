@@ -2,7 +2,9 @@
 
 mod attacks;
 mod curves;
+mod equal_accuracy;
 mod game;
+mod matched;
 mod tables;
 mod training;
 
@@ -19,7 +21,7 @@ pub fn section(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section 
         Experiment::Table4 => attacks::table4(lab),
         Experiment::Figure2 => training::figure2(lab),
         Experiment::Figure3 => attacks::figure3(lab),
-        Experiment::Figure4 => curves::figure4(lab),
+        Experiment::Figure4 => matched::figure4(lab),
         Experiment::Figure5 => curves::figure5(lab),
         Experiment::Figure6 => game::figure6(lab),
         Experiment::Figure7 => curves::figure7(lab),

@@ -1,7 +1,8 @@
 //! Tables 2 and 3: naive, FGM, PGD and PGN training at matched benign accuracy, under every attack.
 
-use super::curves::{strength_name, validation_accuracies};
+use super::curves::strength_name;
 use super::game::cell;
+use super::matched::validation_accuracies;
 use super::notes;
 use crate::attacks::AttackKind;
 use crate::data::{Dataset, DatasetKind};
