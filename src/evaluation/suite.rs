@@ -13,7 +13,7 @@ use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, CeForm}
 use crate::data::Images;
 use crate::executor::Device;
 use crate::models::file::{Model, UNKNOWN};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The sweep's checks are about the attacks, not about the classifier's exact accuracy; so many images will do.
 const SWEEP_IMAGES: usize = 256;
@@ -331,7 +331,12 @@ fn store(run: &Subject) -> Store {
 
 /// The records that are kept in a run's folder.
 pub fn records_in(home: &Path) -> Store {
-    Store::new(&home.join(RECORDS))
+    Store::new(&records_folder(home))
+}
+
+/// Where a run's folder keeps what attacks left.
+pub fn records_folder(home: &Path) -> PathBuf {
+    home.join(RECORDS)
 }
 
 /// Reads a source, which must be of the data set of the runs that it is tried on.

@@ -39,6 +39,9 @@ pub fn cost(
     points: &[Point],
     dataset: &Dataset,
 ) -> Result<Cost, TrainError> {
+    if points.is_empty() {
+        return Ok(Cost::default());
+    }
     let problem = problem_of(dataset);
     let naive = TrainConfig { method: Method::Natural, ..settings.base.clone() };
     let step = timing::seconds_per_step(device, &naive, dataset)?;

@@ -5,6 +5,7 @@ mod curves;
 mod equal_accuracy;
 mod game;
 mod matched;
+mod seconds;
 mod tables;
 mod training;
 
