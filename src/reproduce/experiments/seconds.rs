@@ -46,7 +46,7 @@ pub fn rows(lab: &Lab, runs: &[&Run], dataset: &Dataset) -> Vec<Row<'static>> {
         for run in runs {
             let config = TrainConfig {
                 through_attack: through_attack && run.method != Method::Natural,
-                ..run.point(lab.settings).config
+                ..run.config(lab.settings)
             };
             row.push(match seconds_on(lab, &run.name(lab.settings), &config, dataset) {
                 Ok(seconds) => Cell::number(seconds, 2),
