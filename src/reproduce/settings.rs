@@ -157,16 +157,6 @@ impl Settings {
     }
 }
 
-/// A method as the paper calls it.
-pub fn method_title(method: Method) -> &'static str {
-    match method {
-        Method::Natural => "naive",
-        Method::Fgm => "FGM",
-        Method::Pgd => "PGD",
-        Method::Pgn => "PGN",
-    }
-}
-
 /// The methods in the paper's order.
 pub const METHODS: [Method; 4] = [Method::Natural, Method::Fgm, Method::Pgd, Method::Pgn];
 /// Those that have a strength to vary.

@@ -4,12 +4,13 @@
 use super::notes;
 use crate::attacks::{AttackKind, AttackOptions};
 use crate::evaluation::record::{Key, fingerprint_of_images};
+use crate::evaluation::report::paper_name;
 use crate::evaluation::suite::{self, title};
 use crate::evaluation::{Subject, sheet};
 use crate::report::{Axis, Block, Figure, Mark, Picture, Point, Section, Series};
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{Run, fixed_classifiers, generator_name};
-use crate::reproduce::settings::{EXAMPLE_NORMS, method_title};
+use crate::reproduce::settings::EXAMPLE_NORMS;
 use crate::training::Method;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -46,7 +47,7 @@ pub fn figure3(lab: &Lab) -> Section {
         });
         section.blocks.push(Block::Figure(Figure {
             id: format!("figure3-{}", run.method.name()),
-            title: format!("A classifier trained with {}", method_title(run.method)),
+            title: format!("A classifier trained with {}", paper_name(run.method.name())),
             caption: format!(
                 "{name}, first {} test images; norms are means over the images, which the box shortens.",
                 lab.settings.attack_images

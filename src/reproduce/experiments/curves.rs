@@ -3,12 +3,13 @@
 
 use super::equal_accuracy::{self, Contender};
 use super::{colour_name, notes};
+use crate::evaluation::report::paper_name;
 use crate::evaluation::statistics::Reading;
 use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series};
 use crate::reproduce::curve::{SeedCurve, Spread, Standing};
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{self, Run};
-use crate::reproduce::settings::{METHODS, method_title};
+use crate::reproduce::settings::METHODS;
 use crate::training::Method;
 
 /// One setting of a method: its runs over the seeds, those that are there.
@@ -101,7 +102,7 @@ pub fn figure5(lab: &Lab) -> Section {
             .map(|m| (m, settings_of(lab, plan::curve(lab.settings, m), reading, &mut missing)))
             .into();
         let series = curves.iter().map(|(method, settings)| Series {
-            name: method_title(*method).into(),
+            name: paper_name(method.name()),
             mark: if *method == Method::Natural { Mark::Points } else { Mark::LineAndPoints },
             points: settings.iter().filter_map(|s| s.point(*method)).collect(),
         });
@@ -119,7 +120,7 @@ pub fn figure5(lab: &Lab) -> Section {
             series: series.collect(),
         }));
         let own = |(method, settings): &(Method, Vec<Setting>)| Contender {
-            name: method_title(*method).into(),
+            name: paper_name(method.name()),
             seeds: seed_curves(settings),
         };
         let contenders: Vec<Contender> = curves[1..].iter().map(own).collect();

@@ -4,11 +4,12 @@ use super::curves::strength_name;
 use super::notes;
 use crate::attacks::AttackKind;
 use crate::evaluation::record::Record;
+use crate::evaluation::report::paper_name;
 use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series};
 use crate::reproduce::curve::{MATCHED, Spread, Standing, nearest, shared_accuracies};
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{self, Run};
-use crate::reproduce::settings::{DEFENSES, method_title};
+use crate::reproduce::settings::DEFENSES;
 use crate::training::Method;
 
 /// Norms at which an accuracy curve has points.
@@ -79,10 +80,10 @@ fn nearest_settings(accuracies: &[(Method, Accuracies)], target: f64) -> Vec<usi
 /// The curve of one setting, with its accuracy in the points' labels.
 fn survival_series(lab: &Lab, method: Method, (strength, accuracy): (Option<f32>, f64)) -> Found<Series> {
     let strength_text = strength.map_or(String::new(), |s| format!(", {} {s}", strength_name(method)));
-    let label = format!("{}{strength_text}, validation accuracy {accuracy:.3}", method_title(method));
+    let label = format!("{}{strength_text}, validation accuracy {accuracy:.3}", paper_name(method.name()));
     let points = survival(lab, method, strength)?.into_iter();
     let points = points.map(|(x, y)| Point { label: label.clone(), ..Point::new(x, y) }).collect();
-    Ok(Series { name: method_title(method).into(), mark: Mark::Line, points })
+    Ok(Series { name: paper_name(method.name()), mark: Mark::Line, points })
 }
 
 /// Strengths of a method with their accuracy.

@@ -12,6 +12,7 @@ mod training;
 use super::Experiment;
 use super::lab::{Lab, Missing};
 use crate::data::Dataset;
+use crate::evaluation::report::paper_name;
 use crate::report::{Block, Note, Section};
 use crate::training::Method;
 
@@ -34,7 +35,7 @@ pub fn section(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section 
 
 /// The name of a series of one method at one width.
 fn colour_name(method: Method, width: f32) -> String {
-    format!("{}, width {width}", super::settings::method_title(method))
+    format!("{}, width {width}", paper_name(method.name()))
 }
 
 /// Appends what is missing, each reason once.

@@ -17,7 +17,7 @@ use crate::reproduce::Experiment;
 use crate::reproduce::curve::{Spread, nearest};
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{self, Run};
-use crate::reproduce::settings::{METHODS, TABLE_EPSILON, method_title};
+use crate::reproduce::settings::{METHODS, TABLE_EPSILON};
 use crate::training::Method;
 
 /// The measures shown, by their keys.
@@ -70,7 +70,7 @@ pub fn table(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section {
     let kind = lab.settings.base.dataset;
     let published = published(kind);
     let mut head = vec![format!("{}, {} test images", dataset.name, lab.settings.attack_images)];
-    head.extend(columns.iter().map(|c| method_title(c.method).to_string()));
+    head.extend(columns.iter().map(|c| paper_name(c.method.name())));
     head.extend(published.iter().map(|p| format!("paper: {}", paper_name(p.method))));
     let mut rows = match_rows(lab, &columns);
     rows.extend(ROWS.iter().map(|key| measure_row(key, &columns)));
@@ -121,7 +121,7 @@ fn matched(lab: &Lab, missing: &mut Vec<Missing>) -> Vec<Column> {
         let Some(chosen) = naive.first().and_then(|&target| nearest(&values, target)) else {
             missing.push(Missing(format!(
                 "{} training has no validation accuracy to be matched by",
-                method_title(method)
+                paper_name(method.name())
             )));
             continue;
         };
