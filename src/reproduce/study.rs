@@ -2,12 +2,12 @@
 
 use super::cost::{self, Cost};
 use super::lab::Lab;
-use super::{Experiment, Scale, Settings, experiments, plan};
-use crate::data::{Dataset, DatasetKind};
+use super::{Experiment, Settings, experiments, plan};
+use crate::data::Dataset;
 use crate::evaluation::suite::Event;
 use crate::executor::Device;
 use crate::report::Section;
-use crate::sweep::{self, Plan, SweepError, Work};
+use crate::sweep::{self, Plan, Point, SweepError, Work};
 use crate::training::TrainError;
 use crate::training::fit::open_data;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,11 @@ pub struct Study {
     pub dataset: Dataset,
 }
 
+/// Whether the model that a run starts from is there, if it needs one.
+fn is_ready(point: &Point) -> bool {
+    point.config.from.as_ref().is_none_or(|model| model.is_file())
+}
+
 /// What training left.
 #[derive(Clone, Debug, Default)]
 pub struct Trained {
@@ -37,21 +42,14 @@ pub struct Trained {
 }
 
 impl Study {
-    /// Experiments at a scale on a data set that lies in `data`; runs go to `runs/DATASET` in `out`.
+    /// Experiments on the data set of `settings`; runs go to `runs/DATASET` in `out`.
     ///
     /// # Errors
     /// If the data set cannot be opened.
-    pub fn new(
-        scale: Scale,
-        experiments: Vec<Experiment>,
-        dataset: DatasetKind,
-        data: Option<PathBuf>,
-        out: &Path,
-    ) -> Result<Self, TrainError> {
-        let settings = Settings::new(scale, dataset, data);
-        let opened = open_data(&settings.base)?;
-        let folder = out.join("runs").join(dataset.name());
-        Ok(Self { settings, experiments, folder, dataset: opened })
+    pub fn new(settings: Settings, experiments: Vec<Experiment>, out: &Path) -> Result<Self, TrainError> {
+        let dataset = open_data(&settings.base)?;
+        let folder = out.join("runs").join(settings.base.dataset.name());
+        Ok(Self { settings, experiments, folder, dataset })
     }
 
     /// The classifiers first, then the generators that are trained against some of them.
@@ -75,7 +73,7 @@ impl Study {
         Ok(cost::cost(device, &self.settings, &self.experiments, &points, &self.dataset)?)
     }
 
-    /// Trains what is not trained yet.
+    /// Trains what is not trained yet. A shard leaves generators whose classifiers are not there to a later call.
     ///
     /// # Errors
     /// If a plan cannot be begun; a run that fails is no error.
@@ -87,6 +85,11 @@ impl Study {
     ) -> Result<Trained, SweepError> {
         let mut trained = Trained::default();
         for plan in self.plans().into_iter().filter(|plan| !plan.points.is_empty()) {
+            if work.shard.is_some() && !plan.points.iter().all(is_ready) {
+                // The classifier is another shard's.
+                trained.incomplete = true;
+                continue;
+            }
             let summary = sweep::run(&plan, work, stop, watcher)?;
             trained.failures.extend(summary.failed);
             trained.interrupted |= summary.interrupted;
