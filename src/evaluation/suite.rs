@@ -119,7 +119,7 @@ pub fn attack(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<AttackOutcome, EvaluationError> {
     let refused = |source| EvaluationError::Attack { name: place.name.clone(), source };
-    let mut attacker = Attacker::new(device, model, options.clone()).map_err(refused)?;
+    let mut attacker = Attacker::new(device, model, options.clone(), images.len()).map_err(refused)?;
     attacker.run(images, progress).map_err(refused)
 }
 
@@ -288,7 +288,7 @@ impl Suite {
         batch: usize,
         found: &Findings,
     ) -> Result<Record, EvaluationError> {
-        let mut target = Target::new(&self.device, &run.model, batch)?;
+        let mut target = Target::new(&self.device, &run.model, batch.min(outcome.len()).max(1))?;
         let mut verifier = Verifier::new(&mut target, CeForm::SaturationFree)?;
         let answers = verifier.predictions(&mut target, &outcome.adversarial);
         let predictions =

@@ -150,9 +150,7 @@ impl Settings {
     /// An attack as it is evaluated: the paper's budget, but for `smoke`, which only has to run.
     pub fn attack(&self, kind: AttackKind) -> AttackOptions {
         let own = AttackOptions::new(kind);
-        // Results do not depend on it, but places without an image cost as much as others.
-        let batch_size = own.batch_size.min(self.attack_images);
-        let options = AttackOptions { epsilon: TABLE_EPSILON, batch_size, ..own };
+        let options = AttackOptions { epsilon: TABLE_EPSILON, ..own };
         match (self.scale, kind) {
             (Scale::Smoke, AttackKind::Cw) => {
                 AttackOptions { iterations: 30, learning_rate: 0.05, initial_c: 1.0, ..options }
