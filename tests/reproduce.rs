@@ -1,24 +1,18 @@
 //! `reproduce` from training to report on the embedded digits, and what its report must hold: every figure has
 //! points, every cell a value or a reason, curves go the way they must, and a second call computes nothing again.
 
+mod program;
+
 use pgn_wgpu::training::metrics::Metrics;
+use program::text;
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 fn reproduce(out: &Path, arguments: &[&str]) -> Output {
     let adapter = std::env::var("PGN_TEST_ADAPTER").unwrap_or_else(|_| "auto".into());
-    Command::new(env!("CARGO_BIN_EXE_pgn-wgpu"))
-        .arg("reproduce")
-        .args(arguments)
-        .args(["--scale", "smoke", "--adapter", &adapter, "--out"])
-        .arg(out)
-        .output()
-        .unwrap()
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    let mut command = program::command(out, ["reproduce", "--scale", "smoke", "--out", "."]);
+    command.args(["--adapter", &adapter]).args(arguments).output().unwrap()
 }
 
 /// All blocks of a kind in the report's data.
@@ -216,20 +210,9 @@ fn a_report_of_other_experiments_is_replaced_only_by_force() {
 
 #[test]
 fn precision_is_asked_of_the_adapter() {
-    let output = Command::new(env!("CARGO_BIN_EXE_pgn-wgpu"))
-        .args([
-            "reproduce",
-            "figure6",
-            "--scale",
-            "smoke",
-            "--adapter",
-            "cpu",
-            "--dry-run",
-            "--precision",
-            "mixed",
-        ])
-        .output()
-        .unwrap();
+    let scratch = tempfile::tempdir().unwrap();
+    let flags = ["figure6", "--scale", "smoke", "--adapter", "cpu", "--dry-run", "--precision", "mixed"];
+    let output = program::command(scratch.path(), ["reproduce"]).args(flags).output().unwrap();
     let said = text(&output);
     assert!(!output.status.success() && said.contains("leave --precision mixed out"), "{said}");
 }
