@@ -184,7 +184,7 @@ fn announce(studies: &[Study], device: &Device, adapters: usize) -> Result<(), B
         let all: usize = study.plans().iter().map(|plan| plan.points.len()).sum();
         let Cost { runs, steps, training_seconds, attack_seconds } = study.cost(device)?;
         println!(
-            "plan     {all} runs, {runs} of them to be trained in {} steps: about {} of training, about {} of attacks",
+            "plan     {all} runs, {runs} of them to be trained in {} steps: about {} of training, at most about {} of attacks",
             grouped(steps),
             duration(training_seconds / adapters as f64),
             duration(attack_seconds)

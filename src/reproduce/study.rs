@@ -1,15 +1,19 @@
 //! A reproduction on one data set from its runs to the sections of its report.
 
+use super::attack_plan::{Planned, attacks};
 use super::cost::{self, Cost};
 use super::lab::Lab;
 use super::{Experiment, Settings, experiments, plan};
+use crate::attacks::AttackOptions;
 use crate::data::Dataset;
-use crate::evaluation::suite::Event;
+use crate::evaluation::Place;
+use crate::evaluation::record::{Key, fingerprint_of_images};
+use crate::evaluation::suite::{Event, records_in};
 use crate::executor::Device;
 use crate::report::Section;
 use crate::sweep::{self, Plan, Point, SweepError, Work};
 use crate::training::TrainError;
-use crate::training::fit::open_data;
+use crate::training::fit::{open_data, problem_of};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -70,7 +74,28 @@ impl Study {
             let left = plan.points.into_iter().zip(states);
             points.extend(left.filter(|(_, (_, s))| *s != sweep::State::Done).map(|(point, _)| point));
         }
-        Ok(cost::cost(device, &self.settings, &self.experiments, &points, &self.dataset)?)
+        let attacks = self.attacks_left();
+        Ok(cost::cost(device, &self.settings, (&points, &attacks), &self.dataset)?)
+    }
+
+    /// The attacks of which no run keeps a record yet.
+    fn attacks_left(&self) -> Vec<Planned> {
+        let test = &self.dataset.test;
+        let few = test.subset(&(0..test.len().min(self.settings.attack_images) as u32).collect::<Vec<_>>());
+        let fingerprints = [fingerprint_of_images(test), fingerprint_of_images(&few)];
+        let mut left = attacks(&self.experiments, &self.settings, self.dataset.class_names.len());
+        left.retain(|planned| {
+            let images = &fingerprints[usize::from(planned.limit.is_some())];
+            !planned.runs.iter().any(|run| self.is_known(run, &planned.options, images))
+        });
+        left
+    }
+
+    fn is_known(&self, run: &str, options: &AttackOptions, images: &str) -> bool {
+        let Ok(place) = Place::find(&self.folder.join(run)) else { return false };
+        let Ok(model) = place.model(problem_of(&self.dataset)) else { return false };
+        let key = Key::new(&model, None, options, images);
+        records_in(&place.home).load(&key).is_some()
     }
 
     /// Trains what is not trained yet. A shard leaves generators whose classifiers are not there to a later call.
