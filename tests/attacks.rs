@@ -121,7 +121,7 @@ fn images(model: &Model) -> (Images, Vec<f64>) {
 }
 
 fn attack(device: &Device, model: &Model, images: &Images, options: AttackOptions) -> AttackOutcome {
-    let mut attacker = Attacker::new(device, model, options).unwrap();
+    let mut attacker = Attacker::new(device, model, options, images.len()).unwrap();
     attacker.run(images, &mut |_, _| {}).unwrap()
 }
 
@@ -247,6 +247,49 @@ fn a_huge_epsilon_brings_accuracy_to_zero_and_epsilon_zero_changes_nothing() {
             assert_eq!(still.accuracy(), 1.0);
         }
     });
+}
+
+#[test]
+fn an_attack_takes_no_more_places_than_its_images_fill_and_makes_the_same_images() {
+    let kinds = [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim, AttackKind::DeepFool, AttackKind::Cw];
+    let (model, digits) = digits_model();
+    let few = digits.subset(&[0, 1, 2, 3, 4]);
+    for (name, device) in common::devices().iter().skip(1) {
+        for kind in kinds {
+            let options =
+                AttackOptions { iterations: 10, search_steps: 2, initial_c: 1.0, ..AttackOptions::new(kind) };
+            let run = |images: &Images, expected: usize, slots: usize| {
+                let mut attacker = Attacker::new(device, &model, options.clone(), expected).unwrap();
+                assert_eq!(attacker.slots(), slots, "{kind:?}");
+                attacker.run(images, &mut |_, _| {}).unwrap().adversarial
+            };
+            let stacked = kind == AttackKind::DeepFool;
+            let narrow = run(&few, 5, if stacked { 64 } else { 5 });
+            let wide = run(&few, 128, 128);
+            // 24 images through 5 places.
+            let all = run(&digits, 5, if stacked { 64 } else { 5 });
+            for (image, own) in narrow.chunks(64).enumerate() {
+                assert!(
+                    own == &wide[image * 64..][..64],
+                    "{name}, {kind:?}: image {image} among 5 and 128 places"
+                );
+                assert!(
+                    own == &all[image * 64..][..64],
+                    "{name}, {kind:?}: image {image} alone and before others"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn two_batches_that_are_not_full_become_two_smaller_ones() {
+    let (model, _) = digits_model();
+    let slots = |images| {
+        let options = AttackOptions::new(AttackKind::Fgm);
+        Attacker::new(&Device::Cpu(Mode::Fast), &model, options, images).unwrap().slots()
+    };
+    assert_eq!([0, 1, 128, 129, 200, 1000].map(slots), [1, 1, 128, 65, 100, 125]);
 }
 
 #[test]

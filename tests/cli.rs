@@ -12,7 +12,10 @@ mod interruption;
 #[path = "cli/runs.rs"]
 mod runs;
 
+mod program;
+
 use pgn_wgpu::training::checkpoint::Checkpoint;
+use program::{assert_mentions, refusal};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
@@ -38,11 +41,7 @@ impl Scratch {
 
     /// The program, to be run in this folder.
     fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_pgn-wgpu"));
-        // What is measured of the kernels stays with the tests.
-        command.env("PGN_WGPU_CACHE", env!("CARGO_TARGET_TMPDIR"));
-        command.current_dir(self.0.path()).args(arguments);
-        command
+        program::command(self.0.path(), arguments)
     }
 
     fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Output {
@@ -77,25 +76,6 @@ impl Scratch {
     #[track_caller]
     fn refuse_to_train(&self, more: &[&str]) -> String {
         self.refuse(TINY.iter().chain(more))
-    }
-}
-
-/// The one line that begins with `error:`, of a program that failed in an orderly way.
-#[track_caller]
-fn refusal(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(matches!(output.status.code(), Some(1 | 2)), "{output:?}");
-    assert!(!text.contains("panicked") && !text.contains("RUST_BACKTRACE"), "{text}");
-    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error:")).collect();
-    assert_eq!(errors.len(), 1, "{text}");
-    // Beside it there is room for what `auto` chose, and for clap's usage.
-    errors[0].to_string()
-}
-
-#[track_caller]
-fn assert_mentions(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "{part:?} is not in: {text}");
     }
 }
 

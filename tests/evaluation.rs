@@ -9,12 +9,14 @@ mod bad_input;
 #[path = "evaluation/table.rs"]
 mod table;
 
+mod program;
+
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::executor::{Device, Workspace};
 use pgn_wgpu::graph::Graph;
 use pgn_wgpu::models::file::Model;
+use program::{assert_mentions, command, refuse, succeed};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::sync::LazyLock;
 use tempfile::TempDir;
 
@@ -47,36 +49,6 @@ fn copy(name: &str, folder: &Path) -> String {
         std::fs::copy(run_folder(name).join(file), to.join(file)).unwrap();
     }
     to.display().to_string()
-}
-
-fn program(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_pgn-wgpu")).current_dir(folder).args(arguments).output().unwrap()
-}
-
-/// What it prints when it succeeds.
-#[track_caller]
-fn succeed(folder: &Path, arguments: &[&str]) -> String {
-    let output = program(folder, arguments);
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The one sentence with which it refuses.
-#[track_caller]
-fn refuse(folder: &Path, arguments: &[&str]) -> String {
-    let output = program(folder, arguments);
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(matches!(output.status.code(), Some(1 | 2)) && !text.contains("panicked"), "{output:?}");
-    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error:")).collect();
-    assert_eq!(errors.len(), 1, "{text}");
-    errors[0].to_string()
-}
-
-#[track_caller]
-fn assert_mentions(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "{part:?} is not in: {text}");
-    }
 }
 
 /// What a model's averaged weights answer to images, `[n, s, s, c]`, by the reference path.

@@ -8,6 +8,8 @@ mod figures;
 #[path = "report/page.rs"]
 mod page;
 
+mod program;
+
 use pgn_wgpu::report::{Axis, Figure, Mark, Point, Series};
 
 /// A figure of the given series.

@@ -1,23 +1,18 @@
 //! `reproduce` from training to report on the embedded digits, and what its report must hold: every figure has
 //! points, every cell a value or a reason, curves go the way they must, and a second call computes nothing again.
 
+mod program;
+
+use pgn_wgpu::training::metrics::Metrics;
+use program::text;
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 fn reproduce(out: &Path, arguments: &[&str]) -> Output {
     let adapter = std::env::var("PGN_TEST_ADAPTER").unwrap_or_else(|_| "auto".into());
-    Command::new(env!("CARGO_BIN_EXE_pgn-wgpu"))
-        .arg("reproduce")
-        .args(arguments)
-        .args(["--scale", "smoke", "--adapter", &adapter, "--out"])
-        .arg(out)
-        .output()
-        .unwrap()
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    let mut command = program::command(out, ["reproduce", "--scale", "smoke", "--out", "."]);
+    command.args(["--adapter", &adapter]).args(arguments).output().unwrap()
 }
 
 /// All blocks of a kind in the report's data.
@@ -50,8 +45,9 @@ fn all_experiments_run_at_the_smoke_scale_and_every_cell_is_filled_or_explained(
     assert!(std::fs::metadata(report.join("report.html")).unwrap().len() > 10_000);
     every_cell_is_filled_or_explained(&page);
     curves_go_the_way_they_must(&page);
+    accuracy_falls_with_the_norm_where_methods_can_be_matched(&page, &scratch.path().join("runs/digits"));
     the_table_matches_what_it_says(&page);
-    a_second_call_trains_nothing_and_recalls_what_attacks_left(scratch.path());
+    a_second_call_only_writes_the_report(scratch.path(), &page);
 }
 
 fn every_cell_is_filled_or_explained(page: &Value) {
@@ -78,12 +74,6 @@ fn curves_go_the_way_they_must(page: &Value) {
     for method in ["FGM", "PGD", "PGN"] {
         assert_eq!(points(figure(page, "figure5-r2"), method).len(), 2);
     }
-    // Accuracy falls as the norm allowed grows, to nothing at the longest that was needed.
-    let matched: Vec<&Value> = blocks(page, "figure");
-    for figure in matched.iter().filter(|figure| figure["id"].as_str().unwrap().starts_with("figure4")) {
-        let curve = points(figure, "PGN");
-        assert!(curve.is_sorted_by(|a, b| a.0 <= b.0 && a.1 >= b.1), "{}: {curve:?}", figure["id"]);
-    }
     // Longer perturbations leave less, whichever attack made them.
     for attack in ["FGM", "PGD", "PGN"] {
         let curve = points(figure(page, "figure3-pgd"), attack);
@@ -98,6 +88,37 @@ fn curves_go_the_way_they_must(page: &Value) {
     assert_eq!(points(figure(page, "figure2-epsilon-accuracy"), "FGM")[0].0, 0.0);
     let epochs = points(figure(page, "figure2-epochs-accuracy"), "FGM");
     assert_eq!(epochs.iter().map(|p| p.0).collect::<Vec<_>>(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+}
+
+/// Figure 4: accuracy falls as the norm allowed grows; and only if the runs share no accuracy there is nothing to show.
+fn accuracy_falls_with_the_norm_where_methods_can_be_matched(page: &Value, runs: &Path) {
+    let accuracy = |run: &str| {
+        let metrics = std::fs::read_to_string(runs.join(run).join("metrics.jsonl")).unwrap();
+        Metrics::read(&metrics).epochs.pop().unwrap().benign_accuracy.unwrap()
+    };
+    let mean = |setting: &&str| {
+        f64::midpoint(accuracy(&format!("{setting}-seed0")), accuracy(&format!("{setting}-seed1")))
+    };
+    let grids = [
+        ["fgm-epsilon0.1", "fgm-epsilon0.5"],
+        ["pgd-epsilon0.1", "pgd-epsilon0.5"],
+        ["pgn-c-l10", "pgn-c-l0.5"],
+    ];
+    let ends = grids.map(|grid| {
+        let [a, b] = grid.each_ref().map(mean);
+        (a.min(b), a.max(b))
+    });
+    let shared = ends.iter().map(|e| e.0).fold(0.0, f64::max) <= ends.iter().map(|e| e.1).fold(1.0, f64::min);
+    let figures = blocks(page, "figure").into_iter();
+    let own: Vec<&Value> = figures.filter(|f| f["id"].as_str().unwrap().starts_with("figure4")).collect();
+    assert_eq!(!own.is_empty(), shared, "validation accuracies from {ends:?}");
+    for figure in own {
+        for method in ["FGM", "PGD", "PGN"] {
+            let curve = points(figure, method);
+            assert!(curve.len() > 2 && curve[0].1 > curve.last().unwrap().1, "{}: {curve:?}", figure["id"]);
+            assert!(curve.is_sorted_by(|a, b| a.0 <= b.0 && a.1 >= b.1), "{}: {curve:?}", figure["id"]);
+        }
+    }
 }
 
 fn the_table_matches_what_it_says(page: &Value) {
@@ -120,10 +141,19 @@ fn the_table_matches_what_it_says(page: &Value) {
     assert!(detached.iter().chain(&through).all(|seconds| seconds.is_some_and(|s| s > 0.0)));
 }
 
-fn a_second_call_trains_nothing_and_recalls_what_attacks_left(out: &Path) {
+fn a_second_call_only_writes_the_report(out: &Path, first: &Value) {
     let again = text(&reproduce(out, &["all"]));
-    assert!(again.contains("0 of them to be trained"), "{again}");
-    assert!(!again.contains(" done in ") && !again.contains("C&W on"), "{again}");
+    let nothing =
+        "0 of them to be trained in 0 steps: about 0.0 s of training, at most about 0.0 s of attacks";
+    assert!(again.contains(nothing), "{again}");
+    // Whatever is trained, attacked, measured or drawn says so in a line of its own.
+    let expected = ["device ", "data ", "plan ", "report ", "adapter: "];
+    let other = again.lines().find(|line| !line.is_empty() && !expected.iter().any(|e| line.starts_with(e)));
+    assert_eq!(other, None, "{again}");
+    // Timings measured anew would differ.
+    let page: Value =
+        serde_json::from_slice(&std::fs::read(out.join("report/report.json")).unwrap()).unwrap();
+    assert_eq!(page["sections"], first["sections"]);
 }
 
 #[test]
@@ -136,6 +166,57 @@ fn a_dry_run_says_what_it_would_cost_and_trains_nothing() {
         "{said}"
     );
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_shard_trains_its_part_and_leaves_the_report_to_a_call_without_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    // The one run of figure 6 is the first part's.
+    for (shard, trains) in [("2/2", false), ("1/2", true), ("1/2", false)] {
+        let output = reproduce(scratch.path(), &["figure6", "--shard", shard]);
+        let said = text(&output);
+        assert!(
+            output.status.success() && said.contains("the same command without --shard makes the report"),
+            "{said}"
+        );
+        assert_eq!(said.contains("pgn-c-l0.5-seed0: done in "), trains, "{shard}: {said}");
+        assert!(!scratch.path().join("report").exists(), "{shard}");
+    }
+}
+
+#[test]
+fn a_report_of_other_experiments_is_replaced_only_by_force() {
+    let scratch = tempfile::tempdir().unwrap();
+    let report = scratch.path().join("report");
+    std::fs::create_dir(&report).unwrap();
+    for (title, sections, reason) in [
+        (
+            "Reproduction, scale smoke",
+            r#"[{"id": "figure5"}, {"id": "figure6"}]"#,
+            "has figure5, which this call leaves out",
+        ),
+        ("Reproduction, scale small", r#"[{"id": "figure6"}]"#, "is \"Reproduction, scale small\""),
+    ] {
+        let old = format!(r#"{{"title": "{title}", "sections": {sections}}}"#);
+        std::fs::write(report.join("report.json"), &old).unwrap();
+        let output = reproduce(scratch.path(), &["figure6"]);
+        let said = text(&output);
+        assert!(!output.status.success() && said.contains(reason) && said.contains("--force"), "{said}");
+        assert_eq!(std::fs::read_to_string(report.join("report.json")).unwrap(), old);
+        assert!(!scratch.path().join("runs").exists(), "it is refused before anything is trained");
+    }
+    let output = reproduce(scratch.path(), &["figure6", "--force"]);
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(std::fs::read_to_string(report.join("report.json")).unwrap().contains("target curve"));
+}
+
+#[test]
+fn precision_is_asked_of_the_adapter() {
+    let scratch = tempfile::tempdir().unwrap();
+    let flags = ["figure6", "--scale", "smoke", "--adapter", "cpu", "--dry-run", "--precision", "mixed"];
+    let output = program::command(scratch.path(), ["reproduce"]).args(flags).output().unwrap();
+    let said = text(&output);
+    assert!(!output.status.success() && said.contains("leave --precision mixed out"), "{said}");
 }
 
 #[test]

@@ -148,9 +148,8 @@ fn generated() -> BTreeSet<String> {
         AttackKind::Pgn,
     ];
     for kind in kinds {
-        let options =
-            AttackOptions { batch_size: 64, candidates: 3, random_start: true, ..AttackOptions::new(kind) };
-        programs.extend(Attacker::new(&cpu, &model, options).unwrap().programs());
+        let options = AttackOptions { candidates: 3, random_start: true, ..AttackOptions::new(kind) };
+        programs.extend(Attacker::new(&cpu, &model, options, 64).unwrap().programs());
     }
     let calls = programs.iter().flat_map(|p| &p.calls);
     let source = kernels::elementwise.forms[0].source;

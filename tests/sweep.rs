@@ -8,6 +8,8 @@ mod files;
 #[path = "sweep/working.rs"]
 mod working;
 
+mod program;
+
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::gpu::adapter::AdapterChoice;
 use pgn_wgpu::sweep::{Event, Plan, Point, Summary, SweepError, Work, run};

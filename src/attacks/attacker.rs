@@ -6,7 +6,7 @@
 //! needs programs of several sizes and leaves the tail half empty.)
 
 use super::carlini_wagner::CarliniWagner;
-use super::deepfool::DeepFool;
+use super::deepfool::{DeepFool, STACKED};
 use super::fgm::Fgm;
 use super::generator::GeneratorAttack;
 use super::mim::Mim;
@@ -101,10 +101,16 @@ pub struct Attacker {
 }
 
 impl Attacker {
-    /// Prepares `options` against the averaged weights of `model`.
-    pub fn new(device: &Device, model: &Model, options: AttackOptions) -> Result<Self, AttackError> {
+    /// Prepares `options` against the averaged weights of `model`, for about `images` images: it takes up no more
+    /// places at a time than so many fill, and no more than a batch. Results depend neither on this nor on the batch size.
+    pub fn new(
+        device: &Device,
+        model: &Model,
+        options: AttackOptions,
+        images: usize,
+    ) -> Result<Self, AttackError> {
         options.check(model.facts.problem)?;
-        let mut target = Target::new(device, model, options.batch_size)?;
+        let mut target = Target::new(device, model, slots_for(&options, images))?;
         let verifier = Verifier::new(&mut target, options.ce_form)?;
         let kind = match options.kind {
             AttackKind::Fgm => Kind::Batch(Box::new(Fgm::new(&mut target, &options)?)),
@@ -124,6 +130,11 @@ impl Attacker {
             }
         };
         Ok(Self { options, target, kind, verifier })
+    }
+
+    /// Images at a time.
+    pub fn slots(&self) -> usize {
+        self.target.slots
     }
 
     /// The programs that it runs, without those of the verification.
@@ -181,6 +192,17 @@ impl Attacker {
         };
         check_places(&self.options, &outcome)?;
         Ok(outcome)
+    }
+}
+
+/// How many of `images` images at a time: as few as go over all in the same number of batches, so that no place stays
+/// empty for long.
+fn slots_for(options: &AttackOptions, images: usize) -> usize {
+    let images = images.max(1);
+    let slots = images.div_ceil(images.div_ceil(options.batch_size));
+    match options.kind {
+        AttackKind::DeepFool => slots.next_multiple_of(STACKED),
+        _ => slots,
     }
 }
 

@@ -12,6 +12,9 @@ use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 
+/// Slots come in multiples of this, so that every part of a stacked tensor starts where a binding may.
+pub const STACKED: usize = 64;
+
 const PERTURBATION: &str = "deepfool.perturbation";
 const ACTIVE: &str = "deepfool.active";
 /// Added to a boundary's distance so that a step ends beyond it (the library's).

@@ -4,7 +4,8 @@
 //! # use pgn_wgpu::{data::Images, executor::Device, models::file::Model};
 //! use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker};
 //! # fn example(device: Device, model: Model, images: Images) -> Result<(), Box<dyn std::error::Error>> {
-//! let mut attacker = Attacker::new(&device, &model, AttackOptions::new(AttackKind::DeepFool))?;
+//! let options = AttackOptions::new(AttackKind::DeepFool);
+//! let mut attacker = Attacker::new(&device, &model, options, images.len())?;
 //! let outcome = attacker.run(&images, &mut |_done, _total| {})?;
 //! println!("accuracy {:.3}", outcome.accuracy());
 //! # Ok(()) }

@@ -12,7 +12,7 @@ pub struct Target {
     pub classifier: Classifier,
     /// Holds its weights and the attack's own states.
     pub workspace: Workspace,
-    /// Images at a time. A multiple of 64, so that every part of a stacked tensor starts where a binding may.
+    /// Images at a time.
     pub slots: usize,
 }
 
@@ -34,12 +34,11 @@ pub const IMAGES: &str = "attack.images";
 pub const LABELS: &str = "attack.labels";
 
 impl Target {
-    /// The averaged weights of `model` on `device`, for up to `batch` images at a time.
-    pub fn new(device: &Device, model: &Model, batch: usize) -> Result<Self, ExecutionError> {
+    /// The averaged weights of `model` on `device`, for `slots` images at a time.
+    pub fn new(device: &Device, model: &Model, slots: usize) -> Result<Self, ExecutionError> {
         let mut workspace = Workspace::new(device.clone());
         workspace.write("classifier.parameters", &model.average)?;
-        let (classifier, slots) = (model.classifier.clone(), batch.next_multiple_of(64));
-        Ok(Self { classifier, workspace, slots })
+        Ok(Self { classifier: model.classifier.clone(), workspace, slots })
     }
 
     /// `[slots, side, side, channels]`.

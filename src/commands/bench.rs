@@ -180,7 +180,7 @@ fn cold_and_warm(arguments: &Arguments, width: f32, batch_size: usize) -> FirstS
 
 /// The value of --tune, for a process that is started.
 fn tune_name(arguments: &Arguments) -> &'static str {
-    match arguments.device.tune {
+    match arguments.device.opened_as.tune {
         Tune::Off => "off",
         Tune::Quick => "quick",
         Tune::Full => "full",

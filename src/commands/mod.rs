@@ -88,6 +88,13 @@ pub struct DeviceArguments {
     /// auto, discrete, integrated, software, cpu, a number or part of a name from `pgn-wgpu adapters`
     #[arg(long, default_value = "auto")]
     pub adapter: AdapterChoice,
+    #[command(flatten)]
+    pub opened_as: OpeningArguments,
+}
+
+/// Flags of how an adapter is opened, whichever it is.
+#[derive(clap::Args)]
+pub struct OpeningArguments {
     /// How much is measured to choose the forms of kernels; what is found is kept in the cache folder
     #[arg(long, default_value = "quick")]
     pub tune: Tune,
@@ -105,6 +112,13 @@ impl DeviceArguments {
         open(&self.adapter, self.opening())
     }
 
+    /// How the device is to be opened.
+    pub fn opening(&self) -> Opening {
+        self.opened_as.opening()
+    }
+}
+
+impl OpeningArguments {
     /// How the device is to be opened.
     pub fn opening(&self) -> Opening {
         Opening { checked: self.checked, tune: self.tune, precision: self.precision }

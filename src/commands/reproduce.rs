@@ -2,18 +2,20 @@
 
 use super::progress::Progress;
 use super::sweep::Lines;
-use super::{CommandResult, INTERRUPTED, duration, fail, grouped};
+use super::{CommandResult, INTERRUPTED, OpeningArguments, duration, fail, grouped};
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::evaluation::suite::Event;
 use pgn_wgpu::executor::Device;
-use pgn_wgpu::executor::Opening;
+use pgn_wgpu::files;
 use pgn_wgpu::gpu::adapter::AdapterChoice;
 use pgn_wgpu::report::{self, Fact, Page, Section};
 use pgn_wgpu::reproduce::cost::Cost;
 use pgn_wgpu::reproduce::study::Trained;
-use pgn_wgpu::reproduce::{Experiment, Scale, Study};
+use pgn_wgpu::reproduce::{Experiment, Scale, Settings, Study};
 use pgn_wgpu::sweep::{Shard, Work};
-use std::path::PathBuf;
+use serde_json::Value;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,9 +48,12 @@ pub struct Arguments {
     /// Only say what it would cost
     #[arg(long)]
     dry_run: bool,
-    /// Let the runtime check every index and loop of the shaders
+    #[command(flatten)]
+    opened_as: OpeningArguments,
+    /// Replace a report about other experiments or another scale; runs and results are never overwritten, and a report
+    /// of the same experiments is always renewed
     #[arg(long)]
-    checked: bool,
+    force: bool,
 }
 
 /// One experiment's name, or `all`.
@@ -68,13 +73,20 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let experiments = arguments.experiments.concat();
     let name = format!("reproduction-{}", arguments.scale.name());
     let out = arguments.out.clone().unwrap_or_else(|| name.into());
+    let opening = arguments.opened_as.opening();
     let groups = Experiment::by_dataset(&experiments, arguments.scale, arguments.dataset);
     let studies: Vec<Study> = groups
         .into_iter()
-        .map(|(dataset, group)| Study::new(arguments.scale, group, dataset, arguments.data.clone(), &out))
+        .map(|(dataset, group)| {
+            let settings = Settings::new(arguments.scale, dataset, arguments.data.clone());
+            Study::new(settings.opened_as(opening), group, &out)
+        })
         .collect::<Result<_, _>>()?;
-    let device =
-        super::open(&arguments.adapter[0], Opening { checked: arguments.checked, ..Opening::default() })?;
+    let reports = out.join("report");
+    if !arguments.dry_run && arguments.shard.is_none() && !arguments.force {
+        check_overwriting(&reports, &title(arguments.scale), &studies)?;
+    }
+    let device = super::open(&arguments.adapter[0], opening)?;
     announce(&studies, &device, arguments.adapter.len())?;
     if arguments.dry_run {
         return Ok(ExitCode::SUCCESS);
@@ -83,7 +95,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let work = Work {
         adapters: arguments.adapter.clone(),
         shard: arguments.shard,
-        checked: arguments.checked,
+        checked: opening.checked,
         tensorboard: false,
     };
     let mut sections = Vec::new();
@@ -92,34 +104,64 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         let lines = Lines::default();
         let trained = study.train(&work, &stop.training, &|point, event| lines.hear(point, event))?;
         failed |= !trained.failures.is_empty();
-        if let Some(code) = cannot_go_on(&trained, arguments) {
-            return code;
+        if trained.interrupted {
+            println!("interrupted; everything is saved, the same command goes on from there");
+            return Ok(ExitCode::from(INTERRUPTED));
+        }
+        if arguments.shard.is_some() {
+            continue;
+        }
+        if trained.incomplete {
+            return fail(
+                "some runs are still being trained elsewhere; run the same command again when they are done",
+            );
         }
         stop.attacking.store(true, Ordering::Relaxed);
         sections.extend(attack(study, &device, trained));
         stop.attacking.store(false, Ordering::Relaxed);
     }
-    let page = page(arguments, &studies, &device, sections, started);
-    let written = report::files::write(&page, &out.join("report"))?;
-    println!("\nreport   {}", written.display());
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Training was interrupted, or some runs are others' to train.
-fn cannot_go_on(trained: &Trained, arguments: &Arguments) -> Option<CommandResult> {
-    if trained.interrupted {
-        println!("interrupted; everything is saved, the same command goes on from there");
-        return Some(Ok(ExitCode::from(INTERRUPTED)));
-    }
-    if trained.incomplete && arguments.shard.is_some() {
+    let code = if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    if arguments.shard.is_some() {
         println!(
             "this part is trained; when all parts are, the same command without --shard makes the report"
         );
-        return Some(Ok(ExitCode::SUCCESS));
+        return Ok(code);
     }
-    trained.incomplete.then(|| {
-        fail("some runs are still being trained elsewhere; run the same command again when they are done")
-    })
+    let page = page(arguments, &studies, &device, sections, started);
+    let written = report::files::write(&page, &reports)?;
+    println!("\nreport   {}", written.display());
+    Ok(code)
+}
+
+fn title(scale: Scale) -> String {
+    format!("Reproduction, scale {}", scale.name())
+}
+
+/// Refuses to replace a report that says something which the new one will not.
+fn check_overwriting(reports: &Path, title: &str, studies: &[Study]) -> Result<(), Box<dyn Error>> {
+    let path = reports.join("report.json");
+    if !path.exists() {
+        return Ok(());
+    }
+    let old: Value = serde_json::from_slice(&files::read(&path)?).unwrap_or_default();
+    let other_scale = (old["title"] != title).then(|| match old["title"].as_str() {
+        Some(other) => format!("is {other:?}"),
+        None => "cannot be read".to_string(),
+    });
+    let planned: Vec<&str> = studies.iter().flat_map(|s| &s.experiments).map(|e| e.name()).collect();
+    let sections = old["sections"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ids = sections.iter().filter_map(|section| section["id"].as_str());
+    let lost: Vec<&str> = ids.filter(|id| !planned.contains(id)).collect();
+    let left_out =
+        || (!lost.is_empty()).then(|| format!("has {}, which this call leaves out", lost.join(", ")));
+    match other_scale.or_else(left_out) {
+        None => Ok(()),
+        Some(what) => fail(format!(
+            "the report in {} {what}; choose another --out, ask for those experiments too, or replace the report with \
+             --force (no run and no result is lost)",
+            reports.display()
+        )),
+    }
 }
 
 fn attack(study: &Study, device: &Device, trained: Trained) -> Vec<Section> {
@@ -134,7 +176,7 @@ fn attack(study: &Study, device: &Device, trained: Trained) -> Vec<Section> {
 }
 
 /// Says what is planned and how long it should take.
-fn announce(studies: &[Study], device: &Device, adapters: usize) -> Result<(), Box<dyn std::error::Error>> {
+fn announce(studies: &[Study], device: &Device, adapters: usize) -> Result<(), Box<dyn Error>> {
     println!("device   {}", device.describe());
     for study in studies {
         let names: Vec<&str> = study.experiments.iter().map(|e| e.name()).collect();
@@ -142,7 +184,7 @@ fn announce(studies: &[Study], device: &Device, adapters: usize) -> Result<(), B
         let all: usize = study.plans().iter().map(|plan| plan.points.len()).sum();
         let Cost { runs, steps, training_seconds, attack_seconds } = study.cost(device)?;
         println!(
-            "plan     {all} runs, {runs} of them to be trained in {} steps: about {} of training, about {} of attacks",
+            "plan     {all} runs, {runs} of them to be trained in {} steps: about {} of training, at most about {} of attacks",
             grouped(steps),
             duration(training_seconds / adapters as f64),
             duration(attack_seconds)
@@ -212,7 +254,7 @@ fn page(
         ));
     }
     Page {
-        title: format!("Reproduction, scale {}", arguments.scale.name()),
+        title: title(arguments.scale),
         summary: vec![
             "The experiments of \"Adversarial training with perturbation generator networks\", as far as they were asked \
              for. Every method got the same number of settings, epochs and seeds; what came out stands here whatever it is."

@@ -187,7 +187,7 @@ fn as_json(arguments: &Arguments, device: &Device, reports: &[Compared], pass: b
         "batch_size": arguments.batch_size,
         "seed": arguments.seed,
         "cpu_until": arguments.cpu_until,
-        "precision": arguments.device.precision,
+        "precision": arguments.device.opened_as.precision,
         "steps": steps,
         "effects": effects,
         "pass": pass,

@@ -41,10 +41,8 @@ impl Key {
 
     fn file_name(&self) -> String {
         let text = serde_json::to_string(self).expect("keys are plain values");
-        let mut hash = Fingerprint::new();
-        hash.add(text.as_bytes());
         let kind = if self.made_on.is_some() { "black-box-" } else { "" };
-        format!("{kind}{}-{}.json", self.options.kind.name(), hash.hex())
+        format!("{kind}{}-{}.json", self.options.kind.name(), fingerprint_of_text(&text))
     }
 }
 
@@ -188,6 +186,13 @@ fn fingerprint_of_model(model: &Model, kind: AttackKind) -> String {
     for weight in model.average.iter().chain(generator.iter().flat_map(|(_, weights)| weights)) {
         hash.add(&weight.to_le_bytes());
     }
+    hash.hex()
+}
+
+/// Of a text, such as a key.
+pub fn fingerprint_of_text(text: &str) -> String {
+    let mut hash = Fingerprint::new();
+    hash.add(text.as_bytes());
     hash.hex()
 }
 

@@ -13,7 +13,7 @@ use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, CeForm}
 use crate::data::Images;
 use crate::executor::Device;
 use crate::models::file::{Model, UNKNOWN};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The sweep's checks are about the attacks, not about the classifier's exact accuracy; so many images will do.
 const SWEEP_IMAGES: usize = 256;
@@ -119,7 +119,7 @@ pub fn attack(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<AttackOutcome, EvaluationError> {
     let refused = |source| EvaluationError::Attack { name: place.name.clone(), source };
-    let mut attacker = Attacker::new(device, model, options.clone()).map_err(refused)?;
+    let mut attacker = Attacker::new(device, model, options.clone(), images.len()).map_err(refused)?;
     attacker.run(images, progress).map_err(refused)
 }
 
@@ -288,7 +288,7 @@ impl Suite {
         batch: usize,
         found: &Findings,
     ) -> Result<Record, EvaluationError> {
-        let mut target = Target::new(&self.device, &run.model, batch)?;
+        let mut target = Target::new(&self.device, &run.model, batch.min(outcome.len()).max(1))?;
         let mut verifier = Verifier::new(&mut target, CeForm::SaturationFree)?;
         let answers = verifier.predictions(&mut target, &outcome.adversarial);
         let predictions =
@@ -331,7 +331,12 @@ fn store(run: &Subject) -> Store {
 
 /// The records that are kept in a run's folder.
 pub fn records_in(home: &Path) -> Store {
-    Store::new(&home.join(RECORDS))
+    Store::new(&records_folder(home))
+}
+
+/// Where a run's folder keeps what attacks left.
+pub fn records_folder(home: &Path) -> PathBuf {
+    home.join(RECORDS)
 }
 
 /// Reads a source, which must be of the data set of the runs that it is tried on.

@@ -1,22 +1,17 @@
-//! What a reproduction will cost here: a naive training step is measured, everything else is carried over from it by
-//! its counted operations.
+//! What a reproduction will cost here: a naive training step and an iteration of an attack are measured, everything else
+//! is carried over from them by its counted operations.
 
-use super::Experiment;
+use super::attack_plan::Planned;
 use super::settings::Settings;
 use super::timing;
-use crate::attacks::AttackKind;
+use crate::bench::attacks::time_carlini_wagner;
 use crate::data::Dataset;
 use crate::executor::Device;
+use crate::models::Problem;
 use crate::sweep::Point;
 use crate::training::fit::problem_of;
 use crate::training::{Method, TrainConfig, TrainError};
-
-/// A forward and an input-gradient pass, in training steps of one image, which also have a weight gradient.
-const PASS: f64 = 2.0 / 3.0;
-/// Iterations that DeepFool needs on most images, each with a gradient for every class.
-const DEEPFOOL_ITERATIONS: f64 = 5.0;
-/// What the evaluation's checks of its own attacks cost together, in runs of MIM.
-const CHECKED_SETTINGS: f64 = 3.0;
+use std::time::Duration;
 
 /// Runs, steps and seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -27,43 +22,114 @@ pub struct Cost {
     pub steps: u64,
     /// Seconds of training, on one adapter.
     pub training_seconds: f64,
-    /// Seconds of attacks.
+    /// Seconds of attacks, at most: as if every image needed all iterations.
     pub attack_seconds: f64,
 }
 
-/// The cost of training `points` and of attacking what the experiments look at.
+/// The cost of training `points` and of running `attacks`; nothing is measured for nothing.
 pub fn cost(
     device: &Device,
     settings: &Settings,
-    experiments: &[Experiment],
-    points: &[Point],
+    (points, attacks): (&[Point], &[Planned]),
     dataset: &Dataset,
 ) -> Result<Cost, TrainError> {
+    if points.is_empty() && attacks.is_empty() {
+        return Ok(Cost::default());
+    }
     let problem = problem_of(dataset);
     let naive = TrainConfig { method: Method::Natural, ..settings.base.clone() };
-    let step = timing::seconds_per_step(device, &naive, dataset)?;
     let operations = timing::operations(&naive, problem)?;
-    let per_operation = step / operations;
+    let mut cost = Cost::default();
+    if !points.is_empty() {
+        let per_operation = timing::seconds_per_step(device, &naive, dataset)? / operations;
+        cost = training(points, dataset, |config| Ok(per_operation * timing::operations(config, problem)?))?;
+    }
+    if !attacks.is_empty() {
+        let iteration = time_carlini_wagner(device, &naive, problem, Duration::ZERO)?;
+        let per_pass = iteration.iteration_seconds / iteration.batch_size as f64;
+        cost.attack_seconds = attacking(attacks, dataset.test.len(), |width| {
+            Ok(per_pass * at_width(&naive, width, problem)? / operations)
+        })?;
+    }
+    Ok(cost)
+}
+
+/// Operations of a naive step at another width.
+fn at_width(naive: &TrainConfig, width: f32, problem: Problem) -> Result<f64, TrainError> {
+    timing::operations(&TrainConfig { width, ..naive.clone() }, problem)
+}
+
+/// Every run's steps, at the seconds that one of its steps takes.
+fn training(
+    points: &[Point],
+    dataset: &Dataset,
+    seconds_per_step: impl Fn(&TrainConfig) -> Result<f64, TrainError>,
+) -> Result<Cost, TrainError> {
     let mut cost = Cost { runs: points.len(), ..Cost::default() };
     for point in points {
         let steps = timing::steps(&point.config, dataset);
         cost.steps += steps;
-        cost.training_seconds += steps as f64 * per_operation * timing::operations(&point.config, problem)?;
+        cost.training_seconds += steps as f64 * seconds_per_step(&point.config)?;
     }
-    let per_image = step / settings.base.batch_size as f64;
-    cost.attack_seconds = points.len() as f64 * passes(settings, experiments, dataset) * PASS * per_image;
     Ok(cost)
 }
 
-/// Forward and gradient passes per run, over all its images.
-fn passes(settings: &Settings, experiments: &[Experiment], dataset: &Dataset) -> f64 {
-    let images = settings.attack_images.min(dataset.test.len()) as f64;
-    let cw = settings.attack(AttackKind::Cw);
-    let mut per_image = (cw.iterations * cw.search_steps) as f64;
-    if experiments.iter().any(|e| matches!(e, Experiment::Table2 | Experiment::Table3)) {
-        let mim = settings.attack(AttackKind::Mim).iterations as f64;
-        let classes = dataset.class_names.len().min(10) as f64;
-        per_image += mim * (1.0 + CHECKED_SETTINGS) + DEEPFOOL_ITERATIONS * (classes + 1.0) / 2.0;
+/// Seconds of attacks, of which `test` images there are; a pass over one image takes `seconds_per_pass` at a width.
+fn attacking(
+    attacks: &[Planned],
+    test: usize,
+    seconds_per_pass: impl Fn(f32) -> Result<f64, TrainError>,
+) -> Result<f64, TrainError> {
+    let mut seconds = 0.0;
+    for planned in attacks {
+        let images = planned.limit.map_or(test, |limit| limit.min(test));
+        seconds += images as f64 * planned.passes * seconds_per_pass(planned.width)?;
     }
-    per_image * images + 2.0 * dataset.test.len() as f64
+    Ok(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attacks::{AttackKind, AttackOptions};
+    use crate::data::{self, DataOptions};
+    use crate::reproduce::{Experiment, Scale, plan};
+
+    fn smoke() -> (Settings, Dataset) {
+        let settings = Settings::new(Scale::Smoke, Scale::Smoke.dataset(), None);
+        (settings, data::open(&DataOptions::default()).unwrap())
+    }
+
+    #[test]
+    fn training_costs_every_runs_steps_at_its_own_seconds() {
+        let (settings, digits) = smoke();
+        let points = plan::classifiers(&[Experiment::Figure5], &settings);
+        let step = |config: &TrainConfig| Ok(if config.method == Method::Natural { 0.25 } else { 1.0 });
+        let cost = training(&points, &digits, step).unwrap();
+        // Eight epochs of 38 batches; two seeds of naive training, and of two settings of three methods.
+        assert_eq!((cost.runs, cost.steps), (14, 14 * 8 * 38));
+        assert_eq!(cost.training_seconds, 8.0 * 38.0 * (2.0 * 0.25 + 12.0));
+        assert_eq!(cost.attack_seconds, 0.0);
+    }
+
+    #[test]
+    fn what_is_done_costs_nothing_and_is_not_measured() {
+        let (settings, digits) = smoke();
+        let device = Device::Cpu(crate::cpu::Mode::Fast);
+        assert_eq!(cost(&device, &settings, (&[], &[]), &digits).unwrap(), Cost::default());
+    }
+
+    #[test]
+    fn attacks_cost_their_passes_over_the_images_that_there_are() {
+        let planned = |limit, passes, width| Planned {
+            runs: vec!["fgm".into()],
+            width,
+            options: AttackOptions::new(AttackKind::Fgm),
+            limit,
+            passes,
+        };
+        let all = [planned(None, 3.0, 1.0), planned(Some(10), 5.0, 2.0), planned(Some(500), 1.0, 1.0)];
+        let seconds = attacking(&all, 100, |width| Ok(f64::from(width))).unwrap();
+        assert_eq!(seconds, 300.0 + 100.0 + 100.0);
+    }
 }

@@ -1,6 +1,9 @@
 //! Arithmetic on robustness curves: spreads over seeds, the same method's distance at another method's accuracy, and
 //! which setting matches an accuracy best. Numbers in, numbers out.
 
+/// Accuracies at which methods are compared.
+pub const MATCHED: usize = 3;
+
 /// Mean, lowest and highest of some values; `None` of nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
@@ -61,8 +64,8 @@ pub fn at_accuracy(curve: &[Standing], accuracy: f64) -> Option<f64> {
     Some(pair[0].distance + share * (pair[1].distance - pair[0].distance))
 }
 
-/// Accuracies that all curves reach: `count` of them, evenly between the ends of what they share; none if they
-/// share nothing.
+/// Accuracies that all curves reach: `count` of them, evenly between the ends of what they share, or the only one;
+/// none if they share nothing.
 pub fn shared_accuracies(curves: &[Vec<Standing>], count: usize) -> Vec<f64> {
     let ends = |curve: &Vec<Standing>| Spread::of(&curve.iter().map(|p| p.accuracy).collect::<Vec<_>>());
     let Some(ends) = curves.iter().map(ends).collect::<Option<Vec<_>>>() else { return Vec::new() };
@@ -71,7 +74,68 @@ pub fn shared_accuracies(curves: &[Vec<Standing>], count: usize) -> Vec<f64> {
     if ends.is_empty() || low > high {
         return Vec::new();
     }
+    let count = if low < high { count } else { 1 };
     (0..count).map(|i| low + (high - low) * (i as f64 + 0.5) / count as f64).collect()
+}
+
+/// A method's curve as one seed has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeedCurve {
+    /// The seed.
+    pub seed: u64,
+    /// Its points, in any order.
+    pub points: Vec<Standing>,
+}
+
+/// Where methods can be compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matched {
+    /// The accuracies; none if the methods are nowhere alike.
+    pub accuracies: Vec<f64>,
+    /// Whether every seed's curve of every method reaches all of them, not only some seed of every method.
+    pub by_every_seed: bool,
+}
+
+/// Up to `count` accuracies that every seed's curve of every method reaches; if there is none, accuracies between
+/// the lowest and the highest of every method, whichever seed has them.
+pub fn matched_accuracies(methods: &[Vec<SeedCurve>], count: usize) -> Matched {
+    let own: Vec<Vec<Standing>> = methods.iter().flatten().map(|curve| curve.points.clone()).collect();
+    let accuracies = shared_accuracies(&own, count);
+    if !accuracies.is_empty() && methods.iter().all(|seeds| !seeds.is_empty()) {
+        return Matched { accuracies, by_every_seed: true };
+    }
+    let together = |seeds: &Vec<SeedCurve>| seeds.iter().flat_map(|curve| curve.points.clone()).collect();
+    let together: Vec<Vec<Standing>> = methods.iter().map(together).collect();
+    Matched { accuracies: shared_accuracies(&together, count), by_every_seed: false }
+}
+
+/// What the curves of a method's seeds say at an accuracy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reached {
+    /// Mean, lowest and highest distance over the seeds whose curve reaches it.
+    pub distance: Option<Spread>,
+    /// The seeds whose curve does.
+    pub seeds: Vec<u64>,
+    /// The seeds whose curve does not.
+    pub others: Vec<u64>,
+}
+
+impl Reached {
+    /// Reads every seed's own curve at `accuracy`.
+    pub fn new(seeds: &[SeedCurve], accuracy: f64) -> Self {
+        let (mut distances, mut reached) =
+            (Vec::new(), Self { distance: None, seeds: vec![], others: vec![] });
+        for curve in seeds {
+            match at_accuracy(&curve.points, accuracy) {
+                Some(distance) => {
+                    distances.push(distance);
+                    reached.seeds.push(curve.seed);
+                }
+                None => reached.others.push(curve.seed),
+            }
+        }
+        Self { distance: Spread::of(&distances), ..reached }
+    }
 }
 
 /// Index of the value nearest to `target`; of two as near, the later.
@@ -105,6 +169,43 @@ mod tests {
         assert!((shared[0] - 0.65).abs() < 1e-12 && (shared[1] - 0.75).abs() < 1e-12, "{shared:?}");
         assert!(shared_accuracies(&[a.clone(), curve(&[(0.9, 0.0), (0.95, 0.0)])], 2).is_empty());
         assert!(shared_accuracies(&[a, vec![]], 2).is_empty());
+    }
+
+    fn seeds(curves: &[&[(f64, f64)]]) -> Vec<SeedCurve> {
+        (0..).zip(curves).map(|(seed, points)| SeedCurve { seed, points: curve(points) }).collect()
+    }
+
+    #[test]
+    fn the_mean_at_an_accuracy_lies_between_the_seeds_readings() {
+        // The line through the settings' mean points passes (0.625, 0.75), where only seed 0 is, with 0.5.
+        let method = seeds(&[&[(0.5, 0.5), (0.75, 0.5)], &[(0.75, 1.0), (1.0, 0.0)]]);
+        for step in 0..=32 {
+            let reached = Reached::new(&method, 0.5 + f64::from(step) / 64.0);
+            let spread = reached.distance.expect("some seed reaches it");
+            assert!(spread.low <= spread.mean && spread.mean <= spread.high, "{spread:?}");
+            assert_eq!(spread.count, reached.seeds.len());
+            assert_eq!(reached.seeds.len() + reached.others.len(), 2);
+        }
+        let reached = Reached::new(&method, 0.75);
+        assert_eq!(reached.distance, Some(Spread { mean: 0.75, low: 0.5, high: 1.0, count: 2 }));
+        let reached = Reached::new(&method, 0.875);
+        assert_eq!((reached.distance.unwrap().mean, reached.others), (0.5, vec![0]));
+        assert_eq!(Reached::new(&method, 0.4).distance, None);
+    }
+
+    #[test]
+    fn methods_are_compared_where_every_seed_has_a_curve_if_that_is_anywhere() {
+        let a = seeds(&[&[(0.5, 0.0), (0.8, 0.0)], &[(0.6, 0.0), (0.9, 0.0)]]);
+        let b = seeds(&[&[(0.4, 0.0), (0.7, 0.0)]]);
+        let matched = matched_accuracies(&[a.clone(), b.clone()], 1);
+        assert!(matched.by_every_seed && (matched.accuracies[0] - 0.65).abs() < 1e-12, "{matched:?}");
+        // Seed 1 of this one is below everything that seed 1 of `a` has.
+        let c = seeds(&[&[(0.7, 0.0), (0.8, 0.0)], &[(0.1, 0.0), (0.2, 0.0)]]);
+        let matched = matched_accuracies(&[a.clone(), c], 1);
+        assert!(!matched.by_every_seed && (matched.accuracies[0] - 0.65).abs() < 1e-12, "{matched:?}");
+        let nowhere = matched_accuracies(&[a.clone(), seeds(&[&[(0.1, 0.0), (0.2, 0.0)]])], 1);
+        assert!(!nowhere.by_every_seed && nowhere.accuracies.is_empty(), "{nowhere:?}");
+        assert!(matched_accuracies(&[a, Vec::new()], 1).accuracies.is_empty());
     }
 
     #[test]

@@ -1,17 +1,21 @@
 //! Where trained runs are looked at: finds a run by its name, attacks it or recalls what an attack did to it, and says
 //! in a sentence what is missing instead of failing, so that one broken run costs an experiment a cell and no more.
 
+use super::kept::Kept;
 use super::settings::Settings;
 use crate::attacks::{AttackKind, AttackOptions};
 use crate::evaluation::record::{Record, fingerprint_of_images};
 use crate::evaluation::statistics::Reading;
-use crate::evaluation::suite::{Event, Suite};
+use crate::evaluation::suite::{Event, Suite, records_folder};
 use crate::evaluation::{EvaluationError, ImageChoice, Place, Split, Subject};
 use crate::executor::Device;
 use crate::training::metrics::{EpochEnd, Metrics};
 use crate::training::run::RunFolder;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Why a number is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +89,28 @@ impl<'a> Lab<'a> {
     /// The record of an attack at the scale's budget on as many images as the scale says.
     pub fn attacked(&self, name: &str, kind: AttackKind) -> Found<Record> {
         self.record(name, &self.settings.attack(kind), Some(self.settings.attack_images))
+    }
+
+    /// What `compute` finds out about a run, or an earlier call did with the same `key`; kept in the run's folder.
+    /// `kind` names the files, `label` is for whoever watches.
+    pub fn kept<V: Serialize + DeserializeOwned>(
+        &self,
+        place: &Place,
+        (kind, label): (&str, &str),
+        key: &impl Serialize,
+        compute: impl FnOnce() -> Found<V>,
+    ) -> Found<V> {
+        let kept = Kept::new(&records_folder(&place.home), kind, key);
+        if let Some(value) = kept.load() {
+            (self.watch.borrow_mut())(Event::Known(label));
+            return Ok(value);
+        }
+        let started = Instant::now();
+        let value = compute()?;
+        kept.save(&value).map_err(EvaluationError::from)?;
+        (self.watch.borrow_mut())(Event::Finished(label, started.elapsed().as_secs_f64()));
+        // As the file says it, so that it is the same to the last digit when it is read again.
+        Ok(kept.load().unwrap_or(value))
     }
 
     /// Runs a whole evaluation.

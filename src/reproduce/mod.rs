@@ -4,15 +4,18 @@
 //! | --- | --- |
 //! | which grids, seeds and budgets has a scale? | `settings.rs` |
 //! | which runs does an experiment need, and what are they called? | `plan.rs` |
-//! | how long will it take here? | `cost.rs`, `timing.rs` |
+//! | how long will it take here? | `attack_plan.rs`, `cost.rs`, `timing.rs` |
 //! | who trains, attacks and writes the report? | `study.rs` |
 //! | what did an attack do to a run, or why is that not known? | `lab.rs` |
+//! | where does a second call find what the first one computed? | `kept.rs`, and attack records |
 //! | who is ahead at equal accuracy? | `curve.rs` |
 //! | what does an experiment show? | `experiments/` |
 
+pub mod attack_plan;
 pub mod cost;
 pub mod curve;
 mod experiments;
+mod kept;
 pub mod lab;
 pub mod plan;
 pub mod settings;

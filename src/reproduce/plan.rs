@@ -49,8 +49,8 @@ impl Run {
         name + &format!("-seed{}", self.seed)
     }
 
-    /// Everything that decides it.
-    pub fn point(&self, settings: &Settings) -> Point {
+    /// Everything that decides its weights.
+    pub fn config(&self, settings: &Settings) -> TrainConfig {
         let mut config = TrainConfig {
             method: self.method,
             width: self.width,
@@ -63,12 +63,43 @@ impl Run {
             (_, Some(epsilon)) => config.epsilon = epsilon,
             (_, None) => {}
         }
-        // Figure 2 looks at this run's epochs; it is the same run for everybody else.
-        if *self == Self::middle(settings, Method::Fgm) {
-            config.keep_every = Some(settings.epochs_between_looks());
-        }
-        Point { name: self.name(settings), config }
+        config
     }
+}
+
+/// A run that an experiment needs.
+#[derive(Clone, Debug, PartialEq)]
+struct Request {
+    run: Run,
+    /// The experiment looks at the model after every so many epochs, too.
+    keep_every: Option<u32>,
+}
+
+impl Request {
+    /// One request for both.
+    fn merge(&mut self, other: &Self) {
+        self.keep_every = match (self.keep_every, other.keep_every) {
+            // Every multiple of either is one of their greatest common divisor.
+            (Some(a), Some(b)) => Some(greatest_common_divisor(a, b)),
+            (a, b) => a.or(b),
+        };
+    }
+
+    fn point(&self, settings: &Settings) -> Point {
+        let config = TrainConfig { keep_every: self.keep_every, ..self.run.config(settings) };
+        Point { name: self.run.name(settings), config }
+    }
+}
+
+impl From<Run> for Request {
+    /// Only the final model.
+    fn from(run: Run) -> Self {
+        Self { run, keep_every: None }
+    }
+}
+
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 /// The naive nets.
@@ -105,9 +136,24 @@ pub fn ablations(settings: &Settings) -> Vec<(Option<GeneratorInput>, Vec<Run>)>
     inputs.map(|without| (without, settings.seeds.iter().map(|&seed| run(without, seed)).collect())).collect()
 }
 
+/// The run of figure 2 that is looked at on the way.
+pub fn over_epochs(settings: &Settings) -> Run {
+    Run::middle(settings, Method::Fgm)
+}
+
 /// The two fixed robust classifiers of figure 3.
 pub fn fixed_classifiers(settings: &Settings) -> [Run; 2] {
     [Method::Pgd, Method::Pgn].map(|method| Run::middle(settings, method))
+}
+
+/// What an experiment needs.
+fn requests(experiment: Experiment, settings: &Settings) -> Vec<Request> {
+    let mut requests: Vec<Request> = needed(experiment, settings).into_iter().map(Request::from).collect();
+    if experiment == Experiment::Figure2 {
+        requests
+            .push(Request { run: over_epochs(settings), keep_every: Some(settings.epochs_between_looks()) });
+    }
+    requests
 }
 
 /// The classifiers that an experiment needs.
@@ -133,16 +179,26 @@ fn needed(experiment: Experiment, settings: &Settings) -> Vec<Run> {
     }
 }
 
-/// The classifiers that some experiments need, each once, in an order that completes one seed after the other.
+/// The classifiers that some experiments need, each once, in an order that completes one seed after the other. A run
+/// is the same whoever asks for it first: it keeps what any experiment wants kept.
 pub fn classifiers(experiments: &[Experiment], settings: &Settings) -> Vec<Point> {
-    let mut runs: Vec<Run> = Vec::new();
-    for run in experiments.iter().flat_map(|&e| needed(e, settings)) {
-        if !runs.contains(&run) {
-            runs.push(run);
+    let asked: Vec<Run> = experiments.iter().flat_map(|&e| needed(e, settings)).collect();
+    let mut requests = merged(&Experiment::ALL, settings);
+    requests.retain(|request| asked.contains(&request.run));
+    requests.sort_by_key(|request| request.run.seed);
+    requests.iter().map(|request| request.point(settings)).collect()
+}
+
+/// The requests of some experiments, one for each run.
+fn merged(experiments: &[Experiment], settings: &Settings) -> Vec<Request> {
+    let mut all: Vec<Request> = Vec::new();
+    for request in experiments.iter().flat_map(|&e| requests(e, settings)) {
+        match all.iter_mut().find(|known| known.run == request.run) {
+            Some(known) => known.merge(&request),
+            None => all.push(request),
         }
     }
-    runs.sort_by_key(|run| run.seed);
-    runs.iter().map(|run| run.point(settings)).collect()
+    all
 }
 
 /// Name of the generator that is trained against a frozen classifier.
@@ -201,6 +257,34 @@ mod tests {
         assert_eq!(with_table.len(), curve.len() + 1);
         let more = [Experiment::Figure2, Experiment::Figure3, Experiment::Figure4, Experiment::Figure6];
         assert!(classifiers(&more, &settings).iter().all(|point| curve.contains(point)));
+    }
+
+    #[test]
+    fn a_run_keeps_what_any_experiment_looks_at_whoever_asks_for_it() {
+        let settings = settings();
+        let watched = over_epochs(&settings).name(&settings);
+        for experiments in [&[Experiment::Figure2][..], &[Experiment::Figure5], &[Experiment::Table3]] {
+            for point in classifiers(experiments, &settings) {
+                let expected = (point.name == watched).then(|| settings.epochs_between_looks());
+                assert_eq!(point.config.keep_every, expected, "{experiments:?}: {}", point.name);
+            }
+        }
+    }
+
+    #[test]
+    fn two_requests_for_a_run_are_one_that_serves_both() {
+        let run = over_epochs(&settings());
+        let asking = |keep_every| Request { run: run.clone(), keep_every };
+        for (first, second, both) in [
+            (None, None, None),
+            (Some(4), None, Some(4)),
+            (None, Some(6), Some(6)),
+            (Some(4), Some(6), Some(2)),
+        ] {
+            let mut request = asking(first);
+            request.merge(&asking(second));
+            assert_eq!(request, asking(both));
+        }
     }
 
     #[test]

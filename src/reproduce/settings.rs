@@ -3,6 +3,7 @@
 
 use crate::attacks::{AttackKind, AttackOptions};
 use crate::data::DatasetKind;
+use crate::executor::Opening;
 use crate::training::{Method, Preset, TrainConfig};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -119,6 +120,13 @@ impl Settings {
         }
     }
 
+    /// The same with runs that are trained, and attacked, on a device opened like this.
+    #[must_use]
+    pub fn opened_as(self, opening: Opening) -> Self {
+        let Opening { tune, precision, .. } = opening;
+        Self { base: TrainConfig { tune, precision, ..self.base }, ..self }
+    }
+
     /// Figure 2 looks at a run after every so many epochs.
     pub fn epochs_between_looks(&self) -> u32 {
         self.base.epochs.div_ceil(MOST_LOOKS)
@@ -142,9 +150,7 @@ impl Settings {
     /// An attack as it is evaluated: the paper's budget, but for `smoke`, which only has to run.
     pub fn attack(&self, kind: AttackKind) -> AttackOptions {
         let own = AttackOptions::new(kind);
-        // Results do not depend on it, but places without an image cost as much as others.
-        let batch_size = own.batch_size.min(self.attack_images);
-        let options = AttackOptions { epsilon: TABLE_EPSILON, batch_size, ..own };
+        let options = AttackOptions { epsilon: TABLE_EPSILON, ..own };
         match (self.scale, kind) {
             (Scale::Smoke, AttackKind::Cw) => {
                 AttackOptions { iterations: 30, learning_rate: 0.05, initial_c: 1.0, ..options }
@@ -157,16 +163,6 @@ impl Settings {
     }
 }
 
-/// A method as the paper calls it.
-pub fn method_title(method: Method) -> &'static str {
-    match method {
-        Method::Natural => "naive",
-        Method::Fgm => "FGM",
-        Method::Pgd => "PGD",
-        Method::Pgn => "PGN",
-    }
-}
-
 /// The methods in the paper's order.
 pub const METHODS: [Method; 4] = [Method::Natural, Method::Fgm, Method::Pgd, Method::Pgn];
 /// Those that have a strength to vary.
@@ -175,6 +171,8 @@ pub const DEFENSES: [Method; 3] = [Method::Fgm, Method::Pgd, Method::Pgn];
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpu::tuning::Tune;
+    use crate::program::precision::Precision;
 
     #[test]
     fn every_method_gets_as_many_settings_in_order_of_strength() {
@@ -185,6 +183,13 @@ mod tests {
             assert!(settings.penalties.is_sorted_by(|a, b| a > b), "{scale:?}");
             assert!(!settings.seeds.contains(&settings.source_seed));
         }
+    }
+
+    #[test]
+    fn runs_are_trained_as_the_device_is_opened() {
+        let opening = Opening { tune: Tune::Off, precision: Precision::Mixed, checked: true };
+        let base = Settings::new(Scale::Smoke, DatasetKind::Digits, None).opened_as(opening).base;
+        assert_eq!(base.opening(true), opening);
     }
 
     #[test]

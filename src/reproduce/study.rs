@@ -1,15 +1,19 @@
 //! A reproduction on one data set from its runs to the sections of its report.
 
+use super::attack_plan::{Planned, attacks};
 use super::cost::{self, Cost};
 use super::lab::Lab;
-use super::{Experiment, Scale, Settings, experiments, plan};
-use crate::data::{Dataset, DatasetKind};
-use crate::evaluation::suite::Event;
+use super::{Experiment, Settings, experiments, plan};
+use crate::attacks::AttackOptions;
+use crate::data::Dataset;
+use crate::evaluation::Place;
+use crate::evaluation::record::{Key, fingerprint_of_images};
+use crate::evaluation::suite::{Event, records_in};
 use crate::executor::Device;
 use crate::report::Section;
-use crate::sweep::{self, Plan, SweepError, Work};
+use crate::sweep::{self, Plan, Point, SweepError, Work};
 use crate::training::TrainError;
-use crate::training::fit::open_data;
+use crate::training::fit::{open_data, problem_of};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
@@ -25,6 +29,11 @@ pub struct Study {
     pub dataset: Dataset,
 }
 
+/// Whether the model that a run starts from is there, if it needs one.
+fn is_ready(point: &Point) -> bool {
+    point.config.from.as_ref().is_none_or(|model| model.is_file())
+}
+
 /// What training left.
 #[derive(Clone, Debug, Default)]
 pub struct Trained {
@@ -37,21 +46,14 @@ pub struct Trained {
 }
 
 impl Study {
-    /// Experiments at a scale on a data set that lies in `data`; runs go to `runs/DATASET` in `out`.
+    /// Experiments on the data set of `settings`; runs go to `runs/DATASET` in `out`.
     ///
     /// # Errors
     /// If the data set cannot be opened.
-    pub fn new(
-        scale: Scale,
-        experiments: Vec<Experiment>,
-        dataset: DatasetKind,
-        data: Option<PathBuf>,
-        out: &Path,
-    ) -> Result<Self, TrainError> {
-        let settings = Settings::new(scale, dataset, data);
-        let opened = open_data(&settings.base)?;
-        let folder = out.join("runs").join(dataset.name());
-        Ok(Self { settings, experiments, folder, dataset: opened })
+    pub fn new(settings: Settings, experiments: Vec<Experiment>, out: &Path) -> Result<Self, TrainError> {
+        let dataset = open_data(&settings.base)?;
+        let folder = out.join("runs").join(settings.base.dataset.name());
+        Ok(Self { settings, experiments, folder, dataset })
     }
 
     /// The classifiers first, then the generators that are trained against some of them.
@@ -72,10 +74,31 @@ impl Study {
             let left = plan.points.into_iter().zip(states);
             points.extend(left.filter(|(_, (_, s))| *s != sweep::State::Done).map(|(point, _)| point));
         }
-        Ok(cost::cost(device, &self.settings, &self.experiments, &points, &self.dataset)?)
+        let attacks = self.attacks_left();
+        Ok(cost::cost(device, &self.settings, (&points, &attacks), &self.dataset)?)
     }
 
-    /// Trains what is not trained yet.
+    /// The attacks of which no run keeps a record yet.
+    fn attacks_left(&self) -> Vec<Planned> {
+        let test = &self.dataset.test;
+        let few = test.subset(&(0..test.len().min(self.settings.attack_images) as u32).collect::<Vec<_>>());
+        let fingerprints = [fingerprint_of_images(test), fingerprint_of_images(&few)];
+        let mut left = attacks(&self.experiments, &self.settings, self.dataset.class_names.len());
+        left.retain(|planned| {
+            let images = &fingerprints[usize::from(planned.limit.is_some())];
+            !planned.runs.iter().any(|run| self.is_known(run, &planned.options, images))
+        });
+        left
+    }
+
+    fn is_known(&self, run: &str, options: &AttackOptions, images: &str) -> bool {
+        let Ok(place) = Place::find(&self.folder.join(run)) else { return false };
+        let Ok(model) = place.model(problem_of(&self.dataset)) else { return false };
+        let key = Key::new(&model, None, options, images);
+        records_in(&place.home).load(&key).is_some()
+    }
+
+    /// Trains what is not trained yet. A shard leaves generators whose classifiers are not there to a later call.
     ///
     /// # Errors
     /// If a plan cannot be begun; a run that fails is no error.
@@ -87,6 +110,11 @@ impl Study {
     ) -> Result<Trained, SweepError> {
         let mut trained = Trained::default();
         for plan in self.plans().into_iter().filter(|plan| !plan.points.is_empty()) {
+            if work.shard.is_some() && !plan.points.iter().all(is_ready) {
+                // The classifier is another shard's.
+                trained.incomplete = true;
+                continue;
+            }
             let summary = sweep::run(&plan, work, stop, watcher)?;
             trained.failures.extend(summary.failed);
             trained.interrupted |= summary.interrupted;

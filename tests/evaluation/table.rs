@@ -1,6 +1,6 @@
 //! `pgn-wgpu evaluate`: its numbers, its warnings, and what it does not compute twice.
 
-use crate::{assert_mentions, copy, program, refuse, run_folder, succeed, trained};
+use crate::{assert_mentions, command, copy, refuse, run_folder, succeed, trained};
 use pgn_wgpu::models::file::Model;
 use serde_json::Value;
 use std::fs;
@@ -84,7 +84,7 @@ fn what_was_finished_is_not_computed_again_and_nothing_is_overwritten_unasked() 
         fs::read_dir(Path::new(&naive).join("evaluation")).unwrap().map(|entry| entry.unwrap().path());
     let fgm = records.into_iter().find(|path| path.file_name().unwrap().to_string_lossy().starts_with("fgm"));
     fs::remove_file(fgm.unwrap()).unwrap();
-    let output = program(folder.path(), &arguments);
+    let output = command(folder.path(), &arguments).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     let known = said.lines().filter(|line| line.ends_with("known from before")).count();
     // FGM and MIM; FGM further, MIM further and shorter, PGD at a huge radius.

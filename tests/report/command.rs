@@ -1,31 +1,9 @@
 //! `pgn-wgpu report` over run folders of the embedded digits, on the CPU path.
 
+use crate::program::{refuse, succeed};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
-
-fn program(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_pgn-wgpu")).current_dir(folder).args(arguments).output().unwrap()
-}
-
-#[track_caller]
-fn succeed(folder: &Path, arguments: &[&str]) -> String {
-    let output = program(folder, arguments);
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The one sentence with which it ends.
-#[track_caller]
-fn refuse(folder: &Path, arguments: &[&str]) -> String {
-    let output = program(folder, arguments);
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(1) && !text.contains("panicked"), "{output:?}");
-    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error:")).collect();
-    assert_eq!(errors.len(), 1, "{text}");
-    errors[0].to_string()
-}
 
 /// Trains for an epoch into the folder `name`.
 fn train(folder: &Path, method: &str, name: &str, more: &[&str]) {

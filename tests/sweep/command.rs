@@ -1,5 +1,6 @@
 //! `pgn-wgpu sweep` as people run it, killed and in two processes at once.
 
+use crate::program;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -9,8 +10,8 @@ use std::time::{Duration, Instant};
 const SWEEP: &str = "method = \"natural\"\nwidth = 0.03125\nbatch-size = 100\nadapter = \"cpu\"\n";
 
 fn sweep(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pgn-wgpu"));
-    command.current_dir(folder).args(["sweep", "sweep.toml"]).args(arguments);
+    let mut command = program::command(folder, ["sweep", "sweep.toml"]);
+    command.args(arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -3,13 +3,18 @@
 
 use super::notes;
 use crate::attacks::{AttackKind, AttackOptions};
-use crate::evaluation::sheet;
+use crate::evaluation::record::{Key, fingerprint_of_images};
+use crate::evaluation::report::paper_name;
 use crate::evaluation::suite::{self, title};
+use crate::evaluation::{Subject, sheet};
 use crate::report::{Axis, Block, Figure, Mark, Picture, Point, Section, Series};
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{Run, fixed_classifiers, generator_name};
-use crate::reproduce::settings::{EXAMPLE_NORMS, method_title};
+use crate::reproduce::settings::EXAMPLE_NORMS;
 use crate::training::Method;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 
 /// Images of each example sheet.
 const EXAMPLES: usize = 6;
@@ -42,7 +47,7 @@ pub fn figure3(lab: &Lab) -> Section {
         });
         section.blocks.push(Block::Figure(Figure {
             id: format!("figure3-{}", run.method.name()),
-            title: format!("A classifier trained with {}", method_title(run.method)),
+            title: format!("A classifier trained with {}", paper_name(run.method.name())),
             caption: format!(
                 "{name}, first {} test images; norms are means over the images, which the box shortens.",
                 lab.settings.attack_images
@@ -102,21 +107,44 @@ fn examples(lab: &Lab, name: &str, norm: f32) -> Found<Picture> {
     let subject = lab.subject(name, Some(EXAMPLES))?;
     let options = at_radius(lab, AttackKind::Pgn, norm);
     suite::check(&subject.place, &subject.model, &options)?;
-    let attacked = (&subject.place, &subject.model);
-    let outcome = suite::attack(&lab.device, attacked, &subject.images, &options, &mut |_, _| ())?;
-    let mean = outcome.l2.iter().sum::<f32>() / outcome.len().max(1) as f32;
     let title = format!("PGN at norm {norm} on {name}");
-    let png = sheet::png(&outcome, &subject.class_names, &title, EXAMPLES)
-        .map_err(|error| Missing(format!("the examples at norm {norm} cannot be drawn: {error}")))?;
-    let fooled = outcome.success.iter().filter(|s| **s).count();
+    let key = Key::new(&subject.model, None, &options, &fingerprint_of_images(&subject.images));
+    let Sheet { images, mean, fooled, png } =
+        lab.kept(&subject.place, ("examples", &title), &(key, &subject.class_names), || {
+            draw(lab, &subject, &options, &title)
+        })?;
+    let png = STANDARD.decode(png).map_err(|error| Missing(format!("{title}: {error}")))?;
     Ok(Picture {
         id: format!("table4-{}", norm.to_string().replace('.', "-")),
         title,
         caption: format!(
-            "Original, adversarial image and amplified perturbation of {} images with their labels; the mean norm is {mean:.3} \
-             after the box, and {fooled} images are fooled.",
-            outcome.len()
+            "Original, adversarial image and amplified perturbation of {images} images with their labels; the mean norm is \
+             {mean:.3} after the box, and {fooled} images are fooled."
         ),
         png,
+    })
+}
+
+/// An image sheet with what its caption says.
+#[derive(Serialize, Deserialize)]
+struct Sheet {
+    images: usize,
+    /// Mean norm.
+    mean: f32,
+    fooled: usize,
+    /// In base 64.
+    png: String,
+}
+
+fn draw(lab: &Lab, subject: &Subject, options: &AttackOptions, title: &str) -> Found<Sheet> {
+    let attacked = (&subject.place, &subject.model);
+    let outcome = suite::attack(&lab.device, attacked, &subject.images, options, &mut |_, _| ())?;
+    let png = sheet::png(&outcome, &subject.class_names, title, EXAMPLES)
+        .map_err(|error| Missing(format!("{title} cannot be drawn: {error}")))?;
+    Ok(Sheet {
+        images: outcome.len(),
+        mean: outcome.l2.iter().sum::<f32>() / outcome.len().max(1) as f32,
+        fooled: outcome.success.iter().filter(|s| **s).count(),
+        png: STANDARD.encode(png),
     })
 }

@@ -6,6 +6,7 @@ use super::notes;
 use crate::attacks::AttackKind;
 use crate::attacks::AttackOptions;
 use crate::attacks::confidence::confidences;
+use crate::evaluation::record::{Key, fingerprint_of_images};
 use crate::evaluation::statistics::Reading;
 use crate::evaluation::suite;
 use crate::report::{Axis, Block, Cell, Figure, Mark, Point, Section, Series, Table};
@@ -70,13 +71,17 @@ fn confidence(lab: &Lab, name: &str, radius: f32) -> Found<(f64, f64)> {
     let subject = lab.subject(name, Some(lab.settings.attack_images))?;
     let options = AttackOptions { radius: Some(radius), ..lab.settings.attack(AttackKind::Pgn) };
     suite::check(&subject.place, &subject.model, &options)?;
-    let attacked = (&subject.place, &subject.model);
-    let outcome = suite::attack(&lab.device, attacked, &subject.images, &options, &mut |_, _| ())?;
-    let probabilities = confidences(&lab.device, &subject.model, &outcome.adversarial, &outcome.labels)
-        .map_err(|error| Missing(format!("{name}: {error}")))?;
-    let mean =
-        |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len().max(1) as f64;
-    Ok((mean(&outcome.l2), mean(&probabilities)))
+    let key = Key::new(&subject.model, None, &options, &fingerprint_of_images(&subject.images));
+    let label = format!("confidence at norm {radius:.3} on {name}");
+    lab.kept(&subject.place, ("confidence", &label), &key, || {
+        let attacked = (&subject.place, &subject.model);
+        let outcome = suite::attack(&lab.device, attacked, &subject.images, &options, &mut |_, _| ())?;
+        let probabilities = confidences(&lab.device, &subject.model, &outcome.adversarial, &outcome.labels)
+            .map_err(|error| Missing(format!("{name}: {error}")))?;
+        let mean =
+            |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len().max(1) as f64;
+        Ok((mean(&outcome.l2), mean(&probabilities)))
+    })
 }
 
 /// Figure 8: the generator with all its inputs, then without one after the other.

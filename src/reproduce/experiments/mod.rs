@@ -2,13 +2,17 @@
 
 mod attacks;
 mod curves;
+mod equal_accuracy;
 mod game;
+mod matched;
+mod seconds;
 mod tables;
 mod training;
 
 use super::Experiment;
 use super::lab::{Lab, Missing};
 use crate::data::Dataset;
+use crate::evaluation::report::paper_name;
 use crate::report::{Block, Note, Section};
 use crate::training::Method;
 
@@ -19,7 +23,7 @@ pub fn section(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section 
         Experiment::Table4 => attacks::table4(lab),
         Experiment::Figure2 => training::figure2(lab),
         Experiment::Figure3 => attacks::figure3(lab),
-        Experiment::Figure4 => curves::figure4(lab),
+        Experiment::Figure4 => matched::figure4(lab),
         Experiment::Figure5 => curves::figure5(lab),
         Experiment::Figure6 => game::figure6(lab),
         Experiment::Figure7 => curves::figure7(lab),
@@ -31,7 +35,7 @@ pub fn section(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section 
 
 /// The name of a series of one method at one width.
 fn colour_name(method: Method, width: f32) -> String {
-    format!("{}, width {width}", super::settings::method_title(method))
+    format!("{}, width {width}", paper_name(method.name()))
 }
 
 /// Appends what is missing, each reason once.

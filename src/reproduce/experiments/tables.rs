@@ -1,8 +1,9 @@
 //! Tables 2 and 3: naive, FGM, PGD and PGN training at matched benign accuracy, under every attack.
 
-use super::curves::{strength_name, validation_accuracies};
+use super::curves::strength_name;
 use super::game::cell;
-use super::notes;
+use super::matched::validation_accuracies;
+use super::{notes, seconds};
 use crate::attacks::AttackKind;
 use crate::data::{Dataset, DatasetKind};
 use crate::evaluation::doubts::doubts;
@@ -16,9 +17,8 @@ use crate::reproduce::Experiment;
 use crate::reproduce::curve::{Spread, nearest};
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{self, Run};
-use crate::reproduce::settings::{METHODS, TABLE_EPSILON, method_title};
-use crate::reproduce::timing::seconds_per_epoch;
-use crate::training::{Method, TrainConfig};
+use crate::reproduce::settings::{METHODS, TABLE_EPSILON};
+use crate::training::Method;
 
 /// The measures shown, by their keys.
 const ROWS: [&str; 19] = [
@@ -70,11 +70,12 @@ pub fn table(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section {
     let kind = lab.settings.base.dataset;
     let published = published(kind);
     let mut head = vec![format!("{}, {} test images", dataset.name, lab.settings.attack_images)];
-    head.extend(columns.iter().map(|c| method_title(c.method).to_string()));
+    head.extend(columns.iter().map(|c| paper_name(c.method.name())));
     head.extend(published.iter().map(|p| format!("paper: {}", paper_name(p.method))));
     let mut rows = match_rows(lab, &columns);
     rows.extend(ROWS.iter().map(|key| measure_row(key, &columns)));
-    rows.extend(timing_rows(lab, &columns, dataset));
+    let runs: Vec<&Run> = columns.iter().map(|column| &column.runs[0]).collect();
+    rows.extend(seconds::rows(lab, &runs, dataset));
     for row in &mut rows {
         let key = row.0;
         row.1.extend(published.iter().map(|p| published_cell(kind, p, key)));
@@ -120,7 +121,7 @@ fn matched(lab: &Lab, missing: &mut Vec<Missing>) -> Vec<Column> {
         let Some(chosen) = naive.first().and_then(|&target| nearest(&values, target)) else {
             missing.push(Missing(format!(
                 "{} training has no validation accuracy to be matched by",
-                method_title(method)
+                paper_name(method.name())
             )));
             continue;
         };
@@ -157,7 +158,7 @@ fn evaluate(lab: &Lab, column: &Column) -> Found<Vec<Measured>> {
 }
 
 /// A row with the key that the paper's columns go by.
-type Row<'a> = (&'a str, Vec<Cell>);
+pub type Row<'a> = (&'a str, Vec<Cell>);
 
 /// How well the settings match.
 fn match_rows(lab: &Lab, columns: &[Column]) -> Vec<Row<'static>> {
@@ -208,28 +209,6 @@ fn measure_row<'a>(key: &'a str, columns: &[Column]) -> Row<'a> {
         }
     }));
     (key, row)
-}
-
-/// Seconds per epoch in both modes, measured on this device now.
-fn timing_rows(lab: &Lab, columns: &[Column], dataset: &Dataset) -> Vec<Row<'static>> {
-    let seconds = |through_attack: bool, title: &str| {
-        let mut row = vec![Cell::text(title)];
-        for column in columns {
-            let config = TrainConfig {
-                through_attack: through_attack && column.method != Method::Natural,
-                ..column.runs[0].point(lab.settings).config
-            };
-            row.push(match seconds_per_epoch(&lab.device, &config, dataset) {
-                Ok(seconds) => Cell::number(seconds, 2),
-                Err(error) => Cell::missing(error.to_string()),
-            });
-        }
-        row
-    };
-    vec![
-        ("detached-seconds", seconds(false, "seconds per epoch, attack detached")),
-        ("seconds", seconds(true, "seconds per epoch, gradient through the attack")),
-    ]
 }
 
 fn published(dataset: DatasetKind) -> Vec<Published> {

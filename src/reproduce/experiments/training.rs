@@ -6,7 +6,7 @@ use crate::evaluation::statistics::Reading;
 use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series};
 use crate::reproduce::curve::{Spread, Standing};
 use crate::reproduce::lab::{Found, Lab, Missing};
-use crate::reproduce::plan::{self, Run};
+use crate::reproduce::plan;
 use crate::training::Method;
 
 /// Figure 2.
@@ -73,7 +73,7 @@ fn over_epsilon(lab: &Lab, missing: &mut Vec<Missing>) -> Pair {
 }
 
 fn over_epochs(lab: &Lab, missing: &mut Vec<Missing>) -> Pair {
-    let run = Run::middle(lab.settings, Method::Fgm).name(lab.settings);
+    let run = plan::over_epochs(lab.settings).name(lab.settings);
     let (every, epochs) = (lab.settings.epochs_between_looks(), lab.settings.base.epochs);
     let mut points = (Vec::new(), Vec::new());
     for epoch in (every..=epochs).step_by(every as usize) {
