@@ -82,6 +82,14 @@ impl Device {
         }
     }
 
+    /// How it stores activations.
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Cpu(_) => Precision::F32,
+            Self::Gpu(gpu) => gpu.precision,
+        }
+    }
+
     /// What memory plans must keep to.
     pub fn memory_limits(&self) -> MemoryLimits {
         match self {

@@ -79,14 +79,18 @@ struct Report {
     explain: Option<Vec<Decision>>,
 }
 
+/// Seconds from the start of the program to the end of its first training step.
 #[derive(Default, Serialize)]
 struct FirstStep {
     /// With an empty driver cache, and no kernel measured before.
-    cold_seconds: Option<f64>,
+    #[serde(rename = "cold_seconds")]
+    cold: Option<f64>,
     /// With the caches that the cold one left; quick tuning goes on where that had to stop.
-    second_seconds: Option<f64>,
+    #[serde(rename = "second_seconds")]
+    second: Option<f64>,
     /// With caches that nothing is added to any more.
-    warm_seconds: Option<f64>,
+    #[serde(rename = "warm_seconds")]
+    warm: Option<f64>,
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
@@ -173,9 +177,9 @@ fn cold_and_warm(arguments: &Arguments, width: f32, batch_size: usize) -> FirstS
         String::from_utf8(output.stdout).ok()?.trim().parse().ok()
     };
     let _ = std::fs::create_dir_all(&cache);
-    let (cold_seconds, second_seconds, warm_seconds) = (once(), once(), once());
+    let (cold, second, warm) = (once(), once(), once());
     let _ = std::fs::remove_dir_all(&cache);
-    FirstStep { cold_seconds, second_seconds, warm_seconds }
+    FirstStep { cold, second, warm }
 }
 
 /// The value of --tune, for a process that is started.
@@ -197,9 +201,7 @@ fn print(report: &Report) {
         None if report.steps_only => {}
         None => println!("peak        not stated: the measuring kernel's result was wrong"),
     }
-    if let FirstStep { cold_seconds: Some(cold), second_seconds: _, warm_seconds: Some(warm) } =
-        report.first_step
-    {
+    if let FirstStep { cold: Some(cold), warm: Some(warm), .. } = report.first_step {
         println!("first step  {cold:.1} s with an empty driver cache, {warm:.1} s with a warm one");
     }
     println!("model       width {}, batch {}, {}\n", report.width, report.batch_size, report.dataset);

@@ -7,6 +7,7 @@ use crate::attacks::{AttackKind, AttackOptions, AttackOutcome};
 use crate::data::Images;
 use crate::files::{self, FileError};
 use crate::models::file::Model;
+use crate::program::precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -24,11 +25,25 @@ pub struct Key {
     pub options: AttackOptions,
     /// Fingerprint of the images and labels.
     pub images: String,
+    /// How the device stored activations.
+    #[serde(default, skip_serializing_if = "is_f32")]
+    pub precision: Precision,
+}
+
+fn is_f32(precision: &Precision) -> bool {
+    *precision == Precision::F32
 }
 
 impl Key {
-    /// The key for attacking `model`, on images of this fingerprint, with images made on itself or on `made_on`.
-    pub fn new(model: &Model, made_on: Option<&Model>, options: &AttackOptions, images: &str) -> Self {
+    /// The key for attacking `model` at a device's precision, on images of this fingerprint, with images made on itself
+    /// or on `made_on`.
+    pub fn new(
+        model: &Model,
+        made_on: Option<&Model>,
+        options: &AttackOptions,
+        images: &str,
+        precision: Precision,
+    ) -> Self {
         let batch_size = AttackOptions::new(options.kind).batch_size;
         Self {
             version: env!("CARGO_PKG_VERSION").to_string(),
@@ -36,6 +51,7 @@ impl Key {
             made_on: made_on.map(|m| fingerprint_of_model(m, options.kind)),
             options: AttackOptions { batch_size, ..options.clone() },
             images: images.to_string(),
+            precision,
         }
     }
 
@@ -219,6 +235,7 @@ pub(crate) mod tests {
             made_on: None,
             options: AttackOptions::new(kind),
             images: "b".into(),
+            precision: Precision::F32,
         };
         Record {
             key,
@@ -243,7 +260,8 @@ pub(crate) mod tests {
         let other_source = Key { made_on: Some("c".into()), ..record.key.clone() };
         let mut other_epsilon = record.key.clone();
         other_epsilon.options.epsilon = 0.25;
-        for key in [other_weights, other_source, other_epsilon] {
+        let other_precision = Key { precision: Precision::Mixed, ..record.key.clone() };
+        for key in [other_weights, other_source, other_epsilon, other_precision] {
             assert_eq!(store.load(&key), None, "{key:?}");
         }
     }

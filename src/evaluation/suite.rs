@@ -202,7 +202,7 @@ impl Suite {
         let mut records = Vec::new();
         for options in attacks {
             let label = format!("{} on {}", describe(options), run.place.name);
-            let key = Key::new(&run.model, None, options, fingerprint);
+            let key = Key::new(&run.model, None, options, fingerprint, self.device.precision());
             if let Some(record) = store.load(&key) {
                 watch(Event::Known(&label));
                 records.push(record);
@@ -246,7 +246,7 @@ impl Suite {
             for &index in &source.runs {
                 let (run, found) = (&runs[index], &mut findings[index]);
                 let (images, store) = (fingerprint_of_images(&run.images), store(run));
-                let key = Key::new(&run.model, Some(model), options, &images);
+                let key = Key::new(&run.model, Some(model), options, &images, self.device.precision());
                 if key.made_on.as_ref() == Some(&key.classifier) {
                     // Its own images are no black box.
                     continue;

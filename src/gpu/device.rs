@@ -65,9 +65,10 @@ pub struct Gpu {
     pub queue: wgpu::Queue,
     /// The adapter's facts.
     pub info: wgpu::AdapterInfo,
+    /// How numbers are stored.
+    pub precision: Precision,
     checks: Checks,
     forms: Forms,
-    precision: Precision,
     tuner: Tuner,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     /// The first thing that went wrong, if any.

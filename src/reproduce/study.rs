@@ -10,6 +10,7 @@ use crate::evaluation::Place;
 use crate::evaluation::record::{Key, fingerprint_of_images};
 use crate::evaluation::suite::{Event, records_in};
 use crate::executor::Device;
+use crate::program::precision::Precision;
 use crate::report::Section;
 use crate::sweep::{self, Plan, Point, SweepError, Work};
 use crate::training::TrainError;
@@ -74,27 +75,27 @@ impl Study {
             let left = plan.points.into_iter().zip(states);
             points.extend(left.filter(|(_, (_, s))| *s != sweep::State::Done).map(|(point, _)| point));
         }
-        let attacks = self.attacks_left();
+        let attacks = self.attacks_left(device.precision());
         Ok(cost::cost(device, &self.settings, (&points, &attacks), &self.dataset)?)
     }
 
     /// The attacks of which no run keeps a record yet.
-    fn attacks_left(&self) -> Vec<Planned> {
+    fn attacks_left(&self, precision: Precision) -> Vec<Planned> {
         let test = &self.dataset.test;
         let few = test.subset(&(0..test.len().min(self.settings.attack_images) as u32).collect::<Vec<_>>());
         let fingerprints = [fingerprint_of_images(test), fingerprint_of_images(&few)];
         let mut left = attacks(&self.experiments, &self.settings, self.dataset.class_names.len());
         left.retain(|planned| {
             let images = &fingerprints[usize::from(planned.limit.is_some())];
-            !planned.runs.iter().any(|run| self.is_known(run, &planned.options, images))
+            !planned.runs.iter().any(|run| self.is_known(run, &planned.options, images, precision))
         });
         left
     }
 
-    fn is_known(&self, run: &str, options: &AttackOptions, images: &str) -> bool {
+    fn is_known(&self, run: &str, options: &AttackOptions, images: &str, precision: Precision) -> bool {
         let Ok(place) = Place::find(&self.folder.join(run)) else { return false };
         let Ok(model) = place.model(problem_of(&self.dataset)) else { return false };
-        let key = Key::new(&model, None, options, images);
+        let key = Key::new(&model, None, options, images, precision);
         records_in(&place.home).load(&key).is_some()
     }
 

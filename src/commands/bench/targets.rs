@@ -97,10 +97,10 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         drop(device);
         eprintln!("measuring the first step at width {WIDE}");
         let first = cold_and_warm(arguments, WIDE, BATCH);
-        rows.push(at_most(format!("first step, width {WIDE}, cold"), "s", first.cold_seconds, 10.0));
+        rows.push(at_most(format!("first step, width {WIDE}, cold"), "s", first.cold, 10.0));
         let second = format!("first step, width {WIDE}, second start");
-        rows.push(row(second, "s", first.second_seconds, None, false));
-        rows.push(at_most(format!("first step, width {WIDE}, caches warm"), "s", first.warm_seconds, 3.0));
+        rows.push(row(second, "s", first.second, None, false));
+        rows.push(at_most(format!("first step, width {WIDE}, caches warm"), "s", first.warm, 3.0));
     }
     for width in [WIDE, NARROW] {
         let timing =

@@ -71,7 +71,8 @@ fn confidence(lab: &Lab, name: &str, radius: f32) -> Found<(f64, f64)> {
     let subject = lab.subject(name, Some(lab.settings.attack_images))?;
     let options = AttackOptions { radius: Some(radius), ..lab.settings.attack(AttackKind::Pgn) };
     suite::check(&subject.place, &subject.model, &options)?;
-    let key = Key::new(&subject.model, None, &options, &fingerprint_of_images(&subject.images));
+    let images = fingerprint_of_images(&subject.images);
+    let key = Key::new(&subject.model, None, &options, &images, lab.device.precision());
     let label = format!("confidence at norm {radius:.3} on {name}");
     lab.kept(&subject.place, ("confidence", &label), &key, || {
         let attacked = (&subject.place, &subject.model);
