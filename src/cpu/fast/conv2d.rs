@@ -26,7 +26,8 @@ pub fn convolve(
     out.par_chunks_mut(BLOCK * g.b).enumerate().for_each(|(index, out)| {
         let (first, pixels) = (index * BLOCK, out.len() / g.b);
         taps::with_scratch(|rows| {
-            multiply(out, false, taps::gathered(g, fine, first, pixels, rows), weight, Threads::One);
+            let left = taps::gathered(g, fine, first, pixels, rows, Threads::One);
+            multiply(out, false, left, weight, Threads::One);
         });
         finish(first, out);
     });

@@ -21,7 +21,7 @@ pub fn conv2d_weight_gradient(call: &mut Arguments) {
         taps::with_scratch(|rows| {
             for first in (start..end).step_by(BLOCK) {
                 let pixels = BLOCK.min(end - first);
-                let left = taps::gathered(&g, fine, first, pixels, rows).transposed();
+                let left = taps::gathered(&g, fine, first, pixels, rows, threads).transposed();
                 let right = Matrix::new(&coarse[first * g.b..], pixels, g.b);
                 multiply(out, first != start, left, right, threads);
             }

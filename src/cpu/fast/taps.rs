@@ -1,8 +1,9 @@
 //! Gathering the fine pixels under the taps of coarse pixels into rows, and adding such rows back.
 
-use super::matrix::Matrix;
+use super::matrix::{Matrix, Threads};
 use crate::cpu::geometry::Geometry;
 use crate::graph::operation::LEAKY_SLOPE;
+use rayon::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
 
@@ -42,6 +43,9 @@ fn visit(g: &Geometry, pixels: Range<usize>, mut each: impl FnMut(usize, Range<u
     }
 }
 
+/// Pixels whose taps one thread gathers at a time where threads share a block.
+const SHARE: usize = 32;
+
 /// The taps of `pixels` coarse pixels from `first` on as rows, zeros outside the image. They are written to `rows`
 /// unless a row is just the pixel itself.
 pub fn gathered<'a>(
@@ -50,21 +54,34 @@ pub fn gathered<'a>(
     first: usize,
     pixels: usize,
     rows: &'a mut Vec<f32>,
+    threads: Threads,
 ) -> Matrix<'a> {
     let row = row_len(g);
     if g.size == 1 && g.stride == 1 {
         return Matrix::new(&fine[first * row..], pixels, row);
     }
     rows.resize(pixels * row, 0.0);
+    match threads {
+        Threads::One => gather(g, fine, first, rows),
+        Threads::All => {
+            let shares = rows.par_chunks_mut(SHARE * row).enumerate();
+            shares.for_each(|(share, rows)| gather(g, fine, first + share * SHARE, rows));
+        }
+    }
+    Matrix::new(rows, pixels, row)
+}
+
+/// Fills `rows` with the taps of the coarse pixels from `first` on.
+fn gather(g: &Geometry, fine: &[f32], first: usize, rows: &mut [f32]) {
+    let row = row_len(g);
     let mut done = 0;
-    visit(g, first..first + pixels, |i, taps, from| {
+    visit(g, first..first + rows.len() / row, |i, taps, from| {
         let to = i * row + taps.start;
         rows[done..to].fill(0.0);
         done = to + taps.len();
         rows[to..done].copy_from_slice(&fine[from]);
     });
     rows[done..].fill(0.0);
-    Matrix::new(rows, pixels, row)
 }
 
 /// Adds `rows` to the fine pixels under the taps of the coarse pixels from `first` on. `fine` begins at fine pixel
