@@ -209,10 +209,13 @@ mod registry {
         unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise;
-        sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows;
+        sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows,
+            fast cpu::fast::sum_rows::sum_rows;
         sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row;
-        pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool;
-        unpool(PoolParams) 2 -> 1, tolerance (1e-7, 1e-6), grid grids::unpool;
+        pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool,
+            fast cpu::fast::pool::pool;
+        unpool(PoolParams) 2 -> 1, tolerance (1e-7, 1e-6), grid grids::unpool,
+            fast cpu::fast::unpool::unpool;
         border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum;
         border_spread(BorderParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::border_spread;
         copy_columns(CopyColumnsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::copy_columns;

@@ -48,6 +48,9 @@ const CASES: &[Extents] = &[
     extents([2, 3, 3, 4, 5, 1, 2]),
     extents([1, 1, 33, 2, 1, 1, 1]),
     extents([5, 3, 1, 8, 16, 3, 1]),
+    // More pixels of an image, and of a part of a weight gradient, than the fast CPU forms take at a time.
+    extents([1, 17, 17, 3, 4, 3, 2]),
+    extents([1, 18, 32, 96, 96, 3, 1]),
 ];
 
 /// More pixel tiles than one dimension of a dispatch may have.

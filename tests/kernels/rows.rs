@@ -8,7 +8,7 @@ use pgn_wgpu::graph::Graph;
 /// `sum_rows` (in one and in two stages) and `sum_columns`.
 pub fn sums() -> Vec<Case> {
     let mut cases = Vec::new();
-    for extents in [[1, 1], [1, 7], [5, 1000], [256, 3], [257, 3], [300, 65], [70_001, 2]] {
+    for extents in [[1, 1], [1, 7], [5, 1000], [256, 3], [257, 3], [300, 65], [40, 300], [70_001, 2]] {
         let input = vec![(&extents[..], normals(1, extents.iter().product()))];
         cases.push(case(format!("rows of {extents:?}"), input, |g, t| g.sum_rows(t[0], extents[1])));
     }

@@ -9,20 +9,26 @@ use rayon::prelude::*;
 /// As the twin, `cpu::conv2d::conv2d`.
 pub fn conv2d(call: &mut Arguments) {
     let g = Geometry::of(call);
-    let (fine, weight, beside) = (call.reads[0], call.reads[1], call.reads[2]);
-    let row = taps::row_len(&g);
-    let weight = Matrix::new(weight, row, g.b);
-    let work = |rows: &mut Vec<f32>, (block, out): (usize, &mut [f32])| {
-        let (first, pixels) = (block * BLOCK, out.len() / g.b);
-        let left = if taps::is_trivial(&g) {
-            &fine[first * row..][..pixels * row]
-        } else {
-            rows.resize(pixels * row, 0.0);
-            taps::gather(&g, fine, first, rows);
-            &rows[..]
-        };
-        multiply(out, false, Matrix::new(left, pixels, row), weight, Threads::One);
-        taps::finish(g.epilogue, beside, first * g.b, g.b, out);
-    };
-    call.writes[0].par_chunks_mut(BLOCK * g.b).enumerate().for_each_init(Vec::new, work);
+    let beside = call.reads[2];
+    let finish = |first, out: &mut [f32]| taps::finish(g.epilogue, beside, first * g.b, g.b, out);
+    convolve(&g, call.reads[0], call.reads[1], finish, call.writes[0]);
+}
+
+/// The convolution of `fine` with `weight`; `finish` ends the sums of the pixels from one on.
+pub fn convolve(
+    g: &Geometry,
+    fine: &[f32],
+    weight: &[f32],
+    finish: impl Fn(usize, &mut [f32]) + Sync,
+    out: &mut [f32],
+) {
+    let weight = Matrix::new(weight, taps::row_len(g), g.b);
+    out.par_chunks_mut(BLOCK * g.b).enumerate().for_each(|(index, out)| {
+        let (first, pixels) = (index * BLOCK, out.len() / g.b);
+        taps::with_scratch(|rows| {
+            let left = taps::gathered(g, fine, first, pixels, rows, Threads::One);
+            multiply(out, false, left, weight, Threads::One);
+        });
+        finish(first, out);
+    });
 }

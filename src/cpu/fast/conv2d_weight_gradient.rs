@@ -15,26 +15,21 @@ pub fn conv2d_weight_gradient(call: &mut Arguments) {
     let parts = call.writes[0].len() / (row * g.b);
     // Few parts cannot keep all threads busy by themselves.
     let threads = if parts < rayon::current_num_threads() { Threads::All } else { Threads::One };
-    let work = |rows: &mut Vec<f32>, (part, out): (usize, &mut [f32])| {
+    let work = |(part, out): (usize, &mut [f32])| {
+        let start = part * g.rows_per_split * g.width;
         let end = ((part + 1) * g.rows_per_split).min(g.batch * g.height) * g.width;
-        for first in (part * g.rows_per_split * g.width..end).step_by(BLOCK) {
-            let pixels = BLOCK.min(end - first);
-            let left = if taps::is_trivial(&g) {
-                &fine[first * row..][..pixels * row]
-            } else {
-                rows.resize(pixels * row, 0.0);
-                taps::gather(&g, fine, first, rows);
-                &rows[..]
-            };
-            let add = first != part * g.rows_per_split * g.width;
-            let right = Matrix::new(&coarse[first * g.b..], pixels, g.b);
-            multiply(out, add, Matrix::new(left, pixels, row).transposed(), right, threads);
-        }
+        taps::with_scratch(|rows| {
+            for first in (start..end).step_by(BLOCK) {
+                let pixels = BLOCK.min(end - first);
+                let left = taps::gathered(&g, fine, first, pixels, rows, threads).transposed();
+                let right = Matrix::new(&coarse[first * g.b..], pixels, g.b);
+                multiply(out, first != start, left, right, threads);
+            }
+        });
     };
     if threads == Threads::All {
-        let mut rows = Vec::new();
-        call.writes[0].chunks_mut(row * g.b).enumerate().for_each(|item| work(&mut rows, item));
+        call.writes[0].chunks_mut(row * g.b).enumerate().for_each(work);
     } else {
-        call.writes[0].par_chunks_mut(row * g.b).enumerate().for_each_init(Vec::new, work);
+        call.writes[0].par_chunks_mut(row * g.b).enumerate().for_each(work);
     }
 }

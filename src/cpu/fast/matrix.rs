@@ -73,6 +73,24 @@ pub fn multiply(out: &mut [f32], add: bool, left: Matrix, right: Matrix, threads
     }
 }
 
+/// Values on a side of the squares that [`transpose`] takes at a time: two of them fit the first-level cache.
+const SQUARE: usize = 32;
+
+/// Writes the transpose of the row-major `from` with `columns` columns to `to`.
+pub fn transpose(from: &[f32], columns: usize, to: &mut [f32]) {
+    let rows = from.len() / columns;
+    for row in (0..rows).step_by(SQUARE) {
+        for column in (0..columns).step_by(SQUARE) {
+            for c in column..columns.min(column + SQUARE) {
+                let to = &mut to[c * rows + row..][..SQUARE.min(rows - row)];
+                for (to, from) in to.iter_mut().zip(from[row * columns + c..].iter().step_by(columns)) {
+                    *to = *from;
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
-//! Fast forms of the hot twins: the same calls as sums of matrix products over blocks of pixels, with SIMD
-//! that the `gemm` crate chooses at run time. The twins judge them like any permutation.
+//! Fast forms of the hot twins: convolutions as sums of matrix products over blocks of pixels, with SIMD that the
+//! `gemm` crate chooses at run time, and loops over whole pixels instead of single values. The twins judge them like
+//! any permutation.
 //!
 //! Direct loops, one product per tap, and gathering the taps of a block of pixels into rows ("im2col") were
 //! weighed. Gathering won: one product per block keeps the matrix kernel busy at every width, and a block of
@@ -9,10 +10,14 @@ pub mod conv2d;
 pub mod conv2d_input_gradient;
 pub mod conv2d_weight_gradient;
 mod matrix;
+pub mod pool;
+pub mod sum_rows;
 mod taps;
+pub mod unpool;
 
-/// Pixels whose taps are gathered at a time.
-const BLOCK: usize = 128;
+/// Pixels whose taps are gathered at a time: for fewer the matrix kernel packs the weight too often, for more the rows
+/// leave the cache.
+const BLOCK: usize = 256;
 
 /// `out = a · b` for square matrices on the caller's thread, for measuring what the machine can do.
 pub fn square_product(out: &mut [f32], a: &[f32], b: &[f32], side: usize) {
