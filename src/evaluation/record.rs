@@ -30,6 +30,7 @@ pub struct Key {
     pub precision: Precision,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_f32(precision: &Precision) -> bool {
     *precision == Precision::F32
 }

@@ -133,7 +133,7 @@ impl Gpu {
             }
         });
         let pipelines = Mutex::default();
-        let gpu = Self { device, queue, info, checks, forms, precision, tuner, pipelines, failure };
+        let gpu = Self { device, queue, info, precision, checks, forms, tuner, pipelines, failure };
         if gpu.is_software() && !probe::loops_run_to_their_end(&gpu) {
             let driver = format!("{} {}", gpu.info.driver, gpu.info.driver_info);
             return Err(GpuError::BrokenLoops { adapter: gpu.info.name, driver });
