@@ -10,13 +10,14 @@
 //           coarse rows n*height + y from i*rows_per_split to (i+1)*rows_per_split, the last as many as are left;
 //           another kernel adds the pieces. The order of every sum is fixed.
 // Dispatch  x = ceil(out_channels / (8*OUT_VECTORS)),
-//           y = ceil(in_channels / (8*IN_VECTORS)) * KERNEL * min(KERNEL, STRIDE), z = splits.
+//           y = ceil(in_channels / (8*IN_VECTORS)) * KERNEL, z = splits.
 // Longest loop  ceil(rows_per_split*width / 8); rows_per_split*width stays below 32,768 as for the portable form.
 //
 // Why this shape: as in conv2d.subgroup8.wgsl, a fetch costs as much as some twenty multiply-adds and a broadcast
 // next to nothing. Lanes run along the output channels. One subgroup keeps up to 3 horizontal taps x 16 input x 16
 // output channels in registers and walks along the pixels, eight at a time: an input vector, once fetched, serves all
-// taps of the row, because the window of fine pixels slides with the walk; the broadcast of each of its channels
+// taps of the row, because the window of fine pixels slides with the walk (at stride 2 it serves the outer two, and the
+// middle one has a window of its own); the broadcast of each of its channels
 // meets the output vectors of eight pixels. At the rim the coarse value is masked rather than the fine one, so that
 // all taps share one set of broadcasts.
 
@@ -27,11 +28,6 @@
 // Groups of eight input and of eight output channels per subgroup: 1 where there are at most eight channels, else 2.
 override IN_VECTORS: u32 = 2u;
 override OUT_VECTORS: u32 = 2u;
-// Windows per row of taps (at stride 2, even and odd taps meet different fine pixels), and the taps each serves,
-// at most three.
-override WINDOWS: u32 = min(KERNEL, STRIDE);
-override TAPS: u32 = (KERNEL + STRIDE - 1u) / STRIDE;
-
 // Eight input channels of one tap; the lanes hold eight output channels.
 struct Sums {
     low: vec4<f32>,
@@ -167,12 +163,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let out_channel = group.x * 8u * OUT_VECTORS + lane;
     let out0 = min(out_channel, params.out_channels - 1u);
     let out1 = min(out_channel + 8u, params.out_channels - 1u);
-    let in_channel = group.y / (KERNEL * WINDOWS) * 8u * IN_VECTORS;
+    let in_channel = group.y / KERNEL * 8u * IN_VECTORS;
     let in0 = min(in_channel + lane, params.in_channels - 1u);
     let in1 = min(in_channel + lane + 8u, params.in_channels - 1u);
-    let ky = group.y / WINDOWS % KERNEL;
-    let first_kx = group.y % WINDOWS;
-    let last_kx = first_kx + STRIDE * (TAPS - 1u);
+    let ky = group.y % KERNEL;
+    let last_kx = KERNEL - 1u;
 
     let width = params.width;
     let lines = params.batch * params.height;
@@ -237,19 +232,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         }
 
         last_tap = accumulate_tap(last_tap, inputs0, inputs1, outputs0, outputs1, valid && x >= 0 && x < fine_width);
-        if (TAPS >= 2u) {
-            let column = x - stride;
-            let here = valid && column >= 0 && column < fine_width;
-            let shifted0 = back_one(before0, inputs0);
-            let shifted1 = back_one(before1, inputs1);
-            middle_tap = accumulate_tap(middle_tap, shifted0, shifted1, outputs0, outputs1, here);
-        }
-        if (TAPS >= 3u) {
-            let column = x - 2 * stride;
-            let here = valid && column >= 0 && column < fine_width;
-            let shifted0 = back_two(before0, inputs0);
-            let shifted1 = back_two(before1, inputs1);
-            first_tap = accumulate_tap(first_tap, shifted0, shifted1, outputs0, outputs1, here);
+        if (KERNEL == 3u) {
+            let back0 = back_one(before0, inputs0);
+            let back1 = back_one(before1, inputs1);
+            let middle = valid && x >= 1 && x <= fine_width;
+            let left = valid && x >= 2 && x <= fine_width + 1;
+            if (STRIDE == 1u) {
+                middle_tap = accumulate_tap(middle_tap, back0, back1, outputs0, outputs1, middle);
+                let far0 = back_two(before0, inputs0);
+                let far1 = back_two(before1, inputs1);
+                first_tap = accumulate_tap(first_tap, far0, far1, outputs0, outputs1, left);
+            } else {
+                first_tap = accumulate_tap(first_tap, back0, back1, outputs0, outputs1, left);
+                let between = u32(clamp(source - 1, 0, last_fine)) * params.in_channels;
+                let middle0 = load_fine(between, in0);
+                var middle1 = Eight();
+                if (IN_VECTORS == 2u) {
+                    middle1 = load_fine(between, in1);
+                }
+                middle_tap = accumulate_tap(middle_tap, middle0, middle1, outputs0, outputs1, middle);
+            }
         }
         before0 = inputs0.high.zw;
         before1 = inputs1.high.zw;
@@ -257,15 +259,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
 
     // Bounds known only at run time keep the compiler from unrolling this: a store takes it as long as a hundred
     // multiply-adds.
-    for (var kx = i32(last_kx); kx >= 0; kx -= stride) {
+    for (var kx = i32(last_kx); kx >= 0; kx--) {
         let entry = (group.z * KERNEL + ky) * KERNEL + u32(kx);
         for (var a = in_channel; a < min(in_channel + 8u * IN_VECTORS, params.in_channels); a += 4u) {
-            // At stride 2 the last tap of the odd window lies beyond the kernel.
-            if (kx < i32(KERNEL)) {
-                store_four(entry, a, out_channel, last_tap.first_first.low);
-                if (OUT_VECTORS == 2u) {
-                    store_four(entry, a, out_channel + 8u, last_tap.first_second.low);
-                }
+            store_four(entry, a, out_channel, last_tap.first_first.low);
+            if (OUT_VECTORS == 2u) {
+                store_four(entry, a, out_channel + 8u, last_tap.first_second.low);
             }
             last_tap = drop_four(last_tap);
         }

@@ -155,8 +155,8 @@ pub fn conv2d_input_gradient_subgroup8(params: &[u8], constants: Constants) -> [
 /// taps in y, partial sums in z.
 pub fn conv2d_weight_gradient_subgroup8(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
-    let [size, stride] = ["KERNEL", "STRIDE"].map(|name| super::constant(constants, name));
-    let fine = p.in_channels.div_ceil(8 * vectors(p.in_channels)) * size * size.min(stride);
+    let size = super::constant(constants, "KERNEL");
+    let fine = p.in_channels.div_ceil(8 * vectors(p.in_channels)) * size;
     [p.out_channels.div_ceil(8 * vectors(p.out_channels)), fine, p.splits]
 }
 
