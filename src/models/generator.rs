@@ -151,8 +151,11 @@ impl Generator {
         let h = dense(graph, h, weights.layers[1])?;
         let channels = graph.shape(h).columns() / (quarter * quarter);
         let mut h = graph.reshape(h, &[n, quarter, quarter, channels])?;
+        let side = Borders::COARSE_SIDE;
+        let one = graph.reshape(label, &[n, 1, 1, self.problem.classes])?;
+        let planes = graph.unpool(Window { height: side, width: side, scale: 1.0 }, one, side, side)?;
         for layer in 2..4 {
-            h = up_beside_label(graph, h, label, weights.layers[layer])?;
+            h = up_beside_planes(graph, h, planes, weights.layers[layer])?;
         }
         h = graph.concatenate(&[h, image, gradient])?;
         h = up(graph, 1, Epilogue::BiasLeaky, h, weights.layers[4])?;
@@ -178,21 +181,17 @@ fn dense(graph: &mut Graph, x: Tensor, [weight, bias]: [Tensor; 2]) -> Result<Te
     graph.reshape(y, &[n, outputs])
 }
 
-/// Up-convolution of `h` with `label` as constant planes behind its channels.
-fn up_beside_label(
+/// Up-convolution of `h` with constant planes behind its channels, of which `planes` are a small image.
+fn up_beside_planes(
     graph: &mut Graph,
     h: Tensor,
-    label: Tensor,
+    planes: Tensor,
     [weight, bias]: [Tensor; 2],
 ) -> Result<Tensor, GraphError> {
     let stride = 2;
-    let [n, classes] = [graph.shape(label).rows(), graph.shape(label).columns()];
-    let channels = graph.shape(h).channels();
-    let one = graph.reshape(label, &[n, 1, 1, classes])?;
-    let side = Borders::COARSE_SIDE;
-    let planes = graph.unpool(Window { height: side, width: side, scale: 1.0 }, one, side, side)?;
-    let of_label = graph.slice(weight, channels, classes)?;
-    let biases = up(graph, stride, Epilogue::Bias, planes, [of_label, bias])?;
+    let [channels, more] = [h, planes].map(|tensor| graph.shape(tensor).channels());
+    let of_planes = graph.slice(weight, channels, more)?;
+    let biases = up(graph, stride, Epilogue::Bias, planes, [of_planes, bias])?;
     let of_h = graph.slice(weight, 0, channels)?;
     up(graph, stride, Epilogue::BorderBiasLeaky, h, [of_h, biases])
 }
