@@ -2,61 +2,48 @@
 // G = (1, 0, 0; 1/2, 1/2, 1/2; 1/2, -1/2, 1/2; 0, 0, 1), for every pair of channels.
 //
 // Reads     weight [3, 3, a, b]; input and output channels are a and b, or with TURNED = 1 b and a.
-// Writes    transformed [16, input_places / 4, output_places] of vec4 over four input channels, every element once;
-//           0 for channels beyond the weight's.
-// Dispatch  x = ceil(output_places / 64), y = input_places / 4.
+// Writes    transformed: 16 matrices inputs x outputs (shared/winograd.wgsl), every element once.
+// Dispatch  x = ceil(outputs / 64), y = inputs.
 // Longest loop  4.
 
 @group(0) @binding(1) var<storage, read_write> weight: array<f32>;
-@group(0) @binding(2) var<storage, read_write> transformed: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> transformed: array<f32>;
 
 // 0: convolution. 1: its adjoint in the image, which is a convolution by the weight turned by 180 degrees with the
 // roles of its channels exchanged.
 override TURNED: u32 = 0u;
 
-fn load(tap: u32, input: u32, output: u32) -> f32 {
-    let i = min(input, params.inputs - 1u);
-    let o = min(output, params.outputs - 1u);
-    var at = (tap * params.inputs + i) * params.outputs + o;
-    if (TURNED == 1u) {
-        at = ((8u - tap) * params.outputs + o) * params.inputs + i;
-    }
-    return select(0.0, weight[at], input < params.inputs && output < params.outputs);
-}
-
-fn load_four(tap: u32, input: u32, output: u32) -> vec4<f32> {
-    return vec4<f32>(
-        load(tap, input, output),
-        load(tap, input + 1u, output),
-        load(tap, input + 2u, output),
-        load(tap, input + 3u, output),
-    );
-}
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let output = group.x * 64u + local.x;
-    if (output >= params.output_places) {
+    if (output >= params.outputs) {
         return;
     }
-    let input = 4u * group.y;
-    let pitch = params.input_places / 4u * params.output_places;
-    var at = group.y * params.output_places + output;
-    // Row by row of G w; three rows of w are kept, and G's rows are combinations of them.
-    let top = array<vec4<f32>, 3>(load_four(0u, input, output), load_four(1u, input, output), load_four(2u, input, output));
-    let middle = array<vec4<f32>, 3>(load_four(3u, input, output), load_four(4u, input, output), load_four(5u, input, output));
-    let bottom = array<vec4<f32>, 3>(load_four(6u, input, output), load_four(7u, input, output), load_four(8u, input, output));
+    let taps = params.inputs * params.outputs;
+    var at = group.y * params.outputs + output;
+    if (TURNED == 1u) {
+        at = output * params.inputs + group.y;
+    }
+    let top = vec3<f32>(weight[at], weight[at + taps], weight[at + 2u * taps]);
+    let middle = vec3<f32>(weight[at + 3u * taps], weight[at + 4u * taps], weight[at + 5u * taps]);
+    let bottom = vec3<f32>(weight[at + 6u * taps], weight[at + 7u * taps], weight[at + 8u * taps]);
+    // G is the same upside down, but for the order of its rows.
+    var rows = array<vec3<f32>, 4>(top, 0.5 * (top + bottom + middle), 0.5 * (top + bottom - middle), bottom);
+    if (TURNED == 1u) {
+        rows[0] = bottom.zyx;
+        rows[1] = rows[1].zyx;
+        rows[2] = rows[2].zyx;
+        rows[3] = top.zyx;
+    }
+    let matrix = 8u * params.outputs;
+    var to = first_element(ELEMENTS, params.outputs, group.y, output);
+    // The bound is known only at run time, so that the compiler does not unroll the stores, which it is slow at.
     for (var row = 0u; row < min(4u, params.tiles); row++) {
-        let first = select(0.5, select(1.0, 0.0, row == 3u), row == 0u || row == 3u);
-        let second = select(0.0, select(0.5, -0.5, row == 2u), row == 1u || row == 2u);
-        let third = select(0.5, select(0.0, 1.0, row == 3u), row == 0u || row == 3u);
-        let left = first * top[0] + second * middle[0] + third * bottom[0];
-        let centre = first * top[1] + second * middle[1] + third * bottom[1];
-        let right = first * top[2] + second * middle[2] + third * bottom[2];
-        transformed[at] = left;
-        transformed[at + pitch] = 0.5 * (left + right + centre);
-        transformed[at + 2u * pitch] = 0.5 * (left + right - centre);
-        transformed[at + 3u * pitch] = right;
-        at += 4u * pitch;
+        let ends = rows[row].x + rows[row].z;
+        transformed[to] = rows[row].x;
+        transformed[to + matrix] = 0.5 * (ends + rows[row].y);
+        transformed[to + 2u * matrix] = 0.5 * (ends - rows[row].y);
+        transformed[to + 3u * matrix] = rows[row].z;
+        to += 4u * matrix;
     }
 }

@@ -205,7 +205,7 @@ impl Writer {
         if self.parts.len() > 6 {
             self.graph.output("sum", *self.parts.last().unwrap());
         }
-        Case { name: name.to_string(), graph: self.graph, values: self.values, winograd: false }
+        Case { name: name.to_string(), graph: self.graph, values: self.values, matrix_products: false }
     }
 }
 

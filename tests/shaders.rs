@@ -31,7 +31,10 @@ fn forms() -> impl Iterator<Item = (&'static Kernel, &'static Form)> {
 
 /// What a form asks of an adapter.
 fn capabilities(form: &Form) -> Capabilities {
-    if form.subgroup.is_some() { Capabilities::SUBGROUP } else { Capabilities::empty() }
+    let mut capabilities = Capabilities::empty();
+    capabilities.set(Capabilities::SUBGROUP, form.subgroup.is_some());
+    capabilities.set(Capabilities::SHADER_INT64, form.int64);
+    capabilities
 }
 
 fn validated(kernel: &Kernel, form: &Form) -> (Module, ModuleInfo) {
@@ -52,7 +55,7 @@ fn values(constant: &str) -> &'static [u32] {
         "KERNEL" => &[1, 3],
         "STRIDE" => &[1, 2],
         "EPILOGUE" => &[0, 1, 2, 3],
-        "MASK" | "TURNED" => &[0, 1],
+        "MASK" | "TURNED" | "ACCUMULATE" => &[0, 1],
         _ => panic!("{constant}: say here which values it takes"),
     }
 }

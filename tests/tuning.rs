@@ -28,7 +28,7 @@ fn store(cache: &Path) -> Store {
     Store::open(cache, "these tests".to_string())
 }
 
-/// A convolution and its result's sum by rows, so that there is a kernel with one form, too.
+/// A convolution, its result's sum by columns, a kernel with one form, and by rows, one that memory limits.
 fn program() -> Program {
     let mut graph = Graph::new();
     let image = graph.input("image", &[2, 8, 8, 8]).unwrap();
@@ -36,7 +36,9 @@ fn program() -> Program {
     let how = Convolution { size: 3, stride: 1 };
     let y = graph.convolve(how, Epilogue::None, &[image, weight]).unwrap();
     let sum = graph.sum_rows(y, 16).unwrap();
+    let sums = graph.sum_columns(y);
     graph.output("y", y);
+    graph.output("sums", sums);
     graph.output("sum", sum);
     Program::compile(&graph, MemoryLimits::NONE).unwrap()
 }
@@ -157,13 +159,19 @@ fn without_time_or_leave_to_measure_the_most_specific_form_runs_and_nothing_is_r
 }
 
 #[test]
-fn a_kernel_of_one_form_is_not_measured() {
+fn a_kernel_of_one_form_or_that_memory_limits_is_not_measured() {
     let cache = tempfile::tempdir().unwrap();
     let Some(gpu) = open(Checks::Trusted, Tuner::new(Tune::Full, store(cache.path()))) else { return };
     decide(&gpu, &kernels::conv2d).unwrap();
     let all = gpu.tuner().decisions();
-    let sum = all.iter().find(|d| d.kernel == "sum_rows").unwrap();
-    assert_eq!((sum.form, sum.why, sum.candidates.len()), ("portable", Why::OnlyOne, 0));
+    let of = |kernel: &Kernel| all.iter().find(|d| d.kernel == kernel.name).unwrap();
+    let one = of(&kernels::sum_columns);
+    assert_eq!((one.form, one.why, one.candidates.len()), ("portable", Why::OnlyOne, 0));
+    let memory = of(&kernels::sum_rows);
+    let forms: Vec<_> = kernels::sum_rows.forms.iter().filter(|form| gpu.supports(form)).collect();
+    let why = if forms.len() == 1 { Why::OnlyOne } else { Why::Default };
+    assert_eq!((memory.form, memory.why), (forms[forms.len() - 1].name, why));
+    assert!(memory.candidates.is_empty());
 }
 
 #[test]

@@ -9,7 +9,7 @@ struct ConvolutionParams {
     out_channels: u32,
     splits: u32,
     rows_per_split: u32,
-    padding: u32,
+    columns: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: ConvolutionParams;

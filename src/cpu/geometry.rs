@@ -82,6 +82,12 @@ impl Geometry {
     }
 }
 
+/// Where an element of one of several matrices stands, in the layout of `shaders/shared/blocks.wgsl`.
+pub fn element(matrices: usize, columns: usize, [matrix, row, column]: [usize; 3]) -> usize {
+    let block = (row / 8 * matrices + matrix) * (columns / 8) + column / 8;
+    (block * 8 + row % 8) * 8 + column % 8
+}
+
 /// Ends the sums of one pixel's channels as the epilogue says. `beside` is the bias, or the whole activation or border
 /// biases of which the pixel's own values begin at `at`.
 pub fn finish(epilogue: u32, sums: &[f64], beside: &[f32], at: usize, out: &mut [f32]) {

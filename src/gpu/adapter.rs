@@ -55,7 +55,8 @@ impl fmt::Display for AdapterChoice {
 }
 
 /// The features that the kernels make use of where an adapter has them.
-pub const USED_FEATURES: Features = Features::SUBGROUP.union(Features::TIMESTAMP_QUERY);
+pub const USED_FEATURES: Features =
+    Features::SUBGROUP.union(Features::SHADER_INT64).union(Features::TIMESTAMP_QUERY);
 
 /// An adapter with its facts.
 pub struct Listed {

@@ -152,8 +152,8 @@ impl Gpu {
         MemoryLimits {
             buffer: limits.max_buffer_size,
             binding: limits.max_storage_buffer_binding_size,
-            winograd: self.precision == Precision::F32
-                && crate::kernels::winograd_product
+            matrix_products: self.precision == Precision::F32
+                && crate::kernels::matrix_product
                     .forms
                     .iter()
                     .any(|f| f.subgroup.is_some() && self.supports(f)),
@@ -191,15 +191,18 @@ impl Gpu {
 
     /// The forms that can run `call` here, the most specific last.
     pub fn candidates(&self, call: &Call) -> Vec<&'static Form> {
-        call.kernel.forms.iter().filter(|form| self.supports(form)).collect()
+        let forms = call.kernel.forms.iter();
+        forms.filter(|form| self.supports(form) && (form.fits)(&call.params)).collect()
     }
 
-    /// Whether the adapter has what a form needs.
+    /// Whether the adapter has what a form needs. A call may ask for more, see [`Self::candidates`].
     pub fn supports(&self, form: &Form) -> bool {
         let exact = (self.info.subgroup_min_size == self.info.subgroup_max_size)
             .then_some(self.info.subgroup_min_size);
         let subgroups = self.forms != Forms::Portable && self.device.features().contains(Features::SUBGROUP);
-        form.subgroup.is_none_or(|size| subgroups && exact == Some(size))
+        let int64 =
+            self.precision == Precision::F32 && self.device.features().contains(Features::SHADER_INT64);
+        form.subgroup.is_none_or(|size| subgroups && exact == Some(size)) && (int64 || !form.int64)
     }
 
     /// The pipeline of a call in this form, compiled once for all calls that differ in sizes only. `half` has the
@@ -225,10 +228,7 @@ impl Gpu {
             label: Some(call.kernel.name),
             source: wgpu::ShaderSource::Wgsl(source.into()),
         };
-        let module = match self.checks {
-            Checks::Full => self.device.create_shader_module(descriptor),
-            Checks::Trusted => trusted(&self.device, descriptor),
-        };
+        let module = self.module(descriptor);
         let entries: Vec<_> = (0..=(call.reads.len() + call.writes.len()) as u32).map(layout_entry).collect();
         let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(call.kernel.name),
@@ -254,9 +254,16 @@ impl Gpu {
         Pipeline { pipeline, layout }
     }
 
+    fn module(&self, descriptor: wgpu::ShaderModuleDescriptor) -> wgpu::ShaderModule {
+        match self.checks {
+            Checks::Full => self.device.create_shader_module(descriptor),
+            Checks::Trusted => trusted(&self.device, descriptor),
+        }
+    }
+
     /// A pipeline of a shader without parameters or constants, for probes and measurements.
     pub fn simple_pipeline(&self, source: &str) -> ComputePipeline {
-        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        let module = self.module(wgpu::ShaderModuleDescriptor {
             label: Some("probe"),
             source: wgpu::ShaderSource::Wgsl(source.into()),
         });

@@ -2,8 +2,8 @@
 //! at 65,535 workgroups; `shared/grid.wgsl` has the index that belongs to them.
 
 use super::params::{
-    BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, PoolParams, RowsParams,
-    SumRowsParams, WinogradParams,
+    BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, MatrixParams, PoolParams,
+    RowsParams, SumRowsParams, WinogradParams,
 };
 
 /// Invocations per workgroup of the one-dimensional kernels.
@@ -69,6 +69,12 @@ pub fn sum_rows(params: &[u8], _: Constants) -> [u32; 3] {
     flat((p.columns * p.splits).div_ceil(values))
 }
 
+/// The wide form: one invocation per eight columns and partial sum.
+pub fn sum_rows_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: SumRowsParams = read(params);
+    flat(p.columns / 8 * p.splits)
+}
+
 /// Rows that one workgroup of a copy takes.
 const COPY_ROWS: u32 = 32;
 
@@ -86,6 +92,11 @@ pub fn pool(params: &[u8], _: Constants) -> [u32; 3] {
 pub fn unpool(params: &[u8], _: Constants) -> [u32; 3] {
     let p: PoolParams = read(params);
     one_group_each(p.batch * p.height.div_ceil(p.window_height))
+}
+
+/// The wide forms of both: one invocation per eight values of the small side, whose windows are 2 x 2.
+pub fn pool_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+    flat(read::<PoolParams>(params).small_blocks())
 }
 
 /// One workgroup per image (or row of one).
@@ -176,32 +187,69 @@ pub fn conv2d_weight_gradient_tile(params: &[u8]) -> super::Constants {
     vec![("IN_VECTORS", vectors(p.in_channels)), ("OUT_VECTORS", vectors(p.out_channels))]
 }
 
-/// Output channels in x, groups of four input channels in y.
-pub fn winograd_weight(params: &[u8], _: Constants) -> [u32; 3] {
-    let p: WinogradParams = read(params);
-    [p.output_places.div_ceil(GROUP), p.input_places / 4, 1]
+/// Columns in x, groups of eight rows in y, matrices in z.
+pub fn matrix_product(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: MatrixParams = read(params);
+    [p.columns.div_ceil(GROUP), p.rows / 8, p.matrices]
 }
 
-/// Groups of eight channels in x, blocks of 32 tiles in y.
+/// The wide form of the product: groups of sixteen columns in x and of 32 rows in y.
+pub fn matrix_product_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: MatrixParams = read(params);
+    [p.columns.div_ceil(16), p.rows.div_ceil(32), p.matrices]
+}
+
+/// Output channels in x, input channels in y.
+pub fn winograd_pairs(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: WinogradParams = read(params);
+    [p.outputs.div_ceil(GROUP), p.inputs, 1]
+}
+
+/// Input channels in x, tiles in y.
 pub fn winograd_image(params: &[u8], _: Constants) -> [u32; 3] {
     let p: WinogradParams = read(params);
-    [p.input_places / 8, p.tiles / 32, 1]
+    [p.inputs.div_ceil(GROUP), p.tiles, 1]
 }
 
-/// Groups of eight channels in x, blocks of 32 tiles in y, the sixteen products in z.
-pub fn winograd_product(params: &[u8], _: Constants) -> [u32; 3] {
+/// The wide form: groups of eight in either direction.
+pub fn winograd_image_wide8(params: &[u8], _: Constants) -> [u32; 3] {
     let p: WinogradParams = read(params);
-    [p.output_places / 8, p.tiles / 32, 16]
+    [p.inputs / 8, p.tiles / 8, 1]
 }
 
-/// The subgroup form of the product: groups of sixteen channels in x.
-pub fn winograd_product_subgroup8(params: &[u8], _: Constants) -> [u32; 3] {
-    let p: WinogradParams = read(params);
-    [p.output_places / 16, p.tiles / 32, 16]
-}
-
-/// Groups of eight channels in x, blocks of 32 tiles in y.
+/// Output channels in x, tiles in y.
 pub fn winograd_result(params: &[u8], _: Constants) -> [u32; 3] {
     let p: WinogradParams = read(params);
-    [p.outputs.div_ceil(8), p.tiles / 32, 1]
+    [p.outputs.div_ceil(GROUP), p.tiles, 1]
+}
+
+/// The wide forms of what has a tile's output channels: groups of eight in either direction.
+pub fn winograd_outputs_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: WinogradParams = read(params);
+    [p.outputs / 8, p.tiles / 8, 1]
+}
+
+/// Tiles in x, output channels in y.
+pub fn winograd_coarse(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: WinogradParams = read(params);
+    [p.tiles.div_ceil(GROUP), p.outputs, 1]
+}
+
+/// Coarse positions in x, groups of eight columns in y.
+pub fn gather_taps(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    [(p.batch * p.height * p.width).div_ceil(GROUP), p.columns / 8, 1]
+}
+
+/// One invocation per value of the fine side.
+pub fn scatter_taps(params: &[u8], constants: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    let fine = super::constant(constants, "STRIDE").pow(2) * p.height * p.width;
+    flat(p.batch * fine * p.in_channels)
+}
+
+/// The wide forms of both: groups of eight in either direction.
+pub fn taps_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    [p.in_channels / 8, (p.batch * p.height * p.width).div_ceil(8), 1]
 }

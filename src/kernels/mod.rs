@@ -5,6 +5,7 @@
 
 pub mod allowance;
 pub mod expression;
+pub mod fits;
 pub mod generate;
 pub mod grids;
 pub mod params;
@@ -14,7 +15,7 @@ use crate::program::Call;
 use expression::Expression;
 use params::{
     AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, Layout,
-    Params, PoolParams, RandomParams, RowsParams, SumRowsParams, UnaryParams, WinogradParams,
+    MatrixParams, Params, PoolParams, RandomParams, RowsParams, SumRowsParams, UnaryParams, WinogradParams,
 };
 
 /// Values of WGSL `override` constants, by name.
@@ -68,6 +69,10 @@ pub struct Form {
     pub grid: Grid,
     /// Exactly this subgroup size, if the form relies on subgroups.
     pub subgroup: Option<u32>,
+    /// Whether it sees tensors as 64-bit integers. Such a form reads and writes f32 alone.
+    pub int64: bool,
+    /// Whether it can compute a call with these parameters; the portable form can compute all.
+    pub fits: fn(params: &[u8]) -> bool,
     /// Override constants that this form has besides the call's own.
     pub tile: fn(params: &[u8]) -> Constants,
 }
@@ -146,7 +151,8 @@ macro_rules! fast {
 macro_rules! kernels {
     ($($name:ident ($params:ty) $reads:literal -> $writes:literal, tolerance ($absolute:literal, $relative:literal),
         grid $grid:path $(, shared [$($shared:literal),*])? $(, fast $fast:path)?
-        $(, subgroup8 $sub_grid:path, tile $tile:path, shared [$($sub_shared:literal),*])?;)*) => {
+        $(, subgroup8 $sub_grid:path, tile $tile:path, shared [$($sub_shared:literal),*])?
+        $(, wide8 $wide_grid:path, fits $fits:path, shared [$($wide_shared:literal),*])?;)*) => {
         $(
             /// See `shaders/` for the contract.
             pub static $name: Kernel = Kernel {
@@ -155,14 +161,25 @@ macro_rules! kernels {
                 reads: $reads,
                 writes: $writes,
                 forms: &[
-                    Form { name: "portable", source: shader!(stringify!($name) $($(, $shared)*)?), grid: $grid, subgroup: None, tile: no_tile },
+                    Form { name: "portable", source: shader!(stringify!($name) $($(, $shared)*)?), grid: $grid, subgroup: None, int64: false, fits: fits::all, tile: no_tile },
                     $(Form {
                         name: "subgroup8",
                         source: shader!(concat!("permutations/", stringify!($name), ".subgroup8") $(, $sub_shared)*),
                         grid: $sub_grid,
                         subgroup: Some(8),
+                        int64: false,
+                        fits: fits::all,
                         tile: $tile,
-                    })?
+                    },)?
+                    $(Form {
+                        name: "wide8",
+                        source: shader!(concat!("permutations/", stringify!($name), ".wide8") $(, $wide_shared)*),
+                        grid: $wide_grid,
+                        subgroup: Some(8),
+                        int64: true,
+                        fits: $fits,
+                        tile: no_tile,
+                    },)?
                 ],
                 twin: cpu::$name::$name,
                 fast: fast!($($fast)?),
@@ -182,8 +199,8 @@ fn no_tile(_params: &[u8]) -> Constants {
 mod registry {
     use super::{
         AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams,
-        Form, Kernel, Params, PoolParams, RandomParams, RowsParams, SumRowsParams, Tolerance, UnaryParams,
-        WinogradParams, cpu, grids, no_tile,
+        Form, Kernel, MatrixParams, Params, PoolParams, RandomParams, RowsParams, SumRowsParams, Tolerance,
+        UnaryParams, WinogradParams, cpu, fits, grids, no_tile,
     };
     kernels! {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
@@ -201,21 +218,34 @@ mod registry {
             fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient,
             subgroup8 grids::conv2d_weight_gradient_subgroup8, tile grids::conv2d_weight_gradient_tile,
             shared ["convolution", "subgroup8"];
-        winograd_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_weight, shared ["winograd"];
-        winograd_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_image, shared ["winograd"];
-        winograd_product(WinogradParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::winograd_product, shared ["winograd"],
-            subgroup8 grids::winograd_product_subgroup8, tile no_tile, shared ["winograd"];
-        winograd_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_result, shared ["winograd", "epilogue"];
+        matrix_product(MatrixParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::matrix_product, shared ["blocks"],
+            wide8 grids::matrix_product_wide8, fits fits::all, shared ["wide8"];
+        gather_taps(ConvolutionParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::gather_taps, shared ["convolution", "blocks"],
+            wide8 grids::taps_wide8, fits fits::taps_wide8, shared ["convolution", "wide8", "turn8"];
+        scatter_taps(ConvolutionParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::scatter_taps,
+            shared ["convolution", "epilogue", "blocks"],
+            wide8 grids::taps_wide8, fits fits::taps_wide8, shared ["convolution", "epilogue", "wide8"];
+        winograd_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs, shared ["winograd", "blocks"];
+        winograd_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_image, shared ["winograd", "blocks"],
+            wide8 grids::winograd_image_wide8, fits fits::all, shared ["winograd", "wide8"];
+        winograd_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_result, shared ["winograd", "blocks", "epilogue"],
+            wide8 grids::winograd_outputs_wide8, fits fits::all, shared ["winograd", "epilogue", "wide8"];
+        winograd_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse, shared ["winograd", "blocks"],
+            wide8 grids::winograd_outputs_wide8, fits fits::all, shared ["winograd", "wide8", "turn8"];
+        winograd_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs, shared ["winograd", "blocks"];
         unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise;
         sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows,
-            fast cpu::fast::sum_rows::sum_rows;
+            fast cpu::fast::sum_rows::sum_rows,
+            wide8 grids::sum_rows_wide8, fits fits::sum_rows_wide8, shared ["wide8"];
         sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row;
         pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool,
-            fast cpu::fast::pool::pool;
+            fast cpu::fast::pool::pool,
+            wide8 grids::pool_wide8, fits fits::pool_wide8, shared ["wide8"];
         unpool(PoolParams) 2 -> 1, tolerance (1e-7, 1e-6), grid grids::unpool,
-            fast cpu::fast::unpool::unpool;
+            fast cpu::fast::unpool::unpool,
+            wide8 grids::pool_wide8, fits fits::pool_wide8, shared ["wide8"];
         border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum;
         border_spread(BorderParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::border_spread;
         copy_columns(CopyColumnsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::copy_columns;
@@ -226,7 +256,8 @@ mod registry {
         arg_max(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::one_invocation_per_row;
         random_normal(RandomParams) 1 -> 1, tolerance (2e-6, 1e-5), grid grids::elements;
         gather_rows(RowsParams) 2 -> 1, tolerance (0.0, 0.0), grid grids::row_elements;
-        adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::blocks;
+        adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::blocks,
+            wide8 grids::blocks, fits fits::adam_wide8, shared ["wide8"];
     }
 }
 

@@ -63,29 +63,37 @@ params! {
         splits: u32,
         /// Coarse rows (over all images) per partial sum.
         rows_per_split: u32,
-        /// Unused.
-        padding: u32,
+        /// Columns of a row of gathered values: taps times channels of the fine side, and zeros up to a multiple of 8.
+        columns: u32,
     }
 
-    /// Geometry of Winograd's algorithm; the roles of the fine and the coarse side are already exchanged for the
-    /// adjoint.
+    /// Products of matrices, each of its own two; rows, inner and columns are multiples of 8.
+    MatrixParams {
+        /// Products.
+        matrices: u32,
+        /// Rows of the left matrix and of the product.
+        rows: u32,
+        /// Columns of the left matrix, rows of the right one.
+        inner: u32,
+        /// Columns of the right matrix and of the product.
+        columns: u32,
+    }
+
+    /// Geometry of Winograd's algorithms; the roles of the fine and the coarse side are already exchanged for the
+    /// adjoint. Channels and tiles are multiples of 8.
     WinogradParams {
         /// Images.
         batch: u32,
-        /// Rows of image and result; even.
+        /// Rows of either side; even.
         height: u32,
-        /// Columns of image and result; a multiple of 8.
+        /// Columns of either side; even.
         width: u32,
-        /// Channels of the image.
+        /// Channels of the fine side.
         inputs: u32,
-        /// Channels of the result.
+        /// Channels of the coarse side.
         outputs: u32,
-        /// Tiles of 2 x 2 pixels, rounded up to a multiple of 32.
+        /// Tiles of 2 x 2 pixels over all images.
         tiles: u32,
-        /// Input channels rounded up to a multiple of 8.
-        input_places: u32,
-        /// Output channels rounded up to a multiple of 16.
-        output_places: u32,
     }
 
     /// An element-wise function of one tensor.
@@ -222,5 +230,15 @@ params! {
         beta2: f32,
         /// Added to the root of the second moment.
         epsilon: f32,
+    }
+}
+
+impl PoolParams {
+    /// Blocks of eight values of the small side.
+    pub fn small_blocks(&self) -> u32 {
+        self.batch
+            * (self.height / self.window_height)
+            * (self.width / self.window_width)
+            * (self.channels / 8)
     }
 }

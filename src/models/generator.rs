@@ -19,6 +19,8 @@ const UP_CHANNELS: usize = 128;
 /// Initial weights of the last layer are scaled by this: with unit gain the first perturbations have norms
 /// above 10 and wreck the first epoch.
 const LAST_LAYER_GAIN: f32 = 0.1;
+/// Channels that the widest forms of the kernels take at a time.
+const CHANNELS_AT_A_TIME: usize = 8;
 
 /// Which reading of the gradient image the generator sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -157,8 +159,7 @@ impl Generator {
         for layer in 2..4 {
             h = up_beside_planes(graph, h, planes, weights.layers[layer])?;
         }
-        h = graph.concatenate(&[h, image, gradient])?;
-        h = up(graph, 1, Epilogue::BiasLeaky, h, weights.layers[4])?;
+        h = up_beside_images(graph, h, [image, gradient], weights.layers[4])?;
         up(graph, 1, Epilogue::Bias, h, weights.layers[5])
     }
 
@@ -194,6 +195,27 @@ fn up_beside_planes(
     let biases = up(graph, stride, Epilogue::Bias, planes, [of_planes, bias])?;
     let of_h = graph.slice(weight, 0, channels)?;
     up(graph, stride, Epilogue::BorderBiasLeaky, h, [of_h, biases])
+}
+
+/// Up-convolution of `h` with `images` behind its channels. Zeros follow, in tensor and weight, up to a whole number of
+/// channels that kernels take at a time: a few more multiplications open the faster ways to every one of them.
+fn up_beside_images(
+    graph: &mut Graph,
+    h: Tensor,
+    images: [Tensor; 2],
+    [weight, bias]: [Tensor; 2],
+) -> Result<Tensor, GraphError> {
+    let [n, height, width, channels] = graph.shape(h).image().expect("images");
+    let more = channels + 2 * graph.shape(images[0]).channels();
+    let [mut parts, mut weights] = [vec![h, images[0], images[1]], vec![weight]];
+    let missing = more.next_multiple_of(CHANNELS_AT_A_TIME) - more;
+    if missing > 0 {
+        parts.push(graph.constant(0.0, &[n, height, width, missing])?);
+        let outputs = graph.shape(bias).len();
+        weights.push(graph.constant(0.0, &[3, 3, outputs, missing])?);
+    }
+    let (x, weight) = (graph.concatenate(&parts)?, graph.concatenate(&weights)?);
+    up(graph, 1, Epilogue::BiasLeaky, x, [weight, bias])
 }
 
 fn up(

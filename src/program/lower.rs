@@ -1,5 +1,7 @@
 //! From nodes to kernel calls: drops dead nodes, resolves views, and states each call's parameters.
 
+mod gathered;
+mod pieces;
 mod winograd;
 
 use super::{Call, MemoryLimits, Root, RootKind, TensorId, TensorInfo};
@@ -12,7 +14,9 @@ use crate::kernels::params::{
 };
 use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
-use winograd::Winograd;
+use gathered::Gathered;
+use std::collections::HashMap;
+use winograd::{Transform, Winograd};
 
 /// β1, β2 and ε of Adam (Kingma and Ba; also the paper's library's defaults).
 pub const ADAM_BETAS: [f32; 2] = [0.9, 0.999];
@@ -56,6 +60,9 @@ struct Lowering<'g> {
     tensors: Vec<TensorInfo>,
     roots: Vec<Root>,
     calls: Vec<Call>,
+    /// What Winograd's algorithms have transformed: small batches, which a backward pass wants again, and weights, which every
+    /// pass of an attack wants. Forgotten when a state changes.
+    transformed: HashMap<(TensorId, Transform), TensorId>,
 }
 
 impl<'g> Lowering<'g> {
@@ -63,7 +70,8 @@ impl<'g> Lowering<'g> {
         let live = live(graph);
         let packed = packed(graph, &live);
         let ids = vec![None; graph.nodes.len()];
-        Self { graph, limits, live, packed, ids, tensors: Vec::new(), roots: Vec::new(), calls: Vec::new() }
+        let (tensors, roots, calls, transformed) = Default::default();
+        Self { graph, limits, live, packed, ids, tensors, roots, calls, transformed }
     }
 
     fn id(&self, tensor: Tensor) -> TensorId {
@@ -164,10 +172,12 @@ impl<'g> Lowering<'g> {
                 }
             }
             Operation::Assign => {
+                self.transformed.clear();
                 self.copy(reads[1], reads[0]);
                 self.ids[tensor.0] = Some(reads[0]);
             }
             Operation::Adam => {
+                self.transformed.clear();
                 let count = shape.len() as u32;
                 let [beta1, beta2] = ADAM_BETAS;
                 let params = AdamParams { count, beta1, beta2, epsilon: ADAM_EPSILON };
@@ -369,10 +379,20 @@ impl<'g> Lowering<'g> {
         y: TensorId,
     ) {
         let turned = kernel.name == kernels::conv2d_input_gradient.name;
-        if self.limits.winograd
-            && let Some(winograd) = Winograd::new(g, &params, epilogue, turned)
+        if self.limits.matrix_products
+            && epilogue != Epilogue::BorderBiasLeaky
+            && let Some(winograd) = Winograd::new(g, &params, turned)
         {
-            self.winograd(&winograd, reads, y);
+            self.winograd(&winograd, epilogue, turned, reads, y);
+            return;
+        }
+        if self.limits.matrix_products
+            && let Some(gathered) = Gathered::new(g, &params)
+        {
+            match turned {
+                false => self.gathered(&gathered, epilogue, reads, y),
+                true => self.scattered(&gathered, epilogue, reads, y),
+            }
             return;
         }
         // Without bias or mask the binding must still name something; the weight will do.
@@ -386,6 +406,18 @@ impl<'g> Lowering<'g> {
     fn weight_gradient(&mut self, g: Convolution, operands: &[Tensor], reads: &[TensorId], y: TensorId) {
         let (fine, coarse) = (self.shape(operands[0]), self.shape(operands[1]));
         let mut params = params_of(g, fine, coarse);
+        if self.limits.matrix_products
+            && let Some(winograd) = Winograd::new(g, &params, false)
+        {
+            self.winograd_weight_gradient(&winograd, reads, y);
+            return;
+        }
+        if self.limits.matrix_products
+            && let Some(gathered) = Gathered::new(g, &params)
+        {
+            self.gathered_weight_gradient(&gathered, reads, y);
+            return;
+        }
         let weight = self.tensors[y.0].shape.clone();
         let (rows, width) = ((params.batch * params.height) as usize, params.width as usize);
         let busy = WEIGHT_GRADIENT_VALUES.div_ceil(weight.len()).min(64);
@@ -423,7 +455,7 @@ fn params_of(g: Convolution, fine: &Shape, coarse: &Shape) -> ConvolutionParams 
     debug_assert_eq!(fine.image().map(|f| f[1]), Some(height as usize * g.stride));
     let in_channels = fine.channels() as u32;
     let (splits, rows_per_split) = (1, batch * height);
-    ConvolutionParams { batch, height, width, in_channels, out_channels, splits, rows_per_split, padding: 0 }
+    ConvolutionParams { batch, height, width, in_channels, out_channels, splits, rows_per_split, columns: 0 }
 }
 
 fn pool_params(window: Window, large: &Shape, slope: f32) -> PoolParams {

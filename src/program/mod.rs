@@ -143,15 +143,16 @@ pub struct MemoryLimits {
     pub buffer: u64,
     /// Largest part of a buffer that one kernel can see, in bytes.
     pub binding: u64,
-    /// Whether 3x3 convolutions go by Winograd's algorithm where that was seen to win.
-    pub winograd: bool,
+    /// Whether convolutions go by matrix products, of Winograd's algorithms or of gathered values, where that was seen to
+    /// win.
+    pub matrix_products: bool,
     /// Whether activations are stored as f16.
     pub half: bool,
 }
 
 impl MemoryLimits {
     /// No limits: the CPU path.
-    pub const NONE: Self = Self { buffer: u64::MAX, binding: u64::MAX, winograd: false, half: false };
+    pub const NONE: Self = Self { buffer: u64::MAX, binding: u64::MAX, matrix_products: false, half: false };
 }
 
 /// A compiled graph.

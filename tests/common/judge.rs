@@ -8,7 +8,7 @@ use super::{Values, compare_with, gpus};
 use pgn_wgpu::gpu::device::Gpu;
 use pgn_wgpu::graph::Graph;
 use pgn_wgpu::kernels::allowance::allowance;
-use pgn_wgpu::kernels::{Form, Kernel, Twin};
+use pgn_wgpu::kernels::{Form, Twin};
 use pgn_wgpu::program::{Call, MemoryLimits, Program, RootKind, TensorId};
 use wgpu::util::DeviceExt;
 
@@ -20,14 +20,18 @@ pub struct Case {
     pub graph: Graph,
     /// Values of inputs and states.
     pub values: Values,
-    /// Whether convolutions go by Winograd's algorithm.
-    pub winograd: bool,
+    /// Whether convolutions go by matrix products.
+    pub matrix_products: bool,
 }
 
 impl Case {
     /// The calls of the case.
     pub fn program(&self) -> Program {
-        Program::compile(&self.graph, MemoryLimits { winograd: self.winograd, ..MemoryLimits::NONE }).unwrap()
+        Program::compile(
+            &self.graph,
+            MemoryLimits { matrix_products: self.matrix_products, ..MemoryLimits::NONE },
+        )
+        .unwrap()
     }
 
     /// Runs every call on the twin, the fast CPU form and all GPU forms that the adapter supports, with full
@@ -104,7 +108,7 @@ fn judge_call(
         judge("fast CPU form", Ok(on_cpu(call, fast, &reads, before.clone())));
     }
     for (gpu, checks) in gpus().into_iter().zip(["full checks", "trusted"]) {
-        for form in supported(gpu, call.kernel) {
+        for form in gpu.candidates(call) {
             let name = format!("{} form, {checks}", form.name);
             judge(&name, on_gpu(gpu, call, form, &reads, &before));
         }
@@ -121,13 +125,6 @@ fn slack(call: &Call, reads: &[Vec<f32>], before: &[Vec<f32>]) -> Vec<Vec<f32>> 
     let mut before = before.to_vec();
     let mut slots: Vec<&mut [f32]> = before.iter_mut().map(Vec::as_mut_slice).collect();
     allowance(&call.arguments(&reads, &mut slots))
-}
-
-/// The forms that run on this adapter.
-fn supported(gpu: &Gpu, kernel: &'static Kernel) -> impl Iterator<Item = &'static Form> {
-    let subgroups = gpu.device.features().contains(wgpu::Features::SUBGROUP);
-    let (min, max) = (gpu.info.subgroup_min_size, gpu.info.subgroup_max_size);
-    kernel.forms.iter().filter(move |f| f.subgroup.is_none_or(|size| subgroups && size == min && size == max))
 }
 
 fn on_cpu(call: &Call, function: Twin, reads: &[Vec<f32>], mut writes: Vec<Vec<f32>>) -> Vec<Vec<f32>> {

@@ -204,13 +204,19 @@ fn adam_case(count: usize, schedule: [f32; 2]) -> Case {
         named("variance", squares),
         named("average", normals(15, count)),
     ];
-    Case { name: format!("Adam of {count} with {schedule:?}"), graph, values, winograd: false }
+    Case { name: format!("Adam of {count} with {schedule:?}"), graph, values, matrix_products: false }
 }
 
 /// `adam`.
 pub fn adam() -> Vec<Case> {
     // First step, late step, and an average that follows at once.
-    vec![adam_case(1, [3e-4, 2.0 / 11.0]), adam_case(1000, [1e-3, 0.9999]), adam_case(65, [0.1, 0.0])]
+    let schedules = [[3e-4, 2.0 / 11.0], [1e-3, 0.9999], [0.1, 0.0]];
+    // Counts of whole blocks of eight and others.
+    [1, 1000, 65, 8, 1004, 4096]
+        .iter()
+        .zip(schedules.iter().cycle())
+        .map(|(&n, &s)| adam_case(n, s))
+        .collect()
 }
 
 /// `random_normal`: seeds and counters are bit patterns, some of them of no number.

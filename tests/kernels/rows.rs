@@ -8,7 +8,22 @@ use pgn_wgpu::graph::Graph;
 /// `sum_rows` (in one and in two stages) and `sum_columns`.
 pub fn sums() -> Vec<Case> {
     let mut cases = Vec::new();
-    for extents in [[1, 1], [1, 7], [5, 1000], [256, 3], [257, 3], [300, 65], [40, 300], [70_001, 2]] {
+    // Columns in blocks of eight and others.
+    for extents in [
+        [1, 1],
+        [1, 7],
+        [1, 8],
+        [5, 1000],
+        [7, 4104],
+        [256, 3],
+        [257, 3],
+        [300, 65],
+        [300, 24],
+        [1000, 520],
+        [40, 300],
+        [70_001, 2],
+        [70_001, 8],
+    ] {
         let input = vec![(&extents[..], normals(1, extents.iter().product()))];
         cases.push(case(format!("rows of {extents:?}"), input, |g, t| g.sum_rows(t[0], extents[1])));
     }

@@ -3,7 +3,9 @@
 //! A call with several forms is cut down to a [`problem::Problem`], every form is compared with the CPU twin on it
 //! and then timed ([`trial`]), and the winner goes to the [`store`], by adapter, driver, program version, kernel and
 //! shape. Nothing is timed whose result was not compared; a form with a wrong result is reported, remembered as wrong
-//! and not used.
+//! and not used. Calls that memory limits are not tried: a form made for the adapter fetches less at every
+//! shape that it fits, such calls come in too many shapes to try all within a short start, and a trial knows nothing of what
+//! a call works on in place. The most specific form that fits runs them.
 //!
 //! Another form adds in another order, so a choice decides bits. Three things keep it from wavering: what was chosen
 //! stays chosen while the cache lives; another form than the default has to win by a margin; and a run folder holds
@@ -74,7 +76,7 @@ pub enum Why {
     RunFolder,
     /// The most specific one, because the twin would take too long to judge the others.
     TooLarge,
-    /// The most specific one, because nothing was to be measured, or there was no time left to.
+    /// The most specific one, because nothing was to be measured, or there was no time left to, or memory limits it.
     Default,
 }
 
@@ -214,7 +216,7 @@ impl Tuner {
         if let Some(form) = state.pins.get(&shape).and_then(named).filter(|form| !wrong(form.name)) {
             return decision(form, Why::RunFolder, candidates);
         }
-        if self.tune == Tune::Off {
+        if self.tune == Tune::Off || !problem.computes() {
             return decision(default, Why::Default, Vec::new());
         }
         if let Some(entry) = known.as_ref().filter(|entry| entry.tune >= self.tune)

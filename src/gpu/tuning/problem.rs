@@ -49,7 +49,13 @@ impl Problem {
             writes: call.writes.iter().map(len).collect(),
             half: Gpu::half_bindings(program, call),
         };
-        if call.kernel.layout.name == ConvolutionParams::LAYOUT.name {
+        // What a call adds to means nothing in a trial.
+        for (name, value) in &mut problem.call.constants {
+            if *name == "ACCUMULATE" {
+                *value = 0;
+            }
+        }
+        if call.kernel.name.starts_with("conv2d") {
             problem.cut(most);
         }
         problem
@@ -103,6 +109,12 @@ impl Problem {
         let words: Vec<u32> = bytemuck::pod_collect_to_vec(&self.call.params);
         let words: Vec<String> = words.iter().map(|word| format!("{word:x}")).collect();
         format!("{kernel} {}{constants}", words.join(" "))
+    }
+
+    /// Whether its arithmetic takes longer than its memory, so that its shape decides which form is faster.
+    pub fn computes(&self) -> bool {
+        let name = self.call.kernel.name;
+        name.starts_with("conv2d") || name == crate::kernels::matrix_product.name
     }
 
     /// Whether the twin takes too long to judge it.

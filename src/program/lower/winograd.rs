@@ -1,129 +1,152 @@
-//! Convolutions by Winograd's algorithm F(2x2, 3x3) (Lavin and Gray, "Fast algorithms for convolutional neural
-//! networks"): 16 multiplications for the four pixels of a tile instead of 36.
+//! Convolutions by Winograd's algorithms (Lavin and Gray, "Fast algorithms for convolutional neural networks"): F(2x2, 3x3)
+//! for a convolution and its adjoint, 16 multiplications for the four pixels of a tile instead of 36, and F(3x3, 2x2)
+//! for the gradient by the weight, 16 for the nine taps instead of 36. Both transform the fine side alike.
 //!
-//! Two ways were weighed: one kernel that transforms, multiplies and transforms back in registers, and four kernels with
-//! the transformed tensors between them. The first fetches every weight for eight tiles where the second fetches it for
-//! 32, and on the adapter that this is for a fetch costs as much as sixteen multiply-adds. So it is four kernels, each
-//! with its twin, and the batch goes through them in pieces whose tensors stay in the caches.
+//! Two ways were weighed: one kernel that transforms, multiplies and transforms back in registers, and kernels of their own
+//! with the transformed tensors between them. On the adapter that this is for a fetch costs as much as thirty
+//! multiply-adds, and a plain matrix product needs the fewest. So it is transforms around `matrix_product`, each with
+//! its twin, and the batch goes through them in pieces whose tensors stay in the caches.
 
+use super::pieces::Pieces;
 use super::{Lowering, TensorId};
 use crate::graph::{Convolution, Epilogue, Shape};
 use crate::kernels;
 use crate::kernels::params::{ConvolutionParams, WinogradParams};
 use bytemuck::bytes_of;
 
-/// Bytes of the larger transformed tensor of one piece of the batch.
-const PIECE_BYTES: usize = 8 << 20;
-/// Fewest input and output channels for which the algorithm was seen to win: with fewer input channels the transforms
-/// cost more than the multiplications that they save (`shaders/README.md` has the figures).
-const LEAST_CHANNELS: [u32; 2] = [64, 16];
+/// Fewest channels of either side for which the algorithms were seen to win (`shaders/README.md` has the figures).
+const LEAST_CHANNELS: u32 = 16;
+/// Elements of a transformed tile.
+const ELEMENTS: usize = 16;
 
-/// A convolution that the algorithm can compute.
+/// How a tensor is transformed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Transform {
+    /// As the fine side.
+    Image,
+    /// As a weight.
+    Weight,
+    /// As a weight of the adjoint.
+    TurnedWeight,
+}
+
+/// A convolution that the algorithms can compute.
 pub(super) struct Winograd {
-    /// Of one piece; the last may have fewer images.
+    /// Of the whole batch.
     params: WinogradParams,
-    images: usize,
-    turned: bool,
-    epilogue: Epilogue,
 }
 
 impl Winograd {
-    /// `None` if the algorithm does not fit or does not pay. `turned` exchanges the sides, for the adjoint.
-    pub fn new(g: Convolution, p: &ConvolutionParams, epilogue: Epilogue, turned: bool) -> Option<Self> {
+    /// `None` if the algorithms do not fit or do not pay. `turned` exchanges the sides, for the adjoint.
+    pub fn new(g: Convolution, p: &ConvolutionParams, turned: bool) -> Option<Self> {
         let [inputs, outputs] = match turned {
             false => [p.in_channels, p.out_channels],
             true => [p.out_channels, p.in_channels],
         };
-        // Pieces of the batch must begin where a binding may; see `ALIGNMENT`.
-        let fits = g == (Convolution { size: 3, stride: 1 })
-            && p.height.is_multiple_of(2)
-            && p.width.is_multiple_of(8)
-            && (p.height * p.width).is_multiple_of(64)
-            && epilogue != Epilogue::BorderBiasLeaky;
-        let [least_inputs, least_outputs] = LEAST_CHANNELS;
-        if !fits || inputs < least_inputs || outputs < least_outputs {
-            return None;
-        }
-        let params = WinogradParams {
-            batch: p.batch,
-            height: p.height,
-            width: p.width,
-            inputs,
-            outputs,
-            tiles: 0,
-            input_places: inputs.next_multiple_of(8),
-            output_places: outputs.next_multiple_of(16),
-        };
-        Some(Self { params, images: p.batch as usize, turned, epilogue })
+        // The kernels take eight channels and eight tiles at a time.
+        let eights = [inputs, outputs, p.height * p.width / 4].iter().all(|extent| extent.is_multiple_of(8));
+        let even = p.height.is_multiple_of(2) && p.width.is_multiple_of(2);
+        let fits = g == (Convolution { size: 3, stride: 1 }) && eights && even;
+        let pays = inputs.min(outputs) >= LEAST_CHANNELS;
+        let tiles = p.batch * p.height * p.width / 4;
+        let params =
+            WinogradParams { batch: p.batch, height: p.height, width: p.width, inputs, outputs, tiles };
+        (fits && pays).then_some(Self { params })
     }
 
-    fn images_per_piece(&self) -> usize {
-        let p = &self.params;
-        let image = 16 * p.height * p.width * p.input_places.max(p.output_places);
-        (PIECE_BYTES / image as usize).clamp(1, self.images)
+    fn tiles_per_image(&self) -> usize {
+        (self.params.height * self.params.width / 4) as usize
+    }
+
+    /// The batch in pieces whose transformed tensors are of a moderate size.
+    fn pieces(&self) -> Pieces {
+        let image = ELEMENTS * self.tiles_per_image() * self.params.inputs.max(self.params.outputs) as usize;
+        Pieces::new(self.params.batch as usize, image, 1)
     }
 
     fn piece(&self, images: usize) -> WinogradParams {
-        let tiles = (images as u32 * self.params.height * self.params.width / 4).next_multiple_of(32);
+        let tiles = (images * self.tiles_per_image()) as u32;
         WinogradParams { batch: images as u32, tiles, ..self.params }
+    }
+
+    /// What a direct convolution would need for some images.
+    fn flops(&self, images: usize) -> u64 {
+        let pixels = 4 * images * self.tiles_per_image();
+        18 * pixels as u64 * u64::from(self.params.inputs) * u64::from(self.params.outputs)
     }
 }
 
 impl Lowering<'_> {
     /// Calls that compute `y` from image, weight and, where the epilogue has one, a third operand.
-    pub(super) fn winograd(&mut self, w: &Winograd, reads: &[TensorId], y: TensorId) {
-        let most = w.piece(w.images_per_piece());
-        let [inputs, outputs, tiles] =
-            [most.input_places, most.output_places, most.tiles].map(|extent| extent as usize);
-        let label = self.tensors[y.0].label.clone();
-        let mut scratch =
-            |what: &str, extents: &[usize]| self.fresh(format!("{label} {what}"), Shape::new(extents));
-        let weight = scratch("weight", &[16, inputs / 4, outputs, 4]);
-        let image = scratch("image", &[16, tiles / 4, inputs, 4]);
-        let product = scratch("product", &[16, tiles / 4, outputs, 4]);
-        let turned = vec![("TURNED", u32::from(w.turned))];
-        self.call(&kernels::winograd_weight, bytes_of(&most), turned, &[reads[1]], &[weight]);
-        for first in (0..w.images).step_by(w.images_per_piece()) {
-            let images = w.images_per_piece().min(w.images - first);
+    pub(super) fn winograd(
+        &mut self,
+        w: &Winograd,
+        epilogue: Epilogue,
+        turned: bool,
+        reads: &[TensorId],
+        y: TensorId,
+    ) {
+        let weight = self.winograd_weight(w, turned, reads[1]);
+        for (first, images) in w.pieces().all() {
             let p = w.piece(images);
-            // The last piece's tensors are the beginning of the others'.
-            let part = |lowering: &mut Self, whole: TensorId, places: usize| {
-                let extents = [16, p.tiles as usize / 4, places, 4];
-                lowering.part(whole, 0, &extents)
-            };
-            let (image, product) = (part(self, image, inputs), part(self, product, outputs));
-            let own_image = self.images(reads[0], first, images);
+            let image = self.winograd_image(w, reads[0], first, images);
+            let product = self.matrices("product", y, [p.tiles as usize, w.params.outputs as usize]);
             let own_y = self.images(y, first, images);
-            let beside = match w.epilogue {
-                // The binding must still name something; the product will do.
-                Epilogue::None => product,
-                Epilogue::Bias | Epilogue::BiasLeaky => reads[2],
-                Epilogue::LeakyMask | Epilogue::BorderBiasLeaky => self.images(reads[2], first, images),
-            };
-            self.call(&kernels::winograd_image, bytes_of(&p), vec![], &[own_image], &[image]);
-            self.call(&kernels::winograd_product, bytes_of(&p), vec![], &[image, weight], &[product]);
-            // Counted as direct convolution.
-            let flops = 18 * u64::from(p.inputs) * self.tensors[own_y.0].shape.len() as u64;
-            self.calls.last_mut().expect("just pushed").flops = flops;
-            let epilogue = vec![("EPILOGUE", w.epilogue as u32)];
-            self.call(&kernels::winograd_result, bytes_of(&p), epilogue, &[product, beside], &[own_y]);
+            let beside = self.beside(epilogue, reads, product, first, images);
+            self.products([image, weight], product, false, w.flops(images));
+            let constants = vec![("EPILOGUE", epilogue as u32)];
+            self.call(&kernels::winograd_result, bytes_of(&p), constants, &[product, beside], &[own_y]);
         }
     }
 
-    /// Some images of a batch; nothing is copied.
-    fn images(&mut self, batch: TensorId, first: usize, images: usize) -> TensorId {
-        let mut extents = self.tensors[batch.0].shape.extents().to_vec();
-        if images == extents[0] {
-            return batch;
+    /// Calls that compute the gradient by the weight from the fine and the coarse side.
+    pub(super) fn winograd_weight_gradient(&mut self, w: &Winograd, reads: &[TensorId], y: TensorId) {
+        let [inputs, outputs] = [w.params.inputs, w.params.outputs].map(|channels| channels as usize);
+        let product = self.matrices("product", y, [outputs, inputs]);
+        for (first, images) in w.pieces().all() {
+            let p = w.piece(images);
+            let image = self.winograd_image(w, reads[0], first, images);
+            let coarse = self.matrices("coarse", y, [outputs, p.tiles as usize]);
+            let own_coarse = self.images(reads[1], first, images);
+            self.call(&kernels::winograd_coarse, bytes_of(&p), vec![], &[own_coarse], &[coarse]);
+            self.products([coarse, image], product, first > 0, w.flops(images));
         }
-        let offset = first * self.tensors[batch.0].shape.columns();
-        extents[0] = images;
-        self.part(batch, offset, &extents)
+        self.call(&kernels::winograd_gradient, bytes_of(&w.params), vec![], &[product], &[y]);
     }
 
-    /// The values of `whole` from `offset` on.
-    fn part(&mut self, whole: TensorId, offset: usize, extents: &[usize]) -> TensorId {
-        let whole = self.tensors[whole.0].clone();
-        self.tensor(whole.label, Shape::new(extents), whole.root, whole.offset + offset)
+    /// Some images of `x`, transformed; kept if they are the whole batch.
+    fn winograd_image(&mut self, w: &Winograd, x: TensorId, first: usize, images: usize) -> TensorId {
+        let whole = images == w.params.batch as usize;
+        if let Some(&known) = self.transformed.get(&(x, Transform::Image)).filter(|_| whole) {
+            return known;
+        }
+        let p = w.piece(images);
+        let image = self.matrices("image", x, [p.tiles as usize, w.params.inputs as usize]);
+        let own = self.images(x, first, images);
+        self.call(&kernels::winograd_image, bytes_of(&p), vec![], &[own], &[image]);
+        if whole {
+            self.transformed.insert((x, Transform::Image), image);
+        }
+        image
+    }
+
+    /// The weight `x`, transformed.
+    fn winograd_weight(&mut self, w: &Winograd, turned: bool, x: TensorId) -> TensorId {
+        let transform = if turned { Transform::TurnedWeight } else { Transform::Weight };
+        if let Some(&known) = self.transformed.get(&(x, transform)) {
+            return known;
+        }
+        let weight = self.matrices("weight", x, [w.params.inputs as usize, w.params.outputs as usize]);
+        let constants = vec![("TURNED", u32::from(turned))];
+        self.call(&kernels::winograd_weight, bytes_of(&w.params), constants, &[x], &[weight]);
+        self.transformed.insert((x, transform), weight);
+        weight
+    }
+
+    /// Memory for one matrix per element of a transformed tile; extents say how large it is, its layout is that of
+    /// `shaders/shared/blocks.wgsl`.
+    fn matrices(&mut self, what: &str, y: TensorId, [rows, columns]: [usize; 2]) -> TensorId {
+        let label = format!("{} {what}", self.tensors[y.0].label);
+        self.fresh(label, Shape::new(&[ELEMENTS, rows, columns]))
     }
 }

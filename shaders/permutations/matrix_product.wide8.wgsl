@@ -1,0 +1,153 @@
+// matrix_product for adapters whose subgroups are exactly eight invocations wide and that have 64-bit integers (the
+// software adapter lavapipe). The contract is that of matrix_product.wgsl:
+//
+//   product[m, r, c] = sum over i of left[m, r, i] * right[m, i, c], and what stood there if ACCUMULATE = 1
+//
+// Reads     left: rows x inner, right: inner x columns, in the layout of shared/blocks.wgsl; all three extents are
+//           multiples of 8.
+// Writes    product: rows x columns, in the same layout, every element once.
+// Dispatch  x = ceil(columns / 16), y = ceil(rows / 32), z = matrices.
+// Longest loop  inner / 8.
+//
+// Why this shape: a fetch costs as much as some thirty multiply-adds, a broadcast one. One subgroup computes 32 rows x
+// 16 columns; lanes run along the rows, eight at a time, so that one broadcast of a value of `right` serves four groups
+// of rows. Six fetches bring what 512 multiply-adds of eight lanes need; twice as many sums ran a third slower, because
+// the compiler keeps what it can in registers and spills within the fetches, which it takes for unlikely branches. The
+// loop ends at its foot: the driver runs the body of a loop that ends at its head once more, masked. Stores are two of
+// four values, as making 64-bit integers of sums costs more than it saves.
+
+struct MatrixParams {
+    matrices: u32,
+    rows: u32,
+    inner: u32,
+    columns: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: MatrixParams;
+@group(0) @binding(1) var<storage, read_write> left: array<vec4<u64>>;
+@group(0) @binding(2) var<storage, read_write> right: array<vec4<u64>>;
+@group(0) @binding(3) var<storage, read_write> product: array<vec4<f32>>;
+
+override ACCUMULATE: u32 = 0u;
+
+// Eight rows of `right`, eight columns each, the same in every lane.
+struct Rows {
+    row0: Eight,
+    row1: Eight,
+    row2: Eight,
+    row3: Eight,
+    row4: Eight,
+    row5: Eight,
+    row6: Eight,
+    row7: Eight,
+}
+
+fn rows_of_lanes(values: Eight) -> Rows {
+    return Rows(
+        Eight(subgroupBroadcast(values.low, 0u), subgroupBroadcast(values.high, 0u)),
+        Eight(subgroupBroadcast(values.low, 1u), subgroupBroadcast(values.high, 1u)),
+        Eight(subgroupBroadcast(values.low, 2u), subgroupBroadcast(values.high, 2u)),
+        Eight(subgroupBroadcast(values.low, 3u), subgroupBroadcast(values.high, 3u)),
+        Eight(subgroupBroadcast(values.low, 4u), subgroupBroadcast(values.high, 4u)),
+        Eight(subgroupBroadcast(values.low, 5u), subgroupBroadcast(values.high, 5u)),
+        Eight(subgroupBroadcast(values.low, 6u), subgroupBroadcast(values.high, 6u)),
+        Eight(subgroupBroadcast(values.low, 7u), subgroupBroadcast(values.high, 7u)),
+    );
+}
+
+fn add(sum: Eight, value: f32, row: Eight) -> Eight {
+    return Eight(sum.low + value * row.low, sum.high + value * row.high);
+}
+
+fn accumulate(sum: Eight, values: Eight, rows: Rows) -> Eight {
+    var result = sum;
+    result = add(result, values.low.x, rows.row0);
+    result = add(result, values.low.y, rows.row1);
+    result = add(result, values.low.z, rows.row2);
+    result = add(result, values.low.w, rows.row3);
+    result = add(result, values.high.x, rows.row4);
+    result = add(result, values.high.y, rows.row5);
+    result = add(result, values.high.z, rows.row6);
+    result = add(result, values.high.w, rows.row7);
+    return result;
+}
+
+// Where a tile's sums go, in units of eight rows and columns, and how many of these there are.
+struct Place {
+    first: u32,
+    row: u32,
+    column: u32,
+    rows: u32,
+    columns: u32,
+}
+
+fn store(to: Place, row: u32, column: u32, sum: Eight) {
+    if (to.row + row >= to.rows || to.column + column >= to.columns) {
+        return;
+    }
+    let at = to.first + ((to.row + row) * params.matrices * to.columns + to.column + column) * 16u;
+    var result = sum;
+    if (ACCUMULATE == 1u) {
+        result = plus(result, Eight(product[at], product[at + 1u]));
+    }
+    product[at] = result.low;
+    product[at + 1u] = result.high;
+}
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let lane = local.x;
+    let inner = params.inner / 8u;
+    let columns = params.columns / 8u;
+    let rows = params.rows / 8u;
+    let first_row = 4u * group.y;
+    let first_column = 2u * group.x;
+    let second_column = min(first_column + 1u, columns - 1u);
+
+    // In units of eight values. Rows beyond the matrix read the last eight.
+    let pitch = params.matrices * inner;
+    let first_left = group.z * inner * 8u + lane;
+    var left0 = first_left + first_row * pitch * 8u;
+    var left1 = first_left + min(first_row + 1u, rows - 1u) * pitch * 8u;
+    var left2 = first_left + min(first_row + 2u, rows - 1u) * pitch * 8u;
+    var left3 = first_left + min(first_row + 3u, rows - 1u) * pitch * 8u;
+    var right_row = group.z * columns * 8u + lane;
+
+    var sums: array<Eight, 8>;
+    var i = 0u;
+    loop {
+        let first = rows_of_lanes(unpack(right[right_row + 8u * first_column]));
+        let second = rows_of_lanes(unpack(right[right_row + 8u * second_column]));
+        let values0 = unpack(left[left0]);
+        let values1 = unpack(left[left1]);
+        let values2 = unpack(left[left2]);
+        let values3 = unpack(left[left3]);
+        sums[0] = accumulate(sums[0], values0, first);
+        sums[1] = accumulate(sums[1], values0, second);
+        sums[2] = accumulate(sums[2], values1, first);
+        sums[3] = accumulate(sums[3], values1, second);
+        sums[4] = accumulate(sums[4], values2, first);
+        sums[5] = accumulate(sums[5], values2, second);
+        sums[6] = accumulate(sums[6], values3, first);
+        sums[7] = accumulate(sums[7], values3, second);
+        left0 += 8u;
+        left1 += 8u;
+        left2 += 8u;
+        left3 += 8u;
+        right_row += params.matrices * columns * 8u;
+        i++;
+        if (i >= inner) {
+            break;
+        }
+    }
+
+    let to = Place(group.z * columns * 16u + 2u * lane, first_row, first_column, rows, columns);
+    store(to, 0u, 0u, sums[0]);
+    store(to, 0u, 1u, sums[1]);
+    store(to, 1u, 0u, sums[2]);
+    store(to, 1u, 1u, sums[3]);
+    store(to, 2u, 0u, sums[4]);
+    store(to, 2u, 1u, sums[5]);
+    store(to, 3u, 0u, sums[6]);
+    store(to, 3u, 1u, sums[7]);
+}

@@ -1,0 +1,47 @@
+// pool for adapters whose subgroups are exactly eight invocations wide and that have 64-bit integers (the software
+// adapter lavapipe). The contract is that of pool.wgsl, for windows of 2 x 2 that cover the image.
+//
+// Reads     x [batch, height, width, channels]; height and width are even, channels is a multiple of 8.
+// Writes    y [batch, height / 2, width / 2, channels], every element once.
+// Dispatch  one invocation per eight values of y, 64 per workgroup.
+// Longest loop  none: outside loops a fetch has no mask to test.
+//
+// Why this shape: a fetch of eight values costs a quarter of eight fetches of one. Blocks of y are numbered as they
+// lie, so that two divisions find a block's window in x. Invocations beyond the last block fetch its window again
+// instead of ending, which would mask the fetches of the others. Stores are two of four values, as making 64-bit
+// integers of sums costs more than it saves.
+
+struct PoolParams {
+    batch: u32,
+    height: u32,
+    width: u32,
+    channels: u32,
+    window_height: u32,
+    window_width: u32,
+    scale: f32,
+    slope: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: PoolParams;
+@group(0) @binding(1) var<storage, read_write> x: array<vec4<u64>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let pitch = params.channels / 8u;
+    // Blocks of a row of y; a row of x has twice as many.
+    let row = params.width / 2u * pitch;
+    let count = params.batch * (params.height / 2u) * row;
+    let own = flat_index(group, local);
+    let i = min(own, count - 1u);
+    let line = small_divide(i, row);
+    let window = small_divide(i, pitch);
+    let at = i + 3u * line * row + (window - line * (params.width / 2u)) * pitch;
+    let below = at + 2u * row;
+    let above_sum = plus(unpack(x[at]), unpack(x[at + pitch]));
+    let sum = plus(plus(above_sum, unpack(x[below])), unpack(x[below + pitch]));
+    if (own < count) {
+        y[2u * own] = params.scale * sum.low;
+        y[2u * own + 1u] = params.scale * sum.high;
+    }
+}

@@ -1,0 +1,38 @@
+//! Which calls a form can compute. Wide forms see rows as blocks of eight values, so rows must consist of them.
+
+use super::params::{AdamParams, ConvolutionParams, PoolParams, SumRowsParams};
+
+fn read<P: bytemuck::Pod>(params: &[u8]) -> P {
+    bytemuck::pod_read_unaligned(params)
+}
+
+/// Every call that a program may make.
+pub fn all(_params: &[u8]) -> bool {
+    true
+}
+
+/// Rows of whole blocks.
+pub fn sum_rows_wide8(params: &[u8]) -> bool {
+    read::<SumRowsParams>(params).columns.is_multiple_of(8)
+}
+
+/// Blocks that `small_divide` of `shaders/shared/grid.wgsl` can count.
+const SMALL: u32 = 1 << 22;
+
+/// Windows of 2 x 2 that cover the image, channels of whole blocks.
+pub fn pool_wide8(params: &[u8]) -> bool {
+    let p: PoolParams = read(params);
+    let windows = [p.window_height, p.window_width] == [2, 2];
+    let covered = p.height.is_multiple_of(2) && p.width.is_multiple_of(2);
+    windows && covered && p.channels.is_multiple_of(8) && p.small_blocks() < SMALL
+}
+
+/// Whole blocks of parameters.
+pub fn adam_wide8(params: &[u8]) -> bool {
+    read::<AdamParams>(params).count.is_multiple_of(8)
+}
+
+/// Channels of whole blocks on the fine side.
+pub fn taps_wide8(params: &[u8]) -> bool {
+    read::<ConvolutionParams>(params).in_channels.is_multiple_of(8)
+}

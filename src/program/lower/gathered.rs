@@ -1,0 +1,193 @@
+//! Convolutions at stride 2, and those from or to few channels, as matrix products: the values that each coarse position
+//! meets are gathered into a row, and one product with the weight does the rest; the adjoint goes the other way and
+//! scatters.
+//!
+//! Direct kernels fetch a window for every tap, because at stride 2 neighbours share next to nothing, and leave most of
+//! eight lanes idle where there are three channels; on the adapter that this is for they reach a third of what
+//! `matrix_product` does, and gathering costs a tenth of the product.
+
+use super::pieces::Pieces;
+use super::{Lowering, TensorId};
+use crate::graph::{Convolution, Epilogue, Shape};
+use crate::kernels;
+use crate::kernels::params::ConvolutionParams;
+use bytemuck::bytes_of;
+
+/// A binding begins at a multiple of so many values.
+const ALIGNED: u32 = 64;
+
+/// A convolution that goes by gathering.
+pub(super) struct Gathered {
+    g: Convolution,
+    /// Of the whole batch.
+    params: ConvolutionParams,
+}
+
+impl Gathered {
+    /// `None` if it does not fit.
+    pub fn new(g: Convolution, p: &ConvolutionParams) -> Option<Self> {
+        let fine = p.height * p.width * (g.stride * g.stride) as u32 * p.in_channels;
+        let pays = match g {
+            // With sixteen fine channels, an image's border biases begin where a binding may.
+            Convolution { size: 3, stride: 2 } => p.in_channels.is_multiple_of(16),
+            Convolution { size: 3, stride: 1 } => p.in_channels < 8 || !p.out_channels.is_multiple_of(8),
+            _ => false,
+        };
+        let taps = (g.size * g.size) as u32;
+        let params = ConvolutionParams { columns: (taps * p.in_channels).next_multiple_of(8), ..*p };
+        // The kernels take eight positions at a time and divide by way of f32.
+        let eights = (p.height * p.width).is_multiple_of(8);
+        let divides = fine.max(params.columns * p.out_channels) < 1 << 22;
+        let fits = eights && divides && fine.is_multiple_of(ALIGNED);
+        (pays && fits).then_some(Self { g, params })
+    }
+
+    /// Coarse channels, and columns of zeros up to a multiple of 8.
+    fn outputs(&self) -> usize {
+        self.params.out_channels.next_multiple_of(8) as usize
+    }
+
+    /// Taps times fine channels: rows of the weight.
+    fn taps(&self) -> usize {
+        self.g.size * self.g.size * self.params.in_channels as usize
+    }
+
+    /// Columns of a row of gathered values: the taps, and zeros up to a multiple of 8.
+    fn columns(&self) -> usize {
+        self.params.columns as usize
+    }
+
+    fn positions_per_image(&self) -> usize {
+        (self.params.height * self.params.width) as usize
+    }
+
+    fn pieces(&self) -> Pieces {
+        let coarse = self.params.height * self.params.width * self.params.out_channels;
+        // Images after which the coarse side is at a multiple of `ALIGNED` again.
+        let step = ALIGNED >> coarse.trailing_zeros().min(ALIGNED.trailing_zeros());
+        Pieces::new(self.params.batch as usize, self.positions_per_image() * self.columns(), step as usize)
+    }
+
+    fn piece(&self, images: usize) -> ConvolutionParams {
+        ConvolutionParams { batch: images as u32, ..self.params }
+    }
+
+    /// What a direct convolution needs for some images.
+    fn flops(&self, images: usize) -> u64 {
+        2 * (images * self.positions_per_image() * self.taps()) as u64 * u64::from(self.params.out_channels)
+    }
+}
+
+/// A plain matrix as the kernels see it: a kernel of one tap over one row of positions.
+const PLAIN: Convolution = Convolution { size: 1, stride: 1 };
+
+fn plain(rows: usize, columns: u32) -> ConvolutionParams {
+    let (width, in_channels) = (rows as u32, columns);
+    ConvolutionParams {
+        batch: 1,
+        height: 1,
+        width,
+        in_channels,
+        out_channels: in_channels,
+        splits: 1,
+        rows_per_split: 1,
+        columns: in_channels.next_multiple_of(8),
+    }
+}
+
+impl Lowering<'_> {
+    /// Calls that compute the coarse `y` from the fine side, the weight and what the epilogue needs.
+    pub(super) fn gathered(&mut self, c: &Gathered, epilogue: Epilogue, reads: &[TensorId], y: TensorId) {
+        let (columns, outputs, channels) = (c.columns(), c.outputs(), c.params.out_channels);
+        let weight = self.matrix(y, "weight", [columns, outputs]);
+        self.gather(PLAIN, &plain(c.taps(), channels), false, reads[1], weight);
+        for (first, images) in c.pieces().all() {
+            let rows = images * c.positions_per_image();
+            let (fine, own_y) = (self.images(reads[0], first, images), self.images(y, first, images));
+            let gathered = self.matrix(y, "taps", [rows, columns]);
+            let product = self.matrix(y, "product", [rows, outputs]);
+            self.gather(c.g, &c.piece(images), false, fine, gathered);
+            self.products([gathered, weight], product, false, c.flops(images));
+            let beside = self.beside(epilogue, reads, product, first, images);
+            self.scatter(PLAIN, &plain(rows, channels), epilogue, [product, beside], own_y);
+        }
+    }
+
+    /// Calls that compute the fine `y` from the coarse side, the weight and what the epilogue needs.
+    pub(super) fn scattered(&mut self, c: &Gathered, epilogue: Epilogue, reads: &[TensorId], y: TensorId) {
+        let (columns, inputs, channels) = (c.columns(), c.outputs(), c.params.out_channels);
+        let weight = self.matrix(y, "weight", [inputs, columns]);
+        self.gather(PLAIN, &plain(c.taps(), channels), true, reads[1], weight);
+        for (first, images) in c.pieces().all() {
+            let rows = images * c.positions_per_image();
+            let (coarse, own_y) = (self.images(reads[0], first, images), self.images(y, first, images));
+            let own = self.matrix(y, "coarse", [rows, inputs]);
+            let product = self.matrix(y, "taps", [rows, columns]);
+            self.gather(PLAIN, &plain(rows, channels), false, coarse, own);
+            self.products([own, weight], product, false, c.flops(images));
+            let beside = self.beside(epilogue, reads, product, first, images);
+            self.scatter(c.g, &c.piece(images), epilogue, [product, beside], own_y);
+        }
+    }
+
+    /// Calls that compute the gradient by the weight from the fine and the coarse side.
+    pub(super) fn gathered_weight_gradient(&mut self, c: &Gathered, reads: &[TensorId], y: TensorId) {
+        let (columns, outputs, channels) = (c.columns(), c.outputs(), c.params.out_channels);
+        let product = self.matrix(y, "product", [columns, outputs]);
+        for (first, images) in c.pieces().all() {
+            let rows = images * c.positions_per_image();
+            let (fine, coarse) = (self.images(reads[0], first, images), self.images(reads[1], first, images));
+            let gathered = self.matrix(y, "taps", [columns, rows]);
+            let own = self.matrix(y, "coarse", [rows, outputs]);
+            self.gather(c.g, &c.piece(images), true, fine, gathered);
+            self.gather(PLAIN, &plain(rows, channels), false, coarse, own);
+            self.products([gathered, own], product, first > 0, c.flops(images));
+        }
+        self.scatter(PLAIN, &plain(c.taps(), channels), Epilogue::None, [product, product], y);
+    }
+
+    fn gather(&mut self, g: Convolution, p: &ConvolutionParams, turned: bool, x: TensorId, matrix: TensorId) {
+        let mut constants = geometry(g);
+        constants.push(("TURNED", u32::from(turned)));
+        self.call(&kernels::gather_taps, bytes_of(p), constants, &[x], &[matrix]);
+    }
+
+    fn scatter(
+        &mut self,
+        g: Convolution,
+        p: &ConvolutionParams,
+        e: Epilogue,
+        reads: [TensorId; 2],
+        y: TensorId,
+    ) {
+        let mut constants = geometry(g);
+        constants.push(("EPILOGUE", e as u32));
+        self.call(&kernels::scatter_taps, bytes_of(p), constants, &reads, &[y]);
+    }
+
+    /// What an epilogue reads for some images; `other` where it reads nothing, as the binding must name something.
+    pub(super) fn beside(
+        &mut self,
+        epilogue: Epilogue,
+        reads: &[TensorId],
+        other: TensorId,
+        first: usize,
+        images: usize,
+    ) -> TensorId {
+        match epilogue {
+            Epilogue::None => other,
+            Epilogue::Bias | Epilogue::BiasLeaky => reads[2],
+            Epilogue::LeakyMask | Epilogue::BorderBiasLeaky => self.images(reads[2], first, images),
+        }
+    }
+
+    /// Memory for one matrix.
+    fn matrix(&mut self, y: TensorId, what: &str, [rows, columns]: [usize; 2]) -> TensorId {
+        let label = format!("{} {what}", self.tensors[y.0].label);
+        self.fresh(label, Shape::new(&[1, rows, columns]))
+    }
+}
+
+fn geometry(g: Convolution) -> Vec<(&'static str, u32)> {
+    vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32)]
+}

@@ -1,0 +1,118 @@
+//! Cases of convolutions by matrix products, Winograd's algorithms and gathered values, and each way as a whole against
+//! the direct convolution.
+
+use super::case;
+use super::convolutions::Extents;
+use crate::common::judge::Case;
+use crate::common::{compare, devices};
+use pgn_wgpu::cpu::Mode;
+use pgn_wgpu::executor::{Device, Workspace};
+use pgn_wgpu::graph::{Borders, Convolution, Epilogue, Graph, GraphError, Shape, Tensor};
+use pgn_wgpu::kernels;
+use pgn_wgpu::program::{MemoryLimits, Program};
+use std::sync::Arc;
+
+/// What a case computes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Forward(Epilogue),
+    Adjoint(Epilogue),
+    WeightGradient,
+}
+
+/// Stride; images, height and width of the coarse side, channels read and written (of a weight gradient fine and coarse
+/// ones); what. Several tiles per row and few, rims of the product's blocks of 32 rows and 16 columns, and batches in
+/// several pieces.
+const CASES: &[(usize, [usize; 5], Way)] = &[
+    (1, [1, 8, 8, 64, 16], Way::Forward(Epilogue::None)),
+    (1, [1, 4, 16, 72, 24], Way::Adjoint(Epilogue::Bias)),
+    (1, [3, 8, 8, 72, 40], Way::Forward(Epilogue::BiasLeaky)),
+    (1, [2, 2, 32, 136, 16], Way::Adjoint(Epilogue::LeakyMask)),
+    (1, [9, 32, 32, 64, 16], Way::Forward(Epilogue::LeakyMask)),
+    (1, [1, 8, 8, 16, 32], Way::WeightGradient),
+    (1, [3, 4, 16, 40, 24], Way::WeightGradient),
+    (1, [9, 32, 32, 16, 64], Way::WeightGradient),
+    (2, [1, 4, 4, 16, 8], Way::Forward(Epilogue::None)),
+    (2, [3, 2, 4, 32, 24], Way::Forward(Epilogue::Bias)),
+    (2, [2, 8, 8, 16, 40], Way::Forward(Epilogue::BiasLeaky)),
+    (2, [9, 16, 16, 64, 16], Way::Forward(Epilogue::LeakyMask)),
+    (2, [1, 4, 2, 8, 16], Way::Adjoint(Epilogue::None)),
+    (2, [3, 8, 8, 24, 32], Way::Adjoint(Epilogue::LeakyMask)),
+    (2, [2, 4, 8, 16, 48], Way::Adjoint(Epilogue::BiasLeaky)),
+    (2, [9, 16, 16, 16, 64], Way::Adjoint(Epilogue::BorderBiasLeaky)),
+    (2, [1, 4, 4, 16, 8], Way::WeightGradient),
+    (1, [2, 8, 8, 3, 16], Way::Forward(Epilogue::BiasLeaky)),
+    (1, [9, 32, 32, 1, 8], Way::Forward(Epilogue::None)),
+    (1, [2, 4, 16, 24, 3], Way::Adjoint(Epilogue::Bias)),
+    (1, [1, 8, 8, 8, 1], Way::Adjoint(Epilogue::LeakyMask)),
+    (1, [40, 32, 32, 3, 8], Way::WeightGradient),
+    (1, [17, 4, 4, 512, 10], Way::Forward(Epilogue::BiasLeaky)),
+    (1, [2, 4, 4, 10, 24], Way::Adjoint(Epilogue::LeakyMask)),
+    (1, [17, 4, 4, 512, 10], Way::WeightGradient),
+    (1, [3, 8, 2, 16, 3], Way::WeightGradient),
+    (1, [1, 8, 8, 1, 16], Way::WeightGradient),
+    (2, [9, 16, 16, 64, 24], Way::WeightGradient),
+];
+
+/// All of them.
+pub fn cases() -> Vec<Case> {
+    CASES.iter().map(make).collect()
+}
+
+fn make(&(stride, [n, h, w, from, to], way): &(usize, [usize; 5], Way)) -> Case {
+    let convolution = Convolution { size: 3, stride };
+    let (coarse, fine) = (|c| [n, h, w, c], |c| [n, stride * h, stride * w, c]);
+    let (reads, result) = match way {
+        Way::Forward(_) => ([fine(from), [3, 3, from, to]], coarse(to)),
+        Way::Adjoint(_) => ([coarse(from), [3, 3, to, from]], fine(to)),
+        Way::WeightGradient => ([fine(from), coarse(to)], [3, 3, from, to]),
+    };
+    let side = Borders { stride }.side();
+    let border = [n, side, side, to];
+    let values = |seed, extents| (extents, Extents::values(seed, extents));
+    let mut operands = vec![values(1, &reads[0][..]), values(2, &reads[1][..])];
+    if let Way::Forward(epilogue) | Way::Adjoint(epilogue) = way {
+        match epilogue {
+            Epilogue::None => {}
+            Epilogue::Bias | Epilogue::BiasLeaky => operands.push(values(3, &result[3..])),
+            Epilogue::LeakyMask => operands.push(values(3, &result[..])),
+            Epilogue::BorderBiasLeaky => operands.push(values(3, &border[..])),
+        }
+    }
+    let build = move |g: &mut Graph, t: &[Tensor]| -> Result<Tensor, GraphError> {
+        match way {
+            Way::Forward(epilogue) => g.convolve(convolution, epilogue, t),
+            Way::Adjoint(epilogue) => g.convolve_input_gradient(convolution, epilogue, t),
+            Way::WeightGradient => g.convolve_weight_gradient(convolution, t[0], t[1]),
+        }
+    };
+    let name = format!("{way:?} at stride {stride}, {from} to {to} channels at {n}x{h}x{w}");
+    Case { matrix_products: true, ..case(name, operands, build) }
+}
+
+#[test]
+fn a_convolution_by_matrix_products_is_as_exact_as_a_direct_one_may_be() {
+    for (case, (.., way)) in cases().into_iter().zip(CASES) {
+        let results = |device: &Device, matrix_products| {
+            let limits = MemoryLimits { matrix_products, ..device.memory_limits() };
+            let program = Program::compile(&case.graph, limits).unwrap();
+            let names: Vec<&str> = program.calls.iter().map(|call| call.kernel.name).collect();
+            assert_eq!(names.contains(&"matrix_product"), matrix_products, "{}: {names:?}", case.name);
+            let mut session = Workspace::new(device.clone()).bind(Arc::new(program)).unwrap();
+            for (name, values) in &case.values {
+                session.write(name, values).unwrap();
+            }
+            session.compute().unwrap().get("result").to_vec()
+        };
+        let direct = results(&Device::Cpu(Mode::Reference), false);
+        let shape = Shape::new(&[direct.len()]);
+        let kernel = match way {
+            Way::WeightGradient => &kernels::conv2d_weight_gradient,
+            _ => &kernels::conv2d,
+        };
+        for (name, device) in devices() {
+            let verdict = compare(&results(&device, true), &direct, &shape, kernel.tolerance);
+            verdict.unwrap_or_else(|e| panic!("{} on {name}: {e}", case.name));
+        }
+    }
+}
