@@ -6,7 +6,7 @@ use crate::executor::{Device, ExecutionError, Session};
 use crate::gpu::session::GpuSession;
 use crate::models::Problem;
 use crate::random::{Random, Stream};
-use crate::training::{TrainConfig, TrainError, Trainer};
+use crate::training::{Method, TrainConfig, TrainError, Trainer};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ pub struct StepTiming {
     pub gflops: f64,
     /// Median seconds of one step.
     pub seconds: f64,
+    /// The same in natural steps: the median over rounds in which both took turns; absent without natural steps.
+    pub in_natural_steps: Option<f64>,
     /// Seconds of the first step, preparation included.
     pub first_step_seconds: f64,
     /// Bytes that the plan states.
@@ -47,6 +49,9 @@ pub struct KernelTiming {
     pub gflops: f64,
 }
 
+/// What the names of kernels begin with that are part of convolutions and matrix multiplications.
+const CONVOLUTION: [&str; 5] = ["conv2d", "winograd", "matrix", "gather_taps", "scatter_taps"];
+
 /// A batch of seeded noise.
 pub fn synthetic_batch(problem: Problem, images: usize) -> Batch {
     let random = Random::new(0, Stream::Augment);
@@ -70,45 +75,96 @@ pub fn first_step(device: &Device, config: &TrainConfig, problem: Problem) -> Re
     Ok(trainer)
 }
 
-/// Times steps of `config` for about `budget` after the first.
+/// A kind of step that is being timed.
+struct Timed {
+    trainer: Trainer,
+    first_step_seconds: f64,
+    allocated_bytes: Option<u64>,
+    /// Steps at a time, enough that submitting them overlaps with computing.
+    steps: usize,
+    /// Seconds of one step, round by round.
+    seconds: Vec<f64>,
+}
+
+/// Rounds in which every kind of step is timed at least, and at least if one of them takes longer than the budget.
+const ROUNDS: [usize; 2] = [5, 3];
+
+/// Times steps of all `configs`, which have one batch size, for about `budget` each after the first.
+///
+/// They take turns, round by round: a machine's speed drifts by more than kinds of steps should differ, and what is
+/// measured within seconds of each other can be compared.
 pub fn time_steps(
+    device: &Device,
+    configs: &[TrainConfig],
+    problem: Problem,
+    budget: Duration,
+) -> Result<Vec<StepTiming>, TrainError> {
+    let Some(first) = configs.first() else { return Ok(Vec::new()) };
+    let batch = synthetic_batch(problem, first.batch_size);
+    let prepare = |config| prepare(device, config, problem, &batch, budget);
+    let mut timed: Vec<Timed> = configs.iter().map(prepare).collect::<Result<_, _>>()?;
+    let started = Instant::now();
+    let long = timed.iter().any(|t| t.seconds[0] > budget.as_secs_f64());
+    for t in &mut timed {
+        t.seconds.clear();
+    }
+    let least = ROUNDS[usize::from(long)];
+    while timed[0].seconds.len() < least || (!long && started.elapsed() < budget * configs.len() as u32) {
+        for t in &mut timed {
+            t.seconds.push(step(&mut t.trainer, &batch, t.steps)?);
+        }
+    }
+    let natural = configs.iter().position(|config| config.method == Method::Natural);
+    let natural = natural.map(|i| timed[i].seconds.clone());
+    timed.into_iter().map(|t| t.report(device, natural.as_deref(), &batch, long)).collect()
+}
+
+fn prepare(
     device: &Device,
     config: &TrainConfig,
     problem: Problem,
+    batch: &Batch,
     budget: Duration,
-) -> Result<StepTiming, TrainError> {
+) -> Result<Timed, TrainError> {
     let before = allocated(device);
     let started = Instant::now();
     let mut trainer = first_step(device, config, problem)?;
     let first_step_seconds = started.elapsed().as_secs_f64();
     let allocated_bytes = allocated(device).zip(before).map(|(now, before)| now.saturating_sub(before));
-    let batch = synthetic_batch(problem, config.batch_size);
-    let one = step(&mut trainer, &batch, 1)?;
-    // A step longer than the budget is timed this once and profiled once: it takes minutes on a slow adapter otherwise.
-    let long = one > budget.as_secs_f64();
-    let mut seconds = if long { vec![one] } else { Vec::new() };
-    // Enough steps at a time that submitting them overlaps with computing.
-    let steps = ((budget.as_secs_f64() / 5.0 / one) as usize).clamp(1, 50);
-    let measured = Instant::now();
-    while !long && (seconds.len() < 3 || measured.elapsed() < budget) {
-        seconds.push(step(&mut trainer, &batch, steps)?);
+    let one = step(&mut trainer, batch, 1)?;
+    let steps = ((budget.as_secs_f64() / 10.0 / one) as usize).clamp(1, 50);
+    Ok(Timed { trainer, first_step_seconds, allocated_bytes, steps, seconds: vec![one] })
+}
+
+impl Timed {
+    fn report(
+        mut self,
+        device: &Device,
+        natural: Option<&[f64]>,
+        batch: &Batch,
+        long: bool,
+    ) -> Result<StepTiming, TrainError> {
+        let in_natural_steps = natural.map(|natural| {
+            let ratios = self.seconds.iter().zip(natural).map(|(own, natural)| own / natural);
+            median(ratios.collect())
+        });
+        let seconds = median(self.seconds);
+        let kernels = profile(device, &mut self.trainer, if long { 1 } else { 3 })?;
+        let total: f64 = kernels.iter().map(|k| k.seconds).sum();
+        let convolution = |k: &&KernelTiming| CONVOLUTION.iter().any(|name| k.kernel.starts_with(name));
+        let other = total - kernels.iter().filter(convolution).map(|k| k.seconds).sum::<f64>();
+        Ok(StepTiming {
+            images_per_second: batch.labels.len() as f64 / seconds,
+            gflops: self.trainer.flops() as f64 / seconds * 1e-9,
+            seconds,
+            in_natural_steps,
+            first_step_seconds: self.first_step_seconds,
+            planned_bytes: self.trainer.planned_bytes(),
+            allocated_bytes: self.allocated_bytes,
+            other_share: (!kernels.is_empty()).then_some(other / total),
+            kernels,
+        })
     }
-    let seconds = median(seconds);
-    let kernels = profile(device, &mut trainer, if long { 1 } else { 3 })?;
-    let total: f64 = kernels.iter().map(|k| k.seconds).sum();
-    let convolution =
-        |k: &&KernelTiming| ["conv2d", "winograd"].iter().any(|name| k.kernel.starts_with(name));
-    let other = total - kernels.iter().filter(convolution).map(|k| k.seconds).sum::<f64>();
-    Ok(StepTiming {
-        images_per_second: config.batch_size as f64 / seconds,
-        gflops: trainer.flops() as f64 / seconds * 1e-9,
-        seconds,
-        first_step_seconds,
-        planned_bytes: trainer.planned_bytes(),
-        allocated_bytes,
-        other_share: (!kernels.is_empty()).then_some(other / total),
-        kernels,
-    })
 }
 
 /// Seconds per step of `steps` in a row.

@@ -114,10 +114,10 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         _ => FirstStep::default(),
     };
     let (mut steps, budget) = (BTreeMap::new(), Duration::from_secs_f64(arguments.seconds.clamp(0.1, 600.0)));
-    for &method in &arguments.method {
-        let timing = time_steps(&device, &config(arguments, method)?, problem, budget)?;
-        steps.insert(method.name(), timing);
-    }
+    let methods = &arguments.method;
+    let configs = methods.iter().map(|&method| config(arguments, method)).collect::<Result<Vec<_>, _>>()?;
+    let timings = time_steps(&device, &configs, problem, budget)?;
+    steps.extend(methods.iter().map(|method| method.name()).zip(timings));
     let natural = config(arguments, Method::Natural)?;
     let carlini_wagner = match arguments.steps_only {
         true => None,
@@ -207,14 +207,13 @@ fn print(report: &Report) {
     println!("model       width {}, batch {}, {}\n", report.width, report.batch_size, report.dataset);
     let head = ["step", "images/s", "GFLOP/s", "ms", "vs natural", "planned", "allocated", "not convolution"];
     let mut rows = vec![head.map(str::to_string).to_vec()];
-    let natural = report.steps.get("natural").map(|step| step.seconds);
     for (name, step) in &report.steps {
         rows.push(vec![
             (*name).to_string(),
             format!("{:.1}", step.images_per_second),
             format!("{:.2}", step.gflops),
             format!("{:.1}", 1e3 * step.seconds),
-            natural.map_or("-".to_string(), |natural| format!("{:.2}", step.seconds / natural)),
+            step.in_natural_steps.map_or("-".to_string(), |ratio| format!("{ratio:.2}")),
             bytes(step.planned_bytes),
             step.allocated_bytes.map_or("-".to_string(), bytes),
             step.other_share.map_or("-".to_string(), |s| format!("{:.0} %", 100.0 * s)),
