@@ -37,7 +37,7 @@ impl Gathered {
         let params = ConvolutionParams { columns: (taps * p.in_channels).next_multiple_of(8), ..*p };
         // The kernels take eight positions at a time and divide by way of f32.
         let eights = (p.height * p.width).is_multiple_of(8);
-        let divides = fine.max(params.columns * p.out_channels) < 1 << 22;
+        let divides = (fine * step(p)).max(params.columns * p.out_channels) < 1 << 22;
         let fits = eights && divides && fine.is_multiple_of(ALIGNED);
         (pays && fits).then_some(Self { g, params })
     }
@@ -62,10 +62,8 @@ impl Gathered {
     }
 
     fn pieces(&self) -> Pieces {
-        let coarse = self.params.height * self.params.width * self.params.out_channels;
-        // Images after which the coarse side is at a multiple of `ALIGNED` again.
-        let step = ALIGNED >> coarse.trailing_zeros().min(ALIGNED.trailing_zeros());
-        Pieces::new(self.params.batch as usize, self.positions_per_image() * self.columns(), step as usize)
+        let image = self.positions_per_image() * self.columns();
+        Pieces::new(self.params.batch as usize, image, step(&self.params) as usize)
     }
 
     fn piece(&self, images: usize) -> ConvolutionParams {
@@ -76,6 +74,12 @@ impl Gathered {
     fn flops(&self, images: usize) -> u64 {
         2 * (images * self.positions_per_image() * self.taps()) as u64 * u64::from(self.params.out_channels)
     }
+}
+
+/// Images after which the coarse side is at a multiple of [`ALIGNED`] again: the fewest of a piece.
+fn step(p: &ConvolutionParams) -> u32 {
+    let coarse = p.height * p.width * p.out_channels;
+    ALIGNED >> coarse.trailing_zeros().min(ALIGNED.trailing_zeros())
 }
 
 /// A plain matrix as the kernels see it: a kernel of one tap over one row of positions.
