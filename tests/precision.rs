@@ -63,7 +63,8 @@ fn every_shader_takes_every_tensor_as_f16() {
                 Validator::new(ValidationFlags::all(), Capabilities::SUBGROUP | Capabilities::SHADER_FLOAT16)
                     .validate(&module)
                     .unwrap_or_else(|e| panic!("{name}:\n{}", e.emit_to_string(&text)));
-                let changed = text.matches(": array<f16>;").count();
+                let arrays = [": array<f16>;", ": array<vec4<f16>>;"];
+                let changed: usize = arrays.iter().map(|array| text.matches(array).count()).sum();
                 assert_eq!(changed, mask.count_ones() as usize, "{name}");
             }
         }

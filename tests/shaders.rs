@@ -54,7 +54,7 @@ fn values(constant: &str) -> &'static [u32] {
         "SOURCE" | "LEFT" | "RIGHT" => &[0, 1, 2, 3],
         "KERNEL" => &[1, 3],
         "STRIDE" => &[1, 2],
-        "EPILOGUE" => &[0, 1, 2, 3],
+        "EPILOGUE" => &[0, 1, 2, 3, 4],
         "MASK" | "TURNED" | "ACCUMULATE" => &[0, 1],
         _ => panic!("{constant}: say here which values it takes"),
     }

@@ -157,6 +157,12 @@ impl Gpu {
                     .forms
                     .iter()
                     .any(|f| f.subgroup.is_some() && self.supports(f)),
+            // A GPU holds some thousand sums of 64 values per unit of its own.
+            weight_gradient_values: if self.is_software() {
+                MemoryLimits::NONE.weight_gradient_values
+            } else {
+                1 << 22
+            },
             half: self.precision == Precision::Mixed,
         }
     }
@@ -189,20 +195,29 @@ impl Gpu {
         }
     }
 
-    /// The forms that can run `call` here, the most specific last.
+    /// The forms worth trying for `call` here, the most specific last.
     pub fn candidates(&self, call: &Call) -> Vec<&'static Form> {
+        let mut forms = self.able(call);
+        forms.retain(|form| !(form.hardware && self.is_software()));
+        forms
+    }
+
+    /// The forms that can run `call` here, the most specific last.
+    pub fn able(&self, call: &Call) -> Vec<&'static Form> {
         let forms = call.kernel.forms.iter();
         forms.filter(|form| self.supports(form) && (form.fits)(&call.params)).collect()
     }
 
-    /// Whether the adapter has what a form needs. A call may ask for more, see [`Self::candidates`].
+    /// Whether the adapter has what a form needs. A call may ask for more, see [`Self::able`].
     pub fn supports(&self, form: &Form) -> bool {
         let exact = (self.info.subgroup_min_size == self.info.subgroup_max_size)
             .then_some(self.info.subgroup_min_size);
         let subgroups = self.forms != Forms::Portable && self.device.features().contains(Features::SUBGROUP);
         let int64 =
             self.precision == Precision::F32 && self.device.features().contains(Features::SHADER_INT64);
-        form.subgroup.is_none_or(|size| subgroups && exact == Some(size)) && (int64 || !form.int64)
+        form.subgroup.is_none_or(|size| subgroups && exact == Some(size))
+            && (int64 || !form.int64)
+            && (self.forms != Forms::Portable || !form.hardware)
     }
 
     /// The pipeline of a call in this form, compiled once for all calls that differ in sizes only. `half` has the

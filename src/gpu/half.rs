@@ -12,37 +12,53 @@ pub fn rewrite(source: &str, mask: u32) -> String {
     let code = source.lines().map(|line| line.split("//").next().unwrap_or_default());
     let mut text = format!("enable f16;\n{}\n", code.collect::<Vec<_>>().join("\n"));
     for binding in (0..32).filter(|b| mask & (1 << b) != 0) {
-        let name = name_of(&text, binding).expect("tensors that may be f16 are bound as array<f32>");
-        text = accesses(&text, &name);
-        text = text.replace(&format!(" {name}: array<f32>"), &format!(" {name}: array<f16>"));
+        let (name, element) =
+            tensor(&text, binding).expect("tensors that may be f16 are arrays of f32 or vec4<f32>");
+        text = accesses(&text, &name, element);
+        text = text.replace(
+            &format!(" {name}: array<{}>", element.wide),
+            &format!(" {name}: array<{}>", element.half),
+        );
     }
     text
 }
 
-/// The name of the storage variable of f32 at a binding.
-fn name_of(text: &str, binding: u32) -> Option<String> {
+/// What an array of numbers consists of, in 32 and in 16 bits.
+#[derive(Clone, Copy)]
+struct Element {
+    wide: &'static str,
+    half: &'static str,
+}
+
+const ELEMENTS: [Element; 2] =
+    [Element { wide: "f32", half: "f16" }, Element { wide: "vec4<f32>", half: "vec4<f16>" }];
+
+/// Name and element of the storage variable of f32 at a binding.
+fn tensor(text: &str, binding: u32) -> Option<(String, Element)> {
     let (_, rest) = text.split_once(&format!("@binding({binding})"))?;
     let (declaration, _) = rest.split_once(';')?;
     let (head, kind) = declaration.rsplit_once(':')?;
     let name = head.rsplit([' ', '>', '\n']).next()?;
-    (kind.trim() == "array<f32>" && head.contains("storage")).then(|| name.to_string())
+    let element = ELEMENTS.into_iter().find(|element| kind.trim() == format!("array<{}>", element.wide))?;
+    head.contains("storage").then(|| (name.to_string(), element))
 }
 
 /// Converts every access to the elements of `name`.
-fn accesses(text: &str, name: &str) -> String {
+fn accesses(text: &str, name: &str, element: Element) -> String {
+    let Element { wide, half } = element;
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(at) = find(rest, name) {
         let end = at + name.len() + closing(&rest[at + name.len()..]);
-        let index = accesses(&rest[at + name.len()..end], name);
+        let index = accesses(&rest[at + name.len()..end], name, element);
         out += &rest[..at];
         rest = &rest[end..];
         let after = rest.trim_start();
         if after.starts_with('=') && !after.starts_with("==") {
             let value = after[1..].split(';').next().unwrap_or_default();
-            out += &format!("{name}{index} = f16({})", accesses(value.trim(), name));
+            out += &format!("{name}{index} = {half}({})", accesses(value.trim(), name, element));
             rest = &rest[rest.find(';').unwrap_or(rest.len())..];
         } else {
-            out += &format!("f32({name}{index})");
+            out += &format!("{wide}({name}{index})");
         }
     }
     out + rest

@@ -1,4 +1,5 @@
-//! Which calls a form can compute. Wide forms see rows as blocks of eight values, so rows must consist of them.
+//! Which calls a form can compute. Wide forms see rows as blocks of eight values, the vec4 forms as blocks of four, so rows must
+//! consist of them.
 
 use super::params::{AdamParams, ConvolutionParams, PoolParams, SumRowsParams};
 
@@ -30,6 +31,12 @@ pub fn pool_wide8(params: &[u8]) -> bool {
 /// Whole blocks of parameters.
 pub fn adam_wide8(params: &[u8]) -> bool {
     read::<AdamParams>(params).count.is_multiple_of(8)
+}
+
+/// Channels of whole `vec4` on both sides.
+pub fn vec4(params: &[u8]) -> bool {
+    let p: ConvolutionParams = read(params);
+    p.in_channels.is_multiple_of(4) && p.out_channels.is_multiple_of(4)
 }
 
 /// Channels of whole blocks on the fine side.

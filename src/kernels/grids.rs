@@ -143,6 +143,32 @@ pub fn conv2d_weight_gradient(params: &[u8], constants: Constants) -> [u32; 3] {
     [p.out_channels.div_ceil(TILE), taps.div_ceil(TILE), p.splits]
 }
 
+/// Pixels and channels of a workgroup's tile in the vec4 forms; the weight gradient's tiles have as many entries as channels.
+const VEC4_PIXELS: u32 = 128;
+const VEC4_CHANNELS: u32 = 64;
+
+/// The vec4 form of the convolution: as [`conv2d`], with larger tiles.
+pub fn conv2d_vec4(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    let tiles = (p.batch * p.height * p.width).div_ceil(VEC4_PIXELS);
+    [p.out_channels.div_ceil(VEC4_CHANNELS), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y)]
+}
+
+/// The vec4 form of the input gradient: as [`conv2d_input_gradient`], with larger tiles.
+pub fn conv2d_input_gradient_vec4(params: &[u8], constants: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    let phases = super::constant(constants, "STRIDE").pow(2);
+    let tiles = (p.batch * p.height * p.width).div_ceil(VEC4_PIXELS);
+    [p.in_channels.div_ceil(VEC4_CHANNELS), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y) * phases]
+}
+
+/// The vec4 form of the weight gradient: as [`conv2d_weight_gradient`], with larger tiles.
+pub fn conv2d_weight_gradient_vec4(params: &[u8], constants: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    let taps = super::constant(constants, "KERNEL").pow(2) * p.in_channels;
+    [p.out_channels.div_ceil(VEC4_CHANNELS), taps.div_ceil(VEC4_CHANNELS), p.splits]
+}
+
 /// Groups of eight channels that a subgroup of eight invocations keeps in registers.
 fn vectors(channels: u32) -> u32 {
     if channels <= 8 { 1 } else { 2 }

@@ -71,6 +71,8 @@ pub struct Form {
     pub subgroup: Option<u32>,
     /// Whether it sees tensors as 64-bit integers. Such a form reads and writes f32 alone.
     pub int64: bool,
+    /// Whether it is made for GPUs: it is right everywhere, but no software adapter needs to try it.
+    pub hardware: bool,
     /// Whether it can compute a call with these parameters; the portable form can compute all.
     pub fits: fn(params: &[u8]) -> bool,
     /// Override constants that this form has besides the call's own.
@@ -151,6 +153,7 @@ macro_rules! fast {
 macro_rules! kernels {
     ($($name:ident ($params:ty) $reads:literal -> $writes:literal, tolerance ($absolute:literal, $relative:literal),
         grid $grid:path $(, shared [$($shared:literal),*])? $(, fast $fast:path)?
+        $(, vec4 $vec_grid:path, fits $vec_fits:path, shared [$($vec_shared:literal),*])?
         $(, subgroup8 $sub_grid:path, tile $tile:path, shared [$($sub_shared:literal),*])?
         $(, wide8 $wide_grid:path, fits $fits:path, shared [$($wide_shared:literal),*])?;)*) => {
         $(
@@ -161,13 +164,24 @@ macro_rules! kernels {
                 reads: $reads,
                 writes: $writes,
                 forms: &[
-                    Form { name: "portable", source: shader!(stringify!($name) $($(, $shared)*)?), grid: $grid, subgroup: None, int64: false, fits: fits::all, tile: no_tile },
+                    Form { name: "portable", source: shader!(stringify!($name) $($(, $shared)*)?), grid: $grid, subgroup: None, int64: false, hardware: false, fits: fits::all, tile: no_tile },
+                    $(Form {
+                        name: "vec4",
+                        source: shader!(concat!("permutations/", stringify!($name), ".vec4") $(, $vec_shared)*),
+                        grid: $vec_grid,
+                        subgroup: None,
+                        int64: false,
+                        hardware: true,
+                        fits: $vec_fits,
+                        tile: no_tile,
+                    },)?
                     $(Form {
                         name: "subgroup8",
                         source: shader!(concat!("permutations/", stringify!($name), ".subgroup8") $(, $sub_shared)*),
                         grid: $sub_grid,
                         subgroup: Some(8),
                         int64: false,
+                        hardware: false,
                         fits: fits::all,
                         tile: $tile,
                     },)?
@@ -177,6 +191,7 @@ macro_rules! kernels {
                         grid: $wide_grid,
                         subgroup: Some(8),
                         int64: true,
+                        hardware: false,
                         fits: $fits,
                         tile: no_tile,
                     },)?
@@ -206,16 +221,19 @@ mod registry {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
             shared ["convolution", "epilogue", "convolution_image", "convolution_tile"],
             fast cpu::fast::conv2d::conv2d,
+            vec4 grids::conv2d_vec4, fits fits::vec4, shared ["convolution", "epilogue", "convolution_vec4"],
             subgroup8 grids::conv2d_subgroup8, tile grids::conv2d_tile,
             shared ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"];
         conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient,
             shared ["convolution", "epilogue", "convolution_image", "convolution_tile"],
             fast cpu::fast::conv2d_input_gradient::conv2d_input_gradient,
+            vec4 grids::conv2d_input_gradient_vec4, fits fits::vec4, shared ["convolution", "epilogue", "convolution_vec4"],
             subgroup8 grids::conv2d_input_gradient_subgroup8, tile grids::conv2d_input_gradient_tile,
             shared ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"];
         conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient,
             shared ["convolution"],
             fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient,
+            vec4 grids::conv2d_weight_gradient_vec4, fits fits::vec4, shared ["convolution"],
             subgroup8 grids::conv2d_weight_gradient_subgroup8, tile grids::conv2d_weight_gradient_tile,
             shared ["convolution", "subgroup8"];
         matrix_product(MatrixParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::matrix_product, shared ["blocks"],

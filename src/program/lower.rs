@@ -25,8 +25,6 @@ pub const ADAM_EPSILON: f32 = 1e-8;
 
 /// Rows that one invocation adds at most before a second stage takes over.
 const ROWS_PER_SUM: usize = 256;
-/// Partial weight gradients aim at this many values in flight, so that small layers keep a device busy.
-const WEIGHT_GRADIENT_VALUES: usize = 1 << 17;
 /// Pixels that one invocation of a weight gradient may add (software Vulkan's loops end at 65,535).
 const WEIGHT_GRADIENT_PIXELS: usize = 1 << 14;
 
@@ -420,7 +418,7 @@ impl<'g> Lowering<'g> {
         }
         let weight = self.tensors[y.0].shape.clone();
         let (rows, width) = ((params.batch * params.height) as usize, params.width as usize);
-        let busy = WEIGHT_GRADIENT_VALUES.div_ceil(weight.len()).min(64);
+        let busy = self.limits.weight_gradient_values.div_ceil(weight.len()).min(64);
         let short = (rows * width).div_ceil(WEIGHT_GRADIENT_PIXELS);
         let per_split = rows.div_ceil(busy.max(short).min(rows));
         let splits = rows.div_ceil(per_split);

@@ -146,13 +146,21 @@ pub struct MemoryLimits {
     /// Whether convolutions go by matrix products, of Winograd's algorithms or of gathered values, where that was seen to
     /// win.
     pub matrix_products: bool,
+    /// Partial weight gradients aim at this many values in flight, so that small layers keep a device busy.
+    pub weight_gradient_values: usize,
     /// Whether activations are stored as f16.
     pub half: bool,
 }
 
 impl MemoryLimits {
     /// No limits: the CPU path.
-    pub const NONE: Self = Self { buffer: u64::MAX, binding: u64::MAX, matrix_products: false, half: false };
+    pub const NONE: Self = Self {
+        buffer: u64::MAX,
+        binding: u64::MAX,
+        matrix_products: false,
+        weight_gradient_values: 1 << 17,
+        half: false,
+    };
 }
 
 /// A compiled graph.

@@ -108,7 +108,7 @@ fn judge_call(
         judge("fast CPU form", Ok(on_cpu(call, fast, &reads, before.clone())));
     }
     for (gpu, checks) in gpus().into_iter().zip(["full checks", "trusted"]) {
-        for form in gpu.candidates(call) {
+        for form in gpu.able(call) {
             let name = format!("{} form, {checks}", form.name);
             judge(&name, on_gpu(gpu, call, form, &reads, &before));
         }

@@ -51,6 +51,10 @@ const CASES: &[Extents] = &[
     // More pixels of an image, and of a part of a weight gradient, than the fast CPU forms take at a time.
     extents([1, 17, 17, 3, 4, 3, 2]),
     extents([1, 18, 32, 96, 96, 3, 1]),
+    // Channels of whole vec4 that end within a tile, both strides, and a dense layer of several tiles.
+    extents([3, 6, 5, 12, 20, 3, 2]),
+    extents([2, 7, 11, 68, 4, 3, 1]),
+    extents([1, 1, 131, 72, 132, 1, 1]),
 ];
 
 /// More pixel tiles than one dimension of a dispatch may have.

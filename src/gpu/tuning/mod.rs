@@ -1,7 +1,7 @@
 //! Which form of a kernel runs for which shape: chosen by measurement at first use, and remembered on disk.
 //!
-//! A call with several forms is cut down to a [`problem::Problem`], every form is compared with the CPU twin on it
-//! and then timed ([`trial`]), and the winner goes to the [`store`], by adapter, driver, program version, kernel and
+//! A call with several forms is cut down to a [`problem::Problem`], every form is compared with the CPU twin on a few images
+//! and then timed, on a GPU with as many as a step has ([`trial`]), and the winner goes to the [`store`], by adapter, driver, program version, kernel and
 //! shape. Nothing is timed whose result was not compared; a form with a wrong result is reported, remembered as wrong
 //! and not used. Calls that memory limits are not tried: a form made for the adapter fetches less at every
 //! shape that it fits, such calls come in too many shapes to try all within a short start, and a trial knows nothing of what
@@ -19,7 +19,7 @@ use super::GpuError;
 use super::device::{Checks, Gpu};
 use crate::kernels::Form;
 use crate::program::Program;
-use problem::Problem;
+use problem::{Problem, Work};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
@@ -161,10 +161,10 @@ impl Tuner {
     /// A form for every call of `program`.
     pub fn choose(&self, gpu: &Gpu, program: &Program) -> Result<Vec<Chosen>, GpuError> {
         let mut state = self.state.lock().expect("no thread panicked");
-        let most = problem::most_flops(gpu.is_software());
+        let work = Work::on(gpu.is_software());
         let (mut shapes, mut open) = (Vec::new(), Vec::<(u64, Problem)>::new());
         for call in &program.calls {
-            let problem = Problem::of(gpu.candidates(call), program, call, most);
+            let problem = Problem::of(gpu.candidates(call), program, call, work);
             let name = problem.name();
             if !state.decisions.contains_key(&name) {
                 match open.iter_mut().find(|(_, other)| other.name() == name) {
@@ -199,7 +199,7 @@ impl Tuner {
         let default = *problem.forms.last().expect("the portable form is always usable");
         let decision = |form: &Form, why, candidates| {
             Ok(Decision {
-                kernel: problem.call.kernel.name,
+                kernel: problem.timed.call.kernel.name,
                 shape: shape.clone(),
                 form: form.name,
                 why,

@@ -8,61 +8,78 @@ use crate::program::{Call, Program};
 use crate::random::{Random, Stream};
 use half::f16;
 
-/// Floating-point operations of a problem, if one image allows it: some milliseconds in software, enough workgroups to
-/// occupy a GPU, and in either case what the twin computes in a fraction of a second.
-const SOFTWARE_FLOPS: u64 = 20_000_000;
-const HARDWARE_FLOPS: u64 = 1_000_000_000;
+/// Floating-point operations of what the twin judges, if one image allows it: a fraction of a second for the twin.
+const JUDGED_FLOPS: u64 = 20_000_000;
+/// Of what is timed in software: some milliseconds, the same as is judged.
+const SOFTWARE_FLOPS: u64 = JUDGED_FLOPS;
+/// Of what is timed on a GPU: as many workgroups as a training step has, for what wins with few of them may lose with many.
+const HARDWARE_FLOPS: u64 = 16_000_000_000;
 
 /// What the twin takes too long for. Calls that cannot be cut down may have more.
 const LARGEST_FLOPS: u64 = 2_000_000_000;
 const LARGEST_VALUES: usize = 1 << 24;
 
-/// The most that a problem should have.
-pub fn most_flops(software: bool) -> u64 {
-    if software { SOFTWARE_FLOPS } else { HARDWARE_FLOPS }
+/// Floating-point operations that a trial may have, if one image allows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// What is compared with the twin.
+    pub judged: u64,
+    /// What is timed.
+    pub timed: u64,
+}
+
+impl Work {
+    /// For a software adapter, or for a GPU.
+    pub fn on(software: bool) -> Self {
+        Self { judged: JUDGED_FLOPS, timed: if software { SOFTWARE_FLOPS } else { HARDWARE_FLOPS } }
+    }
+}
+
+/// A call on some number of images.
+#[derive(Clone)]
+pub struct Size {
+    /// The call.
+    pub call: Call,
+    /// Values of each tensor read.
+    pub reads: Vec<usize>,
+    /// Values of each tensor written.
+    pub writes: Vec<usize>,
 }
 
 /// A call for trials.
 #[derive(Clone)]
 pub struct Problem {
-    /// The call, on fewer images.
-    pub call: Call,
+    /// What the twin judges.
+    pub judged: Size,
+    /// What is timed.
+    pub timed: Size,
     /// The forms that the adapter can run, the most specific last.
     pub forms: Vec<&'static Form>,
-    /// Values of each tensor read.
-    pub reads: Vec<usize>,
-    /// Values of each tensor written.
-    pub writes: Vec<usize>,
     /// The bindings that are f16.
     pub half: u32,
 }
 
-impl Problem {
-    /// The problem of a call that `forms` can run, the most specific last; with at most `most` floating-point
-    /// operations, if one image allows it.
-    pub fn of(forms: Vec<&'static Form>, program: &Program, call: &Call, most: u64) -> Self {
+impl Size {
+    /// A call as it is.
+    fn whole(program: &Program, call: &Call) -> Self {
         let len = |id: &crate::program::TensorId| program.tensor(*id).shape.len();
-        let mut problem = Self {
-            call: call.clone(),
-            forms,
-            reads: call.reads.iter().map(len).collect(),
-            writes: call.writes.iter().map(len).collect(),
-            half: Gpu::half_bindings(program, call),
-        };
+        let mut call = call.clone();
         // What a call adds to means nothing in a trial.
-        for (name, value) in &mut problem.call.constants {
+        for (name, value) in &mut call.constants {
             if *name == "ACCUMULATE" {
                 *value = 0;
             }
         }
-        if call.kernel.name.starts_with("conv2d") {
-            problem.cut(most);
-        }
-        problem
+        let (reads, writes) = (call.reads.iter().map(len).collect(), call.writes.iter().map(len).collect());
+        Self { call, reads, writes }
     }
 
-    /// Leaves as many images as `most` operations allow.
-    fn cut(&mut self, most: u64) {
+    /// Leaves as many images of a convolution as `most` operations allow.
+    #[must_use]
+    fn cut(mut self, most: u64) -> Self {
+        if !self.call.kernel.name.starts_with("conv2d") {
+            return self;
+        }
         let mut p: ConvolutionParams = bytemuck::pod_read_unaligned(&self.call.params);
         let size = constant(&self.call.constants, "KERNEL");
         // A dense layer's images are the pixels of one row.
@@ -90,37 +107,48 @@ impl Problem {
             }
             _ => (self.reads[0], self.writes[0]) = (fine, coarse),
         }
+        self
+    }
+}
+
+impl Problem {
+    /// The problem of a call that `forms` can run, the most specific last.
+    pub fn of(forms: Vec<&'static Form>, program: &Program, call: &Call, work: Work) -> Self {
+        let whole = Size::whole(program, call);
+        let half = Gpu::half_bindings(program, call);
+        Self { judged: whole.clone().cut(work.judged), timed: whole.cut(work.timed), forms, half }
     }
 
     /// Kernel, shape and constants for people and for the cache; the kernel alone where there is no choice.
     pub fn name(&self) -> String {
-        let kernel = self.call.kernel.name;
+        let call = &self.timed.call;
+        let kernel = call.kernel.name;
         if self.forms.len() == 1 {
             return kernel.to_string();
         }
         let constants: String =
-            self.call.constants.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-        if self.call.kernel.layout.name == ConvolutionParams::LAYOUT.name {
-            let p: ConvolutionParams = bytemuck::pod_read_unaligned(&self.call.params);
+            call.constants.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        if call.kernel.layout.name == ConvolutionParams::LAYOUT.name {
+            let p: ConvolutionParams = bytemuck::pod_read_unaligned(&call.params);
             let parts = if p.splits > 1 { format!(" in {} parts", p.splits) } else { String::new() };
             let (n, h, w, a, b) = (p.batch, p.height, p.width, p.in_channels, p.out_channels);
             return format!("{kernel} {n}x{h}x{w}, {a}-{b} channels{parts},{constants}");
         }
-        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&self.call.params);
+        let words: Vec<u32> = bytemuck::pod_collect_to_vec(&call.params);
         let words: Vec<String> = words.iter().map(|word| format!("{word:x}")).collect();
         format!("{kernel} {}{constants}", words.join(" "))
     }
 
     /// Whether its arithmetic takes longer than its memory, so that its shape decides which form is faster.
     pub fn computes(&self) -> bool {
-        let name = self.call.kernel.name;
+        let name = self.timed.call.kernel.name;
         name.starts_with("conv2d") || name == crate::kernels::matrix_product.name
     }
 
     /// Whether the twin takes too long to judge it.
     pub fn is_too_large(&self) -> bool {
-        let values: usize = self.reads.iter().chain(&self.writes).sum();
-        self.call.flops > LARGEST_FLOPS || values > LARGEST_VALUES
+        let values: usize = self.judged.reads.iter().chain(&self.judged.writes).sum();
+        self.judged.call.flops > LARGEST_FLOPS || values > LARGEST_VALUES
     }
 
     /// What the forms are made of: after a change of the shaders, old measurements mean nothing.
@@ -132,12 +160,12 @@ impl Problem {
             .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
 
-    /// Seeded numbers in (-1, 1) for every tensor read, as its type can hold them.
+    /// Seeded numbers in (-1, 1) for every tensor that is read where the twin judges, as its type can hold them.
     pub fn data(&self) -> Vec<Vec<f32>> {
         let random = Random::new(0, Stream::Attack);
         let value = |t: usize, i: u32| 2.0 * random.uniform(t as u32, i) - 1.0;
         let rounded = |t: usize, v: f32| if self.is_half(1 + t) { f16::from_f32(v).to_f32() } else { v };
-        let tensors = self.reads.iter().enumerate();
+        let tensors = self.judged.reads.iter().enumerate();
         tensors.map(|(t, &len)| (0..len as u32).map(|i| rounded(t, value(t, i))).collect()).collect()
     }
 
@@ -157,7 +185,8 @@ mod tests {
     fn problem(graph: &Graph) -> Problem {
         let program = Program::compile(graph, MemoryLimits::NONE).unwrap();
         let call = &program.calls[0];
-        Problem::of(call.kernel.forms.iter().collect(), &program, call, 100_000_000)
+        let work = Work { judged: 100_000_000, timed: 400_000_000 };
+        Problem::of(call.kernel.forms.iter().collect(), &program, call, work)
     }
 
     fn convolution(images: usize, side: usize, a: usize, b: usize) -> Problem {
@@ -183,12 +212,14 @@ mod tests {
     #[test]
     fn large_batches_become_few_images_of_the_same_layer_and_small_ones_stay() {
         let large = convolution(128, 32, 64, 128);
-        assert_eq!(large.name(), "conv2d 1x32x32, 64-128 channels, KERNEL=3 STRIDE=1 EPILOGUE=0");
-        assert_eq!((large.reads[0], large.writes[0]), (32 * 32 * 64, 32 * 32 * 128));
-        assert_eq!(large.reads[1], 9 * 64 * 128);
+        assert_eq!(large.name(), "conv2d 2x32x32, 64-128 channels, KERNEL=3 STRIDE=1 EPILOGUE=0");
+        for (size, images) in [(&large.judged, 1), (&large.timed, 2)] {
+            assert_eq!((size.reads[0], size.writes[0]), (images * 32 * 32 * 64, images * 32 * 32 * 128));
+            assert_eq!(size.reads[1], 9 * 64 * 128);
+        }
         let small = convolution(3, 8, 4, 4);
         assert_eq!(small.name(), "conv2d 3x8x8, 4-4 channels, KERNEL=3 STRIDE=1 EPILOGUE=0");
-        assert_eq!((small.reads[0], small.writes[0]), (3 * 8 * 8 * 4, 3 * 8 * 8 * 4));
+        assert_eq!((small.judged.reads[0], small.timed.writes[0]), (3 * 8 * 8 * 4, 3 * 8 * 8 * 4));
     }
 
     #[test]
@@ -201,9 +232,9 @@ mod tests {
     #[test]
     fn partial_sums_keep_their_length_where_there_are_fewer() {
         let whole = weight_gradient(128, 32, 64, 128);
-        let p: ConvolutionParams = bytemuck::pod_read_unaligned(&whole.call.params);
+        let p: ConvolutionParams = bytemuck::pod_read_unaligned(&whole.judged.call.params);
         assert_eq!((p.batch, p.splits), (1, 32u32.div_ceil(p.rows_per_split)));
-        assert_eq!(whole.writes[0], p.splits as usize * 9 * 64 * 128);
+        assert_eq!(whole.judged.writes[0], p.splits as usize * 9 * 64 * 128);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! A trial: all forms of a problem on the same data, each compared with the CPU twin before it is timed.
 
 use super::Candidate;
-use super::problem::Problem;
+use super::problem::{Problem, Size};
 use crate::gpu::device::{Gpu, Pipeline};
 use crate::gpu::{GpuError, half};
 use crate::kernels::{Arguments, Form};
 use crate::lockstep::worst;
+use crate::program::Call;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wgpu::{BindGroup, Buffer, BufferBinding};
@@ -19,31 +20,35 @@ const HOPELESS: f64 = 4.0;
 
 /// Compares and times every form of `problem`; `None` if the adapter has no room for it.
 pub fn measure(gpu: &Gpu, problem: &Problem, rounds: usize) -> Result<Option<Vec<Candidate>>, GpuError> {
-    let trial = Trial::new(gpu, problem);
+    let data = problem.data();
+    let judged = Trial::new(gpu, problem, &problem.judged, &data);
+    let larger = (problem.timed.call.params != problem.judged.call.params)
+        .then(|| Trial::new(gpu, problem, &problem.timed, &data));
     if gpu.forgive().is_some() {
         return Ok(None);
     }
+    let expected = expected(problem, &data);
     let mut candidates = Vec::new();
     let mut ready = Vec::new();
     for &form in &problem.forms {
         let mut candidate = Candidate { form: form.name.to_string(), microseconds: None, wrong: None };
-        let (bound, wrong) = trial.compare(form);
+        let (bound, wrong) = judged.compare(form, &expected);
         match wrong {
             Some(wrong) => candidate.wrong = Some(wrong),
-            None => ready.push((candidates.len(), bound)),
+            None => ready.push((candidates.len(), larger.as_ref().map_or(bound, |larger| larger.bind(form)))),
         }
         candidates.push(candidate);
     }
     gpu.check(0)?;
     for (at, bound) in &ready {
-        candidates[*at].microseconds = Some(1e6 * trial.seconds(bound, 1)?);
+        candidates[*at].microseconds = Some(1e6 * judged.seconds(bound, 1)?);
     }
     let least = candidates.iter().filter_map(|c| c.microseconds).fold(f64::INFINITY, f64::min);
     ready.retain(|(at, _)| candidates[*at].microseconds.is_some_and(|time| time <= HOPELESS * least));
     let dispatches = (1e6 * LEAST_TIME.as_secs_f64() / least).ceil().clamp(1.0, MOST_DISPATCHES) as u32;
     for _ in 0..rounds {
         for (at, bound) in &ready {
-            let time = 1e6 * trial.seconds(bound, dispatches)?;
+            let time = 1e6 * judged.seconds(bound, dispatches)?;
             // Other work on the machine only ever adds.
             candidates[*at].microseconds = candidates[*at].microseconds.map(|least| least.min(time));
         }
@@ -51,14 +56,28 @@ pub fn measure(gpu: &Gpu, problem: &Problem, rounds: usize) -> Result<Option<Vec
     Ok(Some(candidates))
 }
 
+/// What the twin makes of the data.
+fn expected(problem: &Problem, data: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    let Size { call, writes, .. } = &problem.judged;
+    let mut expected: Vec<Vec<f32>> = writes.iter().map(|&len| vec![0.0; len]).collect();
+    (call.kernel.twin)(&mut Arguments {
+        params: &call.params,
+        constants: &call.constants,
+        expression: call.expression.as_deref(),
+        reads: &data.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+        writes: &mut expected.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(),
+    });
+    expected
+}
+
+/// A call of some size with its tensors on the adapter.
 struct Trial<'a> {
     gpu: &'a Gpu,
     problem: &'a Problem,
+    call: &'a Call,
     params: Buffer,
     reads: Vec<Buffer>,
     writes: Vec<Buffer>,
-    /// What the twin makes of the same data.
-    expected: Vec<Vec<f32>>,
 }
 
 /// A form bound to the trial's buffers.
@@ -69,61 +88,50 @@ struct Bound {
 }
 
 impl<'a> Trial<'a> {
-    fn new(gpu: &'a Gpu, problem: &'a Problem) -> Self {
-        let data = problem.data();
-        let reads = data.iter().zip(1..).map(|(values, binding)| {
-            let bytes = half::to_bytes(values, problem.is_half(binding));
+    /// Tensors of this size, filled with the data over and over.
+    fn new(gpu: &'a Gpu, problem: &'a Problem, size: &'a Size, data: &[Vec<f32>]) -> Self {
+        let reads = data.iter().zip(&size.reads).zip(1..).map(|((values, &len), binding)| {
+            let values: Vec<f32> = values.iter().copied().cycle().take(len).collect();
+            let bytes = half::to_bytes(&values, problem.is_half(binding));
             let buffer = gpu.buffer("trial", bytes.len() as u64);
             gpu.queue.write_buffer(&buffer, 0, &bytes);
             buffer
         });
-        let first = 1 + problem.reads.len();
-        let writes = problem.writes.iter().zip(first..);
+        let first = 1 + size.reads.len();
+        let writes = size.writes.iter().zip(first..);
         let writes =
             writes.map(|(&len, binding)| gpu.buffer("trial", half::bytes(len, problem.is_half(binding))));
-        let mut expected: Vec<Vec<f32>> = problem.writes.iter().map(|&len| vec![0.0; len]).collect();
-        (problem.call.kernel.twin)(&mut Arguments {
-            params: &problem.call.params,
-            constants: &problem.call.constants,
-            expression: problem.call.expression.as_deref(),
-            reads: &data.iter().map(Vec::as_slice).collect::<Vec<_>>(),
-            writes: &mut expected.iter_mut().map(Vec::as_mut_slice).collect::<Vec<_>>(),
-        });
-        Self {
-            gpu,
-            problem,
-            params: gpu.uniform(&problem.call.params),
-            reads: reads.collect(),
-            writes: writes.collect(),
-            expected,
-        }
+        let (reads, writes) = (reads.collect(), writes.collect());
+        Self { gpu, problem, call: &size.call, params: gpu.uniform(&size.call.params), reads, writes }
     }
 
     /// What is written, what should be there, and whether it is f16.
-    fn results(&self) -> impl Iterator<Item = (&Buffer, &Vec<f32>, bool)> {
+    fn results<'b>(
+        &'b self,
+        expected: &'b [Vec<f32>],
+    ) -> impl Iterator<Item = (&'b Buffer, &'b Vec<f32>, bool)> {
         let first = 1 + self.reads.len();
-        let both = self.writes.iter().zip(&self.expected).zip(first..);
+        let both = self.writes.iter().zip(expected).zip(first..);
         both.map(|((buffer, expected), binding)| (buffer, expected, self.problem.is_half(binding)))
     }
 
     fn bind(&self, form: &'static Form) -> Bound {
-        let call = &self.problem.call;
-        let pipeline = self.gpu.pipeline(call, form, self.problem.half);
+        let pipeline = self.gpu.pipeline(self.call, form, self.problem.half);
         let whole = |buffer| BufferBinding { buffer, offset: 0, size: None };
         let buffers = std::iter::once(&self.params).chain(&self.reads).chain(&self.writes);
-        let group = self.gpu.bind_group(call.kernel.name, &pipeline, buffers.map(whole));
-        Bound { pipeline, group, grid: (form.grid)(&call.params, &form.constants(call)) }
+        let group = self.gpu.bind_group(self.call.kernel.name, &pipeline, buffers.map(whole));
+        Bound { pipeline, group, grid: (form.grid)(&self.call.params, &form.constants(self.call)) }
     }
 
     /// Runs a form once. Some text if its result is not the twin's.
-    fn compare(&self, form: &'static Form) -> (Bound, Option<String>) {
+    fn compare(&self, form: &'static Form, expected: &[Vec<f32>]) -> (Bound, Option<String>) {
         let bound = self.bind(form);
         // What is not written must not pass for what the form before wrote.
-        for (buffer, expected, half) in self.results() {
+        for (buffer, expected, half) in self.results(expected) {
             let nothing = half::to_bytes(&vec![f32::NAN; expected.len()], half);
             self.gpu.queue.write_buffer(buffer, 0, &nothing);
         }
-        let wrong = match self.seconds(&bound, 1).and_then(|_| self.first_difference()) {
+        let wrong = match self.seconds(&bound, 1).and_then(|_| self.first_difference(expected)) {
             Ok(difference) => difference,
             Err(error) => Some(error.to_string()),
         };
@@ -132,11 +140,11 @@ impl<'a> Trial<'a> {
         (bound, wrong.or(refused))
     }
 
-    fn first_difference(&self) -> Result<Option<String>, GpuError> {
-        for (buffer, expected, half) in self.results() {
+    fn first_difference(&self, expected: &[Vec<f32>]) -> Result<Option<String>, GpuError> {
+        for (buffer, expected, half) in self.results(expected) {
             let words = self.gpu.read_words(buffer, 0, half::bytes(expected.len(), half) as usize / 4)?;
             let own = half::from_words(&words, half, expected.len());
-            let worst = worst(&own, expected, self.problem.call.kernel.tolerance.stored(half), &[]);
+            let worst = worst(&own, expected, self.call.kernel.tolerance.stored(half), &[]);
             if worst.outside > 0 {
                 return Ok(Some(format!(
                     "{} of {} values differ from the CPU's, most at {}: {:e} instead of {:e}",
