@@ -44,7 +44,14 @@ pub fn measure(gpu: &Gpu, problem: &Problem, rounds: usize) -> Result<Option<Vec
         candidates[*at].microseconds = Some(1e6 * judged.seconds(bound, 1)?);
     }
     let least = candidates.iter().filter_map(|c| c.microseconds).fold(f64::INFINITY, f64::min);
-    ready.retain(|(at, _)| candidates[*at].microseconds.is_some_and(|time| time <= HOPELESS * least));
+    let hopeless = |candidate: &Candidate| candidate.microseconds.is_none_or(|time| time > HOPELESS * least);
+    // A GPU that was idle takes long for whatever comes first: a slow dispatch has a second chance.
+    for (at, bound) in &ready {
+        if hopeless(&candidates[*at]) {
+            candidates[*at].microseconds = Some(1e6 * judged.seconds(bound, 1)?);
+        }
+    }
+    ready.retain(|(at, _)| !hopeless(&candidates[*at]));
     let dispatches = (1e6 * LEAST_TIME.as_secs_f64() / least).ceil().clamp(1.0, MOST_DISPATCHES) as u32;
     for _ in 0..rounds {
         for (at, bound) in &ready {
