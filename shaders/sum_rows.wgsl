@@ -1,7 +1,7 @@
-// Sums over the rows of a matrix in `splits` parts: part s adds rows s·rows_per_split onwards, in order.
+// Sums over the rows of a matrix in `splits` parts: part s adds rows s·rows_per_split onwards, every fourth in one sum.
 // A second call over the parts finishes the sum, so the order of addition is fixed.
 // Reads x [rows, columns]; writes y [splits, columns].
-// Dispatch: 64 invocations per workgroup, each of which takes VALUES sums of at most SHORT rows or one longer sum.
+// Dispatch: one invocation per column and part, 64 per workgroup.
 // Longest loop: rows_per_split.
 
 struct SumRowsParams {
@@ -15,28 +15,30 @@ struct SumRowsParams {
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
-// Sums of so many rows are short.
-const SHORT: u32 = 64u;
-
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let values = select(1u, VALUES, params.rows_per_split <= SHORT);
-    let begin = (group.y * GRID_WIDTH + group.x) * GROUP * values + local;
-    let end = min(begin + GROUP * values, params.columns * params.splits);
-    for (var i = begin; i < end; i += GROUP) {
-        var part = 0u;
-        if params.splits > 1u {
-            part = i / params.columns;
-        }
-        let column = i - part * params.columns;
-        let first = part * params.rows_per_split;
-        let last = min(first + params.rows_per_split, params.rows);
-        var sum = 0.0;
-        var at = first * params.columns + column;
-        for (var row = first; row < last; row++) {
-            sum += x[at];
-            at += params.columns;
-        }
-        y[i] = sum;
+    let i = flat_index(group, local);
+    if (i >= params.columns * params.splits) {
+        return;
     }
+    var part = 0u;
+    if (params.splits > 1u) {
+        part = i / params.columns;
+    }
+    let first = part * params.rows_per_split;
+    let last = min(first + params.rows_per_split, params.rows);
+    let columns = params.columns;
+    var at = first * columns + i - part * columns;
+    // Four rows at a time: loads that do not wait for each other.
+    var sums = vec4<f32>();
+    var row = first;
+    for (; row + 4u <= last; row += 4u) {
+        sums += vec4<f32>(x[at], x[at + columns], x[at + 2u * columns], x[at + 3u * columns]);
+        at += 4u * columns;
+    }
+    for (; row < last; row++) {
+        sums.x += x[at];
+        at += columns;
+    }
+    y[i] = (sums.x + sums.y) + (sums.z + sums.w);
 }

@@ -8,39 +8,25 @@
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
 // Longest loop  KERNEL*KERNEL*in_channels / 4, rounded up to 4.
 
-// Row and column on the fine side under tap (0, 0), and the image.
-struct Origin {
-    position: vec2<i32>,
-    image: i32,
+fn image_size() -> vec2<u32> {
+    return vec2<u32>(STRIDE * params.height, STRIDE * params.width);
 }
 
-fn origin_of(pixel: u32) -> Origin {
-    let column = pixel % params.width;
-    let row = (pixel / params.width) % params.height;
-    let image = pixel / (params.width * params.height);
-    let inside = vec2<i32>(vec2<u32>(STRIDE * row, STRIDE * column)) - i32(KERNEL / 2u);
-    // A pixel beyond the batch lies so far out that no tap is inside.
-    return Origin(select(vec2<i32>(-65536), inside, image < params.batch), i32(image));
+// Where tap (0, 0) of a coarse position is on the fine side, and how far the next tap is from it.
+fn first_place(area: Area, position: vec2<u32>) -> vec2<i32> {
+    return vec2<i32>(STRIDE * position) - i32(KERNEL / 2u);
 }
 
-fn load_image(area: Area, place: Place, origin: Origin) -> vec4<f32> {
-    let at = origin.position + vec2<i32>(vec2<u32>(place.tap / KERNEL, place.tap % KERNEL));
-    let size = vec2<i32>(vec2<u32>(STRIDE * params.height, STRIDE * params.width));
-    if (place.tap >= KERNEL * KERNEL || any(at < vec2<i32>()) || any(at >= size)) {
-        return vec4<f32>();
-    }
-    let pixel = u32((origin.image * size.x + at.x) * size.y + at.y);
-    return image[(pixel * params.in_channels + place.channel) / 4u];
+fn tap_step() -> i32 {
+    return 1;
 }
 
 // Sixteen neighbours fetch the 64 channels of one step.
 fn load_weight(area: Area, place: Place, index: u32, half: u32) -> vec4<f32> {
     let step = place.step + index / 16u + 8u * half;
     let channel = area.channel + index % 16u * 4u;
-    if (step >= KERNEL * KERNEL * params.in_channels || channel >= params.out_channels) {
-        return vec4<f32>();
-    }
-    return weight[(step * params.out_channels + channel) / 4u];
+    let inside = step < KERNEL * KERNEL * params.in_channels && channel < params.out_channels;
+    return select(vec4<f32>(), weight[select(0u, (step * params.out_channels + channel) / 4u, inside)], inside);
 }
 
 fn weight_place(index: u32, half: u32) -> u32 {
@@ -52,14 +38,13 @@ fn weights(quad: u32, column: u32) -> mat4x4<f32> {
     return mat4x4<f32>(weight_tile[at], weight_tile[at + 16u], weight_tile[at + 32u], weight_tile[at + 48u]);
 }
 
-fn store_pixel(area: Area, pixel: u32, channel: u32, sums: vec4<f32>) {
-    if (pixel < params.batch * params.height * params.width) {
-        store_channels(pixel, pixel, channel, params.out_channels, sums);
-    }
+fn store_channels(area: Area, position: vec3<u32>, channel: u32, sums: vec4<f32>) {
+    let pixel = (position.x * params.height + position.y) * params.width + position.z;
+    store_four(pixel, pixel, channel, params.out_channels, sums);
 }
 
 @compute @workgroup_size(8, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let area = Area((group.y + group.z * TILES_IN_Y) * PIXELS, group.x * CHANNELS, vec2<u32>());
-    compute(area, KERNEL * KERNEL, params.in_channels, local.xy);
+    let first_pixel = (group.y + group.z * TILES_IN_Y) * PIXELS;
+    compute(Area(first_pixel, group.x * CHANNELS, vec2<u32>(), vec2<u32>(KERNEL)), params.in_channels, local.xy);
 }

@@ -13,57 +13,32 @@
 // The roles of the channels are those of conv2d exchanged, the phases at stride 2 those of the portable form. The weight's rows
 // run along the sum here, so its tile is kept like the image's.
 
-// Row and column on the coarse side, and the image.
-struct Origin {
-    position: vec2<i32>,
-    image: i32,
+fn image_size() -> vec2<u32> {
+    return vec2<u32>(params.height, params.width);
 }
 
-fn origin_of(pixel: u32) -> Origin {
-    let column = pixel % params.width;
-    let row = (pixel / params.width) % params.height;
-    let image = pixel / (params.width * params.height);
-    let inside = vec2<i32>(vec2<u32>(row, column));
-    // A position beyond the batch lies so far out that no tap reaches the image.
-    return Origin(select(vec2<i32>(-65536), inside, image < params.batch), i32(image));
-}
-
-// Taps first_tap, first_tap + STRIDE, … of each direction reach a phase.
+// Of the kernel's taps, first_tap, first_tap + STRIDE, … of each direction reach a phase.
 fn first_tap(phase: vec2<u32>) -> vec2<u32> {
     return (phase + KERNEL / 2u) % STRIDE;
 }
 
-fn taps(phase: vec2<u32>) -> vec2<u32> {
-    return (vec2<u32>(KERNEL + STRIDE - 1u) - first_tap(phase)) / STRIDE;
-}
-
-// The place.tap-th tap of a phase.
-fn tap_of(phase: vec2<u32>, place: Place) -> vec2<u32> {
-    let columns = taps(phase).y;
-    return first_tap(phase) + STRIDE * vec2<u32>(place.tap / columns, place.tap % columns);
-}
-
-fn load_image(area: Area, place: Place, origin: Origin) -> vec4<f32> {
-    let tap = tap_of(area.phase, place);
+// Where the first of them meets a coarse position's phase, and how far the next one is from it.
+fn first_place(area: Area, position: vec2<u32>) -> vec2<i32> {
     // Exact: STRIDE divides it by the choice of first_tap.
-    let at = origin.position + (vec2<i32>(area.phase + KERNEL / 2u) - vec2<i32>(tap)) / i32(STRIDE);
-    let size = vec2<i32>(vec2<u32>(params.height, params.width));
-    if (any(tap >= vec2<u32>(KERNEL)) || any(at < vec2<i32>()) || any(at >= size)) {
-        return vec4<f32>();
-    }
-    let pixel = u32((origin.image * size.x + at.x) * size.y + at.y);
-    return image[(pixel * params.out_channels + place.channel) / 4u];
+    return vec2<i32>(position + (area.phase + KERNEL / 2u - first_tap(area.phase)) / STRIDE);
+}
+
+fn tap_step() -> i32 {
+    return -1;
 }
 
 // Four neighbours fetch sixteen steps of one channel.
 fn load_weight(area: Area, place: Place, index: u32, half: u32) -> vec4<f32> {
-    let tap = tap_of(area.phase, place);
+    let tap = first_tap(area.phase) + STRIDE * place.tap;
     let channel = area.channel + index / QUADS + 32u * half;
-    if (any(tap >= vec2<u32>(KERNEL)) || channel >= params.in_channels) {
-        return vec4<f32>();
-    }
+    let inside = place.tap.x < area.taps.x && channel < params.in_channels;
     let row = (tap.x * KERNEL + tap.y) * params.in_channels + channel;
-    return weight[(row * params.out_channels + place.channel) / 4u];
+    return select(vec4<f32>(), weight[select(0u, (row * params.out_channels + place.channel) / 4u, inside)], inside);
 }
 
 // Channel c is row c % 4 * 16 + c / 4, so that what eight neighbours read at once lies in different banks.
@@ -83,32 +58,28 @@ fn weights(quad: u32, column: u32) -> mat4x4<f32> {
 }
 
 // The pixel of the border biases that stands for the one of this phase at a coarse position.
-fn border_place(image: u32, position: vec2<u32>, phase: vec2<u32>) -> u32 {
+fn border_place(position: vec3<u32>, phase: vec2<u32>) -> u32 {
     let last = vec2<u32>(params.height, params.width) - 1u;
-    let place = select(vec2<u32>(1u), vec2<u32>(2u), position == last);
-    let class_of = select(place, vec2<u32>(), position == vec2<u32>()) * STRIDE + phase;
-    return (image * 3u * STRIDE + class_of.x) * 3u * STRIDE + class_of.y;
+    let place = select(vec2<u32>(1u), vec2<u32>(2u), position.yz == last);
+    let class_of = select(place, vec2<u32>(), position.yz == vec2<u32>()) * STRIDE + phase;
+    return (position.x * 3u * STRIDE + class_of.x) * 3u * STRIDE + class_of.y;
 }
 
-fn store_pixel(area: Area, pixel: u32, channel: u32, sums: vec4<f32>) {
-    let origin = origin_of(pixel);
-    if (origin.position.x < 0) {
-        return;
-    }
-    let position = vec2<u32>(origin.position);
-    let fine = STRIDE * position + area.phase;
-    let own = (u32(origin.image) * STRIDE * params.height + fine.x) * STRIDE * params.width + fine.y;
+fn store_channels(area: Area, position: vec3<u32>, channel: u32, sums: vec4<f32>) {
+    let fine = STRIDE * position.yz + area.phase;
+    let own = (position.x * STRIDE * params.height + fine.x) * STRIDE * params.width + fine.y;
     var other = own;
     if (EPILOGUE == 4u) {
-        other = border_place(u32(origin.image), position, area.phase);
+        other = border_place(position, area.phase);
     }
-    store_channels(own, other, channel, params.in_channels, sums);
+    store_four(own, other, channel, params.in_channels, sums);
 }
 
 @compute @workgroup_size(8, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let phases = STRIDE * STRIDE;
     let phase = vec2<u32>((group.z % phases) / STRIDE, group.z % STRIDE);
-    let area = Area((group.y + group.z / phases * TILES_IN_Y) * PIXELS, group.x * CHANNELS, phase);
-    compute(area, taps(phase).x * taps(phase).y, params.out_channels, local.xy);
+    let taps = (vec2<u32>(KERNEL + STRIDE - 1u) - first_tap(phase)) / STRIDE;
+    let first_pixel = (group.y + group.z / phases * TILES_IN_Y) * PIXELS;
+    compute(Area(first_pixel, group.x * CHANNELS, phase, taps), params.out_channels, local.xy);
 }

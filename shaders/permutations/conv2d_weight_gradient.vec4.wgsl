@@ -9,8 +9,8 @@
 // Longest loop  rows_per_split*width, rounded up to 16; rows_per_split is to keep this below 32,768.
 //
 // 8 x 8 invocations compute 64 entries (of taps and fine channels) x 64 coarse channels, each 8 x 8 of them. As in
-// convolution_vec4.wgsl, what the next 16 pixels add is fetched before the present ones are computed; the places of the
-// pixels after those are found at the same time, once for all.
+// shared/convolution_vec4.wgsl, what the next 16 pixels add is fetched, without branches, before the present ones are
+// computed; the places of the pixels after those are found at the same time, once for all.
 
 @group(0) @binding(1) var<storage, read_write> fine: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> coarse: array<vec4<f32>>;
@@ -25,16 +25,8 @@ const DEPTH: u32 = 16u;
 
 var<workgroup> fine_tile: array<vec4<f32>, 256>;
 var<workgroup> coarse_tile: array<vec4<f32>, 256>;
-// Of the next sixteen pixels, under tap (0, 0): row over the whole batch of the image's first row, row, and column.
+// Of the next sixteen pixels, under tap (0, 0): row, column, and index in vec4.
 var<workgroup> origins: array<vec3<i32>, 16>;
-
-// One row of sums per entry.
-struct Sums {
-    a: vec4<f32>,
-    b: vec4<f32>,
-    c: vec4<f32>,
-    d: vec4<f32>,
-}
 
 struct Four {
     a: vec4<f32>,
@@ -43,37 +35,64 @@ struct Four {
     d: vec4<f32>,
 }
 
-// What an invocation adds up: its entry's tap and fine channel, and its coarse channel.
+// One row of sums per entry.
+alias Sums = Four;
+
+// What an invocation fetches: its entry's tap, far outside if there is none, and how far the entry is from the origin, in vec4;
+// its coarse channel; and where the pixels end.
 struct Own {
     tap: vec2<i32>,
-    entry_inside: bool,
-    fine_channel: u32,
+    offset: i32,
     channel: u32,
+    end: u32,
 }
 
-fn find_origin(pixel: u32, end: u32, index: u32) {
+fn own_of(index: u32, group: vec3<u32>) -> Own {
+    let entry = group.y * TILE + index % QUADS * 4u;
+    let flat_tap = entry / params.in_channels;
+    let tap = vec2<i32>(vec2<u32>(flat_tap / KERNEL, flat_tap % KERNEL));
+    let pixels = tap.x * i32(STRIDE * params.width) + tap.y;
+    let offset = pixels * i32(params.in_channels / 4u) + i32(entry % params.in_channels / 4u);
+    let end = min((group.z + 1u) * params.rows_per_split, params.batch * params.height) * params.width;
+    let inside = flat_tap < KERNEL * KERNEL;
+    return Own(select(vec2<i32>(-65536), tap, inside), offset, group.x * TILE + index % QUADS * 4u, end);
+}
+
+fn find_origin(own: Own, pixel: u32, index: u32) {
     let row = pixel / params.width;
-    let image = row / params.height;
-    let inside = vec3<i32>(vec3<u32>(image * params.height, row % params.height, pixel % params.width)) * i32(STRIDE);
-    origins[index] = select(vec3<i32>(0, -65536, -65536), inside - vec3<i32>(0, 1, 1) * i32(KERNEL / 2u), pixel < end);
+    let position = vec2<i32>(STRIDE * vec2<u32>(row % params.height, pixel % params.width)) - i32(KERNEL / 2u);
+    let first_row = i32(STRIDE * (row / params.height * params.height));
+    let flat = (first_row + position.x) * i32(STRIDE * params.width) + position.y;
+    let inside = vec3<i32>(position, flat * i32(params.in_channels / 4u));
+    origins[index] = select(vec3<i32>(-65536), inside, pixel < own.end);
 }
 
-fn load_fine(own: Own, at: u32) -> vec4<f32> {
-    let origin = origins[at];
-    let position = origin.yz + own.tap;
+fn load_fine(own: Own, line: u32) -> vec4<f32> {
+    let origin = origins[line];
+    let position = origin.xy + own.tap;
     let size = vec2<i32>(vec2<u32>(STRIDE * params.height, STRIDE * params.width));
-    if (!own.entry_inside || any(position < vec2<i32>()) || any(position >= size)) {
-        return vec4<f32>();
-    }
-    let pixel = u32((origin.x + position.x) * size.y + position.y);
-    return fine[(pixel * params.in_channels + own.fine_channel) / 4u];
+    let inside = all(position >= vec2<i32>()) && all(position < size);
+    return select(vec4<f32>(), fine[select(0, origin.z + own.offset, inside)], inside);
 }
 
-fn load_coarse(own: Own, pixel: u32, end: u32) -> vec4<f32> {
-    if (pixel >= end || own.channel >= params.out_channels) {
-        return vec4<f32>();
-    }
-    return coarse[(pixel * params.out_channels + own.channel) / 4u];
+fn load_coarse(own: Own, pixel: u32) -> vec4<f32> {
+    let inside = pixel < own.end && own.channel < params.out_channels;
+    return select(vec4<f32>(), coarse[select(0u, (pixel * params.out_channels + own.channel) / 4u, inside)], inside);
+}
+
+// Sixteen neighbours fetch 64 consecutive entries of one pixel.
+fn four_fine(own: Own, line: u32) -> Four {
+    return Four(load_fine(own, line), load_fine(own, line + 4u), load_fine(own, line + 8u), load_fine(own, line + 12u));
+}
+
+// And its 64 channels.
+fn four_coarse(own: Own, pixel: u32) -> Four {
+    return Four(
+        load_coarse(own, pixel),
+        load_coarse(own, pixel + 4u),
+        load_coarse(own, pixel + 8u),
+        load_coarse(own, pixel + 12u),
+    );
 }
 
 fn add(sums: Sums, entries: vec4<f32>, channels: vec4<f32>) -> Sums {
@@ -104,38 +123,22 @@ fn main(
     @builtin(local_invocation_id) local: vec3<u32>,
     @builtin(local_invocation_index) index: u32,
 ) {
+    let own = own_of(index, group);
     let begin = group.z * params.rows_per_split * params.width;
-    let end = min((group.z + 1u) * params.rows_per_split, params.batch * params.height) * params.width;
-
-    // Sixteen neighbours fetch 64 consecutive entries and channels of one pixel.
-    let entry = group.y * TILE + index % QUADS * 4u;
-    let tap = entry / params.in_channels;
-    let own = Own(
-        vec2<i32>(vec2<u32>(tap / KERNEL, tap % KERNEL)),
-        tap < KERNEL * KERNEL,
-        entry % params.in_channels,
-        group.x * TILE + index % QUADS * 4u,
-    );
     let line = index / QUADS;
-
     if (index < DEPTH) {
-        find_origin(begin + index, end, index);
+        find_origin(own, begin + index, index);
     }
     workgroupBarrier();
-    var next_fine = Four(load_fine(own, line), load_fine(own, line + 4u), load_fine(own, line + 8u), load_fine(own, line + 12u));
-    var next_coarse = Four(
-        load_coarse(own, begin + line, end),
-        load_coarse(own, begin + line + 4u, end),
-        load_coarse(own, begin + line + 8u, end),
-        load_coarse(own, begin + line + 12u, end),
-    );
+    var next_fine = four_fine(own, line);
+    var next_coarse = four_coarse(own, begin + line);
     workgroupBarrier();
 
     var low_low = Sums();
     var low_high = Sums();
     var high_low = Sums();
     var high_high = Sums();
-    for (var first_pixel = begin; first_pixel < end; first_pixel += DEPTH) {
+    for (var pixel = begin; pixel < own.end; pixel += DEPTH) {
         fine_tile[index] = next_fine.a;
         fine_tile[index + 64u] = next_fine.b;
         fine_tile[index + 128u] = next_fine.c;
@@ -144,23 +147,12 @@ fn main(
         coarse_tile[index + 64u] = next_coarse.b;
         coarse_tile[index + 128u] = next_coarse.c;
         coarse_tile[index + 192u] = next_coarse.d;
-        let next_pixel = first_pixel + DEPTH;
         if (index < DEPTH) {
-            find_origin(next_pixel + index, end, index);
+            find_origin(own, pixel + DEPTH + index, index);
         }
         workgroupBarrier();
-        next_fine = Four(
-            load_fine(own, line),
-            load_fine(own, line + 4u),
-            load_fine(own, line + 8u),
-            load_fine(own, line + 12u),
-        );
-        next_coarse = Four(
-            load_coarse(own, next_pixel + line, end),
-            load_coarse(own, next_pixel + line + 4u, end),
-            load_coarse(own, next_pixel + line + 8u, end),
-            load_coarse(own, next_pixel + line + 12u, end),
-        );
+        next_fine = four_fine(own, line);
+        next_coarse = four_coarse(own, pixel + DEPTH + line);
         for (var i = 0u; i < DEPTH; i++) {
             let entries_low = fine_tile[i * QUADS + local.y];
             let entries_high = fine_tile[i * QUADS + local.y + 8u];

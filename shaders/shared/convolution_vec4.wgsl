@@ -1,10 +1,12 @@
 // Shared by the vec4 forms of conv2d and conv2d_input_gradient: the bindings of convolution_image.wgsl, four channels at a time;
-// the tile, its product in registers, and its stores. The kernels have `Origin`, `origin_of`, `load_image`, `load_weight`
-// and `weight_place` of their own, and say how `weights` reads the weight's tile.
+// the tile, its product in registers, and its stores. The kernels say in functions of their own what a tap is and how the
+// weight is fetched and kept.
 //
 // 8 x 16 invocations compute 128 pixels x 64 channels, each 8 x 8 of them: a step of the sum costs an invocation 16 values of
 // workgroup memory for 64 multiply-adds, half of what the portable forms' 4 x 4 need. What the next 16 steps work on is
-// fetched into registers before the present ones are computed, which hides the way to memory.
+// fetched into registers before the present ones are computed, which hides the way to memory. A fetch has no branch, which
+// would hold up the next one: a place outside reads another value and drops it. All that depends on the pixel is found
+// before the sum: its index, and one bit for each row and column of taps that are inside the image.
 
 @group(0) @binding(1) var<storage, read_write> image: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4<f32>>;
@@ -24,57 +26,85 @@ const PITCH: u32 = 5u;
 var<workgroup> image_tile: array<vec4<f32>, 640>;
 var<workgroup> weight_tile: array<vec4<f32>, 320>;
 
-// Four pixels.
-struct Four {
-    a: vec4<f32>,
-    b: vec4<f32>,
-    c: vec4<f32>,
-    d: vec4<f32>,
-}
-
-// Eight pixels.
-struct Sums {
-    first: Four,
-    last: Four,
-}
-
-// What a tile is of: its first pixel and channel, and the parity of its rows and columns at stride 2.
+// What a tile is of: its first pixel and channel, the parity of its rows and columns at stride 2, and the taps that reach it.
 struct Area {
     pixel: u32,
     channel: u32,
     phase: vec2<u32>,
+    taps: vec2<u32>,
 }
 
 // Where the sum is: the first of sixteen steps; and an invocation's own tap, counted among those of the area, and channel.
 struct Place {
     step: u32,
-    tap: u32,
+    tap: vec2<u32>,
     channel: u32,
 }
 
-struct Origins {
-    a: Origin,
-    b: Origin,
-    c: Origin,
-    d: Origin,
+// A pixel as the sum needs it: its index under tap (0, 0), in vec4; bit t of rows and columns says whether row or column t of
+// the taps is inside the image.
+struct Origin {
+    first: i32,
+    rows: u32,
+    columns: u32,
 }
 
-// What an invocation fetches for sixteen steps.
+// What an invocation fetches for sixteen steps: four pixels of the image, two places of the weight.
 struct Fetched {
-    image: Four,
-    weight_low: vec4<f32>,
-    weight_high: vec4<f32>,
+    a: vec4<f32>,
+    b: vec4<f32>,
+    c: vec4<f32>,
+    d: vec4<f32>,
+    low: vec4<f32>,
+    high: vec4<f32>,
 }
+
+// The sums of a pixel.
+struct Sums {
+    low: vec4<f32>,
+    high: vec4<f32>,
+}
+
+// Image, row and column of a pixel of the coarse side; the image is beyond the batch if the pixel is.
+fn coarse_position(pixel: u32) -> vec3<u32> {
+    let row = pixel / params.width;
+    return vec3<u32>(row / params.height, row % params.height, pixel % params.width);
+}
+
+fn origin_of(area: Area, pixel: u32, channels: u32) -> Origin {
+    let position = coarse_position(pixel);
+    let size = vec2<i32>(image_size());
+    let first = first_place(area, position.yz);
+    var inside = vec2<u32>();
+    for (var tap = 0u; tap < KERNEL; tap++) {
+        let at = first + tap_step() * i32(tap);
+        inside |= select(vec2<u32>(), vec2<u32>(1u << tap), at >= vec2<i32>() & at < size);
+    }
+    // Taps that the area has not are outside too, and so is all of a pixel beyond the batch.
+    inside &= (vec2<u32>(1u) << area.taps) - 1u;
+    inside = select(vec2<u32>(), inside, position.x < params.batch);
+    let flat = (i32(position.x) * size.x + first.x) * size.y + first.y;
+    return Origin(flat * i32(channels / 4u), inside.x, inside.y);
+}
+
+fn load_image(place: Place, origin: Origin, offset: i32) -> vec4<f32> {
+    let inside = ((origin.rows >> place.tap.x) & (origin.columns >> place.tap.y) & 1u) == 1u;
+    return select(vec4<f32>(), image[select(0, origin.first + offset, inside)], inside);
+}
+
+// Pixels of the tile from one of an invocation's four to the next, when it fetches.
+const FETCHED_APART: u32 = 32u;
 
 // Four neighbours fetch sixteen consecutive channels of one pixel.
-fn fetch(area: Area, place: Place, origins: Origins, index: u32) -> Fetched {
+fn fetch(area: Area, place: Place, a: Origin, b: Origin, c: Origin, d: Origin, index: u32, channels: u32) -> Fetched {
+    let rows = tap_step() * i32(image_size().y);
+    let pixels = rows * i32(place.tap.x) + tap_step() * i32(place.tap.y);
+    let offset = pixels * i32(channels / 4u) + i32(place.channel / 4u);
     return Fetched(
-        Four(
-            load_image(area, place, origins.a),
-            load_image(area, place, origins.b),
-            load_image(area, place, origins.c),
-            load_image(area, place, origins.d),
-        ),
+        load_image(place, a, offset),
+        load_image(place, b, offset),
+        load_image(place, c, offset),
+        load_image(place, d, offset),
         load_weight(area, place, index, 0u),
         load_weight(area, place, index, 1u),
     );
@@ -82,98 +112,107 @@ fn fetch(area: Area, place: Place, origins: Origins, index: u32) -> Fetched {
 
 fn keep(fetched: Fetched, index: u32) {
     let at = index / QUADS * PITCH + index % QUADS;
-    image_tile[at] = fetched.image.a;
-    image_tile[at + 32u * PITCH] = fetched.image.b;
-    image_tile[at + 64u * PITCH] = fetched.image.c;
-    image_tile[at + 96u * PITCH] = fetched.image.d;
-    weight_tile[weight_place(index, 0u)] = fetched.weight_low;
-    weight_tile[weight_place(index, 1u)] = fetched.weight_high;
+    image_tile[at] = fetched.a;
+    image_tile[at + FETCHED_APART * PITCH] = fetched.b;
+    image_tile[at + 2u * FETCHED_APART * PITCH] = fetched.c;
+    image_tile[at + 3u * FETCHED_APART * PITCH] = fetched.d;
+    weight_tile[weight_place(index, 0u)] = fetched.low;
+    weight_tile[weight_place(index, 1u)] = fetched.high;
 }
 
-// Pixels row, row + 16, row + 32, row + 48 of the tile, at four steps of the sum.
-fn four_pixels(row: u32, quad: u32) -> Four {
-    let at = row * PITCH + quad;
-    return Four(
-        image_tile[at],
-        image_tile[at + 16u * PITCH],
-        image_tile[at + 32u * PITCH],
-        image_tile[at + 48u * PITCH],
-    );
+// The place sixteen steps on.
+fn advance(area: Area, place: Place, channels: u32) -> Place {
+    var next = Place(place.step + DEPTH, place.tap, place.channel + DEPTH);
+    while (next.channel >= channels) {
+        next.channel -= channels;
+        next.tap.y += 1u;
+        if (next.tap.y == area.taps.y) {
+            next.tap = vec2<u32>(next.tap.x + 1u, 0u);
+        }
+    }
+    return next;
 }
 
-// Adds four steps of the sum: column i of `weights` is what step i adds to the four channels.
-fn add(sums: Sums, first: Four, last: Four, weights: mat4x4<f32>) -> Sums {
-    return Sums(
-        Four(
-            sums.first.a + weights * first.a,
-            sums.first.b + weights * first.b,
-            sums.first.c + weights * first.c,
-            sums.first.d + weights * first.d,
-        ),
-        Four(
-            sums.last.a + weights * last.a,
-            sums.last.b + weights * last.b,
-            sums.last.c + weights * last.c,
-            sums.last.d + weights * last.d,
-        ),
-    );
+// Sum by sum, so that every product is added in the same instruction.
+fn add_steps(sums: vec4<f32>, weights: mat4x4<f32>, values: vec4<f32>) -> vec4<f32> {
+    var result = sums + weights[0] * values.x;
+    result += weights[1] * values.y;
+    result += weights[2] * values.z;
+    result += weights[3] * values.w;
+    return result;
 }
 
-// Computes the tile of an area, whose sums have `taps` taps of `channels` channels, and stores it.
-fn compute(area: Area, taps: u32, channels: u32, local: vec2<u32>) {
+// Adds four steps of a pixel; column i of the weights is what step i adds to four channels.
+fn add(sums: Sums, pixel: u32, quad: u32, low: mat4x4<f32>, high: mat4x4<f32>) -> Sums {
+    let values = image_tile[pixel * PITCH + quad];
+    return Sums(add_steps(sums.low, low, values), add_steps(sums.high, high, values));
+}
+
+// Computes the tile of an area, whose sums have `channels` channels for each tap, and stores it.
+fn compute(area: Area, channels: u32, local: vec2<u32>) {
     let index = local.y * 8u + local.x;
     let own = area.pixel + index / QUADS;
-    let origins = Origins(origin_of(own), origin_of(own + 32u), origin_of(own + 64u), origin_of(own + 96u));
-    let own_channel = index % QUADS * 4u;
-    var place = Place(0u, own_channel / channels, own_channel % channels);
-    var next = fetch(area, place, origins, index);
-    var low = Sums();
-    var high = Sums();
-    while (place.step < taps * channels) {
+    let a = origin_of(area, own, channels);
+    let b = origin_of(area, own + FETCHED_APART, channels);
+    let c = origin_of(area, own + 2u * FETCHED_APART, channels);
+    let d = origin_of(area, own + 3u * FETCHED_APART, channels);
+    // Few channels: the first sixteen steps may lie in several taps.
+    let tap = index % QUADS * 4u / channels;
+    var place = Place(0u, vec2<u32>(tap / area.taps.y, tap % area.taps.y), index % QUADS * 4u % channels);
+    var next = fetch(area, place, a, b, c, d, index, channels);
+    var pixels = array<Sums, 8>();
+    while (place.step < area.taps.x * area.taps.y * channels) {
         keep(next, index);
         workgroupBarrier();
-        place.step += DEPTH;
-        place.channel += DEPTH;
-        while (place.channel >= channels) {
-            place.channel -= channels;
-            place.tap += 1u;
-        }
-        next = fetch(area, place, origins, index);
+        place = advance(area, place, channels);
+        next = fetch(area, place, a, b, c, d, index, channels);
         for (var quad = 0u; quad < QUADS; quad++) {
-            let first = four_pixels(local.y, quad);
-            let last = four_pixels(local.y + 64u, quad);
-            low = add(low, first, last, weights(quad, local.x));
-            high = add(high, first, last, weights(quad, local.x + 8u));
+            let low = weights(quad, local.x);
+            let high = weights(quad, local.x + 8u);
+            // Written out: an index known to the compiler keeps the sums in registers.
+            pixels[0] = add(pixels[0], local.y, quad, low, high);
+            pixels[1] = add(pixels[1], local.y + 16u, quad, low, high);
+            pixels[2] = add(pixels[2], local.y + 32u, quad, low, high);
+            pixels[3] = add(pixels[3], local.y + 48u, quad, low, high);
+            pixels[4] = add(pixels[4], local.y + 64u, quad, low, high);
+            pixels[5] = add(pixels[5], local.y + 80u, quad, low, high);
+            pixels[6] = add(pixels[6], local.y + 96u, quad, low, high);
+            pixels[7] = add(pixels[7], local.y + 112u, quad, low, high);
         }
         workgroupBarrier();
     }
-    store(area, area.pixel + local.y, area.channel + 4u * local.x, low);
-    store(area, area.pixel + local.y, area.channel + 4u * local.x + 32u, high);
+    let pixel = area.pixel + local.y;
+    let channel = area.channel + 4u * local.x;
+    store(area, pixel, channel, pixels[0]);
+    store(area, pixel + 16u, channel, pixels[1]);
+    store(area, pixel + 32u, channel, pixels[2]);
+    store(area, pixel + 48u, channel, pixels[3]);
+    store(area, pixel + 64u, channel, pixels[4]);
+    store(area, pixel + 80u, channel, pixels[5]);
+    store(area, pixel + 96u, channel, pixels[6]);
+    store(area, pixel + 112u, channel, pixels[7]);
 }
 
+// Stores a pixel's sums, unless it is beyond the batch.
 fn store(area: Area, pixel: u32, channel: u32, sums: Sums) {
-    store_four(area, pixel, channel, sums.first);
-    store_four(area, pixel + 64u, channel, sums.last);
+    let position = coarse_position(pixel);
+    if (position.x < params.batch) {
+        store_channels(area, position, channel, sums.low);
+        store_channels(area, position, channel + 32u, sums.high);
+    }
 }
 
-fn store_four(area: Area, pixel: u32, channel: u32, sums: Four) {
-    store_pixel(area, pixel, channel, sums.a);
-    store_pixel(area, pixel + 16u, channel, sums.b);
-    store_pixel(area, pixel + 32u, channel, sums.c);
-    store_pixel(area, pixel + 48u, channel, sums.d);
-}
-
-// Stores four neighbouring channels of a pixel of the result, which has `channels`. What the epilogue needs for them is
-// that of pixel `other` of the third operand.
-fn store_channels(pixel: u32, other: u32, first_channel: u32, channels: u32, sums: vec4<f32>) {
-    if (first_channel >= channels) {
+// Stores four neighbouring channels of pixel `own` of the result, which has `channels`. What the epilogue needs for them is that
+// of pixel `other` of the third operand.
+fn store_four(own: u32, other: u32, channel: u32, channels: u32, sums: vec4<f32>) {
+    if (channel >= channels) {
         return;
     }
     var others = vec4<f32>();
     if (EPILOGUE >= 3u) {
-        others = beside[(other * channels + first_channel) / 4u];
+        others = beside[(other * channels + channel) / 4u];
     } else if (EPILOGUE != 0u) {
-        others = beside[first_channel / 4u];
+        others = beside[channel / 4u];
     }
-    result[(pixel * channels + first_channel) / 4u] = finish(sums, others);
+    result[(own * channels + channel) / 4u] = finish(sums, others);
 }

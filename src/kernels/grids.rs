@@ -59,14 +59,10 @@ pub fn one_group_per_row(params: &[u8], _: Constants) -> [u32; 3] {
     one_group_each(read::<RowsParams>(params).rows)
 }
 
-/// Rows of a sum up to which one invocation takes [`VALUES`] sums.
-const SHORT_SUM: u32 = 64;
-
-/// One invocation per column and partial sum, or per several short ones.
+/// One invocation per column and partial sum.
 pub fn sum_rows(params: &[u8], _: Constants) -> [u32; 3] {
     let p: SumRowsParams = read(params);
-    let values = if p.rows_per_split <= SHORT_SUM { VALUES } else { 1 };
-    flat((p.columns * p.splits).div_ceil(values))
+    flat(p.columns * p.splits)
 }
 
 /// The wide form: one invocation per eight columns and partial sum.

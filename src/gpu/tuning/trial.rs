@@ -15,7 +15,7 @@ use wgpu::{BindGroup, Buffer, BufferBinding};
 const LEAST_TIME: Duration = Duration::from_millis(2);
 /// Dispatches per timed submit at most.
 const MOST_DISPATCHES: f64 = 256.0;
-/// A form this many times slower than the fastest in its first dispatch is not timed again.
+/// A form this many times slower than the fastest in its first dispatch is not timed again on a software adapter.
 const HOPELESS: f64 = 4.0;
 
 /// Compares and times every form of `problem`; `None` if the adapter has no room for it.
@@ -44,14 +44,11 @@ pub fn measure(gpu: &Gpu, problem: &Problem, rounds: usize) -> Result<Option<Vec
         candidates[*at].microseconds = Some(1e6 * judged.seconds(bound, 1)?);
     }
     let least = candidates.iter().filter_map(|c| c.microseconds).fold(f64::INFINITY, f64::min);
-    let hopeless = |candidate: &Candidate| candidate.microseconds.is_none_or(|time| time > HOPELESS * least);
-    // A GPU that was idle takes long for whatever comes first: a slow dispatch has a second chance.
-    for (at, bound) in &ready {
-        if hopeless(&candidates[*at]) {
-            candidates[*at].microseconds = Some(1e6 * judged.seconds(bound, 1)?);
-        }
+    // In software a hopeless form costs seconds; on a GPU it costs little, and one slow dispatch says little, for the GPU
+    // may have been asleep, or at work for others.
+    if gpu.is_software() {
+        ready.retain(|(at, _)| candidates[*at].microseconds.is_some_and(|time| time <= HOPELESS * least));
     }
-    ready.retain(|(at, _)| !hopeless(&candidates[*at]));
     let dispatches = (1e6 * LEAST_TIME.as_secs_f64() / least).ceil().clamp(1.0, MOST_DISPATCHES) as u32;
     for _ in 0..rounds {
         for (at, bound) in &ready {
