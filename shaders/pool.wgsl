@@ -4,18 +4,6 @@
 // Dispatch: a workgroup of 8 x 8 per output row of an image, in x and y; lanes run along the channels.
 // Longest loop: (output width / 8 + 1) · (channels / 8 + 1) windows, at most some thousand values.
 
-struct PoolParams {
-    batch: u32,
-    height: u32,
-    width: u32,
-    channels: u32,
-    window_height: u32,
-    window_width: u32,
-    scale: f32,
-    slope: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: PoolParams;
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 

@@ -5,20 +5,8 @@
 // Dispatch: a workgroup of 8 x 8 per row of windows of an image, the cut off ones below and to the right included, in x
 // and y; lanes run along the channels. Longest loop: windows of a row / 8 times channels / 8.
 
-struct PoolParams {
-    batch: u32,
-    height: u32,
-    width: u32,
-    channels: u32,
-    window_height: u32,
-    window_width: u32,
-    scale: f32,
-    slope: f32,
-}
-
 override MASK: u32 = 0u;
 
-@group(0) @binding(0) var<uniform> params: PoolParams;
 @group(0) @binding(1) var<storage, read_write> d: array<f32>;
 @group(0) @binding(2) var<storage, read_write> mask: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;

@@ -22,11 +22,11 @@ fn tap_step() -> i32 {
 }
 
 // Sixteen neighbours fetch the 64 channels of one step.
-fn load_weight(area: Area, place: Place, index: u32, half: u32) -> vec4<f32> {
+fn weight_index(area: Area, place: Place, index: u32, half: u32) -> i32 {
     let step = place.step + index / 16u + 8u * half;
     let channel = area.channel + index % 16u * 4u;
     let inside = step < KERNEL * KERNEL * params.in_channels && channel < params.out_channels;
-    return select(vec4<f32>(), weight[select(0u, (step * params.out_channels + channel) / 4u, inside)], inside);
+    return select(OUTSIDE, i32((step * params.out_channels + channel) / 4u), inside);
 }
 
 fn weight_place(index: u32, half: u32) -> u32 {

@@ -33,12 +33,12 @@ fn tap_step() -> i32 {
 }
 
 // Four neighbours fetch sixteen steps of one channel.
-fn load_weight(area: Area, place: Place, index: u32, half: u32) -> vec4<f32> {
+fn weight_index(area: Area, place: Place, index: u32, half: u32) -> i32 {
     let tap = first_tap(area.phase) + STRIDE * place.tap;
     let channel = area.channel + index / QUADS + 32u * half;
     let inside = place.tap.x < area.taps.x && channel < params.in_channels;
     let row = (tap.x * KERNEL + tap.y) * params.in_channels + channel;
-    return select(vec4<f32>(), weight[select(0u, (row * params.out_channels + place.channel) / 4u, inside)], inside);
+    return select(OUTSIDE, i32((row * params.out_channels + place.channel) / 4u), inside);
 }
 
 // Channel c is row c % 4 * 16 + c / 4, so that what eight neighbours read at once lies in different banks.

@@ -67,32 +67,63 @@ fn find_origin(own: Own, pixel: u32, index: u32) {
     origins[index] = select(vec3<i32>(-65536), inside, pixel < own.end);
 }
 
-fn load_fine(own: Own, line: u32) -> vec4<f32> {
+const OUTSIDE: i32 = -1;
+
+// What an entry meets at the line-th origin, as an index of the fine side; OUTSIDE if that is zero.
+fn fine_index(own: Own, line: u32) -> i32 {
     let origin = origins[line];
     let position = origin.xy + own.tap;
     let size = vec2<i32>(vec2<u32>(STRIDE * params.height, STRIDE * params.width));
     let inside = all(position >= vec2<i32>()) && all(position < size);
-    return select(vec4<f32>(), fine[select(0, origin.z + own.offset, inside)], inside);
+    return select(OUTSIDE, origin.z + own.offset, inside);
 }
 
-fn load_coarse(own: Own, pixel: u32) -> vec4<f32> {
+fn coarse_index(own: Own, pixel: u32) -> i32 {
     let inside = pixel < own.end && own.channel < params.out_channels;
-    return select(vec4<f32>(), coarse[select(0u, (pixel * params.out_channels + own.channel) / 4u, inside)], inside);
+    return select(OUTSIDE, i32((pixel * params.out_channels + own.channel) / 4u), inside);
+}
+
+// What an invocation fetches of four pixels.
+struct Fetched {
+    values: Four,
+    inside: vec4<bool>,
 }
 
 // Sixteen neighbours fetch 64 consecutive entries of one pixel.
-fn four_fine(own: Own, line: u32) -> Four {
-    return Four(load_fine(own, line), load_fine(own, line + 4u), load_fine(own, line + 8u), load_fine(own, line + 12u));
+fn fetch_fine(own: Own, line: u32) -> Fetched {
+    let indices = vec4<i32>(
+        fine_index(own, line),
+        fine_index(own, line + 4u),
+        fine_index(own, line + 8u),
+        fine_index(own, line + 12u),
+    );
+    let at = max(indices, vec4<i32>());
+    return Fetched(Four(fine[at.x], fine[at.y], fine[at.z], fine[at.w]), indices != vec4<i32>(OUTSIDE));
 }
 
 // And its 64 channels.
-fn four_coarse(own: Own, pixel: u32) -> Four {
-    return Four(
-        load_coarse(own, pixel),
-        load_coarse(own, pixel + 4u),
-        load_coarse(own, pixel + 8u),
-        load_coarse(own, pixel + 12u),
+fn fetch_coarse(own: Own, pixel: u32) -> Fetched {
+    let indices = vec4<i32>(
+        coarse_index(own, pixel),
+        coarse_index(own, pixel + 4u),
+        coarse_index(own, pixel + 8u),
+        coarse_index(own, pixel + 12u),
     );
+    let at = max(indices, vec4<i32>());
+    return Fetched(Four(coarse[at.x], coarse[at.y], coarse[at.z], coarse[at.w]), indices != vec4<i32>(OUTSIDE));
+}
+
+// Only now does something wait for what was fetched.
+fn keep(fine_side: Fetched, coarse_side: Fetched, index: u32) {
+    let zero = vec4<f32>();
+    fine_tile[index] = select(zero, fine_side.values.a, fine_side.inside.x);
+    fine_tile[index + 64u] = select(zero, fine_side.values.b, fine_side.inside.y);
+    fine_tile[index + 128u] = select(zero, fine_side.values.c, fine_side.inside.z);
+    fine_tile[index + 192u] = select(zero, fine_side.values.d, fine_side.inside.w);
+    coarse_tile[index] = select(zero, coarse_side.values.a, coarse_side.inside.x);
+    coarse_tile[index + 64u] = select(zero, coarse_side.values.b, coarse_side.inside.y);
+    coarse_tile[index + 128u] = select(zero, coarse_side.values.c, coarse_side.inside.z);
+    coarse_tile[index + 192u] = select(zero, coarse_side.values.d, coarse_side.inside.w);
 }
 
 fn add(sums: Sums, entries: vec4<f32>, channels: vec4<f32>) -> Sums {
@@ -130,8 +161,8 @@ fn main(
         find_origin(own, begin + index, index);
     }
     workgroupBarrier();
-    var next_fine = four_fine(own, line);
-    var next_coarse = four_coarse(own, begin + line);
+    var next_fine = fetch_fine(own, line);
+    var next_coarse = fetch_coarse(own, begin + line);
     workgroupBarrier();
 
     var low_low = Sums();
@@ -139,20 +170,13 @@ fn main(
     var high_low = Sums();
     var high_high = Sums();
     for (var pixel = begin; pixel < own.end; pixel += DEPTH) {
-        fine_tile[index] = next_fine.a;
-        fine_tile[index + 64u] = next_fine.b;
-        fine_tile[index + 128u] = next_fine.c;
-        fine_tile[index + 192u] = next_fine.d;
-        coarse_tile[index] = next_coarse.a;
-        coarse_tile[index + 64u] = next_coarse.b;
-        coarse_tile[index + 128u] = next_coarse.c;
-        coarse_tile[index + 192u] = next_coarse.d;
+        keep(next_fine, next_coarse, index);
         if (index < DEPTH) {
             find_origin(own, pixel + DEPTH + index, index);
         }
         workgroupBarrier();
-        next_fine = four_fine(own, line);
-        next_coarse = four_coarse(own, pixel + DEPTH + line);
+        next_fine = fetch_fine(own, line);
+        next_coarse = fetch_coarse(own, pixel + DEPTH + line);
         for (var i = 0u; i < DEPTH; i++) {
             let entries_low = fine_tile[i * QUADS + local.y];
             let entries_high = fine_tile[i * QUADS + local.y + 8u];

@@ -11,18 +11,6 @@
 // instead of ending, which would mask the fetches of the others. Stores are two of four values, as making 64-bit
 // integers of sums costs more than it saves.
 
-struct PoolParams {
-    batch: u32,
-    height: u32,
-    width: u32,
-    channels: u32,
-    window_height: u32,
-    window_width: u32,
-    scale: f32,
-    slope: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: PoolParams;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 

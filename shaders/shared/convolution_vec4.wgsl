@@ -4,9 +4,10 @@
 //
 // 8 x 16 invocations compute 128 pixels x 64 channels, each 8 x 8 of them: a step of the sum costs an invocation 16 values of
 // workgroup memory for 64 multiply-adds, half of what the portable forms' 4 x 4 need. What the next 16 steps work on is
-// fetched into registers before the present ones are computed, which hides the way to memory. A fetch has no branch, which
-// would hold up the next one: a place outside reads another value and drops it. All that depends on the pixel is found
-// before the sum: its index, and one bit for each row and column of taps that are inside the image.
+// fetched into registers before the present ones are computed, which hides the way to memory. A fetch has no branch, and nothing
+// looks at what it brings before it is kept, for either would wait for it: a place outside reads another value, which is
+// dropped then. All that depends on the pixel is found before the sum: its index, and one bit for each row and column
+// of taps that are inside the image.
 
 @group(0) @binding(1) var<storage, read_write> image: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4<f32>>;
@@ -49,7 +50,10 @@ struct Origin {
     columns: u32,
 }
 
-// What an invocation fetches for sixteen steps: four pixels of the image, two places of the weight.
+const OUTSIDE: i32 = -1;
+
+// What an invocation fetches for sixteen steps: four pixels of the image, two places of the weight, and which of them are
+// inside.
 struct Fetched {
     a: vec4<f32>,
     b: vec4<f32>,
@@ -57,6 +61,8 @@ struct Fetched {
     d: vec4<f32>,
     low: vec4<f32>,
     high: vec4<f32>,
+    image_inside: vec4<bool>,
+    weight_inside: vec2<bool>,
 }
 
 // The sums of a pixel.
@@ -87,9 +93,10 @@ fn origin_of(area: Area, pixel: u32, channels: u32) -> Origin {
     return Origin(flat * i32(channels / 4u), inside.x, inside.y);
 }
 
-fn load_image(place: Place, origin: Origin, offset: i32) -> vec4<f32> {
-    let inside = ((origin.rows >> place.tap.x) & (origin.columns >> place.tap.y) & 1u) == 1u;
-    return select(vec4<f32>(), image[select(0, origin.first + offset, inside)], inside);
+// What a pixel meets, as an index of the image; OUTSIDE if that is zero.
+fn image_index(place: Place, origin: Origin, offset: i32) -> i32 {
+    let inside = (origin.rows >> place.tap.x) & (origin.columns >> place.tap.y) & 1u;
+    return select(OUTSIDE, origin.first + offset, inside == 1u);
 }
 
 // Pixels of the tile from one of an invocation's four to the next, when it fetches.
@@ -100,24 +107,37 @@ fn fetch(area: Area, place: Place, a: Origin, b: Origin, c: Origin, d: Origin, i
     let rows = tap_step() * i32(image_size().y);
     let pixels = rows * i32(place.tap.x) + tap_step() * i32(place.tap.y);
     let offset = pixels * i32(channels / 4u) + i32(place.channel / 4u);
+    let images = vec4<i32>(
+        image_index(place, a, offset),
+        image_index(place, b, offset),
+        image_index(place, c, offset),
+        image_index(place, d, offset),
+    );
+    let weights = vec2<i32>(weight_index(area, place, index, 0u), weight_index(area, place, index, 1u));
+    let image_at = max(images, vec4<i32>());
+    let weight_at = max(weights, vec2<i32>());
     return Fetched(
-        load_image(place, a, offset),
-        load_image(place, b, offset),
-        load_image(place, c, offset),
-        load_image(place, d, offset),
-        load_weight(area, place, index, 0u),
-        load_weight(area, place, index, 1u),
+        image[image_at.x],
+        image[image_at.y],
+        image[image_at.z],
+        image[image_at.w],
+        weight[weight_at.x],
+        weight[weight_at.y],
+        images != vec4<i32>(OUTSIDE),
+        weights != vec2<i32>(OUTSIDE),
     );
 }
 
 fn keep(fetched: Fetched, index: u32) {
     let at = index / QUADS * PITCH + index % QUADS;
-    image_tile[at] = fetched.a;
-    image_tile[at + FETCHED_APART * PITCH] = fetched.b;
-    image_tile[at + 2u * FETCHED_APART * PITCH] = fetched.c;
-    image_tile[at + 3u * FETCHED_APART * PITCH] = fetched.d;
-    weight_tile[weight_place(index, 0u)] = fetched.low;
-    weight_tile[weight_place(index, 1u)] = fetched.high;
+    let zero = vec4<f32>();
+    let pixels = fetched.image_inside;
+    image_tile[at] = select(zero, fetched.a, pixels.x);
+    image_tile[at + FETCHED_APART * PITCH] = select(zero, fetched.b, pixels.y);
+    image_tile[at + 2u * FETCHED_APART * PITCH] = select(zero, fetched.c, pixels.z);
+    image_tile[at + 3u * FETCHED_APART * PITCH] = select(zero, fetched.d, pixels.w);
+    weight_tile[weight_place(index, 0u)] = select(zero, fetched.low, fetched.weight_inside.x);
+    weight_tile[weight_place(index, 1u)] = select(zero, fetched.high, fetched.weight_inside.y);
 }
 
 // The place sixteen steps on.
@@ -160,7 +180,15 @@ fn compute(area: Area, channels: u32, local: vec2<u32>) {
     let tap = index % QUADS * 4u / channels;
     var place = Place(0u, vec2<u32>(tap / area.taps.y, tap % area.taps.y), index % QUADS * 4u % channels);
     var next = fetch(area, place, a, b, c, d, index, channels);
-    var pixels = array<Sums, 8>();
+    // Not an array: some drivers keep one in memory, even where every index is known.
+    var sums_a = Sums();
+    var sums_b = Sums();
+    var sums_c = Sums();
+    var sums_d = Sums();
+    var sums_e = Sums();
+    var sums_f = Sums();
+    var sums_g = Sums();
+    var sums_h = Sums();
     while (place.step < area.taps.x * area.taps.y * channels) {
         keep(next, index);
         workgroupBarrier();
@@ -169,28 +197,27 @@ fn compute(area: Area, channels: u32, local: vec2<u32>) {
         for (var quad = 0u; quad < QUADS; quad++) {
             let low = weights(quad, local.x);
             let high = weights(quad, local.x + 8u);
-            // Written out: an index known to the compiler keeps the sums in registers.
-            pixels[0] = add(pixels[0], local.y, quad, low, high);
-            pixels[1] = add(pixels[1], local.y + 16u, quad, low, high);
-            pixels[2] = add(pixels[2], local.y + 32u, quad, low, high);
-            pixels[3] = add(pixels[3], local.y + 48u, quad, low, high);
-            pixels[4] = add(pixels[4], local.y + 64u, quad, low, high);
-            pixels[5] = add(pixels[5], local.y + 80u, quad, low, high);
-            pixels[6] = add(pixels[6], local.y + 96u, quad, low, high);
-            pixels[7] = add(pixels[7], local.y + 112u, quad, low, high);
+            sums_a = add(sums_a, local.y, quad, low, high);
+            sums_b = add(sums_b, local.y + 16u, quad, low, high);
+            sums_c = add(sums_c, local.y + 32u, quad, low, high);
+            sums_d = add(sums_d, local.y + 48u, quad, low, high);
+            sums_e = add(sums_e, local.y + 64u, quad, low, high);
+            sums_f = add(sums_f, local.y + 80u, quad, low, high);
+            sums_g = add(sums_g, local.y + 96u, quad, low, high);
+            sums_h = add(sums_h, local.y + 112u, quad, low, high);
         }
         workgroupBarrier();
     }
     let pixel = area.pixel + local.y;
     let channel = area.channel + 4u * local.x;
-    store(area, pixel, channel, pixels[0]);
-    store(area, pixel + 16u, channel, pixels[1]);
-    store(area, pixel + 32u, channel, pixels[2]);
-    store(area, pixel + 48u, channel, pixels[3]);
-    store(area, pixel + 64u, channel, pixels[4]);
-    store(area, pixel + 80u, channel, pixels[5]);
-    store(area, pixel + 96u, channel, pixels[6]);
-    store(area, pixel + 112u, channel, pixels[7]);
+    store(area, pixel, channel, sums_a);
+    store(area, pixel + 16u, channel, sums_b);
+    store(area, pixel + 32u, channel, sums_c);
+    store(area, pixel + 48u, channel, sums_d);
+    store(area, pixel + 64u, channel, sums_e);
+    store(area, pixel + 80u, channel, sums_f);
+    store(area, pixel + 96u, channel, sums_g);
+    store(area, pixel + 112u, channel, sums_h);
 }
 
 // Stores a pixel's sums, unless it is beyond the batch.

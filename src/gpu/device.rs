@@ -9,7 +9,7 @@ use super::tuning::{KernelChoices, Tune, Tuner};
 use super::{GpuError, half, probe};
 use crate::kernels::{Constants, Form, generate};
 use crate::program::precision::Precision;
-use crate::program::{Call, MemoryLimits, Program};
+use crate::program::{Call, MemoryLimits, Program, Split};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -157,11 +157,11 @@ impl Gpu {
                     .forms
                     .iter()
                     .any(|f| f.subgroup.is_some() && self.supports(f)),
-            // A GPU holds some thousand sums of 64 values per unit of its own.
-            weight_gradient_values: if self.is_software() {
-                MemoryLimits::NONE.weight_gradient_values
+            // A GPU has room for some thousand tiles at a time.
+            split: if self.is_software() {
+                MemoryLimits::NONE.split
             } else {
-                1 << 22
+                Split { values: 1 << 22, most: 512 }
             },
             half: self.precision == Precision::Mixed,
         }

@@ -20,12 +20,21 @@ pub fn sum_rows_wide8(params: &[u8]) -> bool {
 /// Blocks that `small_divide` of `shaders/shared/grid.wgsl` can count.
 const SMALL: u32 = 1 << 22;
 
+/// Whether windows are 2 x 2 and cover the image.
+fn halves(p: &PoolParams) -> bool {
+    [p.window_height, p.window_width] == [2, 2] && p.height.is_multiple_of(2) && p.width.is_multiple_of(2)
+}
+
 /// Windows of 2 x 2 that cover the image, channels of whole blocks.
 pub fn pool_wide8(params: &[u8]) -> bool {
     let p: PoolParams = read(params);
-    let windows = [p.window_height, p.window_width] == [2, 2];
-    let covered = p.height.is_multiple_of(2) && p.width.is_multiple_of(2);
-    windows && covered && p.channels.is_multiple_of(8) && p.small_blocks() < SMALL
+    halves(&p) && p.channels.is_multiple_of(8) && p.small_blocks(8) < SMALL
+}
+
+/// Windows of 2 x 2 that cover the image, channels of whole `vec4`.
+pub fn pool_vec4(params: &[u8]) -> bool {
+    let p: PoolParams = read(params);
+    halves(&p) && p.channels.is_multiple_of(4)
 }
 
 /// Whole blocks of parameters.
@@ -37,6 +46,21 @@ pub fn adam_wide8(params: &[u8]) -> bool {
 pub fn vec4(params: &[u8]) -> bool {
     let p: ConvolutionParams = read(params);
     p.in_channels.is_multiple_of(4) && p.out_channels.is_multiple_of(4)
+}
+
+/// Channels that one invocation of the narrow forms has sums for.
+const NARROW: u32 = 16;
+
+/// Few coarse channels, fine ones of whole `vec4`.
+pub fn conv2d_narrow(params: &[u8]) -> bool {
+    let p: ConvolutionParams = read(params);
+    p.out_channels <= NARROW && p.in_channels.is_multiple_of(4)
+}
+
+/// Few fine channels, coarse ones of whole `vec4`.
+pub fn conv2d_input_gradient_narrow(params: &[u8]) -> bool {
+    let p: ConvolutionParams = read(params);
+    p.in_channels <= NARROW && p.out_channels.is_multiple_of(4)
 }
 
 /// Channels of whole blocks on the fine side.

@@ -92,7 +92,12 @@ pub fn unpool(params: &[u8], _: Constants) -> [u32; 3] {
 
 /// The wide forms of both: one invocation per eight values of the small side, whose windows are 2 x 2.
 pub fn pool_wide8(params: &[u8], _: Constants) -> [u32; 3] {
-    flat(read::<PoolParams>(params).small_blocks())
+    flat(read::<PoolParams>(params).small_blocks(8))
+}
+
+/// The vec4 forms of both: one invocation per four values of the small side, whose windows are 2 x 2.
+pub fn pool_vec4(params: &[u8], _: Constants) -> [u32; 3] {
+    flat(read::<PoolParams>(params).small_blocks(4))
 }
 
 /// One workgroup per image (or row of one).
@@ -163,6 +168,36 @@ pub fn conv2d_weight_gradient_vec4(params: &[u8], constants: Constants) -> [u32;
     let p: ConvolutionParams = read(params);
     let taps = super::constant(constants, "KERNEL").pow(2) * p.in_channels;
     [p.out_channels.div_ceil(VEC4_CHANNELS), taps.div_ceil(VEC4_CHANNELS), p.splits]
+}
+
+/// Pixels of a workgroup in the narrow forms.
+const NARROW_PIXELS: u32 = 4;
+
+fn narrow(pixels: u32) -> [u32; 3] {
+    let groups = pixels.div_ceil(NARROW_PIXELS);
+    [1, groups.min(TILES_IN_Y), groups.div_ceil(TILES_IN_Y)]
+}
+
+/// The narrow form of the convolution: groups of coarse pixels in y and z.
+pub fn conv2d_narrow(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    narrow(p.batch * p.height * p.width)
+}
+
+/// The narrow form of the input gradient: groups of fine pixels in y and z.
+pub fn conv2d_input_gradient_narrow(params: &[u8], constants: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    narrow(p.batch * p.height * p.width * super::constant(constants, "STRIDE").pow(2))
+}
+
+/// Override constants of the narrow form of the convolution.
+pub fn conv2d_narrow_tile(params: &[u8]) -> super::Constants {
+    vec![("VECTORS", read::<ConvolutionParams>(params).out_channels.div_ceil(4).min(4))]
+}
+
+/// Override constants of the narrow form of the input gradient.
+pub fn conv2d_input_gradient_narrow_tile(params: &[u8]) -> super::Constants {
+    vec![("VECTORS", read::<ConvolutionParams>(params).in_channels.div_ceil(4).min(4))]
 }
 
 /// Groups of eight channels that a subgroup of eight invocations keeps in registers.

@@ -154,6 +154,7 @@ macro_rules! kernels {
     ($($name:ident ($params:ty) $reads:literal -> $writes:literal, tolerance ($absolute:literal, $relative:literal),
         grid $grid:path $(, shared [$($shared:literal),*])? $(, fast $fast:path)?
         $(, vec4 $vec_grid:path, fits $vec_fits:path, shared [$($vec_shared:literal),*])?
+        $(, narrow $narrow_grid:path, fits $narrow_fits:path, tile $narrow_tile:path, shared [$($narrow_shared:literal),*])?
         $(, subgroup8 $sub_grid:path, tile $tile:path, shared [$($sub_shared:literal),*])?
         $(, wide8 $wide_grid:path, fits $fits:path, shared [$($wide_shared:literal),*])?;)*) => {
         $(
@@ -174,6 +175,16 @@ macro_rules! kernels {
                         hardware: true,
                         fits: $vec_fits,
                         tile: no_tile,
+                    },)?
+                    $(Form {
+                        name: "narrow",
+                        source: shader!(concat!("permutations/", stringify!($name), ".narrow") $(, $narrow_shared)*),
+                        grid: $narrow_grid,
+                        subgroup: None,
+                        int64: false,
+                        hardware: true,
+                        fits: $narrow_fits,
+                        tile: $narrow_tile,
                     },)?
                     $(Form {
                         name: "subgroup8",
@@ -222,12 +233,16 @@ mod registry {
             shared ["convolution", "epilogue", "convolution_image", "convolution_tile"],
             fast cpu::fast::conv2d::conv2d,
             vec4 grids::conv2d_vec4, fits fits::vec4, shared ["convolution", "epilogue", "convolution_vec4"],
+            narrow grids::conv2d_narrow, fits fits::conv2d_narrow, tile grids::conv2d_narrow_tile,
+            shared ["convolution", "epilogue", "convolution_narrow"],
             subgroup8 grids::conv2d_subgroup8, tile grids::conv2d_tile,
             shared ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"];
         conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient,
             shared ["convolution", "epilogue", "convolution_image", "convolution_tile"],
             fast cpu::fast::conv2d_input_gradient::conv2d_input_gradient,
             vec4 grids::conv2d_input_gradient_vec4, fits fits::vec4, shared ["convolution", "epilogue", "convolution_vec4"],
+            narrow grids::conv2d_input_gradient_narrow, fits fits::conv2d_input_gradient_narrow,
+            tile grids::conv2d_input_gradient_narrow_tile, shared ["convolution", "epilogue", "convolution_narrow"],
             subgroup8 grids::conv2d_input_gradient_subgroup8, tile grids::conv2d_input_gradient_tile,
             shared ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"];
         conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient,
@@ -258,12 +273,14 @@ mod registry {
             fast cpu::fast::sum_rows::sum_rows,
             wide8 grids::sum_rows_wide8, fits fits::sum_rows_wide8, shared ["wide8"];
         sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row;
-        pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool,
+        pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool, shared ["pool_params"],
             fast cpu::fast::pool::pool,
-            wide8 grids::pool_wide8, fits fits::pool_wide8, shared ["wide8"];
-        unpool(PoolParams) 2 -> 1, tolerance (1e-7, 1e-6), grid grids::unpool,
+            vec4 grids::pool_vec4, fits fits::pool_vec4, shared ["pool_params"],
+            wide8 grids::pool_wide8, fits fits::pool_wide8, shared ["pool_params", "wide8"];
+        unpool(PoolParams) 2 -> 1, tolerance (1e-7, 1e-6), grid grids::unpool, shared ["pool_params"],
             fast cpu::fast::unpool::unpool,
-            wide8 grids::pool_wide8, fits fits::pool_wide8, shared ["wide8"];
+            vec4 grids::pool_vec4, fits fits::pool_vec4, shared ["pool_params"],
+            wide8 grids::pool_wide8, fits fits::pool_wide8, shared ["pool_params", "wide8"];
         border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum;
         border_spread(BorderParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::border_spread;
         copy_columns(CopyColumnsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::copy_columns;

@@ -234,11 +234,11 @@ params! {
 }
 
 impl PoolParams {
-    /// Blocks of eight values of the small side.
-    pub fn small_blocks(&self) -> u32 {
+    /// Blocks of so many channels on the small side.
+    pub fn small_blocks(&self, channels: u32) -> u32 {
         self.batch
             * (self.height / self.window_height)
             * (self.width / self.window_width)
-            * (self.channels / 8)
+            * (self.channels / channels)
     }
 }

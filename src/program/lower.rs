@@ -4,7 +4,7 @@ mod gathered;
 mod pieces;
 mod winograd;
 
-use super::{Call, MemoryLimits, Root, RootKind, TensorId, TensorInfo};
+use super::{Call, MemoryLimits, Root, RootKind, Split, TensorId, TensorInfo};
 use crate::graph::{
     Borders, Broadcast, Convolution, Epilogue, Graph, Node, Operation, Shape, Tensor, Window,
 };
@@ -418,7 +418,8 @@ impl<'g> Lowering<'g> {
         }
         let weight = self.tensors[y.0].shape.clone();
         let (rows, width) = ((params.batch * params.height) as usize, params.width as usize);
-        let busy = self.limits.weight_gradient_values.div_ceil(weight.len()).min(64);
+        let Split { values, most } = self.limits.split;
+        let busy = values.div_ceil(weight.len()).min(most);
         let short = (rows * width).div_ceil(WEIGHT_GRADIENT_PIXELS);
         let per_split = rows.div_ceil(busy.max(short).min(rows));
         let splits = rows.div_ceil(per_split);
@@ -432,7 +433,7 @@ impl<'g> Lowering<'g> {
         self.call(&kernels::conv2d_weight_gradient, bytes_of(&params), constants, reads, &[parts]);
         self.count_flops(g, &params);
         if splits > 1 {
-            self.sum_rows_once(parts, y, splits, weight.len(), 1);
+            self.sum_rows(parts, y);
         }
     }
 

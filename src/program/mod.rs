@@ -136,6 +136,15 @@ pub enum ProgramError {
 /// Workgroups along one dimension that every adapter offers (WebGPU's default limit).
 const MOST_GROUPS: u32 = 65_535;
 
+/// Into how many partial sums a weight gradient is split, so that small layers keep a device busy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Partial values to aim at.
+    pub values: usize,
+    /// Partial sums at most.
+    pub most: usize,
+}
+
 /// What a device can hold, and what suits it, as far as planning needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimits {
@@ -146,8 +155,8 @@ pub struct MemoryLimits {
     /// Whether convolutions go by matrix products, of Winograd's algorithms or of gathered values, where that was seen to
     /// win.
     pub matrix_products: bool,
-    /// Partial weight gradients aim at this many values in flight, so that small layers keep a device busy.
-    pub weight_gradient_values: usize,
+    /// How weight gradients are split.
+    pub split: Split,
     /// Whether activations are stored as f16.
     pub half: bool,
 }
@@ -158,7 +167,7 @@ impl MemoryLimits {
         buffer: u64::MAX,
         binding: u64::MAX,
         matrix_products: false,
-        weight_gradient_values: 1 << 17,
+        split: Split { values: 1 << 17, most: 64 },
         half: false,
     };
 }

@@ -1,0 +1,55 @@
+// conv2d, narrow form: as shaders/conv2d.wgsl, for GPUs, where there are at most sixteen coarse channels and the fine ones are a
+// multiple of four.
+//
+// Reads     image: fine [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
+//           weight [KERNEL, KERNEL, in_channels, out_channels],
+//           beside: bias [out_channels], or an activation like coarse (EPILOGUE = 3), or nothing (EPILOGUE = 0).
+// Writes    result: coarse [batch, height, width, out_channels], every element once.
+// Dispatch  x = 1, pixel groups = ceil(batch*height*width / 4), y = min(pixel groups, 32768), z = ceil(pixel groups / 32768).
+// Longest loop  KERNEL*KERNEL*in_channels / 64, rounded up.
+
+@group(0) @binding(2) var<storage, read_write> weight: array<f32>;
+
+// Four channels of a row of the weight; those beyond it belong to the next row, or to the last one twice, and are not stored.
+fn load_weight(row: u32, vector: u32) -> vec4<f32> {
+    let last = KERNEL * KERNEL * params.in_channels * params.out_channels - 1u;
+    let at = min(vec4<u32>(row * params.out_channels + 4u * vector) + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(last));
+    return vec4<f32>(weight[at.x], weight[at.y], weight[at.z], weight[at.w]);
+}
+
+fn add(sum: vec4<f32>, row: u32, vector: u32, values: vec4<f32>) -> vec4<f32> {
+    if (vector >= VECTORS) {
+        return sum;
+    }
+    var result = sum + values.x * load_weight(row, vector);
+    result += values.y * load_weight(row + 1u, vector);
+    result += values.z * load_weight(row + 2u, vector);
+    result += values.w * load_weight(row + 3u, vector);
+    return result;
+}
+
+@compute @workgroup_size(16, 4)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let pixel = own_pixel(group, local.y);
+    let row = pixel / params.width;
+    let n = row / params.height;
+    let size = STRIDE * vec2<u32>(params.height, params.width);
+    // Rows and columns before the first wrap around to large numbers.
+    let corner = STRIDE * vec2<u32>(row % params.height, pixel % params.width) - KERNEL / 2u;
+    var sums = Sums();
+    for (var tap = 0u; tap < KERNEL * KERNEL; tap++) {
+        let at = corner + vec2<u32>(tap / KERNEL, tap % KERNEL);
+        let inside = n < params.batch && all(at < size);
+        let place = (n * size.x + at.x) * size.y + at.y;
+        for (var quad = local.x; quad < params.in_channels / 4u; quad += LANES) {
+            let values = load_image(place, params.in_channels, quad, inside);
+            let first = tap * params.in_channels + 4u * quad;
+            sums.a = add(sums.a, first, 0u, values);
+            sums.b = add(sums.b, first, 1u, values);
+            sums.c = add(sums.c, first, 2u, values);
+            sums.d = add(sums.d, first, 3u, values);
+        }
+    }
+    let pixels = params.batch * params.height * params.width;
+    finish_pixel(sums, local.xy, pixel, pixel, pixels, params.out_channels);
+}
