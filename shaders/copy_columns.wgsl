@@ -4,20 +4,9 @@
 // Dispatch: a workgroup of 8 x 8 per ROWS rows, in x and y; lanes run along the columns, of fewer than eight through the
 // rows one after the other. Longest loop: ROWS / 8 times columns / 8.
 
-struct CopyColumnsParams {
-    rows: u32,
-    columns: u32,
-    from_columns: u32,
-    from_start: u32,
-    to_columns: u32,
-    to_start: u32,
-    spread: u32,
-}
-
 // Rows of a workgroup.
 const ROWS: u32 = 32u;
 
-@group(0) @binding(0) var<uniform> params: CopyColumnsParams;
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 

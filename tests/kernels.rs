@@ -158,7 +158,7 @@ fn every_kernel_and_every_variant_of_it_has_a_case() {
             }
         }
         for form in kernel.forms {
-            let fitting = || own.iter().filter(|call| (form.fits)(&call.params));
+            let fitting = || own.iter().filter(|call| (form.fits)(&call.params, &call.constants));
             assert!(fitting().count() > 0, "{}: no case fits the {} form", kernel.name, form.name);
             let met: BTreeSet<_> = fitting().map(|call| (form.tile)(&call.params)).collect();
             assert_eq!(met, common::tiles(kernel, form), "{}: tiles of the {} form", kernel.name, form.name);

@@ -51,7 +51,7 @@ fn step() -> (Graph, Values, Values) {
 #[test]
 fn every_shader_takes_every_tensor_as_f16() {
     for kernel in kernels::ALL {
-        for form in kernel.forms.iter().filter(|form| !form.int64) {
+        for form in kernel.forms.iter().filter(|form| !form.needs.int64) {
             // A seed is no number.
             let number = |mask: &u32| kernel.name != "random_normal" || mask & 2 == 0;
             let all = (0..kernel.reads + kernel.writes).map(|b| 2u32 << b).filter(number);

@@ -32,8 +32,8 @@ fn forms() -> impl Iterator<Item = (&'static Kernel, &'static Form)> {
 /// What a form asks of an adapter.
 fn capabilities(form: &Form) -> Capabilities {
     let mut capabilities = Capabilities::empty();
-    capabilities.set(Capabilities::SUBGROUP, form.subgroup.is_some());
-    capabilities.set(Capabilities::SHADER_INT64, form.int64);
+    capabilities.set(Capabilities::SUBGROUP, form.needs.subgroup.is_some());
+    capabilities.set(Capabilities::SHADER_INT64, form.needs.int64);
     capabilities
 }
 
@@ -101,7 +101,7 @@ fn every_variant_of_every_form_becomes_spirv_msl_and_hlsl() {
             let entry = Some((ShaderStage::Compute, "main"));
             let (module, info) = pipeline_constants::process_overrides(&module, &info, entry, &constants)
                 .unwrap_or_else(|e| panic!("{name}: {e}"));
-            write_everywhere(&module, &info, form.subgroup.is_some(), &name);
+            write_everywhere(&module, &info, form.needs.subgroup.is_some(), &name);
             within_limits(&module, kernel, &name);
         }
     }
@@ -217,7 +217,7 @@ fn within_limits(module: &Module, kernel: &Kernel, name: &str) {
 
 #[test]
 fn a_form_asks_for_subgroups_only_if_it_needs_them() {
-    for (kernel, form) in forms().filter(|(_, form)| form.subgroup.is_some()) {
+    for (kernel, form) in forms().filter(|(_, form)| form.needs.subgroup.is_some()) {
         let module = naga::front::wgsl::parse_str(form.source).unwrap();
         let without = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
         assert!(without.is_err(), "{}, {} form runs without subgroups", kernel.name, form.name);
@@ -299,7 +299,11 @@ fn every_shader_is_registered_and_every_kernel_has_its_shader_and_its_twin() {
         let twin = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/cpu/{}.rs", kernel.name));
         assert!(twin.is_file(), "{} has no twin at {}", kernel.name, twin.display());
         assert_eq!(kernel.forms[0].name, "portable", "{}: the portable form comes first", kernel.name);
-        assert_eq!(kernel.forms[0].subgroup, None, "{}: the portable form runs everywhere", kernel.name);
+        assert_eq!(
+            kernel.forms[0].needs.subgroup, None,
+            "{}: the portable form runs everywhere",
+            kernel.name
+        );
     }
 }
 

@@ -156,7 +156,7 @@ impl Gpu {
                 && crate::kernels::matrix_product
                     .forms
                     .iter()
-                    .any(|f| f.subgroup.is_some() && self.supports(f)),
+                    .any(|f| f.needs.subgroup.is_some() && self.supports(f)),
             // A GPU has room for some thousand tiles at a time.
             split: if self.is_software() {
                 MemoryLimits::NONE.split
@@ -198,14 +198,14 @@ impl Gpu {
     /// The forms worth trying for `call` here, the most specific last.
     pub fn candidates(&self, call: &Call) -> Vec<&'static Form> {
         let mut forms = self.able(call);
-        forms.retain(|form| !(form.hardware && self.is_software()));
+        forms.retain(|form| !(form.needs.hardware && self.is_software()));
         forms
     }
 
     /// The forms that can run `call` here, the most specific last.
     pub fn able(&self, call: &Call) -> Vec<&'static Form> {
         let forms = call.kernel.forms.iter();
-        forms.filter(|form| self.supports(form) && (form.fits)(&call.params)).collect()
+        forms.filter(|form| self.supports(form) && (form.fits)(&call.params, &call.constants)).collect()
     }
 
     /// Whether the adapter has what a form needs. A call may ask for more, see [`Self::able`].
@@ -215,9 +215,9 @@ impl Gpu {
         let subgroups = self.forms != Forms::Portable && self.device.features().contains(Features::SUBGROUP);
         let int64 =
             self.precision == Precision::F32 && self.device.features().contains(Features::SHADER_INT64);
-        form.subgroup.is_none_or(|size| subgroups && exact == Some(size))
-            && (int64 || !form.int64)
-            && (self.forms != Forms::Portable || !form.hardware)
+        form.needs.subgroup.is_none_or(|size| subgroups && exact == Some(size))
+            && (int64 || !form.needs.int64)
+            && (self.forms != Forms::Portable || !form.needs.hardware)
     }
 
     /// The pipeline of a call in this form, compiled once for all calls that differ in sizes only. `half` has the

@@ -2,18 +2,21 @@
 //! consist of them.
 
 use super::params::{AdamParams, ConvolutionParams, PoolParams, SumRowsParams};
+use crate::graph::Epilogue;
+
+type Constants<'a> = &'a [(&'static str, u32)];
 
 fn read<P: bytemuck::Pod>(params: &[u8]) -> P {
     bytemuck::pod_read_unaligned(params)
 }
 
 /// Every call that a program may make.
-pub fn all(_params: &[u8]) -> bool {
+pub fn all(_params: &[u8], _: Constants) -> bool {
     true
 }
 
 /// Rows of whole blocks.
-pub fn sum_rows_wide8(params: &[u8]) -> bool {
+pub fn sum_rows_wide8(params: &[u8], _: Constants) -> bool {
     read::<SumRowsParams>(params).columns.is_multiple_of(8)
 }
 
@@ -26,24 +29,24 @@ fn halves(p: &PoolParams) -> bool {
 }
 
 /// Windows of 2 x 2 that cover the image, channels of whole blocks.
-pub fn pool_wide8(params: &[u8]) -> bool {
+pub fn pool_wide8(params: &[u8], _: Constants) -> bool {
     let p: PoolParams = read(params);
     halves(&p) && p.channels.is_multiple_of(8) && p.small_blocks(8) < SMALL
 }
 
 /// Windows of 2 x 2 that cover the image, channels of whole `vec4`.
-pub fn pool_vec4(params: &[u8]) -> bool {
+pub fn pool_vec4(params: &[u8], _: Constants) -> bool {
     let p: PoolParams = read(params);
     halves(&p) && p.channels.is_multiple_of(4)
 }
 
 /// Whole blocks of parameters.
-pub fn adam_wide8(params: &[u8]) -> bool {
+pub fn adam_wide8(params: &[u8], _: Constants) -> bool {
     read::<AdamParams>(params).count.is_multiple_of(8)
 }
 
 /// Channels of whole `vec4` on both sides.
-pub fn vec4(params: &[u8]) -> bool {
+pub fn vec4(params: &[u8], _: Constants) -> bool {
     let p: ConvolutionParams = read(params);
     p.in_channels.is_multiple_of(4) && p.out_channels.is_multiple_of(4)
 }
@@ -52,18 +55,29 @@ pub fn vec4(params: &[u8]) -> bool {
 const NARROW: u32 = 16;
 
 /// Few coarse channels, fine ones of whole `vec4`.
-pub fn conv2d_narrow(params: &[u8]) -> bool {
+pub fn conv2d_narrow(params: &[u8], _: Constants) -> bool {
     let p: ConvolutionParams = read(params);
     p.out_channels <= NARROW && p.in_channels.is_multiple_of(4)
 }
 
 /// Few fine channels, coarse ones of whole `vec4`.
-pub fn conv2d_input_gradient_narrow(params: &[u8]) -> bool {
+pub fn conv2d_input_gradient_narrow(params: &[u8], _: Constants) -> bool {
     let p: ConvolutionParams = read(params);
     p.in_channels <= NARROW && p.out_channels.is_multiple_of(4)
 }
 
+/// Steps of a sum from which on the deep form is worth a trial.
+const DEEP: u32 = 512;
+
+/// Dense layers with long sums, coarse channels of whole `vec4`.
+pub fn conv2d_input_gradient_deep(params: &[u8], constants: Constants) -> bool {
+    let p: ConvolutionParams = read(params);
+    let is = |name, value| super::constant(constants, name) == value;
+    let dense = is("KERNEL", 1) && is("STRIDE", 1) && !is("EPILOGUE", Epilogue::BorderBiasLeaky as u32);
+    dense && p.out_channels >= DEEP && p.out_channels.is_multiple_of(4)
+}
+
 /// Channels of whole blocks on the fine side.
-pub fn taps_wide8(params: &[u8]) -> bool {
+pub fn taps_wide8(params: &[u8], _: Constants) -> bool {
     read::<ConvolutionParams>(params).in_channels.is_multiple_of(8)
 }

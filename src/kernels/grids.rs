@@ -105,6 +105,12 @@ pub fn border_sum(params: &[u8], _: Constants) -> [u32; 3] {
     one_group_each(read::<BorderParams>(params).outer)
 }
 
+/// The flat form: one invocation per value of the result.
+pub fn border_sum_flat(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: BorderParams = read(params);
+    flat(p.outer * 3 * p.stride * p.inner)
+}
+
 /// One workgroup per row of the result.
 pub fn border_spread(params: &[u8], _: Constants) -> [u32; 3] {
     let p: BorderParams = read(params);
@@ -115,6 +121,12 @@ pub fn border_spread(params: &[u8], _: Constants) -> [u32; 3] {
 pub fn copy_columns(params: &[u8], _: Constants) -> [u32; 3] {
     let p: CopyColumnsParams = read(params);
     one_group_each(p.rows.div_ceil(COPY_ROWS))
+}
+
+/// The flat form: one invocation per value copied.
+pub fn copy_columns_flat(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: CopyColumnsParams = read(params);
+    flat(p.rows * p.columns)
 }
 
 /// Results per side of a workgroup's tile in the portable convolutions.

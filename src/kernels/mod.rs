@@ -58,6 +58,25 @@ pub type Twin = fn(&mut Arguments<'_>);
 /// Workgroups of a call, from its parameters and constants.
 pub type Grid = fn(params: &[u8], constants: &[(&'static str, u32)]) -> [u32; 3];
 
+/// Whether a form can compute a call, from its parameters and constants.
+pub type Fits = fn(params: &[u8], constants: &[(&'static str, u32)]) -> bool;
+
+/// What a form asks of an adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Exactly this subgroup size, if the form relies on subgroups.
+    pub subgroup: Option<u32>,
+    /// Whether it sees tensors as 64-bit integers. Such a form reads and writes f32 alone.
+    pub int64: bool,
+    /// Whether it is made for GPUs: it is right everywhere, but no software adapter needs to try it.
+    pub hardware: bool,
+}
+
+impl Needs {
+    /// Those of a portable form.
+    pub const NONE: Self = Self { subgroup: None, int64: false, hardware: false };
+}
+
 /// One WGSL form of a kernel.
 #[derive(Debug)]
 pub struct Form {
@@ -67,14 +86,10 @@ pub struct Form {
     pub source: &'static str,
     /// Workgroups to dispatch.
     pub grid: Grid,
-    /// Exactly this subgroup size, if the form relies on subgroups.
-    pub subgroup: Option<u32>,
-    /// Whether it sees tensors as 64-bit integers. Such a form reads and writes f32 alone.
-    pub int64: bool,
-    /// Whether it is made for GPUs: it is right everywhere, but no software adapter needs to try it.
-    pub hardware: bool,
-    /// Whether it can compute a call with these parameters; the portable form can compute all.
-    pub fits: fn(params: &[u8]) -> bool,
+    /// What it asks of an adapter.
+    pub needs: Needs,
+    /// Whether it can compute a call with these parameters and constants; the portable form can compute all.
+    pub fits: Fits,
     /// Override constants that this form has besides the call's own.
     pub tile: fn(params: &[u8]) -> Constants,
 }
@@ -150,13 +165,32 @@ macro_rules! fast {
     };
 }
 
+macro_rules! path_or {
+    ($default:path) => {
+        $default
+    };
+    ($default:path, $path:path) => {
+        $path
+    };
+}
+
+/// What a form asks of an adapter goes by its name.
+macro_rules! needs {
+    (subgroup8) => {
+        Needs { subgroup: Some(8), int64: false, hardware: false }
+    };
+    (wide8) => {
+        Needs { subgroup: Some(8), int64: true, hardware: false }
+    };
+    ($gpu:ident) => {
+        Needs { subgroup: None, int64: false, hardware: true }
+    };
+}
+
 macro_rules! kernels {
     ($($name:ident ($params:ty) $reads:literal -> $writes:literal, tolerance ($absolute:literal, $relative:literal),
         grid $grid:path $(, shared [$($shared:literal),*])? $(, fast $fast:path)?
-        $(, vec4 $vec_grid:path, fits $vec_fits:path, shared [$($vec_shared:literal),*])?
-        $(, narrow $narrow_grid:path, fits $narrow_fits:path, tile $narrow_tile:path, shared [$($narrow_shared:literal),*])?
-        $(, subgroup8 $sub_grid:path, tile $tile:path, shared [$($sub_shared:literal),*])?
-        $(, wide8 $wide_grid:path, fits $fits:path, shared [$($wide_shared:literal),*])?;)*) => {
+        $(, form $form:ident $form_grid:path $(, fits $fits:path)? $(, tile $tile:path)? $(, with [$($with:literal),*])?)*;)*) => {
         $(
             /// See `shaders/` for the contract.
             pub static $name: Kernel = Kernel {
@@ -165,47 +199,22 @@ macro_rules! kernels {
                 reads: $reads,
                 writes: $writes,
                 forms: &[
-                    Form { name: "portable", source: shader!(stringify!($name) $($(, $shared)*)?), grid: $grid, subgroup: None, int64: false, hardware: false, fits: fits::all, tile: no_tile },
-                    $(Form {
-                        name: "vec4",
-                        source: shader!(concat!("permutations/", stringify!($name), ".vec4") $(, $vec_shared)*),
-                        grid: $vec_grid,
-                        subgroup: None,
-                        int64: false,
-                        hardware: true,
-                        fits: $vec_fits,
-                        tile: no_tile,
-                    },)?
-                    $(Form {
-                        name: "narrow",
-                        source: shader!(concat!("permutations/", stringify!($name), ".narrow") $(, $narrow_shared)*),
-                        grid: $narrow_grid,
-                        subgroup: None,
-                        int64: false,
-                        hardware: true,
-                        fits: $narrow_fits,
-                        tile: $narrow_tile,
-                    },)?
-                    $(Form {
-                        name: "subgroup8",
-                        source: shader!(concat!("permutations/", stringify!($name), ".subgroup8") $(, $sub_shared)*),
-                        grid: $sub_grid,
-                        subgroup: Some(8),
-                        int64: false,
-                        hardware: false,
+                    Form {
+                        name: "portable",
+                        source: shader!(stringify!($name) $($(, $shared)*)?),
+                        grid: $grid,
+                        needs: Needs::NONE,
                         fits: fits::all,
-                        tile: $tile,
-                    },)?
-                    $(Form {
-                        name: "wide8",
-                        source: shader!(concat!("permutations/", stringify!($name), ".wide8") $(, $wide_shared)*),
-                        grid: $wide_grid,
-                        subgroup: Some(8),
-                        int64: true,
-                        hardware: false,
-                        fits: $fits,
                         tile: no_tile,
-                    },)?
+                    },
+                    $(Form {
+                        name: stringify!($form),
+                        source: shader!(concat!("permutations/", stringify!($name), ".", stringify!($form)) $($(, $with)*)?),
+                        grid: $form_grid,
+                        needs: needs!($form),
+                        fits: path_or!(fits::all $(, $fits)?),
+                        tile: path_or!(no_tile $(, $tile)?),
+                    },)*
                 ],
                 twin: cpu::$name::$name,
                 fast: fast!($($fast)?),
@@ -225,65 +234,69 @@ fn no_tile(_params: &[u8]) -> Constants {
 mod registry {
     use super::{
         AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams,
-        Form, Kernel, MatrixParams, Params, PoolParams, RandomParams, RowsParams, SumRowsParams, Tolerance,
-        UnaryParams, WinogradParams, cpu, fits, grids, no_tile,
+        Form, Kernel, MatrixParams, Needs, Params, PoolParams, RandomParams, RowsParams, SumRowsParams,
+        Tolerance, UnaryParams, WinogradParams, cpu, fits, grids, no_tile,
     };
     kernels! {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
             shared ["convolution", "epilogue", "convolution_image", "convolution_tile"],
             fast cpu::fast::conv2d::conv2d,
-            vec4 grids::conv2d_vec4, fits fits::vec4, shared ["convolution", "epilogue", "convolution_vec4"],
-            narrow grids::conv2d_narrow, fits fits::conv2d_narrow, tile grids::conv2d_narrow_tile,
-            shared ["convolution", "epilogue", "convolution_narrow"],
-            subgroup8 grids::conv2d_subgroup8, tile grids::conv2d_tile,
-            shared ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"];
+            form vec4 grids::conv2d_vec4, fits fits::vec4, with ["convolution", "epilogue", "convolution_vec4"],
+            form narrow grids::conv2d_narrow, fits fits::conv2d_narrow, tile grids::conv2d_narrow_tile,
+            with ["convolution", "epilogue", "convolution_narrow"],
+            form subgroup8 grids::conv2d_subgroup8, tile grids::conv2d_tile,
+            with ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"];
         conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient,
             shared ["convolution", "epilogue", "convolution_image", "convolution_tile"],
             fast cpu::fast::conv2d_input_gradient::conv2d_input_gradient,
-            vec4 grids::conv2d_input_gradient_vec4, fits fits::vec4, shared ["convolution", "epilogue", "convolution_vec4"],
-            narrow grids::conv2d_input_gradient_narrow, fits fits::conv2d_input_gradient_narrow,
-            tile grids::conv2d_input_gradient_narrow_tile, shared ["convolution", "epilogue", "convolution_narrow"],
-            subgroup8 grids::conv2d_input_gradient_subgroup8, tile grids::conv2d_input_gradient_tile,
-            shared ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"];
+            form vec4 grids::conv2d_input_gradient_vec4, fits fits::vec4, with ["convolution", "epilogue", "convolution_vec4"],
+            form deep grids::conv2d_input_gradient, fits fits::conv2d_input_gradient_deep, with ["convolution", "epilogue"],
+            form narrow grids::conv2d_input_gradient_narrow, fits fits::conv2d_input_gradient_narrow,
+            tile grids::conv2d_input_gradient_narrow_tile, with ["convolution", "epilogue", "convolution_narrow"],
+            form subgroup8 grids::conv2d_input_gradient_subgroup8, tile grids::conv2d_input_gradient_tile,
+            with ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"];
         conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient,
             shared ["convolution"],
             fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient,
-            vec4 grids::conv2d_weight_gradient_vec4, fits fits::vec4, shared ["convolution"],
-            subgroup8 grids::conv2d_weight_gradient_subgroup8, tile grids::conv2d_weight_gradient_tile,
-            shared ["convolution", "subgroup8"];
+            form vec4 grids::conv2d_weight_gradient_vec4, fits fits::vec4, with ["convolution"],
+            form subgroup8 grids::conv2d_weight_gradient_subgroup8, tile grids::conv2d_weight_gradient_tile,
+            with ["convolution", "subgroup8"];
         matrix_product(MatrixParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::matrix_product, shared ["blocks"],
-            wide8 grids::matrix_product_wide8, fits fits::all, shared ["wide8"];
+            form wide8 grids::matrix_product_wide8, with ["wide8"];
         gather_taps(ConvolutionParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::gather_taps, shared ["convolution", "blocks"],
-            wide8 grids::taps_wide8, fits fits::taps_wide8, shared ["convolution", "wide8", "turn8"];
+            form wide8 grids::taps_wide8, fits fits::taps_wide8, with ["convolution", "wide8", "turn8"];
         scatter_taps(ConvolutionParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::scatter_taps,
             shared ["convolution", "epilogue", "blocks"],
-            wide8 grids::taps_wide8, fits fits::taps_wide8, shared ["convolution", "epilogue", "wide8"];
+            form wide8 grids::taps_wide8, fits fits::taps_wide8, with ["convolution", "epilogue", "wide8"];
         winograd_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs, shared ["winograd", "blocks"];
         winograd_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_image, shared ["winograd", "blocks"],
-            wide8 grids::winograd_image_wide8, fits fits::all, shared ["winograd", "wide8"];
+            form wide8 grids::winograd_image_wide8, with ["winograd", "wide8"];
         winograd_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_result, shared ["winograd", "blocks", "epilogue"],
-            wide8 grids::winograd_outputs_wide8, fits fits::all, shared ["winograd", "epilogue", "wide8"];
+            form wide8 grids::winograd_outputs_wide8, with ["winograd", "epilogue", "wide8"];
         winograd_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse, shared ["winograd", "blocks"],
-            wide8 grids::winograd_outputs_wide8, fits fits::all, shared ["winograd", "wide8", "turn8"];
+            form wide8 grids::winograd_outputs_wide8, with ["winograd", "wide8", "turn8"];
         winograd_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs, shared ["winograd", "blocks"];
         unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise;
         sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows,
             fast cpu::fast::sum_rows::sum_rows,
-            wide8 grids::sum_rows_wide8, fits fits::sum_rows_wide8, shared ["wide8"];
+            form wide8 grids::sum_rows_wide8, fits fits::sum_rows_wide8, with ["wide8"];
         sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row;
         pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool, shared ["pool_params"],
             fast cpu::fast::pool::pool,
-            vec4 grids::pool_vec4, fits fits::pool_vec4, shared ["pool_params"],
-            wide8 grids::pool_wide8, fits fits::pool_wide8, shared ["pool_params", "wide8"];
+            form vec4 grids::pool_vec4, fits fits::pool_vec4, with ["pool_params"],
+            form wide8 grids::pool_wide8, fits fits::pool_wide8, with ["pool_params", "wide8"];
         unpool(PoolParams) 2 -> 1, tolerance (1e-7, 1e-6), grid grids::unpool, shared ["pool_params"],
             fast cpu::fast::unpool::unpool,
-            vec4 grids::pool_vec4, fits fits::pool_vec4, shared ["pool_params"],
-            wide8 grids::pool_wide8, fits fits::pool_wide8, shared ["pool_params", "wide8"];
-        border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum;
+            form vec4 grids::pool_vec4, fits fits::pool_vec4, with ["pool_params"],
+            form wide8 grids::pool_wide8, fits fits::pool_wide8, with ["pool_params", "wide8"];
+        border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum, shared ["border_sum"],
+            form flat grids::border_sum_flat, with ["border_sum"];
         border_spread(BorderParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::border_spread;
-        copy_columns(CopyColumnsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::copy_columns;
+        copy_columns(CopyColumnsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::copy_columns,
+            shared ["copy_columns_params"],
+            form flat grids::copy_columns_flat, with ["copy_columns_params"];
         softmax(RowsParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
         cross_entropy(RowsParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
         cross_entropy_gradient(RowsParams) 3 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
@@ -292,7 +305,7 @@ mod registry {
         random_normal(RandomParams) 1 -> 1, tolerance (2e-6, 1e-5), grid grids::elements;
         gather_rows(RowsParams) 2 -> 1, tolerance (0.0, 0.0), grid grids::row_elements;
         adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::blocks,
-            wide8 grids::blocks, fits fits::adam_wide8, shared ["wide8"];
+            form wide8 grids::blocks, fits fits::adam_wide8, with ["wide8"];
     }
 }
 

@@ -55,6 +55,7 @@ const CASES: &[Extents] = &[
     extents([3, 6, 5, 12, 20, 3, 2]),
     extents([2, 7, 11, 68, 4, 3, 1]),
     extents([1, 1, 131, 72, 132, 1, 1]),
+    extents([1, 1, 35, 41, 524, 1, 1]),
 ];
 
 /// More pixel tiles than one dimension of a dispatch may have.
