@@ -2,7 +2,7 @@
 //
 //   matrix[(n, o), (k, a)] = fine[n, STRIDE*o + k - KERNEL/2, a], or with TURNED = 1 matrix[(k, a), (n, o)]
 //
-// Reads     fine [batch, STRIDE*height, STRIDE*width, in_channels], zero outside; fewer than 2^22 values.
+// Reads     fine [batch, STRIDE*height, STRIDE*width, in_channels], zero outside; fewer than 2^22 pixels.
 // Writes    matrix: positions x columns, or the other way round, in the layout of shared/blocks.wgsl. Positions are
 //           rounded up to a multiple of 8, and columns is one; rows beyond the positions and columns beyond taps times
 //           channels are 0. Every element once.

@@ -6,7 +6,7 @@
 //           which rows and columns of no meaning follow;
 //           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or border biases
 //           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = 4), or nothing (EPILOGUE = 0).
-// Writes    fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once; fewer than 2^22 values.
+// Writes    fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once; fewer than 2^22 pixels.
 // Dispatch  one invocation per value of fine, in a two-dimensional grid of workgroups of 64.
 // Longest loop  KERNEL*KERNEL.
 
@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let size = vec2<u32>(params.height, params.width);
     let fine_size = STRIDE * size;
     let index = flat_index(group, local.x);
-    let pixel = small_divide(index, params.in_channels);
+    let pixel = index / params.in_channels;
     if (pixel >= params.batch * fine_size.x * fine_size.y) {
         return;
     }

@@ -8,7 +8,7 @@
 //           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or border biases
 //           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = 4), or nothing (EPILOGUE = 0).
 // Writes    fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
-// Dispatch  x = in_channels / 8, y = ceil(batch*height*width / 8).
+// Dispatch  x = in_channels / 8, or with KERNEL = 1 in_channels / (8 BLOCKS), y = ceil(batch*height*width / 8).
 // Longest loop  none: outside loops a fetch has no mask to test.
 //
 // A lane takes one coarse position and eight channels, and at stride 2 the four fine pixels that it and its neighbours to
@@ -17,6 +17,9 @@
 @group(0) @binding(1) var<storage, read_write> matrix: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> beside: array<vec4<u64>>;
 @group(0) @binding(3) var<storage, read_write> fine: array<vec4<u64>>;
+
+// Blocks of eight channels per lane with KERNEL = 1: 1, 2, 4 or 8.
+override BLOCKS: u32 = 1u;
 
 struct Place {
     image: u32,
@@ -62,6 +65,28 @@ fn store(place: Place, phase: vec2<u32>, sum: Eight) {
     }
 }
 
+fn move_block(place: Place, row: u32, block: u32) {
+    let own = Place(place.image, place.own, place.size, place.channels, place.channel + block);
+    store(own, vec2<u32>(), load(own, row, 0u, true));
+}
+
+fn move_blocks(place: Place, row: u32) {
+    move_block(place, row, 0u);
+    if (BLOCKS > 1u) {
+        move_block(place, row, 1u);
+    }
+    if (BLOCKS > 2u) {
+        move_block(place, row, 2u);
+        move_block(place, row, 3u);
+    }
+    if (BLOCKS > 4u) {
+        move_block(place, row, 4u);
+        move_block(place, row, 5u);
+        move_block(place, row, 6u);
+        move_block(place, row, 7u);
+    }
+}
+
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let row = 8u * group.y + local.x;
@@ -69,11 +94,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let line = small_divide(row, size.y);
     let image = small_divide(line, size.x);
     let own = vec2<u32>(line - image * size.x, row - line * size.y);
-    let place = Place(image, own, size, params.in_channels / 8u, group.x);
     if (KERNEL == 1u) {
-        store(place, vec2<u32>(), load(place, row, 0u, true));
+        move_blocks(Place(image, own, size, params.in_channels / 8u, BLOCKS * group.x), row);
         return;
     }
+    let place = Place(image, own, size, params.in_channels / 8u, group.x);
     if (STRIDE == 1u) {
         let upper = plus(plus(load_near(place, row, 0u), load_near(place, row, 1u)), load_near(place, row, 2u));
         let middle = plus(plus(load_near(place, row, 3u), load_near(place, row, 4u)), load_near(place, row, 5u));

@@ -317,8 +317,16 @@ pub fn scatter_taps(params: &[u8], constants: Constants) -> [u32; 3] {
     flat(p.batch * fine * p.in_channels)
 }
 
-/// The wide forms of both: groups of eight in either direction.
-pub fn taps_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+/// The wide forms of both: groups of eight in either direction, several of channels where there is one tap.
+pub fn taps_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
-    [p.in_channels / 8, (p.batch * p.height * p.width).div_ceil(8), 1]
+    let one_tap = super::constant(constants, "KERNEL") == 1;
+    let blocks = if one_tap { super::constant(constants, "BLOCKS") } else { 1 };
+    [p.in_channels / 8 / blocks, (p.batch * p.height * p.width).div_ceil(8), 1]
+}
+
+/// Override constants of the wide forms of both.
+pub fn taps_wide8_tile(params: &[u8]) -> super::Constants {
+    let blocks = (read::<ConvolutionParams>(params).in_channels / 8).max(1);
+    vec![("BLOCKS", 1 << blocks.trailing_zeros().min(3))]
 }

@@ -264,10 +264,10 @@ mod registry {
         matrix_product(MatrixParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::matrix_product, shared ["blocks"],
             form wide8 grids::matrix_product_wide8, with ["wide8"];
         gather_taps(ConvolutionParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::gather_taps, shared ["convolution", "blocks"],
-            form wide8 grids::taps_wide8, fits fits::taps_wide8, with ["convolution", "wide8", "turn8"];
+            form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "wide8", "turn8"];
         scatter_taps(ConvolutionParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::scatter_taps,
             shared ["convolution", "epilogue", "blocks"],
-            form wide8 grids::taps_wide8, fits fits::taps_wide8, with ["convolution", "epilogue", "wide8"];
+            form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "epilogue", "wide8"];
         winograd_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs, shared ["winograd", "blocks"];
         winograd_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_image, shared ["winograd", "blocks"],
             form wide8 grids::winograd_image_wide8, with ["winograd", "wide8"];

@@ -233,7 +233,8 @@ impl Program {
 fn check(tensors: &[TensorInfo], calls: &[Call], limits: MemoryLimits) -> Result<(), ProgramError> {
     for call in calls {
         let TensorInfo { label, shape, .. } = &tensors[call.writes[0].0];
-        let grids = call.kernel.forms.iter().flat_map(|form| (form.grid)(&call.params, &call.constants));
+        let fitting = call.kernel.forms.iter().filter(|form| (form.fits)(&call.params, &call.constants));
+        let grids = fitting.flat_map(|form| (form.grid)(&call.params, &form.constants(call)));
         if let Some(groups) =
             grids.max().filter(|&groups| groups > MOST_GROUPS && limits != MemoryLimits::NONE)
         {

@@ -20,38 +20,47 @@ enum Way {
     WeightGradient,
 }
 
-/// Stride; images, height and width of the coarse side, channels read and written (of a weight gradient fine and coarse
+const SAME: Convolution = Convolution { size: 3, stride: 1 };
+const HALVED: Convolution = Convolution { size: 3, stride: 2 };
+const DENSE: Convolution = Convolution { size: 1, stride: 1 };
+
+/// Kernel; images, height and width of the coarse side, channels read and written (of a weight gradient fine and coarse
 /// ones); what. Several tiles per row and few, rims of the product's blocks of 32 rows and 16 columns, and batches in
 /// several pieces.
-const CASES: &[(usize, [usize; 5], Way)] = &[
-    (1, [1, 8, 8, 64, 16], Way::Forward(Epilogue::None)),
-    (1, [1, 4, 16, 72, 24], Way::Adjoint(Epilogue::Bias)),
-    (1, [3, 8, 8, 72, 40], Way::Forward(Epilogue::BiasLeaky)),
-    (1, [2, 2, 32, 136, 16], Way::Adjoint(Epilogue::LeakyMask)),
-    (1, [9, 32, 32, 64, 16], Way::Forward(Epilogue::LeakyMask)),
-    (1, [1, 8, 8, 16, 32], Way::WeightGradient),
-    (1, [3, 4, 16, 40, 24], Way::WeightGradient),
-    (1, [9, 32, 32, 16, 64], Way::WeightGradient),
-    (2, [1, 4, 4, 16, 8], Way::Forward(Epilogue::None)),
-    (2, [3, 2, 4, 32, 24], Way::Forward(Epilogue::Bias)),
-    (2, [2, 8, 8, 16, 40], Way::Forward(Epilogue::BiasLeaky)),
-    (2, [9, 16, 16, 64, 16], Way::Forward(Epilogue::LeakyMask)),
-    (2, [1, 4, 2, 8, 16], Way::Adjoint(Epilogue::None)),
-    (2, [3, 8, 8, 24, 32], Way::Adjoint(Epilogue::LeakyMask)),
-    (2, [2, 4, 8, 16, 48], Way::Adjoint(Epilogue::BiasLeaky)),
-    (2, [9, 16, 16, 16, 64], Way::Adjoint(Epilogue::BorderBiasLeaky)),
-    (2, [1, 4, 4, 16, 8], Way::WeightGradient),
-    (1, [2, 8, 8, 3, 16], Way::Forward(Epilogue::BiasLeaky)),
-    (1, [9, 32, 32, 1, 8], Way::Forward(Epilogue::None)),
-    (1, [2, 4, 16, 24, 3], Way::Adjoint(Epilogue::Bias)),
-    (1, [1, 8, 8, 8, 1], Way::Adjoint(Epilogue::LeakyMask)),
-    (1, [40, 32, 32, 3, 8], Way::WeightGradient),
-    (1, [17, 4, 4, 512, 10], Way::Forward(Epilogue::BiasLeaky)),
-    (1, [2, 4, 4, 10, 24], Way::Adjoint(Epilogue::LeakyMask)),
-    (1, [17, 4, 4, 512, 10], Way::WeightGradient),
-    (1, [3, 8, 2, 16, 3], Way::WeightGradient),
-    (1, [1, 8, 8, 1, 16], Way::WeightGradient),
-    (2, [9, 16, 16, 64, 24], Way::WeightGradient),
+const CASES: &[(Convolution, [usize; 5], Way)] = &[
+    (SAME, [1, 8, 8, 64, 16], Way::Forward(Epilogue::None)),
+    (SAME, [1, 4, 16, 72, 24], Way::Adjoint(Epilogue::Bias)),
+    (SAME, [3, 8, 8, 72, 40], Way::Forward(Epilogue::BiasLeaky)),
+    (SAME, [2, 2, 32, 136, 16], Way::Adjoint(Epilogue::LeakyMask)),
+    (SAME, [9, 32, 32, 64, 16], Way::Forward(Epilogue::LeakyMask)),
+    (SAME, [1, 8, 8, 16, 32], Way::WeightGradient),
+    (SAME, [3, 4, 16, 40, 24], Way::WeightGradient),
+    (SAME, [9, 32, 32, 16, 64], Way::WeightGradient),
+    (HALVED, [1, 4, 4, 16, 8], Way::Forward(Epilogue::None)),
+    (HALVED, [3, 2, 4, 32, 24], Way::Forward(Epilogue::Bias)),
+    (HALVED, [2, 8, 8, 16, 40], Way::Forward(Epilogue::BiasLeaky)),
+    (HALVED, [9, 16, 16, 64, 16], Way::Forward(Epilogue::LeakyMask)),
+    (HALVED, [1, 4, 2, 8, 16], Way::Adjoint(Epilogue::None)),
+    (HALVED, [3, 8, 8, 24, 32], Way::Adjoint(Epilogue::LeakyMask)),
+    (HALVED, [2, 4, 8, 16, 48], Way::Adjoint(Epilogue::BiasLeaky)),
+    (HALVED, [9, 16, 16, 16, 64], Way::Adjoint(Epilogue::BorderBiasLeaky)),
+    (HALVED, [1, 4, 4, 16, 8], Way::WeightGradient),
+    (SAME, [2, 8, 8, 3, 16], Way::Forward(Epilogue::BiasLeaky)),
+    (SAME, [9, 32, 32, 1, 8], Way::Forward(Epilogue::None)),
+    (SAME, [2, 4, 16, 24, 3], Way::Adjoint(Epilogue::Bias)),
+    (SAME, [1, 8, 8, 8, 1], Way::Adjoint(Epilogue::LeakyMask)),
+    (SAME, [40, 32, 32, 3, 8], Way::WeightGradient),
+    (SAME, [17, 4, 4, 512, 10], Way::Forward(Epilogue::BiasLeaky)),
+    (SAME, [2, 4, 4, 10, 24], Way::Adjoint(Epilogue::LeakyMask)),
+    (SAME, [17, 4, 4, 512, 10], Way::WeightGradient),
+    (SAME, [3, 8, 2, 16, 3], Way::WeightGradient),
+    (SAME, [1, 8, 8, 1, 16], Way::WeightGradient),
+    (HALVED, [9, 16, 16, 64, 24], Way::WeightGradient),
+    (DENSE, [8, 1, 1, 64, 128], Way::Forward(Epilogue::BiasLeaky)),
+    (DENSE, [24, 1, 1, 74, 72], Way::Forward(Epilogue::Bias)),
+    (DENSE, [16, 1, 1, 136, 90], Way::Adjoint(Epilogue::None)),
+    (DENSE, [40, 1, 1, 64, 70], Way::Adjoint(Epilogue::LeakyMask)),
+    (DENSE, [16, 1, 1, 74, 2056], Way::WeightGradient),
 ];
 
 /// All of them.
@@ -59,13 +68,13 @@ pub fn cases() -> Vec<Case> {
     CASES.iter().map(make).collect()
 }
 
-fn make(&(stride, [n, h, w, from, to], way): &(usize, [usize; 5], Way)) -> Case {
-    let convolution = Convolution { size: 3, stride };
+fn make(&(convolution, [n, h, w, from, to], way): &(Convolution, [usize; 5], Way)) -> Case {
+    let Convolution { size, stride } = convolution;
     let (coarse, fine) = (|c| [n, h, w, c], |c| [n, stride * h, stride * w, c]);
     let (reads, result) = match way {
-        Way::Forward(_) => ([fine(from), [3, 3, from, to]], coarse(to)),
-        Way::Adjoint(_) => ([coarse(from), [3, 3, to, from]], fine(to)),
-        Way::WeightGradient => ([fine(from), coarse(to)], [3, 3, from, to]),
+        Way::Forward(_) => ([fine(from), [size, size, from, to]], coarse(to)),
+        Way::Adjoint(_) => ([coarse(from), [size, size, to, from]], fine(to)),
+        Way::WeightGradient => ([fine(from), coarse(to)], [size, size, from, to]),
     };
     let side = Borders { stride }.side();
     let border = [n, side, side, to];
@@ -86,7 +95,7 @@ fn make(&(stride, [n, h, w, from, to], way): &(usize, [usize; 5], Way)) -> Case 
             Way::WeightGradient => g.convolve_weight_gradient(convolution, t[0], t[1]),
         }
     };
-    let name = format!("{way:?} at stride {stride}, {from} to {to} channels at {n}x{h}x{w}");
+    let name = format!("{way:?} of {size}x{size} at stride {stride}, {from} to {to} channels at {n}x{h}x{w}");
     Case { matrix_products: true, ..case(name, operands, build) }
 }
 

@@ -1,12 +1,12 @@
-//! Convolutions at stride 2, and those from or to few channels, as matrix products: the values that each coarse position
-//! meets are gathered into a row, and one product with the weight does the rest; the adjoint goes the other way and
-//! scatters.
+//! Convolutions at stride 2, those from or to few channels, and dense layers as matrix products: the values that each coarse
+//! position meets are gathered into a row, and one product with the weight does the rest; the adjoint goes the other way
+//! and scatters.
 //!
 //! Direct kernels fetch a window for every tap, because at stride 2 neighbours share next to nothing, and leave most of
 //! eight lanes idle where there are three channels; on the adapter that this is for they reach a third of what
 //! `matrix_product` does, and gathering costs a tenth of the product.
 
-use super::pieces::Pieces;
+use super::pieces::{Piece, Pieces};
 use super::{Lowering, TensorId};
 use crate::graph::{Convolution, Epilogue, Shape};
 use crate::kernels;
@@ -15,6 +15,9 @@ use bytemuck::bytes_of;
 
 /// A binding begins at a multiple of so many values.
 const ALIGNED: u32 = 64;
+
+/// Channels of either side from which on a dense layer pays to be gathered.
+const DENSE_CHANNELS: u32 = 64;
 
 /// A convolution that goes by gathering.
 pub(super) struct Gathered {
@@ -26,19 +29,24 @@ pub(super) struct Gathered {
 impl Gathered {
     /// `None` if it does not fit.
     pub fn new(g: Convolution, p: &ConvolutionParams) -> Option<Self> {
-        let fine = p.height * p.width * (g.stride * g.stride) as u32 * p.in_channels;
+        // With one tap images do not matter: all positions are one row.
+        let row = ConvolutionParams { batch: 1, height: 1, width: p.batch * p.height * p.width, ..*p };
+        let p = if g == PLAIN { &row } else { p };
+        let positions = p.height * p.width * (g.stride * g.stride) as u32;
         let pays = match g {
             // With sixteen fine channels, an image's border biases begin where a binding may.
             Convolution { size: 3, stride: 2 } => p.in_channels.is_multiple_of(16),
             Convolution { size: 3, stride: 1 } => p.in_channels < 8 || !p.out_channels.is_multiple_of(8),
+            PLAIN => p.in_channels.min(p.out_channels) >= DENSE_CHANNELS && p.out_channels.is_multiple_of(8),
             _ => false,
         };
         let taps = (g.size * g.size) as u32;
         let params = ConvolutionParams { columns: (taps * p.in_channels).next_multiple_of(8), ..*p };
-        // The kernels take eight positions at a time and divide by way of f32.
+        // The kernels take eight positions at a time and divide by way of f32; an image begins where a binding may.
         let eights = (p.height * p.width).is_multiple_of(8);
-        let divides = (fine * step(p)).max(params.columns * p.out_channels) < 1 << 22;
-        let fits = eights && divides && fine.is_multiple_of(ALIGNED);
+        let divides = positions * step(p) < 1 << 22;
+        let begins = p.batch == 1 || (positions * p.in_channels).is_multiple_of(ALIGNED);
+        let fits = eights && divides && begins;
         (pays && fits).then_some(Self { g, params })
     }
 
@@ -105,14 +113,15 @@ impl Lowering<'_> {
         let (columns, outputs, channels) = (c.columns(), c.outputs(), c.params.out_channels);
         let weight = self.matrix(y, "weight", [columns, outputs]);
         self.gather(PLAIN, &plain(c.taps(), channels), false, reads[1], weight);
-        for (first, images) in c.pieces().all() {
+        for piece in c.pieces().all() {
+            let images = piece.images;
             let rows = images * c.positions_per_image();
-            let (fine, own_y) = (self.images(reads[0], first, images), self.images(y, first, images));
+            let (fine, own_y) = (self.piece(reads[0], piece), self.piece(y, piece));
             let gathered = self.matrix(y, "taps", [rows, columns]);
             let product = self.matrix(y, "product", [rows, outputs]);
             self.gather(c.g, &c.piece(images), false, fine, gathered);
             self.products([gathered, weight], product, false, c.flops(images));
-            let beside = self.beside(epilogue, reads, product, first, images);
+            let beside = self.beside(epilogue, reads, product, piece);
             self.scatter(PLAIN, &plain(rows, channels), epilogue, [product, beside], own_y);
         }
     }
@@ -122,14 +131,15 @@ impl Lowering<'_> {
         let (columns, inputs, channels) = (c.columns(), c.outputs(), c.params.out_channels);
         let weight = self.matrix(y, "weight", [inputs, columns]);
         self.gather(PLAIN, &plain(c.taps(), channels), true, reads[1], weight);
-        for (first, images) in c.pieces().all() {
+        for piece in c.pieces().all() {
+            let images = piece.images;
             let rows = images * c.positions_per_image();
-            let (coarse, own_y) = (self.images(reads[0], first, images), self.images(y, first, images));
+            let (coarse, own_y) = (self.piece(reads[0], piece), self.piece(y, piece));
             let own = self.matrix(y, "coarse", [rows, inputs]);
             let product = self.matrix(y, "taps", [rows, columns]);
             self.gather(PLAIN, &plain(rows, channels), false, coarse, own);
             self.products([own, weight], product, false, c.flops(images));
-            let beside = self.beside(epilogue, reads, product, first, images);
+            let beside = self.beside(epilogue, reads, product, piece);
             self.scatter(c.g, &c.piece(images), epilogue, [product, beside], own_y);
         }
     }
@@ -138,14 +148,15 @@ impl Lowering<'_> {
     pub(super) fn gathered_weight_gradient(&mut self, c: &Gathered, reads: &[TensorId], y: TensorId) {
         let (columns, outputs, channels) = (c.columns(), c.outputs(), c.params.out_channels);
         let product = self.matrix(y, "product", [columns, outputs]);
-        for (first, images) in c.pieces().all() {
+        for piece in c.pieces().all() {
+            let images = piece.images;
             let rows = images * c.positions_per_image();
-            let (fine, coarse) = (self.images(reads[0], first, images), self.images(reads[1], first, images));
+            let (fine, coarse) = (self.piece(reads[0], piece), self.piece(reads[1], piece));
             let gathered = self.matrix(y, "taps", [columns, rows]);
             let own = self.matrix(y, "coarse", [rows, outputs]);
             self.gather(c.g, &c.piece(images), true, fine, gathered);
             self.gather(PLAIN, &plain(rows, channels), false, coarse, own);
-            self.products([gathered, own], product, first > 0, c.flops(images));
+            self.products([gathered, own], product, piece.first > 0, c.flops(images));
         }
         self.scatter(PLAIN, &plain(c.taps(), channels), Epilogue::None, [product, product], y);
     }
@@ -169,19 +180,18 @@ impl Lowering<'_> {
         self.call(&kernels::scatter_taps, bytes_of(p), constants, &reads, &[y]);
     }
 
-    /// What an epilogue reads for some images; `other` where it reads nothing, as the binding must name something.
+    /// What an epilogue reads for a piece; `other` where it reads nothing, as the binding must name something.
     pub(super) fn beside(
         &mut self,
         epilogue: Epilogue,
         reads: &[TensorId],
         other: TensorId,
-        first: usize,
-        images: usize,
+        piece: Piece,
     ) -> TensorId {
         match epilogue {
             Epilogue::None => other,
             Epilogue::Bias | Epilogue::BiasLeaky => reads[2],
-            Epilogue::LeakyMask | Epilogue::BorderBiasLeaky => self.images(reads[2], first, images),
+            Epilogue::LeakyMask | Epilogue::BorderBiasLeaky => self.piece(reads[2], piece),
         }
     }
 

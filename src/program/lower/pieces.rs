@@ -26,11 +26,26 @@ impl Pieces {
         Self { images, most: most.min(images) }
     }
 
-    /// First image and number of images of each piece.
-    pub fn all(self) -> impl Iterator<Item = (usize, usize)> {
+    /// The pieces in order.
+    pub fn all(self) -> impl Iterator<Item = Piece> {
         let Self { images, most } = self;
-        (0..images).step_by(most).map(move |first| (first, most.min(images - first)))
+        (0..images).step_by(most).map(move |first| Piece {
+            first,
+            images: most.min(images - first),
+            whole: most == images,
+        })
     }
+}
+
+/// Neighbouring images of a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Piece {
+    /// The first of them.
+    pub first: usize,
+    /// How many.
+    pub images: usize,
+    /// Whether they are all of the batch.
+    pub whole: bool,
 }
 
 impl Lowering<'_> {
@@ -45,15 +60,15 @@ impl Lowering<'_> {
         self.calls.last_mut().expect("just pushed").flops = flops;
     }
 
-    /// Some images of a batch; nothing is copied.
-    pub(super) fn images(&mut self, batch: TensorId, first: usize, images: usize) -> TensorId {
-        let mut extents = self.tensors[batch.0].shape.extents().to_vec();
-        if images == extents[0] {
+    /// A piece of a batch; nothing is copied.
+    pub(super) fn piece(&mut self, batch: TensorId, piece: Piece) -> TensorId {
+        if piece.whole {
             return batch;
         }
         let whole = self.tensors[batch.0].clone();
-        extents[0] = images;
-        let offset = whole.offset + first * whole.shape.columns();
+        let mut extents = whole.shape.extents().to_vec();
+        extents[0] = piece.images;
+        let offset = whole.offset + piece.first * whole.shape.columns();
         self.tensor(whole.label, Shape::new(&extents), whole.root, offset)
     }
 }

@@ -7,7 +7,7 @@
 //! multiply-adds, and a plain matrix product needs the fewest. So it is transforms around `matrix_product`, each with
 //! its twin, and the batch goes through them in pieces whose tensors stay in the caches.
 
-use super::pieces::Pieces;
+use super::pieces::{Piece, Pieces};
 use super::{Lowering, TensorId};
 use crate::graph::{Convolution, Epilogue, Shape};
 use crate::kernels;
@@ -87,12 +87,13 @@ impl Lowering<'_> {
         y: TensorId,
     ) {
         let weight = self.winograd_weight(w, turned, reads[1]);
-        for (first, images) in w.pieces().all() {
+        for piece in w.pieces().all() {
+            let images = piece.images;
             let p = w.piece(images);
-            let image = self.winograd_image(w, reads[0], first, images);
+            let image = self.winograd_image(w, reads[0], piece);
             let product = self.matrices("product", y, [p.tiles as usize, w.params.outputs as usize]);
-            let own_y = self.images(y, first, images);
-            let beside = self.beside(epilogue, reads, product, first, images);
+            let own_y = self.piece(y, piece);
+            let beside = self.beside(epilogue, reads, product, piece);
             self.products([image, weight], product, false, w.flops(images));
             let constants = vec![("EPILOGUE", epilogue as u32)];
             self.call(&kernels::winograd_result, bytes_of(&p), constants, &[product, beside], &[own_y]);
@@ -103,28 +104,28 @@ impl Lowering<'_> {
     pub(super) fn winograd_weight_gradient(&mut self, w: &Winograd, reads: &[TensorId], y: TensorId) {
         let [inputs, outputs] = [w.params.inputs, w.params.outputs].map(|channels| channels as usize);
         let product = self.matrices("product", y, [outputs, inputs]);
-        for (first, images) in w.pieces().all() {
+        for piece in w.pieces().all() {
+            let images = piece.images;
             let p = w.piece(images);
-            let image = self.winograd_image(w, reads[0], first, images);
+            let image = self.winograd_image(w, reads[0], piece);
             let coarse = self.matrices("coarse", y, [outputs, p.tiles as usize]);
-            let own_coarse = self.images(reads[1], first, images);
+            let own_coarse = self.piece(reads[1], piece);
             self.call(&kernels::winograd_coarse, bytes_of(&p), vec![], &[own_coarse], &[coarse]);
-            self.products([coarse, image], product, first > 0, w.flops(images));
+            self.products([coarse, image], product, piece.first > 0, w.flops(images));
         }
         self.call(&kernels::winograd_gradient, bytes_of(&w.params), vec![], &[product], &[y]);
     }
 
-    /// Some images of `x`, transformed; kept if they are the whole batch.
-    fn winograd_image(&mut self, w: &Winograd, x: TensorId, first: usize, images: usize) -> TensorId {
-        let whole = images == w.params.batch as usize;
-        if let Some(&known) = self.transformed.get(&(x, Transform::Image)).filter(|_| whole) {
+    /// A piece of `x`, transformed; kept if it is the whole batch.
+    fn winograd_image(&mut self, w: &Winograd, x: TensorId, piece: Piece) -> TensorId {
+        if let Some(&known) = self.transformed.get(&(x, Transform::Image)).filter(|_| piece.whole) {
             return known;
         }
-        let p = w.piece(images);
+        let p = w.piece(piece.images);
         let image = self.matrices("image", x, [p.tiles as usize, w.params.inputs as usize]);
-        let own = self.images(x, first, images);
+        let own = self.piece(x, piece);
         self.call(&kernels::winograd_image, bytes_of(&p), vec![], &[own], &[image]);
-        if whole {
+        if piece.whole {
             self.transformed.insert((x, Transform::Image), image);
         }
         image
