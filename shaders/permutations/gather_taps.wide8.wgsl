@@ -16,7 +16,7 @@
 @group(0) @binding(2) var<storage, read_write> matrix: array<vec4<u64>>;
 
 override TURNED: u32 = 0u;
-// Blocks of eight channels per lane with KERNEL = 1: 1, 2, 4 or 8.
+// Blocks of eight channels per lane with KERNEL = 1: 1, 2 or 4.
 override BLOCKS: u32 = 1u;
 
 // Where the eight positions of a group are read from and go to; channels in blocks of eight.
@@ -72,11 +72,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     if (BLOCKS > 2u) {
         move_tap(place, own + 2u, 0u);
         move_tap(place, own + 3u, 0u);
-    }
-    if (BLOCKS > 4u) {
-        move_tap(place, own + 4u, 0u);
-        move_tap(place, own + 5u, 0u);
-        move_tap(place, own + 6u, 0u);
-        move_tap(place, own + 7u, 0u);
     }
 }

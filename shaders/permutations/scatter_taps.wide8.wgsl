@@ -18,7 +18,7 @@
 @group(0) @binding(2) var<storage, read_write> beside: array<vec4<u64>>;
 @group(0) @binding(3) var<storage, read_write> fine: array<vec4<u64>>;
 
-// Blocks of eight channels per lane with KERNEL = 1: 1, 2, 4 or 8.
+// Blocks of eight channels per lane with KERNEL = 1: 1, 2 or 4.
 override BLOCKS: u32 = 1u;
 
 struct Place {
@@ -78,12 +78,6 @@ fn move_blocks(place: Place, row: u32) {
     if (BLOCKS > 2u) {
         move_block(place, row, 2u);
         move_block(place, row, 3u);
-    }
-    if (BLOCKS > 4u) {
-        move_block(place, row, 4u);
-        move_block(place, row, 5u);
-        move_block(place, row, 6u);
-        move_block(place, row, 7u);
     }
 }
 

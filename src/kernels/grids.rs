@@ -325,8 +325,8 @@ pub fn taps_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
     [p.in_channels / 8 / blocks, (p.batch * p.height * p.width).div_ceil(8), 1]
 }
 
-/// Override constants of the wide forms of both.
+/// Override constants of the wide forms of both. More than four blocks would take longer to compile than they save.
 pub fn taps_wide8_tile(params: &[u8]) -> super::Constants {
     let blocks = (read::<ConvolutionParams>(params).in_channels / 8).max(1);
-    vec![("BLOCKS", 1 << blocks.trailing_zeros().min(3))]
+    vec![("BLOCKS", 1 << blocks.trailing_zeros().min(2))]
 }
