@@ -56,11 +56,11 @@ const CASES: &[(Convolution, [usize; 5], Way)] = &[
     (SAME, [3, 8, 2, 16, 3], Way::WeightGradient),
     (SAME, [1, 8, 8, 1, 16], Way::WeightGradient),
     (HALVED, [9, 16, 16, 64, 24], Way::WeightGradient),
-    (DENSE, [8, 1, 1, 64, 128], Way::Forward(Epilogue::BiasLeaky)),
-    (DENSE, [24, 1, 1, 74, 72], Way::Forward(Epilogue::Bias)),
-    (DENSE, [16, 1, 1, 136, 90], Way::Adjoint(Epilogue::None)),
-    (DENSE, [40, 1, 1, 64, 70], Way::Adjoint(Epilogue::LeakyMask)),
-    (DENSE, [16, 1, 1, 74, 2056], Way::WeightGradient),
+    (DENSE, [8, 1, 1, 256, 264], Way::Forward(Epilogue::BiasLeaky)),
+    (DENSE, [24, 1, 1, 266, 256], Way::Forward(Epilogue::Bias)),
+    (DENSE, [16, 1, 1, 264, 266], Way::Adjoint(Epilogue::None)),
+    (DENSE, [40, 1, 1, 256, 257], Way::Adjoint(Epilogue::LeakyMask)),
+    (DENSE, [16, 1, 1, 266, 1032], Way::WeightGradient),
 ];
 
 /// All of them.

@@ -16,8 +16,9 @@ use bytemuck::bytes_of;
 /// A binding begins at a multiple of so many values.
 const ALIGNED: u32 = 64;
 
-/// Channels of either side from which on a dense layer pays to be gathered.
-const DENSE_CHANNELS: u32 = 64;
+/// Channels of either side from which on a dense layer was seen to pay: 1034→8192 takes a third less time, 266→2048 a few per cent
+/// less, 138→512 a tenth more.
+const DENSE_CHANNELS: u32 = 256;
 
 /// A convolution that goes by gathering.
 pub(super) struct Gathered {
