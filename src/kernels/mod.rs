@@ -75,6 +75,12 @@ pub struct Needs {
 impl Needs {
     /// Those of a portable form.
     pub const NONE: Self = Self { subgroup: None, int64: false, hardware: false };
+    /// Those of a form for GPUs.
+    pub const GPU: Self = Self { hardware: true, ..Self::NONE };
+    /// Those of a form for subgroups of eight.
+    pub const SUBGROUP8: Self = Self { subgroup: Some(8), ..Self::NONE };
+    /// Those of such a form with 64-bit integers.
+    pub const WIDE8: Self = Self { int64: true, ..Self::SUBGROUP8 };
 }
 
 /// One WGSL form of a kernel.
@@ -177,13 +183,22 @@ macro_rules! path_or {
 /// What a form asks of an adapter goes by its name.
 macro_rules! needs {
     (subgroup8) => {
-        Needs { subgroup: Some(8), int64: false, hardware: false }
+        Needs::SUBGROUP8
     };
     (wide8) => {
-        Needs { subgroup: Some(8), int64: true, hardware: false }
+        Needs::WIDE8
     };
-    ($gpu:ident) => {
-        Needs { subgroup: None, int64: false, hardware: true }
+    (vec4) => {
+        Needs::GPU
+    };
+    (narrow) => {
+        Needs::GPU
+    };
+    (deep) => {
+        Needs::GPU
+    };
+    (flat) => {
+        Needs::GPU
     };
 }
 
