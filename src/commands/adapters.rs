@@ -1,7 +1,7 @@
 //! `pgn-wgpu adapters`: what can compute here, and with what limits.
 
 use super::{CommandResult, bytes, table};
-use pgn_wgpu::gpu::adapter::{self, Listed, USED_FEATURES};
+use pgn_wgpu::gpu::adapter::{self, Listed, USED_FEATURES, hidden_gpu};
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -37,6 +37,9 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         print!("{}", table(&rows));
     }
     println!("cpu: the CPU reference path, {} threads, needs no driver", rayon_threads());
+    if let Some(gpu) = hidden_gpu() {
+        eprintln!("note: {gpu}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

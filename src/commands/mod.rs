@@ -17,7 +17,7 @@ pub mod validate;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::executor::Opening;
 use pgn_wgpu::gpu::GpuError;
-use pgn_wgpu::gpu::adapter::AdapterChoice;
+use pgn_wgpu::gpu::adapter::{AdapterChoice, hidden_gpu};
 use pgn_wgpu::gpu::tuning::Tune;
 use pgn_wgpu::program::precision::Precision;
 use std::path::Path;
@@ -130,6 +130,10 @@ pub fn open(choice: &AdapterChoice, opening: Opening) -> Result<Device, GpuError
     let device = Device::open(choice, opening)?;
     if *choice == AdapterChoice::Auto {
         eprintln!("adapter: {} (chosen by auto)", device.describe());
+        let hardware = matches!(&device, Device::Gpu(gpu) if !gpu.is_software());
+        if !hardware && let Some(gpu) = hidden_gpu() {
+            eprintln!("note: {gpu}");
+        }
     }
     Ok(device)
 }

@@ -2,6 +2,7 @@
 
 use super::GpuError;
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 use wgpu::{Adapter, AdapterInfo, Backends, DeviceType, Features, Instance, InstanceDescriptor};
 
@@ -110,6 +111,26 @@ fn rank(device_type: DeviceType) -> u32 {
     }
 }
 
+/// Files by which Linux shows a GPU: those of NVIDIA's driver, of AMD's compute driver, and of any that draws.
+const GPU_FILES: [&str; 3] = ["/dev/nvidiactl", "/dev/kfd", "/dev/dri/renderD128"];
+
+/// A sentence about a GPU that the system shows while no adapter but software ones is there; `None` otherwise.
+pub fn hidden_gpu() -> Option<String> {
+    let kinds: Vec<&str> = list().iter().map(Listed::kind).collect();
+    hidden_among(&kinds, |file| Path::new(file).exists())
+}
+
+fn hidden_among(kinds: &[&str], exists: impl Fn(&str) -> bool) -> Option<String> {
+    if kinds.iter().any(|kind| *kind != "software") {
+        return None;
+    }
+    let file = GPU_FILES.into_iter().find(|file| exists(file))?;
+    Some(format!(
+        "there is a GPU ({file}), but its driver offers no Vulkan here: install the driver's Vulkan part, the Vulkan \
+         loader and, for NVIDIA, GLVND (libvulkan1, libegl1, libgl1)"
+    ))
+}
+
 /// The adapter that `choice` means; `None` is the CPU path.
 ///
 /// # Errors
@@ -170,6 +191,16 @@ mod tests {
 
     fn picked(text: &str, all: &[(usize, &str, &str)]) -> Result<Option<usize>, String> {
         pick(&text.parse().unwrap(), all).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_gpu_without_vulkan_is_named_where_only_software_was_found() {
+        let nvidia = |file: &str| file == "/dev/nvidiactl";
+        for kinds in [&[][..], &["software"]] {
+            assert!(hidden_among(kinds, nvidia).unwrap().contains("/dev/nvidiactl"));
+            assert_eq!(hidden_among(kinds, |_| false), None);
+        }
+        assert_eq!(hidden_among(&["discrete", "software"], nvidia), None);
     }
 
     #[test]
