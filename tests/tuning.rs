@@ -137,6 +137,15 @@ fn the_fastest_form_wins_and_stays_chosen() {
     }
 }
 
+#[test]
+fn a_form_made_for_gpus_is_tried_on_gpus_alone() {
+    let Some(gpu) = open(Checks::Trusted, Tuner::new(Tune::Off, Store::none())) else { return };
+    let call = &program().calls[0];
+    let made_for_gpus = |forms: Vec<&'static Form>| forms.iter().any(|form| form.needs.hardware);
+    assert!(made_for_gpus(gpu.able(call)), "the tests judge it everywhere");
+    assert_eq!(made_for_gpus(gpu.candidates(call)), !gpu.is_software());
+}
+
 fn clone(form: &Form) -> Form {
     Form { ..*form }
 }

@@ -27,7 +27,7 @@ const GROUPS: u32 = 4u;
 const QUADS: u32 = 2u;
 const PITCH: u32 = 3u;
 // Of one group's tile.
-const GROUP_SIZE: u32 = 96u;
+const GROUP_SIZE: u32 = TILE * PITCH;
 
 var<workgroup> image_tile: array<vec4<f32>, 384>;
 var<workgroup> weight_tile: array<vec4<f32>, 384>;

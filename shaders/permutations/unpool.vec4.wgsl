@@ -29,10 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (own >= params.batch * (params.height / 2u) * row) {
         return;
     }
-    let line = own / row;
-    let in_line = own - line * row;
-    let window = in_line / pitch;
-    let at = 4u * line * row + 2u * window * pitch + in_line - window * pitch;
+    let at = window_place(own, own / row, own / pitch, pitch);
     let value = params.scale * d[own];
     put(at, value);
     put(at + pitch, value);

@@ -45,9 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let count = params.batch * (params.height / 2u) * row;
     let own = flat_index(group, local);
     let i = min(own, count - 1u);
-    let line = small_divide(i, row);
-    let window = small_divide(i, pitch);
-    let at = i + 3u * line * row + (window - line * (params.width / 2u)) * pitch;
+    let at = window_place(i, small_divide(i, row), small_divide(i, pitch), pitch);
     let below = at + 2u * row;
     let small = unpack(d[i]);
     let value = Eight(params.scale * small.low, params.scale * small.high);

@@ -298,14 +298,14 @@ mod registry {
             fast cpu::fast::sum_rows::sum_rows,
             form wide8 grids::sum_rows_wide8, fits fits::sum_rows_wide8, with ["wide8"];
         sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row;
-        pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool, shared ["pool_params"],
+        pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool, shared ["pool"],
             fast cpu::fast::pool::pool,
-            form vec4 grids::pool_vec4, fits fits::pool_vec4, with ["pool_params"],
-            form wide8 grids::pool_wide8, fits fits::pool_wide8, with ["pool_params", "wide8"];
-        unpool(PoolParams) 2 -> 1, tolerance (1e-7, 1e-6), grid grids::unpool, shared ["pool_params"],
+            form vec4 grids::pool_vec4, fits fits::pool_vec4, with ["pool"],
+            form wide8 grids::pool_wide8, fits fits::pool_wide8, with ["pool", "wide8"];
+        unpool(PoolParams) 2 -> 1, tolerance (1e-7, 1e-6), grid grids::unpool, shared ["pool"],
             fast cpu::fast::unpool::unpool,
-            form vec4 grids::pool_vec4, fits fits::pool_vec4, with ["pool_params"],
-            form wide8 grids::pool_wide8, fits fits::pool_wide8, with ["pool_params", "wide8"];
+            form vec4 grids::pool_vec4, fits fits::pool_vec4, with ["pool"],
+            form wide8 grids::pool_wide8, fits fits::pool_wide8, with ["pool", "wide8"];
         border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum, shared ["border_sum"],
             form flat grids::border_sum_flat, with ["border_sum"];
         border_spread(BorderParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::border_spread;

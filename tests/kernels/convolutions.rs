@@ -2,8 +2,13 @@
 
 use super::case;
 use crate::common::judge::Case;
-use crate::common::normals;
-use pgn_wgpu::graph::{Borders, Convolution, Epilogue, Graph, GraphError, Tensor, Window};
+use crate::common::{compare, normals};
+use pgn_wgpu::cpu::Mode;
+use pgn_wgpu::executor::{Device, Workspace};
+use pgn_wgpu::graph::{Borders, Convolution, Epilogue, Graph, GraphError, Shape, Tensor, Window};
+use pgn_wgpu::kernels;
+use pgn_wgpu::program::{MemoryLimits, Program, Split};
+use std::sync::Arc;
 
 /// A trilinear form's extents: images, height and width of the coarse side, channels of the fine (a) and coarse (b)
 /// side, side of the kernel, stride.
@@ -215,4 +220,27 @@ pub fn pooling() -> Vec<Case> {
         }));
     }
     cases
+}
+
+/// As GPUs split it: more parts than one stage of a sum adds.
+#[test]
+fn a_weight_gradient_in_many_parts_is_the_one_in_few() {
+    let e = extents([80, 8, 2, 4, 3, 3, 1]);
+    let (fine, coarse) = (e.fine(), e.coarse());
+    let inputs = vec![(&fine[..], Extents::values(1, &fine)), (&coarse[..], Extents::values(2, &coarse))];
+    let case = case(format!("{e:?}"), inputs, |g, t| g.convolve_weight_gradient(e.convolution(), t[0], t[1]));
+    let of = |split| {
+        let limits = MemoryLimits { split, ..MemoryLimits::NONE };
+        let program = Program::compile(&case.graph, limits).unwrap();
+        let sums = program.calls.iter().filter(|call| call.kernel.name == kernels::sum_rows.name).count();
+        let mut session = Workspace::new(Device::Cpu(Mode::Reference)).bind(Arc::new(program)).unwrap();
+        for (name, values) in &case.values {
+            session.write(name, values).unwrap();
+        }
+        (session.compute().unwrap().get("result").to_vec(), sums)
+    };
+    let (few, one_stage) = of(MemoryLimits::NONE.split);
+    let (many, two_stages) = of(Split { values: 1 << 22, most: 512 });
+    assert_eq!((one_stage, two_stages), (1, 2));
+    compare(&many, &few, &Shape::new(&[few.len()]), kernels::conv2d_weight_gradient.tolerance).unwrap();
 }
