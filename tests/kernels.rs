@@ -123,7 +123,6 @@ const VARIANTS: &[(&str, &[(&str, u32)])] = &[
     ("gather_taps", &[("TURNED", 2)]),
     ("scatter_taps", &[("EPILOGUE", 5)]),
     ("winograd_weight", &[("TURNED", 2)]),
-    ("winograd_result", &[("EPILOGUE", 4)]),
 ];
 
 #[test]

@@ -72,26 +72,17 @@ fn accumulate(sum: Eight, values: Eight, rows: Rows) -> Eight {
     return result;
 }
 
-// Where a tile's sums go, in units of eight rows and columns, and how many of these there are.
-struct Place {
-    first: u32,
-    row: u32,
-    column: u32,
-    rows: u32,
-    columns: u32,
+// What a sum begins with.
+fn before(at: u32) -> Eight {
+    if (ACCUMULATE == 1u) {
+        return Eight(product[at], product[at + 1u]);
+    }
+    return Eight();
 }
 
-fn store(to: Place, row: u32, column: u32, sum: Eight) {
-    if (to.row + row >= to.rows || to.column + column >= to.columns) {
-        return;
-    }
-    let at = to.first + ((to.row + row) * params.matrices * to.columns + to.column + column) * 16u;
-    var result = sum;
-    if (ACCUMULATE == 1u) {
-        result = plus(result, Eight(product[at], product[at + 1u]));
-    }
-    product[at] = result.low;
-    product[at + 1u] = result.high;
+fn store(at: u32, sum: Eight) {
+    product[at] = sum.low;
+    product[at + 1u] = sum.high;
 }
 
 @compute @workgroup_size(8)
@@ -104,16 +95,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let first_column = 2u * group.x;
     let second_column = min(first_column + 1u, columns - 1u);
 
-    // In units of eight values. Rows beyond the matrix read the last eight.
-    let pitch = params.matrices * inner;
-    let first_left = group.z * inner * 8u + lane;
-    var left0 = first_left + first_row * pitch * 8u;
-    var left1 = first_left + min(first_row + 1u, rows - 1u) * pitch * 8u;
-    var left2 = first_left + min(first_row + 2u, rows - 1u) * pitch * 8u;
-    var left3 = first_left + min(first_row + 3u, rows - 1u) * pitch * 8u;
+    // Beyond the matrix are its last eight rows and columns once more: branches would cost more, above all the compiler.
+    let row = min(vec4<u32>(first_row, first_row + 1u, first_row + 2u, first_row + 3u), vec4<u32>(rows - 1u));
+    // In units of eight values.
+    let from_left = (group.z + row * params.matrices) * inner * 8u + lane;
+    var left0 = from_left.x;
+    var left1 = from_left.y;
+    var left2 = from_left.z;
+    var left3 = from_left.w;
     var right_row = group.z * columns * 8u + lane;
 
+    // In units of four.
+    let to_first = ((group.z + row * params.matrices) * columns + first_column) * 16u + 2u * lane;
+    let to_second = to_first + (second_column - first_column) * 16u;
     var sums: array<Eight, 8>;
+    sums[0] = before(to_first.x);
+    sums[1] = before(to_second.x);
+    sums[2] = before(to_first.y);
+    sums[3] = before(to_second.y);
+    sums[4] = before(to_first.z);
+    sums[5] = before(to_second.z);
+    sums[6] = before(to_first.w);
+    sums[7] = before(to_second.w);
     var i = 0u;
     loop {
         let first = rows_of_lanes(unpack(right[right_row + 8u * first_column]));
@@ -141,13 +144,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         }
     }
 
-    let to = Place(group.z * columns * 16u + 2u * lane, first_row, first_column, rows, columns);
-    store(to, 0u, 0u, sums[0]);
-    store(to, 0u, 1u, sums[1]);
-    store(to, 1u, 0u, sums[2]);
-    store(to, 1u, 1u, sums[3]);
-    store(to, 2u, 0u, sums[4]);
-    store(to, 2u, 1u, sums[5]);
-    store(to, 3u, 0u, sums[6]);
-    store(to, 3u, 1u, sums[7]);
+    store(to_first.x, sums[0]);
+    store(to_second.x, sums[1]);
+    store(to_first.y, sums[2]);
+    store(to_second.y, sums[3]);
+    store(to_first.z, sums[4]);
+    store(to_second.z, sums[5]);
+    store(to_first.w, sums[6]);
+    store(to_second.w, sums[7]);
 }

@@ -1,100 +1,150 @@
 // winograd_image for adapters whose subgroups are exactly eight invocations wide and that have 64-bit integers (the
-// software adapter lavapipe). The contract is that of winograd_image.wgsl: B' d B for every tile d of 4 x 4 pixels.
+// software adapter lavapipe). The contract is that of winograd_image.wgsl: M d M' for every tile d of 6 x 6 pixels.
 //
-// Reads     image [batch, height, width, inputs], zero outside; height and width are even, inputs a multiple of 8.
-// Writes    transformed: 16 matrices tiles x inputs (shared/winograd.wgsl), every element once; tiles is a multiple of 8.
-// Dispatch  x = inputs / 8, y = tiles / 8.
-// Longest loop  none: outside loops a fetch has no mask to test.
+// Reads     image [batch, height, width, inputs], zero outside; inputs is a multiple of 8.
+// Writes    transformed: 36 matrices tiles x inputs (shared/winograd.wgsl), every element once; tiles is a multiple of 8.
+// Dispatch  x = inputs / 4, y = tiles / 8.
+// Longest loop  3.
 //
-// A lane takes one tile and eight channels. Neighbouring lanes are neighbouring tiles, so it fetches the two columns of
-// pixels in its middle and has the outer two from its neighbours; only lanes 0 and 7 fetch one of theirs.
+// A lane takes one tile and four channels: all 36 elements are live at once, and with eight channels the driver compiles for two
+// seconds instead of one, and what it makes is no faster. Neighbouring lanes are neighbouring tiles, so a lane fetches the
+// four columns of pixels in its middle and has the outer two from its neighbours; only lanes 0 and 7 fetch one of theirs,
+// if they need it. Rows of elements go out in pairs.
 
-@group(0) @binding(1) var<storage, read_write> image: array<vec4<u64>>;
-@group(0) @binding(2) var<storage, read_write> transformed: array<vec4<u64>>;
+@group(0) @binding(1) var<storage, read_write> image: array<vec2<u64>>;
+@group(0) @binding(2) var<storage, read_write> transformed: array<vec2<u64>>;
 
-// One row of a tile, transformed along the row.
-struct Row {
-    first: Eight,
-    second: Eight,
-    third: Eight,
-    fourth: Eight,
+// Six values of four channels: a line of a tile.
+struct Line {
+    first: vec4<f32>,
+    second: vec4<f32>,
+    third: vec4<f32>,
+    fourth: vec4<f32>,
+    fifth: vec4<f32>,
+    sixth: vec4<f32>,
 }
 
-// What another lane holds.
-fn shuffled(values: Eight, from_lane: u32) -> Eight {
-    return Eight(subgroupShuffle(values.low, from_lane), subgroupShuffle(values.high, from_lane));
+// M times a line.
+fn along(d: Line) -> Line {
+    let even_near = d.fifth - FAR2 * d.third;
+    let odd_near = d.fourth - FAR2 * d.second;
+    let even_far = d.fifth - NEAR2 * d.third;
+    let odd_far = d.fourth - NEAR2 * d.second;
+    return Line(
+        d.fifth - (NEAR2 + FAR2) * d.third + NEAR2 * FAR2 * d.first,
+        even_near + NEAR * odd_near,
+        even_near - NEAR * odd_near,
+        even_far + FAR * odd_far,
+        even_far - FAR * odd_far,
+        d.sixth - (NEAR2 + FAR2) * d.fourth + NEAR2 * FAR2 * d.second,
+    );
 }
 
-// The second where `second` holds.
-fn choose(a: Eight, b: Eight, second: bool) -> Eight {
-    return Eight(select(a.low, b.low, second), select(a.high, b.high, second));
+// Zero in the lanes that hold false.
+fn keep_four(values: vec4<f32>, valid: bool) -> vec4<f32> {
+    return select(vec4<f32>(), values, valid);
 }
 
-// Where the lanes' rows are, and what is beyond the eight tiles: lane 0 fetches the pixel to the left, lane 7 that to the
-// right.
+// Where a lane's columns are: offsets of its own four within a row of the image, which of them are inside, and what
+// is beyond.
 struct Place {
-    pitch: u32,
     lane: u32,
+    at: vec4<u32>,
+    inside: vec4<bool>,
     outer: u32,
     left: bool,
     right: bool,
 }
 
-// The row whose second and third pixel are image[at] and the next one; zero where it is not inside.
-fn load_row(place: Place, at: u32, line: u32, inside: bool) -> Row {
-    let second = keep(unpack(image[at]), inside);
-    let third = keep(unpack(image[at + place.pitch]), inside);
-    var outer = Eight();
-    if (place.lane == 0u || place.lane == 7u) {
-        outer = keep(unpack(image[place.outer + line]), inside);
+// One row of a tile, transformed: that which begins at image[row], zero where it is not inside.
+fn load_row(place: Place, row: u32, inside: bool) -> Line {
+    let second = keep_four(unpack_four(image[row + place.at.x]), inside && place.inside.x);
+    let third = keep_four(unpack_four(image[row + place.at.y]), inside && place.inside.y);
+    let fourth = keep_four(unpack_four(image[row + place.at.z]), inside && place.inside.z);
+    let fifth = keep_four(unpack_four(image[row + place.at.w]), inside && place.inside.w);
+    var outer = vec4<f32>();
+    if (inside && ((place.lane == 0u && place.left) || (place.lane == 7u && place.right))) {
+        outer = unpack_four(image[row + place.outer]);
     }
-    let from_left = choose(shuffled(third, (place.lane + 7u) % 8u), outer, place.lane == 0u);
-    let from_right = choose(shuffled(second, (place.lane + 1u) % 8u), outer, place.lane == 7u);
-    let first = keep(from_left, place.left);
-    let fourth = keep(from_right, place.right);
-    return Row(minus(first, third), plus(second, third), minus(third, second), minus(second, fourth));
+    let from_left = select(subgroupShuffle(fifth, (place.lane + 7u) % 8u), outer, place.lane == 0u);
+    let from_right = select(subgroupShuffle(second, (place.lane + 1u) % 8u), outer, place.lane == 7u);
+    return along(Line(keep_four(from_left, place.left), second, third, fourth, fifth, keep_four(from_right, place.right)));
 }
 
-fn store(at: u32, values: Eight) {
-    transformed[at] = pack(values);
+fn store(at: u32, values: vec4<f32>) {
+    transformed[at] = pack_four(values);
 }
 
-fn store_row(at: u32, pitch: u32, row: Row) {
-    store(at, row.first);
-    store(at + pitch, row.second);
-    store(at + 2u * pitch, row.third);
-    store(at + 3u * pitch, row.fourth);
+// Two rows of elements, those of both points of one size or of 0 and infinity: where they go, and what they take of even
+// and of odd lines of a tile.
+struct Pair {
+    first: u32,
+    second: u32,
+    even: vec2<f32>,
+    odd: vec3<f32>,
+    both: f32,
 }
 
-fn plus_row(a: Row, b: Row) -> Row {
-    return Row(plus(a.first, b.first), plus(a.second, b.second), plus(a.third, b.third), plus(a.fourth, b.fourth));
-}
-
-fn minus_row(a: Row, b: Row) -> Row {
-    return Row(minus(a.first, b.first), minus(a.second, b.second), minus(a.third, b.third), minus(a.fourth, b.fourth));
+// Two elements of one column.
+fn store_pair(at: u32, pair: Pair, column: Line) {
+    let even = column.fifth + pair.even.y * column.third + pair.even.x * column.first;
+    let odd = pair.odd.x * column.second + pair.odd.y * column.fourth + pair.odd.z * column.sixth;
+    store(at + pair.first, even + pair.both * odd);
+    store(at + pair.second, pair.both * even + (1.0 - 2.0 * pair.both) * odd);
 }
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let tile = 8u * group.y + local.x;
-    let first = first_pixel(tile);
-    let pitch = params.inputs / 8u;
-    let line = params.width * pitch;
-    let at = ((first.x * params.height + first.y) * params.width + first.z) * pitch + group.x;
-    let up = first.y > 0u;
-    let down = first.y + 2u < params.height;
+    let first = first_pixel(8u * group.y + local.x);
+    let pitch = params.inputs / 4u;
+    let last = vec2<u32>(params.height - 1u, params.width - 1u);
+    let columns = first.z + vec4<u32>(0u, 1u, 2u, 3u);
     let left = first.z > 0u;
-    let right = first.z + 2u < params.width;
-    let outer = select(at + select(pitch, 2u * pitch, right), select(at, at - pitch, left), local.x == 0u);
-    let place = Place(pitch, local.x, outer, left, right);
-    let row0 = load_row(place, select(at, at - line, up), select(0u, 0u - line, up), up);
-    let row1 = load_row(place, at, 0u, true);
-    let row2 = load_row(place, at + line, line, true);
-    let row3 = load_row(place, at + select(line, 2u * line, down), select(line, 2u * line, down), down);
-    let matrix = params.inputs;
-    let to = (group.y * ELEMENTS * pitch + group.x) * 8u + local.x;
-    store_row(to, matrix, minus_row(row0, row2));
-    store_row(to + 4u * matrix, matrix, plus_row(row1, row2));
-    store_row(to + 8u * matrix, matrix, minus_row(row2, row1));
-    store_row(to + 12u * matrix, matrix, minus_row(row1, row3));
+    let outer = select(min(first.z + 4u, last.y), max(first.z, 1u) - 1u, local.x == 0u);
+    let at = min(columns, vec4<u32>(last.y)) * pitch + group.x;
+    let place = Place(
+        local.x,
+        at,
+        columns <= vec4<u32>(last.y),
+        outer * pitch + group.x,
+        left,
+        first.z + 4u <= last.y,
+    );
+    let known = first.x < params.batch;
+    let top = select(0u, first.x * params.height, known);
+    let line = params.width * pitch;
+    let rows = first.y + vec4<u32>(1u, 2u, 3u, 4u);
+    let inside = rows <= vec4<u32>(last.x);
+    let begin = (top + min(rows, vec4<u32>(last.x))) * line;
+    let row0 = load_row(place, (top + max(first.y, 1u) - 1u) * line, known && first.y > 0u);
+    let row1 = load_row(place, (top + first.y) * line, known);
+    let row2 = load_row(place, begin.x, known && inside.x);
+    let row3 = load_row(place, begin.y, known && inside.y);
+    let row4 = load_row(place, begin.z, known && inside.z);
+    let row5 = load_row(place, begin.w, known && inside.w);
+    let matrix = 2u * params.inputs;
+    let to = (group.y * ELEMENTS * pitch / 2u + group.x / 2u) * 16u + local.x * 2u + group.x % 2u;
+    var i = 0u;
+    loop {
+        // The ends, the near points, the far ones.
+        let other = select(NEAR2, FAR2, i == 1u);
+        let size = select(FAR, NEAR, i == 1u);
+        let odd = size * vec3<f32>(-other, 1.0, 0.0);
+        var pair = Pair((2u * i - 1u) * 6u * matrix, 2u * i * 6u * matrix, vec2<f32>(0.0, -other), odd, 1.0);
+        if (i == 0u) {
+            let sum = -NEAR2 - FAR2;
+            pair = Pair(0u, 30u * matrix, vec2<f32>(NEAR2 * FAR2, sum), vec3<f32>(NEAR2 * FAR2, sum, 1.0), 0.0);
+        }
+        store_pair(to, pair, Line(row0.first, row1.first, row2.first, row3.first, row4.first, row5.first));
+        store_pair(to + matrix, pair, Line(row0.second, row1.second, row2.second, row3.second, row4.second, row5.second));
+        store_pair(to + 2u * matrix, pair, Line(row0.third, row1.third, row2.third, row3.third, row4.third, row5.third));
+        store_pair(to + 3u * matrix, pair, Line(row0.fourth, row1.fourth, row2.fourth, row3.fourth, row4.fourth, row5.fourth));
+        store_pair(to + 4u * matrix, pair, Line(row0.fifth, row1.fifth, row2.fifth, row3.fifth, row4.fifth, row5.fifth));
+        store_pair(to + 5u * matrix, pair, Line(row0.sixth, row1.sixth, row2.sixth, row3.sixth, row4.sixth, row5.sixth));
+        i++;
+        // The bound is known only at run time, so that the compiler does not unroll the stores, which it is slow at.
+        if (i >= min(3u, params.tiles)) {
+            break;
+        }
+    }
 }

@@ -8,15 +8,20 @@ const LEAKY_SLOPE: f32 = 0.2;
 
 // Ends four sums. `others` are their biases, or with EPILOGUE = 3 the activations in their places.
 fn finish(sums: vec4<f32>, others: vec4<f32>) -> vec4<f32> {
-    if (EPILOGUE == 0u) {
+    return finish_as(EPILOGUE, sums, others);
+}
+
+// The same for an epilogue that is a parameter.
+fn finish_as(epilogue: u32, sums: vec4<f32>, others: vec4<f32>) -> vec4<f32> {
+    if (epilogue == 0u) {
         return sums;
     }
-    if (EPILOGUE == 3u) {
+    if (epilogue == 3u) {
         // Leaky ReLU keeps the sign, so its result says which slope it had.
         return select(LEAKY_SLOPE * sums, sums, others > vec4<f32>());
     }
     let values = sums + others;
-    if (EPILOGUE == 1u) {
+    if (epilogue == 1u) {
         return values;
     }
     return select(LEAKY_SLOPE * values, values, values > vec4<f32>());

@@ -26,12 +26,28 @@ fn pack(values: Eight) -> vec4<u64> {
     return vec4<u64>(word(values.low.xy), word(values.low.zw), word(values.high.xy), word(values.high.zw));
 }
 
+fn unpack_four(words: vec2<u64>) -> vec4<f32> {
+    return vec4<f32>(two(words.x), two(words.y));
+}
+
+fn pack_four(values: vec4<f32>) -> vec2<u64> {
+    return vec2<u64>(word(values.xy), word(values.zw));
+}
+
 fn plus(a: Eight, b: Eight) -> Eight {
     return Eight(a.low + b.low, a.high + b.high);
 }
 
 fn minus(a: Eight, b: Eight) -> Eight {
     return Eight(a.low - b.low, a.high - b.high);
+}
+
+fn times(a: Eight, factor: f32) -> Eight {
+    return Eight(factor * a.low, factor * a.high);
+}
+
+fn plus_times(a: Eight, b: Eight, factor: f32) -> Eight {
+    return Eight(a.low + factor * b.low, a.high + factor * b.high);
 }
 
 // Zero in the lanes that hold false.

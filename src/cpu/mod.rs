@@ -9,6 +9,7 @@
 pub mod executor;
 pub mod fast;
 mod geometry;
+mod winograd;
 
 /// `$function` for the operation that is known only now; the codes are those of `graph::Unary` and `graph::Binary`.
 macro_rules! by_operation {

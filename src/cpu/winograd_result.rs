@@ -1,30 +1,25 @@
-//! Twin of `shaders/winograd_result.wgsl`: `Aᵀ m A` for every tile and channel, and the epilogue.
+//! Twin of `shaders/winograd_result.wgsl`: `M m Mᵀ` for every tile and channel, and the epilogue.
 
 use super::geometry::{element, finish};
+use super::winograd::{ELEMENTS, RESULT, both};
 use crate::kernels::Arguments;
 use crate::kernels::params::WinogradParams;
 
-const A: [[f64; 4]; 2] = [[1.0, 1.0, 1.0, 0.0], [0.0, 1.0, -1.0, -1.0]];
-
-/// Reads the product, sixteen matrices tiles x outputs, and a bias or an activation like the result; writes
+/// Reads the product, 36 matrices tiles x outputs, and a bias or an activation like the result; writes
 /// `[n, h, w, outputs]`.
 pub fn winograd_result(call: &mut Arguments) {
     let p: WinogradParams = call.params();
-    let epilogue = call.constant("EPILOGUE");
-    let (product, beside) = (call.reads[0], call.reads[1]);
-    let (outputs, tiles) = (p.outputs as usize, p.tiles as usize);
-    let (height, width) = (p.height as usize, p.width as usize);
-    let mut sums = vec![0.0f64; outputs];
-    for tile in 0..tiles {
-        let [n, y, x] = p.tile(tile);
-        for pixel in 0..4 {
-            let (row, column) = (A[pixel / 2], A[pixel % 2]);
-            for (channel, sum) in sums.iter_mut().enumerate() {
-                let value = |k: usize| f64::from(product[element(16, outputs, [k, tile, channel])]);
-                *sum = (0..16).map(|k| row[k / 4] * column[k % 4] * value(k)).sum();
-            }
-            let at = ((n * height + y + pixel / 2) * width + x + pixel % 2) * outputs;
-            finish(epilogue, &sums, beside, at, &mut call.writes[0][at..][..outputs]);
+    let (product, beside, outputs) = (call.reads[0], call.reads[1], p.outputs as usize);
+    for tile in 0..p.tiles as usize {
+        let Some([n, y, x]) = p.tile(tile) else { continue };
+        let pixels: Vec<[[f64; 4]; 4]> = (0..outputs)
+            .map(|c| both(&RESULT, |k| f64::from(product[element(ELEMENTS, outputs, [k, tile, c])])))
+            .collect();
+        for k in 0..16 {
+            let Some(pixel) = p.pixel(n, y + k / 4, x + k % 4) else { continue };
+            let sums: Vec<f64> = pixels.iter().map(|pixels| pixels[k / 4][k % 4]).collect();
+            let at = pixel * outputs;
+            finish(p.epilogue, &sums, beside, at, &mut call.writes[0][at..][..outputs]);
         }
     }
 }

@@ -280,10 +280,16 @@ pub fn winograd_image(params: &[u8], _: Constants) -> [u32; 3] {
     [p.inputs.div_ceil(GROUP), p.tiles, 1]
 }
 
-/// The wide form: groups of eight in either direction.
+/// The wide form: blocks of eight pairs in either direction.
+pub fn winograd_pairs_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: WinogradParams = read(params);
+    [p.outputs / 8, p.inputs / 8, 1]
+}
+
+/// The wide form: input channels by fours in x, tiles by eights in y.
 pub fn winograd_image_wide8(params: &[u8], _: Constants) -> [u32; 3] {
     let p: WinogradParams = read(params);
-    [p.inputs / 8, p.tiles / 8, 1]
+    [p.inputs / 4, p.tiles / 8, 1]
 }
 
 /// Output channels in x, tiles in y.
@@ -292,8 +298,14 @@ pub fn winograd_result(params: &[u8], _: Constants) -> [u32; 3] {
     [p.outputs.div_ceil(GROUP), p.tiles, 1]
 }
 
-/// The wide forms of what has a tile's output channels: groups of eight in either direction.
-pub fn winograd_outputs_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+/// The wide form: output channels by fours in x, tiles by eights in y.
+pub fn winograd_result_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: WinogradParams = read(params);
+    [p.outputs / 4, p.tiles / 8, 1]
+}
+
+/// The wide form: output channels and tiles by eights.
+pub fn winograd_coarse_wide8(params: &[u8], _: Constants) -> [u32; 3] {
     let p: WinogradParams = read(params);
     [p.outputs / 8, p.tiles / 8, 1]
 }

@@ -283,14 +283,21 @@ mod registry {
         scatter_taps(ConvolutionParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::scatter_taps,
             shared ["convolution", "epilogue", "blocks"],
             form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "epilogue", "wide8"];
-        winograd_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs, shared ["winograd", "blocks"];
-        winograd_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_image, shared ["winograd", "blocks"],
+        winograd_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
+            shared ["winograd", "winograd_both", "blocks"],
+            form wide8 grids::winograd_pairs_wide8, with ["winograd", "wide8", "turn8"];
+        winograd_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_image,
+            shared ["winograd", "winograd_both", "blocks"],
             form wide8 grids::winograd_image_wide8, with ["winograd", "wide8"];
-        winograd_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_result, shared ["winograd", "blocks", "epilogue"],
-            form wide8 grids::winograd_outputs_wide8, with ["winograd", "epilogue", "wide8"];
-        winograd_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse, shared ["winograd", "blocks"],
-            form wide8 grids::winograd_outputs_wide8, with ["winograd", "wide8", "turn8"];
-        winograd_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs, shared ["winograd", "blocks"];
+        winograd_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_result,
+            shared ["winograd", "winograd_both", "blocks", "epilogue"],
+            form wide8 grids::winograd_result_wide8, with ["winograd", "epilogue", "wide8"];
+        winograd_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse,
+            shared ["winograd", "winograd_both", "blocks"],
+            form wide8 grids::winograd_coarse_wide8, with ["winograd", "wide8", "turn8"];
+        winograd_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
+            shared ["winograd", "winograd_both", "blocks"],
+            form wide8 grids::winograd_pairs_wide8, with ["winograd", "wide8", "turn8"];
         unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise;

@@ -80,20 +80,23 @@ params! {
     }
 
     /// Geometry of Winograd's algorithms; the roles of the fine and the coarse side are already exchanged for the
-    /// adjoint. Channels and tiles are multiples of 8.
+    /// adjoint. Channels are multiples of 8.
     WinogradParams {
         /// Images.
         batch: u32,
-        /// Rows of either side; even.
+        /// Rows of either side.
         height: u32,
-        /// Columns of either side; even.
+        /// Columns of either side.
         width: u32,
         /// Channels of the fine side.
         inputs: u32,
         /// Channels of the coarse side.
         outputs: u32,
-        /// Tiles of 2 x 2 pixels over all images.
+        /// Tiles of 4 x 4 pixels over all images, and empty ones up to a multiple of 8.
         tiles: u32,
+        /// The [`crate::graph::Epilogue`] of the result; not with border biases. A parameter, as each constant would be compiled
+        /// for itself.
+        epilogue: u32,
     }
 
     /// An element-wise function of one tensor.

@@ -25,17 +25,21 @@ const HALVED: Convolution = Convolution { size: 3, stride: 2 };
 const DENSE: Convolution = Convolution { size: 1, stride: 1 };
 
 /// Kernel; images, height and width of the coarse side, channels read and written (of a weight gradient fine and coarse
-/// ones); what. Several tiles per row and few, rims of the product's blocks of 32 rows and 16 columns, and batches in
-/// several pieces.
+/// ones); what. Several tiles per row and few, more than eight and such as reach beyond the image, tiles that do not fill the last
+/// eight, rims of the product's blocks of 32 rows and 16 columns, and batches in several pieces.
 const CASES: &[(Convolution, [usize; 5], Way)] = &[
     (SAME, [1, 8, 8, 64, 16], Way::Forward(Epilogue::None)),
     (SAME, [1, 4, 16, 72, 24], Way::Adjoint(Epilogue::Bias)),
     (SAME, [3, 8, 8, 72, 40], Way::Forward(Epilogue::BiasLeaky)),
-    (SAME, [2, 2, 32, 136, 16], Way::Adjoint(Epilogue::LeakyMask)),
+    (SAME, [2, 6, 32, 136, 16], Way::Adjoint(Epilogue::LeakyMask)),
     (SAME, [9, 32, 32, 64, 16], Way::Forward(Epilogue::LeakyMask)),
+    (SAME, [3, 14, 14, 16, 24], Way::Forward(Epilogue::Bias)),
+    (SAME, [5, 7, 7, 24, 16], Way::Adjoint(Epilogue::BiasLeaky)),
+    (SAME, [2, 4, 40, 16, 16], Way::Forward(Epilogue::None)),
     (SAME, [1, 8, 8, 16, 32], Way::WeightGradient),
     (SAME, [3, 4, 16, 40, 24], Way::WeightGradient),
     (SAME, [9, 32, 32, 16, 64], Way::WeightGradient),
+    (SAME, [3, 7, 14, 16, 24], Way::WeightGradient),
     (HALVED, [1, 4, 4, 16, 8], Way::Forward(Epilogue::None)),
     (HALVED, [3, 2, 4, 32, 24], Way::Forward(Epilogue::Bias)),
     (HALVED, [2, 8, 8, 16, 40], Way::Forward(Epilogue::BiasLeaky)),

@@ -21,7 +21,7 @@ use crate::kernels::Form;
 use crate::program::Program;
 use problem::{Problem, Work};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use store::{Entry, Store};
@@ -45,6 +45,9 @@ pub enum Tune {
 const QUICK_BUDGET: Duration = Duration::from_millis(2500);
 /// What another form must save of the default's time to replace it.
 const MARGIN: f64 = 0.05;
+/// A form this many times slower than the fastest at one shape is not tried at others of its kernel by [`Tune::Quick`] on a
+/// software adapter, where compiling and judging it would be most of a short start.
+const BEATEN: f64 = 8.0;
 
 impl Tune {
     fn rounds(self) -> usize {
@@ -127,13 +130,16 @@ struct State {
     store: Store,
     decisions: BTreeMap<String, Decision>,
     pins: HashMap<String, String>,
+    /// Kernels and their forms that were [`BEATEN`] in this process.
+    beaten: HashSet<(&'static str, String)>,
     spent: Duration,
 }
 
 impl Tuner {
     /// Chooses as `tune` says and keeps what it finds in `store`.
     pub fn new(tune: Tune, store: Store) -> Self {
-        let state = State { store, decisions: BTreeMap::new(), pins: HashMap::new(), spent: Duration::ZERO };
+        let (decisions, pins, beaten) = Default::default();
+        let state = State { store, decisions, pins, beaten, spent: Duration::ZERO };
         let budget = if tune == Tune::Quick { QUICK_BUDGET } else { Duration::MAX };
         Self { tune, budget, state: Mutex::new(state) }
     }
@@ -194,6 +200,14 @@ impl Tuner {
         Ok(chosen.collect())
     }
 
+    /// The forms of a problem that may yet win.
+    fn worth_trying(&self, gpu: &Gpu, state: &State, problem: &Problem) -> Vec<&'static Form> {
+        let kernel = problem.timed.call.kernel.name;
+        let beaten = |form: &Form| state.beaten.contains(&(kernel, form.name.to_string()));
+        let quick = self.tune == Tune::Quick && gpu.is_software();
+        problem.forms.iter().copied().filter(|form| !quick || !beaten(form)).collect()
+    }
+
     fn decide(&self, gpu: &Gpu, state: &mut State, problem: &Problem) -> Result<Decision, GpuError> {
         let shape = problem.name();
         let default = *problem.forms.last().expect("the portable form is always usable");
@@ -232,10 +246,17 @@ impl Tuner {
             return decision(default, Why::Default, candidates);
         }
         let started = Instant::now();
-        let measured = trial::measure(gpu, problem, self.tune.rounds());
+        let forms = self.worth_trying(gpu, state, problem);
+        let mut measured = trial::measure(gpu, problem, &forms, self.tune.rounds());
+        let none_right = |all: &Vec<Candidate>| all.iter().all(|c| c.wrong.is_some());
+        if forms.len() < problem.forms.len() && matches!(&measured, Ok(Some(all)) if none_right(all)) {
+            measured = trial::measure(gpu, problem, &problem.forms, self.tune.rounds());
+        }
         state.spent += started.elapsed();
         let Some(candidates) = measured? else { return decision(default, Why::Default, candidates) };
         report_wrong(gpu, &shape, &candidates);
+        let kernel = problem.timed.call.kernel.name;
+        state.beaten.extend(beaten(&candidates).map(|form| (kernel, form)));
         let Some(form) = winner(&candidates, default.name) else {
             return Err(GpuError::NoRightForm { adapter: gpu.info.name.clone(), shape });
         };
@@ -249,6 +270,14 @@ impl Tuner {
         state.store.insert(&shape, entry);
         decision(form, Why::Measured, candidates)
     }
+}
+
+/// Forms far slower than the fastest right one.
+fn beaten(candidates: &[Candidate]) -> impl Iterator<Item = String> {
+    let right = candidates.iter().filter(|c| c.wrong.is_none());
+    let times = right.filter_map(|c| Some((&c.form, c.microseconds?)));
+    let least = times.clone().map(|(_, time)| time).fold(f64::INFINITY, f64::min);
+    times.filter(move |(_, time)| *time > BEATEN * least).map(|(form, _)| form.clone())
 }
 
 /// The fastest right form, unless the default is nearly as fast.
@@ -292,6 +321,17 @@ mod tests {
         assert_eq!(of(100.0, 98.0, false).as_deref(), Some("usual"));
         assert_eq!(of(100.0, 90.0, false).as_deref(), Some("other"));
         assert_eq!(of(100.0, 10.0, true).as_deref(), Some("usual"));
+    }
+
+    #[test]
+    fn a_form_far_behind_is_beaten_and_a_wrong_one_beats_none() {
+        let all = [
+            candidate("usual", Some(100.0), false),
+            candidate("slow", Some(700.0), false),
+            candidate("hopeless", Some(900.0), false),
+            candidate("wrong", Some(1.0), true),
+        ];
+        assert_eq!(beaten(&all).collect::<Vec<_>>(), ["hopeless"]);
     }
 
     #[test]

@@ -18,8 +18,13 @@ const MOST_DISPATCHES: f64 = 256.0;
 /// A form this many times slower than the fastest in its first dispatch is not timed again on a software adapter.
 const HOPELESS: f64 = 4.0;
 
-/// Compares and times every form of `problem`; `None` if the adapter has no room for it.
-pub fn measure(gpu: &Gpu, problem: &Problem, rounds: usize) -> Result<Option<Vec<Candidate>>, GpuError> {
+/// Compares and times `forms` of `problem`; `None` if the adapter has no room for it.
+pub fn measure(
+    gpu: &Gpu,
+    problem: &Problem,
+    forms: &[&'static Form],
+    rounds: usize,
+) -> Result<Option<Vec<Candidate>>, GpuError> {
     let data = problem.data();
     let judged = Trial::new(gpu, problem, &problem.judged, &data);
     let larger = (problem.timed.call.params != problem.judged.call.params)
@@ -30,7 +35,7 @@ pub fn measure(gpu: &Gpu, problem: &Problem, rounds: usize) -> Result<Option<Vec
     let expected = expected(problem, &data);
     let mut candidates = Vec::new();
     let mut ready = Vec::new();
-    for &form in &problem.forms {
+    for &form in forms {
         let mut candidate = Candidate { form: form.name.to_string(), microseconds: None, wrong: None };
         let (bound, wrong) = judged.compare(form, &expected);
         match wrong {

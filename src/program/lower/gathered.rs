@@ -6,15 +6,12 @@
 //! eight lanes idle where there are three channels; on the adapter that this is for they reach a third of what
 //! `matrix_product` does, and gathering costs a tenth of the product.
 
-use super::pieces::{Piece, Pieces};
+use super::pieces::{Piece, Pieces, aligned_images};
 use super::{Lowering, TensorId};
 use crate::graph::{Convolution, Epilogue, Shape};
 use crate::kernels;
 use crate::kernels::params::ConvolutionParams;
 use bytemuck::bytes_of;
-
-/// A binding begins at a multiple of so many values.
-const ALIGNED: u32 = 64;
 
 /// Channels of either side from which on a dense layer was seen to pay: a PGN step whose generator has 1034→8192 took 7 to 17 %
 /// less time, with 266→2048 a few per cent less, with 138→512 a few per cent more.
@@ -45,8 +42,8 @@ impl Gathered {
         let params = ConvolutionParams { columns: (taps * p.in_channels).next_multiple_of(8), ..*p };
         // The kernels take eight positions at a time and divide by way of f32; an image begins where a binding may.
         let eights = (p.height * p.width).is_multiple_of(8);
-        let divides = positions * step(p) < 1 << 22;
-        let begins = p.batch == 1 || (positions * p.in_channels).is_multiple_of(ALIGNED);
+        let divides = (positions as usize) * step(p) < 1 << 22;
+        let begins = p.batch == 1 || aligned_images((positions * p.in_channels) as usize) == 1;
         let fits = eights && divides && begins;
         (pays && fits).then_some(Self { g, params })
     }
@@ -72,7 +69,7 @@ impl Gathered {
 
     fn pieces(&self) -> Pieces {
         let image = self.positions_per_image() * self.columns();
-        Pieces::new(self.params.batch as usize, image, step(&self.params) as usize)
+        Pieces::new(self.params.batch as usize, image, step(&self.params))
     }
 
     fn piece(&self, images: usize) -> ConvolutionParams {
@@ -85,10 +82,9 @@ impl Gathered {
     }
 }
 
-/// Images after which the coarse side is at a multiple of [`ALIGNED`] again: the fewest of a piece.
-fn step(p: &ConvolutionParams) -> u32 {
-    let coarse = p.height * p.width * p.out_channels;
-    ALIGNED >> coarse.trailing_zeros().min(ALIGNED.trailing_zeros())
+/// Images after which the coarse side is where a binding may begin: the fewest of a piece.
+fn step(p: &ConvolutionParams) -> usize {
+    aligned_images((p.height * p.width * p.out_channels) as usize)
 }
 
 /// A plain matrix as the kernels see it: a kernel of one tap over one row of positions.

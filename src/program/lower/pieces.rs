@@ -10,6 +10,14 @@ use bytemuck::bytes_of;
 /// Values of the largest tensor between the kernels of one piece.
 const PIECE_VALUES: usize = 1 << 20;
 
+/// A binding begins at a multiple of so many values.
+const ALIGNED: usize = 64;
+
+/// Images after which a tensor of `values` per image is where a binding may begin: the fewest of a piece.
+pub(super) fn aligned_images(values: usize) -> usize {
+    ALIGNED >> values.trailing_zeros().min(ALIGNED.trailing_zeros())
+}
+
 /// A batch in pieces.
 #[derive(Clone, Copy)]
 pub(super) struct Pieces {

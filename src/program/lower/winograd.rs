@@ -1,13 +1,16 @@
-//! Convolutions by Winograd's algorithms (Lavin and Gray, "Fast algorithms for convolutional neural networks"): F(2x2, 3x3)
-//! for a convolution and its adjoint, 16 multiplications for the four pixels of a tile instead of 36, and F(3x3, 2x2)
-//! for the gradient by the weight, 16 for the nine taps instead of 36. Both transform the fine side alike.
+//! Convolutions by Winograd's algorithms (Lavin and Gray, "Fast algorithms for convolutional neural networks"): F(4x4, 3x3)
+//! for a convolution and its adjoint, 36 multiplications for the 16 pixels of a tile instead of 144, and F(3x3, 4x4)
+//! for the gradient by the weight, 36 for the nine taps instead of 144. Both transform the fine side alike.
+//!
+//! F(2x2, 3x3) needs 64 for 16 pixels and passes on 64 values instead of 36; it rounds less, but at points that were chosen for
+//! it the larger tiles round little enough (`cpu/winograd.rs`), and they win at every size that they fit at all.
 //!
 //! Two ways were weighed: one kernel that transforms, multiplies and transforms back in registers, and kernels of their own
 //! with the transformed tensors between them. On the adapter that this is for a fetch costs as much as thirty
 //! multiply-adds, and a plain matrix product needs the fewest. So it is transforms around `matrix_product`, each with
 //! its twin, and the batch goes through them in pieces whose tensors stay in the caches.
 
-use super::pieces::{Piece, Pieces};
+use super::pieces::{Piece, Pieces, aligned_images};
 use super::{Lowering, TensorId};
 use crate::graph::{Convolution, Epilogue, Shape};
 use crate::kernels;
@@ -17,7 +20,9 @@ use bytemuck::bytes_of;
 /// Fewest channels of either side for which the algorithms were seen to win (`shaders/README.md` has the figures).
 const LEAST_CHANNELS: u32 = 16;
 /// Elements of a transformed tile.
-const ELEMENTS: usize = 16;
+const ELEMENTS: usize = 36;
+/// Pixels of a side of a tile.
+const SIDE: u32 = 4;
 
 /// How a tensor is transformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,35 +48,42 @@ impl Winograd {
             false => [p.in_channels, p.out_channels],
             true => [p.out_channels, p.in_channels],
         };
-        // The kernels take eight channels and eight tiles at a time.
-        let eights = [inputs, outputs, p.height * p.width / 4].iter().all(|extent| extent.is_multiple_of(8));
-        let even = p.height.is_multiple_of(2) && p.width.is_multiple_of(2);
-        let fits = g == (Convolution { size: 3, stride: 1 }) && eights && even;
-        let pays = inputs.min(outputs) >= LEAST_CHANNELS;
-        let tiles = p.batch * p.height * p.width / 4;
-        let params =
-            WinogradParams { batch: p.batch, height: p.height, width: p.width, inputs, outputs, tiles };
-        (fits && pays).then_some(Self { params })
+        let (batch, height, width) = (p.batch, p.height, p.width);
+        let params = WinogradParams { batch, height, width, inputs, outputs, tiles: 0, epilogue: 0 };
+        let winograd = Self { params };
+        // The kernels take eight channels at a time.
+        let eights = inputs.is_multiple_of(8) && outputs.is_multiple_of(8);
+        let fits = g == (Convolution { size: 3, stride: 1 }) && eights;
+        // Where much of the tiles is beyond the image there is nothing to win.
+        let few = winograd.tiles_per_image() * ELEMENTS <= 4 * winograd.pixels_per_image();
+        let pays = few && inputs.min(outputs) >= LEAST_CHANNELS;
+        (fits && pays).then_some(winograd)
+    }
+
+    fn pixels_per_image(&self) -> usize {
+        (self.params.height * self.params.width) as usize
     }
 
     fn tiles_per_image(&self) -> usize {
-        (self.params.height * self.params.width / 4) as usize
+        (self.params.height.div_ceil(SIDE) * self.params.width.div_ceil(SIDE)) as usize
     }
 
     /// The batch in pieces whose transformed tensors are of a moderate size.
     fn pieces(&self) -> Pieces {
-        let image = ELEMENTS * self.tiles_per_image() * self.params.inputs.max(self.params.outputs) as usize;
-        Pieces::new(self.params.batch as usize, image, 1)
+        let [inputs, outputs] = [self.params.inputs, self.params.outputs].map(|channels| channels as usize);
+        let step = aligned_images(self.pixels_per_image() * (inputs | outputs));
+        let image = ELEMENTS * self.tiles_per_image() * inputs.max(outputs);
+        Pieces::new(self.params.batch as usize, image, step)
     }
 
     fn piece(&self, images: usize) -> WinogradParams {
-        let tiles = (images * self.tiles_per_image()) as u32;
+        let tiles = (images * self.tiles_per_image()).next_multiple_of(8) as u32;
         WinogradParams { batch: images as u32, tiles, ..self.params }
     }
 
     /// What a direct convolution would need for some images.
     fn flops(&self, images: usize) -> u64 {
-        let pixels = 4 * images * self.tiles_per_image();
+        let pixels = images * self.pixels_per_image();
         18 * pixels as u64 * u64::from(self.params.inputs) * u64::from(self.params.outputs)
     }
 }
@@ -89,14 +101,13 @@ impl Lowering<'_> {
         let weight = self.winograd_weight(w, turned, reads[1]);
         for piece in w.pieces().all() {
             let images = piece.images;
-            let p = w.piece(images);
+            let p = WinogradParams { epilogue: epilogue as u32, ..w.piece(images) };
             let image = self.winograd_image(w, reads[0], piece);
             let product = self.matrices("product", y, [p.tiles as usize, w.params.outputs as usize]);
             let own_y = self.piece(y, piece);
             let beside = self.beside(epilogue, reads, product, piece);
             self.products([image, weight], product, false, w.flops(images));
-            let constants = vec![("EPILOGUE", epilogue as u32)];
-            self.call(&kernels::winograd_result, bytes_of(&p), constants, &[product, beside], &[own_y]);
+            self.call(&kernels::winograd_result, bytes_of(&p), vec![], &[product, beside], &[own_y]);
         }
     }
 
