@@ -97,7 +97,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     var row = 0u;
     loop {
         let sums = load_row(from_tile + 6u * row * matrix, matrix);
-        let factors = powers(row);
+        let factors = four_powers(row);
         pixels0 = plus_line(pixels0, sums, factors.x);
         pixels1 = plus_line(pixels1, sums, factors.y);
         pixels2 = plus_line(pixels2, sums, factors.z);

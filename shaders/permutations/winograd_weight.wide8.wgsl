@@ -78,7 +78,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let to = (group.y * ELEMENTS * pitch + group.x) * 8u + lane;
     var row = 0u;
     loop {
-        let factors = select(scale(row) * powers(row).xyz, vec3<f32>(0.0, 0.0, 1.0), row == 5u);
+        let factors = scale(row) * three_powers(row);
         store_row(
             to + 6u * row * matrix,
             matrix,

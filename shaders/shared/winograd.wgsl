@@ -44,27 +44,28 @@ fn point(i: u32) -> f32 {
     return select(size, -size, i % 2u == 0u);
 }
 
-// One over the differences of that point to all others.
+// One over the differences of that point to all others; 1 for infinity.
 fn scale(i: u32) -> f32 {
-    return select(select(AT_FAR, AT_NEAR, i < 3u), AT_ZERO, i == 0u);
+    let inner = select(select(AT_FAR, AT_NEAR, i < 3u), AT_ZERO, i == 0u);
+    return select(inner, 1.0, i == 5u);
 }
 
-// Powers of that point: what row i takes of coefficients, and what coefficients take of row i. Of three, the last is not
-// for infinity.
-fn powers(i: u32) -> vec4<f32> {
+// Powers of that point, of which infinity has the last alone: what row i takes of three or four coefficients, and what they
+// take of row i.
+fn three_powers(i: u32) -> vec3<f32> {
+    let p = point(i);
+    return select(vec3<f32>(1.0, p, p * p), vec3<f32>(0.0, 0.0, 1.0), i == 5u);
+}
+
+fn four_powers(i: u32) -> vec4<f32> {
     let p = point(i);
     return select(vec4<f32>(1.0, p, p * p, p * p * p), vec4<f32>(0.0, 0.0, 0.0, 1.0), i == 5u);
-}
-
-// Tiles side by side.
-fn tile_columns() -> u32 {
-    return (params.width + 3u) / 4u;
 }
 
 // The image, row and column of the first coarse pixel of a tile. Tiles beyond the last one are in an image beyond the
 // last one.
 fn first_pixel(tile: u32) -> vec3<u32> {
-    let columns = tile_columns();
+    let columns = (params.width + 3u) / 4u;
     let lines = (params.height + 3u) / 4u;
     let line = small_divide(tile, columns);
     let image = small_divide(line, lines);
