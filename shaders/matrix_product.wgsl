@@ -2,20 +2,12 @@
 //
 //   product[m, r, c] = sum over i of left[m, r, i] * right[m, i, c], and what stood there if ACCUMULATE = 1
 //
-// Reads     left: rows x inner, right: inner x columns, in the layout of shared/blocks.wgsl; all three extents are
-//           multiples of 8.
-// Writes    product: rows x columns, in the same layout, every element once.
+// Reads     left: rows x inner, right: inner x columns, in the layout of shared/blocks.wgsl or plain (shared/matrices.wgsl);
+//           all three extents are multiples of 8. A plain matrix may have fewer rows; beyond its last row is that row again.
+// Writes    product: rows x columns, in either layout, every element once.
 // Dispatch  x = ceil(columns / 64), y = rows / 8, z = matrices.
 // Longest loop  inner.
 
-struct MatrixParams {
-    matrices: u32,
-    rows: u32,
-    inner: u32,
-    columns: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: MatrixParams;
 @group(0) @binding(1) var<storage, read_write> left: array<f32>;
 @group(0) @binding(2) var<storage, read_write> right: array<f32>;
 @group(0) @binding(3) var<storage, read_write> product: array<f32>;
@@ -32,18 +24,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // From one matrix to the next one, in a group of eight rows.
     let left_matrix = group.z * 8u * params.inner;
     let matrix = group.z * 8u * params.columns;
+    let left_plain = (params.plain & LEFT) != 0u;
+    let rows = vec4<u32>(0u, 1u, 2u, 3u);
+    let first = select(8u * rows, params.inner * (min(row + rows, vec4<u32>(params.height - 1u)) - row), left_plain);
+    let last = select(8u * (rows + 4u), params.inner * (min(row + rows + 4u, vec4<u32>(params.height - 1u)) - row), left_plain);
     var low = vec4<f32>();
     var high = vec4<f32>();
     for (var i = 0u; i < params.inner; i++) {
-        let right_value = right[matrix + first_element(params.matrices, params.columns, i, column)];
-        let begin = left_matrix + first_element(params.matrices, params.inner, row, i);
-        let first = begin + vec4<u32>(0u, 8u, 16u, 24u);
-        let last = first + 32u;
-        low += vec4<f32>(left[first.x], left[first.y], left[first.z], left[first.w]) * right_value;
-        high += vec4<f32>(left[last.x], left[last.y], left[last.z], left[last.w]) * right_value;
+        let right_block = matrix + first_element(params.matrices, params.columns, i, column);
+        let right_row = min(i, params.depth - 1u) * params.columns + column;
+        let right_value = right[select(right_block, right_row, (params.plain & RIGHT) != 0u)];
+        let left_block = left_matrix + first_element(params.matrices, params.inner, row, i);
+        let begin = select(left_block, row * params.inner + i, left_plain);
+        let a = begin + first;
+        let b = begin + last;
+        low += vec4<f32>(left[a.x], left[a.y], left[a.z], left[a.w]) * right_value;
+        high += vec4<f32>(left[b.x], left[b.y], left[b.z], left[b.w]) * right_value;
     }
-    for (var i = 0u; i < 8u; i++) {
-        let to = matrix + first_element(params.matrices, params.columns, row + i, column);
+    for (var i = 0u; i < min(8u, params.height - row); i++) {
+        let block = matrix + first_element(params.matrices, params.columns, row + i, column);
+        let to = select(block, (row + i) * params.columns + column, (params.plain & PRODUCT) != 0u);
         var before = 0.0;
         if (ACCUMULATE == 1u) {
             before = product[to];

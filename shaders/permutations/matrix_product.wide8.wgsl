@@ -3,9 +3,10 @@
 //
 //   product[m, r, c] = sum over i of left[m, r, i] * right[m, i, c], and what stood there if ACCUMULATE = 1
 //
-// Reads     left: rows x inner, right: inner x columns, in the layout of shared/blocks.wgsl; all three extents are
+// Reads     left: rows x inner, right: inner x columns, in the layout of shared/blocks.wgsl or plain; all three extents are
 //           multiples of 8.
-// Writes    product: rows x columns, in the same layout, every element once.
+// Writes    product: rows x columns, in either layout, every element; a plain one's last row, by several lanes the same,
+//           where rows are beyond it.
 // Dispatch  x = ceil(columns / 16), y = ceil(rows / 32), z = matrices.
 // Longest loop  inner / 8.
 //
@@ -16,14 +17,6 @@
 // loop ends at its foot: the driver runs the body of a loop that ends at its head once more, masked. Stores are two of
 // four values, as making 64-bit integers of sums costs more than it saves.
 
-struct MatrixParams {
-    matrices: u32,
-    rows: u32,
-    inner: u32,
-    columns: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: MatrixParams;
 @group(0) @binding(1) var<storage, read_write> left: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> right: array<vec4<u64>>;
 @group(0) @binding(3) var<storage, read_write> product: array<vec4<f32>>;
@@ -95,19 +88,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let first_column = 2u * group.x;
     let second_column = min(first_column + 1u, columns - 1u);
 
-    // Beyond the matrix are its last eight rows and columns once more: branches would cost more, above all the compiler.
-    let row = min(vec4<u32>(first_row, first_row + 1u, first_row + 2u, first_row + 3u), vec4<u32>(rows - 1u));
+    // Beyond the matrix are its last eight rows and columns once more, and beyond the last row of a plain one that row:
+    // branches would cost more, above all the compiler.
+    let group_of_rows = min(vec4<u32>(first_row, first_row + 1u, first_row + 2u, first_row + 3u), vec4<u32>(rows - 1u));
+    let row = min(8u * group_of_rows + lane, vec4<u32>(params.height - 1u));
+    let in_group = row - 8u * group_of_rows;
     // In units of eight values.
-    let from_left = (group.z + row * params.matrices) * inner * 8u + lane;
+    let left_plain = (params.plain & LEFT) != 0u;
+    let from_left = select((group.z + group_of_rows * params.matrices) * inner * 8u + in_group, row * inner, left_plain);
+    let left_step = select(8u, 1u, left_plain);
     var left0 = from_left.x;
     var left1 = from_left.y;
     var left2 = from_left.z;
     var left3 = from_left.w;
-    var right_row = group.z * columns * 8u + lane;
+    let right_plain = (params.plain & RIGHT) != 0u;
+    var right_row = select(group.z * columns * 8u + lane, lane * columns, right_plain);
+    let right_last = select(0xffffffffu, (params.depth - 1u) * columns, right_plain);
+    let right_step = select(params.matrices, 1u, right_plain) * columns * 8u;
+    let right_block = select(8u, 1u, right_plain);
 
     // In units of four.
-    let to_first = ((group.z + row * params.matrices) * columns + first_column) * 16u + 2u * lane;
-    let to_second = to_first + (second_column - first_column) * 16u;
+    let product_plain = (params.plain & PRODUCT) != 0u;
+    let to_blocks = ((group.z + group_of_rows * params.matrices) * columns + first_column) * 16u + 2u * in_group;
+    let to_first = select(to_blocks, 2u * (row * columns + first_column), product_plain);
+    let to_second = to_first + (second_column - first_column) * select(16u, 2u, product_plain);
     var sums: array<Eight, 8>;
     sums[0] = before(to_first.x);
     sums[1] = before(to_second.x);
@@ -119,8 +123,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     sums[7] = before(to_second.w);
     var i = 0u;
     loop {
-        let first = rows_of_lanes(unpack(right[right_row + 8u * first_column]));
-        let second = rows_of_lanes(unpack(right[right_row + 8u * second_column]));
+        let right_lane = min(right_row, right_last);
+        let first = rows_of_lanes(unpack(right[right_lane + right_block * first_column]));
+        let second = rows_of_lanes(unpack(right[right_lane + right_block * second_column]));
         let values0 = unpack(left[left0]);
         let values1 = unpack(left[left1]);
         let values2 = unpack(left[left2]);
@@ -133,11 +138,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         sums[5] = accumulate(sums[5], values2, second);
         sums[6] = accumulate(sums[6], values3, first);
         sums[7] = accumulate(sums[7], values3, second);
-        left0 += 8u;
-        left1 += 8u;
-        left2 += 8u;
-        left3 += 8u;
-        right_row += params.matrices * columns * 8u;
+        left0 += left_step;
+        left1 += left_step;
+        left2 += left_step;
+        left3 += left_step;
+        right_row += right_step;
         i++;
         if (i >= inner) {
             break;

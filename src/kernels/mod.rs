@@ -276,8 +276,9 @@ mod registry {
             form vec4 grids::conv2d_weight_gradient_vec4, fits fits::vec4, with ["convolution"],
             form subgroup8 grids::conv2d_weight_gradient_subgroup8, tile grids::conv2d_weight_gradient_tile,
             with ["convolution", "subgroup8"];
-        matrix_product(MatrixParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::matrix_product, shared ["blocks"],
-            form wide8 grids::matrix_product_wide8, with ["wide8"];
+        matrix_product(MatrixParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::matrix_product,
+            shared ["matrices", "blocks"],
+            form wide8 grids::matrix_product_wide8, with ["matrices", "wide8"];
         gather_taps(ConvolutionParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::gather_taps, shared ["convolution", "blocks"],
             form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "wide8", "turn8"];
         scatter_taps(ConvolutionParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::scatter_taps,

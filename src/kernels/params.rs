@@ -77,6 +77,13 @@ params! {
         inner: u32,
         /// Columns of the right matrix and of the product.
         columns: u32,
+        /// Which of the matrices, one of each then, lie row after row instead of in blocks: 1 the left one, 2 the right
+        /// one, 4 the product, added up.
+        plain: u32,
+        /// Rows of a plain left matrix and of a plain product, at most `rows`, which is `height` rounded up.
+        height: u32,
+        /// Rows of a plain right matrix, at most `inner`, which is `depth` rounded up.
+        depth: u32,
     }
 
     /// Geometry of Winograd's algorithms; the roles of the fine and the coarse side are already exchanged for the

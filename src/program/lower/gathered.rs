@@ -1,12 +1,12 @@
 //! Convolutions at stride 2, those from or to few channels, and dense layers as matrix products: the values that each coarse
 //! position meets are gathered into a row, and one product with the weight does the rest; the adjoint goes the other way
-//! and scatters.
+//! and scatters. A weight or a coarse side of whole blocks of eight channels is such a matrix as it is.
 //!
 //! Direct kernels fetch a window for every tap, because at stride 2 neighbours share next to nothing, and leave most of
 //! eight lanes idle where there are three channels; on the adapter that this is for they reach a third of what
 //! `matrix_product` does, and gathering costs a tenth of the product.
 
-use super::pieces::{Piece, Pieces, aligned_images};
+use super::pieces::{Matrix, Piece, Pieces, aligned_images};
 use super::{Lowering, TensorId};
 use crate::graph::{Convolution, Epilogue, Shape};
 use crate::kernels;
@@ -108,16 +108,20 @@ impl Lowering<'_> {
     /// Calls that compute the coarse `y` from the fine side, the weight and what the epilogue needs.
     pub(super) fn gathered(&mut self, c: &Gathered, epilogue: Epilogue, reads: &[TensorId], y: TensorId) {
         let (columns, outputs, channels) = (c.columns(), c.outputs(), c.params.out_channels);
-        let weight = self.matrix(y, "weight", [columns, outputs]);
-        self.gather(PLAIN, &plain(c.taps(), channels), false, reads[1], weight);
+        let weight = self.rows_as_matrix([c.taps(), columns], channels, reads[1], y, "weight");
         for piece in c.pieces().all() {
             let images = piece.images;
             let rows = images * c.positions_per_image();
             let (fine, own_y) = (self.piece(reads[0], piece), self.piece(y, piece));
             let gathered = self.matrix(y, "taps", [rows, columns]);
-            let product = self.matrix(y, "product", [rows, outputs]);
             self.gather(c.g, &c.piece(images), false, fine, gathered);
-            self.products([gathered, weight], product, false, c.flops(images));
+            let (left, size) = (Matrix::Blocks(gathered), [rows, c.taps(), outputs]);
+            if epilogue == Epilogue::None && is_whole(channels) {
+                self.product([left, weight, Matrix::Plain(own_y)], size, false, c.flops(images));
+                continue;
+            }
+            let product = self.matrix(y, "product", [rows, outputs]);
+            self.product([left, weight, Matrix::Blocks(product)], size, false, c.flops(images));
             let beside = self.beside(epilogue, reads, product, piece);
             self.scatter(PLAIN, &plain(rows, channels), epilogue, [product, beside], own_y);
         }
@@ -126,16 +130,31 @@ impl Lowering<'_> {
     /// Calls that compute the fine `y` from the coarse side, the weight and what the epilogue needs.
     pub(super) fn scattered(&mut self, c: &Gathered, epilogue: Epilogue, reads: &[TensorId], y: TensorId) {
         let (columns, inputs, channels) = (c.columns(), c.outputs(), c.params.out_channels);
-        let weight = self.matrix(y, "weight", [inputs, columns]);
-        self.gather(PLAIN, &plain(c.taps(), channels), true, reads[1], weight);
+        // A dense layer's weight is much more than its images: it stays as it is, and they are turned, twice.
+        let dense = c.g == PLAIN;
+        let weight = (!dense).then(|| {
+            let weight = self.matrix(y, "weight", [inputs, columns]);
+            self.gather(PLAIN, &plain(c.taps(), channels), true, reads[1], weight);
+            Matrix::Blocks(weight)
+        });
         for piece in c.pieces().all() {
             let images = piece.images;
             let rows = images * c.positions_per_image();
             let (coarse, own_y) = (self.piece(reads[0], piece), self.piece(y, piece));
-            let own = self.matrix(y, "coarse", [rows, inputs]);
             let product = self.matrix(y, "taps", [rows, columns]);
-            self.gather(PLAIN, &plain(rows, channels), false, coarse, own);
-            self.products([own, weight], product, false, c.flops(images));
+            if let Some(weight) = weight {
+                let own = self.rows_as_matrix([rows, rows], channels, coarse, y, "coarse");
+                let size = [rows, inputs, columns];
+                self.product([own, weight, Matrix::Blocks(product)], size, false, c.flops(images));
+            } else {
+                let turned = self.matrix(y, "turned coarse", [inputs, rows]);
+                self.gather(PLAIN, &plain(rows, channels), true, coarse, turned);
+                let taps =
+                    self.fresh(format!("{} turned", self.tensors[y.0].label), Shape::new(&[c.taps(), rows]));
+                let matrices = [Matrix::Plain(reads[1]), Matrix::Blocks(turned), Matrix::Plain(taps)];
+                self.product(matrices, [c.taps(), inputs, rows], false, c.flops(images));
+                self.gather(PLAIN, &plain(c.taps(), rows as u32), true, taps, product);
+            }
             let beside = self.beside(epilogue, reads, product, piece);
             self.scatter(c.g, &c.piece(images), epilogue, [product, beside], own_y);
         }
@@ -144,18 +163,41 @@ impl Lowering<'_> {
     /// Calls that compute the gradient by the weight from the fine and the coarse side.
     pub(super) fn gathered_weight_gradient(&mut self, c: &Gathered, reads: &[TensorId], y: TensorId) {
         let (columns, outputs, channels) = (c.columns(), c.outputs(), c.params.out_channels);
-        let product = self.matrix(y, "product", [columns, outputs]);
+        let product = match is_whole(channels) {
+            true => Matrix::Plain(y),
+            false => Matrix::Blocks(self.matrix(y, "product", [columns, outputs])),
+        };
         for piece in c.pieces().all() {
             let images = piece.images;
             let rows = images * c.positions_per_image();
             let (fine, coarse) = (self.piece(reads[0], piece), self.piece(reads[1], piece));
             let gathered = self.matrix(y, "taps", [columns, rows]);
-            let own = self.matrix(y, "coarse", [rows, outputs]);
             self.gather(c.g, &c.piece(images), true, fine, gathered);
-            self.gather(PLAIN, &plain(rows, channels), false, coarse, own);
-            self.products([gathered, own], product, piece.first > 0, c.flops(images));
+            let own = self.rows_as_matrix([rows, rows], channels, coarse, y, "coarse");
+            let size = [c.taps(), rows, outputs];
+            let matrices = [Matrix::Blocks(gathered), own, product];
+            self.product(matrices, size, piece.first > 0, c.flops(images));
         }
-        self.scatter(PLAIN, &plain(c.taps(), channels), Epilogue::None, [product, product], y);
+        if let Matrix::Blocks(product) = product {
+            self.scatter(PLAIN, &plain(c.taps(), channels), Epilogue::None, [product, product], y);
+        }
+    }
+
+    /// Rows of channels as a matrix: as they are, or with columns and rows rounded up, the latter to `padded`.
+    fn rows_as_matrix(
+        &mut self,
+        [rows, padded]: [usize; 2],
+        channels: u32,
+        x: TensorId,
+        y: TensorId,
+        what: &str,
+    ) -> Matrix {
+        if is_whole(channels) {
+            return Matrix::Plain(x);
+        }
+        let matrix = self.matrix(y, what, [padded, channels.next_multiple_of(8) as usize]);
+        self.gather(PLAIN, &plain(rows, channels), false, x, matrix);
+        Matrix::Blocks(matrix)
     }
 
     fn gather(&mut self, g: Convolution, p: &ConvolutionParams, turned: bool, x: TensorId, matrix: TensorId) {
@@ -197,6 +239,11 @@ impl Lowering<'_> {
         let label = format!("{} {what}", self.tensors[y.0].label);
         self.fresh(label, Shape::new(&[1, rows, columns]))
     }
+}
+
+/// Whether rows of so many channels are whole blocks.
+fn is_whole(channels: u32) -> bool {
+    channels.is_multiple_of(8)
 }
 
 fn geometry(g: Convolution) -> Vec<(&'static str, u32)> {

@@ -56,15 +56,67 @@ pub(super) struct Piece {
     pub whole: bool,
 }
 
+/// A matrix of a product, and how it lies.
+#[derive(Clone, Copy)]
+pub(super) enum Matrix {
+    /// In the layout of `shaders/shared/blocks.wgsl`, rows and columns rounded up to multiples of eight.
+    Blocks(TensorId),
+    /// Row after row, as any tensor's rows of channels or positions are, nothing rounded up; columns are a multiple of eight.
+    Plain(TensorId),
+}
+
+impl Matrix {
+    fn tensor(self) -> TensorId {
+        match self {
+            Self::Blocks(tensor) | Self::Plain(tensor) => tensor,
+        }
+    }
+
+    fn is_plain(self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+}
+
 impl Lowering<'_> {
-    /// Products of the matrices of two tensors `[matrices, rows, inner]` and `[matrices, inner, columns]`.
+    /// Products of the matrices of two tensors `[matrices, rows, inner]` and `[matrices, inner, columns]` in blocks.
     pub(super) fn products(&mut self, reads: [TensorId; 2], y: TensorId, accumulate: bool, flops: u64) {
         let extents =
             |t: TensorId| self.tensors[t.0].shape.extents().iter().map(|&e| e as u32).collect::<Vec<_>>();
         let (left, right) = (extents(reads[0]), extents(reads[1]));
-        let params = MatrixParams { matrices: left[0], rows: left[1], inner: left[2], columns: right[2] };
+        let (matrices, rows, inner, columns) = (left[0], left[1], left[2], right[2]);
+        let params = MatrixParams { matrices, rows, inner, columns, plain: 0, height: rows, depth: inner };
+        self.matrix_product(&params, reads, y, accumulate, flops);
+    }
+
+    /// The product of `left`, `[rows, inner]`, and `right`, `[inner, columns]`.
+    pub(super) fn product(
+        &mut self,
+        [left, right, product]: [Matrix; 3],
+        extents: [usize; 3],
+        accumulate: bool,
+        flops: u64,
+    ) {
+        let [height, depth, _] = extents.map(|extent| extent as u32);
+        let [rows, inner, columns] = extents.map(|extent| extent.next_multiple_of(8) as u32);
+        let plain = [left, right, product].into_iter().enumerate();
+        let plain = plain.map(|(bit, matrix)| u32::from(matrix.is_plain()) << bit).sum();
+        // Of matrices in blocks all rows count.
+        let height = if left.is_plain() || product.is_plain() { height } else { rows };
+        let depth = if right.is_plain() { depth } else { inner };
+        let params = MatrixParams { matrices: 1, rows, inner, columns, plain, height, depth };
+        self.matrix_product(&params, [left.tensor(), right.tensor()], product.tensor(), accumulate, flops);
+    }
+
+    fn matrix_product(
+        &mut self,
+        params: &MatrixParams,
+        reads: [TensorId; 2],
+        y: TensorId,
+        accumulate: bool,
+        flops: u64,
+    ) {
         let constants = vec![("ACCUMULATE", u32::from(accumulate))];
-        self.call(&kernels::matrix_product, bytes_of(&params), constants, &reads, &[y]);
+        self.call(&kernels::matrix_product, bytes_of(params), constants, &reads, &[y]);
         self.calls.last_mut().expect("just pushed").flops = flops;
     }
 
