@@ -212,3 +212,46 @@ fn the_choices_of_a_run_are_taken_over_on_the_same_adapter_and_driver_alone() {
     unknown.forms.values_mut().for_each(|form| *form = "of a later version".to_string());
     assert_eq!(results(&fresh().unwrap(), Some(&unknown)), usual);
 }
+
+#[test]
+fn a_software_driver_compiles_on_a_second_device_what_a_program_will_need() {
+    let Some(adapter) = common::adapter() else { return };
+    let options = |forms| Options { checks: Checks::Trusted, forms, precision: Precision::F32 };
+    let open = |forms| {
+        let tuner = Tuner::new(Tune::Off, Store::none());
+        Device::Gpu(Gpu::open_with(adapter, options(forms), tuner).unwrap())
+    };
+    let mut graph = Graph::new();
+    let x = graph.input("x", &[32, 8]).unwrap();
+    let soft = graph.softmax(x);
+    let best = graph.arg_max(soft);
+    let rows = graph.gather_rows(soft, best);
+    let (by_row, by_column) = (graph.sum_columns(rows), graph.sum_rows(rows, 8).unwrap());
+    let labels = graph.one_hot(best, 8);
+    for (name, tensor) in [("by row", by_row), ("by column", by_column), ("labels", labels)] {
+        graph.output(name, tensor);
+    }
+    let program = Arc::new(Program::compile(&graph, MemoryLimits::NONE).unwrap());
+    let results = |device: &Device| {
+        let mut session = Workspace::new(device.clone()).bind(program.clone()).unwrap();
+        session.write("x", &normals(1, 32 * 8)).unwrap();
+        let results = session.compute().unwrap();
+        ["by row", "by column", "labels"].map(|name| results.get(name).to_vec())
+    };
+    let (device, other) = (open(Forms::Measured(Tune::Off)), open(Forms::Best));
+    assert_eq!(results(&device), results(&other));
+    let (Device::Gpu(gpu), Device::Gpu(other)) = (&device, &other) else { unreachable!("opened as such") };
+    assert_eq!(other.compiled_ahead(), 0);
+    // Six kernels, of which the first four are left to the device itself.
+    let expected =
+        if gpu.is_software() && std::thread::available_parallelism().unwrap().get() > 1 { 2 } else { 0 };
+    let begun = std::time::Instant::now();
+    while gpu.compiled_ahead() != expected {
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "{} of {expected} pipelines",
+            gpu.compiled_ahead()
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

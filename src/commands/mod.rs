@@ -45,10 +45,10 @@ pub fn end_with_the_output() {
             .and_then(|text| text.strip_prefix("failed printing to stdout: "));
         match reason {
             None => usual(panic),
-            Some(reason) if NOBODY_READS.iter().any(|code| reason.ends_with(code)) => std::process::exit(0),
+            Some(reason) if NOBODY_READS.iter().any(|code| reason.ends_with(code)) => leave(0),
             Some(reason) => {
                 eprintln!("error: cannot write to the standard output: {reason}");
-                std::process::exit(1)
+                leave(1)
             }
         }
     }));
@@ -76,10 +76,17 @@ pub fn stop_on_signal() -> Result<Arc<AtomicBool>, ctrlc::Error> {
     let signal = stop.clone();
     ctrlc::set_handler(move || {
         if signal.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(INTERRUPTED));
+            leave(INTERRUPTED);
         }
     })?;
     Ok(stop)
+}
+
+/// Ends the process at once. An end in order destroys what a software driver's compiler is still using on another thread.
+#[expect(unsafe_code, reason = "the standard library has no such end")]
+pub fn leave(code: u8) -> ! {
+    // SAFETY: it runs nothing of this process and does not return.
+    unsafe { libc::_exit(i32::from(code)) }
 }
 
 /// Flags of every computing command that is not `train`.

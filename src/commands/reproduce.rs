@@ -2,7 +2,7 @@
 
 use super::progress::Progress;
 use super::sweep::Lines;
-use super::{CommandResult, INTERRUPTED, OpeningArguments, duration, fail, grouped};
+use super::{CommandResult, INTERRUPTED, OpeningArguments, duration, fail, grouped, leave};
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::evaluation::suite::Event;
 use pgn_wgpu::executor::Device;
@@ -205,7 +205,7 @@ impl Interrupt {
         let (training, attacking) = (own.training.clone(), own.attacking.clone());
         ctrlc::set_handler(move || {
             if training.swap(true, Ordering::Relaxed) || attacking.load(Ordering::Relaxed) {
-                std::process::exit(i32::from(INTERRUPTED));
+                leave(INTERRUPTED);
             }
         })?;
         Ok(own)

@@ -4,13 +4,14 @@
 //! in every load (`Checks::Trusted`); `Checks::Full` keeps them, for tests and for bisecting a driver.
 
 use super::adapter::{Listed, USED_FEATURES};
+use super::ahead::{Ahead, Recipe};
 use super::tuning::store::{self, Store};
 use super::tuning::{KernelChoices, Tune, Tuner};
 use super::{GpuError, half, probe};
 use crate::kernels::{Constants, Form, generate};
 use crate::program::precision::Precision;
 use crate::program::{Call, MemoryLimits, Program, Split};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wgpu::{BindGroupLayout, Buffer, BufferUsages, ComputePipeline, DeviceType, Features, PollType};
@@ -29,7 +30,8 @@ pub enum Checks {
 pub enum Forms {
     /// The most specific form that the adapter supports.
     Best,
-    /// The one that measures fastest, as [`Tune`] says; what is found is kept in [`store::folder`].
+    /// The one that measures fastest, as [`Tune`] says; what is found is kept in [`store::folder`]. A software driver's pipelines
+    /// are compiled ahead.
     Measured(Tune),
     /// The portable ones.
     Portable,
@@ -71,6 +73,8 @@ pub struct Gpu {
     forms: Forms,
     tuner: Tuner,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
+    /// Where the driver compiles at the first dispatch.
+    ahead: Option<Ahead>,
     /// The first thing that went wrong, if any.
     failure: Arc<Mutex<Option<Failure>>>,
 }
@@ -133,7 +137,11 @@ impl Gpu {
             }
         });
         let pipelines = Mutex::default();
-        let gpu = Self { device, queue, info, precision, checks, forms, tuner, pipelines, failure };
+        let idle_cores = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
+        let wanted = matches!(forms, Forms::Measured(_));
+        let ahead = (info.device_type == DeviceType::Cpu && idle_cores && wanted)
+            .then(|| Ahead::new(listed.adapter.clone(), features, checks));
+        let gpu = Self { device, queue, info, precision, checks, forms, tuner, pipelines, ahead, failure };
         if gpu.is_software() && !probe::loops_run_to_their_end(&gpu) {
             let driver = format!("{} {}", gpu.info.driver, gpu.info.driver_info);
             return Err(GpuError::BrokenLoops { adapter: gpu.info.name, driver });
@@ -223,65 +231,42 @@ impl Gpu {
     /// The pipeline of a call in this form, compiled once for all calls that differ in sizes only. `half` has the
     /// bindings that are f16.
     pub fn pipeline(&self, call: &Call, form: &'static Form, half: u32) -> Arc<Pipeline> {
-        let generated = call.expression.as_ref().map(|e| generate::shader(form.source, e));
-        let key = (call.kernel.name, form.name, form.constants(call), generated, half);
+        let key = pipeline_key(call, form, half);
         if let Some(known) = self.pipelines.lock().expect("no thread panicked").get(&key) {
             return known.clone();
         }
-        let source = key.3.as_deref().unwrap_or(form.source);
-        let made = if half == 0 {
-            self.create_pipeline(call, source, &key.2)
-        } else {
-            self.create_pipeline(call, &half::rewrite(source, half), &key.2)
-        };
-        let made = Arc::new(made);
+        let made = Arc::new(Pipeline::new(&self.device, self.checks, &recipe(call, form, &key)));
         self.pipelines.lock().expect("no thread panicked").entry(key).or_insert(made).clone()
     }
 
-    fn create_pipeline(&self, call: &Call, source: &str, constants: &Constants) -> Pipeline {
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(call.kernel.name),
-            source: wgpu::ShaderSource::Wgsl(source.into()),
-        };
-        let module = self.module(descriptor);
-        let entries: Vec<_> = (0..=(call.reads.len() + call.writes.len()) as u32).map(layout_entry).collect();
-        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(call.kernel.name),
-            entries: &entries,
-        });
-        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(call.kernel.name),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: 0,
-        });
-        let constants: Vec<(&str, f64)> = constants.iter().map(|&(n, v)| (n, f64::from(v))).collect();
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(call.kernel.name),
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some("main"),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                constants: &constants,
-                zero_initialize_workgroup_memory: self.checks == Checks::Full,
-            },
-            cache: None,
-        });
-        Pipeline { pipeline, layout }
+    /// Has the pipelines that a program will most likely use compiled beside its first run, where that helps.
+    pub fn compile_ahead(&self, program: &Program) {
+        let Some(ahead) = &self.ahead else { return };
+        let known = self.pipelines.lock().expect("no thread panicked");
+        let mut seen = HashSet::new();
+        let mut recipes = Vec::new();
+        for call in &program.calls {
+            let Some(&form) = self.candidates(call).last() else { continue };
+            let key = pipeline_key(call, form, Self::half_bindings(program, call));
+            if !known.contains_key(&key) && seen.insert(key.clone()) {
+                recipes.push(recipe(call, form, &key));
+            }
+        }
+        ahead.compile(recipes);
     }
 
-    fn module(&self, descriptor: wgpu::ShaderModuleDescriptor) -> wgpu::ShaderModule {
-        match self.checks {
-            Checks::Full => self.device.create_shader_module(descriptor),
-            Checks::Trusted => trusted(&self.device, descriptor),
-        }
+    /// Pipelines compiled ahead so far.
+    pub fn compiled_ahead(&self) -> usize {
+        self.ahead.as_ref().map_or(0, Ahead::made)
     }
 
     /// A pipeline of a shader without parameters or constants, for probes and measurements.
     pub fn simple_pipeline(&self, source: &str) -> ComputePipeline {
-        let module = self.module(wgpu::ShaderModuleDescriptor {
+        let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some("probe"),
             source: wgpu::ShaderSource::Wgsl(source.into()),
-        });
+        };
+        let module = module(&self.device, self.checks, descriptor);
         self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some("probe"),
             layout: None,
@@ -425,6 +410,64 @@ fn identity(info: &wgpu::AdapterInfo) -> String {
 fn open_store(listed: &Listed) -> Store {
     let section = format!("{}, pgn-wgpu {}", identity(&listed.info), env!("CARGO_PKG_VERSION"));
     store::folder().map_or_else(Store::none, |folder| Store::open(&folder, section))
+}
+
+fn pipeline_key(call: &Call, form: &'static Form, half: u32) -> PipelineKey {
+    let generated = call.expression.as_ref().map(|e| generate::shader(form.source, e));
+    (call.kernel.name, form.name, form.constants(call), generated, half)
+}
+
+fn recipe(call: &Call, form: &Form, key: &PipelineKey) -> Recipe {
+    let (kernel, _, constants, generated, half) = key;
+    let source = generated.as_deref().unwrap_or(form.source);
+    let source = if *half == 0 { source.to_string() } else { half::rewrite(source, *half) };
+    let tensors = (call.reads.len() + call.writes.len()) as u32;
+    Recipe { kernel, source, constants: constants.clone(), tensors }
+}
+
+impl Pipeline {
+    /// Made on `device`; a software driver compiles it later.
+    pub fn new(device: &wgpu::Device, checks: Checks, recipe: &Recipe) -> Self {
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(recipe.kernel),
+            source: wgpu::ShaderSource::Wgsl(recipe.source.as_str().into()),
+        };
+        let module = module(device, checks, descriptor);
+        let entries: Vec<_> = (0..=recipe.tensors).map(layout_entry).collect();
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(recipe.kernel),
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(recipe.kernel),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        let constants: Vec<(&str, f64)> = recipe.constants.iter().map(|&(n, v)| (n, f64::from(v))).collect();
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(recipe.kernel),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                constants: &constants,
+                zero_initialize_workgroup_memory: checks == Checks::Full,
+            },
+            cache: None,
+        });
+        Self { pipeline, layout }
+    }
+}
+
+fn module(
+    device: &wgpu::Device,
+    checks: Checks,
+    descriptor: wgpu::ShaderModuleDescriptor,
+) -> wgpu::ShaderModule {
+    match checks {
+        Checks::Full => device.create_shader_module(descriptor),
+        Checks::Trusted => trusted(device, descriptor),
+    }
 }
 
 #[expect(

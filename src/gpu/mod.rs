@@ -2,6 +2,7 @@
 //! replays a program.
 
 pub mod adapter;
+mod ahead;
 pub mod device;
 pub mod half;
 mod probe;

@@ -82,6 +82,7 @@ impl GpuSession {
 
     fn bind(&self) -> Result<Vec<Step>, GpuError> {
         let calls = &self.program.calls;
+        self.gpu.compile_ahead(&self.program);
         let chosen = self.gpu.tuner().choose(&self.gpu, &self.program)?;
         let params = self.params_buffer();
         // Drivers compile in parallel where they compile here at all.

@@ -1,0 +1,140 @@
+//! Pipelines compiled ahead, on a second device, by a thread of its own.
+//!
+//! A software driver compiles a pipeline at its first dispatch, one after the other on the queue's thread, while the other
+//! cores have nothing to do; the first step of a training run waits for some forty of them. What it has compiled it keeps
+//! on disk. So a second device of the same adapter dispatches the same pipelines, over no workgroups at all, from the last
+//! that the program uses to the first: where the two meet, the first device finds the rest on disk. Splitting the list
+//! between the two by a count was the other way; it would need to know what each pipeline takes, and whether the driver
+//! keeps anything. Without a cache on disk this wastes a core for a few seconds and changes nothing else.
+
+use super::device::{Checks, Pipeline};
+use crate::kernels::Constants;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+/// Pipelines that the program's own device compiles alone: it has begun with them before a second device is open.
+const ALONE: usize = 4;
+
+/// What a pipeline is made of.
+pub struct Recipe {
+    /// The kernel, for labels.
+    pub kernel: &'static str,
+    /// WGSL.
+    pub source: String,
+    /// Override constants.
+    pub constants: Constants,
+    /// Storage buffers, after the uniform.
+    pub tensors: u32,
+}
+
+/// The thread and its device.
+pub struct Ahead {
+    recipes: Option<Sender<Recipe>>,
+    /// Pipelines compiled so far.
+    made: Arc<AtomicUsize>,
+    stopped: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ahead {
+    /// A thread that opens a device of `adapter` when there is something to compile.
+    pub fn new(adapter: wgpu::Adapter, features: wgpu::Features, checks: Checks) -> Self {
+        let (recipes, jobs) = channel();
+        let (made, stopped): (Arc<AtomicUsize>, Arc<AtomicBool>) = Default::default();
+        let progress = (made.clone(), stopped.clone());
+        let thread = std::thread::spawn(move || compile_all(&adapter, features, checks, &jobs, &progress));
+        Self { recipes: Some(recipes), made, stopped, thread: Some(thread) }
+    }
+
+    /// Pipelines compiled so far.
+    pub fn made(&self) -> usize {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// Compiles what a program will use, given in the order of its first use.
+    pub fn compile(&self, recipes: Vec<Recipe>) {
+        let Some(sender) = &self.recipes else { return };
+        for recipe in recipes.into_iter().skip(ALONE).rev() {
+            // The thread has ended if its device failed; then the other one compiles.
+            let _ = sender.send(recipe);
+        }
+    }
+}
+
+impl Drop for Ahead {
+    /// Waits for the pipeline that is being compiled, because a process may not end within its driver's compiler.
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.recipes = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn compile_all(
+    adapter: &wgpu::Adapter,
+    features: wgpu::Features,
+    checks: Checks,
+    recipes: &Receiver<Recipe>,
+    (made, stopped): &(Arc<AtomicUsize>, Arc<AtomicBool>),
+) {
+    let Ok(mut recipe) = recipes.recv() else { return };
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("pgn-wgpu, ahead"),
+        required_features: features,
+        required_limits: adapter.limits(),
+        ..Default::default()
+    };
+    let Ok((device, queue)) = pollster::block_on(adapter.request_device(&descriptor)) else { return };
+    let stop = stopped.clone();
+    device.on_uncaptured_error(Arc::new(move |_| stop.store(true, Ordering::Relaxed)));
+    let buffer = |usage| {
+        let (label, size) = (Some("nothing"), 256);
+        device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false })
+    };
+    let nothing = [wgpu::BufferUsages::UNIFORM, wgpu::BufferUsages::STORAGE].map(buffer);
+    while !stopped.load(Ordering::Relaxed) {
+        compile(&device, &queue, checks, &recipe, &nothing);
+        if !stopped.load(Ordering::Relaxed) {
+            made.fetch_add(1, Ordering::Relaxed);
+        }
+        recipe = match recipes.recv() {
+            Ok(recipe) => recipe,
+            Err(_) => return,
+        };
+    }
+}
+
+/// A dispatch over no workgroups makes the driver compile, and nothing runs.
+fn compile(
+    device: &wgpu::Device,
+    queue: &wgpu::Queue,
+    checks: Checks,
+    recipe: &Recipe,
+    [params, tensor]: &[wgpu::Buffer; 2],
+) {
+    let Pipeline { pipeline, layout } = Pipeline::new(device, checks, recipe);
+    let entries: Vec<_> = (0..=recipe.tensors)
+        .map(|binding| {
+            let buffer = if binding == 0 { params } else { tensor };
+            wgpu::BindGroupEntry { binding, resource: buffer.as_entire_binding() }
+        })
+        .collect();
+    let group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: Some(recipe.kernel),
+        layout: &layout,
+        entries: &entries,
+    });
+    let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    {
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        pass.set_pipeline(&pipeline);
+        pass.set_bind_group(0, &group, &[]);
+        pass.dispatch_workgroups(0, 0, 0);
+    }
+    let submission = queue.submit([encoder.finish()]);
+    let _ = device.poll(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
+}
