@@ -8,11 +8,10 @@
 //
 // Why this shape: a fetch of eight values costs a quarter of eight fetches of one. Blocks of y are numbered as they
 // lie, so that two divisions find a block's window in x. Invocations beyond the last block fetch its window again
-// instead of ending, which would mask the fetches of the others. Stores are two of four values, as making 64-bit
-// integers of sums costs more than it saves.
+// instead of ending, which would mask the fetches of the others.
 
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<u64>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<u64>>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -27,7 +26,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let above_sum = plus(unpack(x[at]), unpack(x[at + pitch]));
     let sum = plus(plus(above_sum, unpack(x[below])), unpack(x[below + pitch]));
     if (own < count) {
-        y[2u * own] = params.scale * sum.low;
-        y[2u * own + 1u] = params.scale * sum.high;
+        y[own] = pack(times(sum, params.scale));
     }
 }

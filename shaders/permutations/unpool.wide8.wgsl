@@ -9,14 +9,13 @@
 //
 // Why this shape: a fetch of eight values costs a quarter of eight fetches of one. Blocks of d are numbered as they
 // lie, so that two divisions find a block's place in y. Invocations beyond the last block fetch it again instead of
-// ending, which would mask the fetches of the others. Stores are two of four values, as making 64-bit integers of
-// results costs more than it saves.
+// ending, which would mask the fetches of the others.
 
 override MASK: u32 = 0u;
 
 @group(0) @binding(1) var<storage, read_write> d: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> mask: array<vec4<u64>>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4<u64>>;
 
 // The value of one pixel's channels.
 fn masked(at: u32, value: Eight) -> Eight {
@@ -33,8 +32,7 @@ fn masked(at: u32, value: Eight) -> Eight {
 }
 
 fn store(at: u32, value: Eight) {
-    y[2u * at] = value.low;
-    y[2u * at + 1u] = value.high;
+    y[at] = pack(value);
 }
 
 @compute @workgroup_size(64)
@@ -48,7 +46,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let at = window_place(i, small_divide(i, row), small_divide(i, pitch), pitch);
     let below = at + 2u * row;
     let small = unpack(d[i]);
-    let value = Eight(params.scale * small.low, params.scale * small.high);
+    let value = times(small, params.scale);
     let first = masked(at, value);
     let second = masked(at + pitch, value);
     let third = masked(below, value);

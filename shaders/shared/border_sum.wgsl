@@ -1,4 +1,4 @@
-// Shared by all forms of border_sum: the geometry, and one sum.
+// Shared by all forms of border_sum: the geometry.
 
 struct BorderParams {
     outer: u32,
@@ -8,6 +8,7 @@ struct BorderParams {
 }
 
 @group(0) @binding(0) var<uniform> params: BorderParams;
+
 // The places of a class: how many, and where the first one's values begin.
 struct Class {
     places: u32,
@@ -23,15 +24,4 @@ fn class_of(outer: u32, class_row: u32) -> Class {
     let end = select(select(coarse, coarse - 1u, place == 1u), 1u, place == 0u);
     let row = outer * params.length + first * params.stride + phase;
     return Class(end - min(first, end), row * params.inner);
-}
-
-// The sum over a class, of value `i` of every place.
-fn sum_of(class_places: Class, i: u32) -> f32 {
-    var at = class_places.first + i;
-    var sum = 0.0;
-    for (var place = 0u; place < class_places.places; place++) {
-        sum += x[at];
-        at += params.stride * params.inner;
-    }
-    return sum;
 }

@@ -1,7 +1,9 @@
 //! Which calls a form can compute. Wide forms see rows as blocks of eight values, the vec4 forms as blocks of four, so rows must
 //! consist of them.
 
-use super::params::{AdamParams, ConvolutionParams, PoolParams, SumRowsParams};
+use super::params::{
+    AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, PoolParams, SumRowsParams,
+};
 use crate::graph::Epilogue;
 
 type Constants<'a> = &'a [(&'static str, u32)];
@@ -38,6 +40,19 @@ pub fn pool_wide8(params: &[u8], _: Constants) -> bool {
 pub fn pool_vec4(params: &[u8], _: Constants) -> bool {
     let p: PoolParams = read(params);
     halves(&p) && p.channels.is_multiple_of(4)
+}
+
+/// Whole blocks of values at every place.
+pub fn border_sum_wide8(params: &[u8], _: Constants) -> bool {
+    let p: BorderParams = read(params);
+    p.inner.is_multiple_of(8) && p.outer * 3 * p.stride * (p.inner / 8) < SMALL
+}
+
+/// Whole blocks of columns on both sides, each row for one.
+pub fn copy_columns_wide8(params: &[u8], _: Constants) -> bool {
+    let p: CopyColumnsParams = read(params);
+    let columns = [p.columns, p.from_columns, p.from_start, p.to_columns, p.to_start];
+    p.spread == 1 && columns.iter().all(|c| c.is_multiple_of(8)) && p.rows * (p.columns / 8) < SMALL
 }
 
 /// Whole blocks of parameters.

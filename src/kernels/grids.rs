@@ -111,6 +111,12 @@ pub fn border_sum_flat(params: &[u8], _: Constants) -> [u32; 3] {
     flat(p.outer * 3 * p.stride * p.inner)
 }
 
+/// The wide form: one invocation per eight values of the result.
+pub fn border_sum_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: BorderParams = read(params);
+    flat(p.outer * 3 * p.stride * p.inner / 8)
+}
+
 /// One workgroup per row of the result.
 pub fn border_spread(params: &[u8], _: Constants) -> [u32; 3] {
     let p: BorderParams = read(params);
@@ -127,6 +133,12 @@ pub fn copy_columns(params: &[u8], _: Constants) -> [u32; 3] {
 pub fn copy_columns_flat(params: &[u8], _: Constants) -> [u32; 3] {
     let p: CopyColumnsParams = read(params);
     flat(p.rows * p.columns)
+}
+
+/// The wide form: one invocation per eight values copied.
+pub fn copy_columns_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: CopyColumnsParams = read(params);
+    flat(p.rows * p.columns / 8)
 }
 
 /// Results per side of a workgroup's tile in the portable convolutions.

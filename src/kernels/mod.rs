@@ -314,12 +314,15 @@ mod registry {
             fast cpu::fast::unpool::unpool,
             form vec4 grids::pool_vec4, fits fits::pool_vec4, with ["pool"],
             form wide8 grids::pool_wide8, fits fits::pool_wide8, with ["pool", "wide8"];
-        border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum, shared ["border_sum"],
-            form flat grids::border_sum_flat, with ["border_sum"];
+        border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum,
+            shared ["border_sum", "border_sum_of"],
+            form flat grids::border_sum_flat, with ["border_sum", "border_sum_of"],
+            form wide8 grids::border_sum_wide8, fits fits::border_sum_wide8, with ["border_sum", "wide8"];
         border_spread(BorderParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::border_spread;
         copy_columns(CopyColumnsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::copy_columns,
             shared ["copy_columns_params"],
-            form flat grids::copy_columns_flat, with ["copy_columns_params"];
+            form flat grids::copy_columns_flat, with ["copy_columns_params"],
+            form wide8 grids::copy_columns_wide8, fits fits::copy_columns_wide8, with ["copy_columns_params", "wide8"];
         softmax(RowsParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
         cross_entropy(RowsParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
         cross_entropy_gradient(RowsParams) 3 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;

@@ -43,14 +43,19 @@ pub fn column_copies() -> Vec<Case> {
         vec![&[2, 2, 2, 16], &[2, 10]],
         vec![&[3, 4, 4, 7], &[3, 2], &[3, 4, 4, 1]],
         vec![&[2, 28, 28, 4], &[2, 28, 28, 1], &[2, 28, 28, 1]],
+        vec![&[2, 5, 5, 24], &[2, 5, 5, 8], &[2, 8]],
     ] {
         let values = |i: usize| normals(i as u32, parts[i].iter().product());
         let inputs = (0..parts.len()).map(|i| (parts[i], values(i))).collect();
         cases.push(case(format!("concatenation of {parts:?}"), inputs, Graph::concatenate));
     }
-    for (extents, start, len) in
-        [(&[3, 5][..], 0, 5), (&[3, 5], 4, 1), (&[2, 4, 4, 26], 16, 10), (&[1, 1], 0, 1)]
-    {
+    for (extents, start, len) in [
+        (&[3, 5][..], 0, 5),
+        (&[3, 5], 4, 1),
+        (&[2, 4, 4, 26], 16, 10),
+        (&[1, 1], 0, 1),
+        (&[3, 5, 5, 40], 16, 24),
+    ] {
         let inputs = vec![(extents, normals(3, extents.iter().product()))];
         let name = format!("{len} channels from {start} of {extents:?}");
         cases.push(case(name, inputs, |g, t| g.slice(t[0], start, len)));
