@@ -158,7 +158,7 @@ pub fn borders() -> Vec<Case> {
     let mut cases = Vec::new();
     for stride in [1, 2] {
         let borders = Borders { stride };
-        for [n, h, w, c] in [[2, 4, 4, 8], [1, 8, 6, 3], [3, 10, 4, 33], [1, 512, 4, 1]] {
+        for [n, h, w, c] in [[2, 4, 4, 8], [2, 8, 12, 16], [1, 8, 6, 3], [3, 10, 4, 33], [1, 512, 4, 1]] {
             let (large, small) = ([n, h, w, c], [n, borders.side(), borders.side(), c]);
             let name = format!("{large:?} stride {stride}");
             let sum = vec![(&large[..], Extents::values(1, &large))];
