@@ -1,7 +1,7 @@
 // One Adam step over all parameters of a network, and the moving average of the result, in place:
 // m = β1 m + (1 − β1) g;  v = β2 v + (1 − β2) g²;  p −= step · m / (√v + ε);  average += (1 − decay)(p − average).
-// Reads gradient [count] and schedule [step size, average's decay]; updates parameters, momentum, variance,
-// average [count]. The host folds the bias correction into the step size: lr · √(1 − β2^t) / (1 − β1^t).
+// Reads gradient [count] and schedule [step size, average's decay]; updates parameters, momentum, variance
+// and, if AVERAGE = 1, average [count]. The host folds the bias correction into the step size: lr · √(1 − β2^t) / (1 − β1^t).
 // Dispatch: one invocation per VALUES parameters, 64 per workgroup. Longest loop: VALUES.
 
 struct AdamParams {
@@ -19,6 +19,9 @@ struct AdamParams {
 @group(0) @binding(5) var<storage, read_write> variance: array<f32>;
 @group(0) @binding(6) var<storage, read_write> average: array<f32>;
 
+// Whether an average is kept; otherwise nothing of it is read or written.
+override AVERAGE: u32 = 1u;
+
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let first = first_value(group, local);
@@ -33,6 +36,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         momentum[i] = m;
         variance[i] = v;
         parameters[i] = p;
-        average[i] = average[i] + share * (p - average[i]);
+        if (AVERAGE == 1u) {
+            average[i] = average[i] + share * (p - average[i]);
+        }
     }
 }

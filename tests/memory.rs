@@ -214,7 +214,9 @@ fn states() -> common::Values {
         for zeros in ["momentum", "variance", "gradient"] {
             states.push(named(&format!("{network}.{zeros}"), vec![0.0; weights.len()]));
         }
-        states.push(named(&format!("{network}.average"), weights.clone()));
+        if network == "classifier" {
+            states.push(named("classifier.average", weights.clone()));
+        }
         states.push(named(&format!("{network}.parameters"), weights));
     }
     states

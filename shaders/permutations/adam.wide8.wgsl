@@ -2,7 +2,7 @@
 // adapter lavapipe). The contract is that of adam.wgsl: one step over all parameters and their moving average, in place.
 //
 // Reads     gradient [count] and schedule [step size, average's decay]; count is a multiple of 8.
-// Updates   (writes) parameters, momentum, variance, average [count], every element once.
+// Updates   (writes) parameters, momentum, variance and, if AVERAGE = 1, average [count], every element once.
 // Dispatch  one invocation per eight parameters, 64 per workgroup.
 // Longest loop  none: outside loops a fetch has no mask to test.
 //
@@ -24,6 +24,9 @@ struct AdamParams {
 @group(0) @binding(4) var<storage, read_write> momentum: array<vec4<u64>>;
 @group(0) @binding(5) var<storage, read_write> variance: array<vec4<u64>>;
 @group(0) @binding(6) var<storage, read_write> average: array<vec4<u64>>;
+
+// Whether an average is kept; otherwise nothing of it is read or written.
+override AVERAGE: u32 = 1u;
 
 // Eight parameters and what belongs to them.
 struct States {
@@ -52,12 +55,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let own = flat_index(group, local);
     let i = min(own, count - 1u);
     let g = unpack(gradient[i]);
-    let before = States(unpack(parameters[i]), unpack(momentum[i]), unpack(variance[i]), unpack(average[i]));
+    var old_average = Eight();
+    if (AVERAGE == 1u) {
+        old_average = unpack(average[i]);
+    }
+    let before = States(unpack(parameters[i]), unpack(momentum[i]), unpack(variance[i]), old_average);
     let after = step(before, g, schedule[0], 1.0 - schedule[1]);
     if (own < count) {
         parameters[i] = pack(after.parameters);
         momentum[i] = pack(after.momentum);
         variance[i] = pack(after.variance);
-        average[i] = pack(after.average);
+        if (AVERAGE == 1u) {
+            average[i] = pack(after.average);
+        }
     }
 }

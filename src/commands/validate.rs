@@ -91,9 +91,11 @@ fn compare(
     let generator = Generator::new(problem, arguments.width)?;
     let graph = step_graph(&config, &classifier, &generator)?;
     let seed = arguments.seed;
-    let mut states = initial_states("classifier", classifier.initial(Init::He, seed));
+    let weights = classifier.initial(Init::He, seed);
+    let mut states = vec![("classifier.average".to_string(), weights.clone())];
+    states.push(("classifier.parameters".to_string(), weights));
     if method == Method::Pgn {
-        states.extend(initial_states("generator", generator.initial(Init::He, seed)));
+        states.push(("generator.parameters".to_string(), generator.initial(Init::He, seed)));
     }
     let inputs = inputs(&config, problem, seed);
     let case = Case { graph: &graph, states: &states, inputs: &inputs, runs: arguments.steps };
@@ -108,10 +110,6 @@ fn step_graph(
 ) -> Result<Graph, pgn_wgpu::graph::GraphError> {
     let phase = *game::phases(config).last().expect("every step has a phase");
     game::phase_graph(config, classifier, Some(generator), phase, config.batch_size, Gradients::Apply)
-}
-
-fn initial_states(network: &str, weights: Vec<f32>) -> Vec<(String, Vec<f32>)> {
-    vec![(format!("{network}.average"), weights.clone()), (format!("{network}.parameters"), weights)]
 }
 
 /// Seeded images of smooth noise, labels and schedules.

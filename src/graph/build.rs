@@ -14,8 +14,8 @@ pub struct AdamStates {
     pub momentum: Tensor,
     /// Second moment.
     pub variance: Tensor,
-    /// Exponential moving average of the parameters.
-    pub average: Tensor,
+    /// Exponential moving average of the parameters, if one is kept.
+    pub average: Option<Tensor>,
 }
 
 impl Graph {
@@ -423,17 +423,18 @@ impl Graph {
         Ok(())
     }
 
-    /// One Adam step and moving average, in place. `schedule` is `[step size, ema decay]`, the step size
+    /// One Adam step and, where there is one, the moving average, in place. `schedule` is `[step size, ema decay]`, the step size
     /// being `lr · sqrt(1 − β2^t) / (1 − β1^t)`.
     pub fn adam(&mut self, states: AdamStates, gradient: Tensor, schedule: Tensor) -> Result<()> {
         let AdamStates { parameters, momentum, variance, average } = states;
         let shape = self.shape(parameters).clone();
-        for tensor in [momentum, variance, average, gradient] {
+        let mut operands = vec![gradient, schedule, parameters, momentum, variance];
+        operands.extend(average);
+        for &tensor in operands.iter().filter(|&&tensor| tensor != schedule) {
             if *self.shape(tensor) != shape {
                 return Err(self.mismatch("Adam", parameters, self.shape(tensor)));
             }
         }
-        let operands = [parameters, momentum, variance, average, gradient, schedule];
         self.push(Operation::Adam, &operands, shape);
         Ok(())
     }

@@ -278,8 +278,8 @@ pub enum Operation {
     },
     /// `[state, value]`: writes the state.
     Assign,
-    /// `[parameters, momentum, variance, average, gradient, schedule]`: one Adam step and the moving
-    /// average, in place.
+    /// `[gradient, schedule, parameters, momentum, variance]`, then the parameters' moving average if one is kept: one
+    /// Adam step, in place.
     Adam,
 }
 

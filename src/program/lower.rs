@@ -179,8 +179,14 @@ impl<'g> Lowering<'g> {
                 let count = shape.len() as u32;
                 let [beta1, beta2] = ADAM_BETAS;
                 let params = AdamParams { count, beta1, beta2, epsilon: ADAM_EPSILON };
-                self.call(&kernels::adam, bytes_of(&params), vec![], &reads[4..], &reads[..4]);
-                self.ids[tensor.0] = Some(reads[0]);
+                // Without an average the binding must still name something that no other one does.
+                let average = reads.get(5).copied();
+                let constants = vec![("AVERAGE", u32::from(average.is_some()))];
+                let average =
+                    average.unwrap_or_else(|| self.fresh("no average".to_string(), Shape::new(&[8])));
+                let states = [reads[2], reads[3], reads[4], average];
+                self.call(&kernels::adam, bytes_of(&params), constants, &reads[..2], &states);
+                self.ids[tensor.0] = Some(reads[2]);
             }
             _ => self.computed(tensor, &reads),
         }

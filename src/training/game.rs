@@ -7,6 +7,7 @@
 //! for real images and 0 for padding, so that sums over micro-batches are the batch's mean.
 
 use super::config::{AttackLabel, GradientInput, Method, PenaltySpace, TrainConfig, Update};
+use super::trainer::network_states;
 use crate::attacks::{fgm, pgd};
 use crate::graph::{AdamStates, Binary, Graph, GraphError, Tensor, Unary};
 use crate::models::layout::{ParameterLayout, Weights};
@@ -95,7 +96,10 @@ fn adam(graph: &mut Graph, name: &str, parameters: Tensor, gradient: Tensor) -> 
     let extents = graph.shape(parameters).extents().to_vec();
     let momentum = graph.state(&format!("{name}.momentum"), &extents)?;
     let variance = graph.state(&format!("{name}.variance"), &extents)?;
-    let average = graph.state(&format!("{name}.average"), &extents)?;
+    let average = match network_states(name).contains(&"average") {
+        true => Some(graph.state(&format!("{name}.average"), &extents)?),
+        false => None,
+    };
     let schedule = graph.input(&format!("{name}.schedule"), &[2])?;
     graph.adam(AdamStates { parameters, momentum, variance, average }, gradient, schedule)
 }

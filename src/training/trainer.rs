@@ -16,8 +16,14 @@ use crate::models::{Classifier, Generator, Problem};
 use crate::program::{Program, ProgramError};
 use std::sync::Arc;
 
-/// The states of one network, by their last name; what a checkpoint holds.
-pub const NETWORK_STATES: [&str; 4] = ["parameters", "momentum", "variance", "average"];
+/// The states of a network, by their last name; what a checkpoint holds. Of the generator's weights no average is kept: it
+/// plays as it is.
+pub fn network_states(network: &str) -> &'static [&'static str] {
+    match network {
+        "generator" => &["parameters", "momentum", "variance"],
+        _ => &["parameters", "momentum", "variance", "average"],
+    }
+}
 
 /// Means over the images of one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -64,7 +70,7 @@ pub struct Trainer {
 /// Writes all states of a network that starts at `weights`.
 fn start(workspace: &mut Workspace, network: &str, weights: &[f32]) -> Result<(), ExecutionError> {
     let zeros = vec![0.0; weights.len()];
-    for (state, values) in NETWORK_STATES.into_iter().zip([weights, &zeros, &zeros, weights]) {
+    for (state, values) in network_states(network).iter().zip([weights, &zeros, &zeros, weights]) {
         workspace.write(&format!("{network}.{state}"), values)?;
     }
     Ok(())
@@ -321,7 +327,7 @@ impl Trainer {
     pub fn snapshot(&self) -> Result<(NamedStates, [u64; 2]), ExecutionError> {
         let mut states = Vec::new();
         for network in self.networks() {
-            for state in NETWORK_STATES {
+            for state in network_states(network) {
                 let name = format!("{network}.{state}");
                 let values = self.workspace.read(&name)?;
                 states.push((name, values));

@@ -184,11 +184,11 @@ pub fn binary() -> Vec<Case> {
 }
 
 /// Adam over parameters whose gradients are ordinary, zero, tiny and huge; `count` of them.
-fn adam_case(count: usize, schedule: [f32; 2]) -> Case {
+fn adam_case(count: usize, schedule: [f32; 2], averaged: bool) -> Case {
     let mut graph = Graph::new();
     let mut state = |name| graph.state(name, &[count]).unwrap();
-    let [parameters, momentum, variance, average] =
-        ["parameters", "momentum", "variance", "average"].map(&mut state);
+    let [parameters, momentum, variance] = ["parameters", "momentum", "variance"].map(&mut state);
+    let average = averaged.then(|| state("average"));
     let gradient = graph.input("gradient", &[count]).unwrap();
     let at = graph.input("schedule", &[2]).unwrap();
     graph.adam(AdamStates { parameters, momentum, variance, average }, gradient, at).unwrap();
@@ -196,15 +196,18 @@ fn adam_case(count: usize, schedule: [f32; 2]) -> Case {
     let gradients = normals(11, count).iter().enumerate().map(|(i, v)| v * sizes[i % sizes.len()]).collect();
     let squares =
         normals(14, count).iter().enumerate().map(|(i, v)| v * v * sizes[i / 5 % sizes.len()]).collect();
-    let values = vec![
+    let mut values = vec![
         named("gradient", gradients),
         named("schedule", schedule.to_vec()),
         named("parameters", normals(12, count)),
         named("momentum", normals(13, count)),
         named("variance", squares),
-        named("average", normals(15, count)),
     ];
-    Case { name: format!("Adam of {count} with {schedule:?}"), graph, values, matrix_products: false }
+    if averaged {
+        values.push(named("average", normals(15, count)));
+    }
+    let name = format!("Adam of {count} with {schedule:?}, averaged: {averaged}");
+    Case { name, graph, values, matrix_products: false }
 }
 
 /// `adam`.
@@ -215,7 +218,7 @@ pub fn adam() -> Vec<Case> {
     [1, 1000, 65, 8, 1004, 4096]
         .iter()
         .zip(schedules.iter().cycle())
-        .map(|(&n, &s)| adam_case(n, s))
+        .flat_map(|(&n, &s)| [true, false].map(|averaged| adam_case(n, s, averaged)))
         .collect()
 }
 
