@@ -96,3 +96,10 @@ pub fn conv2d_input_gradient_deep(params: &[u8], constants: Constants) -> bool {
 pub fn taps_wide8(params: &[u8], _: Constants) -> bool {
     read::<ConvolutionParams>(params).in_channels.is_multiple_of(8)
 }
+
+/// A 3x3 kernel over three channels, and whole groups of eight positions.
+pub fn taps_three8(params: &[u8], constants: Constants) -> bool {
+    let p: ConvolutionParams = read(params);
+    let plain = ["KERNEL", "STRIDE"].map(|name| super::constant(constants, name)) == [3, 1];
+    plain && p.in_channels == 3 && (p.batch * p.height * p.width).is_multiple_of(8)
+}

@@ -349,6 +349,12 @@ pub fn taps_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
     [p.in_channels / 8 / blocks, (p.batch * p.height * p.width).div_ceil(8), 1]
 }
 
+/// The form for three channels: groups of eight positions.
+pub fn taps_three8(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    [1, p.batch * p.height * p.width / 8, 1]
+}
+
 /// Override constants of the wide forms of both. More than four blocks would take longer to compile than they save.
 pub fn taps_wide8_tile(params: &[u8]) -> super::Constants {
     let blocks = (read::<ConvolutionParams>(params).in_channels / 8).max(1);

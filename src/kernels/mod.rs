@@ -185,6 +185,9 @@ macro_rules! needs {
     (subgroup8) => {
         Needs::SUBGROUP8
     };
+    (three8) => {
+        Needs::WIDE8
+    };
     (wide8) => {
         Needs::WIDE8
     };
@@ -280,7 +283,8 @@ mod registry {
             shared ["matrices", "blocks"],
             form wide8 grids::matrix_product_wide8, with ["matrices", "wide8"];
         gather_taps(ConvolutionParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::gather_taps, shared ["convolution", "blocks"],
-            form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "wide8", "turn8"];
+            form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "wide8", "turn8"],
+            form three8 grids::taps_three8, fits fits::taps_three8, with ["convolution", "wide8", "turn8"];
         scatter_taps(ConvolutionParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::scatter_taps,
             shared ["convolution", "epilogue", "blocks"],
             form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "epilogue", "wide8"];
