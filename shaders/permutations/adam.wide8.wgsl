@@ -42,8 +42,8 @@ fn root_plus(values: Eight, more: f32) -> Eight {
 
 fn step(states: States, g: Eight, size: f32, share: f32) -> States {
     let m = plus_times(times(states.momentum, params.beta1), g, 1.0 - params.beta1);
-    let square = Eight(g.low * g.low, g.high * g.high);
-    let v = plus_times(times(states.variance, params.beta2), square, 1.0 - params.beta2);
+    let fresh = times(g, 1.0 - params.beta2);
+    let v = plus(times(states.variance, params.beta2), Eight(fresh.low * g.low, fresh.high * g.high));
     let over = root_plus(v, params.epsilon);
     let p = minus(states.parameters, Eight(size * m.low / over.low, size * m.high / over.high));
     return States(p, m, v, plus_times(states.average, minus(p, states.average), share));
