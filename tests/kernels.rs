@@ -123,6 +123,7 @@ const VARIANTS: &[(&str, &[(&str, u32)])] = &[
     ("gather_taps", &[("TURNED", 2)]),
     ("scatter_taps", &[("EPILOGUE", 5)]),
     ("winograd_weight", &[("TURNED", 2)]),
+    ("phase_weight", &[("TURNED", 2)]),
 ];
 
 #[test]

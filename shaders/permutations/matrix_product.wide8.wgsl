@@ -1,7 +1,9 @@
 // matrix_product for adapters whose subgroups are exactly eight invocations wide and that have 64-bit integers (the
 // software adapter lavapipe). The contract is that of matrix_product.wgsl:
 //
-//   product[m, r, c] = sum over i of left[m, r, i] * right[m, i, c], and what stood there if ACCUMULATE = 1
+//   product[m, r, c] = sum over i of left[l, r, i] * right[m, i, c], and what stood there if ACCUMULATE = 1,
+//
+// where l is m, or with 25 left matrices for 81 products that of shared/matrix.wgsl.
 //
 // Reads     left: rows x inner, right: inner x columns, in the layout of shared/blocks.wgsl; all three extents are
 //           multiples of 8.
@@ -16,14 +18,6 @@
 // loop ends at its foot: the driver runs the body of a loop that ends at its head once more, masked. Stores are two of
 // four values, as making 64-bit integers of sums costs more than it saves.
 
-struct MatrixParams {
-    matrices: u32,
-    rows: u32,
-    inner: u32,
-    columns: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: MatrixParams;
 @group(0) @binding(1) var<storage, read_write> left: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> right: array<vec4<u64>>;
 @group(0) @binding(3) var<storage, read_write> product: array<vec4<f32>>;
@@ -98,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // Beyond the matrix are its last eight rows and columns once more: branches would cost more, above all the compiler.
     let row = min(vec4<u32>(first_row, first_row + 1u, first_row + 2u, first_row + 3u), vec4<u32>(rows - 1u));
     // In units of eight values.
-    let from_left = (group.z + row * params.matrices) * inner * 8u + lane;
+    let from_left = (left_of(group.z) + row * params.lefts) * inner * 8u + lane;
     var left0 = from_left.x;
     var left1 = from_left.y;
     var left2 = from_left.z;

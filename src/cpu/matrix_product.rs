@@ -9,14 +9,16 @@ use rayon::prelude::*;
 pub fn matrix_product(call: &mut Arguments) {
     let p: MatrixParams = call.params();
     let (left, right, add) = (call.reads[0], call.reads[1], call.constant("ACCUMULATE") == 1);
-    let [matrices, inner, columns] = [p.matrices, p.inner, p.columns].map(|extent| extent as usize);
+    let [matrices, inner, columns, lefts] =
+        [p.matrices, p.inner, p.columns, p.lefts].map(|extent| extent as usize);
     // One matrix's eight rows at a time, which lie together.
     call.writes[0].par_chunks_mut(8 * columns).enumerate().for_each(|(at, out)| {
         let (group, matrix) = (at / matrices, at % matrices);
+        let own = if lefts == matrices { matrix } else { matrix / 9 % 5 * 5 + matrix % 9 % 5 };
         for row in 0..8 {
             let mut sums = vec![0.0f64; columns];
             for i in 0..inner {
-                let value = f64::from(left[element(matrices, inner, [matrix, 8 * group + row, i])]);
+                let value = f64::from(left[element(lefts, inner, [own, 8 * group + row, i])]);
                 for (block, sums) in sums.chunks_mut(8).enumerate() {
                     let others = &right[element(matrices, columns, [matrix, i, 8 * block])..][..8];
                     for (sum, &other) in sums.iter_mut().zip(others) {

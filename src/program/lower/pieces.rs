@@ -57,12 +57,14 @@ pub(super) struct Piece {
 }
 
 impl Lowering<'_> {
-    /// Products of the matrices of two tensors `[matrices, rows, inner]` and `[matrices, inner, columns]`.
+    /// Products of the matrices of two tensors `[matrices, rows, inner]` and `[matrices, inner, columns]`; there may be fewer left
+    /// ones (see [`MatrixParams`]).
     pub(super) fn products(&mut self, reads: [TensorId; 2], y: TensorId, accumulate: bool, flops: u64) {
         let extents =
             |t: TensorId| self.tensors[t.0].shape.extents().iter().map(|&e| e as u32).collect::<Vec<_>>();
         let (left, right) = (extents(reads[0]), extents(reads[1]));
-        let params = MatrixParams { matrices: left[0], rows: left[1], inner: left[2], columns: right[2] };
+        let [lefts, rows, inner] = left[..] else { unreachable!("matrices have three extents") };
+        let params = MatrixParams { matrices: right[0], rows, inner, columns: right[2], lefts };
         let constants = vec![("ACCUMULATE", u32::from(accumulate))];
         self.call(&kernels::matrix_product, bytes_of(&params), constants, &reads, &[y]);
         self.calls.last_mut().expect("just pushed").flops = flops;
