@@ -28,9 +28,11 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Pieces of a batch whose images take `values` each; all but the last have a multiple of `step` images.
+    /// Pieces of a batch whose images take `values` each, as equal as may be, for a small one leaves most of the product's tiles
+    /// empty; all but the last have a multiple of `step` images.
     pub fn new(images: usize, values: usize, step: usize) -> Self {
-        let most = (PIECE_VALUES / values / step * step).max(step);
+        let fit = (PIECE_VALUES / values / step * step).max(step);
+        let most = images.div_ceil(images.div_ceil(fit)).next_multiple_of(step);
         Self { images, most: most.min(images) }
     }
 
