@@ -1,11 +1,11 @@
 // phase_image for adapters whose subgroups are exactly eight invocations wide and that have 64-bit integers (the
 // software adapter lavapipe). The contract is that of phase_image.wgsl: M d M' for every tile d of 5 x 5 pixels.
 //
-// Reads     image, zero outside: fine [batch, 2*height, 2*width, inputs], or with params.up = 1 coarse
+// Reads     image, zero outside: fine [batch, 2*height, 2*width, inputs], or with params.turned = 1 coarse
 //           [batch, height, width, inputs]; inputs is a multiple of 8.
-// Writes    transformed: 81 matrices tiles x inputs (shared/phase_points.wgsl), or with params.up = 1 25 of them, every
+// Writes    transformed: 81 matrices tiles x inputs (shared/phase_points.wgsl), or with params.turned = 1 25 of them, every
 //           element once; tiles is a multiple of 8.
-// Dispatch  x = inputs / 4, y = tiles / 8, z = 4 phases, or with params.up = 1 z = 1.
+// Dispatch  x = inputs / 4, y = tiles / 8, z = 4 phases, or with params.turned = 1 z = 1.
 // Longest loop  3.
 //
 // A lane takes one tile and four channels. One pipeline serves both sides and all phases: what an even phase has no use
@@ -91,8 +91,8 @@ fn store_pair(at: u32, pair: Pair, first: vec4<f32>, second: vec4<f32>, third: v
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let first = first_pixel(8u * group.y + local.x);
-    let up = params.up == 1u;
-    let step = 2u - params.up;
+    let up = params.turned == 1u;
+    let step = 2u - params.turned;
     let size = step * vec2<u32>(params.height, params.width);
     let evens = even(group.z);
     // Odd phases begin one pixel before the first.

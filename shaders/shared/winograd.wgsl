@@ -1,5 +1,8 @@
 // Shared by the kernels of all of Winograd's algorithms: the geometry of their tiles.
 //
+// They convolve, from the fine side to the coarse one, or with params.turned = 1 compute the adjoint, from coarse to fine.
+// Inputs are the channels of the side that is read, outputs those of the other.
+//
 // The coarse side is cut into tiles of 4 x 4 pixels; a tile at the right or lower border may reach beyond the image. What is
 // passed on are matrices, one per element of a transformed tile, in the layout of shared/blocks.wgsl:
 //
@@ -17,7 +20,7 @@ struct WinogradParams {
     outputs: u32,
     tiles: u32,
     epilogue: u32,
-    up: u32,
+    turned: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: WinogradParams;

@@ -20,7 +20,7 @@ pub fn phase_result(call: &mut Arguments) {
     };
     for tile in 0..p.tiles as usize {
         let Some([n, y, x]) = p.tile(tile) else { continue };
-        let groups: &[&[[Phase; 2]]] = match p.up {
+        let groups: &[&[[Phase; 2]]] = match p.turned {
             1 => &[&PHASES[..1], &PHASES[1..2], &PHASES[2..3], &PHASES[3..]],
             _ => &[&PHASES],
         };
@@ -33,7 +33,7 @@ pub fn phase_result(call: &mut Arguments) {
                 let Some(coarse) = p.pixel(n, y, x) else { continue };
                 let sums: Vec<f64> = pixels.iter().map(|pixels| pixels[k / 4][k % 4]).collect();
                 let [fine_y, fine_x] = [2 * y + phases[0][0].offset(), 2 * x + phases[0][1].offset()];
-                let pixel = match p.up {
+                let pixel = match p.turned {
                     1 => p.fine_pixel(n, fine_y, fine_x).expect("inside, as the coarse one is"),
                     _ => coarse,
                 };

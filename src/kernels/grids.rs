@@ -319,25 +319,25 @@ pub fn winograd_coarse(params: &[u8], _: Constants) -> [u32; 3] {
 /// As [`winograd_image`]; each phase of the fine side is a layer in z.
 pub fn phase_image(params: &[u8], constants: Constants) -> [u32; 3] {
     let [x, y, _] = winograd_image(params, constants);
-    [x, y, phases(read::<WinogradParams>(params).up == 0)]
+    [x, y, phases(read::<WinogradParams>(params).turned == 0)]
 }
 
 /// As [`winograd_image_wide8`]; each phase of the fine side is a layer in z.
 pub fn phase_image_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
     let [x, y, _] = winograd_image_wide8(params, constants);
-    [x, y, phases(read::<WinogradParams>(params).up == 0)]
+    [x, y, phases(read::<WinogradParams>(params).turned == 0)]
 }
 
 /// As [`winograd_result`]; each phase of the fine side is a layer in z.
 pub fn phase_result(params: &[u8], constants: Constants) -> [u32; 3] {
     let [x, y, _] = winograd_result(params, constants);
-    [x, y, phases(read::<WinogradParams>(params).up == 1)]
+    [x, y, phases(read::<WinogradParams>(params).turned == 1)]
 }
 
 /// As [`winograd_result_wide8`]; each phase of the fine side is a layer in z.
 pub fn phase_result_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
     let [x, y, _] = winograd_result_wide8(params, constants);
-    [x, y, phases(read::<WinogradParams>(params).up == 1)]
+    [x, y, phases(read::<WinogradParams>(params).turned == 1)]
 }
 
 fn phases(fine: bool) -> u32 {

@@ -97,11 +97,12 @@ params! {
         outputs: u32,
         /// Tiles of 4 x 4 pixels over all images, and empty ones up to a multiple of 8.
         tiles: u32,
-        /// The [`crate::graph::Epilogue`] of the result; with border biases only where `up` is 1. A parameter, as each constant
-        /// would be compiled for itself.
+        /// The [`crate::graph::Epilogue`] of the result; with border biases only of an adjoint at stride 2. A parameter, as each
+        /// constant would be compiled for itself.
         epilogue: u32,
-        /// At stride 2, 1 if the image is the coarse side and the result the fine one; 0 if not.
-        up: u32,
+        /// 1 for the adjoint, whose weight is turned by 180 degrees, and which at stride 2 reads the coarse side and
+        /// writes the fine one; 0 for the convolution and its gradient by the weight.
+        turned: u32,
     }
 
     /// An element-wise function of one tensor.

@@ -381,7 +381,7 @@ impl<'g> Lowering<'g> {
             && (epilogue != Epilogue::BorderBiasLeaky || g.stride == 2)
             && let Some(winograd) = Winograd::new(g, &params, turned)
         {
-            self.winograd(&winograd, epilogue, turned, reads, y);
+            self.winograd(&winograd, epilogue, reads, y);
             return;
         }
         if self.limits.matrix_products

@@ -115,8 +115,16 @@ impl Winograd {
             _ => return None,
         };
         let (batch, height, width) = (p.batch, p.height, p.width);
-        let up = u32::from(algorithm == Algorithm::Up);
-        let params = WinogradParams { batch, height, width, inputs, outputs, tiles: 0, epilogue: 0, up };
+        let params = WinogradParams {
+            batch,
+            height,
+            width,
+            inputs,
+            outputs,
+            tiles: 0,
+            epilogue: 0,
+            turned: turned.into(),
+        };
         let winograd = Self { algorithm, params };
         // The kernels take eight channels at a time.
         let fits = inputs.is_multiple_of(8) && outputs.is_multiple_of(8);
@@ -159,15 +167,8 @@ impl Winograd {
 
 impl Lowering<'_> {
     /// Calls that compute `y` from image, weight and, where the epilogue has one, a third operand.
-    pub(super) fn winograd(
-        &mut self,
-        w: &Winograd,
-        epilogue: Epilogue,
-        turned: bool,
-        reads: &[TensorId],
-        y: TensorId,
-    ) {
-        let weight = self.winograd_weight(w, turned, reads[1]);
+    pub(super) fn winograd(&mut self, w: &Winograd, epilogue: Epilogue, reads: &[TensorId], y: TensorId) {
+        let weight = self.winograd_weight(w, reads[1]);
         for piece in w.pieces().all() {
             let images = piece.images;
             let p = WinogradParams { epilogue: epilogue as u32, ..w.piece(images) };
@@ -216,10 +217,10 @@ impl Lowering<'_> {
     }
 
     /// The weight `x`, transformed.
-    fn winograd_weight(&mut self, w: &Winograd, turned: bool, x: TensorId) -> TensorId {
-        let transform = match turned {
-            false => Transform::Weight(w.algorithm),
-            true => Transform::TurnedWeight(w.algorithm),
+    fn winograd_weight(&mut self, w: &Winograd, x: TensorId) -> TensorId {
+        let transform = match w.params.turned {
+            0 => Transform::Weight(w.algorithm),
+            _ => Transform::TurnedWeight(w.algorithm),
         };
         if let Some(&known) = self.transformed.get(&(x, transform)) {
             return known;
@@ -227,8 +228,7 @@ impl Lowering<'_> {
         let parts = w.algorithm.parts();
         let extents = [parts.elements, w.params.inputs as usize, w.params.outputs as usize];
         let weight = self.matrices("weight", x, extents);
-        let constants = vec![("TURNED", u32::from(turned))];
-        self.call(parts.weight, bytes_of(&w.params), constants, &[x], &[weight]);
+        self.call(parts.weight, bytes_of(&w.params), vec![], &[x], &[weight]);
         self.transformed.insert((x, transform), weight);
         weight
     }
