@@ -1,6 +1,8 @@
 // matrix_product: products of matrices, each of its own two:
 //
-//   product[m, r, c] = sum over i of left[m, r, i] * right[m, i, c], and what stood there if ACCUMULATE = 1
+//   product[m, r, c] = sum over i of left[l, r, i] * right[m, i, c], and what stood there if ACCUMULATE = 1,
+//
+// where l is m, or with 25 left matrices for 81 products that of shared/matrices.wgsl.
 //
 // Reads     left: rows x inner, right: inner x columns, in the layout of shared/blocks.wgsl or plain (shared/matrices.wgsl);
 //           all three extents are multiples of 8. A plain matrix may have fewer rows; beyond its last row is that row again.
@@ -21,8 +23,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         return;
     }
     let row = 8u * group.y;
-    // From one matrix to the next one, in a group of eight rows.
-    let left_matrix = group.z * 8u * params.inner;
+    // Where the matrices begin, in a group of eight rows.
+    let left_matrix = left_of(group.z) * 8u * params.inner;
     let matrix = group.z * 8u * params.columns;
     let left_plain = (params.plain & LEFT) != 0u;
     let rows = vec4<u32>(0u, 1u, 2u, 3u);
@@ -34,7 +36,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let right_block = matrix + first_element(params.matrices, params.columns, i, column);
         let right_row = min(i, params.depth - 1u) * params.columns + column;
         let right_value = right[select(right_block, right_row, (params.plain & RIGHT) != 0u)];
-        let left_block = left_matrix + first_element(params.matrices, params.inner, row, i);
+        let left_block = left_matrix + first_element(params.lefts, params.inner, row, i);
         let begin = select(left_block, row * params.inner + i, left_plain);
         let a = begin + first;
         let b = begin + last;

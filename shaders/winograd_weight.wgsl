@@ -1,16 +1,13 @@
 // winograd_weight: a 3x3 weight as Winograd's algorithm F(4x4, 3x3) multiplies by it, M w M' for every pair of channels.
 //
-// Reads     weight [3, 3, a, b]; input and output channels are a and b, or with TURNED = 1 b and a.
+// Reads     weight [3, 3, a, b]; input and output channels are a and b, or with params.turned = 1 b and a, and the weight is
+//           turned by 180 degrees.
 // Writes    transformed: 36 matrices inputs x outputs (shared/winograd.wgsl), every element once.
 // Dispatch  x = ceil(outputs / 64), y = inputs.
 // Longest loop  36.
 
 @group(0) @binding(1) var<storage, read_write> weight: array<f32>;
 @group(0) @binding(2) var<storage, read_write> transformed: array<f32>;
-
-// 0: convolution. 1: its adjoint in the image, which is a convolution by the weight turned by 180 degrees with the
-// roles of its channels exchanged.
-override TURNED: u32 = 0u;
 
 const ROWS = 6u;
 const COLUMNS = 3u;
@@ -32,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let pairs = params.inputs * params.outputs;
     var taps: array<f32, 9>;
     for (var tap = 0u; tap < 9u; tap++) {
-        if (TURNED == 1u) {
+        if (params.turned == 1u) {
             taps[8u - tap] = weight[tap * pairs + output * params.inputs + group.y];
         } else {
             taps[tap] = weight[tap * pairs + group.y * params.outputs + output];

@@ -122,7 +122,6 @@ const VARIANTS: &[(&str, &[(&str, u32)])] = &[
     ("matrix_product", &[("ACCUMULATE", 2)]),
     ("gather_taps", &[("TURNED", 2)]),
     ("scatter_taps", &[("EPILOGUE", 5)]),
-    ("winograd_weight", &[("TURNED", 2)]),
 ];
 
 #[test]

@@ -1,7 +1,9 @@
 // matrix_product for adapters whose subgroups are exactly eight invocations wide and that have 64-bit integers (the
 // software adapter lavapipe). The contract is that of matrix_product.wgsl:
 //
-//   product[m, r, c] = sum over i of left[m, r, i] * right[m, i, c], and what stood there if ACCUMULATE = 1
+//   product[m, r, c] = sum over i of left[l, r, i] * right[m, i, c], and what stood there if ACCUMULATE = 1,
+//
+// where l is m, or with 25 left matrices for 81 products that of shared/matrices.wgsl.
 //
 // Reads     left: rows x inner, right: inner x columns, in the layout of shared/blocks.wgsl or plain; all three extents are
 //           multiples of 8.
@@ -95,7 +97,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let in_group = row - 8u * group_of_rows;
     // In units of eight values.
     let left_plain = (params.plain & LEFT) != 0u;
-    let from_left = select((group.z + group_of_rows * params.matrices) * inner * 8u + in_group, row * inner, left_plain);
+    let from_left = select((left_of(group.z) + group_of_rows * params.lefts) * inner * 8u + in_group, row * inner, left_plain);
     let left_step = select(8u, 1u, left_plain);
     var left0 = from_left.x;
     var left1 = from_left.y;

@@ -1,19 +1,17 @@
 // winograd_weight for adapters whose subgroups are exactly eight invocations wide and that have 64-bit integers (the
 // software adapter lavapipe). The contract is that of winograd_weight.wgsl: M w M' for every pair of channels.
 //
-// Reads     weight [3, 3, a, b]; input and output channels are a and b, or with TURNED = 1 b and a; both are multiples of 8.
+// Reads     weight [3, 3, a, b]; input and output channels are a and b, or with params.turned = 1 b and a, and the weight is
+//           turned by 180 degrees; both are multiples of 8.
 // Writes    transformed: 36 matrices inputs x outputs (shared/winograd.wgsl), every element once.
 // Dispatch  x = outputs / 8, y = inputs / 8.
 // Longest loop  6.
 //
-// A lane takes one input and eight outputs. With TURNED = 1 it fetches one output and eight inputs: rows become columns
-// among the eight lanes.
+// A lane takes one input and eight outputs. With params.turned = 1 it fetches one output and eight inputs: rows become
+// columns among the eight lanes, and one pipeline serves both.
 
 @group(0) @binding(1) var<storage, read_write> weight: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> transformed: array<vec4<u64>>;
-
-// See winograd_weight.wgsl.
-override TURNED: u32 = 0u;
 
 // Three values of eight outputs: a row of a weight.
 struct Line {
@@ -30,10 +28,10 @@ struct Place {
 }
 
 fn load(place: Place, tap: u32) -> Eight {
-    if (TURNED == 1u) {
-        return turn(unpack(weight[place.at + (8u - tap) * place.taps]), place.lane);
-    }
-    return unpack(weight[place.at + tap * place.taps]);
+    let turned = params.turned == 1u;
+    let values = unpack(weight[place.at + select(tap, 8u - tap, turned) * place.taps]);
+    let columns = turn(values, place.lane);
+    return Eight(select(values.low, columns.low, turned), select(values.high, columns.high, turned));
 }
 
 fn load_row(place: Place, row: u32) -> Line {
@@ -67,7 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let lane = local.x;
     let pitch = params.outputs / 8u;
     var at = (8u * group.y + lane) * pitch + group.x;
-    if (TURNED == 1u) {
+    if (params.turned == 1u) {
         at = (8u * group.x + lane) * (params.inputs / 8u) + group.y;
     }
     let place = Place(at, params.inputs * pitch, lane);

@@ -1,10 +1,12 @@
-// Shared by the forms of matrix_product: its extents, and which of its matrices are plain, row after row instead of in blocks.
+// Shared by the forms of matrix_product: its extents, which matrices it multiplies, and which of them are plain, row after row
+// instead of in blocks.
 
 struct MatrixParams {
     matrices: u32,
     rows: u32,
     inner: u32,
     columns: u32,
+    lefts: u32,
     plain: u32,
     height: u32,
     depth: u32,
@@ -16,3 +18,11 @@ struct MatrixParams {
 const LEFT: u32 = 1u;
 const RIGHT: u32 = 2u;
 const PRODUCT: u32 = 4u;
+
+// The left matrix of a product: its own, or of 5 x 5 for 9 x 9 that of the same point (shared/phase_points.wgsl).
+fn left_of(matrix: u32) -> u32 {
+    let row = small_divide(matrix, 9u);
+    let at = vec2<u32>(row, matrix - 9u * row);
+    let shared_at = select(at, at - 5u, at >= vec2<u32>(5u));
+    return select(5u * shared_at.x + shared_at.y, matrix, params.lefts == params.matrices);
+}

@@ -50,7 +50,7 @@ pub struct KernelTiming {
 }
 
 /// What the names of kernels begin with that are part of convolutions and matrix multiplications.
-const CONVOLUTION: [&str; 5] = ["conv2d", "winograd", "matrix", "gather_taps", "scatter_taps"];
+const CONVOLUTION: [&str; 6] = ["conv2d", "winograd", "phase", "matrix", "gather_taps", "scatter_taps"];
 
 /// A batch of seeded noise.
 pub fn synthetic_batch(problem: Problem, images: usize) -> Batch {

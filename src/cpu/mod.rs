@@ -9,6 +9,7 @@
 pub mod executor;
 pub mod fast;
 mod geometry;
+mod phases;
 mod winograd;
 
 /// `$function` for the operation that is known only now; the codes are those of `graph::Unary` and `graph::Binary`.
@@ -53,6 +54,11 @@ twins!(
     gather_taps,
     matrix_product,
     one_hot,
+    phase_coarse,
+    phase_gradient,
+    phase_image,
+    phase_result,
+    phase_weight,
     pool,
     random_normal,
     scatter_taps,

@@ -8,7 +8,7 @@ use crate::kernels::params::WinogradParams;
 /// Reads the weight `[3, 3, a, b]`; writes 36 matrices inputs x outputs.
 pub fn winograd_weight(call: &mut Arguments) {
     let p: WinogradParams = call.params();
-    let (turned, weight) = (call.constant("TURNED") == 1, call.reads[0]);
+    let (turned, weight) = (p.turned == 1, call.reads[0]);
     let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
     for (input, output) in (0..inputs).flat_map(|i| (0..outputs).map(move |o| (i, o))) {
         let tap = |tap: usize| {

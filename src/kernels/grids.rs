@@ -328,6 +328,34 @@ pub fn winograd_coarse(params: &[u8], _: Constants) -> [u32; 3] {
     [p.tiles.div_ceil(GROUP), p.outputs, 1]
 }
 
+/// As [`winograd_image`]; each phase of the fine side is a layer in z.
+pub fn phase_image(params: &[u8], constants: Constants) -> [u32; 3] {
+    let [x, y, _] = winograd_image(params, constants);
+    [x, y, phases(read::<WinogradParams>(params).turned == 0)]
+}
+
+/// As [`winograd_image_wide8`]; each phase of the fine side is a layer in z.
+pub fn phase_image_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
+    let [x, y, _] = winograd_image_wide8(params, constants);
+    [x, y, phases(read::<WinogradParams>(params).turned == 0)]
+}
+
+/// As [`winograd_result`]; each phase of the fine side is a layer in z.
+pub fn phase_result(params: &[u8], constants: Constants) -> [u32; 3] {
+    let [x, y, _] = winograd_result(params, constants);
+    [x, y, phases(read::<WinogradParams>(params).turned == 1)]
+}
+
+/// As [`winograd_result_wide8`]; each phase of the fine side is a layer in z.
+pub fn phase_result_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
+    let [x, y, _] = winograd_result_wide8(params, constants);
+    [x, y, phases(read::<WinogradParams>(params).turned == 1)]
+}
+
+fn phases(fine: bool) -> u32 {
+    if fine { 4 } else { 1 }
+}
+
 /// Coarse positions in x, groups of eight columns in y.
 pub fn gather_taps(params: &[u8], _: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);

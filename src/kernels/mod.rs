@@ -289,20 +289,35 @@ mod registry {
             shared ["convolution", "epilogue", "blocks"],
             form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "epilogue", "wide8"];
         winograd_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
-            shared ["winograd", "winograd_both", "blocks"],
-            form wide8 grids::winograd_pairs_wide8, with ["winograd", "wide8", "turn8"];
+            shared ["winograd", "winograd_points", "winograd_both", "blocks"],
+            form wide8 grids::winograd_pairs_wide8, with ["winograd", "winograd_points", "wide8", "turn8"];
         winograd_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_image,
-            shared ["winograd", "winograd_both", "blocks"],
-            form wide8 grids::winograd_image_wide8, with ["winograd", "wide8"];
+            shared ["winograd", "winograd_points", "winograd_both", "blocks"],
+            form wide8 grids::winograd_image_wide8, with ["winograd", "winograd_points", "wide8"];
         winograd_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_result,
-            shared ["winograd", "winograd_both", "blocks", "epilogue"],
-            form wide8 grids::winograd_result_wide8, with ["winograd", "epilogue", "wide8"];
+            shared ["winograd", "winograd_points", "winograd_both", "blocks", "epilogue"],
+            form wide8 grids::winograd_result_wide8, with ["winograd", "winograd_points", "epilogue", "wide8"];
         winograd_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse,
-            shared ["winograd", "winograd_both", "blocks"],
-            form wide8 grids::winograd_coarse_wide8, with ["winograd", "wide8", "turn8"];
+            shared ["winograd", "winograd_points", "winograd_both", "blocks"],
+            form wide8 grids::winograd_coarse_wide8, with ["winograd", "winograd_points", "wide8", "turn8"];
         winograd_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
-            shared ["winograd", "winograd_both", "blocks"],
-            form wide8 grids::winograd_pairs_wide8, with ["winograd", "wide8", "turn8"];
+            shared ["winograd", "winograd_points", "winograd_both", "blocks"],
+            form wide8 grids::winograd_pairs_wide8, with ["winograd", "winograd_points", "wide8", "turn8"];
+        phase_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
+            shared ["winograd", "phase_points", "winograd_both", "blocks"],
+            form wide8 grids::winograd_pairs_wide8, with ["winograd", "phase_points", "wide8", "turn8"];
+        phase_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::phase_image,
+            shared ["winograd", "phase_points", "winograd_both", "blocks"],
+            form wide8 grids::phase_image_wide8, with ["winograd", "phase_points", "wide8"];
+        phase_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::phase_result,
+            shared ["winograd", "phase_points", "winograd_both", "blocks", "epilogue"],
+            form wide8 grids::phase_result_wide8, with ["winograd", "phase_points", "epilogue", "wide8"];
+        phase_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse,
+            shared ["winograd", "phase_points", "winograd_both", "blocks"],
+            form wide8 grids::winograd_coarse_wide8, with ["winograd", "phase_points", "wide8", "turn8"];
+        phase_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
+            shared ["winograd", "phase_points", "winograd_both", "blocks"],
+            form wide8 grids::winograd_pairs_wide8, with ["winograd", "phase_points", "wide8", "turn8"];
         unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise;

@@ -77,6 +77,9 @@ params! {
         inner: u32,
         /// Columns of the right matrix and of the product.
         columns: u32,
+        /// Left matrices: as many as products, or 25 of 5 x 5 for 81 of 9 x 9, each of which serves the phases
+        /// that have its point (`shaders/shared/phase_points.wgsl`).
+        lefts: u32,
         /// Which of the matrices, one of each then, lie row after row instead of in blocks: 1 the left one, 2 the right
         /// one, 4 the product, added up.
         plain: u32,
@@ -91,19 +94,22 @@ params! {
     WinogradParams {
         /// Images.
         batch: u32,
-        /// Rows of either side.
+        /// Rows of the coarse side.
         height: u32,
-        /// Columns of either side.
+        /// Columns of the coarse side.
         width: u32,
-        /// Channels of the fine side.
+        /// Channels of the image.
         inputs: u32,
-        /// Channels of the coarse side.
+        /// Channels of the result.
         outputs: u32,
         /// Tiles of 4 x 4 pixels over all images, and empty ones up to a multiple of 8.
         tiles: u32,
-        /// The [`crate::graph::Epilogue`] of the result; not with border biases. A parameter, as each constant would be compiled
-        /// for itself.
+        /// The [`crate::graph::Epilogue`] of the result; with border biases only of an adjoint at stride 2. A parameter, as each
+        /// constant would be compiled for itself.
         epilogue: u32,
+        /// 1 for the adjoint, whose weight is turned by 180 degrees, and which at stride 2 reads the coarse side and
+        /// writes the fine one; 0 for the convolution and its gradient by the weight.
+        turned: u32,
     }
 
     /// An element-wise function of one tensor.

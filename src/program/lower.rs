@@ -384,10 +384,10 @@ impl<'g> Lowering<'g> {
     ) {
         let turned = kernel.name == kernels::conv2d_input_gradient.name;
         if self.limits.matrix_products
-            && epilogue != Epilogue::BorderBiasLeaky
+            && (epilogue != Epilogue::BorderBiasLeaky || g.stride == 2)
             && let Some(winograd) = Winograd::new(g, &params, turned)
         {
-            self.winograd(&winograd, epilogue, turned, reads, y);
+            self.winograd(&winograd, epilogue, reads, y);
             return;
         }
         if self.limits.matrix_products

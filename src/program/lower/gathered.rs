@@ -1,6 +1,7 @@
-//! Convolutions at stride 2, those from or to few channels, and dense layers as matrix products: the values that each coarse
-//! position meets are gathered into a row, and one product with the weight does the rest; the adjoint goes the other way
-//! and scatters. A weight or a coarse side of whole blocks of eight channels is such a matrix as it is.
+//! Convolutions at stride 2 that Winograd's algorithms do not fit, those from or to few channels, and dense layers as matrix
+//! products: the values that each coarse position meets are gathered into a row, and one product with the weight does the
+//! rest; the adjoint goes the other way and scatters. A weight or a coarse side of whole blocks of eight channels is such
+//! a matrix as it is.
 //!
 //! Direct kernels fetch a window for every tap, because at stride 2 neighbours share next to nothing, and leave most of
 //! eight lanes idle where there are three channels; on the adapter that this is for they reach a third of what

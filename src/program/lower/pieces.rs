@@ -28,9 +28,11 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Pieces of a batch whose images take `values` each; all but the last have a multiple of `step` images.
+    /// Pieces of a batch whose images take `values` each, as equal as may be, for a small one leaves most of the product's tiles
+    /// empty; all but the last have a multiple of `step` images.
     pub fn new(images: usize, values: usize, step: usize) -> Self {
-        let most = (PIECE_VALUES / values / step * step).max(step);
+        let fit = (PIECE_VALUES / values / step * step).max(step);
+        let most = images.div_ceil(images.div_ceil(fit)).next_multiple_of(step);
         Self { images, most: most.min(images) }
     }
 
@@ -78,13 +80,16 @@ impl Matrix {
 }
 
 impl Lowering<'_> {
-    /// Products of the matrices of two tensors `[matrices, rows, inner]` and `[matrices, inner, columns]` in blocks.
+    /// Products of the matrices of two tensors `[matrices, rows, inner]` and `[matrices, inner, columns]` in blocks; there may be
+    /// fewer left ones (see [`MatrixParams`]).
     pub(super) fn products(&mut self, reads: [TensorId; 2], y: TensorId, accumulate: bool, flops: u64) {
         let extents =
             |t: TensorId| self.tensors[t.0].shape.extents().iter().map(|&e| e as u32).collect::<Vec<_>>();
         let (left, right) = (extents(reads[0]), extents(reads[1]));
-        let (matrices, rows, inner, columns) = (left[0], left[1], left[2], right[2]);
-        let params = MatrixParams { matrices, rows, inner, columns, plain: 0, height: rows, depth: inner };
+        let [lefts, rows, inner] = left[..] else { unreachable!("matrices have three extents") };
+        let (matrices, columns) = (right[0], right[2]);
+        let params =
+            MatrixParams { matrices, rows, inner, columns, lefts, plain: 0, height: rows, depth: inner };
         self.matrix_product(&params, reads, y, accumulate, flops);
     }
 
@@ -103,7 +108,7 @@ impl Lowering<'_> {
         // Of matrices in blocks all rows count.
         let height = if left.is_plain() || product.is_plain() { height } else { rows };
         let depth = if right.is_plain() { depth } else { inner };
-        let params = MatrixParams { matrices: 1, rows, inner, columns, plain, height, depth };
+        let params = MatrixParams { matrices: 1, rows, inner, columns, lefts: 1, plain, height, depth };
         self.matrix_product(&params, [left.tensor(), right.tensor()], product.tensor(), accumulate, flops);
     }
 

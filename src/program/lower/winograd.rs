@@ -1,9 +1,13 @@
-//! Convolutions by Winograd's algorithms (Lavin and Gray, "Fast algorithms for convolutional neural networks"): F(4x4, 3x3)
-//! for a convolution and its adjoint, 36 multiplications for the 16 pixels of a tile instead of 144, and F(3x3, 4x4)
+//! Convolutions by Winograd's algorithms (Lavin and Gray, "Fast algorithms for convolutional neural networks"), at stride 1
+//! F(4x4, 3x3) for a convolution and its adjoint, 36 multiplications for the 16 pixels of a tile instead of 144, and F(3x3, 4x4)
 //! for the gradient by the weight, 36 for the nine taps instead of 144. Both transform the fine side alike.
 //!
 //! F(2x2, 3x3) needs 64 for 16 pixels and passes on 64 values instead of 36; it rounds less, but at points that were chosen for
 //! it the larger tiles round little enough (`cpu/winograd.rs`), and they win at every size that they fit at all.
+//!
+//! At stride 2 each of the fine side's four phases, its even or odd rows and its even or odd columns, is a convolution of its
+//! own with one or two taps either way, so that 16 coarse pixels take 81 multiplications instead of 144
+//! (`shaders/shared/phase_points.wgsl`). The coarse side is transformed once for all of them.
 //!
 //! Two ways were weighed: one kernel that transforms, multiplies and transforms back in registers, and kernels of their own
 //! with the transformed tensors between them. On the adapter that this is for a fetch costs as much as thirty
@@ -13,30 +17,86 @@
 use super::pieces::{Piece, Pieces, aligned_images};
 use super::{Lowering, TensorId};
 use crate::graph::{Convolution, Epilogue, Shape};
-use crate::kernels;
 use crate::kernels::params::{ConvolutionParams, WinogradParams};
+use crate::kernels::{self, Kernel};
 use bytemuck::bytes_of;
 
 /// Fewest channels of either side for which the algorithms were seen to win (`shaders/README.md` has the figures).
 const LEAST_CHANNELS: u32 = 16;
-/// Elements of a transformed tile.
-const ELEMENTS: usize = 36;
-/// Pixels of a side of a tile.
+/// Pixels of a side of a tile, counted on the coarse side.
 const SIDE: u32 = 4;
+/// Coarse pixels of a tile for which it takes as many multiplications as without these algorithms, at either stride.
+const FEW_PIXELS: usize = 9;
+
+/// Which of the algorithms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Algorithm {
+    /// Stride 1.
+    Same,
+    /// Stride 2, from the fine side to the coarse one.
+    Down,
+    /// Stride 2, from the coarse side to the fine one.
+    Up,
+}
 
 /// How a tensor is transformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Transform {
-    /// As the fine side.
-    Image,
+    /// As an image.
+    Image(Algorithm),
     /// As a weight.
-    Weight,
+    Weight(Algorithm),
     /// As a weight of the adjoint.
-    TurnedWeight,
+    TurnedWeight(Algorithm),
+}
+
+/// Kernels, and elements of what they transform.
+struct Parts {
+    weight: &'static Kernel,
+    image: &'static Kernel,
+    result: &'static Kernel,
+    coarse: &'static Kernel,
+    gradient: &'static Kernel,
+    /// Elements of a transformed image.
+    image_elements: usize,
+    /// Elements of a transformed coarse side.
+    coarse_elements: usize,
+    /// Elements of a transformed weight and of a product.
+    elements: usize,
+}
+
+impl Algorithm {
+    fn parts(self) -> Parts {
+        let halved = Parts {
+            weight: &kernels::phase_weight,
+            image: &kernels::phase_image,
+            result: &kernels::phase_result,
+            coarse: &kernels::phase_coarse,
+            gradient: &kernels::phase_gradient,
+            image_elements: 81,
+            coarse_elements: 25,
+            elements: 81,
+        };
+        match self {
+            Self::Same => Parts {
+                weight: &kernels::winograd_weight,
+                image: &kernels::winograd_image,
+                result: &kernels::winograd_result,
+                coarse: &kernels::winograd_coarse,
+                gradient: &kernels::winograd_gradient,
+                image_elements: 36,
+                coarse_elements: 36,
+                elements: 36,
+            },
+            Self::Down => halved,
+            Self::Up => Parts { image_elements: 25, ..halved },
+        }
+    }
 }
 
 /// A convolution that the algorithms can compute.
 pub(super) struct Winograd {
+    algorithm: Algorithm,
     /// Of the whole batch.
     params: WinogradParams,
 }
@@ -48,18 +108,33 @@ impl Winograd {
             false => [p.in_channels, p.out_channels],
             true => [p.out_channels, p.in_channels],
         };
+        let algorithm = match (g, turned) {
+            (Convolution { size: 3, stride: 1 }, _) => Algorithm::Same,
+            (Convolution { size: 3, stride: 2 }, false) => Algorithm::Down,
+            (Convolution { size: 3, stride: 2 }, true) => Algorithm::Up,
+            _ => return None,
+        };
         let (batch, height, width) = (p.batch, p.height, p.width);
-        let params = WinogradParams { batch, height, width, inputs, outputs, tiles: 0, epilogue: 0 };
-        let winograd = Self { params };
+        let params = WinogradParams {
+            batch,
+            height,
+            width,
+            inputs,
+            outputs,
+            tiles: 0,
+            epilogue: 0,
+            turned: turned.into(),
+        };
+        let winograd = Self { algorithm, params };
         // The kernels take eight channels at a time.
-        let eights = inputs.is_multiple_of(8) && outputs.is_multiple_of(8);
-        let fits = g == (Convolution { size: 3, stride: 1 }) && eights;
+        let fits = inputs.is_multiple_of(8) && outputs.is_multiple_of(8);
         // Where much of the tiles is beyond the image there is nothing to win.
-        let few = winograd.tiles_per_image() * ELEMENTS <= 4 * winograd.pixels_per_image();
+        let few = winograd.tiles_per_image() * FEW_PIXELS <= winograd.pixels_per_image();
         let pays = few && inputs.min(outputs) >= LEAST_CHANNELS;
         (fits && pays).then_some(winograd)
     }
 
+    /// Pixels of the coarse side.
     fn pixels_per_image(&self) -> usize {
         (self.params.height * self.params.width) as usize
     }
@@ -71,9 +146,11 @@ impl Winograd {
     /// The batch in pieces whose transformed tensors are of a moderate size.
     fn pieces(&self) -> Pieces {
         let [inputs, outputs] = [self.params.inputs, self.params.outputs].map(|channels| channels as usize);
-        let step = aligned_images(self.pixels_per_image() * (inputs | outputs));
-        let image = ELEMENTS * self.tiles_per_image() * inputs.max(outputs);
-        Pieces::new(self.params.batch as usize, image, step)
+        let parts = self.algorithm.parts();
+        // Those of the fine side, and border biases, are multiples of these.
+        let step = aligned_images((self.pixels_per_image() | 4) * (inputs | outputs));
+        let values = (parts.image_elements * inputs).max(parts.elements * outputs);
+        Pieces::new(self.params.batch as usize, self.tiles_per_image() * values, step)
     }
 
     fn piece(&self, images: usize) -> WinogradParams {
@@ -90,75 +167,76 @@ impl Winograd {
 
 impl Lowering<'_> {
     /// Calls that compute `y` from image, weight and, where the epilogue has one, a third operand.
-    pub(super) fn winograd(
-        &mut self,
-        w: &Winograd,
-        epilogue: Epilogue,
-        turned: bool,
-        reads: &[TensorId],
-        y: TensorId,
-    ) {
-        let weight = self.winograd_weight(w, turned, reads[1]);
+    pub(super) fn winograd(&mut self, w: &Winograd, epilogue: Epilogue, reads: &[TensorId], y: TensorId) {
+        let weight = self.winograd_weight(w, reads[1]);
         for piece in w.pieces().all() {
             let images = piece.images;
             let p = WinogradParams { epilogue: epilogue as u32, ..w.piece(images) };
             let image = self.winograd_image(w, reads[0], piece);
-            let product = self.matrices("product", y, [p.tiles as usize, w.params.outputs as usize]);
+            let extents = [w.algorithm.parts().elements, p.tiles as usize, w.params.outputs as usize];
+            let product = self.matrices("product", y, extents);
             let own_y = self.piece(y, piece);
             let beside = self.beside(epilogue, reads, product, piece);
             self.products([image, weight], product, false, w.flops(images));
-            self.call(&kernels::winograd_result, bytes_of(&p), vec![], &[product, beside], &[own_y]);
+            self.call(w.algorithm.parts().result, bytes_of(&p), vec![], &[product, beside], &[own_y]);
         }
     }
 
     /// Calls that compute the gradient by the weight from the fine and the coarse side.
     pub(super) fn winograd_weight_gradient(&mut self, w: &Winograd, reads: &[TensorId], y: TensorId) {
         let [inputs, outputs] = [w.params.inputs, w.params.outputs].map(|channels| channels as usize);
-        let product = self.matrices("product", y, [outputs, inputs]);
+        let parts = w.algorithm.parts();
+        let product = self.matrices("product", y, [parts.elements, outputs, inputs]);
         for piece in w.pieces().all() {
             let images = piece.images;
             let p = w.piece(images);
             let image = self.winograd_image(w, reads[0], piece);
-            let coarse = self.matrices("coarse", y, [outputs, p.tiles as usize]);
+            let coarse = self.matrices("coarse", y, [parts.coarse_elements, outputs, p.tiles as usize]);
             let own_coarse = self.piece(reads[1], piece);
-            self.call(&kernels::winograd_coarse, bytes_of(&p), vec![], &[own_coarse], &[coarse]);
+            self.call(parts.coarse, bytes_of(&p), vec![], &[own_coarse], &[coarse]);
             self.products([coarse, image], product, piece.first > 0, w.flops(images));
         }
-        self.call(&kernels::winograd_gradient, bytes_of(&w.params), vec![], &[product], &[y]);
+        self.call(parts.gradient, bytes_of(&w.params), vec![], &[product], &[y]);
     }
 
     /// A piece of `x`, transformed; kept if it is the whole batch.
     fn winograd_image(&mut self, w: &Winograd, x: TensorId, piece: Piece) -> TensorId {
-        if let Some(&known) = self.transformed.get(&(x, Transform::Image)).filter(|_| piece.whole) {
+        let transform = Transform::Image(w.algorithm);
+        if let Some(&known) = self.transformed.get(&(x, transform)).filter(|_| piece.whole) {
             return known;
         }
-        let p = w.piece(piece.images);
-        let image = self.matrices("image", x, [p.tiles as usize, w.params.inputs as usize]);
+        let (p, parts) = (w.piece(piece.images), w.algorithm.parts());
+        let extents = [parts.image_elements, p.tiles as usize, w.params.inputs as usize];
+        let image = self.matrices("image", x, extents);
         let own = self.piece(x, piece);
-        self.call(&kernels::winograd_image, bytes_of(&p), vec![], &[own], &[image]);
+        self.call(parts.image, bytes_of(&p), vec![], &[own], &[image]);
         if piece.whole {
-            self.transformed.insert((x, Transform::Image), image);
+            self.transformed.insert((x, transform), image);
         }
         image
     }
 
     /// The weight `x`, transformed.
-    fn winograd_weight(&mut self, w: &Winograd, turned: bool, x: TensorId) -> TensorId {
-        let transform = if turned { Transform::TurnedWeight } else { Transform::Weight };
+    fn winograd_weight(&mut self, w: &Winograd, x: TensorId) -> TensorId {
+        let transform = match w.params.turned {
+            0 => Transform::Weight(w.algorithm),
+            _ => Transform::TurnedWeight(w.algorithm),
+        };
         if let Some(&known) = self.transformed.get(&(x, transform)) {
             return known;
         }
-        let weight = self.matrices("weight", x, [w.params.inputs as usize, w.params.outputs as usize]);
-        let constants = vec![("TURNED", u32::from(turned))];
-        self.call(&kernels::winograd_weight, bytes_of(&w.params), constants, &[x], &[weight]);
+        let parts = w.algorithm.parts();
+        let extents = [parts.elements, w.params.inputs as usize, w.params.outputs as usize];
+        let weight = self.matrices("weight", x, extents);
+        self.call(parts.weight, bytes_of(&w.params), vec![], &[x], &[weight]);
         self.transformed.insert((x, transform), weight);
         weight
     }
 
-    /// Memory for one matrix per element of a transformed tile; extents say how large it is, its layout is that of
-    /// `shaders/shared/blocks.wgsl`.
-    fn matrices(&mut self, what: &str, y: TensorId, [rows, columns]: [usize; 2]) -> TensorId {
+    /// Memory for one matrix per element of a transformed tile; extents say how many and how large they are, their layout
+    /// is that of `shaders/shared/blocks.wgsl`.
+    fn matrices(&mut self, what: &str, y: TensorId, extents: [usize; 3]) -> TensorId {
         let label = format!("{} {what}", self.tensors[y.0].label);
-        self.fresh(label, Shape::new(&[ELEMENTS, rows, columns]))
+        self.fresh(label, Shape::new(&extents))
     }
 }
