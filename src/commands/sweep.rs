@@ -146,11 +146,10 @@ impl Lines {
                 if last.elapsed() > LINE_INTERVAL {
                     *last = Instant::now();
                     let rate = (record.step - *first) as f64 / began.elapsed().as_secs_f64();
-                    let left = duration((total - record.step) as f64 / rate.max(1e-9));
-                    say(&format!(
-                        "{name}: step {}/{total}, loss {:.3}, {left} left",
-                        record.step, record.loss
-                    ));
+                    // Of the first step alone no rate is known.
+                    let left = (rate > 0.0).then(|| duration((total - record.step) as f64 / rate));
+                    let left = left.map_or(String::new(), |left| format!(", {left} left"));
+                    say(&format!("{name}: step {}/{total}, loss {:.3}{left}", record.step, record.loss));
                 }
             }
             Event::Epoch(..) => {}

@@ -248,8 +248,10 @@ impl Observer for Watch {
             self.bar.set_message(text);
         } else if self.last_line.elapsed() > LINE_INTERVAL {
             self.last_line = Instant::now();
-            let left = (total - record.step) as f64 / rate.max(1e-9);
-            self.line(&format!("step {}/{total} {text}, {} left", record.step, duration(left)));
+            // Of the first step alone no rate is known.
+            let left = (rate > 0.0).then(|| duration((total - record.step) as f64 / rate));
+            let left = left.map_or(String::new(), |left| format!(", {left} left"));
+            self.line(&format!("step {}/{total} {text}{left}", record.step));
         }
     }
 
