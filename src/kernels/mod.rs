@@ -290,7 +290,7 @@ mod registry {
             form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "epilogue", "wide8"];
         winograd_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
             shared ["winograd", "winograd_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_pairs_wide8, with ["winograd", "winograd_points", "wide8", "turn8"];
+            form wide8 grids::winograd_pairs_wide8, with ["winograd", "winograd_points", "wide8", "turn8", "weight_taps"];
         winograd_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_image,
             shared ["winograd", "winograd_points", "winograd_both", "blocks"],
             form wide8 grids::winograd_image_wide8, with ["winograd", "winograd_points", "wide8"];
@@ -305,7 +305,7 @@ mod registry {
             form wide8 grids::winograd_pairs_wide8, with ["winograd", "winograd_points", "wide8", "turn8"];
         phase_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
             shared ["winograd", "phase_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_pairs_wide8, with ["winograd", "phase_points", "wide8", "turn8"];
+            form wide8 grids::winograd_pairs_wide8, with ["winograd", "phase_points", "wide8", "turn8", "weight_taps"];
         phase_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::phase_image,
             shared ["winograd", "phase_points", "winograd_both", "blocks"],
             form wide8 grids::phase_image_wide8, with ["winograd", "phase_points", "wide8"];
