@@ -103,3 +103,11 @@ pub fn taps_three8(params: &[u8], constants: Constants) -> bool {
     let plain = ["KERNEL", "STRIDE"].map(|name| super::constant(constants, name)) == [3, 1];
     plain && p.in_channels == 3 && (p.batch * p.height * p.width).is_multiple_of(8)
 }
+
+/// A 3x3 kernel at stride 1 towards three channels, from whole blocks of them.
+pub fn conv2d_input_gradient_three8(params: &[u8], constants: Constants) -> bool {
+    let p: ConvolutionParams = read(params);
+    let plain = ["KERNEL", "STRIDE"].map(|name| super::constant(constants, name)) == [3, 1];
+    let by_place = super::constant(constants, "EPILOGUE") == Epilogue::BorderBiasLeaky as u32;
+    plain && !by_place && p.in_channels == 3 && p.out_channels.is_multiple_of(8)
+}

@@ -377,6 +377,12 @@ pub fn taps_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
     [p.in_channels / 8 / blocks, (p.batch * p.height * p.width).div_ceil(8), 1]
 }
 
+/// The form towards three channels: six columns by four rows of an image.
+pub fn conv2d_input_gradient_three8(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    [p.width.div_ceil(6), p.height.div_ceil(4), p.batch]
+}
+
 /// The form for three channels: groups of eight positions.
 pub fn taps_three8(params: &[u8], _: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);

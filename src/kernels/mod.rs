@@ -272,7 +272,9 @@ mod registry {
             form narrow grids::conv2d_input_gradient_narrow, fits fits::conv2d_input_gradient_narrow,
             tile grids::conv2d_input_gradient_narrow_tile, with ["convolution", "epilogue", "convolution_narrow"],
             form subgroup8 grids::conv2d_input_gradient_subgroup8, tile grids::conv2d_input_gradient_tile,
-            with ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"];
+            with ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"],
+            form three8 grids::conv2d_input_gradient_three8, fits fits::conv2d_input_gradient_three8,
+            with ["convolution", "epilogue", "wide8", "rows8"];
         conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient,
             shared ["convolution"],
             fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient,
@@ -281,7 +283,7 @@ mod registry {
             with ["convolution", "subgroup8"];
         matrix_product(MatrixParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::matrix_product,
             shared ["matrices", "blocks"],
-            form wide8 grids::matrix_product_wide8, with ["matrices", "wide8"];
+            form wide8 grids::matrix_product_wide8, with ["matrices", "wide8", "rows8"];
         gather_taps(ConvolutionParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::gather_taps, shared ["convolution", "blocks"],
             form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "wide8", "turn8"],
             form three8 grids::taps_three8, fits fits::taps_three8, with ["convolution", "wide8", "turn8"];

@@ -391,6 +391,7 @@ impl<'g> Lowering<'g> {
             return;
         }
         if self.limits.matrix_products
+            && !(turned && gathered::has_direct_form(g, epilogue, &params))
             && let Some(gathered) = Gathered::new(g, &params)
         {
             match turned {

@@ -61,6 +61,11 @@ const CASES: &[Extents] = &[
     extents([2, 7, 11, 68, 4, 3, 1]),
     extents([1, 1, 131, 72, 132, 1, 1]),
     extents([1, 1, 35, 41, 524, 1, 1]),
+    // Towards three channels from whole blocks: least, one more column and row than a workgroup stores, several of them.
+    extents([1, 1, 1, 3, 8, 3, 1]),
+    extents([3, 5, 7, 3, 8, 3, 1]),
+    extents([2, 9, 13, 3, 24, 3, 1]),
+    extents([9, 6, 5, 3, 16, 3, 1]),
 ];
 
 /// More pixel tiles than one dimension of a dispatch may have.

@@ -5,7 +5,8 @@
 //!
 //! Direct kernels fetch a window for every tap, because at stride 2 neighbours share next to nothing, and leave most of
 //! eight lanes idle where there are three channels; on the adapter that this is for they reach a third of what
-//! `matrix_product` does, and gathering costs a tenth of the product.
+//! `matrix_product` does, and gathering costs a tenth of the product. Towards three channels, whose taps are nine times what they
+//! are summed to, there is a direct form (`conv2d_input_gradient.three8.wgsl`), which takes a bit over half as long.
 
 use super::pieces::{Matrix, Piece, Pieces, aligned_images};
 use super::{Lowering, TensorId};
@@ -17,6 +18,13 @@ use bytemuck::bytes_of;
 /// Channels of either side from which on a dense layer was seen to pay: a PGN step whose generator has 1034→8192 took 7 to 17 %
 /// less time, with 266→2048 a few per cent less, with 138→512 a few per cent more.
 const DENSE_CHANNELS: u32 = 256;
+
+/// Whether a direct kernel of the adapter that this is for is faster than scattering taps: towards three channels a product
+/// would write 27 values for a pixel's three (`conv2d_input_gradient.three8.wgsl`).
+pub(super) fn has_direct_form(g: Convolution, epilogue: Epilogue, p: &ConvolutionParams) -> bool {
+    let plain = g == Convolution { size: 3, stride: 1 } && epilogue != Epilogue::BorderBiasLeaky;
+    plain && p.in_channels == 3 && p.out_channels.is_multiple_of(8)
+}
 
 /// A convolution that goes by gathering.
 pub(super) struct Gathered {
