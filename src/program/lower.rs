@@ -390,8 +390,12 @@ impl<'g> Lowering<'g> {
             self.winograd(&winograd, epilogue, reads, y);
             return;
         }
+        let constants =
+            vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32), ("EPILOGUE", epilogue as u32)];
+        // Towards three channels a product would write 27 values for a pixel's three; the direct form writes three.
+        let direct = turned && kernels::fits::conv2d_input_gradient_three8(bytes_of(&params), &constants);
         if self.limits.matrix_products
-            && !(turned && gathered::has_direct_form(g, epilogue, &params))
+            && !direct
             && let Some(gathered) = Gathered::new(g, &params)
         {
             match turned {
@@ -402,8 +406,6 @@ impl<'g> Lowering<'g> {
         }
         // Without bias or mask the binding must still name something; the weight will do.
         let beside = reads.get(2).copied().unwrap_or(reads[1]);
-        let constants =
-            vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32), ("EPILOGUE", epilogue as u32)];
         self.call(kernel, bytes_of(&params), constants, &[reads[0], reads[1], beside], &[y]);
         self.count_flops(g, &params);
     }

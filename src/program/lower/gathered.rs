@@ -19,13 +19,6 @@ use bytemuck::bytes_of;
 /// less time, with 266→2048 a few per cent less, with 138→512 a few per cent more.
 const DENSE_CHANNELS: u32 = 256;
 
-/// Whether a direct kernel of the adapter that this is for is faster than scattering taps: towards three channels a product
-/// would write 27 values for a pixel's three (`conv2d_input_gradient.three8.wgsl`).
-pub(super) fn has_direct_form(g: Convolution, epilogue: Epilogue, p: &ConvolutionParams) -> bool {
-    let plain = g == Convolution { size: 3, stride: 1 } && epilogue != Epilogue::BorderBiasLeaky;
-    plain && p.in_channels == 3 && p.out_channels.is_multiple_of(8)
-}
-
 /// A convolution that goes by gathering.
 pub(super) struct Gathered {
     g: Convolution,
