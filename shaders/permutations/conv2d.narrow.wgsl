@@ -37,18 +37,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // Rows and columns before the first wrap around to large numbers.
     let corner = STRIDE * vec2<u32>(row % params.height, pixel % params.width) - KERNEL / 2u;
     var sums = Sums();
-    for (var tap = 0u; tap < KERNEL * KERNEL; tap++) {
+    let quads = params.in_channels / 4u;
+    for (var i = local.x; i < KERNEL * KERNEL * quads; i += LANES) {
+        let tap = i / quads;
         let at = corner + vec2<u32>(tap / KERNEL, tap % KERNEL);
         let inside = n < params.batch && all(at < size);
         let place = (n * size.x + at.x) * size.y + at.y;
-        for (var quad = local.x; quad < params.in_channels / 4u; quad += LANES) {
-            let values = load_image(place, params.in_channels, quad, inside);
-            let first = tap * params.in_channels + 4u * quad;
-            sums.a = add(sums.a, first, 0u, values);
-            sums.b = add(sums.b, first, 1u, values);
-            sums.c = add(sums.c, first, 2u, values);
-            sums.d = add(sums.d, first, 3u, values);
-        }
+        let values = load_image(place, params.in_channels, i % quads, inside);
+        sums.a = add(sums.a, 4u * i, 0u, values);
+        sums.b = add(sums.b, 4u * i, 1u, values);
+        sums.c = add(sums.c, 4u * i, 2u, values);
+        sums.d = add(sums.d, 4u * i, 3u, values);
     }
     let pixels = params.batch * params.height * params.width;
     finish_pixel(sums, local.xy, pixel, pixel, pixels, params.out_channels);

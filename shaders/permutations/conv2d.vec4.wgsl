@@ -1,10 +1,10 @@
-// conv2d, vec4 form: as shaders/conv2d.wgsl, for GPUs, where both sides' channels are multiples of four.
+// conv2d, vec4 and slim forms: as shaders/conv2d.wgsl, for GPUs, where both sides' channels are multiples of four.
 //
 // Reads     image: fine [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
 //           weight [KERNEL, KERNEL, in_channels, out_channels],
 //           beside: bias [out_channels], or an activation like coarse (EPILOGUE = 3), or nothing (EPILOGUE = 0).
 // Writes    result: coarse [batch, height, width, out_channels], every element once.
-// Dispatch  x = ceil(out_channels / 64), pixel tiles = ceil(batch*height*width / 128),
+// Dispatch  x = ceil(out_channels / CHANNELS), pixel tiles = ceil(batch*height*width / 128),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
 // Longest loop  KERNEL*KERNEL*in_channels / 4, rounded up to 4.
 
@@ -21,10 +21,11 @@ fn tap_step() -> i32 {
     return 1;
 }
 
-// Sixteen neighbours fetch the 64 channels of one step.
+// Neighbours fetch all channels of one step.
 fn weight_index(area: Area, place: Place, index: u32, half: u32) -> i32 {
-    let step = place.step + index / 16u + 8u * half;
-    let channel = area.channel + index % 16u * 4u;
+    let row = CHANNELS / 4u;
+    let step = place.step + index / row + 8u * half;
+    let channel = area.channel + index % row * 4u;
     let inside = step < KERNEL * KERNEL * params.in_channels && channel < params.out_channels;
     return select(OUTSIDE, i32((step * params.out_channels + channel) / 4u), inside);
 }
@@ -34,8 +35,9 @@ fn weight_place(index: u32, half: u32) -> u32 {
 }
 
 fn weights(quad: u32, column: u32) -> mat4x4<f32> {
-    let at = quad * CHANNELS + column;
-    return mat4x4<f32>(weight_tile[at], weight_tile[at + 16u], weight_tile[at + 32u], weight_tile[at + 48u]);
+    let row = CHANNELS / 4u;
+    let at = 4u * quad * row + column;
+    return mat4x4<f32>(weight_tile[at], weight_tile[at + row], weight_tile[at + 2u * row], weight_tile[at + 3u * row]);
 }
 
 fn store_channels(area: Area, position: vec3<u32>, channel: u32, sums: vec4<f32>) {

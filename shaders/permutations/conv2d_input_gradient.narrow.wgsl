@@ -40,19 +40,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let n = row / fine_size.x;
     let position = vec2<u32>(row % fine_size.x, pixel % fine_size.y);
     var sums = Sums();
-    for (var tap = 0u; tap < KERNEL * KERNEL; tap++) {
+    let quads = params.out_channels / 4u;
+    for (var i = local.x; i < KERNEL * KERNEL * quads; i += LANES) {
+        let tap = i / quads;
         // Before the first coarse position numbers wrap around to large ones.
         let shifted = position + KERNEL / 2u - vec2<u32>(tap / KERNEL, tap % KERNEL);
         let at = shifted / STRIDE;
         let inside = n < params.batch && all(shifted % STRIDE == vec2<u32>()) && all(at < size);
         let place = (n * size.x + at.x) * size.y + at.y;
-        for (var quad = local.x; quad < params.out_channels / 4u; quad += LANES) {
-            let values = load_image(place, params.out_channels, quad, inside);
-            sums.a = add(sums.a, tap, 0u, quad, values);
-            sums.b = add(sums.b, tap, 1u, quad, values);
-            sums.c = add(sums.c, tap, 2u, quad, values);
-            sums.d = add(sums.d, tap, 3u, quad, values);
-        }
+        let values = load_image(place, params.out_channels, i % quads, inside);
+        sums.a = add(sums.a, tap, 0u, i % quads, values);
+        sums.b = add(sums.b, tap, 1u, i % quads, values);
+        sums.c = add(sums.c, tap, 2u, i % quads, values);
+        sums.d = add(sums.d, tap, 3u, i % quads, values);
     }
     var other = pixel;
     if (EPILOGUE == 4u) {

@@ -1,4 +1,4 @@
-// conv2d_input_gradient, vec4 form: as shaders/conv2d_input_gradient.wgsl, for GPUs, where both sides' channels are
+// conv2d_input_gradient, vec4 and slim forms: as shaders/conv2d_input_gradient.wgsl, for GPUs, where both sides' channels are
 // multiples of four.
 //
 // Reads     image: coarse [batch, height, width, out_channels], zero outside,
@@ -6,7 +6,7 @@
 //           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or border biases
 //           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = 4), or nothing (EPILOGUE = 0).
 // Writes    result: fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
-// Dispatch  x = ceil(in_channels / 64), pixel tiles = ceil(batch*height*width / 128),
+// Dispatch  x = ceil(in_channels / CHANNELS), pixel tiles = ceil(batch*height*width / 128),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
 // Longest loop  KERNEL*KERNEL*out_channels / 4, rounded up to 4.
 //
@@ -41,19 +41,20 @@ fn weight_index(area: Area, place: Place, index: u32, half: u32) -> i32 {
     return select(OUTSIDE, i32((row * params.out_channels + place.channel) / 4u), inside);
 }
 
-// Channel c is row c % 4 * 16 + c / 4, so that what eight neighbours read at once lies in different banks.
+// Channel c is row c % 4 * CHANNELS / 4 + c / 4, so that what eight neighbours read at once lies in different banks.
 fn weight_place(index: u32, half: u32) -> u32 {
     let channel = index / QUADS + 32u * half;
-    return (channel % 4u * 16u + channel / 4u) * PITCH + index % QUADS;
+    return (channel % 4u * (CHANNELS / 4u) + channel / 4u) * PITCH + index % QUADS;
 }
 
 fn weights(quad: u32, column: u32) -> mat4x4<f32> {
     let at = column * PITCH + quad;
+    let next = CHANNELS / 4u * PITCH;
     return transpose(mat4x4<f32>(
         weight_tile[at],
-        weight_tile[at + 16u * PITCH],
-        weight_tile[at + 32u * PITCH],
-        weight_tile[at + 48u * PITCH],
+        weight_tile[at + next],
+        weight_tile[at + 2u * next],
+        weight_tile[at + 3u * next],
     ));
 }
 

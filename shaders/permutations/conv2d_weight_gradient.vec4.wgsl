@@ -1,14 +1,15 @@
-// conv2d_weight_gradient, vec4 form: as shaders/conv2d_weight_gradient.wgsl, for GPUs, where both sides' channels are multiples of
+// conv2d_weight_gradient, vec4 and slim forms: as shaders/conv2d_weight_gradient.wgsl, for GPUs, where both sides' channels are multiples of
 // four.
 //
 // Reads     fine   [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
 //           coarse [batch, height, width, out_channels].
 // Writes    partial [splits, KERNEL, KERNEL, in_channels, out_channels], every element once, in the pieces of the
 //           portable form. The order of every sum is fixed.
-// Dispatch  x = ceil(out_channels / 64), y = ceil(KERNEL*KERNEL*in_channels / 64), z = splits.
+// Dispatch  x = ceil(out_channels / CHANNELS), y = ceil(KERNEL*KERNEL*in_channels / 64), z = splits.
 // Longest loop  rows_per_split*width, rounded up to 16; rows_per_split is to keep this below 32,768.
 //
-// 8 x 8 invocations compute 64 entries (of taps and fine channels) x 64 coarse channels, each 8 x 8 of them. As in
+// 8 x 8 invocations compute 64 entries (of taps and fine channels) x 64 coarse channels (vec4) or 32 (slim), each 8 x 8 or 8 x 4
+// of them. As in
 // shared/convolution_vec4.wgsl, what the next 16 pixels add is fetched, without branches, before the present ones are
 // computed; the places of the pixels after those are found at the same time, once for all.
 
@@ -16,10 +17,12 @@
 @group(0) @binding(2) var<storage, read_write> coarse: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> partial: array<vec4<f32>>;
 
-// Entries, and coarse channels, of a tile; invocation (x, y) holds the entries 4y … 4y + 3 and 32 + 4y … and the channels
-// 4x … and 32 + 4x ….
+// Coarse channels of a tile, 64 or 32, and entries; invocation (x, y) holds the entries 4y … 4y + 3 and 32 + 4y … and the
+// channels 4x … and, of 64, 32 + 4x ….
+override CHANNELS: u32 = 64u;
 const TILE: u32 = 64u;
 const QUADS: u32 = 16u;
+const INVOCATIONS: u32 = 64u;
 // Pixels in workgroup memory at a time.
 const DEPTH: u32 = 16u;
 
@@ -55,7 +58,8 @@ fn own_of(index: u32, group: vec3<u32>) -> Own {
     let offset = pixels * i32(params.in_channels / 4u) + i32(entry % params.in_channels / 4u);
     let end = min((group.z + 1u) * params.rows_per_split, params.batch * params.height) * params.width;
     let inside = flat_tap < KERNEL * KERNEL;
-    return Own(select(vec2<i32>(-65536), tap, inside), offset, group.x * TILE + index % QUADS * 4u, end);
+    let channel = group.x * CHANNELS + index % (CHANNELS / 4u) * 4u;
+    return Own(select(vec2<i32>(-65536), tap, inside), offset, channel, end);
 }
 
 fn find_origin(own: Own, pixel: u32, index: u32) {
@@ -101,14 +105,15 @@ fn fetch_fine(own: Own, line: u32) -> Fetched {
     return Fetched(Four(fine[at.x], fine[at.y], fine[at.z], fine[at.w]), indices != vec4<i32>(OUTSIDE));
 }
 
-// And its 64 channels.
-fn fetch_coarse(own: Own, pixel: u32) -> Fetched {
-    let indices = vec4<i32>(
-        coarse_index(own, pixel),
-        coarse_index(own, pixel + 4u),
-        coarse_index(own, pixel + 8u),
-        coarse_index(own, pixel + 12u),
-    );
+// And its channels, eight neighbours 32 of them: of those, half as many fetches bring sixteen pixels.
+fn fetch_coarse(own: Own, first: u32, index: u32) -> Fetched {
+    let apart = INVOCATIONS / (CHANNELS / 4u);
+    let pixel = first + index / (CHANNELS / 4u);
+    var indices = vec4<i32>(coarse_index(own, pixel), coarse_index(own, pixel + apart), OUTSIDE, OUTSIDE);
+    if (CHANNELS == 64u) {
+        indices.z = coarse_index(own, pixel + 2u * apart);
+        indices.w = coarse_index(own, pixel + 3u * apart);
+    }
     let at = max(indices, vec4<i32>());
     return Fetched(Four(coarse[at.x], coarse[at.y], coarse[at.z], coarse[at.w]), indices != vec4<i32>(OUTSIDE));
 }
@@ -122,8 +127,10 @@ fn keep(fine_side: Fetched, coarse_side: Fetched, index: u32) {
     fine_tile[index + 192u] = select(zero, fine_side.values.d, fine_side.inside.w);
     coarse_tile[index] = select(zero, coarse_side.values.a, coarse_side.inside.x);
     coarse_tile[index + 64u] = select(zero, coarse_side.values.b, coarse_side.inside.y);
-    coarse_tile[index + 128u] = select(zero, coarse_side.values.c, coarse_side.inside.z);
-    coarse_tile[index + 192u] = select(zero, coarse_side.values.d, coarse_side.inside.w);
+    if (CHANNELS == 64u) {
+        coarse_tile[index + 128u] = select(zero, coarse_side.values.c, coarse_side.inside.z);
+        coarse_tile[index + 192u] = select(zero, coarse_side.values.d, coarse_side.inside.w);
+    }
 }
 
 fn add(sums: Sums, entries: vec4<f32>, channels: vec4<f32>) -> Sums {
@@ -162,7 +169,7 @@ fn main(
     }
     workgroupBarrier();
     var next_fine = fetch_fine(own, line);
-    var next_coarse = fetch_coarse(own, begin + line);
+    var next_coarse = fetch_coarse(own, begin, index);
     workgroupBarrier();
 
     var low_low = Sums();
@@ -176,24 +183,28 @@ fn main(
         }
         workgroupBarrier();
         next_fine = fetch_fine(own, line);
-        next_coarse = fetch_coarse(own, pixel + DEPTH + line);
+        next_coarse = fetch_coarse(own, pixel + DEPTH, index);
         for (var i = 0u; i < DEPTH; i++) {
             let entries_low = fine_tile[i * QUADS + local.y];
             let entries_high = fine_tile[i * QUADS + local.y + 8u];
-            let channels_low = coarse_tile[i * QUADS + local.x];
-            let channels_high = coarse_tile[i * QUADS + local.x + 8u];
+            let channels_low = coarse_tile[i * (CHANNELS / 4u) + local.x];
             low_low = add(low_low, entries_low, channels_low);
-            low_high = add(low_high, entries_low, channels_high);
             high_low = add(high_low, entries_high, channels_low);
-            high_high = add(high_high, entries_high, channels_high);
+            if (CHANNELS == 64u) {
+                let channels_high = coarse_tile[i * (CHANNELS / 4u) + local.x + 8u];
+                low_high = add(low_high, entries_low, channels_high);
+                high_high = add(high_high, entries_high, channels_high);
+            }
         }
         workgroupBarrier();
     }
 
     let own_entry = group.y * TILE + 4u * local.y;
-    let own_channel = group.x * TILE + 4u * local.x;
+    let own_channel = group.x * CHANNELS + 4u * local.x;
     store(group.z, own_entry, own_channel, low_low);
-    store(group.z, own_entry, own_channel + 32u, low_high);
     store(group.z, own_entry + 32u, own_channel, high_low);
-    store(group.z, own_entry + 32u, own_channel + 32u, high_high);
+    if (CHANNELS == 64u) {
+        store(group.z, own_entry, own_channel + 32u, low_high);
+        store(group.z, own_entry + 32u, own_channel + 32u, high_high);
+    }
 }

@@ -1,8 +1,8 @@
 // Shared by the narrow forms of conv2d and conv2d_input_gradient, for results of at most sixteen channels.
 //
 // Tiles that share what they fetch leave most of their channels idle here, and where there are few pixels most of a GPU. So
-// sixteen invocations compute one pixel together: each adds what every sixteenth vec4 of channels gives, in all taps, and
-// the sixteen partial sums are added in order through workgroup memory. Neighbours fetch neighbouring channels.
+// sixteen invocations compute one pixel together: of all taps and vec4 of channels, in this order, each adds what every sixteenth
+// gives, and the sixteen partial sums are added in order through workgroup memory. Neighbours fetch neighbouring channels.
 
 @group(0) @binding(1) var<storage, read_write> image: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> beside: array<f32>;

@@ -1,8 +1,8 @@
-// Shared by the vec4 forms of conv2d and conv2d_input_gradient: the bindings of convolution_image.wgsl, four channels at a time;
-// the tile, its product in registers, and its stores. The kernels say in functions of their own what a tap is and how the
+// Shared by the vec4 and slim forms of conv2d and conv2d_input_gradient: the bindings of convolution_image.wgsl, four channels at a
+// time; the tile, its product in registers, and its stores. The kernels say in functions of their own what a tap is and how the
 // weight is fetched and kept.
 //
-// 8 x 16 invocations compute 128 pixels x 64 channels, each 8 x 8 of them: a step of the sum costs an invocation 16 values of
+// 8 x 16 invocations compute 128 pixels x 64 channels (vec4) or 32 (slim), each 8 x 8 or 8 x 4 of them. At 8 x 8 a step of the sum costs an invocation 16 values of
 // workgroup memory for 64 multiply-adds, half of what the portable forms' 4 x 4 need. What the next 16 steps work on is
 // fetched into registers before the present ones are computed, which hides the way to memory. A fetch has no branch, and nothing
 // looks at what it brings before it is kept, for either would wait for it: a place outside reads another value, which is
@@ -14,16 +14,17 @@
 @group(0) @binding(3) var<storage, read_write> beside: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> result: array<vec4<f32>>;
 
-// Invocation (x, y) holds the tile's pixels y, y + 16, … and its channels 4x … 4x + 3 and 32 + 4x … 32 + 4x + 3.
+// Channels of the tile, 64 or 32. Invocation (x, y) holds the tile's pixels y, y + 16, … and its channels 4x … 4x + 3 and, of 64,
+// 32 + 4x … 32 + 4x + 3.
+override CHANNELS: u32 = 64u;
 const PIXELS: u32 = 128u;
-const CHANNELS: u32 = 64u;
 // Steps of the sum that are in workgroup memory at a time, and the same in vec4.
 const DEPTH: u32 = 16u;
 const QUADS: u32 = 4u;
 // From one pixel of the tile to the next: one vec4 of padding, so that neighbouring pixels lie in different banks.
 const PITCH: u32 = 5u;
 
-// The image under the tile, DEPTH channels of every pixel, and the weight.
+// The image under the tile, DEPTH channels of every pixel, and the weight, of which 32 channels fill half.
 var<workgroup> image_tile: array<vec4<f32>, 640>;
 var<workgroup> weight_tile: array<vec4<f32>, 320>;
 
@@ -113,7 +114,10 @@ fn fetch(area: Area, place: Place, a: Origin, b: Origin, c: Origin, d: Origin, i
         image_index(place, c, offset),
         image_index(place, d, offset),
     );
-    let weights = vec2<i32>(weight_index(area, place, index, 0u), weight_index(area, place, index, 1u));
+    var weights = vec2<i32>(weight_index(area, place, index, 0u), OUTSIDE);
+    if (CHANNELS == 64u) {
+        weights.y = weight_index(area, place, index, 1u);
+    }
     let image_at = max(images, vec4<i32>());
     let weight_at = max(weights, vec2<i32>());
     return Fetched(
@@ -137,7 +141,9 @@ fn keep(fetched: Fetched, index: u32) {
     image_tile[at + 2u * FETCHED_APART * PITCH] = select(zero, fetched.c, pixels.z);
     image_tile[at + 3u * FETCHED_APART * PITCH] = select(zero, fetched.d, pixels.w);
     weight_tile[weight_place(index, 0u)] = select(zero, fetched.low, fetched.weight_inside.x);
-    weight_tile[weight_place(index, 1u)] = select(zero, fetched.high, fetched.weight_inside.y);
+    if (CHANNELS == 64u) {
+        weight_tile[weight_place(index, 1u)] = select(zero, fetched.high, fetched.weight_inside.y);
+    }
 }
 
 // The place sixteen steps on.
@@ -165,7 +171,11 @@ fn add_steps(sums: vec4<f32>, weights: mat4x4<f32>, values: vec4<f32>) -> vec4<f
 // Adds four steps of a pixel; column i of the weights is what step i adds to four channels.
 fn add(sums: Sums, pixel: u32, quad: u32, low: mat4x4<f32>, high: mat4x4<f32>) -> Sums {
     let values = image_tile[pixel * PITCH + quad];
-    return Sums(add_steps(sums.low, low, values), add_steps(sums.high, high, values));
+    let low_sums = add_steps(sums.low, low, values);
+    if (CHANNELS == 32u) {
+        return Sums(low_sums, sums.high);
+    }
+    return Sums(low_sums, add_steps(sums.high, high, values));
 }
 
 // Computes the tile of an area, whose sums have `channels` channels for each tap, and stores it.
@@ -196,7 +206,10 @@ fn compute(area: Area, channels: u32, local: vec2<u32>) {
         next = fetch(area, place, a, b, c, d, index, channels);
         for (var quad = 0u; quad < QUADS; quad++) {
             let low = weights(quad, local.x);
-            let high = weights(quad, local.x + 8u);
+            var high = mat4x4<f32>();
+            if (CHANNELS == 64u) {
+                high = weights(quad, local.x + 8u);
+            }
             sums_a = add(sums_a, local.y, quad, low, high);
             sums_b = add(sums_b, local.y + 16u, quad, low, high);
             sums_c = add(sums_c, local.y + 32u, quad, low, high);
@@ -225,7 +238,9 @@ fn store(area: Area, pixel: u32, channel: u32, sums: Sums) {
     let position = coarse_position(pixel);
     if (position.x < params.batch) {
         store_channels(area, position, channel, sums.low);
-        store_channels(area, position, channel + 32u, sums.high);
+        if (CHANNELS == 64u) {
+            store_channels(area, position, channel + 32u, sums.high);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which calls a form can compute. Wide forms see rows as blocks of eight values, the vec4 forms as blocks of four, so rows must
 //! consist of them.
 
+use super::grids::{VEC4_CHANNELS, VEC4_PIXELS};
 use super::params::{
     AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, PoolParams, SumRowsParams,
 };
@@ -20,6 +21,14 @@ pub fn all(_params: &[u8], _: Constants) -> bool {
 /// Rows of whole blocks.
 pub fn sum_rows_wide8(params: &[u8], _: Constants) -> bool {
     read::<SumRowsParams>(params).columns.is_multiple_of(8)
+}
+
+/// Rows of a part that are worth sharing among the invocations of a workgroup.
+const SHARED_ROWS: u32 = 32;
+
+/// Parts of many rows.
+pub fn sum_rows_tree(params: &[u8], _: Constants) -> bool {
+    read::<SumRowsParams>(params).rows_per_split >= SHARED_ROWS
 }
 
 /// Blocks that `small_divide` of `shaders/shared/grid.wgsl` can count.
@@ -64,6 +73,38 @@ pub fn adam_wide8(params: &[u8], _: Constants) -> bool {
 pub fn vec4(params: &[u8], _: Constants) -> bool {
     let p: ConvolutionParams = read(params);
     p.in_channels.is_multiple_of(4) && p.out_channels.is_multiple_of(4)
+}
+
+/// Tiles below which a large GPU is not full.
+const FEW_TILES: u32 = 256;
+
+/// Whether tiles of 64 channels leave half of the last one empty.
+fn half_empty(channels: u32) -> bool {
+    let [whole, half] = VEC4_CHANNELS;
+    (1..=half).contains(&(channels % whole))
+}
+
+/// Whether a result has few tiles of 64 channels.
+fn few_tiles(p: &ConvolutionParams, channels: u32) -> bool {
+    let pixels = p.batch * p.height * p.width;
+    pixels.div_ceil(VEC4_PIXELS) * channels.div_ceil(VEC4_CHANNELS[0]) < FEW_TILES
+}
+
+/// Coarse channels that leave half a tile empty, or few tiles; both sides' of whole `vec4`.
+pub fn conv2d_slim(params: &[u8], constants: Constants) -> bool {
+    let p: ConvolutionParams = read(params);
+    vec4(params, constants) && (half_empty(p.out_channels) || few_tiles(&p, p.out_channels))
+}
+
+/// The same of the fine channels.
+pub fn conv2d_input_gradient_slim(params: &[u8], constants: Constants) -> bool {
+    let p: ConvolutionParams = read(params);
+    vec4(params, constants) && (half_empty(p.in_channels) || few_tiles(&p, p.in_channels))
+}
+
+/// Coarse channels that leave half a tile empty; both sides' of whole `vec4`.
+pub fn conv2d_weight_gradient_slim(params: &[u8], constants: Constants) -> bool {
+    vec4(params, constants) && half_empty(read::<ConvolutionParams>(params).out_channels)
 }
 
 /// Channels that one invocation of the narrow forms has sums for.

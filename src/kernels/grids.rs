@@ -71,6 +71,15 @@ pub fn sum_rows_wide8(params: &[u8], _: Constants) -> [u32; 3] {
     flat(p.columns / 8 * p.splits)
 }
 
+/// Columns of a workgroup in the tree form.
+const TREE_COLUMNS: u32 = 32;
+
+/// The tree form: one workgroup per block of columns and partial sum.
+pub fn sum_rows_tree(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: SumRowsParams = read(params);
+    one_group_each(p.columns.div_ceil(TREE_COLUMNS) * p.splits)
+}
+
 /// Rows that one workgroup of a copy takes.
 const COPY_ROWS: u32 = 32;
 
@@ -168,30 +177,47 @@ pub fn conv2d_weight_gradient(params: &[u8], constants: Constants) -> [u32; 3] {
     [p.out_channels.div_ceil(TILE), taps.div_ceil(TILE), p.splits]
 }
 
-/// Pixels and channels of a workgroup's tile in the vec4 forms; the weight gradient's tiles have as many entries as channels.
-const VEC4_PIXELS: u32 = 128;
-const VEC4_CHANNELS: u32 = 64;
+/// Pixels of a workgroup's tile in the vec4 and slim forms.
+pub const VEC4_PIXELS: u32 = 128;
+/// Entries of it in those of the weight gradient.
+const VEC4_ENTRIES: u32 = 64;
+/// Channels of it in the vec4 forms, and in the slim ones.
+pub const VEC4_CHANNELS: [u32; 2] = [64, 32];
 
-/// The vec4 form of the convolution: as [`conv2d`], with larger tiles.
-pub fn conv2d_vec4(params: &[u8], _: Constants) -> [u32; 3] {
-    let p: ConvolutionParams = read(params);
-    let tiles = (p.batch * p.height * p.width).div_ceil(VEC4_PIXELS);
-    [p.out_channels.div_ceil(VEC4_CHANNELS), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y)]
+/// Override constants of the vec4 forms.
+pub fn vec4_tile(_params: &[u8]) -> super::Constants {
+    vec![("CHANNELS", VEC4_CHANNELS[0])]
 }
 
-/// The vec4 form of the input gradient: as [`conv2d_input_gradient`], with larger tiles.
+/// Override constants of the slim forms.
+pub fn slim_tile(_params: &[u8]) -> super::Constants {
+    vec![("CHANNELS", VEC4_CHANNELS[1])]
+}
+
+fn tiles_of(channels: u32, constants: Constants) -> u32 {
+    channels.div_ceil(super::constant(constants, "CHANNELS"))
+}
+
+/// The vec4 and slim forms of the convolution: as [`conv2d`], with larger tiles.
+pub fn conv2d_vec4(params: &[u8], constants: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    let tiles = (p.batch * p.height * p.width).div_ceil(VEC4_PIXELS);
+    [tiles_of(p.out_channels, constants), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y)]
+}
+
+/// The vec4 and slim forms of the input gradient: as [`conv2d_input_gradient`], with larger tiles.
 pub fn conv2d_input_gradient_vec4(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
     let phases = super::constant(constants, "STRIDE").pow(2);
     let tiles = (p.batch * p.height * p.width).div_ceil(VEC4_PIXELS);
-    [p.in_channels.div_ceil(VEC4_CHANNELS), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y) * phases]
+    [tiles_of(p.in_channels, constants), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y) * phases]
 }
 
-/// The vec4 form of the weight gradient: as [`conv2d_weight_gradient`], with larger tiles.
+/// The vec4 and slim forms of the weight gradient: as [`conv2d_weight_gradient`], with larger tiles.
 pub fn conv2d_weight_gradient_vec4(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
     let taps = super::constant(constants, "KERNEL").pow(2) * p.in_channels;
-    [p.out_channels.div_ceil(VEC4_CHANNELS), taps.div_ceil(VEC4_CHANNELS), p.splits]
+    [tiles_of(p.out_channels, constants), taps.div_ceil(VEC4_ENTRIES), p.splits]
 }
 
 /// Pixels of a workgroup in the narrow forms.

@@ -180,6 +180,16 @@ macro_rules! path_or {
     };
 }
 
+/// The name of the file of a form that may share it with another.
+macro_rules! name_or {
+    ($form:ident) => {
+        stringify!($form)
+    };
+    ($form:ident, $source:ident) => {
+        stringify!($source)
+    };
+}
+
 /// What a form asks of an adapter goes by its name.
 macro_rules! needs {
     (subgroup8) => {
@@ -203,12 +213,18 @@ macro_rules! needs {
     (flat) => {
         Needs::GPU
     };
+    (tree) => {
+        Needs::GPU
+    };
+    (slim) => {
+        Needs::GPU
+    };
 }
 
 macro_rules! kernels {
     ($($name:ident ($params:ty) $reads:literal -> $writes:literal, tolerance ($absolute:literal, $relative:literal),
         grid $grid:path $(, shared [$($shared:literal),*])? $(, fast $fast:path)?
-        $(, form $form:ident $form_grid:path $(, fits $fits:path)? $(, tile $tile:path)? $(, with [$($with:literal),*])?)*;)*) => {
+        $(, form $form:ident $form_grid:path $(, source $source:ident)? $(, fits $fits:path)? $(, tile $tile:path)? $(, with [$($with:literal),*])?)*;)*) => {
         $(
             /// See `shaders/` for the contract.
             pub static $name: Kernel = Kernel {
@@ -227,7 +243,9 @@ macro_rules! kernels {
                     },
                     $(Form {
                         name: stringify!($form),
-                        source: shader!(concat!("permutations/", stringify!($name), ".", stringify!($form)) $($(, $with)*)?),
+                        source: shader!(
+                            concat!("permutations/", stringify!($name), ".", name_or!($form $(, $source)?)) $($(, $with)*)?
+                        ),
                         grid: $form_grid,
                         needs: needs!($form),
                         fits: path_or!(fits::all $(, $fits)?),
@@ -259,7 +277,10 @@ mod registry {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
             shared ["convolution", "epilogue", "convolution_image", "convolution_tile"],
             fast cpu::fast::conv2d::conv2d,
-            form vec4 grids::conv2d_vec4, fits fits::vec4, with ["convolution", "epilogue", "convolution_vec4"],
+            form vec4 grids::conv2d_vec4, fits fits::vec4, tile grids::vec4_tile,
+            with ["convolution", "epilogue", "convolution_vec4"],
+            form slim grids::conv2d_vec4, source vec4, fits fits::conv2d_slim, tile grids::slim_tile,
+            with ["convolution", "epilogue", "convolution_vec4"],
             form narrow grids::conv2d_narrow, fits fits::conv2d_narrow, tile grids::conv2d_narrow_tile,
             with ["convolution", "epilogue", "convolution_narrow"],
             form subgroup8 grids::conv2d_subgroup8, tile grids::conv2d_tile,
@@ -267,7 +288,10 @@ mod registry {
         conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient,
             shared ["convolution", "epilogue", "convolution_image", "convolution_tile"],
             fast cpu::fast::conv2d_input_gradient::conv2d_input_gradient,
-            form vec4 grids::conv2d_input_gradient_vec4, fits fits::vec4, with ["convolution", "epilogue", "convolution_vec4"],
+            form vec4 grids::conv2d_input_gradient_vec4, fits fits::vec4, tile grids::vec4_tile,
+            with ["convolution", "epilogue", "convolution_vec4"],
+            form slim grids::conv2d_input_gradient_vec4, source vec4, fits fits::conv2d_input_gradient_slim, tile grids::slim_tile,
+            with ["convolution", "epilogue", "convolution_vec4"],
             form deep grids::conv2d_input_gradient, fits fits::conv2d_input_gradient_deep, with ["convolution", "epilogue"],
             form narrow grids::conv2d_input_gradient_narrow, fits fits::conv2d_input_gradient_narrow,
             tile grids::conv2d_input_gradient_narrow_tile, with ["convolution", "epilogue", "convolution_narrow"],
@@ -278,7 +302,10 @@ mod registry {
         conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient,
             shared ["convolution"],
             fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient,
-            form vec4 grids::conv2d_weight_gradient_vec4, fits fits::vec4, with ["convolution"],
+            form vec4 grids::conv2d_weight_gradient_vec4, fits fits::vec4, tile grids::vec4_tile,
+            with ["convolution"],
+            form slim grids::conv2d_weight_gradient_vec4, source vec4, fits fits::conv2d_weight_gradient_slim, tile grids::slim_tile,
+            with ["convolution"],
             form subgroup8 grids::conv2d_weight_gradient_subgroup8, tile grids::conv2d_weight_gradient_tile,
             with ["convolution", "subgroup8"];
         matrix_product(MatrixParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::matrix_product,
@@ -325,6 +352,7 @@ mod registry {
         elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise;
         sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows,
             fast cpu::fast::sum_rows::sum_rows,
+            form tree grids::sum_rows_tree, fits fits::sum_rows_tree,
             form wide8 grids::sum_rows_wide8, fits fits::sum_rows_wide8, with ["wide8"];
         sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row;
         pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool, shared ["pool"],
