@@ -5,7 +5,8 @@
 //
 // Reads     fine   [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
 //           coarse [batch, height, width, out_channels].
-// Writes    partial [splits, KERNEL, KERNEL, in_channels, out_channels], every element once. Piece i holds the
+// Writes    partial [splits, KERNEL*KERNEL*in_channels + BIAS, out_channels], every element once. The row that there is with
+//           BIAS = 1 has the sums of coarse: the bias's gradient, or its part. Piece i holds the
 //           coarse rows n*height + y from i*rows_per_split to (i+1)*rows_per_split, the last as many as are left;
 //           another kernel adds the pieces. The order of every sum is fixed.
 // Dispatch  x = ceil(out_channels / 32), y = ceil(KERNEL*KERNEL*in_channels / 32), z = splits.
@@ -17,6 +18,9 @@
 @group(0) @binding(1) var<storage, read_write> fine: array<f32>;
 @group(0) @binding(2) var<storage, read_write> coarse: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partial: array<f32>;
+
+// Whether the bias's gradient is wanted too.
+override BIAS: u32 = 0u;
 
 const TILE: u32 = 32u;
 const QUADS: u32 = 8u;
@@ -52,13 +56,16 @@ fn load_coarse(pixel: u32, channel: u32) -> f32 {
 
 fn store(split: u32, entry: u32, first_channel: u32, sum: vec4<f32>) {
     let entries = KERNEL * KERNEL * params.in_channels;
-    if (entry >= entries) {
-        return;
+    if (entry < entries) {
+        store_row(split * (entries + BIAS) + entry, first_channel, sum);
     }
+}
+
+fn store_row(row: u32, first_channel: u32, sum: vec4<f32>) {
     for (var i = 0u; i < 4u; i++) {
         let channel = first_channel + i;
         if (channel < params.out_channels) {
-            partial[(split * entries + entry) * params.out_channels + channel] = sum[i];
+            partial[row * params.out_channels + channel] = sum[i];
         }
     }
 }
@@ -84,6 +91,8 @@ fn main(
     var sum1 = vec4<f32>();
     var sum2 = vec4<f32>();
     var sum3 = vec4<f32>();
+    // Of the channels that this invocation fetches.
+    var bias = vec4<f32>();
     for (var first_pixel = begin; first_pixel < end; first_pixel += DEPTH) {
         // Eight neighbours fetch 32 consecutive entries and channels of one pixel.
         for (var i = index / QUADS; i < DEPTH; i += 8u) {
@@ -113,6 +122,7 @@ fn main(
             }
             fine_tile[i * QUADS + quad] = entries;
             coarse_tile[i * QUADS + quad] = channels;
+            bias += channels;
         }
         workgroupBarrier();
         for (var i = 0u; i < DEPTH; i++) {
@@ -132,4 +142,16 @@ fn main(
     store(split, own_entry + 1u, own_channel, sum1);
     store(split, own_entry + 2u, own_channel, sum2);
     store(split, own_entry + 3u, own_channel, sum3);
+    // One tile's fetches are enough for all of its column.
+    if (BIAS == 1u && group.y == 0u) {
+        coarse_tile[index] = bias;
+        workgroupBarrier();
+        if (index < QUADS) {
+            for (var line = 1u; line < 8u; line++) {
+                bias += coarse_tile[line * QUADS + index];
+            }
+            let entries = KERNEL * KERNEL * params.in_channels;
+            store_row(split * (entries + 1u) + entries, channel, bias);
+        }
+    }
 }

@@ -118,6 +118,7 @@ const VARIANTS: &[(&str, &[(&str, u32)])] = &[
     ("binary", &[("OPERATION", 13), ("LEFT", 4), ("RIGHT", 4)]),
     ("conv2d", &[("EPILOGUE", 4)]),
     ("conv2d_input_gradient", &[("EPILOGUE", 5)]),
+    ("conv2d_weight_gradient", &[("BIAS", 2)]),
     ("unpool", &[("MASK", 2)]),
     ("matrix_product", &[("ACCUMULATE", 2)]),
     ("gather_taps", &[("TURNED", 2)]),

@@ -55,7 +55,7 @@ fn values(constant: &str) -> &'static [u32] {
         "KERNEL" => &[1, 3],
         "STRIDE" => &[1, 2],
         "EPILOGUE" => &[0, 1, 2, 3, 4],
-        "MASK" | "TURNED" | "ACCUMULATE" | "AVERAGE" => &[0, 1],
+        "MASK" | "TURNED" | "ACCUMULATE" | "AVERAGE" | "BIAS" => &[0, 1],
         _ => panic!("{constant}: say here which values it takes"),
     }
 }

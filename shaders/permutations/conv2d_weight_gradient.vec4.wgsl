@@ -3,8 +3,8 @@
 //
 // Reads     fine   [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
 //           coarse [batch, height, width, out_channels].
-// Writes    partial [splits, KERNEL, KERNEL, in_channels, out_channels], every element once, in the pieces of the
-//           portable form. The order of every sum is fixed.
+// Writes    partial [splits, KERNEL*KERNEL*in_channels + BIAS, out_channels], every element once, the rows and pieces of
+//           the portable form. The order of every sum is fixed.
 // Dispatch  x = ceil(out_channels / CHANNELS), y = ceil(KERNEL*KERNEL*in_channels / 64), z = splits.
 // Longest loop  rows_per_split*width, rounded up to 16; rows_per_split is to keep this below 32,768.
 //
@@ -16,6 +16,9 @@
 @group(0) @binding(1) var<storage, read_write> fine: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> coarse: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> partial: array<vec4<f32>>;
+
+// Whether the bias's gradient is wanted too.
+override BIAS: u32 = 0u;
 
 // Coarse channels of a tile, 64 or 32, and entries; invocation (x, y) holds the entries 4y … 4y + 3 and 32 + 4y … and the
 // channels 4x … and, of 64, 32 + 4x ….
@@ -118,19 +121,25 @@ fn fetch_coarse(own: Own, first: u32, index: u32) -> Fetched {
     return Fetched(Four(coarse[at.x], coarse[at.y], coarse[at.z], coarse[at.w]), indices != vec4<i32>(OUTSIDE));
 }
 
-// Only now does something wait for what was fetched.
-fn keep(fine_side: Fetched, coarse_side: Fetched, index: u32) {
+// Only now does something wait for what was fetched. Returns the sum of what an invocation keeps of the coarse side.
+fn keep(fine_side: Fetched, coarse_side: Fetched, index: u32) -> vec4<f32> {
     let zero = vec4<f32>();
     fine_tile[index] = select(zero, fine_side.values.a, fine_side.inside.x);
     fine_tile[index + 64u] = select(zero, fine_side.values.b, fine_side.inside.y);
     fine_tile[index + 128u] = select(zero, fine_side.values.c, fine_side.inside.z);
     fine_tile[index + 192u] = select(zero, fine_side.values.d, fine_side.inside.w);
-    coarse_tile[index] = select(zero, coarse_side.values.a, coarse_side.inside.x);
-    coarse_tile[index + 64u] = select(zero, coarse_side.values.b, coarse_side.inside.y);
-    if (CHANNELS == 64u) {
-        coarse_tile[index + 128u] = select(zero, coarse_side.values.c, coarse_side.inside.z);
-        coarse_tile[index + 192u] = select(zero, coarse_side.values.d, coarse_side.inside.w);
+    let a = select(zero, coarse_side.values.a, coarse_side.inside.x);
+    let b = select(zero, coarse_side.values.b, coarse_side.inside.y);
+    coarse_tile[index] = a;
+    coarse_tile[index + 64u] = b;
+    if (CHANNELS == 32u) {
+        return a + b;
     }
+    let c = select(zero, coarse_side.values.c, coarse_side.inside.z);
+    let d = select(zero, coarse_side.values.d, coarse_side.inside.w);
+    coarse_tile[index + 128u] = c;
+    coarse_tile[index + 192u] = d;
+    return (a + b) + (c + d);
 }
 
 fn add(sums: Sums, entries: vec4<f32>, channels: vec4<f32>) -> Sums {
@@ -148,11 +157,27 @@ fn store(split: u32, entry: u32, channel: u32, sums: Sums) {
         return;
     }
     let row = params.out_channels / 4u;
-    let to = (split * entries + entry) * row + channel / 4u;
+    let to = (split * (entries + BIAS) + entry) * row + channel / 4u;
     partial[to] = sums.a;
     partial[to + row] = sums.b;
     partial[to + 2u * row] = sums.c;
     partial[to + 3u * row] = sums.d;
+}
+
+// Adds what the invocations fetched of four channels, and stores it.
+fn store_bias(own: Own, split: u32, index: u32, bias: vec4<f32>) {
+    let quads = CHANNELS / 4u;
+    coarse_tile[index] = bias;
+    workgroupBarrier();
+    if (index >= quads || own.channel >= params.out_channels) {
+        return;
+    }
+    var sum = bias;
+    for (var at = index + quads; at < INVOCATIONS; at += quads) {
+        sum += coarse_tile[at];
+    }
+    let entries = KERNEL * KERNEL * params.in_channels;
+    partial[((split * (entries + 1u) + entries) * params.out_channels + own.channel) / 4u] = sum;
 }
 
 @compute @workgroup_size(8, 8)
@@ -176,8 +201,10 @@ fn main(
     var low_high = Sums();
     var high_low = Sums();
     var high_high = Sums();
+    // Of the channels that this invocation fetches.
+    var bias = vec4<f32>();
     for (var pixel = begin; pixel < own.end; pixel += DEPTH) {
-        keep(next_fine, next_coarse, index);
+        bias += keep(next_fine, next_coarse, index);
         if (index < DEPTH) {
             find_origin(own, pixel + DEPTH + index, index);
         }
@@ -206,5 +233,9 @@ fn main(
     if (CHANNELS == 64u) {
         store(group.z, own_entry, own_channel + 32u, low_high);
         store(group.z, own_entry + 32u, own_channel + 32u, high_high);
+    }
+    // One tile's fetches are enough for all of its column.
+    if (BIAS == 1u && group.y == 0u) {
+        store_bias(own, group.z, index, bias);
     }
 }

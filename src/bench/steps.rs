@@ -4,7 +4,9 @@ use super::median;
 use crate::data::Batch;
 use crate::executor::{Device, ExecutionError, Session};
 use crate::gpu::session::GpuSession;
+use crate::kernels;
 use crate::models::Problem;
+use crate::program::{Call, Program};
 use crate::random::{Random, Stream};
 use crate::training::{Method, TrainConfig, TrainError, Trainer};
 use serde::Serialize;
@@ -51,6 +53,13 @@ pub struct KernelTiming {
 
 /// What the names of kernels begin with that are part of convolutions and matrix multiplications.
 const CONVOLUTION: [&str; 6] = ["conv2d", "winograd", "phase", "matrix", "gather_taps", "scatter_taps"];
+
+/// Whether a call is part of a convolution or matrix multiplication: by its kernel, or because it adds the parts of one.
+fn convolves(program: &Program, call: &Call) -> bool {
+    let of_result = program.tensor(call.writes[0]).label.starts_with("conv2d");
+    let adds_parts = call.kernel.name == kernels::sum_rows.name && of_result;
+    adds_parts || CONVOLUTION.iter().any(|name| call.kernel.name.starts_with(name))
+}
 
 /// A batch of seeded noise.
 pub fn synthetic_batch(problem: Problem, images: usize) -> Batch {
@@ -149,10 +158,8 @@ impl Timed {
             median(ratios.collect())
         });
         let seconds = median(self.seconds);
-        let kernels = profile(device, &mut self.trainer, if long { 1 } else { 3 })?;
+        let (kernels, convolution) = profile(device, &mut self.trainer, if long { 1 } else { 3 })?;
         let total: f64 = kernels.iter().map(|k| k.seconds).sum();
-        let convolution = |k: &&KernelTiming| CONVOLUTION.iter().any(|name| k.kernel.starts_with(name));
-        let other = total - kernels.iter().filter(convolution).map(|k| k.seconds).sum::<f64>();
         Ok(StepTiming {
             images_per_second: batch.labels.len() as f64 / seconds,
             gflops: self.trainer.flops() as f64 / seconds * 1e-9,
@@ -161,7 +168,7 @@ impl Timed {
             first_step_seconds: self.first_step_seconds,
             planned_bytes: self.trainer.planned_bytes(),
             allocated_bytes: self.allocated_bytes,
-            other_share: (!kernels.is_empty()).then_some(other / total),
+            other_share: (!kernels.is_empty()).then_some(1.0 - convolution / total),
             kernels,
         })
     }
@@ -187,20 +194,22 @@ fn allocated(device: &Device) -> Option<u64> {
     }
 }
 
-/// Time by kernel over all phases of a step, largest first; the median of `repetitions` profiles.
+/// Time by kernel over all phases of a step, largest first, and the seconds of all that [`convolves`]; the median of
+/// `repetitions` profiles.
 fn profile(
     device: &Device,
     trainer: &mut Trainer,
     repetitions: usize,
-) -> Result<Vec<KernelTiming>, ExecutionError> {
+) -> Result<(Vec<KernelTiming>, f64), ExecutionError> {
     if let Device::Cpu(_) = device {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), 0.0));
     }
+    let mut convolution = 0.0;
     let mut by_kernel: BTreeMap<(&'static str, &'static str), KernelTiming> = BTreeMap::new();
     for session in trainer.sessions() {
         let Session::Gpu(session) = session else { continue };
         let program = session.program().clone();
-        let Some(seconds) = profile_session(session, repetitions)? else { return Ok(Vec::new()) };
+        let Some(seconds) = profile_session(session, repetitions)? else { return Ok((Vec::new(), 0.0)) };
         for (index, (call, seconds)) in program.calls.iter().zip(seconds).enumerate() {
             let form = session.form(index).name;
             let timing = by_kernel.entry((call.kernel.name, form)).or_insert_with(|| KernelTiming {
@@ -210,6 +219,9 @@ fn profile(
                 seconds: 0.0,
                 gflops: 0.0,
             });
+            if convolves(&program, call) {
+                convolution += seconds;
+            }
             timing.calls += 1;
             timing.seconds += seconds;
             timing.gflops += call.flops as f64;
@@ -220,7 +232,7 @@ fn profile(
         kernel.gflops = kernel.gflops / kernel.seconds.max(1e-9) * 1e-9;
     }
     kernels.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-    Ok(kernels)
+    Ok((kernels, convolution))
 }
 
 fn profile_session(session: &mut GpuSession, repetitions: usize) -> Result<Option<Vec<f64>>, ExecutionError> {

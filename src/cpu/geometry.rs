@@ -4,6 +4,7 @@ use crate::graph::Borders;
 use crate::graph::operation::LEAKY_SLOPE;
 use crate::kernels::Arguments;
 use crate::kernels::params::ConvolutionParams;
+use std::ops::Range;
 
 /// A convolution call's parameters and constants with the derived extents.
 #[derive(Clone, Copy)]
@@ -24,6 +25,8 @@ pub struct Geometry {
     pub stride: usize,
     /// Coarse rows per partial sum.
     pub rows_per_split: usize,
+    /// Whether a weight gradient has the bias's as a further row.
+    pub bias: bool,
     /// A [`crate::graph::Epilogue`].
     pub epilogue: u32,
 }
@@ -41,8 +44,19 @@ impl Geometry {
             size: call.constant("KERNEL") as usize,
             stride: call.constant("STRIDE") as usize,
             rows_per_split: p.rows_per_split as usize,
+            bias: call.constant("BIAS") == 1,
             epilogue: call.constant("EPILOGUE"),
         }
+    }
+
+    /// Rows of a part of a weight gradient.
+    pub fn weight_rows(&self) -> usize {
+        self.size * self.size * self.a + usize::from(self.bias)
+    }
+
+    /// The coarse rows of a part.
+    pub fn split(&self, part: usize) -> Range<usize> {
+        part * self.rows_per_split..((part + 1) * self.rows_per_split).min(self.batch * self.height)
     }
 
     /// Rows of the fine side.

@@ -165,6 +165,7 @@ impl Gpu {
                     .forms
                     .iter()
                     .any(|f| f.needs.subgroup.is_some() && self.supports(f)),
+            biases_with_weights: !self.is_software(),
             // A GPU has room for some thousand tiles at a time.
             split: if self.is_software() {
                 MemoryLimits::NONE.split

@@ -69,6 +69,11 @@ pub fn adam_wide8(params: &[u8], _: Constants) -> bool {
     read::<AdamParams>(params).count.is_multiple_of(8)
 }
 
+/// Weight gradients without the bias's.
+pub fn conv2d_weight_gradient_subgroup8(_params: &[u8], constants: Constants) -> bool {
+    super::constant(constants, "BIAS") == 0
+}
+
 /// Channels of whole `vec4` on both sides.
 pub fn vec4(params: &[u8], _: Constants) -> bool {
     let p: ConvolutionParams = read(params);

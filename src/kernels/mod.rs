@@ -306,7 +306,8 @@ mod registry {
             with ["convolution"],
             form slim grids::conv2d_weight_gradient_vec4, source vec4, fits fits::conv2d_weight_gradient_slim, tile grids::slim_tile,
             with ["convolution"],
-            form subgroup8 grids::conv2d_weight_gradient_subgroup8, tile grids::conv2d_weight_gradient_tile,
+            form subgroup8 grids::conv2d_weight_gradient_subgroup8, fits fits::conv2d_weight_gradient_subgroup8,
+            tile grids::conv2d_weight_gradient_tile,
             with ["convolution", "subgroup8"];
         matrix_product(MatrixParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::matrix_product,
             shared ["matrices", "blocks"],

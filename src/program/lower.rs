@@ -23,7 +23,7 @@ pub const ADAM_BETAS: [f32; 2] = [0.9, 0.999];
 /// Added to the root of Adam's second moment.
 pub const ADAM_EPSILON: f32 = 1e-8;
 
-/// Rows that one invocation adds at most before a second stage takes over.
+/// Rows that are added in one stage, at least.
 const ROWS_PER_SUM: usize = 256;
 /// Pixels that one invocation of a weight gradient may add (software Vulkan's loops end at 65,535).
 const WEIGHT_GRADIENT_PIXELS: usize = 1 << 14;
@@ -194,6 +194,10 @@ impl<'g> Lowering<'g> {
 
     /// Nodes whose result is new memory.
     fn computed(&mut self, tensor: Tensor, reads: &[TensorId]) {
+        if self.ids[tensor.0].is_some() {
+            // The gradient of a bias, computed with that of its weight.
+            return;
+        }
         let Node { operation, operands, shape } = self.graph.node(tensor);
         let rows = |x: &Shape| RowsParams { rows: x.rows() as u32, columns: x.columns() as u32 };
         let first = operands.first().map(|&t| self.shape(t));
@@ -237,7 +241,7 @@ impl<'g> Lowering<'g> {
                 let geometry = params_of(*g, shape, first.expect("image"));
                 self.convolution(&kernels::conv2d_input_gradient, *g, *e, geometry, reads, y);
             }
-            Operation::ConvolveWeightGradient(g) => self.weight_gradient(*g, operands, reads, y),
+            Operation::ConvolveWeightGradient(g) => self.weight_gradient(*g, tensor, reads, y),
             Operation::Pool(window) => {
                 let params = pool_params(*window, first.expect("one operand"), 0.0);
                 self.call(&kernels::pool, bytes_of(&params), vec![], reads, &[y]);
@@ -349,11 +353,11 @@ impl<'g> Lowering<'g> {
         [(rows, [between, small]), (params(n * height, width, channels), [large, between])]
     }
 
-    /// Sums `[rows, columns]` to `[columns]`, in two stages where there are many rows.
+    /// Sums `[rows, columns]` to `[columns]`, in two stages where there are more rows than a weight gradient has parts.
     fn sum_rows(&mut self, x: TensorId, y: TensorId) {
         let columns = self.tensors[y.0].shape.len();
         let rows = self.tensors[x.0].shape.len() / columns;
-        if rows <= ROWS_PER_SUM {
+        if rows <= ROWS_PER_SUM.max(self.limits.split.most) {
             self.sum_rows_once(x, y, rows, columns, 1);
             return;
         }
@@ -410,7 +414,8 @@ impl<'g> Lowering<'g> {
         self.count_flops(g, &params);
     }
 
-    fn weight_gradient(&mut self, g: Convolution, operands: &[Tensor], reads: &[TensorId], y: TensorId) {
+    fn weight_gradient(&mut self, g: Convolution, tensor: Tensor, reads: &[TensorId], y: TensorId) {
+        let operands = &self.graph.node(tensor).operands;
         let (fine, coarse) = (self.shape(operands[0]), self.shape(operands[1]));
         let mut params = params_of(g, fine, coarse);
         if self.limits.matrix_products
@@ -425,6 +430,8 @@ impl<'g> Lowering<'g> {
             self.gathered_weight_gradient(&gathered, reads, y);
             return;
         }
+        let bias = self.bias_gradient(tensor, y);
+        let y = bias.unwrap_or(y);
         let weight = self.tensors[y.0].shape.clone();
         let (rows, width) = ((params.batch * params.height) as usize, params.width as usize);
         let Split { values, most } = self.limits.split;
@@ -433,7 +440,10 @@ impl<'g> Lowering<'g> {
         let per_split = rows.div_ceil(busy.max(short).min(rows));
         let splits = rows.div_ceil(per_split);
         (params.splits, params.rows_per_split) = (splits as u32, per_split as u32);
-        let constants = vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32)];
+        let mut constants = vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32)];
+        if bias.is_some() {
+            constants.push(("BIAS", 1));
+        }
         let parts = if splits == 1 {
             y
         } else {
@@ -444,6 +454,25 @@ impl<'g> Lowering<'g> {
         if splits > 1 {
             self.sum_rows(parts, y);
         }
+    }
+
+    /// The gradient of a weight and, right behind it, of its bias, if the graph wants both in such places of one pack; the bias's
+    /// node is lowered then.
+    fn bias_gradient(&mut self, weight: Tensor, y: TensorId) -> Option<TensorId> {
+        let (pack, offset) = self.packed[weight.0].filter(|_| self.limits.biases_with_weights)?;
+        let coarse = self.graph.node(weight).operands[1];
+        let channels = self.shape(coarse).channels();
+        let end = offset + self.shape(weight).len();
+        let bias = (0..self.graph.nodes.len()).map(Tensor).find(|&other| {
+            let Node { operation, operands, shape } = self.graph.node(other);
+            let sums =
+                matches!(operation, Operation::SumRows) && operands[0] == coarse && shape.len() == channels;
+            sums && self.packed[other.0] == Some((pack, end))
+        })?;
+        self.result(bias);
+        let rows = self.shape(weight).len() / channels + 1;
+        let TensorInfo { label, root, offset, .. } = self.tensors[y.0].clone();
+        Some(self.tensor(label, Shape::new(&[rows, channels]), root, offset))
     }
 
     fn count_flops(&mut self, g: Convolution, p: &ConvolutionParams) {

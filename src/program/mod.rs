@@ -155,6 +155,9 @@ pub struct MemoryLimits {
     /// Whether convolutions go by matrix products, of Winograd's algorithms or of gathered values, where that was seen to
     /// win.
     pub matrix_products: bool,
+    /// Whether a direct weight gradient computes the bias's beside it, where both go to neighbouring places: a GPU waits for
+    /// every call to end, and sums over rows are two calls.
+    pub biases_with_weights: bool,
     /// How weight gradients are split.
     pub split: Split,
     /// Whether activations are stored as f16.
@@ -167,6 +170,7 @@ impl MemoryLimits {
         buffer: u64::MAX,
         binding: u64::MAX,
         matrix_products: false,
+        biases_with_weights: false,
         split: Split { values: 1 << 17, most: 64 },
         half: false,
     };

@@ -29,7 +29,11 @@ impl Case {
     pub fn program(&self) -> Program {
         Program::compile(
             &self.graph,
-            MemoryLimits { matrix_products: self.matrix_products, ..MemoryLimits::NONE },
+            MemoryLimits {
+                matrix_products: self.matrix_products,
+                biases_with_weights: true,
+                ..MemoryLimits::NONE
+            },
         )
         .unwrap()
     }

@@ -184,9 +184,32 @@ pub fn weight_gradient() -> Vec<Case> {
         case(format!("{e:?}"), inputs, |g, t| g.convolve_weight_gradient(e.convolution(), t[0], t[1]))
     };
     let mut cases: Vec<Case> = CASES.iter().map(|e| make(e, |v| v)).collect();
+    cases.extend(BIASED.iter().map(with_bias));
     // A million products of both signs would cancel to less than their rounding.
     cases.push(make(&extents([1, 16_390, 65, 1, 2, 1, 1]), f32::abs));
     cases
+}
+
+/// Extents whose weight ends where a bias may begin: channels in whole `vec4` and not, one tile and several, one part and several.
+const BIASED: [Extents; 6] = [
+    extents([2, 5, 7, 64, 3, 3, 1]),
+    extents([1, 3, 3, 64, 4, 1, 1]),
+    extents([3, 6, 5, 16, 36, 3, 1]),
+    extents([40, 9, 3, 64, 72, 1, 1]),
+    extents([2, 3, 4, 64, 100, 3, 2]),
+    extents([1, 1, 131, 64, 132, 1, 1]),
+];
+
+/// The gradients of a weight and of its bias, packed as those of parameters are.
+fn with_bias(e: &Extents) -> Case {
+    let (fine, coarse) = (e.fine(), e.coarse());
+    let inputs = vec![(&fine[..], Extents::values(4, &fine)), (&coarse[..], Extents::values(5, &coarse))];
+    case(format!("{e:?} with bias"), inputs, |g, t| {
+        let weight = g.convolve_weight_gradient(e.convolution(), t[0], t[1])?;
+        let bias = g.sum_rows(t[1], e.b)?;
+        let end = e.weight().iter().product::<usize>().next_multiple_of(64);
+        g.pack(&[(weight, 0), (bias, end)], end + e.b)
+    })
 }
 
 /// `pool` and `unpool`, with and without the activation's mask.
@@ -227,25 +250,44 @@ pub fn pooling() -> Vec<Case> {
     cases
 }
 
-/// As GPUs split it: more parts than one stage of a sum adds.
+/// What the case's program writes as its result under these limits, and how many sums over rows it needs.
+fn results(case: &Case, limits: MemoryLimits) -> (Vec<f32>, usize) {
+    let program = Program::compile(&case.graph, limits).unwrap();
+    let sums = program.calls.iter().filter(|call| call.kernel.name == kernels::sum_rows.name).count();
+    let mut session = Workspace::new(Device::Cpu(Mode::Reference)).bind(Arc::new(program)).unwrap();
+    for (name, values) in &case.values {
+        session.write(name, values).unwrap();
+    }
+    (session.compute().unwrap().get("result").to_vec(), sums)
+}
+
+/// As GPUs split it: more parts than software adds in one stage.
 #[test]
 fn a_weight_gradient_in_many_parts_is_the_one_in_few() {
     let e = extents([80, 8, 2, 4, 3, 3, 1]);
     let (fine, coarse) = (e.fine(), e.coarse());
     let inputs = vec![(&fine[..], Extents::values(1, &fine)), (&coarse[..], Extents::values(2, &coarse))];
     let case = case(format!("{e:?}"), inputs, |g, t| g.convolve_weight_gradient(e.convolution(), t[0], t[1]));
-    let of = |split| {
-        let limits = MemoryLimits { split, ..MemoryLimits::NONE };
-        let program = Program::compile(&case.graph, limits).unwrap();
-        let sums = program.calls.iter().filter(|call| call.kernel.name == kernels::sum_rows.name).count();
-        let mut session = Workspace::new(Device::Cpu(Mode::Reference)).bind(Arc::new(program)).unwrap();
-        for (name, values) in &case.values {
-            session.write(name, values).unwrap();
-        }
-        (session.compute().unwrap().get("result").to_vec(), sums)
-    };
-    let (few, one_stage) = of(MemoryLimits::NONE.split);
-    let (many, two_stages) = of(Split { values: 1 << 22, most: 512 });
-    assert_eq!((one_stage, two_stages), (1, 2));
+    let (few, sums_of_few) = results(&case, MemoryLimits::NONE);
+    let split = Split { values: 1 << 22, most: 512 };
+    let (many, sums_of_many) = results(&case, MemoryLimits { split, ..MemoryLimits::NONE });
+    assert_eq!((sums_of_few, sums_of_many), (1, 1), "its parts are added in one stage");
     compare(&many, &few, &Shape::new(&[few.len()]), kernels::conv2d_weight_gradient.tolerance).unwrap();
+}
+
+/// As GPUs want it: one call and the sum of its parts for both, where the bias comes right behind its weight.
+#[test]
+fn a_bias_gradient_computed_with_its_weight_is_the_one_computed_alone() {
+    // In one part and in several; the last weight ends where no tensor may begin, so its bias stays alone.
+    for (e, [alone, together]) in
+        [(BIASED[5], [1, 0]), (BIASED[0], [2, 1]), (extents([2, 5, 7, 3, 4, 3, 1]), [2, 2])]
+    {
+        let case = with_bias(&e);
+        let (expected, sums) = results(&case, MemoryLimits::NONE);
+        let limits = MemoryLimits { biases_with_weights: true, ..MemoryLimits::NONE };
+        let (own, fewer) = results(&case, limits);
+        assert_eq!([sums, fewer], [alone, together], "{e:?}");
+        let shape = Shape::new(&[expected.len()]);
+        compare(&own, &expected, &shape, kernels::conv2d_weight_gradient.tolerance).unwrap();
+    }
 }

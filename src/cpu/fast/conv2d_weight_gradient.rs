@@ -3,6 +3,7 @@
 
 use super::matrix::{Matrix, Threads, multiply};
 use super::{BLOCK, taps};
+use crate::cpu::conv2d_weight_gradient::add_coarse;
 use crate::cpu::geometry::Geometry;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
@@ -11,13 +12,16 @@ use rayon::prelude::*;
 pub fn conv2d_weight_gradient(call: &mut Arguments) {
     let g = Geometry::of(call);
     let (fine, coarse) = (call.reads[0], call.reads[1]);
-    let row = taps::row_len(&g);
-    let parts = call.writes[0].len() / (row * g.b);
+    let part_len = g.weight_rows() * g.b;
+    let parts = call.writes[0].len() / part_len;
     // Few parts cannot keep all threads busy by themselves.
     let threads = if parts < rayon::current_num_threads() { Threads::All } else { Threads::One };
     let work = |(part, out): (usize, &mut [f32])| {
-        let start = part * g.rows_per_split * g.width;
-        let end = ((part + 1) * g.rows_per_split).min(g.batch * g.height) * g.width;
+        let (start, end) = (g.split(part).start * g.width, g.split(part).end * g.width);
+        let (out, bias) = out.split_at_mut(taps::row_len(&g) * g.b);
+        if g.bias {
+            add_coarse(&g, coarse, part, bias);
+        }
         taps::with_scratch(|rows| {
             for first in (start..end).step_by(BLOCK) {
                 let pixels = BLOCK.min(end - first);
@@ -28,8 +32,8 @@ pub fn conv2d_weight_gradient(call: &mut Arguments) {
         });
     };
     if threads == Threads::All {
-        call.writes[0].chunks_mut(row * g.b).enumerate().for_each(work);
+        call.writes[0].chunks_mut(part_len).enumerate().for_each(work);
     } else {
-        call.writes[0].par_chunks_mut(row * g.b).enumerate().for_each(work);
+        call.writes[0].par_chunks_mut(part_len).enumerate().for_each(work);
     }
 }

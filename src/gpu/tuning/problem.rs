@@ -97,7 +97,8 @@ impl Size {
         let stride = constant(&self.call.constants, "STRIDE");
         let coarse = (p.batch * p.height * p.width * p.out_channels) as usize;
         let fine = (p.batch * stride * p.height * stride * p.width * p.in_channels) as usize;
-        let parts = (p.splits * size * size * p.in_channels * p.out_channels) as usize;
+        let entries = size * size * p.in_channels + constant(&self.call.constants, "BIAS");
+        let parts = (p.splits * entries * p.out_channels) as usize;
         match self.call.kernel.name {
             name if name.starts_with("conv2d_weight_gradient") => {
                 (self.reads[0], self.reads[1], self.writes[0]) = (fine, coarse, parts);
