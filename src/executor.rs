@@ -56,7 +56,7 @@ pub enum ExecutionError {
 }
 
 /// How a device is opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Opening {
     /// Whether the runtime checks every index and loop of the shaders.
     pub checked: bool,

@@ -15,8 +15,18 @@ use pgn_wgpu::kernels::{self, Form, Kernel};
 use pgn_wgpu::program::precision::Precision;
 use pgn_wgpu::program::{MemoryLimits, Program};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+/// Held by whoever opens devices: where threads of one process opened, used and closed devices beside each other, NVIDIA's
+/// driver (580.159.04) on a busy machine waited for itself forever in two runs of six, one after the other in none of six; and what
+/// is timed beside other tests says little.
+static DEVICES: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    // A test that has failed leaves nothing behind that the next one would notice.
+    DEVICES.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A device that remembers in `cache`.
 fn open(checks: Checks, tuner: Tuner) -> Option<Arc<Gpu>> {
@@ -74,6 +84,7 @@ fn decide(gpu: &Arc<Gpu>, kernel: &'static Kernel) -> Result<Decision, Execution
 
 #[test]
 fn a_wrong_form_is_compared_and_not_used_however_it_is_wrong() {
+    let _alone = alone();
     for wrong in [WRONG, UNWRITTEN, NOT_WGSL] {
         let cache = tempfile::tempdir().unwrap();
         // The form at fault comes last, where the usual choice would take it.
@@ -93,6 +104,7 @@ fn a_wrong_form_is_compared_and_not_used_however_it_is_wrong() {
 
 #[test]
 fn where_every_form_is_wrong_nothing_runs() {
+    let _alone = alone();
     let cache = tempfile::tempdir().unwrap();
     let kernel = tampered(&[("wrong", WRONG), ("too", UNWRITTEN), ("and this", WRONG)]);
     let Some(gpu) = open(Checks::Trusted, Tuner::new(Tune::Quick, store(cache.path()))) else { return };
@@ -110,6 +122,7 @@ const SLOW: [&str; 2] = [
 
 #[test]
 fn the_fastest_form_wins_and_stays_chosen() {
+    let _alone = alone();
     let cache = tempfile::tempdir().unwrap();
     let kernel = tampered(&[("fast", AS_IT_IS), ("slow", AS_IT_IS)]);
     // The loop's end is the last closing brace before the stores.
@@ -139,6 +152,7 @@ fn the_fastest_form_wins_and_stays_chosen() {
 
 #[test]
 fn a_form_made_for_gpus_is_tried_on_gpus_alone() {
+    let _alone = alone();
     let Some(gpu) = open(Checks::Trusted, Tuner::new(Tune::Off, Store::none())) else { return };
     let call = &program().calls[0];
     let made_for_gpus = |forms: Vec<&'static Form>| forms.iter().any(|form| form.needs.hardware);
@@ -152,6 +166,7 @@ fn clone(form: &Form) -> Form {
 
 #[test]
 fn without_time_or_leave_to_measure_the_most_specific_form_runs_and_nothing_is_remembered() {
+    let _alone = alone();
     let kernel =
         tampered(&[("first", AS_IT_IS), ("second", AS_IT_IS), ("third", AS_IT_IS), ("last", AS_IT_IS)]);
     let cache = tempfile::tempdir().unwrap();
@@ -169,6 +184,7 @@ fn without_time_or_leave_to_measure_the_most_specific_form_runs_and_nothing_is_r
 
 #[test]
 fn a_kernel_of_one_form_or_that_memory_limits_is_not_measured() {
+    let _alone = alone();
     let cache = tempfile::tempdir().unwrap();
     let Some(gpu) = open(Checks::Trusted, Tuner::new(Tune::Full, store(cache.path()))) else { return };
     decide(&gpu, &kernels::conv2d).unwrap();
@@ -185,6 +201,7 @@ fn a_kernel_of_one_form_or_that_memory_limits_is_not_measured() {
 
 #[test]
 fn the_choices_of_a_run_are_taken_over_on_the_same_adapter_and_driver_alone() {
+    let _alone = alone();
     let program = Arc::new(program());
     let inputs = [named("image", normals(1, 2 * 8 * 8 * 8)), named("weight", labels(2, 9 * 8 * 16, 3))];
     let results = |gpu: &Arc<Gpu>, pins: Option<&KernelChoices>| {
@@ -215,6 +232,7 @@ fn the_choices_of_a_run_are_taken_over_on_the_same_adapter_and_driver_alone() {
 
 #[test]
 fn a_software_driver_compiles_on_a_second_device_what_a_program_will_need() {
+    let _alone = alone();
     let Some(adapter) = common::adapter() else { return };
     let options = |forms| Options { checks: Checks::Trusted, forms, precision: Precision::F32 };
     let open = |forms| {

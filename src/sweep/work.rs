@@ -8,6 +8,7 @@ use crate::gpu::adapter::AdapterChoice;
 use crate::training::fit::{EpochRecord, Fit, Observer, Outcome, StepRecord};
 use crate::training::run::RunFolder;
 use crate::training::{TrainConfig, TrainError};
+use std::collections::HashMap;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Mutex;
@@ -126,17 +127,19 @@ pub fn run(plan: &Plan, work: &Work, stop: &AtomicBool, watcher: Watcher) -> Res
             own_folder(&path, &point.config)?;
         }
     }
+    // They outlive all workers, so that none is closed while another one computes: NVIDIA's driver was seen to wait for itself
+    // forever where threads of one process opened and closed devices beside each other.
     let mut devices = Vec::new();
     for choice in &work.adapters {
         let opening = queue.first().map_or(Opening::default(), |point| point.config.opening(work.checked));
-        devices.push((choice, opening, Device::open(choice, opening)?));
+        devices.push((choice, HashMap::from([(opening, Device::open(choice, opening)?)])));
     }
     let job =
         Job { plan, work, stop, watcher, queue: &queue, next: AtomicUsize::new(0), ended: Mutex::default() };
     std::thread::scope(|scope| {
-        for (choice, opening, device) in devices {
+        for (choice, opened) in &mut devices {
             let job = &job;
-            scope.spawn(move || job.worker(choice, opening, device));
+            scope.spawn(move || job.worker(choice, opened));
         }
     });
     Ok(job.summary())
@@ -153,25 +156,26 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn worker(&self, choice: &AdapterChoice, mut opened: Opening, mut device: Device) {
+    /// Trains point after point. What it opens stays in `opened`, one device for each way of opening.
+    fn worker(&self, choice: &AdapterChoice, opened: &mut HashMap<Opening, Device>) {
         while !self.stop.load(Ordering::Relaxed) {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(point) = self.queue.get(index) else { return };
             let wanted = point.config.opening(self.work.checked);
-            let ready = if wanted == opened { Ok(device.clone()) } else { Device::open(choice, wanted) };
+            let ready = opened.get(&wanted).cloned().map_or_else(|| Device::open(choice, wanted), Ok);
             let ended = match ready.map_err(TrainError::from).and_then(|ready| {
-                (device, opened) = (ready, wanted);
-                self.train(point, choice, &device)
+                let device = opened.entry(wanted).or_insert(ready);
+                self.train(point, choice, device)
             }) {
                 Ok(ended) => ended,
                 Err(error @ TrainError::Busy { .. }) => Ended::Busy(error.to_string()),
                 Err(error) => Ended::Failed(error.to_string()),
             };
             self.end(index, ended.clone());
-            if matches!(ended, Ended::Failed(_)) {
+            if let (Ended::Failed(_), Some(device)) = (ended, opened.get_mut(&wanted)) {
                 // An adapter that has lost a buffer or itself would fail every run that follows.
-                match Device::open(choice, opened) {
-                    Ok(again) => device = again,
+                match Device::open(choice, wanted) {
+                    Ok(again) => *device = again,
                     Err(_) => return,
                 }
             }
