@@ -102,8 +102,12 @@ fn every_mistake_in_a_sweep_file_is_one_sentence_with_its_line() {
 }
 
 #[test]
-fn the_sweep_in_the_examples_is_read() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join("sweep.toml");
-    let plan = read(&path, &Overrides::default()).unwrap();
-    assert_eq!((plan.points.len(), plan.points[29].name.as_str()), (30, "pgn-c-l10-seed3"));
+fn the_sweeps_in_the_examples_are_read() {
+    for (file, points, last) in
+        [("sweep.toml", 30, "pgn-c-l10-seed3"), ("curves.toml", 20, "pgn-c-l10-seed2")]
+    {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(file);
+        let plan = read(&path, &Overrides::default()).unwrap();
+        assert_eq!((plan.points.len(), plan.points[points - 1].name.as_str()), (points, last), "{file}");
+    }
 }
