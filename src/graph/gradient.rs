@@ -74,9 +74,32 @@ impl Graph {
     fn accumulate(&mut self, gradients: &mut [Option<Tensor>], to: Tensor, more: Tensor) -> Result<()> {
         gradients[to.0] = Some(match gradients[to.0] {
             None => more,
-            Some(sum) => self.add(sum, more)?,
+            Some(sum) => match self.joined(sum, more) {
+                Some(parts) => self.concatenate(&parts)?,
+                None => self.add(sum, more)?,
+            },
         });
         Ok(())
+    }
+
+    /// The parts of the sum of two concatenations of which one has zeros wherever the other has something, as gradients by
+    /// slices that share no channel have.
+    fn joined(&self, a: Tensor, b: Tensor) -> Option<Vec<Tensor>> {
+        let parts = |t: Tensor| match self.node(t) {
+            super::Node { operation: Operation::Concatenate, operands, .. } => Some(operands),
+            _ => None,
+        };
+        let zero = |t: Tensor| matches!(self.node(t).operation, Operation::Constant(0.0));
+        let (a, b) = (parts(a)?, parts(b)?);
+        let one = |(&a, &b): (&Tensor, &Tensor)| {
+            let same = self.shape(a).channels() == self.shape(b).channels();
+            match (zero(a), zero(b)) {
+                (true, _) if same => Some(b),
+                (_, true) if same => Some(a),
+                _ => None,
+            }
+        };
+        (a.len() == b.len()).then(|| a.iter().zip(b).map(one).collect())?
     }
 
     /// The contributions of one node to its operands' gradients; operands that lead nowhere are skipped.

@@ -129,3 +129,44 @@ fn of_a_convolution_only_the_channels_asked_for_are_computed() {
         }
     }
 }
+
+#[test]
+fn gradients_by_slices_that_share_no_channel_are_put_side_by_side_and_others_are_added() {
+    let gradient = |slices: &[(usize, usize)]| {
+        let mut g = Graph::new();
+        let x = g.input("x", &[4, 5]).unwrap();
+        let mut weighted = Vec::new();
+        for (i, &(start, len)) in slices.iter().enumerate() {
+            let part = g.slice(x, start, len).unwrap();
+            weighted.push((part, g.input(&format!("d{i}"), &[4, len]).unwrap()));
+        }
+        let dx = g.gradient_of_many(&weighted, &[x]).unwrap()[0];
+        g.output("dx", dx);
+        let calls = Program::compile(&g, MemoryLimits::NONE).unwrap().calls;
+        (g, calls.iter().map(|call| call.kernel.name).collect::<Vec<_>>())
+    };
+    for (slices, kernels) in [
+        ([(0, 2), (2, 3)], vec!["copy_columns"; 2]),
+        ([(0, 3), (3, 1)], vec!["copy_columns"; 5]),
+        ([(0, 3), (2, 3)], vec!["copy_columns"; 4]),
+    ] {
+        let (graph, mut own) = gradient(&slices);
+        own.retain(|name| *name == "copy_columns");
+        assert_eq!(own, kernels, "{slices:?}");
+        let ds: Vec<Vec<f32>> =
+            slices.iter().zip(1..).map(|(&(_, len), seed)| normals(seed, 4 * len)).collect();
+        let mut expected = vec![0.0f32; 20];
+        for (&(start, len), d) in slices.iter().zip(&ds) {
+            for (i, d) in d.iter().enumerate() {
+                expected[i / len * 5 + start + i % len] += d;
+            }
+        }
+        let mut values = vec![named("x", normals(9, 20))];
+        values.extend(ds.iter().enumerate().map(|(i, d)| named(&format!("d{i}"), d.clone())));
+        for (device_name, device) in devices() {
+            let own = &results(&device, &graph, &values, &["dx"])[0];
+            compare(own, &expected, &Shape::new(&[4, 5]), EXACT)
+                .unwrap_or_else(|e| panic!("{slices:?}, {device_name}: {e}"));
+        }
+    }
+}
