@@ -102,6 +102,24 @@ fn a_wrong_form_is_compared_and_not_used_however_it_is_wrong() {
     }
 }
 
+/// On a software adapter, whose start waits for every pipeline.
+#[test]
+fn a_form_that_a_call_is_made_for_is_tried_alone_unless_it_is_wrong() {
+    let _alone = alone();
+    for (change, form, tried) in [(AS_IT_IS, "own", 1), (WRONG, "other", 2)] {
+        let kernel = tampered(&[("other", AS_IT_IS), ("own", change)]);
+        let mut forms: Vec<Form> = kernel.forms.iter().map(clone).collect();
+        forms[1].needs.alone = true;
+        let kernel: &'static Kernel = Box::leak(Box::new(Kernel { forms: Vec::leak(forms), ..*kernel }));
+        let cache = tempfile::tempdir().unwrap();
+        let Some(gpu) = open(Checks::Trusted, Tuner::new(Tune::Quick, store(cache.path()))) else { return };
+        let decision = decide(&gpu, kernel).unwrap();
+        let tried = if gpu.is_software() { tried } else { 2 };
+        assert_eq!((decision.candidates.len(), decision.why), (tried, Why::Measured), "{decision:?}");
+        assert!(decision.form == form || !gpu.is_software(), "{decision:?}");
+    }
+}
+
 #[test]
 fn where_every_form_is_wrong_nothing_runs() {
     let _alone = alone();

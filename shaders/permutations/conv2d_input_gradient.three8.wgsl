@@ -25,8 +25,6 @@
 // Columns that a workgroup stores, and rows.
 const COLUMNS: u32 = 6u;
 const ROWS: u32 = 4u;
-// Rows of the weight: taps times channels.
-const WEIGHTS: u32 = 27u;
 
 // What a lane's column gives to four rows of three channels of one column.
 struct Sums {
@@ -62,23 +60,6 @@ fn add_taps(sums: vec4<f32>, column: Column, first: Eight, second: Eight, third:
     let a = add(sums, first, column.row2, column.row3, column.row4, column.row5);
     let b = add(a, second, column.row1, column.row2, column.row3, column.row4);
     return add(b, third, column.row0, column.row1, column.row2, column.row3);
-}
-
-// The weights of eight channels, and of the last row five times more.
-struct Weights {
-    first: Rows,
-    second: Rows,
-    third: Rows,
-    fourth: Rows,
-}
-
-fn load_weights(lane: u32, block: u32, pitch: u32) -> Weights {
-    return Weights(
-        rows_of_lanes(unpack(weight[lane * pitch + block])),
-        rows_of_lanes(unpack(weight[(lane + 8u) * pitch + block])),
-        rows_of_lanes(unpack(weight[(lane + 16u) * pitch + block])),
-        rows_of_lanes(unpack(weight[min(lane + 24u, WEIGHTS - 1u) * pitch + block])),
-    );
 }
 
 fn store(at: u32, channel: u32, sum: f32) {

@@ -26,23 +26,6 @@
 
 override ACCUMULATE: u32 = 0u;
 
-fn add(sum: Eight, value: f32, row: Eight) -> Eight {
-    return Eight(sum.low + value * row.low, sum.high + value * row.high);
-}
-
-fn accumulate(sum: Eight, values: Eight, rows: Rows) -> Eight {
-    var result = sum;
-    result = add(result, values.low.x, rows.row0);
-    result = add(result, values.low.y, rows.row1);
-    result = add(result, values.low.z, rows.row2);
-    result = add(result, values.low.w, rows.row3);
-    result = add(result, values.high.x, rows.row4);
-    result = add(result, values.high.y, rows.row5);
-    result = add(result, values.high.z, rows.row6);
-    result = add(result, values.high.w, rows.row7);
-    return result;
-}
-
 // What a sum begins with.
 fn before(at: u32) -> Eight {
     if (ACCUMULATE == 1u) {
@@ -107,15 +90,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let values3 = unpack(left[left3]);
         let right_lane = min(right_row, right_last);
         let first = rows_of_lanes(unpack(right[right_lane + right_block * first_column]));
-        sums[0] = accumulate(sums[0], values0, first);
-        sums[2] = accumulate(sums[2], values1, first);
-        sums[4] = accumulate(sums[4], values2, first);
-        sums[6] = accumulate(sums[6], values3, first);
+        sums[0] = add_rows(sums[0], values0, first);
+        sums[2] = add_rows(sums[2], values1, first);
+        sums[4] = add_rows(sums[4], values2, first);
+        sums[6] = add_rows(sums[6], values3, first);
         let second = rows_of_lanes(unpack(right[right_lane + right_block * second_column]));
-        sums[1] = accumulate(sums[1], values0, second);
-        sums[3] = accumulate(sums[3], values1, second);
-        sums[5] = accumulate(sums[5], values2, second);
-        sums[7] = accumulate(sums[7], values3, second);
+        sums[1] = add_rows(sums[1], values0, second);
+        sums[3] = add_rows(sums[3], values1, second);
+        sums[5] = add_rows(sums[5], values2, second);
+        sums[7] = add_rows(sums[7], values3, second);
         left0 += left_step;
         left1 += left_step;
         left2 += left_step;

@@ -25,3 +25,21 @@ fn rows_of_lanes(values: Eight) -> Rows {
         Eight(subgroupBroadcast(values.low, 7u), subgroupBroadcast(values.high, 7u)),
     );
 }
+
+fn add_row(sum: Eight, value: f32, row: Eight) -> Eight {
+    return Eight(sum.low + value * row.low, sum.high + value * row.high);
+}
+
+// Adds the products of a row's eight values with eight rows.
+fn add_rows(sum: Eight, values: Eight, rows: Rows) -> Eight {
+    var result = sum;
+    result = add_row(result, values.low.x, rows.row0);
+    result = add_row(result, values.low.y, rows.row1);
+    result = add_row(result, values.low.z, rows.row2);
+    result = add_row(result, values.low.w, rows.row3);
+    result = add_row(result, values.high.x, rows.row4);
+    result = add_row(result, values.high.y, rows.row5);
+    result = add_row(result, values.high.z, rows.row6);
+    result = add_row(result, values.high.w, rows.row7);
+    return result;
+}

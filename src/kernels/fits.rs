@@ -150,6 +150,17 @@ pub fn taps_three8(params: &[u8], constants: Constants) -> bool {
     plain && p.in_channels == 3 && (p.batch * p.height * p.width).is_multiple_of(8)
 }
 
+/// A 3x3 kernel at stride 1 from three channels, to whole blocks of them, at whole groups of 32 positions that
+/// `small_divide` can count and one dimension of a dispatch holds.
+pub fn conv2d_three8(params: &[u8], constants: Constants) -> bool {
+    let p: ConvolutionParams = read(params);
+    let pixels = p.batch * p.height * p.width;
+    taps_three8(params, constants)
+        && p.out_channels.is_multiple_of(8)
+        && pixels.is_multiple_of(32)
+        && pixels < SMALL / 2
+}
+
 /// A 3x3 kernel at stride 1 towards three channels, from whole blocks of them.
 pub fn conv2d_input_gradient_three8(params: &[u8], constants: Constants) -> bool {
     let p: ConvolutionParams = read(params);

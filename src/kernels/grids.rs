@@ -409,6 +409,12 @@ pub fn conv2d_input_gradient_three8(params: &[u8], _: Constants) -> [u32; 3] {
     [p.width.div_ceil(6), p.height.div_ceil(4), p.batch]
 }
 
+/// The form from three channels: groups of 32 positions.
+pub fn conv2d_three8(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ConvolutionParams = read(params);
+    [1, p.batch * p.height * p.width / 32, 1]
+}
+
 /// The form for three channels: groups of eight positions.
 pub fn taps_three8(params: &[u8], _: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);

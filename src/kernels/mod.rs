@@ -70,17 +70,21 @@ pub struct Needs {
     pub int64: bool,
     /// Whether it is made for GPUs: it is right everywhere, but no software adapter needs to try it.
     pub hardware: bool,
+    /// Whether a call that it fits is one of its kernel for its sake alone: a quick start tries no other form, unless it is wrong.
+    pub alone: bool,
 }
 
 impl Needs {
     /// Those of a portable form.
-    pub const NONE: Self = Self { subgroup: None, int64: false, hardware: false };
+    pub const NONE: Self = Self { subgroup: None, int64: false, hardware: false, alone: false };
     /// Those of a form for GPUs.
     pub const GPU: Self = Self { hardware: true, ..Self::NONE };
     /// Those of a form for subgroups of eight.
     pub const SUBGROUP8: Self = Self { subgroup: Some(8), ..Self::NONE };
     /// Those of such a form with 64-bit integers.
     pub const WIDE8: Self = Self { int64: true, ..Self::SUBGROUP8 };
+    /// Those of such a form for images of three channels.
+    pub const THREE8: Self = Self { alone: true, ..Self::WIDE8 };
 }
 
 /// One WGSL form of a kernel.
@@ -196,7 +200,7 @@ macro_rules! needs {
         Needs::SUBGROUP8
     };
     (three8) => {
-        Needs::WIDE8
+        Needs::THREE8
     };
     (wide8) => {
         Needs::WIDE8
@@ -284,7 +288,9 @@ mod registry {
             form narrow grids::conv2d_narrow, fits fits::conv2d_narrow, tile grids::conv2d_narrow_tile,
             with ["convolution", "epilogue", "convolution_narrow"],
             form subgroup8 grids::conv2d_subgroup8, tile grids::conv2d_tile,
-            with ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"];
+            with ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"],
+            form three8 grids::conv2d_three8, fits fits::conv2d_three8,
+            with ["convolution", "epilogue", "wide8", "rows8", "weights27", "taps3"];
         conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient,
             shared ["convolution", "epilogue", "convolution_image", "convolution_tile"],
             fast cpu::fast::conv2d_input_gradient::conv2d_input_gradient,
@@ -298,7 +304,7 @@ mod registry {
             form subgroup8 grids::conv2d_input_gradient_subgroup8, tile grids::conv2d_input_gradient_tile,
             with ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"],
             form three8 grids::conv2d_input_gradient_three8, fits fits::conv2d_input_gradient_three8,
-            with ["convolution", "epilogue", "wide8", "rows8"];
+            with ["convolution", "epilogue", "wide8", "rows8", "weights27"];
         conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient,
             shared ["convolution"],
             fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient,
@@ -314,7 +320,7 @@ mod registry {
             form wide8 grids::matrix_product_wide8, with ["matrices", "wide8", "rows8"];
         gather_taps(ConvolutionParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::gather_taps, shared ["convolution", "blocks"],
             form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "wide8", "turn8"],
-            form three8 grids::taps_three8, fits fits::taps_three8, with ["convolution", "wide8", "turn8"];
+            form three8 grids::taps_three8, fits fits::taps_three8, with ["convolution", "wide8", "turn8", "taps3"];
         scatter_taps(ConvolutionParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::scatter_taps,
             shared ["convolution", "epilogue", "blocks"],
             form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "epilogue", "wide8"];

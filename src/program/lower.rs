@@ -396,8 +396,11 @@ impl<'g> Lowering<'g> {
         }
         let constants =
             vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32), ("EPILOGUE", epilogue as u32)];
-        // Towards three channels a product would write 27 values for a pixel's three; the direct form writes three.
-        let direct = turned && kernels::fits::conv2d_input_gradient_three8(bytes_of(&params), &constants);
+        // Between a pixel's three channels and a product stand 27 values, written and read; the direct forms do without.
+        let direct = match turned {
+            false => kernels::fits::conv2d_three8(bytes_of(&params), &constants),
+            true => kernels::fits::conv2d_input_gradient_three8(bytes_of(&params), &constants),
+        };
         if self.limits.matrix_products
             && !direct
             && let Some(gathered) = Gathered::new(g, &params)

@@ -66,6 +66,13 @@ const CASES: &[Extents] = &[
     extents([3, 5, 7, 3, 8, 3, 1]),
     extents([2, 9, 13, 3, 24, 3, 1]),
     extents([9, 6, 5, 3, 16, 3, 1]),
+    // From three channels to whole blocks, in whole groups of 32 positions: one group and several, which begin within a row or
+    // an image, rows of one pixel and of 32, all with the mask in some place.
+    extents([1, 4, 8, 3, 8, 3, 1]),
+    extents([1, 1, 32, 3, 24, 3, 1]),
+    extents([2, 3, 16, 3, 16, 3, 1]),
+    extents([4, 8, 5, 3, 24, 3, 1]),
+    extents([32, 3, 1, 3, 8, 3, 1]),
 ];
 
 /// More pixel tiles than one dimension of a dispatch may have.

@@ -5,8 +5,8 @@
 //!
 //! Direct kernels fetch a window for every tap, because at stride 2 neighbours share next to nothing, and leave most of
 //! eight lanes idle where there are three channels; on the adapter that this is for they reach a third of what
-//! `matrix_product` does, and gathering costs a tenth of the product. Towards three channels, whose taps are nine times what they
-//! are summed to, there is a direct form (`conv2d_input_gradient.three8.wgsl`), which takes a bit over half as long.
+//! `matrix_product` does, and gathering costs a tenth of the product. From and towards three channels, whose taps are nine times as many,
+//! there are direct forms (`conv2d.three8.wgsl` and its adjoint), which take two thirds and a bit over half as long.
 
 use super::pieces::{Matrix, Piece, Pieces, aligned_images};
 use super::{Lowering, TensorId};
