@@ -4,14 +4,6 @@
 // Dispatch: one invocation per column and part, 64 per workgroup.
 // Longest loop: rows_per_split.
 
-struct SumRowsParams {
-    rows: u32,
-    columns: u32,
-    splits: u32,
-    rows_per_split: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: SumRowsParams;
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 

@@ -14,8 +14,7 @@
 // A product with the weight and a sum over its taps would write and read 27 values for the three of a pixel. Here a lane is a
 // column of six coarse rows, and sums what they give to four fine rows, for each of the three columns beside one another
 // that they reach; at the end neighbouring lanes exchange those. The outer lanes have only one neighbour, so six of eight
-// columns are stored. The weights of eight channels are four fetches, one row of eight in each lane, and reach all lanes
-// by broadcasts.
+// columns are stored. shared/weights27.wgsl has how the weights reach all lanes.
 
 @group(0) @binding(1) var<storage, read_write> image: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4<u64>>;

@@ -9,14 +9,6 @@
 // Lane l of a workgroup adds column l % width of every (256 / width)-th row, so that neighbours fetch neighbours also where there
 // are three columns; the lanes of a column are then added in workgroup memory, the upper half to the lower.
 
-struct SumRowsParams {
-    rows: u32,
-    columns: u32,
-    splits: u32,
-    rows_per_split: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: SumRowsParams;
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 

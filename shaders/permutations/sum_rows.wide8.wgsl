@@ -10,14 +10,6 @@
 // itself costs; it ends at its foot, because the driver runs the body of a loop that ends at its head once more, masked.
 // Stores are two of four values, as making 64-bit integers of sums costs more than it saves.
 
-struct SumRowsParams {
-    rows: u32,
-    columns: u32,
-    splits: u32,
-    rows_per_split: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: SumRowsParams;
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
 

@@ -2,12 +2,12 @@
 // time; the tile, its product in registers, and its stores. The kernels say in functions of their own what a tap is and how the
 // weight is fetched and kept.
 //
-// 8 x 16 invocations compute 128 pixels x 64 channels (vec4) or 32 (slim), each 8 x 8 or 8 x 4 of them. At 8 x 8 a step of the sum costs an invocation 16 values of
-// workgroup memory for 64 multiply-adds, half of what the portable forms' 4 x 4 need. What the next 16 steps work on is
-// fetched into registers before the present ones are computed, which hides the way to memory. A fetch has no branch, and nothing
-// looks at what it brings before it is kept, for either would wait for it: a place outside reads another value, which is
-// dropped then. All that depends on the pixel is found before the sum: its index, and one bit for each row and column
-// of taps that are inside the image.
+// 8 x 16 invocations compute 128 pixels x 64 channels (vec4) or 32 (slim), each 8 x 8 or 8 x 4 of them. At 8 x 8 a step of
+// the sum costs an invocation 16 values of workgroup memory for 64 multiply-adds, half of what the portable forms' 4 x 4
+// need. What the next 16 steps work on is fetched into registers before the present ones are computed, which hides the way
+// to memory. A fetch has no branch, and nothing looks at what it brings before it is kept, for either would wait for it: a
+// place outside reads another value, which is dropped then. All that depends on the pixel is found before the sum: its
+// index, and one bit for each row and column of taps that are inside the image.
 
 @group(0) @binding(1) var<storage, read_write> image: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4<f32>>;

@@ -358,9 +358,10 @@ mod registry {
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise;
         sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows,
+            shared ["sum_rows_params"],
             fast cpu::fast::sum_rows::sum_rows,
-            form tree grids::sum_rows_tree, fits fits::sum_rows_tree,
-            form wide8 grids::sum_rows_wide8, fits fits::sum_rows_wide8, with ["wide8"];
+            form tree grids::sum_rows_tree, fits fits::sum_rows_tree, with ["sum_rows_params"],
+            form wide8 grids::sum_rows_wide8, fits fits::sum_rows_wide8, with ["sum_rows_params", "wide8"];
         sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row;
         pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool, shared ["pool"],
             fast cpu::fast::pool::pool,
