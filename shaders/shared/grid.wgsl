@@ -2,7 +2,7 @@
 // small integers that does not stall software adapters.
 
 const GROUP: u32 = 64u;
-const GRID_WIDTH: u32 = 16384u;
+const GRID_WIDTH: u32 = 32768u;
 
 // Index of an invocation in a two-dimensional grid of one-dimensional workgroups.
 fn flat_index(group: vec3<u32>, local: u32) -> u32 {

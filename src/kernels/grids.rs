@@ -9,7 +9,7 @@ use super::params::{
 /// Invocations per workgroup of the one-dimensional kernels.
 pub const GROUP: u32 = 64;
 /// Workgroups per row of a two-dimensional element-wise grid.
-pub const GRID_WIDTH: u32 = 16_384;
+pub const GRID_WIDTH: u32 = 32_768;
 
 type Constants<'a> = &'a [(&'static str, u32)];
 

@@ -4,9 +4,12 @@ use super::case;
 use crate::common::judge::Case;
 use crate::common::{named, normals};
 use pgn_wgpu::graph::{AdamStates, Binary, Graph, Shape, Unary};
+use pgn_wgpu::kernels::grids::{BLOCK, GRID_WIDTH, GROUP};
 
-/// More values than one row of the element-wise grids has invocations.
-const MANY: usize = 64 * 16_384 + 65;
+/// More values than one row of a grid has invocations, where each takes one value.
+const MANY: usize = (GROUP * GRID_WIDTH) as usize + 65;
+/// The same where each takes eight.
+const MANY_BLOCKS: usize = (BLOCK * GRID_WIDTH) as usize + 65;
 
 /// Numbers around everything that is special: zeros, units, and sizes at which naive formulas overflow.
 fn special() -> Vec<f32> {
@@ -115,7 +118,8 @@ pub fn unary() -> Vec<Case> {
             cases.push(case(name, vec![(&[count], values)], |g, t| Ok(g.unary(function, t[0]))));
         }
     }
-    cases.push(case("copy of many", vec![(&[MANY], normals(2, MANY))], |g, t| Ok(g.unary(Unary::Abs, t[0]))));
+    let many = vec![(&[MANY_BLOCKS][..], normals(2, MANY_BLOCKS))];
+    cases.push(case("size of many", many, |g, t| Ok(g.unary(Unary::Abs, t[0]))));
     let images = Shape::new(&[6, 4, 5, 3]);
     for part in [&[3][..], &[5, 3], &[2, 4, 5, 3], &[6, 1], &[1]] {
         let values = normals(3, part.iter().product());
@@ -170,9 +174,6 @@ pub fn binary() -> Vec<Case> {
             cases.push(case(name, vec![(&[count], l), (&[count], r)], |g, t| g.binary(function, t[0], t[1])));
         }
     }
-    let [l, r] = [normals(7, MANY), normals(8, MANY)];
-    let inputs = vec![(&[MANY][..], l), (&[MANY][..], r)];
-    cases.push(case("difference of many", inputs, |g, t| g.subtract(t[0], t[1])));
     let images = [6, 4, 5, 3];
     for part in [&[3][..], &[5, 3], &[2, 4, 5, 3], &[6, 1], &[1]] {
         let (whole, small) = (normals(9, images.iter().product()), normals(10, part.iter().product()));
