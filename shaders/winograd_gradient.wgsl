@@ -2,12 +2,15 @@
 // pair of channels.
 //
 // Reads     product: 36 matrices outputs x inputs (shared/winograd.wgsl).
-// Writes    gradient [3, 3, inputs, outputs], every element once.
+// Writes    gradient [3, 3, inputs, outputs], every element once; if TURNED = 1, where the coarse side was taken for the
+//           image and the fine one for the coarse, [3, 3, outputs, inputs] and the last tap first.
 // Dispatch  x = ceil(outputs / 64), y = inputs.
 // Longest loop  36.
 
 @group(0) @binding(1) var<storage, read_write> product: array<f32>;
 @group(0) @binding(2) var<storage, read_write> gradient: array<f32>;
+
+override TURNED: u32 = 0u;
 
 const ROWS = 3u;
 const COLUMNS = 6u;
@@ -29,7 +32,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         elements[k] = product[own + k * 8u * params.inputs];
     }
     var taps = both(elements);
+    let turned = TURNED == 1u;
+    let pair = select(group.y * params.outputs + output, output * params.inputs + group.y, turned);
     for (var tap = 0u; tap < 9u; tap++) {
-        gradient[(tap * params.inputs + group.y) * params.outputs + output] = taps[tap];
+        gradient[select(tap, 8u - tap, turned) * params.inputs * params.outputs + pair] = taps[tap];
     }
 }

@@ -2,15 +2,18 @@
 // software adapter lavapipe). The contract is that of winograd_gradient.wgsl: M m M' for every pair of channels.
 //
 // Reads     product: 36 matrices outputs x inputs (shared/winograd.wgsl); both are multiples of 8.
-// Writes    gradient [3, 3, inputs, outputs], every element once.
-// Dispatch  x = outputs / 8, y = inputs / 8.
+// Writes    gradient [3, 3, inputs, outputs], every element once; if TURNED = 1 [3, 3, outputs, inputs] and the last tap
+//           first.
+// Dispatch  x = outputs / 8, y = inputs / 8; if TURNED = 1 the other way round.
 // Longest loop  6.
 //
 // A lane fetches one output and eight inputs, and stores one input and eight outputs: in between, rows become columns
-// among the eight lanes.
+// among the eight lanes. If TURNED = 1 it stores one output and eight inputs.
 
 @group(0) @binding(1) var<storage, read_write> product: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> gradient: array<vec4<u64>>;
+
+override TURNED: u32 = 0u;
 
 // Three values of eight inputs: a row of a gradient.
 struct Line {
@@ -51,11 +54,27 @@ fn load_row(at: u32, pitch: u32) -> Line {
     );
 }
 
+// Where a lane's first tap goes, and from one tap to the next.
+struct Place {
+    at: u32,
+    taps: u32,
+    lane: u32,
+}
+
+fn store(place: Place, tap: u32, values: Eight) {
+    if (TURNED == 1u) {
+        gradient[place.at + (8u - tap) * place.taps] = pack(values);
+    } else {
+        gradient[place.at + tap * place.taps] = pack(turn(values, place.lane));
+    }
+}
+
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let lane = local.x;
     let matrix = params.inputs;
-    let from_pair = (group.x * ELEMENTS * params.inputs / 8u + group.y) * 8u + lane;
+    let block = select(group.xy, group.yx, TURNED == 1u);
+    let from_pair = (block.x * ELEMENTS * params.inputs / 8u + block.y) * 8u + lane;
     var top = Line();
     var middle = Line();
     var bottom = Line();
@@ -72,16 +91,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             break;
         }
     }
-    let pitch = params.outputs / 8u;
-    let taps = params.inputs * pitch;
-    let to = (8u * group.y + lane) * pitch + group.x;
-    gradient[to] = pack(turn(top.first, lane));
-    gradient[to + taps] = pack(turn(top.second, lane));
-    gradient[to + 2u * taps] = pack(turn(top.third, lane));
-    gradient[to + 3u * taps] = pack(turn(middle.first, lane));
-    gradient[to + 4u * taps] = pack(turn(middle.second, lane));
-    gradient[to + 5u * taps] = pack(turn(middle.third, lane));
-    gradient[to + 6u * taps] = pack(turn(bottom.first, lane));
-    gradient[to + 7u * taps] = pack(turn(bottom.second, lane));
-    gradient[to + 8u * taps] = pack(turn(bottom.third, lane));
+    let columns = vec2<u32>(params.outputs, params.inputs) / 8u;
+    let rows_to = (8u * block.y + lane) * columns.x + block.x;
+    let columns_to = (8u * block.x + lane) * columns.y + block.y;
+    let place = Place(select(rows_to, columns_to, TURNED == 1u), params.inputs * columns.x, lane);
+    store(place, 0u, top.first);
+    store(place, 1u, top.second);
+    store(place, 2u, top.third);
+    store(place, 3u, middle.first);
+    store(place, 4u, middle.second);
+    store(place, 5u, middle.third);
+    store(place, 6u, bottom.first);
+    store(place, 7u, bottom.second);
+    store(place, 8u, bottom.third);
 }

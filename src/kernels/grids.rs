@@ -318,10 +318,13 @@ pub fn winograd_image(params: &[u8], _: Constants) -> [u32; 3] {
     [p.inputs.div_ceil(GROUP), p.tiles, 1]
 }
 
-/// The wide form: blocks of eight pairs in either direction.
-pub fn winograd_pairs_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+/// The wide form: blocks of eight pairs in either direction; neighbours write what lies side by side.
+pub fn winograd_pairs_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: WinogradParams = read(params);
-    [p.outputs / 8, p.inputs / 8, 1]
+    match super::constant(constants, "TURNED") {
+        0 => [p.outputs / 8, p.inputs / 8, 1],
+        _ => [p.inputs / 8, p.outputs / 8, 1],
+    }
 }
 
 /// The wide form: input channels by fours in x, tiles by eights in y.

@@ -1,5 +1,6 @@
 //! From nodes to kernel calls: drops dead nodes, resolves views, and states each call's parameters.
 
+mod backward;
 mod gathered;
 mod pieces;
 mod winograd;
@@ -16,7 +17,7 @@ use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
 use gathered::Gathered;
 use std::collections::HashMap;
-use winograd::{Transform, Winograd};
+use winograd::Transform;
 
 /// β1, β2 and ε of Adam (Kingma and Ba; also the paper's library's defaults).
 pub const ADAM_BETAS: [f32; 2] = [0.9, 0.999];
@@ -146,6 +147,10 @@ impl<'g> Lowering<'g> {
 
     fn node(&mut self, tensor: Tensor) {
         let Node { operation, operands, shape } = self.graph.node(tensor);
+        if self.ids[tensor.0].is_some() && !matches!(operation, Operation::Pack { .. }) {
+            // Computed beside another node.
+            return;
+        }
         let reads: Vec<TensorId> = operands.iter().map(|&t| self.id(t)).collect();
         match operation {
             Operation::Input(name) => self.leaf(tensor, RootKind::Input(name.clone()), name),
@@ -194,14 +199,14 @@ impl<'g> Lowering<'g> {
 
     /// Nodes whose result is new memory.
     fn computed(&mut self, tensor: Tensor, reads: &[TensorId]) {
-        if self.ids[tensor.0].is_some() {
-            // The gradient of a bias, computed with that of its weight.
-            return;
-        }
         let Node { operation, operands, shape } = self.graph.node(tensor);
         let rows = |x: &Shape| RowsParams { rows: x.rows() as u32, columns: x.columns() as u32 };
         let first = operands.first().map(|&t| self.shape(t));
         let y = self.result(tensor);
+        if let Some((winograd, epilogue)) = self.convolved_by_winograd(tensor) {
+            self.convolution_by_winograd(tensor, winograd, epilogue, y);
+            return;
+        }
         match operation {
             Operation::Unary(function) => {
                 let how = first.and_then(|x| x.broadcast_to(shape)).expect("checked when built");
@@ -387,13 +392,6 @@ impl<'g> Lowering<'g> {
         y: TensorId,
     ) {
         let turned = kernel.name == kernels::conv2d_input_gradient.name;
-        if self.limits.matrix_products
-            && (epilogue != Epilogue::BorderBiasLeaky || g.stride == 2)
-            && let Some(winograd) = Winograd::new(g, &params, turned)
-        {
-            self.winograd(&winograd, epilogue, reads, y);
-            return;
-        }
         let constants =
             vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32), ("EPILOGUE", epilogue as u32)];
         // Between a pixel's three channels and a product stand 27 values, written and read; the direct forms do without.
@@ -421,10 +419,7 @@ impl<'g> Lowering<'g> {
         let operands = &self.graph.node(tensor).operands;
         let (fine, coarse) = (self.shape(operands[0]), self.shape(operands[1]));
         let mut params = params_of(g, fine, coarse);
-        if self.limits.matrix_products
-            && let Some(winograd) = Winograd::new(g, &params, false)
-        {
-            self.winograd_weight_gradient(&winograd, reads, y);
+        if self.weight_gradient_by_winograd(tensor, y) {
             return;
         }
         if self.limits.matrix_products

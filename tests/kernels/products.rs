@@ -4,7 +4,7 @@
 use super::case;
 use super::convolutions::Extents;
 use crate::common::judge::Case;
-use crate::common::{compare, devices};
+use crate::common::{Values, compare, devices};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::executor::{Device, Workspace};
 use pgn_wgpu::graph::{Borders, Convolution, Epilogue, Graph, GraphError, Shape, Tensor};
@@ -42,6 +42,9 @@ const CASES: &[(Convolution, [usize; 5], Way)] = &[
     (SAME, [17, 32, 32, 16, 64], Way::WeightGradient),
     (SAME, [3, 7, 14, 16, 24], Way::WeightGradient),
     (SAME, [1, 9, 13, 16, 16], Way::WeightGradient),
+    // Rather with the sides exchanged: 16 rows of a product would fill half of its 32.
+    (SAME, [17, 32, 32, 64, 16], Way::WeightGradient),
+    (SAME, [3, 7, 14, 72, 24], Way::WeightGradient),
     (HALVED, [1, 4, 4, 16, 8], Way::Forward(Epilogue::None)),
     (HALVED, [3, 2, 4, 32, 24], Way::Forward(Epilogue::Bias)),
     (HALVED, [2, 8, 8, 16, 40], Way::Forward(Epilogue::BiasLeaky)),
@@ -127,19 +130,32 @@ fn make(&(convolution, [n, h, w, from, to], way): &(Convolution, [usize; 5], Way
     Case { matrix_products: true, ..case(name, operands, build) }
 }
 
+/// Runs `graph` on `device`; the kernels' names and the outputs.
+fn run(
+    graph: &Graph,
+    values: &Values,
+    device: &Device,
+    matrix_products: bool,
+) -> (Vec<&'static str>, Vec<Vec<f32>>) {
+    let limits = MemoryLimits { matrix_products, ..device.memory_limits() };
+    let program = Program::compile(graph, limits).unwrap();
+    let names = program.calls.iter().map(|call| call.kernel.name).collect();
+    let outputs: Vec<String> = program.outputs.iter().map(|(name, _)| name.clone()).collect();
+    let mut session = Workspace::new(device.clone()).bind(Arc::new(program)).unwrap();
+    for (name, values) in values {
+        session.write(name, values).unwrap();
+    }
+    let results = session.compute().unwrap();
+    (names, outputs.iter().map(|name| results.get(name).to_vec()).collect())
+}
+
 #[test]
 fn a_convolution_by_matrix_products_is_as_exact_as_a_direct_one_may_be() {
     for (case, (.., way)) in cases().into_iter().zip(CASES) {
         let results = |device: &Device, matrix_products| {
-            let limits = MemoryLimits { matrix_products, ..device.memory_limits() };
-            let program = Program::compile(&case.graph, limits).unwrap();
-            let names: Vec<&str> = program.calls.iter().map(|call| call.kernel.name).collect();
+            let (names, results) = run(&case.graph, &case.values, device, matrix_products);
             assert_eq!(names.contains(&"matrix_product"), matrix_products, "{}: {names:?}", case.name);
-            let mut session = Workspace::new(device.clone()).bind(Arc::new(program)).unwrap();
-            for (name, values) in &case.values {
-                session.write(name, values).unwrap();
-            }
-            session.compute().unwrap().get("result").to_vec()
+            results[0].clone()
         };
         let direct = results(&Device::Cpu(Mode::Reference), false);
         let shape = Shape::new(&[direct.len()]);
@@ -150,6 +166,70 @@ fn a_convolution_by_matrix_products_is_as_exact_as_a_direct_one_may_be() {
         for (name, device) in devices() {
             let verdict = compare(&results(&device, true), &direct, &shape, kernel.tolerance);
             verdict.unwrap_or_else(|e| panic!("{} on {name}: {e}", case.name));
+        }
+    }
+}
+
+/// Layers whose two gradients are wanted: whether it is a transposed convolution, its geometry; images, height and width of
+/// the coarse side, fine and coarse channels. All batches go in pieces.
+const LAYERS: &[(bool, Convolution, [usize; 5])] = &[
+    (false, SAME, [17, 32, 32, 64, 16]),
+    (false, SAME, [14, 32, 32, 16, 72]),
+    (true, SAME, [17, 32, 32, 64, 16]),
+    (true, HALVED, [27, 16, 16, 64, 16]),
+];
+
+/// The gradients of a layer by its weight and by what it reads, in the order asked for.
+fn gradients(
+    (transposed, g, [n, h, w, from, to]): (bool, Convolution, [usize; 5]),
+    weight_first: bool,
+) -> (Graph, Values) {
+    let [fine, coarse] = [[n, g.stride * h, g.stride * w, from], [n, h, w, to]];
+    let (mut graph, mut values) = (Graph::new(), Values::new());
+    let mut input = |graph: &mut Graph, name: &str, extents: [usize; 4]| {
+        values.push((name.to_string(), Extents::values(values.len() as u32, &extents)));
+        graph.input(name, &extents).unwrap()
+    };
+    let sides = [input(&mut graph, "fine", fine), input(&mut graph, "coarse", coarse)];
+    // Half of a larger weight, so that something is to be done before it is there.
+    let larger = input(&mut graph, "weight", [g.size, g.size, from, 2 * to]);
+    let by_weight = |graph: &mut Graph| {
+        let gradient = graph.convolve_weight_gradient(g, sides[0], sides[1]).unwrap();
+        graph.output("by the weight", gradient);
+    };
+    if weight_first {
+        by_weight(&mut graph);
+    }
+    let weight = graph.slice(larger, 0, to).unwrap();
+    let carried = match transposed {
+        false => graph.convolve_input_gradient(g, Epilogue::LeakyMask, &[sides[1], weight, sides[0]]),
+        true => graph.convolve(g, Epilogue::LeakyMask, &[sides[0], weight, sides[1]]),
+    };
+    graph.output("by what it reads", carried.unwrap());
+    if !weight_first {
+        by_weight(&mut graph);
+    }
+    (graph, values)
+}
+
+#[test]
+fn both_gradients_of_a_layer_share_the_transformed_image() {
+    for (layer, weight_first) in LAYERS.iter().flat_map(|&layer| [(layer, true), (layer, false)]) {
+        let (graph, values) = gradients(layer, weight_first);
+        let direct = run(&graph, &values, &Device::Cpu(Mode::Reference), false).1;
+        for (name, device) in devices() {
+            let (names, results) = run(&graph, &values, &device, true);
+            let images = names.iter().filter(|name| name.ends_with("_image")).count();
+            let products = names.iter().filter(|&&name| name == "matrix_product").count();
+            assert!(
+                images > 1 && products == 2 * images,
+                "{layer:?}, weight first {weight_first}: {names:?}"
+            );
+            for (result, direct) in results.iter().zip(&direct) {
+                let shape = Shape::new(&[direct.len()]);
+                let verdict = compare(result, direct, &shape, kernels::conv2d_weight_gradient.tolerance);
+                verdict.unwrap_or_else(|e| panic!("{layer:?}, weight first {weight_first}, on {name}: {e}"));
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Convolutions by Winograd's algorithms (Lavin and Gray, "Fast algorithms for convolutional neural networks"), at stride 1
 //! F(4x4, 3x3) for a convolution and its adjoint, 36 multiplications for the 16 pixels of a tile instead of 144, and F(3x3, 4x4)
-//! for the gradient by the weight, 36 for the nine taps instead of 144. Both transform the fine side alike.
+//! for the gradient by the weight, 36 for the nine taps instead of 144. Both transform an image alike; `backward.rs` says of which side.
 //!
 //! F(2x2, 3x3) needs 64 for 16 pixels and passes on 64 values instead of 36; it rounds less, but at points that were chosen for
 //! it the larger tiles round little enough (`cpu/winograd.rs`), and they win at every size that they fit at all.
@@ -14,11 +14,12 @@
 //! multiply-adds, and a plain matrix product needs the fewest. So it is transforms around `matrix_product`, each with
 //! its twin, and the batch goes through them in pieces whose tensors stay in the caches.
 
+use super::backward::{Convolved, WeightGradient};
 use super::pieces::{Piece, Pieces, aligned_images};
 use super::{Lowering, TensorId};
-use crate::graph::{Convolution, Epilogue, Shape};
+use crate::graph::{Convolution, Shape};
 use crate::kernels::params::{ConvolutionParams, WinogradParams};
-use crate::kernels::{self, Kernel};
+use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
 
 /// Fewest channels of either side for which the algorithms were seen to win (`shaders/README.md` has the figures).
@@ -143,14 +144,37 @@ impl Winograd {
         (self.params.height.div_ceil(SIDE) * self.params.width.div_ceil(SIDE)) as usize
     }
 
-    /// The batch in pieces whose transformed tensors are of a moderate size.
-    fn pieces(&self) -> Pieces {
-        let [inputs, outputs] = [self.params.inputs, self.params.outputs].map(|channels| channels as usize);
-        let parts = self.algorithm.parts();
-        // Those of the fine side, and border biases, are multiples of these.
-        let step = aligned_images((self.pixels_per_image() | 4) * (inputs | outputs));
-        let values = (parts.image_elements * inputs).max(parts.elements * outputs);
-        Pieces::new(self.params.batch as usize, self.tiles_per_image() * values, step)
+    fn channels(&self) -> [usize; 2] {
+        [self.params.inputs as usize, self.params.outputs as usize]
+    }
+
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Whether both transform the same image in the same way.
+    pub fn shares_image(&self, other: &Self) -> bool {
+        self.algorithm == other.algorithm && self.params.inputs == other.params.inputs
+    }
+
+    /// Whether the batch is one piece.
+    pub fn is_whole(&self) -> bool {
+        pieces([Some(self), None]).all().next().is_some_and(|piece| piece.whole)
+    }
+
+    /// What a gradient by the weight takes per element and tile, in multiply-adds: the product, whose rows and columns the wide
+    /// form takes 32 and 16 at a time, the coarse side's transform and, unless another convolution has it made anyway, the image's.
+    pub fn gradient_cost(&self, transformed_value: usize, free_image: bool) -> usize {
+        let [inputs, outputs] = self.channels();
+        let transformed = outputs + if free_image { 0 } else { inputs };
+        outputs.next_multiple_of(32) * inputs.next_multiple_of(16) + transformed_value * transformed
+    }
+
+    fn gradient_constants(&self) -> Constants {
+        match self.algorithm {
+            Algorithm::Same => vec![("TURNED", self.params.turned)],
+            Algorithm::Down | Algorithm::Up => vec![],
+        }
     }
 
     fn piece(&self, images: usize) -> WinogradParams {
@@ -165,38 +189,71 @@ impl Winograd {
     }
 }
 
+/// A batch in pieces whose transformed tensors are of a moderate size for all convolutions that share its image.
+fn pieces(sharing: [Option<&Winograd>; 2]) -> Pieces {
+    let sharing = sharing.into_iter().flatten();
+    let sizes = sharing.map(|w| {
+        let ([inputs, outputs], parts) = (w.channels(), w.algorithm.parts());
+        // Those of the fine side, and border biases, are multiples of these.
+        let step = aligned_images((w.pixels_per_image() | 4) * (inputs | outputs));
+        let values = (parts.image_elements * inputs).max(parts.elements * outputs);
+        (w.params.batch as usize, w.tiles_per_image() * values, step)
+    });
+    let larger = |(batch, values, step): (usize, usize, usize), (_, v, s): (usize, usize, usize)| {
+        // Steps are powers of two.
+        (batch, values.max(v), step.max(s))
+    };
+    let (batch, values, step) = sizes.reduce(larger).expect("one at least");
+    Pieces::new(batch, values, step)
+}
+
 impl Lowering<'_> {
-    /// Calls that compute `y` from image, weight and, where the epilogue has one, a third operand.
-    pub(super) fn winograd(&mut self, w: &Winograd, epilogue: Epilogue, reads: &[TensorId], y: TensorId) {
-        let weight = self.winograd_weight(w, reads[1]);
-        for piece in w.pieces().all() {
-            let images = piece.images;
-            let p = WinogradParams { epilogue: epilogue as u32, ..w.piece(images) };
-            let image = self.winograd_image(w, reads[0], piece);
-            let extents = [w.algorithm.parts().elements, p.tiles as usize, w.params.outputs as usize];
-            let product = self.matrices("product", y, extents);
-            let own_y = self.piece(y, piece);
-            let beside = self.beside(epilogue, reads, product, piece);
-            self.products([image, weight], product, false, w.flops(images));
-            self.call(w.algorithm.parts().result, bytes_of(&p), vec![], &[product, beside], &[own_y]);
+    /// Calls that compute a convolution, a gradient by a weight, or both from the same image.
+    pub(super) fn winograd(&mut self, convolved: Option<&Convolved>, gradient: Option<&WeightGradient>) {
+        let sharing = [convolved.map(|c| &c.winograd), gradient.map(|g| &g.winograd)];
+        let image = convolved.map(|c| c.reads[0]).or(gradient.map(|g| g.sides[0])).expect("one at least");
+        let weight = convolved.map(|c| self.winograd_weight(&c.winograd, c.reads[1]));
+        let product = gradient.map(|g| {
+            let [inputs, outputs] = g.winograd.channels();
+            self.matrices("product", g.y, [g.winograd.algorithm.parts().elements, outputs, inputs])
+        });
+        for piece in pieces(sharing).all() {
+            let w = sharing[0].or(sharing[1]).expect("one at least");
+            let image = self.winograd_image(w, image, piece);
+            if let (Some(gradient), Some(product)) = (gradient, product) {
+                self.add_weight_gradient(gradient, image, product, piece);
+            }
+            if let (Some(convolved), Some(weight)) = (convolved, weight) {
+                self.convolve_piece(convolved, [image, weight], piece);
+            }
+        }
+        if let (Some(WeightGradient { winograd: w, y, .. }), Some(product)) = (gradient, product) {
+            let kernel = w.algorithm.parts().gradient;
+            self.call(kernel, bytes_of(&w.params), w.gradient_constants(), &[product], &[*y]);
         }
     }
 
-    /// Calls that compute the gradient by the weight from the fine and the coarse side.
-    pub(super) fn winograd_weight_gradient(&mut self, w: &Winograd, reads: &[TensorId], y: TensorId) {
-        let [inputs, outputs] = [w.params.inputs, w.params.outputs].map(|channels| channels as usize);
-        let parts = w.algorithm.parts();
-        let product = self.matrices("product", y, [parts.elements, outputs, inputs]);
-        for piece in w.pieces().all() {
-            let images = piece.images;
-            let p = w.piece(images);
-            let image = self.winograd_image(w, reads[0], piece);
-            let coarse = self.matrices("coarse", y, [parts.coarse_elements, outputs, p.tiles as usize]);
-            let own_coarse = self.piece(reads[1], piece);
-            self.call(parts.coarse, bytes_of(&p), vec![], &[own_coarse], &[coarse]);
-            self.products([coarse, image], product, piece.first > 0, w.flops(images));
-        }
-        self.call(parts.gradient, bytes_of(&w.params), vec![], &[product], &[y]);
+    /// A piece of a convolution, from the transformed image and weight.
+    fn convolve_piece(&mut self, c: &Convolved, operands: [TensorId; 2], piece: Piece) {
+        let w = &c.winograd;
+        let p = WinogradParams { epilogue: c.epilogue as u32, ..w.piece(piece.images) };
+        let extents = [w.algorithm.parts().elements, p.tiles as usize, w.params.outputs as usize];
+        let product = self.matrices("product", c.y, extents);
+        let own_y = self.piece(c.y, piece);
+        let beside = self.beside(c.epilogue, &c.reads, product, piece);
+        self.products(operands, product, false, w.flops(piece.images));
+        self.call(w.algorithm.parts().result, bytes_of(&p), vec![], &[product, beside], &[own_y]);
+    }
+
+    /// Adds a piece's share to the product that becomes a gradient by the weight.
+    fn add_weight_gradient(&mut self, g: &WeightGradient, image: TensorId, product: TensorId, piece: Piece) {
+        let w = &g.winograd;
+        let (p, parts) = (w.piece(piece.images), w.algorithm.parts());
+        let extents = [parts.coarse_elements, w.params.outputs as usize, p.tiles as usize];
+        let coarse = self.matrices("coarse", g.y, extents);
+        let own_coarse = self.piece(g.sides[1], piece);
+        self.call(parts.coarse, bytes_of(&p), vec![], &[own_coarse], &[coarse]);
+        self.products([coarse, image], product, piece.first > 0, w.flops(piece.images));
     }
 
     /// A piece of `x`, transformed; kept if it is the whole batch.
