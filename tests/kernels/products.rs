@@ -233,3 +233,30 @@ fn both_gradients_of_a_layer_share_the_transformed_image() {
         }
     }
 }
+
+#[test]
+fn a_gradient_waits_for_the_weight_that_changes_before_it() {
+    let [n, h, w, from, to] = [17, 32, 32, 64, 16];
+    let (mut graph, mut values) = (Graph::new(), Values::new());
+    let mut add = |name: &str, extents: &[usize]| {
+        values.push((name.to_string(), Extents::values(values.len() as u32, extents)));
+    };
+    let (fine, coarse, weight) = ([n, h, w, from], [n, h, w, to], [3, 3, from, to]);
+    ["fine", "coarse"].into_iter().zip([fine, coarse]).for_each(|(name, extents)| add(name, &extents));
+    ["new", "weight"].into_iter().for_each(|name| add(name, &weight));
+    let [x, d] = [graph.input("fine", &fine).unwrap(), graph.input("coarse", &coarse).unwrap()];
+    let new = graph.input("new", &weight).unwrap();
+    let state = graph.state("weight", &weight).unwrap();
+    let by_weight = graph.convolve_weight_gradient(SAME, x, d).unwrap();
+    graph.output("by the weight", by_weight);
+    graph.assign(state, new).unwrap();
+    let carried = graph.convolve_input_gradient(SAME, Epilogue::None, &[d, state]).unwrap();
+    graph.output("by what it reads", carried);
+    let direct = run(&graph, &values, &Device::Cpu(Mode::Reference), false).1;
+    for (name, device) in devices() {
+        let (_, results) = run(&graph, &values, &device, true);
+        let shape = Shape::new(&[direct[1].len()]);
+        let verdict = compare(&results[1], &direct[1], &shape, kernels::conv2d.tolerance);
+        verdict.unwrap_or_else(|e| panic!("on {name}: {e}"));
+    }
+}
