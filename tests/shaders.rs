@@ -13,7 +13,7 @@ use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker, Norm};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
-use pgn_wgpu::kernels::{self, Form, Kernel, generate};
+use pgn_wgpu::kernels::{self, Form, Kernel, generate, grids};
 use pgn_wgpu::models::Problem;
 use pgn_wgpu::models::file::{Facts, Model};
 use pgn_wgpu::training::{Method, Preset, TrainConfig, Trainer};
@@ -274,6 +274,22 @@ fn parameter_structs_are_the_same_in_wgsl_and_in_rust() {
             .collect();
         assert_eq!(wgsl, rust, "{name}: name, offset and size of the fields");
     }
+}
+
+#[test]
+fn grids_are_as_wide_in_wgsl_as_in_rust() {
+    let (kernel, form) = forms().next().unwrap();
+    let (module, _) = validated(kernel, form);
+    let value = |name: &str| {
+        let (_, constant) = module.constants.iter().find(|(_, c)| c.name.as_deref() == Some(name)).unwrap();
+        match module.global_expressions[constant.init] {
+            Expression::Literal(naga::Literal::U32(value)) => value,
+            ref other => panic!("{name} is {other:?}"),
+        }
+    };
+    assert_eq!(value("GROUP"), grids::GROUP);
+    assert_eq!(value("GRID_WIDTH"), grids::GRID_WIDTH);
+    assert_eq!(value("GROUP") * value("VALUES"), grids::BLOCK);
 }
 
 /// The WGSL files of `folder`, by name without ending.

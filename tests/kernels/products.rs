@@ -171,17 +171,19 @@ fn a_convolution_by_matrix_products_is_as_exact_as_a_direct_one_may_be() {
 }
 
 /// Layers whose two gradients are wanted: whether it is a transposed convolution, its geometry; images, height and width of
-/// the coarse side, fine and coarse channels. All batches go in pieces.
-const LAYERS: &[(bool, Convolution, [usize; 5])] = &[
-    (false, SAME, [17, 32, 32, 64, 16]),
-    (false, SAME, [14, 32, 32, 16, 72]),
-    (true, SAME, [17, 32, 32, 64, 16]),
-    (true, HALVED, [27, 16, 16, 64, 16]),
+/// the coarse side, fine and coarse channels, and of these how many carry no gradient on. All batches go in pieces.
+const LAYERS: &[(bool, Convolution, [usize; 6])] = &[
+    (false, SAME, [17, 32, 32, 64, 16, 0]),
+    (false, SAME, [14, 32, 32, 16, 72, 0]),
+    (true, SAME, [17, 32, 32, 64, 16, 0]),
+    (true, HALVED, [27, 16, 16, 64, 16, 0]),
+    // An image of 63 positions begins where a binding may every 4 or, with the channels beside, every 8 images.
+    (true, SAME, [150, 7, 9, 16, 72, 8]),
 ];
 
 /// The gradients of a layer by its weight and by what it reads, in the order asked for.
 fn gradients(
-    (transposed, g, [n, h, w, from, to]): (bool, Convolution, [usize; 5]),
+    (transposed, g, [n, h, w, from, to, beside]): (bool, Convolution, [usize; 6]),
     weight_first: bool,
 ) -> (Graph, Values) {
     let [fine, coarse] = [[n, g.stride * h, g.stride * w, from], [n, h, w, to]];
@@ -191,8 +193,9 @@ fn gradients(
         graph.input(name, &extents).unwrap()
     };
     let sides = [input(&mut graph, "fine", fine), input(&mut graph, "coarse", coarse)];
-    // Half of a larger weight, so that something is to be done before it is there.
+    // Part of a larger weight, so that something is to be done before it is there.
     let larger = input(&mut graph, "weight", [g.size, g.size, from, 2 * to]);
+    let mask = input(&mut graph, "mask", if transposed { [n, h, w, to - beside] } else { fine });
     let by_weight = |graph: &mut Graph| {
         let gradient = graph.convolve_weight_gradient(g, sides[0], sides[1]).unwrap();
         graph.output("by the weight", gradient);
@@ -200,10 +203,10 @@ fn gradients(
     if weight_first {
         by_weight(&mut graph);
     }
-    let weight = graph.slice(larger, 0, to).unwrap();
+    let weight = graph.slice(larger, 0, to - beside).unwrap();
     let carried = match transposed {
-        false => graph.convolve_input_gradient(g, Epilogue::LeakyMask, &[sides[1], weight, sides[0]]),
-        true => graph.convolve(g, Epilogue::LeakyMask, &[sides[0], weight, sides[1]]),
+        false => graph.convolve_input_gradient(g, Epilogue::LeakyMask, &[sides[1], weight, mask]),
+        true => graph.convolve(g, Epilogue::LeakyMask, &[sides[0], weight, mask]),
     };
     graph.output("by what it reads", carried.unwrap());
     if !weight_first {
