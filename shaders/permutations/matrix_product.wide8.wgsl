@@ -17,27 +17,7 @@
 // of rows. Six fetches bring what 512 multiply-adds of eight lanes need; twice as many sums ran a third slower, because
 // the compiler keeps what it can in registers and spills within the fetches, which it takes for unlikely branches; so a
 // block of `right` is used up before the next one is fetched (1 % faster than both first). The
-// loop ends at its foot: the driver runs the body of a loop that ends at its head once more, masked. Stores are two of
-// four values, as making 64-bit integers of sums costs more than it saves.
-
-@group(0) @binding(1) var<storage, read_write> left: array<vec4<u64>>;
-@group(0) @binding(2) var<storage, read_write> right: array<vec4<u64>>;
-@group(0) @binding(3) var<storage, read_write> product: array<vec4<f32>>;
-
-override ACCUMULATE: u32 = 0u;
-
-// What a sum begins with.
-fn before(at: u32) -> Eight {
-    if (ACCUMULATE == 1u) {
-        return Eight(product[at], product[at + 1u]);
-    }
-    return Eight();
-}
-
-fn store(at: u32, sum: Eight) {
-    product[at] = sum.low;
-    product[at + 1u] = sum.high;
-}
+// loop ends at its foot: the driver runs the body of a loop that ends at its head once more, masked.
 
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {

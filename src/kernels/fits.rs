@@ -1,9 +1,9 @@
 //! Which calls a form can compute. Wide forms see rows as blocks of eight values, the vec4 forms as blocks of four, so rows must
 //! consist of them.
 
-use super::grids::{VEC4_CHANNELS, VEC4_PIXELS};
+use super::grids::{PRODUCT_ROWS, VEC4_CHANNELS, VEC4_PIXELS};
 use super::params::{
-    AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, PoolParams, SumRowsParams,
+    AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, MatrixParams, PoolParams, SumRowsParams,
 };
 use crate::graph::Epilogue;
 
@@ -49,6 +49,11 @@ pub fn pool_wide8(params: &[u8], _: Constants) -> bool {
 pub fn pool_vec4(params: &[u8], _: Constants) -> bool {
     let p: PoolParams = read(params);
     halves(&p) && p.channels.is_multiple_of(4)
+}
+
+/// Rows of one tile: more of them the wide form takes faster.
+pub fn matrix_product_low8(params: &[u8], _: Constants) -> bool {
+    read::<MatrixParams>(params).rows <= PRODUCT_ROWS[1]
 }
 
 /// Whole blocks of values at every place.

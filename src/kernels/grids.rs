@@ -300,10 +300,24 @@ pub fn matrix_product(params: &[u8], _: Constants) -> [u32; 3] {
     [p.columns.div_ceil(GROUP), p.rows / 8, p.matrices]
 }
 
-/// The wide form of the product: groups of sixteen columns in x and of 32 rows in y.
-pub fn matrix_product_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+/// Rows of a subgroup's tile in the wide form of the product, and in the low one.
+pub const PRODUCT_ROWS: [u32; 2] = [32, 16];
+/// Columns of it.
+pub const PRODUCT_COLUMNS: [u32; 2] = [16, 32];
+
+fn product_tiles(params: &[u8], form: usize) -> [u32; 3] {
     let p: MatrixParams = read(params);
-    [p.columns.div_ceil(16), p.rows.div_ceil(32), p.matrices]
+    [p.columns.div_ceil(PRODUCT_COLUMNS[form]), p.rows.div_ceil(PRODUCT_ROWS[form]), p.matrices]
+}
+
+/// The wide form of the product: tiles of columns in x and of rows in y.
+pub fn matrix_product_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+    product_tiles(params, 0)
+}
+
+/// The low form: the same for tiles of another shape.
+pub fn matrix_product_low8(params: &[u8], _: Constants) -> [u32; 3] {
+    product_tiles(params, 1)
 }
 
 /// Output channels in x, input channels in y.

@@ -70,7 +70,7 @@ pub struct Needs {
     pub int64: bool,
     /// Whether it is made for GPUs: it is right everywhere, but no software adapter needs to try it.
     pub hardware: bool,
-    /// Whether a call that it fits is one of its kernel for its sake alone: a quick start tries no other form, unless it is wrong.
+    /// Whether no other form comes near it at calls that it fits: a quick start tries none, unless it is wrong.
     pub alone: bool,
 }
 
@@ -83,8 +83,8 @@ impl Needs {
     pub const SUBGROUP8: Self = Self { subgroup: Some(8), ..Self::NONE };
     /// Those of such a form with 64-bit integers.
     pub const WIDE8: Self = Self { int64: true, ..Self::SUBGROUP8 };
-    /// Those of such a form for images of three channels.
-    pub const THREE8: Self = Self { alone: true, ..Self::WIDE8 };
+    /// Those of such a form for images of three channels, or for few rows.
+    pub const ALONE8: Self = Self { alone: true, ..Self::WIDE8 };
 }
 
 /// One WGSL form of a kernel.
@@ -200,7 +200,10 @@ macro_rules! needs {
         Needs::SUBGROUP8
     };
     (three8) => {
-        Needs::THREE8
+        Needs::ALONE8
+    };
+    (low8) => {
+        Needs::ALONE8
     };
     (wide8) => {
         Needs::WIDE8
@@ -317,7 +320,9 @@ mod registry {
             with ["convolution", "subgroup8"];
         matrix_product(MatrixParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::matrix_product,
             shared ["matrices", "blocks"],
-            form wide8 grids::matrix_product_wide8, with ["matrices", "wide8", "rows8"];
+            form wide8 grids::matrix_product_wide8, with ["matrices", "wide8", "rows8", "product8"],
+            form low8 grids::matrix_product_low8, fits fits::matrix_product_low8,
+            with ["matrices", "wide8", "rows8", "product8"];
         gather_taps(ConvolutionParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::gather_taps, shared ["convolution", "blocks"],
             form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "wide8", "turn8"],
             form three8 grids::taps_three8, fits fits::taps_three8, with ["convolution", "wide8", "turn8", "taps3"];

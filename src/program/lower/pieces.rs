@@ -3,9 +3,10 @@
 
 use super::{Lowering, TensorId};
 use crate::graph::Shape;
-use crate::kernels;
 use crate::kernels::params::MatrixParams;
+use crate::kernels::{self, grids};
 use bytemuck::bytes_of;
+use std::ops::Range;
 
 /// Values of the largest tensor between the kernels of one piece: half as many, or less, made steps at width 1 take 3 to 4 % longer,
 /// as the weight is read anew for every piece; at width 0.25 it makes no difference.
@@ -82,16 +83,44 @@ impl Matrix {
 
 impl Lowering<'_> {
     /// Products of the matrices of two tensors `[matrices, rows, inner]` and `[matrices, inner, columns]` in blocks; there may be
-    /// fewer left ones (see [`MatrixParams`]).
+    /// fewer left ones (see [`MatrixParams`]). Few rows beyond whole tiles are a call of their own, for the form that takes few.
     pub(super) fn products(&mut self, reads: [TensorId; 2], y: TensorId, accumulate: bool, flops: u64) {
-        let extents =
-            |t: TensorId| self.tensors[t.0].shape.extents().iter().map(|&e| e as u32).collect::<Vec<_>>();
-        let (left, right) = (extents(reads[0]), extents(reads[1]));
-        let [lefts, rows, inner] = left[..] else { unreachable!("matrices have three extents") };
-        let (matrices, columns) = (right[0], right[2]);
-        let params =
-            MatrixParams { matrices, rows, inner, columns, lefts, plain: 0, height: rows, depth: inner };
-        self.matrix_product(&params, reads, y, accumulate, flops);
+        let [rows, columns] = [self.matrix_extents(reads[0])[1], self.matrix_extents(reads[1])[2]];
+        let [tile, low] = grids::PRODUCT_ROWS.map(|rows| rows as usize);
+        let whole = rows / tile * tile;
+        let end = if (1..=low).contains(&(rows - whole)) { whole } else { rows };
+        for part in [0..end, end..rows].into_iter().filter(|part| !part.is_empty()) {
+            let own = [reads[0], y].map(|matrices| self.matrix_rows(matrices, part.clone()));
+            let [lefts, height, inner] = self.matrix_extents(own[0]).map(|extent| extent as u32);
+            let params = MatrixParams {
+                matrices: self.matrix_extents(reads[1])[0] as u32,
+                rows: height,
+                inner,
+                columns: columns as u32,
+                lefts,
+                plain: 0,
+                height,
+                depth: inner,
+            };
+            let share = flops * part.len() as u64 / rows as u64;
+            self.matrix_product(&params, [own[0], reads[1]], own[1], accumulate, share);
+        }
+    }
+
+    /// How many matrices, of how many rows and columns.
+    fn matrix_extents(&self, matrices: TensorId) -> [usize; 3] {
+        self.tensors[matrices.0].shape.extents().try_into().expect("matrices have three extents")
+    }
+
+    /// Some rows of matrices in blocks, whole blocks of them: with those of all matrices they lie together.
+    fn matrix_rows(&mut self, matrices: TensorId, rows: Range<usize>) -> TensorId {
+        let [count, all, columns] = self.matrix_extents(matrices);
+        if rows.len() == all {
+            return matrices;
+        }
+        let whole = self.tensors[matrices.0].clone();
+        let offset = whole.offset + rows.start * count * columns;
+        self.tensor(whole.label, Shape::new(&[count, rows.len(), columns]), whole.root, offset)
     }
 
     /// The product of `left`, `[rows, inner]`, and `right`, `[inner, columns]`.

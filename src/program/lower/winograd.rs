@@ -162,12 +162,12 @@ impl Winograd {
         pieces([Some(self), None]).all().next().is_some_and(|piece| piece.whole)
     }
 
-    /// What a gradient by the weight takes per element and tile, in multiply-adds: the product, whose rows and columns the wide
-    /// form takes 32 and 16 at a time, the coarse side's transform and, unless another convolution has it made anyway, the image's.
+    /// What a gradient by the weight takes per element and tile, in multiply-adds: the product, whose rows and columns are
+    /// taken 16 at a time at least, the coarse side's transform and, unless another convolution has it made anyway, the image's.
     pub fn gradient_cost(&self, transformed_value: usize, free_image: bool) -> usize {
         let [inputs, outputs] = self.channels();
         let transformed = outputs + if free_image { 0 } else { inputs };
-        outputs.next_multiple_of(32) * inputs.next_multiple_of(16) + transformed_value * transformed
+        outputs.next_multiple_of(16) * inputs.next_multiple_of(16) + transformed_value * transformed
     }
 
     fn gradient_constants(&self) -> Constants {
