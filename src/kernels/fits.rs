@@ -62,6 +62,12 @@ pub fn border_sum_wide8(params: &[u8], _: Constants) -> bool {
     p.inner.is_multiple_of(8) && p.outer * 3 * p.stride * (p.inner / 8) < SMALL
 }
 
+/// At most four columns, each row for one.
+pub fn copy_columns_row(params: &[u8], _: Constants) -> bool {
+    let p: CopyColumnsParams = read(params);
+    p.columns <= 4 && p.spread == 1
+}
+
 /// Whole blocks of columns on both sides, each row for one.
 pub fn copy_columns_wide8(params: &[u8], _: Constants) -> bool {
     let p: CopyColumnsParams = read(params);

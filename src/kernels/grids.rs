@@ -144,6 +144,11 @@ pub fn copy_columns_flat(params: &[u8], _: Constants) -> [u32; 3] {
     flat(p.rows * p.columns)
 }
 
+/// The row form: one invocation per row.
+pub fn copy_columns_row(params: &[u8], _: Constants) -> [u32; 3] {
+    flat(read::<CopyColumnsParams>(params).rows)
+}
+
 /// The wide form: one invocation per eight values copied.
 pub fn copy_columns_wide8(params: &[u8], _: Constants) -> [u32; 3] {
     let p: CopyColumnsParams = read(params);

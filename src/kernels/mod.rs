@@ -205,6 +205,9 @@ macro_rules! needs {
     (low8) => {
         Needs::ALONE8
     };
+    (row) => {
+        Needs::NONE
+    };
     (wide8) => {
         Needs::WIDE8
     };
@@ -383,6 +386,7 @@ mod registry {
         border_spread(BorderParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::border_spread;
         copy_columns(CopyColumnsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::copy_columns,
             shared ["copy_columns_params"],
+            form row grids::copy_columns_row, fits fits::copy_columns_row, with ["copy_columns_params"],
             form flat grids::copy_columns_flat, with ["copy_columns_params"],
             form wide8 grids::copy_columns_wide8, fits fits::copy_columns_wide8, with ["copy_columns_params", "wide8"];
         softmax(RowsParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
