@@ -19,13 +19,13 @@ use serde::Serialize;
 use serde_json::Value;
 use std::process::{Command, ExitCode, Stdio};
 
-/// Images per step of every timed row.
+/// Images per step of the timed rows, but for those about the paper's own steps.
 const BATCH: usize = 16;
+/// Images per step in the paper (Table 1): of the rows about memory and about its steps.
+const PAPER_BATCH: usize = 128;
 /// Width of the rows about the whole network, and of those about many steps.
 const WIDE: f32 = 1.0;
 const NARROW: f32 = 0.25;
-/// Images per step of the row about memory.
-const MEMORY_BATCH: usize = 128;
 /// Times that one thread and two take turns.
 const THREAD_ROUNDS: usize = 3;
 /// Seconds for each kind of step.
@@ -88,18 +88,21 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     if !matches!(device, Device::Cpu(_)) {
         let threads = if software { Some(1) } else { None };
         let all = ["natural", "fgm", "pgd", "pgn"];
-        let narrow = measure(&Measurement { adapter: &adapter, methods: &all, width: NARROW, threads })?;
-        rows.extend(ratios(&narrow, NARROW));
-        let natural = &["natural"];
-        let wide = measure(&Measurement { adapter: &adapter, methods: &all, width: WIDE, threads })?;
-        rows.extend(ratios(&wide, WIDE));
+        let steps = |methods, size, threads| Measurement { adapter: &adapter, methods, size, threads };
+        let narrow = Size { width: NARROW, batch: BATCH };
+        let wide = Size { width: WIDE, batch: BATCH };
+        let paper = Size { width: WIDE, batch: PAPER_BATCH };
+        rows.extend(ratios(&measure(&steps(&all, narrow, threads))?, narrow));
+        let at_wide = measure(&steps(&all, wide, threads))?;
+        rows.extend(ratios(&at_wide, wide));
+        rows.extend(ratios(&measure(&steps(&all, paper, threads))?, paper));
         if software {
-            let with = |threads| Measurement { adapter: &adapter, methods: natural, width: WIDE, threads };
+            let with = |threads| steps(&["natural"], wide, threads);
             let mut rounds = Vec::new();
             for _ in 0..THREAD_ROUNDS {
                 rounds.push([measure(&with(Some(1)))?, measure(&with(Some(2)))?]);
             }
-            rows.extend(per_core(&wide, &rounds));
+            rows.extend(per_core(&at_wide, &rounds));
         }
         drop(device);
         eprintln!("measuring the first step at width {WIDE}");
@@ -110,20 +113,14 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         rows.push(at_most(format!("first step, width {WIDE}, caches warm"), "s", first.warm, 3.0));
     }
     for width in [WIDE, NARROW] {
-        let timing =
-            measure(&Measurement { adapter: "cpu", methods: &["natural"], width, threads: Some(1) })?;
+        let size = Size { width, batch: BATCH };
+        let timing = measure(&Measurement { adapter: "cpu", methods: &["natural"], size, threads: Some(1) })?;
         let rate = number(&timing, "natural", "images_per_second");
-        rows.push(row(
-            format!("CPU path, one thread, natural step, width {width}"),
-            "images/s",
-            rate,
-            None,
-            true,
-        ));
+        rows.push(row(format!("CPU path, one thread, natural step, {size}"), "images/s", rate, None, true));
     }
     let memory = memory()?;
     let ratio = memory.planned_bytes as f64 / memory.needed_bytes as f64;
-    let what = format!("memory of a PGN step, batch {MEMORY_BATCH}, width {WIDE}: planned / needed");
+    let what = format!("memory of a PGN step, batch {PAPER_BATCH}, width {WIDE}: planned / needed");
     rows.push(at_most(what, "x", Some(ratio), 1.2));
     let described = runs[0]["device"].as_str().unwrap_or_default().to_string();
     let report = Report { version: env!("CARGO_PKG_VERSION"), device: described, rows, memory, runs };
@@ -138,18 +135,31 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How large the steps of a row are.
+#[derive(Clone, Copy)]
+struct Size {
+    width: f32,
+    /// Images.
+    batch: usize,
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "width {}, batch {}", self.width, self.batch)
+    }
+}
+
 /// What one process measures.
 struct Measurement<'a> {
     adapter: &'a str,
     methods: &'a [&'a str],
-    width: f32,
+    size: Size,
     threads: Option<usize>,
 }
 
 impl std::fmt::Display for Measurement<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let (methods, width, adapter) = (self.methods.join(", "), self.width, self.adapter);
-        write!(f, "{methods} at width {width} on {adapter}")?;
+        write!(f, "{} at {} on {}", self.methods.join(", "), self.size, self.adapter)?;
         self.threads.map_or(Ok(()), |threads| write!(f, ", threads: {threads}"))
     }
 }
@@ -160,7 +170,7 @@ impl Measurement<'_> {
         command
             .args(["bench", "--steps-only", "--json", "--seconds", SECONDS, "--tune", tune])
             .args(["--adapter", self.adapter, "--method", &self.methods.join(",")])
-            .args(["--width", &self.width.to_string(), "--batch-size", &BATCH.to_string()])
+            .args(["--width", &self.size.width.to_string(), "--batch-size", &self.size.batch.to_string()])
             .stderr(Stdio::inherit());
         if let Some(threads) = self.threads {
             // lavapipe's threads, and those of the CPU path.
@@ -181,22 +191,18 @@ fn number(report: &Value, method: &str, field: &str) -> Option<f64> {
 }
 
 /// Steps in natural steps, and the share of the natural one that is not convolution.
-fn ratios(report: &Value, width: f32) -> Vec<Row> {
+fn ratios(report: &Value, size: Size) -> Vec<Row> {
     let ratio = |method| number(report, method, "in_natural_steps");
     let mut rows: Vec<Row> = [("fgm", "FGM", 1.75), ("pgd", "PGD-10", 8.0), ("pgn", "PGN", 2.6)]
         .map(|(method, name, target)| {
-            at_most(format!("{name} step in natural steps, width {width}"), "x", ratio(method), target)
+            at_most(format!("{name} step in natural steps, {size}"), "x", ratio(method), target)
         })
         .into();
     let rate = number(report, "natural", "images_per_second");
-    rows.insert(0, row(format!("natural step, width {width}"), "images/s", rate, None, true));
-    rows.push(share(report, width));
-    rows
-}
-
-fn share(report: &Value, width: f32) -> Row {
+    rows.insert(0, row(format!("natural step, {size}"), "images/s", rate, None, true));
     let share = number(report, "natural", "other_share").map(|share| 100.0 * share);
-    at_most(format!("share that is not convolution, natural step, width {width}"), "%", share, 15.0)
+    rows.push(at_most(format!("share that is not convolution, natural step, {size}"), "%", share, 15.0));
+    rows
 }
 
 /// Speed of one core, counted as direct convolution, and what the second one adds: the median of rounds with either.
@@ -204,7 +210,7 @@ fn per_core(one: &Value, rounds: &[[Value; 2]]) -> Vec<Row> {
     let gflops = |report: &Value| number(report, "natural", "gflops");
     let ratios = rounds.iter().map(|[one, two]| Some(gflops(two)? / gflops(one)?));
     let ratio = ratios.collect::<Option<Vec<f64>>>().map(median);
-    let name = format!("natural step, width {WIDE}, one core");
+    let name = format!("natural step, {}, one core", Size { width: WIDE, batch: BATCH });
     vec![
         at_least(name, "GFLOP/s", gflops(one), 14.0),
         at_least(format!("two cores against one, width {WIDE}"), "x", ratio, 1.8),
@@ -215,10 +221,10 @@ fn memory() -> Result<StepMemory, Box<dyn std::error::Error>> {
     let problem = usual_problem(DatasetKind::Cifar10);
     let (classifier, generator) = (Classifier::new(problem, WIDE)?, Generator::new(problem, WIDE)?);
     let preset = TrainConfig::preset(Preset::Small, DatasetKind::Cifar10);
-    let config = TrainConfig { method: Method::Pgn, width: WIDE, batch_size: MEMORY_BATCH, ..preset };
+    let config = TrainConfig { method: Method::Pgn, width: WIDE, batch_size: PAPER_BATCH, ..preset };
     let phase = *game::phases(&config).last().expect("every step has a phase");
     let generator = Some(&generator);
-    let graph = game::phase_graph(&config, &classifier, generator, phase, MEMORY_BATCH, Gradients::Apply)?;
+    let graph = game::phase_graph(&config, &classifier, generator, phase, PAPER_BATCH, Gradients::Apply)?;
     let program = Program::compile(&graph, MemoryLimits::NONE)?;
     Ok(step_memory(&program).expect("training has a backward pass"))
 }
@@ -258,9 +264,10 @@ mod tests {
         natural["other_share"] = json!(0.16);
         let report =
             json!({ "steps": { "natural": natural, "fgm": step(1.7), "pgd": step(8.1), "pgn": step(2.6) } });
-        let rows = ratios(&report, NARROW);
+        let size = Size { width: NARROW, batch: BATCH };
+        let rows = ratios(&report, size);
         assert_eq!(verdicts(&rows), [None, Some(true), Some(false), Some(true), Some(false)]);
-        assert_eq!(verdicts(&ratios(&json!({}), NARROW)), [None; 5]);
+        assert_eq!(verdicts(&ratios(&json!({}), size)), [None; 5]);
         let gflops = |gflops: f64| json!({ "steps": { "natural": { "gflops": gflops } } });
         let rounds = [[14.0, 20.0], [14.0, 25.0], [14.0, 30.0]].map(|round| round.map(gflops));
         assert_eq!(verdicts(&per_core(&gflops(14.1), &rounds)), [Some(true), Some(false)]);
