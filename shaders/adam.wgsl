@@ -4,23 +4,12 @@
 // and, if AVERAGE = 1, average [count]. The host folds the bias correction into the step size: lr · √(1 − β2^t) / (1 − β1^t).
 // Dispatch: one invocation per VALUES parameters, 64 per workgroup. Longest loop: VALUES.
 
-struct AdamParams {
-    count: u32,
-    beta1: f32,
-    beta2: f32,
-    epsilon: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: AdamParams;
 @group(0) @binding(1) var<storage, read_write> gradient: array<f32>;
 @group(0) @binding(2) var<storage, read_write> schedule: array<f32>;
 @group(0) @binding(3) var<storage, read_write> parameters: array<f32>;
 @group(0) @binding(4) var<storage, read_write> momentum: array<f32>;
 @group(0) @binding(5) var<storage, read_write> variance: array<f32>;
 @group(0) @binding(6) var<storage, read_write> average: array<f32>;
-
-// Whether an average is kept; otherwise nothing of it is read or written.
-override AVERAGE: u32 = 1u;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {

@@ -2,8 +2,8 @@
 //! at 65,535 workgroups; `shared/grid.wgsl` has the index that belongs to them.
 
 use super::params::{
-    BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, MatrixParams, PoolParams,
-    RowsParams, SumRowsParams, WinogradParams,
+    AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, MatrixParams,
+    PoolParams, RowsParams, SumRowsParams, WinogradParams,
 };
 
 /// Invocations per workgroup of the one-dimensional kernels.
@@ -30,6 +30,11 @@ pub const BLOCK: u32 = GROUP * VALUES;
 /// One invocation per [`VALUES`] values; the count is every such struct's first field.
 pub fn blocks(params: &[u8], _: Constants) -> [u32; 3] {
     flat(read::<u32>(&params[..4]).div_ceil(VALUES))
+}
+
+/// The wide form of adam: one invocation per two eights.
+pub fn adam_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+    flat(read::<AdamParams>(params).count.div_ceil(16))
 }
 
 /// One workgroup per block of a row.

@@ -396,8 +396,8 @@ mod registry {
         arg_max(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::one_invocation_per_row;
         random_normal(RandomParams) 1 -> 1, tolerance (2e-6, 1e-5), grid grids::elements;
         gather_rows(RowsParams) 2 -> 1, tolerance (0.0, 0.0), grid grids::row_elements;
-        adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::blocks,
-            form wide8 grids::blocks, fits fits::adam_wide8, with ["wide8"];
+        adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::blocks, shared ["adam_params"],
+            form wide8 grids::adam_wide8, fits fits::adam_wide8, with ["adam_params", "wide8"];
     }
 }
 

@@ -115,11 +115,15 @@ impl Checkpoint {
         let wrong = |problem: String| Err(TrainError::Run { path: path.to_path_buf(), problem });
         for (name, values) in expected {
             match self.states.iter().find(|(own, _)| own == name) {
-                None => return wrong(format!("has no {name}; it is of another run, start a new one")),
+                None => {
+                    return wrong(format!(
+                        "has no {name}; it is of another run or another build, start a new one"
+                    ));
+                }
                 Some((_, own)) if own.len() != values.len() => {
                     let (own, values) = (own.len(), values.len());
                     return wrong(format!(
-                        "has {own} values of {name} instead of {values}; it is of another run, start a new one"
+                        "has {own} values of {name} instead of {values}; it is of another run or another build, start a new one"
                     ));
                 }
                 Some(_) => {}
@@ -128,7 +132,9 @@ impl Checkpoint {
         if let Some((name, _)) =
             self.states.iter().find(|(own, _)| !expected.iter().any(|(name, _)| name == own))
         {
-            return wrong(format!("has {name}, which this run lacks; it is of another run, start a new one"));
+            return wrong(format!(
+                "has {name}, which this run lacks; it is of another run or another build, start a new one"
+            ));
         }
         match not_finite(&self.states) {
             Some((name, value)) => {
