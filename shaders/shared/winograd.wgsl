@@ -11,6 +11,9 @@
 //   product of the two  tiles x outputs,
 //   transformed coarse  outputs x tiles,
 //   product of it with the transformed image  outputs x inputs.
+//
+// A gradient by the weight may exchange the sides (params.turned = 1): then the image is of the coarse side, and what is called
+// coarse of the fine one.
 
 struct WinogradParams {
     batch: u32,

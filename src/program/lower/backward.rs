@@ -13,10 +13,6 @@ use super::winograd::{Transform, Winograd};
 use super::{Lowering, TensorId, params_of};
 use crate::graph::{Epilogue, Node, Operation, Tensor};
 
-/// Multiply-adds of a product that take as long as one value of a transformed image or coarse side (lavapipe; 1.7 ns on a core
-/// that multiplies at 14 per ns).
-const TRANSFORMED_VALUE: usize = 24;
-
 /// A convolution of the graph that the algorithms compute.
 pub(super) struct Convolved {
     pub winograd: Winograd,
@@ -99,7 +95,7 @@ impl Lowering<'_> {
             let image = self.id(self.graph.node(node).operands[*side]);
             let known = self.transformed.contains_key(&(image, Transform::Image(winograd.algorithm())));
             let free = known || convolutions[*side].is_some();
-            winograd.gradient_cost(TRANSFORMED_VALUE, free)
+            winograd.gradient_cost(free)
         };
         let Some((side, winograd)) = choices.into_iter().flatten().min_by_key(cost) else { return false };
         let convolution = convolutions[side].filter(|_| !winograd.is_whole());

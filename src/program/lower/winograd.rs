@@ -29,6 +29,10 @@ const SIDE: u32 = 4;
 /// Coarse pixels of a tile for which it takes as many multiplications as without these algorithms, at either stride.
 const FEW_PIXELS: usize = 9;
 
+/// Multiply-adds of a product that take as long as one value of a transformed image or coarse side (lavapipe; 1.7 ns on a core
+/// that multiplies at 14 per ns).
+const TRANSFORMED_VALUE: usize = 24;
+
 /// Which of the algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Algorithm {
@@ -164,10 +168,10 @@ impl Winograd {
 
     /// What a gradient by the weight takes per element and tile, in multiply-adds: the product, whose rows and columns are
     /// taken 16 at a time at least, the coarse side's transform and, unless another convolution has it made anyway, the image's.
-    pub fn gradient_cost(&self, transformed_value: usize, free_image: bool) -> usize {
+    pub fn gradient_cost(&self, free_image: bool) -> usize {
         let [inputs, outputs] = self.channels();
         let transformed = outputs + if free_image { 0 } else { inputs };
-        outputs.next_multiple_of(16) * inputs.next_multiple_of(16) + transformed_value * transformed
+        outputs.next_multiple_of(16) * inputs.next_multiple_of(16) + TRANSFORMED_VALUE * transformed
     }
 
     fn gradient_constants(&self) -> Constants {
