@@ -15,78 +15,66 @@
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let lane = local.x;
-    let inner = params.inner / 8u;
-    let columns = params.columns / 8u;
-    let rows = params.rows / 8u;
-    let first_row = 2u * group.y;
-    let first_column = 4u * group.x;
+    // Beyond the matrix are its last eight rows and columns once more: branches would cost more, above all the compiler.
     let steps = vec4<u32>(0u, 1u, 2u, 3u);
-    let column = min(first_column + steps, vec4<u32>(columns - 1u));
+    let rows = min(2u * group.y + steps, vec4<u32>(params.rows / 8u - 1u));
+    let columns = min(4u * group.x + steps, vec4<u32>(params.columns / 8u - 1u));
+    var left0 = left_begin(group.z, rows.x, lane);
+    var left1 = left_begin(group.z, rows.y, lane);
+    let step = left_step();
+    let right_matrix = right_begin(group.z, lane);
+    var right_row = right_matrix.row;
+    let right_column = columns * right_matrix.block;
 
-    // Beyond the matrix are its last eight rows and columns once more, and beyond the last row of a plain one that row.
-    let group_of_rows = min(first_row + steps.xy, vec2<u32>(rows - 1u));
-    let row = min(8u * group_of_rows + lane, vec2<u32>(params.height - 1u));
-    let in_group = row - 8u * group_of_rows;
-    // In units of eight values.
-    let left_plain = (params.plain & LEFT) != 0u;
-    let from_left = select((left_of(group.z) + group_of_rows * params.lefts) * inner * 8u + in_group, row * inner, left_plain);
-    let left_step = select(8u, 1u, left_plain);
-    var left0 = from_left.x;
-    var left1 = from_left.y;
-    let right_plain = (params.plain & RIGHT) != 0u;
-    var right_row = select(group.z * columns * 8u + lane, lane * columns, right_plain);
-    let right_last = select(0xffffffffu, (params.depth - 1u) * columns, right_plain);
-    let right_step = select(params.matrices, 1u, right_plain) * columns * 8u;
-    let right_column = column * select(8u, 1u, right_plain);
-
-    // In units of four.
-    let product_plain = (params.plain & PRODUCT) != 0u;
-    let to_blocks = (group.z + group_of_rows * params.matrices) * columns * 16u + 2u * in_group;
-    let to = select(to_blocks, 2u * row * columns, product_plain);
-    let to_column = column * select(16u, 2u, product_plain);
-    let to_first = to.x + to_column;
-    let to_second = to.y + to_column;
+    let to0 = product_begin(group.z, rows.x, lane, columns.x);
+    let to1 = product_begin(group.z, rows.x, lane, columns.y);
+    let to2 = product_begin(group.z, rows.x, lane, columns.z);
+    let to3 = product_begin(group.z, rows.x, lane, columns.w);
+    let to4 = product_begin(group.z, rows.y, lane, columns.x);
+    let to5 = product_begin(group.z, rows.y, lane, columns.y);
+    let to6 = product_begin(group.z, rows.y, lane, columns.z);
+    let to7 = product_begin(group.z, rows.y, lane, columns.w);
     var sums: array<Eight, 8>;
-    sums[0] = before(to_first.x);
-    sums[1] = before(to_second.x);
-    sums[2] = before(to_first.y);
-    sums[3] = before(to_second.y);
-    sums[4] = before(to_first.z);
-    sums[5] = before(to_second.z);
-    sums[6] = before(to_first.w);
-    sums[7] = before(to_second.w);
+    sums[0] = before(to0);
+    sums[1] = before(to1);
+    sums[2] = before(to2);
+    sums[3] = before(to3);
+    sums[4] = before(to4);
+    sums[5] = before(to5);
+    sums[6] = before(to6);
+    sums[7] = before(to7);
     var i = 0u;
     loop {
         let values0 = unpack(left[left0]);
         let values1 = unpack(left[left1]);
-        let right_lane = min(right_row, right_last);
-        let first = rows_of_lanes(unpack(right[right_lane + right_column.x]));
+        let lane_row = min(right_row, right_matrix.last);
+        let first = rows_of_lanes(unpack(right[lane_row + right_column.x]));
         sums[0] = add_rows(sums[0], values0, first);
-        sums[1] = add_rows(sums[1], values1, first);
-        let second = rows_of_lanes(unpack(right[right_lane + right_column.y]));
-        sums[2] = add_rows(sums[2], values0, second);
-        sums[3] = add_rows(sums[3], values1, second);
-        let third = rows_of_lanes(unpack(right[right_lane + right_column.z]));
-        sums[4] = add_rows(sums[4], values0, third);
-        sums[5] = add_rows(sums[5], values1, third);
-        let fourth = rows_of_lanes(unpack(right[right_lane + right_column.w]));
-        sums[6] = add_rows(sums[6], values0, fourth);
+        sums[4] = add_rows(sums[4], values1, first);
+        let second = rows_of_lanes(unpack(right[lane_row + right_column.y]));
+        sums[1] = add_rows(sums[1], values0, second);
+        sums[5] = add_rows(sums[5], values1, second);
+        let third = rows_of_lanes(unpack(right[lane_row + right_column.z]));
+        sums[2] = add_rows(sums[2], values0, third);
+        sums[6] = add_rows(sums[6], values1, third);
+        let fourth = rows_of_lanes(unpack(right[lane_row + right_column.w]));
+        sums[3] = add_rows(sums[3], values0, fourth);
         sums[7] = add_rows(sums[7], values1, fourth);
-        left0 += left_step;
-        left1 += left_step;
-        right_row += right_step;
+        left0 += step;
+        left1 += step;
+        right_row += right_matrix.step;
         i++;
-        if (i >= inner) {
+        if (i >= params.inner / 8u) {
             break;
         }
     }
 
-    store(to_first.x, sums[0]);
-    store(to_second.x, sums[1]);
-    store(to_first.y, sums[2]);
-    store(to_second.y, sums[3]);
-    store(to_first.z, sums[4]);
-    store(to_second.z, sums[5]);
-    store(to_first.w, sums[6]);
-    store(to_second.w, sums[7]);
+    store(to0, sums[0]);
+    store(to1, sums[1]);
+    store(to2, sums[2]);
+    store(to3, sums[3]);
+    store(to4, sums[4]);
+    store(to5, sums[5]);
+    store(to6, sums[6]);
+    store(to7, sums[7]);
 }
