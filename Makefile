@@ -31,7 +31,7 @@ test: ## Format, lints, and all tests on the adapter and on the CPU path
 	    PGN_TEST_ADAPTER=cpu cargo test --test '*'; \
 	fi
 
-bench: ## Measures speed and memory against the targets, a few minutes; JSON in target/bench.json
+bench: ## Measures speed and memory against the targets, ten minutes on software; JSON in target/bench.json
 	cargo build --release
 	@adapter=$(adapter) && $(pgn_wgpu) bench --targets --adapter "$$adapter" --out target/bench.json
 
