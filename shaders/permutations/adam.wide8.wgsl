@@ -39,7 +39,7 @@ fn step(states: States, g: Eight, size: f32, share: f32) -> States {
     return States(p, m, v, plus_times(states.average, minus(p, states.average), share));
 }
 
-// The i-th eight parameters. Beyond the last they are fetched again, and not stored.
+// Eight parameters. Those beyond the last are the last again, fetched and not stored.
 fn update(own: u32) {
     let count = params.count / 8u;
     let i = min(own, count - 1u);

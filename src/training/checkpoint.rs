@@ -113,18 +113,14 @@ impl Checkpoint {
     /// finite. `path` is where they come from.
     pub fn check(&self, expected: &[(String, Vec<f32>)], path: &Path) -> Result<(), TrainError> {
         let wrong = |problem: String| Err(TrainError::Run { path: path.to_path_buf(), problem });
+        let other =
+            |what: String| wrong(format!("{what}; it is of another run or another build, start a new one"));
         for (name, values) in expected {
             match self.states.iter().find(|(own, _)| own == name) {
-                None => {
-                    return wrong(format!(
-                        "has no {name}; it is of another run or another build, start a new one"
-                    ));
-                }
+                None => return other(format!("has no {name}")),
                 Some((_, own)) if own.len() != values.len() => {
                     let (own, values) = (own.len(), values.len());
-                    return wrong(format!(
-                        "has {own} values of {name} instead of {values}; it is of another run or another build, start a new one"
-                    ));
+                    return other(format!("has {own} values of {name} instead of {values}"));
                 }
                 Some(_) => {}
             }
@@ -132,9 +128,7 @@ impl Checkpoint {
         if let Some((name, _)) =
             self.states.iter().find(|(own, _)| !expected.iter().any(|(name, _)| name == own))
         {
-            return wrong(format!(
-                "has {name}, which this run lacks; it is of another run or another build, start a new one"
-            ));
+            return other(format!("has {name}, which this run lacks"));
         }
         match not_finite(&self.states) {
             Some((name, value)) => {
