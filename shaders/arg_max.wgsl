@@ -2,12 +2,6 @@
 // Reads x [rows, columns]; writes y [rows].
 // Dispatch: one invocation per row, 64 per workgroup. Longest loop: columns.
 
-struct RowsParams {
-    rows: u32,
-    columns: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: RowsParams;
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 

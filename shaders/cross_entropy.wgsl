@@ -2,12 +2,6 @@
 // Reads logits [rows, columns] and labels [rows] (class indices as numbers); writes y [rows].
 // Dispatch: one invocation per row, 64 per workgroup. Longest loop: twice columns.
 
-struct RowsParams {
-    rows: u32,
-    columns: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: RowsParams;
 @group(0) @binding(1) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(2) var<storage, read_write> labels: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;

@@ -2,12 +2,6 @@
 // Reads x [any, columns] and indices [rows] (as numbers); writes y [rows, columns].
 // Dispatch: one invocation per value, 64 per workgroup. No loop.
 
-struct RowsParams {
-    rows: u32,
-    columns: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: RowsParams;
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> indices: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;

@@ -2,12 +2,6 @@
 // Reads labels [rows] (class indices as numbers); writes y [rows, columns].
 // Dispatch: one invocation per value, 64 per workgroup. No loop.
 
-struct RowsParams {
-    rows: u32,
-    columns: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: RowsParams;
 @group(0) @binding(1) var<storage, read_write> labels: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 

@@ -3,12 +3,6 @@
 // Dispatch: one workgroup of 64 per row; each invocation adds every 64th value, then a tree in workgroup
 // memory adds the 64 sums. Longest loop: columns / 64.
 
-struct RowsParams {
-    rows: u32,
-    columns: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: RowsParams;
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 

@@ -11,7 +11,7 @@ mod planes;
 mod second_order;
 
 use check::{Built, check, fixed, wanted};
-use pgn_wgpu::graph::{Binary, Convolution, Epilogue, Graph, GraphError, Shape, Unary, Window};
+use pgn_wgpu::graph::{Binary, Convolution, Epilogue, Graph, Shape, Unary, Window};
 use pgn_wgpu::program::{MemoryLimits, Program};
 
 #[test]
@@ -228,14 +228,16 @@ fn what_a_result_does_not_depend_on_has_gradient_zero() {
 }
 
 #[test]
-fn operations_without_a_gradient_say_so() {
-    let mut g = Graph::new();
-    let x = g.input("x", &[3, 2]).unwrap();
-    let rows = g.input("rows", &[2]).unwrap();
-    let picked = g.gather_rows(x, rows);
-    let error = g.gradient(picked, picked, &[x]).unwrap_err();
-    assert_eq!(error, GraphError::NotDifferentiable { operation: "row gathering" });
-    assert_eq!(error.to_string(), "row gathering has no gradient; detach its result");
+fn chosen_rows_add_up_where_they_came_from() {
+    // Some rows twice, one not at all; more and fewer than there are to choose from.
+    for rows in [vec![3.0, 0.0, 3.0, 1.0, 0.0, 3.0], vec![2.0]] {
+        let operands = [wanted(1, &[4, 2, 3]), fixed(&[rows.len()], rows.clone())];
+        check(&format!("rows {rows:?}"), &operands, |g, t| Ok(g.gather_rows(t[0], t[1])));
+        check(&format!("the square of rows {rows:?}"), &operands, |g, t| {
+            let chosen = g.gather_rows(t[0], t[1]);
+            Ok(g.unary(Unary::Square, chosen))
+        });
+    }
 }
 
 #[test]

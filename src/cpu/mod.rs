@@ -50,6 +50,7 @@ twins!(
     cross_entropy,
     cross_entropy_gradient,
     elementwise,
+    exchange_sides,
     gather_rows,
     gather_taps,
     matrix_product,

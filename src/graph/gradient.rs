@@ -2,7 +2,9 @@
 //! Only what was asked for is computed: a node is visited if the result depends on it and it depends on a
 //! wanted tensor.
 
-use super::operation::{Binary, Borders, COMPOSE_FLOOR, Epilogue, LEAKY_SLOPE, Operation, Unary};
+use super::operation::{
+    Binary, Borders, COMPOSE_FLOOR, Convolution, Epilogue, LEAKY_SLOPE, Operation, Unary,
+};
 use super::{Broadcast, Graph, GraphError, Shape, Tensor};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
@@ -16,7 +18,7 @@ impl Graph {
     /// treat images one by one may lie on such a path.
     ///
     /// # Errors
-    /// If the path leads through an operation without a gradient.
+    /// If a cotangent's shape is neither its tensor's nor that of several copies.
     pub fn gradient(&mut self, of: Tensor, cotangent: Tensor, wanted: &[Tensor]) -> Result<Vec<Tensor>> {
         self.gradient_of_many(&[(of, cotangent)], wanted)
     }
@@ -194,10 +196,10 @@ impl Graph {
             Operation::OneHot | Operation::ArgMax | Operation::RandomNormal => {}
             Operation::Input(_) | Operation::State(_) | Operation::Constant(_) => {}
             Operation::GatherRows => {
-                return Err(GraphError::NotDifferentiable { operation: "row gathering" });
+                to.push((operands[0], self.gather_backward(operands[0], operands[1], d)?));
             }
-            Operation::Assign => return Err(GraphError::NotDifferentiable { operation: "assignment" }),
-            Operation::Adam => return Err(GraphError::NotDifferentiable { operation: "Adam" }),
+            // No tensor stands for what they do.
+            Operation::Assign | Operation::Adam => {}
         }
         to.retain(|(operand, _)| leads[operand.0]);
         Ok(to)
@@ -238,6 +240,20 @@ impl Graph {
             _ => unreachable!("called for these three only"),
         }
         Ok(to)
+    }
+
+    /// Adds each row of `d` to the row of `x` that it was taken from. Choosing rows is a product with ones at the chosen
+    /// and zeros elsewhere, so this is that product's gradient by what it chose from; zeros up to a whole number of
+    /// columns that kernels take at a time open their faster ways.
+    fn gather_backward(&mut self, x: Tensor, rows: Tensor, d: Tensor) -> Result {
+        let extents = self.shape(x).extents().to_vec();
+        let one_hot = self.one_hot(rows, extents[0].next_multiple_of(8));
+        let [chosen, d] = [one_hot, d].map(|tensor| {
+            let [n, columns] = [self.shape(tensor).rows(), self.shape(tensor).columns()];
+            self.reshape(tensor, &[n, 1, 1, columns])
+        });
+        let by_row = self.convolve_weight_gradient(Convolution { size: 1, stride: 1 }, chosen?, d?)?;
+        self.view(by_row, 0, &extents)
     }
 
     /// Undoes a broadcast: sums `d` to the shape of `like`.

@@ -47,12 +47,6 @@ pub enum GraphError {
         /// What would have been right.
         expected: &'static str,
     },
-    /// A gradient was asked for through an operation that has none.
-    #[error("{operation} has no gradient; detach its result")]
-    NotDifferentiable {
-        /// Name of the operation.
-        operation: &'static str,
-    },
 }
 
 /// A node: an operation, its operands and the shape of its result.

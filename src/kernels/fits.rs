@@ -3,7 +3,8 @@
 
 use super::grids::{PRODUCT_ROWS, VEC4_CHANNELS, VEC4_PIXELS};
 use super::params::{
-    AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, MatrixParams, PoolParams, SumRowsParams,
+    AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, MatrixParams, PoolParams, RowsParams,
+    SumRowsParams,
 };
 use crate::graph::Epilogue;
 
@@ -73,6 +74,12 @@ pub fn copy_columns_wide8(params: &[u8], _: Constants) -> bool {
     let p: CopyColumnsParams = read(params);
     let columns = [p.columns, p.from_columns, p.from_start, p.to_columns, p.to_start];
     p.spread == 1 && columns.iter().all(|c| c.is_multiple_of(8)) && p.rows * (p.columns / 8) < SMALL
+}
+
+/// Rows of whole blocks.
+pub fn gather_rows_wide8(params: &[u8], _: Constants) -> bool {
+    let p: RowsParams = read(params);
+    p.columns.is_multiple_of(8) && p.rows * (p.columns / 8) < SMALL
 }
 
 /// Whole blocks of parameters.

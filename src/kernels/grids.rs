@@ -54,6 +54,17 @@ pub fn row_elements(params: &[u8], _: Constants) -> [u32; 3] {
     flat(p.rows * p.columns)
 }
 
+/// One invocation per eight values of a matrix of rows.
+pub fn gather_rows_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: RowsParams = read(params);
+    flat(p.rows * p.columns / 8)
+}
+
+/// One invocation per row of each of nine taps.
+pub fn exchange_sides(params: &[u8], _: Constants) -> [u32; 3] {
+    flat(9 * read::<RowsParams>(params).rows)
+}
+
 /// One invocation per row.
 pub fn one_invocation_per_row(params: &[u8], _: Constants) -> [u32; 3] {
     flat(read::<RowsParams>(params).rows)

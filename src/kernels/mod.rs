@@ -370,7 +370,7 @@ mod registry {
             fast cpu::fast::sum_rows::sum_rows,
             form tree grids::sum_rows_tree, fits fits::sum_rows_tree, with ["sum_rows_params"],
             form wide8 grids::sum_rows_wide8, fits fits::sum_rows_wide8, with ["sum_rows_params", "wide8"];
-        sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row;
+        sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row, shared ["rows_params"];
         pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool, shared ["pool"],
             fast cpu::fast::pool::pool,
             form vec4 grids::pool_vec4, fits fits::pool_vec4, with ["pool"],
@@ -389,13 +389,15 @@ mod registry {
             form row grids::copy_columns_row, fits fits::copy_columns_row, with ["copy_columns_params"],
             form flat grids::copy_columns_flat, with ["copy_columns_params"],
             form wide8 grids::copy_columns_wide8, fits fits::copy_columns_wide8, with ["copy_columns_params", "wide8"];
-        softmax(RowsParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
-        cross_entropy(RowsParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
-        cross_entropy_gradient(RowsParams) 3 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
-        one_hot(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::row_elements;
-        arg_max(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::one_invocation_per_row;
+        softmax(RowsParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row, shared ["rows_params"];
+        cross_entropy(RowsParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row, shared ["rows_params"];
+        cross_entropy_gradient(RowsParams) 3 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row, shared ["rows_params"];
+        one_hot(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::row_elements, shared ["rows_params"];
+        arg_max(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::one_invocation_per_row, shared ["rows_params"];
         random_normal(RandomParams) 1 -> 1, tolerance (2e-6, 1e-5), grid grids::elements;
-        gather_rows(RowsParams) 2 -> 1, tolerance (0.0, 0.0), grid grids::row_elements;
+        gather_rows(RowsParams) 2 -> 1, tolerance (0.0, 0.0), grid grids::row_elements, shared ["rows_params"],
+            form wide8 grids::gather_rows_wide8, fits fits::gather_rows_wide8, with ["rows_params", "wide8"];
+        exchange_sides(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::exchange_sides, shared ["rows_params"];
         adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::blocks, shared ["adam_params"],
             form wide8 grids::adam_wide8, fits fits::adam_wide8, with ["adam_params", "wide8"];
     }

@@ -80,6 +80,13 @@ const CASES: &[(Convolution, [usize; 5], Way)] = &[
     (SAME, [31, 4, 4, 512, 10], Way::WeightGradient),
     (SAME, [3, 8, 2, 16, 3], Way::WeightGradient),
     (SAME, [1, 8, 8, 1, 16], Way::WeightGradient),
+    // With the sides exchanged: the coarse one has fewer channels.
+    (SAME, [3, 4, 4, 10, 264], Way::Adjoint(Epilogue::BiasLeaky)),
+    (SAME, [2, 8, 8, 24, 6], Way::Forward(Epilogue::LeakyMask)),
+    (SAME, [9, 32, 32, 24, 2], Way::WeightGradient),
+    // Few channels of whole blocks, and many.
+    (SAME, [2, 8, 8, 8, 32], Way::Adjoint(Epilogue::None)),
+    (SAME, [17, 32, 32, 40, 8], Way::WeightGradient),
     (HALVED, [17, 16, 16, 64, 24], Way::WeightGradient),
     (HALVED, [2, 8, 8, 16, 8], Way::Forward(Epilogue::BiasLeaky)),
     (HALVED, [17, 16, 16, 64, 8], Way::Forward(Epilogue::LeakyMask)),
@@ -92,6 +99,11 @@ const CASES: &[(Convolution, [usize; 5], Way)] = &[
     (DENSE, [16, 1, 1, 264, 266], Way::Adjoint(Epilogue::None)),
     (DENSE, [40, 1, 1, 256, 257], Way::Adjoint(Epilogue::LeakyMask)),
     (DENSE, [16, 1, 1, 266, 1032], Way::WeightGradient),
+    // Rows that are no multiple of eight, and long ones that few are chosen from.
+    (DENSE, [10, 1, 1, 266, 256], Way::Forward(Epilogue::BiasLeaky)),
+    (DENSE, [3, 1, 1, 264, 266], Way::Adjoint(Epilogue::Bias)),
+    (DENSE, [13, 1, 1, 266, 1032], Way::WeightGradient),
+    (DENSE, [13, 1, 1, 16, 8192], Way::WeightGradient),
 ];
 
 /// All of them.

@@ -110,9 +110,13 @@ pub fn selections() -> Vec<Case> {
         cases.push(case(name.clone(), vec![(&extents, halves)], |g, t| Ok(g.arg_max(t[0]))));
         cases.push(case(name, vec![(&[rows, 1], ends)], |g, t| Ok(g.one_hot(t[0], classes))));
     }
-    for (extents, picked) in
-        [(&[4, 3][..], vec![3.0, 0.0, 0.0]), (&[1, 1], vec![0.0]), (&[7, 5, 5, 3], labels(8, 9, 7))]
-    {
+    for (extents, picked) in [
+        (&[4, 3][..], vec![3.0, 0.0, 0.0]),
+        (&[1, 1], vec![0.0]),
+        (&[7, 5, 5, 3], labels(8, 9, 7)),
+        (&[3, 8], vec![2.0]),
+        (&[10, 3, 5, 24], labels(10, 13, 10)),
+    ] {
         let (values, count) = (normals(9, extents.iter().product()), [picked.len()]);
         let inputs = vec![(extents, values), (&count[..], picked.clone())];
         cases.push(case(format!("rows {picked:?}"), inputs, |g, t| Ok(g.gather_rows(t[0], t[1]))));

@@ -2,11 +2,14 @@
 
 use super::common::{compare, labels, largest, named, normals, session};
 use super::{DIGITS, batch, cpu, devices, tiny};
+use bytemuck::pod_read_unaligned;
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::{Graph, Shape};
 use pgn_wgpu::kernels::Tolerance;
+use pgn_wgpu::kernels::params::ConvolutionParams;
 use pgn_wgpu::models::{Generator, GeneratorInputs, Init};
+use pgn_wgpu::program::{Call, MemoryLimits, Program};
 use pgn_wgpu::training::{
     GeneratorInput, GradientInput, Method, PenaltySpace, StepMetrics, TrainConfig, Trainer, Update,
 };
@@ -172,4 +175,27 @@ fn a_generator_does_not_see_what_it_is_without_and_sees_all_else() {
             assert_eq!(same, without.contains(&changed), "without {without:?}, another {changed:?}");
         }
     }
+}
+
+#[test]
+fn of_more_images_than_classes_what_the_label_says_is_computed_once_per_class() {
+    let generator = Generator::new(DIGITS, 0.03125).unwrap();
+    let (images, classes) = (11, DIGITS.classes as u32);
+    let mut graph = Graph::new();
+    let state = graph.state("generator.parameters", &[generator.layout.len]).unwrap();
+    let views = generator.layout.views(&mut graph, state).unwrap();
+    let inputs = GeneratorInputs {
+        labels: graph.input("labels", &[images, 1]).unwrap(),
+        images: graph.input("images", &[images, 8, 8, 1]).unwrap(),
+        gradient: graph.input("gradient", &[images, 8, 8, 1]).unwrap(),
+    };
+    let output = generator.perturbation(&mut graph, &views, inputs).unwrap();
+    graph.output("perturbation", output);
+    let program = Program::compile(&graph, MemoryLimits::NONE).unwrap();
+    let batch = |call: &Call| pod_read_unaligned::<ConvolutionParams>(&call.params).batch;
+    let convolutions = program.calls.iter().filter(|call| call.kernel.name.starts_with("conv2d"));
+    let (per_class, per_image): (Vec<_>, Vec<_>) =
+        convolutions.map(batch).partition(|&batch| batch == classes);
+    // Two dense layers and three up-convolutions, two of which have biases by the label; then image and gradient.
+    assert_eq!((per_class.len(), per_image), (7, vec![images as u32; 2]));
 }

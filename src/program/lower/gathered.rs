@@ -9,15 +9,20 @@
 //! there are direct forms (`conv2d.three8.wgsl` and its adjoint), which take two thirds and a bit over half as long.
 
 use super::pieces::{Matrix, Piece, Pieces, aligned_images};
+use super::winograd::Transform;
 use super::{Lowering, TensorId};
 use crate::graph::{Convolution, Epilogue, Shape};
 use crate::kernels;
-use crate::kernels::params::ConvolutionParams;
+use crate::kernels::params::{ConvolutionParams, RowsParams};
 use bytemuck::bytes_of;
 
 /// Channels of either side from which on a dense layer was seen to pay: a PGN step whose generator has 1034→8192 took 7 to 17 %
 /// less time, with 266→2048 a few per cent less, with 138→512 a few per cent more.
 const DENSE_CHANNELS: u32 = 256;
+/// Coarse channels from which on the fine ones do not matter: the gradient of rows that images chose, with whole images for rows.
+const LONG_ROW: u32 = 1 << 13;
+/// Fine channels up to which gathering at stride 1 pays whatever the other side has.
+const FEW_CHANNELS: u32 = 8;
 
 /// A convolution that goes by gathering.
 pub(super) struct Gathered {
@@ -33,20 +38,24 @@ impl Gathered {
         let row = ConvolutionParams { batch: 1, height: 1, width: p.batch * p.height * p.width, ..*p };
         let p = if g == PLAIN { &row } else { p };
         let positions = p.height * p.width * (g.stride * g.stride) as u32;
+        let eights = |channels: u32| channels.is_multiple_of(8);
         let pays = match g {
             // With sixteen fine channels, an image's border biases begin where a binding may.
             Convolution { size: 3, stride: 2 } => p.in_channels.is_multiple_of(16),
-            Convolution { size: 3, stride: 1 } => p.in_channels < 8 || !p.out_channels.is_multiple_of(8),
-            PLAIN => p.in_channels.min(p.out_channels) >= DENSE_CHANNELS && p.out_channels.is_multiple_of(8),
+            Convolution { size: 3, stride: 1 } => {
+                p.in_channels <= FEW_CHANNELS || !eights(p.in_channels) || !eights(p.out_channels)
+            }
+            PLAIN => {
+                eights(p.out_channels)
+                    && (p.in_channels.min(p.out_channels) >= DENSE_CHANNELS || p.out_channels >= LONG_ROW)
+            }
             _ => false,
         };
         let taps = (g.size * g.size) as u32;
         let params = ConvolutionParams { columns: (taps * p.in_channels).next_multiple_of(8), ..*p };
-        // The kernels take eight positions at a time and divide by way of f32; an image begins where a binding may.
-        let eights = (p.height * p.width).is_multiple_of(8);
-        let divides = (positions as usize) * step(p) < 1 << 22;
-        let begins = p.batch == 1 || aligned_images((positions * p.in_channels) as usize) == 1;
-        let fits = eights && divides && begins;
+        // The kernels take eight positions at a time and divide by way of f32.
+        let whole = g == PLAIN || (p.height * p.width).is_multiple_of(8);
+        let fits = whole && (positions as usize) * step(p, g) < 1 << 22;
         (pays && fits).then_some(Self { g, params })
     }
 
@@ -71,7 +80,7 @@ impl Gathered {
 
     fn pieces(&self) -> Pieces {
         let image = self.positions_per_image() * self.columns();
-        Pieces::new(self.params.batch as usize, image, step(&self.params))
+        Pieces::new(self.params.batch as usize, image, step(&self.params, self.g))
     }
 
     fn piece(&self, images: usize) -> ConvolutionParams {
@@ -84,9 +93,18 @@ impl Gathered {
     }
 }
 
-/// Images after which the coarse side is where a binding may begin: the fewest of a piece.
-fn step(p: &ConvolutionParams) -> usize {
-    aligned_images((p.height * p.width * p.out_channels) as usize)
+/// At stride 1 the sides of a convolution may change places (`backward.rs` has the formula): that with fewer channels has the fewer
+/// taps to gather or to scatter. The other way round, if it is the coarse one.
+pub(super) fn exchanged(g: Convolution, p: &ConvolutionParams) -> Option<ConvolutionParams> {
+    let exchanged = ConvolutionParams { in_channels: p.out_channels, out_channels: p.in_channels, ..*p };
+    let fewer = g == Convolution { size: 3, stride: 1 } && p.out_channels < p.in_channels;
+    (fewer && Gathered::new(g, &exchanged).is_some()).then_some(exchanged)
+}
+
+/// Images after which either side is where a binding may begin: the fewest of a piece.
+fn step(p: &ConvolutionParams, g: Convolution) -> usize {
+    let [coarse, fine] = [p.out_channels, (g.stride * g.stride) as u32 * p.in_channels];
+    aligned_images((p.height * p.width * (coarse | fine)) as usize)
 }
 
 /// A plain matrix as the kernels see it: a kernel of one tap over one row of positions.
@@ -151,11 +169,12 @@ impl Lowering<'_> {
             } else {
                 let turned = self.matrix(y, "turned coarse", [inputs, rows]);
                 self.gather(PLAIN, &plain(rows, channels), true, coarse, turned);
-                let taps =
-                    self.fresh(format!("{} turned", self.tensors[y.0].label), Shape::new(&[c.taps(), rows]));
+                let padded = rows.next_multiple_of(8);
+                let label = format!("{} turned", self.tensors[y.0].label);
+                let taps = self.fresh(label, Shape::new(&[c.taps(), padded]));
                 let matrices = [Matrix::Plain(reads[1]), Matrix::Blocks(turned), Matrix::Plain(taps)];
                 self.product(matrices, [c.taps(), inputs, rows], false, c.flops(images));
-                self.gather(PLAIN, &plain(c.taps(), rows as u32), true, taps, product);
+                self.gather(PLAIN, &plain(c.taps(), padded as u32), true, taps, product);
             }
             let beside = self.beside(epilogue, reads, product, piece);
             self.scatter(c.g, &c.piece(images), epilogue, [product, beside], own_y);
@@ -183,6 +202,34 @@ impl Lowering<'_> {
         if let Matrix::Blocks(product) = product {
             self.scatter(PLAIN, &plain(c.taps(), channels), Epilogue::None, [product, product], y);
         }
+    }
+
+    /// Calls that compute the gradient by the weight from the fine and the coarse side, where `c` has these exchanged.
+    pub(super) fn exchanged_weight_gradient(&mut self, c: &Gathered, reads: &[TensorId], y: TensorId) {
+        let extents = [3, 3, c.params.in_channels as usize, c.params.out_channels as usize];
+        let label = format!("{} exchanged", self.tensors[y.0].label);
+        let exchanged = self.fresh(label, Shape::new(&extents));
+        self.gathered_weight_gradient(c, &[reads[1], reads[0]], exchanged);
+        self.exchange_sides(&c.params, exchanged, y);
+    }
+
+    /// The weight `x` of a convolution for its sides in each other's place.
+    pub(super) fn exchanged_weight(&mut self, p: &ConvolutionParams, x: TensorId) -> TensorId {
+        if let Some(&known) = self.transformed.get(&(x, Transform::Exchanged)) {
+            return known;
+        }
+        let extents = [3, 3, p.out_channels as usize, p.in_channels as usize];
+        let label = format!("{} exchanged", self.tensors[x.0].label);
+        let exchanged = self.fresh(label, Shape::new(&extents));
+        self.exchange_sides(p, x, exchanged);
+        self.transformed.insert((x, Transform::Exchanged), exchanged);
+        exchanged
+    }
+
+    /// The call that turns a weight for a convolution of geometry `p` into one for its sides in each other's place.
+    fn exchange_sides(&mut self, p: &ConvolutionParams, weight: TensorId, exchanged: TensorId) {
+        let params = RowsParams { rows: p.in_channels, columns: p.out_channels };
+        self.call(&kernels::exchange_sides, bytes_of(&params), vec![], &[weight], &[exchanged]);
     }
 
     /// Rows of channels as a matrix: as they are, or with columns and rows rounded up, the latter to `padded`.
@@ -236,9 +283,10 @@ impl Lowering<'_> {
         }
     }
 
-    /// Memory for one matrix.
-    fn matrix(&mut self, y: TensorId, what: &str, [rows, columns]: [usize; 2]) -> TensorId {
+    /// Memory for one matrix, both extents rounded up to multiples of eight.
+    fn matrix(&mut self, y: TensorId, what: &str, extents: [usize; 2]) -> TensorId {
         let label = format!("{} {what}", self.tensors[y.0].label);
+        let [rows, columns] = extents.map(|extent| extent.next_multiple_of(8));
         self.fresh(label, Shape::new(&[1, rows, columns]))
     }
 }

@@ -24,6 +24,8 @@ use bytemuck::bytes_of;
 
 /// Fewest channels of either side for which the algorithms were seen to win (`shaders/README.md` has the figures).
 const LEAST_CHANNELS: u32 = 16;
+/// At stride 1 they win with fewer on one side if the other has so many.
+const MANY_CHANNELS: u32 = 32;
 /// Pixels of a side of a tile, counted on the coarse side.
 const SIDE: u32 = 4;
 /// Coarse pixels of a tile for which it takes as many multiplications as without these algorithms, at either stride.
@@ -53,6 +55,8 @@ pub(super) enum Transform {
     Weight(Algorithm),
     /// As a weight of the adjoint.
     TurnedWeight(Algorithm),
+    /// As a weight whose sides are exchanged, without these algorithms.
+    Exchanged,
 }
 
 /// Kernels, and elements of what they transform.
@@ -135,7 +139,8 @@ impl Winograd {
         let fits = inputs.is_multiple_of(8) && outputs.is_multiple_of(8);
         // Where much of the tiles is beyond the image there is nothing to win.
         let few = winograd.tiles_per_image() * FEW_PIXELS <= winograd.pixels_per_image();
-        let pays = few && inputs.min(outputs) >= LEAST_CHANNELS;
+        let many = algorithm == Algorithm::Same && inputs.max(outputs) >= MANY_CHANNELS;
+        let pays = few && (many || inputs.min(outputs) >= LEAST_CHANNELS);
         (fits && pays).then_some(winograd)
     }
 
