@@ -1,10 +1,13 @@
-// Row i of the result is row indices[i] of x: how finished images leave an attack's batch.
-// Reads x [any, columns] and indices [rows] (as numbers); writes y [rows, columns].
+// Row i of the result is row indices[i] of x, with EPILOGUE = 2 added to what is beside it, then leaky ReLU: images take what the
+// generator made of their label.
+// Reads x [any, columns], indices [rows] (as numbers) and beside [rows, columns], or nothing there (EPILOGUE = 0); writes y
+// [rows, columns].
 // Dispatch: one invocation per value, 64 per workgroup. No loop.
 
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> indices: array<f32>;
-@group(0) @binding(3) var<storage, read_write> y: array<f32>;
+@group(0) @binding(3) var<storage, read_write> beside: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -13,5 +16,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let row = i / params.columns;
-    y[i] = x[u32(indices[row]) * params.columns + i - row * params.columns];
+    let chosen = x[u32(indices[row]) * params.columns + i - row * params.columns];
+    var other = 0.0;
+    if EPILOGUE != 0u {
+        other = beside[i];
+    }
+    y[i] = finish(vec4<f32>(chosen), vec4<f32>(other)).x;
 }

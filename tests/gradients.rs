@@ -237,6 +237,11 @@ fn chosen_rows_add_up_where_they_came_from() {
             let chosen = g.gather_rows(t[0], t[1]);
             Ok(g.unary(Unary::Square, chosen))
         });
+        let beside = wanted(2, &[rows.len(), 2, 3]).alternating(8.0);
+        check(&format!("rows {rows:?} beside others"), &[&operands[..], &[beside]].concat(), |g, t| {
+            let result = g.gather_rows_leaky(t[0], t[1], t[2])?;
+            Ok(Built { result, kinks: vec![result] })
+        });
     }
 }
 

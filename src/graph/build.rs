@@ -399,7 +399,19 @@ impl Graph {
     pub fn gather_rows(&mut self, x: Tensor, rows: Tensor) -> Tensor {
         let mut extents = self.shape(x).extents().to_vec();
         extents[0] = self.shape(rows).len();
-        self.push(Operation::GatherRows, &[x, rows], Shape::new(&extents))
+        self.push(Operation::GatherRows(Epilogue::None), &[x, rows], Shape::new(&extents))
+    }
+
+    /// Leaky ReLU of the sum of `beside` and rows of `x` in the order of `rows`: [`Graph::gather_rows`] as biases that differ from
+    /// place to place.
+    pub fn gather_rows_leaky(&mut self, x: Tensor, rows: Tensor, beside: Tensor) -> Result {
+        let mut extents = self.shape(x).extents().to_vec();
+        extents[0] = self.shape(rows).len();
+        let shape = Shape::new(&extents);
+        if *self.shape(beside) != shape {
+            return Err(self.mismatch("rows added", beside, &shape));
+        }
+        Ok(self.push(Operation::GatherRows(Epilogue::BiasLeaky), &[x, rows, beside], shape))
     }
 
     /// Several tensors in one of `len` values, each at its offset; where possible they are computed there.

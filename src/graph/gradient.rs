@@ -195,8 +195,15 @@ impl Graph {
             // Piecewise constant, or the end of the path.
             Operation::OneHot | Operation::ArgMax | Operation::RandomNormal => {}
             Operation::Input(_) | Operation::State(_) | Operation::Constant(_) => {}
-            Operation::GatherRows => {
-                to.push((operands[0], self.gather_backward(operands[0], operands[1], d)?));
+            Operation::GatherRows(epilogue) => {
+                let d = match epilogue {
+                    Epilogue::None => d,
+                    _ => self.binary(Binary::LeakyMask(LEAKY_SLOPE), d, node)?,
+                };
+                if wants(0) {
+                    to.push((operands[0], self.gather_backward(operands[0], operands[1], d)?));
+                }
+                to.extend(operands.get(2).map(|&beside| (beside, d)));
             }
             // No tensor stands for what they do.
             Operation::Assign | Operation::Adam => {}

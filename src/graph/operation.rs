@@ -269,8 +269,9 @@ pub enum Operation {
     ArgMax,
     /// `[seed]`: standard normal numbers of a counter-based generator.
     RandomNormal,
-    /// `[x, rows]`: row `rows[i]` of x as row i.
-    GatherRows,
+    /// `[x, rows]`: row `rows[i]` of x as row i; or `[x, rows, beside]`, the epilogue being `BiasLeaky`: added to what is beside
+    /// it, then leaky ReLU.
+    GatherRows(Epilogue),
     /// `[parts…]` laid out in one tensor at the offsets, for instance all gradients of a network.
     Pack {
         /// First value of each part.

@@ -159,32 +159,33 @@ impl Generator {
         let of_seen = graph.slice(weight, channels, 2 * self.problem.channels)?;
         let of_seen = up_of_images(graph, [image, gradient], of_seen)?;
         let of_label = [graph.slice(weight, 0, channels)?, bias];
-        let of_label = self.by_label(graph, [fc1, fc2, up1, up2, of_label], inputs.labels)?;
-        let sum = graph.add(of_label, of_seen)?;
-        let h = graph.unary(Unary::LeakyRelu(LEAKY_SLOPE), sum);
+        let h = self.beside_label(graph, [fc1, fc2, up1, up2, of_label], inputs.labels, of_seen)?;
         up(graph, 1, Epilogue::Bias, &[h, up4[0], up4[1]])
     }
 
-    /// What the label alone adds to the third up-convolution's sum, `[n, s, s, channels]`; the last of `layers` is that
-    /// up-convolution's part for it.
-    fn by_label(
+    /// The third up-convolution's result, `[n, s, s, channels]`: what it makes of image and gradient, and what it makes of the label by
+    /// `layers`, the last of which is its own part for that.
+    fn beside_label(
         &self,
         graph: &mut Graph,
         layers: [[Tensor; 2]; 5],
         labels: Tensor,
+        of_seen: Tensor,
     ) -> Result<Tensor, GraphError> {
         let classes = self.problem.classes;
-        if graph.shape(labels).len() <= classes {
-            let one_hot = graph.one_hot(labels, classes);
-            return self.of_one_hot(graph, layers, one_hot);
+        if graph.shape(labels).len() > classes {
+            let every = identity(graph, classes)?;
+            let of_every = self.of_label(graph, layers, every)?;
+            return graph.gather_rows_leaky(of_every, labels, of_seen);
         }
-        let every = identity(graph, classes)?;
-        let of_every = self.of_one_hot(graph, layers, every)?;
-        Ok(graph.gather_rows(of_every, labels))
+        let one_hot = graph.one_hot(labels, classes);
+        let of_label = self.of_label(graph, layers, one_hot)?;
+        let sum = graph.add(of_label, of_seen)?;
+        Ok(graph.unary(Unary::LeakyRelu(LEAKY_SLOPE), sum))
     }
 
-    /// The same for labels as rows of one 1 and zeros.
-    fn of_one_hot(
+    /// What the label alone adds to the third up-convolution's sum, for labels as rows of one 1 and zeros.
+    fn of_label(
         &self,
         graph: &mut Graph,
         [fc1, fc2, up1, up2, up3]: [[Tensor; 2]; 5],

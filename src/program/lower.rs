@@ -293,8 +293,12 @@ impl<'g> Lowering<'g> {
                 let params = RandomParams { count: shape.len() as u32 };
                 self.call(&kernels::random_normal, bytes_of(&params), vec![], reads, &[y]);
             }
-            Operation::GatherRows => {
-                self.call(&kernels::gather_rows, bytes_of(&rows(shape)), vec![], reads, &[y]);
+            Operation::GatherRows(epilogue) => {
+                // Without something beside it the binding must still name something.
+                let beside = reads.get(2).copied().unwrap_or(reads[0]);
+                let constants = vec![("EPILOGUE", *epilogue as u32)];
+                let reads = [reads[0], reads[1], beside];
+                self.call(&kernels::gather_rows, bytes_of(&rows(shape)), constants, &reads, &[y]);
             }
             _ => unreachable!("leaves, views and updates are lowered by `node`"),
         }
@@ -591,7 +595,7 @@ fn name(operation: &Operation) -> &'static str {
         Operation::OneHot => "one_hot",
         Operation::ArgMax => "arg_max",
         Operation::RandomNormal => "random_normal",
-        Operation::GatherRows => "gather_rows",
+        Operation::GatherRows(_) => "gather_rows",
         Operation::Pack { .. } => "pack",
         Operation::Assign => "assign",
         Operation::Adam => "adam",

@@ -23,15 +23,11 @@ pub enum Precision {
     Mixed,
 }
 
-/// Marks the roots that may be stored as f16: activations of convolutions, whole, written by nothing else and read
+/// Marks the roots that may be stored as f16: activations, whole, written by nothing else and read
 /// by the program alone.
 pub fn halve(roots: &mut [Root], tensors: &[TensorInfo], calls: &[Call], outputs: &[(String, TensorId)]) {
-    let activation = |call: &Call| {
-        call.kernel.name.starts_with("conv2d")
-            && [Epilogue::BiasLeaky, Epilogue::BorderBiasLeaky]
-                .map(|e| e as u32)
-                .contains(&constant(&call.constants, "EPILOGUE"))
-    };
+    let leaky = [Epilogue::BiasLeaky, Epilogue::BorderBiasLeaky].map(|e| e as u32);
+    let activation = |call: &Call| leaky.contains(&constant(&call.constants, "EPILOGUE"));
     let mut written = vec![false; roots.len()];
     let mut other = vec![false; roots.len()];
     for call in calls {

@@ -98,7 +98,7 @@ pub fn softmax_and_cross_entropy() -> Vec<Case> {
     cases
 }
 
-/// `one_hot`, `arg_max` (the first of equals) and `gather_rows`.
+/// `one_hot`, `arg_max` (the first of equals) and `gather_rows`, alone and added to something.
 pub fn selections() -> Vec<Case> {
     let mut cases = Vec::new();
     for extents in LOGITS {
@@ -118,8 +118,12 @@ pub fn selections() -> Vec<Case> {
         (&[10, 3, 5, 24], labels(10, 13, 10)),
     ] {
         let (values, count) = (normals(9, extents.iter().product()), [picked.len()]);
-        let inputs = vec![(extents, values), (&count[..], picked.clone())];
-        cases.push(case(format!("rows {picked:?}"), inputs, |g, t| Ok(g.gather_rows(t[0], t[1]))));
+        let mut inputs = vec![(extents, values), (&count[..], picked.clone())];
+        cases.push(case(format!("rows {picked:?}"), inputs.clone(), |g, t| Ok(g.gather_rows(t[0], t[1]))));
+        let beside = [&count[..], &extents[1..]].concat();
+        inputs.push((&beside, normals(11, beside.iter().product())));
+        let name = format!("rows {picked:?} beside others");
+        cases.push(case(name, inputs, |g, t| g.gather_rows_leaky(t[0], t[1], t[2])));
     }
     cases
 }
