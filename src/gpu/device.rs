@@ -166,9 +166,10 @@ impl Gpu {
                     .iter()
                     .any(|f| f.needs.subgroup.is_some() && self.supports(f)),
             biases_with_weights: !self.is_software(),
-            // A GPU has room for some thousand tiles at a time.
+            // A GPU has room for some thousand tiles at a time. In software a few keep the cores busy, and each part is written and
+            // read once more.
             split: if self.is_software() {
-                MemoryLimits::NONE.split
+                Split { values: 1 << 14, most: 64 }
             } else {
                 Split { values: 1 << 22, most: 512 }
             },
