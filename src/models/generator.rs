@@ -10,8 +10,8 @@
 //! so is its share of the third up-convolution's sum, which is linear: 95 % of the generator's multiplications. Two ways were
 //! weighed: to compute it for every image, as Table 1 is drawn, or for every class, whose rows the images then choose. It is the second
 //! where a batch has more images than there are classes: the same numbers but for the order of sums, and in the backward pass
-//! what came from images of one class is added up before it goes on (`gather_rows`). At width 1 with 128 images of 10
-//! classes a step against the generator takes two thirds of what it took.
+//! what came from images of one class is added up before it goes on (`gather_rows`). On lavapipe, at width 1 with 128
+//! images of 10 classes, a training step took 0.72 of the time.
 
 use super::layout::{Layer, LayerKind, ParameterLayout, Weights};
 use super::{Init, ModelError, Problem, scaled_channels};
