@@ -7,11 +7,11 @@
 //! linear. The dense result of length (s/4)²·c is read as `[s/4, s/4, c]`.
 //!
 //! There is no noise among the inputs, so everything before image and gradient join is a function of the label alone, and
-//! so is its share of the third up-convolution's sum, which is linear: 95 % of the generator's multiplications. Two ways were
-//! weighed: to compute it for every image, as Table 1 is drawn, or for every class, whose rows the images then choose. It is the second
-//! where a batch has more images than there are classes: the same numbers but for the order of sums, and in the backward pass
-//! what came from images of one class is added up before it goes on (`gather_rows`). On lavapipe, at width 1 with 128
-//! images of 10 classes, a training step took 0.72 of the time.
+//! so is its share of the third up-convolution's sum, which is linear: 95 % of the generator's multiplications. Two ways
+//! were weighed: to compute it for every image, as Table 1 is drawn, or for every class, whose rows the images then choose.
+//! It is the second where a batch has more images than there are classes (and an image at width 1 is below 92 x 92): the
+//! same numbers but for the order of sums, and in the backward pass what came from images of one class is added up before it
+//! goes on (`gather_rows`). On lavapipe, at width 1 with 128 images of 10 classes, a training step took 0.72 of the time.
 
 use super::layout::{Layer, LayerKind, ParameterLayout, Weights};
 use super::{Init, ModelError, Problem, scaled_channels};
@@ -27,6 +27,9 @@ const UP_CHANNELS: usize = 128;
 /// Initial weights of the last layer are scaled by this: with unit gain the first perturbations have norms
 /// above 10 and wreck the first epoch.
 const LAST_LAYER_GAIN: f32 = 0.1;
+/// Values per image below which images choose their class's: the gradient runs over them in one dimension of a dispatch, 16 to a
+/// workgroup at least.
+const VALUES_PER_DISPATCH: usize = 1 << 20;
 /// Channels that the widest forms of the kernels take at a time.
 const CHANNELS_AT_A_TIME: usize = 8;
 
@@ -173,7 +176,8 @@ impl Generator {
         of_seen: Tensor,
     ) -> Result<Tensor, GraphError> {
         let classes = self.problem.classes;
-        if graph.shape(labels).len() > classes {
+        let shape = graph.shape(of_seen);
+        if shape.rows() > classes && shape.columns() < VALUES_PER_DISPATCH {
             let every = identity(graph, classes)?;
             let of_every = self.of_label(graph, layers, every)?;
             return graph.gather_rows_leaky(of_every, labels, of_seen);

@@ -8,8 +8,8 @@ use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::{Graph, Shape};
 use pgn_wgpu::kernels::Tolerance;
 use pgn_wgpu::kernels::params::ConvolutionParams;
-use pgn_wgpu::models::{Generator, GeneratorInputs, Init};
-use pgn_wgpu::program::{Call, MemoryLimits, Program};
+use pgn_wgpu::models::{Generator, GeneratorInputs, Init, Problem};
+use pgn_wgpu::program::{MemoryLimits, Program};
 use pgn_wgpu::training::{
     GeneratorInput, GradientInput, Method, PenaltySpace, StepMetrics, TrainConfig, Trainer, Update,
 };
@@ -177,25 +177,43 @@ fn a_generator_does_not_see_what_it_is_without_and_sees_all_else() {
     }
 }
 
-#[test]
-fn of_more_images_than_classes_what_the_label_says_is_computed_once_per_class() {
-    let generator = Generator::new(DIGITS, 0.03125).unwrap();
-    let (images, classes) = (11, DIGITS.classes as u32);
+/// The batches of a generator's convolutions, forward and backward, for so many images of a problem; programs as adapters
+/// get them that compute convolutions by matrix products, or not.
+fn batches(problem: Problem, width: f32, images: usize, matrix_products: bool) -> Vec<u32> {
+    let generator = Generator::new(problem, width).unwrap();
+    let Problem { side, channels, .. } = problem;
     let mut graph = Graph::new();
     let state = graph.state("generator.parameters", &[generator.layout.len]).unwrap();
     let views = generator.layout.views(&mut graph, state).unwrap();
     let inputs = GeneratorInputs {
         labels: graph.input("labels", &[images, 1]).unwrap(),
-        images: graph.input("images", &[images, 8, 8, 1]).unwrap(),
-        gradient: graph.input("gradient", &[images, 8, 8, 1]).unwrap(),
+        images: graph.input("images", &[images, side, side, channels]).unwrap(),
+        gradient: graph.input("gradient", &[images, side, side, channels]).unwrap(),
     };
     let output = generator.perturbation(&mut graph, &views, inputs).unwrap();
-    graph.output("perturbation", output);
-    let program = Program::compile(&graph, MemoryLimits::NONE).unwrap();
-    let batch = |call: &Call| pod_read_unaligned::<ConvolutionParams>(&call.params).batch;
+    let gradients = graph.gradient(output, output, &views.tensors()).unwrap();
+    let packed = generator.layout.pack(&mut graph, &gradients).unwrap();
+    graph.output("gradients", packed);
+    let limits = MemoryLimits { matrix_products, biases_with_weights: true, ..MemoryLimits::NONE };
+    let program = Program::compile(&graph, limits).unwrap();
     let convolutions = program.calls.iter().filter(|call| call.kernel.name.starts_with("conv2d"));
-    let (per_class, per_image): (Vec<_>, Vec<_>) =
-        convolutions.map(batch).partition(|&batch| batch == classes);
-    // Two dense layers and three up-convolutions, two of which have biases by the label; then image and gradient.
-    assert_eq!((per_class.len(), per_image), (7, vec![images as u32; 2]));
+    convolutions.map(|call| pod_read_unaligned::<ConvolutionParams>(&call.params).batch).collect()
+}
+
+#[test]
+fn of_more_images_than_classes_what_the_label_says_is_computed_once_per_class() {
+    let count = |batches: &[u32], batch: u32| batches.iter().filter(|&&b| b == batch).count();
+    // Forward two dense layers and three up-convolutions, two of which have biases by the label; backward the gradients of their
+    // weights and of what they read, but for the label's.
+    let few = batches(DIGITS, 0.03125, 11, false);
+    assert_eq!(count(&few, 10), 7 + 7 + 4, "{few:?}");
+    // Image and gradient, and the last layer; backward their weights, what the last one reads, and the rows that images chose.
+    assert_eq!(count(&few, 11), 2 + 2 + 1 + 1, "{few:?}");
+    // As many images as classes, and images that are too large for one dispatch to add up.
+    let many = batches(DIGITS, 0.03125, 10, false);
+    assert_eq!(many.len(), count(&many, 10));
+    for matrix_products in [false, true] {
+        let large = batches(Problem { side: 96, channels: 1, classes: 2 }, 1.0, 3, matrix_products);
+        assert_eq!(count(&large, 2), 0, "{large:?}");
+    }
 }
