@@ -159,8 +159,8 @@ impl Generator {
         let channels = scaled_channels(UP_CHANNELS, self.width);
         let image = self.seen(graph, GeneratorInput::Image, inputs.images)?;
         let gradient = self.seen(graph, GeneratorInput::Gradient, inputs.gradient)?;
-        let of_seen = graph.slice(weight, channels, 2 * self.problem.channels)?;
-        let of_seen = up_of_images(graph, [image, gradient], of_seen)?;
+        let weight_of_seen = graph.slice(weight, channels, 2 * self.problem.channels)?;
+        let of_seen = up_of_images(graph, [image, gradient], weight_of_seen)?;
         let of_label = [graph.slice(weight, 0, channels)?, bias];
         let h = self.beside_label(graph, [fc1, fc2, up1, up2, of_label], inputs.labels, of_seen)?;
         up(graph, 1, Epilogue::Bias, &[h, up4[0], up4[1]])
