@@ -3,21 +3,19 @@
 //! inferred from names and shapes.
 
 use super::layout::{Layer, ParameterLayout};
+use super::weights::Reader;
 use super::{Classifier, Generator, GeneratorInput, GradientInput, ModelError, Problem};
 use crate::files::{self, FileError};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
+use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Key of our metadata in the file.
-const METADATA_KEY: &str = "pgn-wgpu";
+pub(super) const METADATA_KEY: &str = "pgn-wgpu";
 
 /// Stands in [`Facts`] for what a file does not tell.
 pub const UNKNOWN: &str = "unknown";
-
-/// Convolutions of a classifier for the largest images.
-const MOST_CONVOLUTIONS: usize = 17;
 
 /// Facts about a model that its tensors do not tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,7 +40,7 @@ pub struct Facts {
     pub without: Vec<GeneratorInput>,
 }
 
-fn default_gradient_input() -> GradientInput {
+pub(super) fn default_gradient_input() -> GradientInput {
     GradientInput::Log
 }
 
@@ -120,20 +118,8 @@ impl Model {
     /// open, and a model for other images is refused.
     pub fn load(path: &Path, expected: Option<Problem>) -> Result<Self, ModelFileError> {
         let bytes = files::read(path)?;
-        let format = |e: safetensors::SafeTensorError| ModelFileError::Format {
-            path: path.to_path_buf(),
-            reason: e.to_string(),
-        };
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(format)?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(format)?;
-        let reader = Reader { path, tensors };
-        let written = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
-        let facts = match written {
-            Some(text) => {
-                serde_json::from_str(text).map_err(|e| reader.wrong(format!("unreadable metadata: {e}")))?
-            }
-            None => reader.infer(expected)?,
-        };
+        let reader = Reader::open(path, &bytes)?;
+        let facts = reader.facts(expected)?;
         if let Some(expected) = expected.filter(|e| *e != facts.problem) {
             return Err(reader.wrong(format!(
                 "the model is for {}, the data are {}; use the data it was trained on, or another model",
@@ -177,7 +163,8 @@ pub fn export(layout: &ParameterLayout, flat: &[f32], network: &str, tensors: &m
     }
 }
 
-fn file_name(layer: &Layer, network: &str, part: &str) -> String {
+/// The name in files of a layer's `part`, `weight` or `bias`.
+pub(super) fn file_name(layer: &Layer, network: &str, part: &str) -> String {
     let (_, rest) = layer.name.split_once('.').expect("layers are named network.layer");
     format!("{network}.{rest}.{part}")
 }
@@ -190,108 +177,6 @@ pub fn to_bytes(tensors: &[NamedTensor], metadata: HashMap<String, String>) -> V
         (name.as_str(), view)
     });
     serialize(views, Some(metadata)).expect("plain tensors serialise")
-}
-
-struct Reader<'a> {
-    path: &'a Path,
-    tensors: SafeTensors<'a>,
-}
-
-impl Reader<'_> {
-    fn wrong(&self, problem: String) -> ModelFileError {
-        ModelFileError::Architecture { path: self.path.to_path_buf(), problem }
-    }
-
-    /// The tensor `name`; PyTorch users often save a classifier's own state, without its prefix.
-    fn find(&self, name: &str) -> Option<TensorView<'_>> {
-        let bare = name.strip_prefix("classifier.");
-        self.tensors.tensor(name).ok().or_else(|| self.tensors.tensor(bare?).ok())
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.find(name).is_some()
-    }
-
-    fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.find(name).map(|t| t.shape().to_vec())
-    }
-
-    fn infer(&self, expected: Option<Problem>) -> Result<Facts, ModelFileError> {
-        let weight = |i: usize| self.shape(&format!("classifier.convs.{i}.weight"));
-        let (Some(first), Some(count)) = (weight(0), (1..).find(|&i| weight(i).is_none())) else {
-            return Err(self.wrong(
-                "there is no tensor classifier.convs.0.weight; a classifier's tensors are named classifier.convs.0.weight, \
-                 classifier.convs.0.bias and so on"
-                    .to_string(),
-            ));
-        };
-        let last = weight(count - 1).unwrap_or_default();
-        let usable = count % 2 == 1 && count <= MOST_CONVOLUTIONS;
-        let ([base, channels, 3, 3], [classes, _, 3, 3], true) =
-            (first[..].try_into().unwrap_or([0; 4]), last[..].try_into().unwrap_or([0; 4]), usable)
-        else {
-            return Err(self.wrong(format!(
-                "{count} convolutions of which the first has shape {first:?} and the last {last:?} are no classifier of ours; \
-                 it needs an odd number of 3x3 convolutions, at most {MOST_CONVOLUTIONS}"
-            )));
-        };
-        let scales = (count - 1) / 2;
-        let side = match expected {
-            Some(problem) if problem.scales() == scales => problem.side,
-            _ => 4 << scales,
-        };
-        let width = base as f32 / 64.0;
-        let problem = Problem { side, channels, classes };
-        let unknown = || UNKNOWN.to_string();
-        let version = env!("CARGO_PKG_VERSION").to_string();
-        Ok(Facts {
-            version,
-            problem,
-            width,
-            dataset: unknown(),
-            class_names: Vec::new(),
-            method: unknown(),
-            gradient_input: default_gradient_input(),
-            without: Vec::new(),
-        })
-    }
-
-    fn import(&self, layout: &ParameterLayout, network: &str) -> Result<Vec<f32>, ModelFileError> {
-        let mut flat = vec![0.0; layout.len];
-        for entry in &layout.entries {
-            let weight =
-                self.values(&file_name(&entry.layer, network, "weight"), &entry.layer.file_extents())?;
-            flat[entry.weight..][..weight.len()].copy_from_slice(&entry.layer.from_file_order(&weight));
-            let bias = self.values(&file_name(&entry.layer, network, "bias"), &[entry.layer.outputs])?;
-            flat[entry.bias..][..bias.len()].copy_from_slice(&bias);
-        }
-        Ok(flat)
-    }
-
-    fn values(&self, name: &str, extents: &[usize]) -> Result<Vec<f32>, ModelFileError> {
-        let Some(tensor) = self.find(name) else {
-            return Err(self.wrong(format!(
-                "the tensor {name} of shape {extents:?} is missing; the file belongs to another architecture"
-            )));
-        };
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != extents {
-            return Err(self.wrong(format!(
-                "the tensor {name} is {:?} {:?}, expected F32 {extents:?}; it belongs to another architecture",
-                tensor.dtype(),
-                tensor.shape()
-            )));
-        }
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(tensor.data());
-        match values.iter().position(|v| !v.is_finite()) {
-            None => Ok(values),
-            Some(index) => Err(ModelFileError::NotFinite {
-                path: self.path.to_path_buf(),
-                tensor: name.to_string(),
-                value: values[index],
-                index,
-            }),
-        }
-    }
 }
 
 #[cfg(test)]

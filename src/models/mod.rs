@@ -5,6 +5,7 @@ pub mod file;
 
 pub mod generator;
 pub mod layout;
+mod weights;
 
 use crate::random::{Random, Stream};
 use layout::ParameterLayout;
