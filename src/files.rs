@@ -1,8 +1,19 @@
-//! Files that are whole or not there: written under a temporary name beside the target, flushed, renamed.
+//! Files that are whole or not there: written under a temporary name beside the target, synced, renamed, and the folder
+//! synced after it. A power cut leaves the old file or the new one.
+//!
+//! Temporary files have names that nobody can guess and are created exclusively, so no link is followed. A target that is a
+//! link stays one: the file that it names is replaced.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::NamedTempFile;
+
+/// The end of every temporary file's name.
+const TEMPORARY: &str = ".tmp";
+/// Links that may follow each other; the limit of Linux.
+const LONGEST_CHAIN: usize = 40;
 
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -31,21 +42,56 @@ pub fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -
     move |source| FileError { action, path: path.to_path_buf(), source }
 }
 
-/// Writes `bytes` to `path`: the old file stays until the new one is whole.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    let temporary = path.with_file_name(format!(
-        ".{}.{}.tmp",
-        path.file_name().map_or_else(|| "file".into(), |n| n.to_string_lossy()),
-        std::process::id()
-    ));
-    let written = File::create(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        // Nothing more can be done if this fails too.
-        let _ = fs::remove_file(&temporary);
+/// A file that is written and synced, but not yet in its place. Dropped, it is gone.
+pub struct Pending {
+    temporary: NamedTempFile,
+    target: PathBuf,
+    /// As the caller named it.
+    path: PathBuf,
+}
+
+impl Pending {
+    /// Writes `bytes` beside `path`.
+    pub fn write(path: &Path, bytes: &[u8]) -> Result<Self, FileError> {
+        let target = behind_links(path);
+        let named = || -> io::Result<NamedTempFile> {
+            let mut temporary = new_temporary(&target)?;
+            temporary.write_all(bytes)?;
+            temporary.as_file().sync_all()?;
+            Ok(temporary)
+        };
+        let temporary = named().map_err(file_error("write", path))?;
+        Ok(Self { temporary, target, path: path.to_path_buf() })
     }
-    written.map_err(file_error("write", path))
+
+    /// Where it lies until it is put in its place.
+    pub fn temporary(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Replaces the target and makes that durable.
+    pub fn put(self) -> Result<(), FileError> {
+        let Self { temporary, target, path } = self;
+        temporary.persist(&target).map_err(|e| file_error("write", &path)(e.error))?;
+        sync_folder(&target).map_err(file_error("write", &path))
+    }
+}
+
+/// Writes `bytes` to `path`: the old file stays until the new one is whole and durable.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    Pending::write(path, bytes)?.put()
+}
+
+/// Moves a file durably. Where the two paths lead to different disks (over a link), it is copied.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    let (source, target) = (behind_links(from), behind_links(to));
+    match fs::rename(&source, &target) {
+        Err(e) if e.kind() == io::ErrorKind::CrossesDevices => {
+            write(to, &read(from)?)?;
+            fs::remove_file(&source).map_err(file_error("remove", from))
+        }
+        moved => moved.and_then(|()| sync_folder(&target)).map_err(file_error("rename", from)),
+    }
 }
 
 /// Reads a whole file.
@@ -56,6 +102,69 @@ pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 /// Makes a folder and its parents.
 pub fn create_folder(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(file_error("create", path))
+}
+
+/// Removes temporary files that a killed process left in `folder`: those of targets that `ours` accepts and that were
+/// not touched for `age`. The caller makes sure that nobody is writing such targets now.
+pub fn remove_leftovers(folder: &Path, age: Duration, ours: impl Fn(&str) -> bool) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let target = name.to_str().and_then(target_of_temporary);
+        let modified = entry.metadata().and_then(|data| data.modified());
+        let silent = || modified.is_ok_and(|time| time.elapsed().unwrap_or_default() >= age);
+        if target.is_some_and(&ours) && silent() {
+            // A file that cannot be removed harms nobody.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// The name of the file that a temporary file was meant to replace: `a.txt` of `.a.txt.Xy12Zz.tmp`.
+fn target_of_temporary(name: &str) -> Option<&str> {
+    let (target, _random) = name.strip_prefix('.')?.strip_suffix(TEMPORARY)?.rsplit_once('.')?;
+    Some(target)
+}
+
+/// An empty file beside `target`, with the permissions that a new file has. Dropped, it is gone.
+pub fn new_temporary(target: &Path) -> io::Result<NamedTempFile> {
+    let name = target.file_name().map_or_else(|| "file".into(), |name| name.to_string_lossy());
+    let prefix = format!(".{name}.");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(TEMPORARY);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Less what the user's mask takes away.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let temporary = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
+    // Its own words would repeat the temporary path.
+    temporary.map_err(|e| e.raw_os_error().map_or(e, io::Error::from_raw_os_error))
+}
+
+/// The path that `path` leads to over links, also where nothing is there yet.
+fn behind_links(path: &Path) -> PathBuf {
+    let mut target = path.to_path_buf();
+    for _ in 0..LONGEST_CHAIN {
+        let Ok(next) = fs::read_link(&target) else { break };
+        target = target.parent().unwrap_or(Path::new("")).join(next);
+    }
+    target
+}
+
+/// Makes names in the folder of `path` durable. Windows does that by itself and has no call for it.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        match File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()) {
+            // Some file systems cannot sync a folder.
+            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
+            other => return other,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -76,6 +185,60 @@ mod tests {
     fn a_failure_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let error = write(&folder.path().join("none/a.txt"), b"x").unwrap_err().to_string();
-        assert!(error.starts_with("cannot write ") && error.contains("a.txt"), "{error}");
+        assert!(error.starts_with("cannot write ") && error.contains("none/a.txt"), "{error}");
+        assert!(!error.contains(TEMPORARY) && error.ends_with("; check the path"), "{error}");
+    }
+
+    #[test]
+    fn temporary_files_of_the_same_target_have_different_names_and_vanish_when_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let (first, second) = (Pending::write(&path, b"1").unwrap(), Pending::write(&path, b"2").unwrap());
+        assert_ne!(first.temporary(), second.temporary());
+        drop(first);
+        second.put().unwrap();
+        assert_eq!(read(&path).unwrap(), b"2");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn only_old_leftovers_of_ones_own_files_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [".model.safetensors.aB3dE6.tmp", ".other.txt.aB3dE6.tmp", "model.safetensors.tmp"] {
+            fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        let left = || fs::read_dir(folder.path()).unwrap().count();
+        remove_leftovers(folder.path(), Duration::from_secs(3600), |_| true);
+        assert_eq!(left(), 3, "they are too young");
+        remove_leftovers(folder.path(), Duration::ZERO, |target| target == "model.safetensors");
+        assert_eq!(left(), 2);
+        assert!(!folder.path().join(".model.safetensors.aB3dE6.tmp").exists());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_stays_a_link_and_its_file_is_replaced_also_where_there_is_none_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        let link = folder.path().join("a.txt");
+        std::os::unix::fs::symlink("elsewhere/real.txt", &link).unwrap();
+        for content in [b"one", b"two"] {
+            write(&link, content).unwrap();
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+            assert_eq!(fs::read(elsewhere.join("real.txt")).unwrap(), content);
+        }
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 1);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_new_file_has_the_permissions_that_the_user_gives_new_files() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        fs::write(folder.path().join("usual"), b"x").unwrap();
+        write(&folder.path().join("ours"), b"x").unwrap();
+        assert_eq!(mode("ours"), mode("usual"));
     }
 }

@@ -30,6 +30,8 @@ enum Command {
     Sweep(commands::sweep::Arguments),
     /// Repeat the paper's experiments, from training to report
     Reproduce(commands::reproduce::Arguments),
+    /// Check that runs and files are as they were written
+    Verify(commands::verify::Arguments),
     /// List the adapters that can compute
     Adapters(commands::adapters::Arguments),
     /// Print a model's layers, parameters, multiply-adds and memory
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Command::TrainGenerator(arguments) => commands::train_generator::run(*arguments),
         Command::Sweep(arguments) => commands::sweep::run(arguments),
         Command::Reproduce(arguments) => commands::reproduce::run(&arguments),
+        Command::Verify(arguments) => commands::verify::run(&arguments),
         Command::Adapters(arguments) => commands::adapters::run(&arguments),
         Command::Summary(arguments) => commands::summary::run(&arguments),
         Command::Validate(arguments) => commands::validate::run(&arguments),

@@ -7,6 +7,8 @@ mod bad_files;
 mod bad_values;
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/integrity.rs"]
+mod integrity;
 #[path = "cli/interruption.rs"]
 mod interruption;
 #[path = "cli/runs.rs"]

@@ -66,6 +66,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let suite = Suite { device, attacks, epsilon: arguments.epsilon };
     let mut progress = Progress::new();
     let findings = suite.run(&runs, &sources, &mut |event| match event {
+        Event::Damaged(problem) => progress.line(&format!("note: {problem}; it is computed again")),
         Event::Known(label) => progress.line(&format!("{label}: known from before")),
         Event::Progress(label, done, total) => progress.show(label, done, total),
         Event::Finished(label, seconds) => progress.line(&format!("{label}: {}", duration(seconds))),
@@ -81,7 +82,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     }
     files::create_folder(&out)?;
     let [json, csv] = outputs;
-    files::write(&json, report.json().as_bytes())?;
+    files::write(&json, &report.json())?;
     files::write(&csv, report.csv().as_bytes())?;
     println!("\nwritten  {}\nwritten  {}", json.display(), csv.display());
     Ok(ExitCode::SUCCESS)

@@ -13,6 +13,7 @@ pub mod sweep;
 pub mod train;
 pub mod train_generator;
 pub mod validate;
+pub mod verify;
 
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::executor::Opening;

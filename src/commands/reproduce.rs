@@ -168,6 +168,7 @@ fn attack(study: &Study, device: &Device, trained: Trained) -> Vec<Section> {
     let mut progress = Progress::new();
     let sections = study.sections(device, trained.failures, &mut |event| match event {
         Event::Known(_) => {}
+        Event::Damaged(problem) => progress.line(&format!("note: {problem}; it is computed again")),
         Event::Progress(label, done, total) => progress.show(label, done, total),
         Event::Finished(label, seconds) => progress.line(&format!("{label}: {}", duration(seconds))),
     });

@@ -1,11 +1,12 @@
 //! `pgn-wgpu train`: flags and files to a configuration, a device, a run folder; then the run, watched by a
 //! progress bar on a terminal and by plain lines elsewhere.
 
-use super::{CommandResult, INTERRUPTED, bytes, duration, fail, grouped, table};
+use super::{CommandResult, INTERRUPTED, bytes, duration, grouped, table};
 use indicatif::{ProgressBar, ProgressStyle};
 use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::training::fit::{EpochRecord, Fit, Observer, Outcome, StepRecord};
 use pgn_wgpu::training::options::TrainOptions;
+use pgn_wgpu::training::resume;
 use pgn_wgpu::training::run::RunFolder;
 use pgn_wgpu::training::{Method, TrainConfig};
 use std::io::{IsTerminal, Write};
@@ -38,7 +39,8 @@ pub struct Arguments {
     /// The run folder [default: runs/METHOD-DATASET or runs/generator-MODEL, numbered]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Continue the run in this folder; only --adapter, --epochs and --max-steps may be given with it
+    /// Continue the run in this folder; --epochs, --max-steps, --lr, --generator-lr, --adapter, --data and --checkpoint-every
+    /// may be given with it
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "out"])]
     resume: Option<PathBuf>,
     /// Write TensorBoard's event files too, to RUN/tensorboard; a resumed run goes on with them
@@ -59,18 +61,17 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
     if arguments.no_ema_warmup {
         arguments.options.ema_warmup = Some(false);
     }
-    let config = configuration(&arguments)?;
+    let (config, resumed) = configuration(&arguments)?;
     config.check()?;
     let device = super::open(&config.adapter.parse()?, config.opening(arguments.checked))?;
     let described = device.describe();
     let stop = super::stop_on_signal()?;
-    let folder = |config: &TrainConfig| match (&arguments.resume, &arguments.out) {
-        (Some(path), _) => {
-            let (mut folder, _) = RunFolder::open(path)?;
-            folder.lock()?;
-            folder.write_config(config)?;
-            Ok(folder)
-        }
+    let nothing_left = match &resumed {
+        Some(folder) => resume::nothing_left(folder, &config)?,
+        None => None,
+    };
+    let folder = |config: &TrainConfig| match (resumed, &arguments.out) {
+        (Some(folder), _) => Ok(folder),
         (None, Some(out)) => RunFolder::create(out, config),
         (None, None) => RunFolder::create(&RunFolder::unused(&run_name(config)), config),
     };
@@ -80,6 +81,9 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
         fit.log_to_tensorboard()?;
     }
     announce(&fit, &config, &described);
+    for note in fit.notes().iter().chain(&nothing_left) {
+        println!("note     {note}");
+    }
     let path = fit.folder().path().to_path_buf();
     let model = fit.folder().model();
     let result = fit.run();
@@ -112,26 +116,23 @@ fn run_name(config: &TrainConfig) -> String {
     }
 }
 
-fn configuration(arguments: &Arguments) -> Result<TrainConfig, Box<dyn std::error::Error>> {
+/// The complete configuration, and the folder of the run to go on with, locked so that nobody else trains it meanwhile.
+fn configuration(
+    arguments: &Arguments,
+) -> Result<(TrainConfig, Option<RunFolder>), Box<dyn std::error::Error>> {
     if let Some(path) = &arguments.resume {
-        let allowed = ["adapter", "epochs", "max_steps"];
-        let given = arguments.options.given();
-        if let Some(other) = given.iter().find(|name| !allowed.contains(name)) {
-            return fail(format!(
-                "--{} cannot change in a resumed run; leave it out, or start a new run with --from {}",
-                other.replace('_', "-"),
-                path.join("model.safetensors").display()
-            ));
-        }
-        let (_, mut config) = RunFolder::open(path)?;
-        arguments.options.apply(&mut config);
-        return Ok(config);
+        let (mut folder, _) = RunFolder::open(path)?;
+        folder.lock()?;
+        // Read again, because it may have changed before it was locked.
+        let (_, config) = RunFolder::open(path)?;
+        let config = resume::resumed(&folder, config, &arguments.options)?;
+        return Ok((config, Some(folder)));
     }
     let file = match &arguments.config {
         Some(path) => TrainOptions::from_file(path)?,
         None => TrainOptions::default(),
     };
-    Ok(arguments.options.resolve(&file))
+    Ok((arguments.options.resolve(&file), None))
 }
 
 fn announce(fit: &Fit, config: &TrainConfig, device: &str) {
@@ -165,8 +166,8 @@ fn announce(fit: &Fit, config: &TrainConfig, device: &str) {
         );
     }
     println!("run      {} ({} steps)", fit.folder().path().display(), grouped(fit.total_steps()));
-    if trainer.step() > 0 {
-        println!("resumed  at step {}", trainer.step());
+    if let Some(step) = fit.resumed_at() {
+        println!("resumed  at step {step}");
     }
 }
 

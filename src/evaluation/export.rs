@@ -2,11 +2,11 @@
 
 use super::report::csv_field;
 use crate::attacks::{AttackKind, AttackOptions, AttackOutcome};
+use crate::models::sealed;
 use safetensors::tensor::{Dtype, TensorView, serialize};
-use std::collections::HashMap;
 
 /// Key of the options in the file's metadata.
-const METADATA_KEY: &str = "pgn-wgpu.attack";
+pub const METADATA_KEY: &str = "pgn-wgpu.attack";
 
 /// The bytes of a safetensors file: `images` and `adversarial` (`[n, c, h, w]`, f32 in [0, 1]), `labels`,
 /// `clean_predictions` and `predictions` (i64), `l2` and `linf` (f32), `success` (bool).
@@ -32,9 +32,8 @@ pub fn safetensors(outcome: &AttackOutcome, options: &AttackOptions) -> Vec<u8> 
     let views = tensors.iter().map(|(name, dtype, extents, bytes)| {
         (*name, TensorView::new(*dtype, extents.clone(), bytes).expect("extents and values agree"))
     });
-    let text = serde_json::to_string(options).expect("options are plain values");
-    let metadata = HashMap::from([(METADATA_KEY.to_string(), text)]);
-    serialize(views, Some(metadata)).expect("plain tensors serialise")
+    let metadata = sealed::metadata(METADATA_KEY, options);
+    sealed::seal(serialize(views, Some(metadata)).expect("plain tensors serialise"))
 }
 
 /// `[n, h, w, c]` to `[n, c, h, w]`; `positions` is h times w.

@@ -1,15 +1,24 @@
 //! What an attack did to each image of a run, kept in a file from the moment it is known: an interrupted evaluation
 //! goes on from there. A file's name tells for which weights, options and images it holds, so results of other
-//! settings lie beside each other and nothing is ever taken for something else.
+//! settings lie beside each other and nothing is ever taken for something else. A checksum finds damage; a damaged record is
+//! named and computed again.
 
 use super::statistics::Attacked;
 use crate::attacks::{AttackKind, AttackOptions, AttackOutcome};
 use crate::data::Images;
 use crate::files::{self, FileError};
+use crate::integrity;
 use crate::models::file::Model;
 use crate::program::precision::Precision;
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How the names of records begin whose images were made on another classifier.
+const BLACK_BOX: &str = "black-box-";
+/// A temporary file that old belongs to a process that was killed: writing a record takes seconds.
+const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 
 /// Everything that decides a record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,7 +67,7 @@ impl Key {
 
     fn file_name(&self) -> String {
         let text = serde_json::to_string(self).expect("keys are plain values");
-        let kind = if self.made_on.is_some() { "black-box-" } else { "" };
+        let kind = if self.made_on.is_some() { BLACK_BOX } else { "" };
         format!("{kind}{}-{}.json", self.options.kind.name(), fingerprint_of_text(&text))
     }
 }
@@ -149,31 +158,82 @@ impl Store {
         Self { folder: folder.to_path_buf() }
     }
 
-    /// The record for `key`, if it is there and whole.
-    pub fn load(&self, key: &Key) -> Option<Record> {
-        let bytes = files::read(&self.folder.join(key.file_name())).ok()?;
-        let record: Record = serde_json::from_slice(&bytes).ok()?;
-        (record.key == *key && record.whole()).then_some(record)
+    /// Looks for the record for `key`.
+    pub fn load(&self, key: &Key) -> Kept {
+        let path = self.folder.join(key.file_name());
+        if !path.exists() {
+            return Kept::Absent;
+        }
+        match read(&path) {
+            Ok(record) if record.key == *key => Kept::Whole(Box::new(record)),
+            // Two keys of one fingerprint.
+            Ok(_) => Kept::Absent,
+            Err(problem) => Kept::Damaged(problem),
+        }
     }
 
-    /// All whole records of attacks on this classifier itself, however they were set.
-    pub fn white_box(&self, model: &Model) -> Vec<Record> {
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
-        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        paths.sort();
-        let read = |path: &PathBuf| serde_json::from_slice::<Record>(&files::read(path).ok()?).ok();
+    /// All whole records of attacks on this classifier itself, however they were set, and a sentence for each file that
+    /// cannot be read.
+    pub fn white_box(&self, model: &Model) -> (Vec<Record>, Vec<String>) {
         let own = |record: &Record| {
             let fingerprint = fingerprint_of_model(model, record.kind());
-            record.whole() && record.key.made_on.is_none() && record.key.classifier == fingerprint
+            record.key.made_on.is_none() && record.key.classifier == fingerprint
         };
-        paths.iter().filter_map(read).filter(own).collect()
+        let (mut records, mut damaged) = (Vec::new(), Vec::new());
+        for path in self.paths() {
+            match read(&path) {
+                Ok(record) if own(&record) => records.push(record),
+                Ok(_) => {}
+                Err(problem) => damaged.push(problem),
+            }
+        }
+        (records, damaged)
+    }
+
+    /// The files of all records, sorted.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
+        let named = |path: &PathBuf| {
+            let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            let kind = name.strip_prefix(BLACK_BOX).unwrap_or(&name).split('-').next().unwrap_or_default();
+            name.ends_with(".json") && AttackKind::value_variants().iter().any(|known| known.name() == kind)
+        };
+        let mut paths: Vec<PathBuf> =
+            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(named).collect();
+        paths.sort();
+        paths
     }
 
     /// Keeps a record.
     pub fn save(&self, record: &Record) -> Result<(), FileError> {
         files::create_folder(&self.folder)?;
-        let text = serde_json::to_vec(record).expect("records are plain values");
-        files::write(&self.folder.join(record.key.file_name()), &text)
+        files::remove_leftovers(&self.folder, ABANDONED_AFTER, |_| true);
+        files::write(&self.folder.join(record.key.file_name()), &integrity::to_json(record))
+    }
+}
+
+/// What the folder has for a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kept {
+    /// The record.
+    Whole(Box<Record>),
+    /// Nothing.
+    Absent,
+    /// A file that cannot be believed: a sentence that names it.
+    Damaged(String),
+}
+
+/// The record in a file.
+///
+/// # Errors
+/// A sentence that names the file, if it is damaged or its lists have different lengths.
+pub fn read(path: &Path) -> Result<Record, String> {
+    let bytes = files::read(path).map_err(|error| error.to_string())?;
+    let record: Record = integrity::from_json(&bytes)
+        .map_err(|reason| format!("{} cannot be believed: {reason}", path.display()))?;
+    match record.whole() {
+        true => Ok(record),
+        false => Err(format!("{} has lists of different lengths", path.display())),
     }
 }
 
@@ -256,27 +316,42 @@ pub(crate) mod tests {
         let store = Store::new(&folder.path().join("evaluation"));
         let record = record(AttackKind::Mim);
         store.save(&record).unwrap();
-        assert_eq!(store.load(&record.key), Some(record.clone()));
+        assert_eq!(store.load(&record.key), Kept::Whole(Box::new(record.clone())));
         let other_weights = Key { classifier: "c".into(), ..record.key.clone() };
         let other_source = Key { made_on: Some("c".into()), ..record.key.clone() };
         let mut other_epsilon = record.key.clone();
         other_epsilon.options.epsilon = 0.25;
         let other_precision = Key { precision: Precision::Mixed, ..record.key.clone() };
         for key in [other_weights, other_source, other_epsilon, other_precision] {
-            assert_eq!(store.load(&key), None, "{key:?}");
+            assert_eq!(store.load(&key), Kept::Absent, "{key:?}");
         }
     }
 
     #[test]
-    fn a_record_that_is_damaged_counts_as_not_there() {
+    fn a_record_that_is_damaged_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path());
         let mut record = record(AttackKind::Cw);
+        let path = folder.path().join(record.key.file_name());
+        let problem = || match store.load(&record.key) {
+            Kept::Damaged(problem) => problem,
+            other => panic!("{other:?}"),
+        };
+        store.save(&record).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        assert_eq!(store.paths(), [path.clone()]);
+        for byte in [0, whole.len() / 2, whole.len() - 1] {
+            let mut damaged = whole.clone();
+            damaged[byte] ^= 1;
+            std::fs::write(&path, damaged).unwrap();
+            assert!(problem().contains("cw-"), "{}", problem());
+        }
+        std::fs::write(&path, b"{").unwrap();
+        assert!(problem().contains("no checksum"), "{}", problem());
         record.l2.pop();
         store.save(&record).unwrap();
-        assert_eq!(store.load(&record.key), None);
-        std::fs::write(folder.path().join(record.key.file_name()), b"{").unwrap();
-        assert_eq!(store.load(&record.key), None);
+        let Kept::Damaged(problem) = store.load(&record.key) else { panic!("not damaged") };
+        assert!(problem.contains("different lengths"), "{problem}");
     }
 
     #[test]

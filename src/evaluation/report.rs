@@ -5,6 +5,7 @@ use super::published::{Paper, Published};
 use super::statistics::Reading;
 use super::warnings::Warning;
 use crate::attacks::{AttackKind, AttackOptions};
+use crate::integrity;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The radius of the paper's tables.
@@ -59,11 +60,9 @@ fn published_again<'de, D: Deserializer<'de>>(
 }
 
 impl Report {
-    /// Indented JSON.
-    pub fn json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("reports are plain values");
-        text.push('\n');
-        text
+    /// Indented JSON with a checksum.
+    pub fn json(&self) -> Vec<u8> {
+        integrity::to_pretty_json(self)
     }
 
     /// One line per run and measure.

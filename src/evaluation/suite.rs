@@ -5,7 +5,7 @@
 //! is finished, so whatever is repeated starts where it was interrupted.
 
 use super::EvaluationError;
-use super::record::{Key, Record, Store, fingerprint_of_images};
+use super::record::{Kept, Key, Record, Store, fingerprint_of_images};
 use super::subject::{Place, Subject};
 use crate::attacks::target::Target;
 use crate::attacks::verify::Verifier;
@@ -46,6 +46,8 @@ pub struct Source {
 pub enum Event<'a> {
     /// Nothing to do: the result is there from an earlier evaluation.
     Known(&'a str),
+    /// A result of an earlier evaluation is damaged and will be computed again: a sentence that names its file.
+    Damaged(&'a str),
     /// So many images are done, of how many.
     Progress(&'a str, usize, usize),
     /// A result is there, after so many seconds.
@@ -203,7 +205,7 @@ impl Suite {
         for options in attacks {
             let label = format!("{} on {}", describe(options), run.place.name);
             let key = Key::new(&run.model, None, options, fingerprint, self.device.precision());
-            if let Some(record) = store.load(&key) {
+            if let Some(record) = known(&store, &key, watch) {
                 watch(Event::Known(&label));
                 records.push(record);
                 continue;
@@ -251,7 +253,7 @@ impl Suite {
                     // Its own images are no black box.
                     continue;
                 }
-                let record = match store.load(&key) {
+                let record = match known(&store, &key, watch) {
                     Some(record) => {
                         watch(Event::Known(&format!("{label} on {}", run.place.name)));
                         record
@@ -323,6 +325,18 @@ fn describe(options: &AttackOptions) -> String {
 fn same_seed(a: &Place, b: &Place) -> Option<u64> {
     let (a, b) = (a.config()?, b.config()?);
     (a.seed == b.seed).then_some(a.seed)
+}
+
+/// The record of an earlier evaluation, if it is whole.
+fn known(store: &Store, key: &Key, watch: Watcher) -> Option<Record> {
+    match store.load(key) {
+        Kept::Whole(record) => Some(*record),
+        Kept::Absent => None,
+        Kept::Damaged(problem) => {
+            watch(Event::Damaged(&problem));
+            None
+        }
+    }
 }
 
 fn store(run: &Subject) -> Store {

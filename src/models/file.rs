@@ -3,9 +3,11 @@
 //! inferred from names and shapes.
 
 use super::layout::{Layer, ParameterLayout};
+use super::sealed;
 use super::weights::Reader;
 use super::{Classifier, Generator, GeneratorInput, GradientInput, ModelError, Problem};
 use crate::files::{self, FileError};
+use crate::integrity::Unreadable;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -82,6 +84,14 @@ pub enum ModelFileError {
         /// What is wrong, with names and shapes.
         problem: String,
     },
+    /// Damaged after it was written, or of another version.
+    #[error("{} cannot be believed: {reason}; use another copy of it", path.display())]
+    Integrity {
+        /// The file.
+        path: PathBuf,
+        /// What its checksum says.
+        reason: Unreadable,
+    },
     /// A weight that is not a number.
     #[error("{}: {tensor} has {value} at index {index}; the training it comes from has diverged, use an earlier file", path.display())]
     NotFinite {
@@ -108,9 +118,7 @@ impl Model {
         if let Some((generator, weights)) = &self.generator {
             export(&generator.layout, weights, "generator", &mut tensors);
         }
-        let facts = serde_json::to_string(&self.facts).expect("facts are plain values");
-        let metadata = HashMap::from([(METADATA_KEY.to_string(), facts)]);
-        files::write(path, &to_bytes(&tensors, metadata))?;
+        files::write(path, &sealed::file_of(&tensors, METADATA_KEY, &self.facts))?;
         Ok(())
     }
 

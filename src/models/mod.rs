@@ -5,6 +5,7 @@ pub mod file;
 
 pub mod generator;
 pub mod layout;
+pub mod sealed;
 mod weights;
 
 use crate::random::{Random, Stream};

@@ -3,6 +3,8 @@
 use super::Problem;
 use super::file::{Facts, METADATA_KEY, ModelFileError, UNKNOWN, default_gradient_input, file_name};
 use super::layout::ParameterLayout;
+use super::sealed::{self, Origin};
+use crate::integrity::Unreadable;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::path::Path;
 
@@ -13,8 +15,7 @@ const MOST_CONVOLUTIONS: usize = 17;
 pub(super) struct Reader<'a> {
     path: &'a Path,
     tensors: SafeTensors<'a>,
-    /// Our own metadata.
-    written: Option<String>,
+    origin: Origin,
 }
 
 impl<'a> Reader<'a> {
@@ -26,17 +27,18 @@ impl<'a> Reader<'a> {
         };
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
         let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
-        let written = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY)).cloned();
-        Ok(Self { path, tensors, written })
+        let origin = sealed::origin(bytes, header.metadata().as_ref(), METADATA_KEY);
+        let origin = origin.map_err(|reason| not_believed(path, reason))?;
+        Ok(Self { path, tensors, origin })
     }
 
     /// What the file says about itself, or what its names and shapes tell.
     pub(super) fn facts(&self, expected: Option<Problem>) -> Result<Facts, ModelFileError> {
-        match &self.written {
-            Some(text) => {
-                serde_json::from_str(text).map_err(|e| self.wrong(format!("unreadable metadata: {e}")))
+        match &self.origin {
+            Origin::Ours(Some(entry)) => {
+                sealed::facts(entry).map_err(|reason| not_believed(self.path, reason))
             }
-            None => self.infer(expected),
+            Origin::Ours(None) | Origin::Foreign => self.infer(expected),
         }
     }
 
@@ -136,4 +138,8 @@ impl<'a> Reader<'a> {
             }),
         }
     }
+}
+
+fn not_believed(path: &Path, reason: Unreadable) -> ModelFileError {
+    ModelFileError::Integrity { path: path.to_path_buf(), reason }
 }

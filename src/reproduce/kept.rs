@@ -3,6 +3,7 @@
 
 use crate::evaluation::record::fingerprint_of_text;
 use crate::files::{self, FileError};
+use crate::integrity;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -29,7 +30,7 @@ impl Kept {
 
     /// The result, if it is there, whole, and of the same key.
     pub fn load<V: DeserializeOwned>(&self) -> Option<V> {
-        let entry: Entry<V> = serde_json::from_slice(&files::read(&self.path).ok()?).ok()?;
+        let entry: Entry<V> = integrity::from_json(&files::read(&self.path).ok()?).ok()?;
         (entry.key == self.key).then_some(entry.value)
     }
 
@@ -39,7 +40,7 @@ impl Kept {
             files::create_folder(folder)?;
         }
         let entry = Entry { key: self.key.clone(), value };
-        files::write(&self.path, &serde_json::to_vec(&entry).expect("results are plain values"))
+        files::write(&self.path, &integrity::to_json(&entry))
     }
 }
 

@@ -141,9 +141,11 @@ impl<'a> Lab<'a> {
     pub fn epochs(&self, name: &str) -> Found<Vec<EpochEnd>> {
         let (folder, _) = RunFolder::open(&self.folder.join(name)).map_err(|e| Missing(e.to_string()))?;
         let path = folder.metrics_path();
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| Missing(format!("cannot read {}: {error}", path.display())))?;
-        Ok(Metrics::read(&text).epochs)
+        let metrics = Metrics::load(&path).map_err(|error| Missing(error.to_string()))?;
+        match metrics.unreadable {
+            0 => Ok(metrics.epochs),
+            lines => Err(Missing(format!("{lines} lines of {} are damaged", path.display()))),
+        }
     }
 
     /// The last epoch, which made the final weights.

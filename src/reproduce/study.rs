@@ -7,7 +7,7 @@ use super::{Experiment, Settings, experiments, plan};
 use crate::attacks::AttackOptions;
 use crate::data::Dataset;
 use crate::evaluation::Place;
-use crate::evaluation::record::{Key, fingerprint_of_images};
+use crate::evaluation::record::{Kept, Key, fingerprint_of_images};
 use crate::evaluation::suite::{Event, records_in};
 use crate::executor::Device;
 use crate::program::precision::Precision;
@@ -96,7 +96,7 @@ impl Study {
         let Ok(place) = Place::find(&self.folder.join(run)) else { return false };
         let Ok(model) = place.model(problem_of(&self.dataset)) else { return false };
         let key = Key::new(&model, None, options, images, precision);
-        records_in(&place.home).load(&key).is_some()
+        matches!(records_in(&place.home).load(&key), Kept::Whole(_))
     }
 
     /// Trains what is not trained yet. A shard leaves generators whose classifiers are not there to a later call.

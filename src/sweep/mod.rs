@@ -89,7 +89,8 @@ impl Plan {
             return Err(SweepError::Empty);
         }
         for (i, point) in self.points.iter().enumerate() {
-            let same = |other: &&Point| state::difference(&other.config, &point.config).is_none();
+            let same =
+                |other: &&Point| other.config.difference(&point.config, &state::WHERE_TRAINED).is_none();
             if let Some(other) = self.points[..i].iter().find(same) {
                 return Err(SweepError::SameRun { first: other.name.clone(), second: point.name.clone() });
             }

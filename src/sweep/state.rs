@@ -1,10 +1,14 @@
 //! How far the points of a plan are, read from their folders without touching them.
 
 use super::{Plan, Point, SweepError};
+use crate::training::config::Difference;
 use crate::training::lock::RunLock;
 use crate::training::run::RunFolder;
 use crate::training::{TrainConfig, TrainError};
 use std::path::Path;
+
+/// Keys that say where a run was trained, not what it is.
+pub(super) const WHERE_TRAINED: [&str; 2] = ["adapter", "kernels"];
 
 /// How far a point is.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,15 +49,18 @@ fn state_of(path: &Path, point: &Point) -> Result<State, TrainError> {
     if let Some(reason) = folder.failure() {
         return Ok(State::Failed(reason));
     }
-    Ok(folder.progress()?.map_or(State::Todo, |progress| State::Partial(progress.step)))
+    Ok(match folder.progress()? {
+        Some(progress) if progress.step > 0 => State::Partial(progress.step),
+        _ => State::Todo,
+    })
 }
 
 /// The run in `path`, if it is the one that `config` describes; the adapter may be another.
 pub fn own_folder(path: &Path, config: &TrainConfig) -> Result<RunFolder, TrainError> {
     let (folder, there) = RunFolder::open(path)?;
-    match difference(&there, config) {
+    match there.difference(config, &WHERE_TRAINED) {
         None => Ok(folder),
-        Some((key, there, wanted)) => Err(TrainError::Run {
+        Some(Difference { key, first: there, second: wanted }) => Err(TrainError::Run {
             path: path.to_path_buf(),
             problem: format!(
                 "holds another run: {key} is {there} there and {wanted} in the sweep; choose another folder for the sweep, \
@@ -61,22 +68,4 @@ pub fn own_folder(path: &Path, config: &TrainConfig) -> Result<RunFolder, TrainE
             ),
         }),
     }
-}
-
-/// The first key in which two configurations differ, beside the adapter and what was measured on it, with both values.
-pub fn difference(a: &TrainConfig, b: &TrainConfig) -> Option<(String, String, String)> {
-    let (a, b) = (table(a), table(b));
-    let shown = |value: Option<&toml::Value>| value.map_or("not set".to_string(), ToString::to_string);
-    a.keys()
-        .chain(b.keys())
-        .find(|key| !["adapter", "kernels"].contains(&key.as_str()) && a.get(*key) != b.get(*key))
-        .map(|key| (key.clone(), shown(a.get(key)), shown(b.get(key))))
-}
-
-/// The keys of a configuration as its file has them.
-fn table(config: &TrainConfig) -> toml::Table {
-    let text = toml::to_string(config).ok();
-    // A path that is no Unicode text; it cannot be trained, so all that matters is that it differs.
-    let whole = || toml::Table::from_iter([("path".to_string(), format!("{config:?}").into())]);
-    text.and_then(|text| text.parse().ok()).unwrap_or_else(whole)
 }

@@ -1,21 +1,26 @@
-//! Checkpoints: every state of the trainer and how far it was, in one safetensors file, enough to go on to
-//! the same bits.
+//! Checkpoints: every state of the trainer, how far it was, and which run it belongs to, in one safetensors file. It is
+//! enough to go on to the same bits, and refuses to go on as another run.
 
 use super::TrainError;
-use super::config::TrainConfig;
-use crate::data::Position;
+use super::config::{Difference, TrainConfig};
+use crate::data::{Images, Position};
 use crate::files;
-use crate::models::file::{NamedTensor, to_bytes};
+use crate::models::file::NamedTensor;
+use crate::models::sealed::{self, Origin};
 use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-const METADATA_KEY: &str = "pgn-wgpu.checkpoint";
+/// The key of [`Head`] in a checkpoint's metadata.
+pub const METADATA_KEY: &str = "pgn-wgpu.checkpoint";
 /// Ours have a few kilobytes.
 const LARGEST_HEADER: u64 = 1 << 20;
+/// Keys of a configuration that may differ from the checkpoint's: they say where a run is trained and how long, not what
+/// it is. Changed learning rates are compared on their own, and so is what lies in the folder of the data.
+const MAY_DIFFER: [&str; 7] =
+    ["adapter", "data", "kernels", "epochs", "max-steps", "checkpoint-every", "changes"];
 
 /// How far a run was.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,52 +53,42 @@ impl Progress {
     }
 }
 
-/// All states of a trainer and its progress.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Checkpoint {
-    /// How far it was.
-    pub progress: Progress,
-    /// States by name, flat.
-    pub states: Vec<(String, Vec<f32>)>,
+/// Which images a run learns from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainingData {
+    /// Names of the classes, in the order of the labels.
+    pub classes: Vec<String>,
+    /// Number of images.
+    pub images: usize,
+    /// CRC-32C over all labels and pixels, in hexadecimal digits.
+    pub fingerprint: String,
 }
 
-impl Checkpoint {
-    /// Writes it.
-    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        let tensors: Vec<NamedTensor> = self
-            .states
-            .iter()
-            .map(|(name, values)| (name.clone(), vec![values.len()], values.clone()))
-            .collect();
-        let progress = serde_json::to_string(&self.progress).expect("progress is plain values");
-        files::write(path, &to_bytes(&tensors, HashMap::from([(METADATA_KEY.to_string(), progress)])))?;
-        Ok(())
+impl TrainingData {
+    /// Of the images `train`, whose classes are `classes`.
+    pub fn of(train: &Images, classes: &[String]) -> Self {
+        let crc = (0..train.len()).fold(0, |crc, i| {
+            let crc = crc32c::crc32c_append(crc, &train.label(i).to_le_bytes());
+            crc32c::crc32c_append(crc, train.image(i))
+        });
+        Self { classes: classes.to_vec(), images: train.len(), fingerprint: format!("{crc:08x}") }
     }
+}
 
-    /// Reads it.
+/// What a checkpoint says of itself, without the states.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// How far the run was.
+    pub progress: Progress,
+    /// What it was told to do.
+    pub config: TrainConfig,
+    /// What it learned from.
+    pub data: TrainingData,
+}
+
+impl Head {
+    /// Reads the head of the file `path` and nothing else; checked by a checksum of its own.
     pub fn load(path: &Path) -> Result<Self, TrainError> {
-        let wrong = |problem: String| TrainError::Run { path: path.to_path_buf(), problem };
-        let bytes = files::read(path)?;
-        let damaged = |e: safetensors::SafeTensorError| wrong(format!("is not a whole checkpoint ({e})"));
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-        let progress = header.metadata().as_ref().and_then(|m| m.get(METADATA_KEY));
-        let progress = parse_progress(progress.map(String::as_str), path)?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-        let mut states: Vec<(String, Vec<f32>)> = Vec::new();
-        for (name, tensor) in tensors.iter() {
-            if tensor.dtype() != Dtype::F32 {
-                return Err(wrong(format!(
-                    "has {name} as {:?} instead of F32; start a new run",
-                    tensor.dtype()
-                )));
-            }
-            states.push((name.to_string(), bytemuck::pod_collect_to_vec(tensor.data())));
-        }
-        Ok(Self { progress, states })
-    }
-
-    /// Reads only how far it was, without the states.
-    pub fn load_progress(path: &Path) -> Result<Progress, TrainError> {
         let header = || -> io::Result<serde_json::Value> {
             let mut file = File::open(path)?;
             let mut length = [0; 8];
@@ -102,19 +97,113 @@ impl Checkpoint {
             file.take(u64::from_le_bytes(length).min(LARGEST_HEADER)).read_to_end(&mut text)?;
             Ok(serde_json::from_slice(&text)?)
         };
-        let header = header().map_err(|e| TrainError::Run {
-            path: path.to_path_buf(),
-            problem: format!("is not a whole checkpoint ({e})"),
-        })?;
-        parse_progress(header["__metadata__"][METADATA_KEY].as_str(), path)
+        let header = header().map_err(|e| wrong(path, format!("is not a whole checkpoint ({e})")))?;
+        parse_head(header["__metadata__"][METADATA_KEY].as_str(), path)
+    }
+
+    /// The first key in which `config` describes another run than the one that was saved. `first` is the value in
+    /// `config`, `second` that in the checkpoint.
+    pub fn difference(&self, config: &TrainConfig) -> Option<Difference> {
+        let before = |config: &TrainConfig| -> Vec<_> {
+            config.changes.iter().filter(|change| change.step < self.progress.step).cloned().collect()
+        };
+        config.difference(&self.config, &MAY_DIFFER).or_else(|| {
+            let (first, second) = (before(config), before(&self.config));
+            let shown = |changes| format!("{changes:?}");
+            (first != second).then(|| Difference {
+                key: "changes".to_string(),
+                first: shown(first),
+                second: shown(second),
+            })
+        })
+    }
+
+    /// Refuses a configuration or data of another run; `path` is where the checkpoint lies.
+    pub fn check(&self, config: &TrainConfig, data: &TrainingData, path: &Path) -> Result<(), TrainError> {
+        if let Some(Difference { key, first, second }) = self.difference(config) {
+            return Err(wrong(
+                path,
+                format!(
+                    "is of a run with {key} = {second}, but the configuration has {first}; put the old value back, or start a \
+                     new run with another --out"
+                ),
+            ));
+        }
+        let Self { data: own, .. } = self;
+        if own.classes != data.classes {
+            return Err(wrong(
+                path,
+                format!(
+                    "is of a run on the classes {}, but the data set now has {}; use the data of the run",
+                    own.classes.join(", "),
+                    data.classes.join(", ")
+                ),
+            ));
+        }
+        if own != data {
+            return Err(wrong(
+                path,
+                format!(
+                    "is of a run on {} training images with the checksum {}, but the data set now gives {} with {}; use the \
+                     data of the run, or start a new one with another --out",
+                    own.images, own.fingerprint, data.images, data.fingerprint
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// All states of a trainer, and what they belong to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// Everything but the states.
+    pub head: Head,
+    /// States by name, flat.
+    pub states: Vec<(String, Vec<f32>)>,
+}
+
+impl Checkpoint {
+    /// The bytes of its file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let tensors: Vec<NamedTensor> = self
+            .states
+            .iter()
+            .map(|(name, values)| (name.clone(), vec![values.len()], values.clone()))
+            .collect();
+        sealed::file_of(&tensors, METADATA_KEY, &self.head)
+    }
+
+    /// Reads it.
+    pub fn load(path: &Path) -> Result<Self, TrainError> {
+        let bytes = files::read(path)?;
+        let damaged =
+            |e: safetensors::SafeTensorError| wrong(path, format!("is not a whole checkpoint ({e})"));
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+        let entry = match sealed::origin(&bytes, header.metadata().as_ref(), METADATA_KEY) {
+            Ok(Origin::Ours(entry)) => entry,
+            Ok(Origin::Foreign) => None,
+            Err(reason) => return Err(wrong(path, format!("cannot be believed: {reason}"))),
+        };
+        let head = parse_head(entry.as_deref(), path)?;
+        let mut states: Vec<(String, Vec<f32>)> = Vec::new();
+        for (name, tensor) in tensors.iter() {
+            if tensor.dtype() != Dtype::F32 {
+                let problem = format!("has {name} as {:?} instead of F32; start a new run", tensor.dtype());
+                return Err(wrong(path, problem));
+            }
+            states.push((name.to_string(), bytemuck::pod_collect_to_vec(tensor.data())));
+        }
+        Ok(Self { head, states })
     }
 
     /// Refuses states that are not exactly those of a trainer (`expected`, by name and length), or that are not
     /// finite. `path` is where they come from.
-    pub fn check(&self, expected: &[(String, Vec<f32>)], path: &Path) -> Result<(), TrainError> {
-        let wrong = |problem: String| Err(TrainError::Run { path: path.to_path_buf(), problem });
-        let other =
-            |what: String| wrong(format!("{what}; it is of another run or another build, start a new one"));
+    pub fn check_states(&self, expected: &[(String, Vec<f32>)], path: &Path) -> Result<(), TrainError> {
+        let other = |what: String| {
+            Err(wrong(path, format!("{what}; it is of another run or another build, start a new one")))
+        };
         for (name, values) in expected {
             match self.states.iter().find(|(own, _)| own == name) {
                 None => return other(format!("has no {name}")),
@@ -132,20 +221,23 @@ impl Checkpoint {
         }
         match not_finite(&self.states) {
             Some((name, value)) => {
-                wrong(format!("has {value} in {name}; its training had diverged, start a new run"))
+                let problem = format!("has {value} in {name}; its training had diverged, start a new run");
+                Err(wrong(path, problem))
             }
             None => Ok(()),
         }
     }
 }
 
-fn parse_progress(text: Option<&str>, path: &Path) -> Result<Progress, TrainError> {
-    let wrong = |problem: String| TrainError::Run { path: path.to_path_buf(), problem };
-    let text = text.ok_or_else(|| {
-        wrong("is a model, not a checkpoint; pass it with --from to start from its weights".into())
+fn wrong(path: &Path, problem: String) -> TrainError {
+    TrainError::Run { path: path.to_path_buf(), problem }
+}
+
+fn parse_head(entry: Option<&str>, path: &Path) -> Result<Head, TrainError> {
+    let entry = entry.ok_or_else(|| {
+        wrong(path, "is a model, not a checkpoint; pass it with --from to start from its weights".to_string())
     })?;
-    serde_json::from_str(text)
-        .map_err(|e| wrong(format!("was written by another version of pgn-wgpu ({e}); start a new run")))
+    sealed::facts(entry).map_err(|reason| wrong(path, format!("cannot be believed: {reason}")))
 }
 
 /// The first value that is not finite, with the name of its state.
@@ -153,4 +245,65 @@ pub fn not_finite(states: &[(String, Vec<f32>)]) -> Option<(&str, f32)> {
     states
         .iter()
         .find_map(|(name, values)| Some((name.as_str(), values.iter().copied().find(|v| !v.is_finite())?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::DatasetKind;
+    use crate::training::config::RateChange;
+    use crate::training::{Method, Preset};
+
+    fn head() -> Head {
+        let config = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
+        let data = TrainingData { classes: vec!["a".into(), "b".into()], images: 2, fingerprint: "0".into() };
+        Head { progress: Progress { step: 10, ..Progress::default() }, config, data }
+    }
+
+    fn sentence(config: &TrainConfig, data: &TrainingData) -> String {
+        head().check(config, data, Path::new("last")).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_checkpoint_and_its_head_come_back_as_they_were() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last.safetensors");
+        let saved = Checkpoint { head: head(), states: vec![("a".to_string(), vec![0.1, f32::MIN])] };
+        files::write(&path, &saved.to_bytes()).unwrap();
+        assert_eq!(Checkpoint::load(&path).unwrap(), saved);
+        assert_eq!(Head::load(&path).unwrap(), saved.head);
+    }
+
+    #[test]
+    fn what_a_run_is_may_not_change_and_where_and_how_long_it_trains_may() {
+        let same = head();
+        let mut config = same.config.clone();
+        (config.adapter, config.epochs, config.max_steps) = ("cpu".into(), 3, Some(7));
+        same.check(&config, &same.data, Path::new("last")).unwrap();
+        let other = TrainConfig { method: Method::Fgm, ..config.clone() };
+        let text = sentence(&other, &same.data);
+        assert!(text.contains("method = \"pgn\"") && text.contains("has \"fgm\""), "{text}");
+        let other = TrainConfig { max_steps: None, seed: 5, ..config };
+        assert!(sentence(&other, &same.data).contains("seed = 0, but the configuration has 5"));
+    }
+
+    #[test]
+    fn a_learning_rate_may_change_from_now_on_but_not_in_the_past() {
+        let same = head();
+        let at = |step| {
+            let changes = vec![RateChange { step, lr: Some(0.1), generator_lr: None }];
+            TrainConfig { changes, ..same.config.clone() }
+        };
+        same.check(&at(10), &same.data, Path::new("last")).unwrap();
+        assert!(sentence(&at(9), &same.data).contains("changes"));
+    }
+
+    #[test]
+    fn other_classes_and_other_images_are_refused() {
+        let same = head();
+        let other = TrainingData { classes: vec!["b".into(), "a".into()], ..same.data.clone() };
+        assert!(sentence(&same.config, &other).contains("classes a, b, but the data set now has b, a"));
+        let other = TrainingData { fingerprint: "1".into(), ..same.data.clone() };
+        assert!(sentence(&same.config, &other).contains("2 training images"));
+    }
 }

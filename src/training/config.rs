@@ -112,6 +112,9 @@ pub struct TrainConfig {
     /// Every so many epochs the networks are kept in a file of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_every: Option<u32>,
+    /// A checkpoint is written every so many steps; absent: by the clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<u64>,
     /// Adam's learning rate for the classifier.
     pub lr: f32,
     /// Adam's learning rate for the generator; absent: the classifier's.
@@ -128,7 +131,7 @@ pub struct TrainConfig {
     /// What the generator sees of the classifier's gradient.
     pub gradient_input: GradientInput,
     /// Inputs that the generator does not see.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<GeneratorInput>,
     /// Where the penalty is charged.
     pub penalty_space: PenaltySpace,
@@ -166,9 +169,37 @@ pub struct TrainConfig {
     pub shuffle: bool,
     /// Seed of everything random.
     pub seed: u64,
+    /// Learning rates that resumed sessions have set, in the order of their steps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<RateChange>,
     /// The forms of kernels that the run began with: other forms give other bits. Last, as TOML wants its tables.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernels: Option<KernelChoices>,
+}
+
+/// Learning rates from a step on, as `--resume --lr` sets them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct RateChange {
+    /// Steps done before.
+    pub step: u64,
+    /// The classifier's; absent: as before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr: Option<f32>,
+    /// The generator's; absent: as before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generator_lr: Option<f32>,
+}
+
+/// A key in which two configurations differ, with both values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The key as in `config.toml`.
+    pub key: String,
+    /// Its value in the first, or `not set`.
+    pub first: String,
+    /// Its value in the second, or `not set`.
+    pub second: String,
 }
 
 /// A value of a configuration that cannot be.
@@ -202,6 +233,7 @@ impl TrainConfig {
             epochs: if dataset == DatasetKind::Digits { 80 } else { 8 },
             max_steps: None,
             keep_every: None,
+            checkpoint_every: None,
             lr: 2e-3,
             generator_lr: None,
             ema_decay: 0.99,
@@ -227,6 +259,7 @@ impl TrainConfig {
             augment: dataset.default_augment(),
             shuffle: true,
             seed: 0,
+            changes: Vec::new(),
             kernels: None,
         };
         match preset {
@@ -247,9 +280,34 @@ impl TrainConfig {
         }
     }
 
-    /// The generator's learning rate.
-    pub fn generator_lr(&self) -> f32 {
-        self.generator_lr.unwrap_or(self.lr)
+    /// The classifier's learning rate when `step` steps are done.
+    pub fn lr_at(&self, step: u64) -> f32 {
+        let rates = self.changes.iter().filter(|change| change.step <= step).filter_map(|change| change.lr);
+        rates.last().unwrap_or(self.lr)
+    }
+
+    /// The generator's learning rate when `step` steps are done; where it has none, the classifier's.
+    pub fn generator_lr_at(&self, step: u64) -> f32 {
+        let changes = self.changes.iter().filter(|change| change.step <= step);
+        let own = changes.filter_map(|change| change.generator_lr).last().or(self.generator_lr);
+        own.unwrap_or_else(|| self.lr_at(step))
+    }
+
+    /// The first key in which two configurations differ, `ignored` ones aside.
+    pub fn difference(&self, other: &Self, ignored: &[&str]) -> Option<Difference> {
+        let (own, other) = (self.table(), other.table());
+        let shown = |value: Option<&toml::Value>| value.map_or("not set".to_string(), ToString::to_string);
+        let mut keys = own.keys().chain(other.keys());
+        let key = keys.find(|key| !ignored.contains(&key.as_str()) && own.get(*key) != other.get(*key))?;
+        Some(Difference { key: key.clone(), first: shown(own.get(key)), second: shown(other.get(key)) })
+    }
+
+    /// The keys as `config.toml` has them.
+    fn table(&self) -> toml::Table {
+        let text = toml::to_string(self).ok();
+        // A path that is no Unicode text; it cannot be trained, so all that matters is that it differs.
+        let whole = || toml::Table::from_iter([("path".to_string(), format!("{self:?}").into())]);
+        text.and_then(|text| text.parse().ok()).unwrap_or_else(whole)
     }
 
     /// The step of PGD.
@@ -270,10 +328,19 @@ impl TrainConfig {
         if self.keep_every == Some(0) {
             return error("--keep-every", "0".to_string(), "at least 1");
         }
+        if self.checkpoint_every == Some(0) {
+            return error("--checkpoint-every", "0".to_string(), "at least 1");
+        }
         if self.max_steps == Some(0) {
             return error("--max-steps", "0".to_string(), "at least 1");
         }
-        for (name, lr) in [("--lr", self.lr), ("--generator-lr", self.generator_lr())] {
+        let changed = self
+            .changes
+            .iter()
+            .flat_map(|change| [("--lr", change.lr), ("--generator-lr", change.generator_lr)]);
+        let rates =
+            [("--lr", Some(self.lr)), ("--generator-lr", self.generator_lr)].into_iter().chain(changed);
+        for (name, lr) in rates.filter_map(|(name, lr)| Some((name, lr?))) {
             if !positive(lr) || lr > 10.0 {
                 return error(name, lr.to_string(), "above 0 and at most 10");
             }

@@ -1,10 +1,11 @@
-//! The loop around the trainer: batches in, metrics and checkpoints out, until the epochs are done or
-//! somebody asks it to stop.
+//! The loop around the trainer: batches in, metrics and checkpoints out, until the epochs are done or the process is
+//! asked to stop.
 
 use super::TrainError;
-use super::checkpoint::{Checkpoint, Progress, not_finite};
+use super::checkpoint::{Checkpoint, Head, Progress, TrainingData, not_finite};
 use super::config::{Method, TrainConfig};
-use super::run::{MetricsFile, RunFolder};
+use super::metrics::MetricsFile;
+use super::run::RunFolder;
 use super::session::SessionRecord;
 use super::tensorboard::EventFile;
 use super::trainer::{NamedStates, PendingStep, StepMetrics, Trainer};
@@ -15,6 +16,7 @@ use crate::models::Problem;
 use crate::models::file::{Facts, Model};
 use serde::Serialize;
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -134,8 +136,12 @@ pub struct Fit<'a> {
     dataset: Dataset,
     trainer: Trainer,
     validator: Validator,
+    data: TrainingData,
     /// The method of the model that the run started from.
     defence: Option<String>,
+    notes: Vec<String>,
+    /// Steps that the last session had done.
+    resumed_at: Option<u64>,
     metrics: MetricsFile,
     events: Option<EventFile>,
     progress: Progress,
@@ -193,19 +199,33 @@ impl<'a> Fit<'a> {
         let (classifier, generator) = (trainer.classifier().clone(), trainer.generator().cloned());
         let validator = Validator::new(trainer.workspace(), &config, &classifier, generator.as_ref())?;
         config.kernels = trainer.workspace().choices().cloned().filter(|choices| !choices.forms.is_empty());
+        let data = TrainingData::of(&dataset.train, &dataset.class_names);
         let mut folder = folder(&config)?;
         folder.lock()?;
-        folder.record_failure(None)?;
-        let checkpoint = folder.last_checkpoint();
+        let latest = folder.latest()?;
         let mut progress = Progress { version: env!("CARGO_PKG_VERSION").to_string(), ..Default::default() };
-        if checkpoint.exists() {
-            let saved = Checkpoint::load(&checkpoint)?;
-            saved.check(&trainer.snapshot()?.0, &checkpoint)?;
-            trainer.restore(&saved.states, saved.progress.updates, saved.progress.step)?;
-            progress = saved.progress;
+        let resumed_at = latest.checkpoint.as_ref().map(|saved| saved.head.progress.step);
+        if let Some(saved) = latest.checkpoint {
+            let path = folder.last_checkpoint();
+            saved.head.check(&config, &data, &path)?;
+            saved.check_states(&trainer.snapshot()?.0, &path)?;
+            trainer.restore(&saved.states, saved.head.progress.updates, saved.head.progress.step)?;
+            progress = saved.head.progress;
         }
-        let mut metrics = folder.metrics(&progress, progress.is_end_of(&config))?;
-        metrics.append(&SessionRecord::new(progress.step, &described))?;
+        // From here on the folder changes.
+        folder.record_failure(None)?;
+        folder.write_config(&config)?;
+        if latest.fallback.is_some() {
+            folder.set_aside_last_checkpoint()?;
+        }
+        if resumed_at.is_none() {
+            // Metrics without a checkpoint are then always a sign of damage.
+            let head = Head { progress: progress.clone(), config: config.clone(), data: data.clone() };
+            folder.save_checkpoint(&Checkpoint { head, states: trainer.snapshot()?.0 })?;
+        }
+        let (mut metrics, unreadable) = folder.metrics(&progress, progress.is_end_of(&config))?;
+        metrics.append(&SessionRecord::new(progress.step, &described, &config))?;
+        let notes = latest.fallback.into_iter().chain(unreadable).collect();
         let events = folder.tensorboard();
         let goes_on = events.exists().then(|| EventFile::create(&events, progress.step + 1)).transpose()?;
         let (now, pending) = (Instant::now(), VecDeque::new());
@@ -215,6 +235,9 @@ impl<'a> Fit<'a> {
             dataset,
             trainer,
             validator,
+            data,
+            notes,
+            resumed_at,
             defence: from.map(|model| model.facts.method),
             metrics,
             events: goes_on,
@@ -234,6 +257,16 @@ impl<'a> Fit<'a> {
             self.events = Some(EventFile::create(&self.folder.tensorboard(), self.progress.step + 1)?);
         }
         Ok(())
+    }
+
+    /// What was found damaged in the folder and what was done about it, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Steps done before this session, if it goes on with a run.
+    pub fn resumed_at(&self) -> Option<u64> {
+        self.resumed_at
     }
 
     /// The trainer, for what is said before the run.
@@ -290,17 +323,20 @@ impl<'a> Fit<'a> {
                 self.trained.1 += epoch_started.0.elapsed().as_secs_f64();
                 self.end_epoch(batch.epoch, epoch_started)?;
                 epoch_started = (Instant::now(), 0);
-            } else if self.last_checkpoint.elapsed() > LONGEST_WITHOUT_CHECKPOINT {
+            } else if self.checkpoint_is_due(LONGEST_WITHOUT_CHECKPOINT) {
                 self.checkpoint()?;
             }
         }
         self.drain(0)?;
         self.trained.0 += epoch_started.1;
         self.trained.1 += if epoch_started.1 > 0 { epoch_started.0.elapsed().as_secs_f64() } else { 0.0 };
-        // In this order: a checkpoint at the end of the run says that its model is there.
-        self.finite_states()?;
-        self.model()?.save(&self.folder.model())?;
-        self.checkpoint()?;
+        // In this order: a checkpoint at the end of the run says that its model is there. A run that was over before is not
+        // written again.
+        if self.resumed_at != Some(self.trainer.step()) || !self.folder.model().exists() {
+            self.finite_states()?;
+            self.save(&self.folder.model())?;
+            self.checkpoint()?;
+        }
         let interrupted = self.trainer.step() < total && self.stop.load(Ordering::Relaxed);
         let test = if interrupted { None } else { Some(self.validator.run(&self.dataset.test)?) };
         Ok(Outcome {
@@ -351,11 +387,12 @@ impl<'a> Fit<'a> {
         let last = self.folder.last_checkpoint();
         let checkpoint = match Checkpoint::load(&last) {
             Ok(saved) => {
-                format!("the last good weights (step {}) are in {}", saved.progress.step, last.display())
+                let step = saved.head.progress.step;
+                format!("the last good weights (step {step}) are in {}", last.display())
             }
             Err(_) => "no checkpoint had been written yet".to_string(),
         };
-        TrainError::Diverged { what: what.to_string(), value, step, lr: self.config.lr, checkpoint }
+        TrainError::Diverged { what: what.to_string(), value, step, lr: self.config.lr_at(step), checkpoint }
     }
 
     fn end_epoch(&mut self, epoch: u32, (since, images): (Instant, usize)) -> Result<(), TrainError> {
@@ -387,16 +424,31 @@ impl<'a> Fit<'a> {
         {
             self.finite_states()?;
             self.progress.best = Some(validation.benign_accuracy);
-            self.model()?.save(&self.folder.best_model())?;
+            self.save(&self.folder.best_model())?;
         }
         if self.config.keep_every.is_some_and(|every| (epoch + 1).is_multiple_of(every)) {
             self.finite_states()?;
-            self.model()?.save(&self.folder.kept_model(epoch + 1))?;
+            self.save(&self.folder.kept_model(epoch + 1))?;
         }
         // The one at the end of the run comes after its model.
-        if self.trainer.step() < self.total_steps() && self.last_checkpoint.elapsed() > CHECKPOINT_INTERVAL {
+        if self.trainer.step() < self.total_steps() && self.checkpoint_is_due(CHECKPOINT_INTERVAL) {
             self.checkpoint()?;
         }
+        Ok(())
+    }
+
+    /// Whether it is time for a checkpoint: by the count of steps if the configuration has one, else by the clock.
+    fn checkpoint_is_due(&self, interval: Duration) -> bool {
+        match self.config.checkpoint_every {
+            Some(every) => self.trainer.step().is_multiple_of(every),
+            None => self.last_checkpoint.elapsed() > interval,
+        }
+    }
+
+    /// Writes the networks as they are now to `path`, if this process still trains the run.
+    fn save(&mut self, path: &Path) -> Result<(), TrainError> {
+        self.folder.check_lock()?;
+        self.model()?.save(path)?;
         Ok(())
     }
 
@@ -414,7 +466,10 @@ impl<'a> Fit<'a> {
         let (states, updates) = self.finite_states()?;
         let progress =
             Progress { step: self.trainer.step(), updates, seconds: self.seconds(), ..self.progress.clone() };
-        Checkpoint { progress, states }.save(&self.folder.last_checkpoint())?;
+        // Lines up to this step shall not be missing when the run goes on from it.
+        self.metrics.sync()?;
+        let head = Head { progress, config: self.config.clone(), data: self.data.clone() };
+        self.folder.save_checkpoint(&Checkpoint { head, states })?;
         self.last_checkpoint = Instant::now();
         Ok(())
     }

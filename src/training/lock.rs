@@ -1,42 +1,44 @@
-//! The lock of a run folder, so that a run is trained by one process at a time, on one machine or on several that
-//! share a disk.
+//! The lock of a run folder: one process at a time trains a run, on one machine or on several that share a disk.
 //!
-//! The operating system's lock on the file `lock` decides where it can: it ends with the process, however that ends.
-//! Some network file systems keep such locks to each machine or have none. The file therefore also says who holds it
-//! and is written again every [`BEAT`] while the run lasts; a holder on another machine counts as gone after
-//! [`GONE_AFTER`] without that. A released lock is an empty file: removing it would let two processes lock two files
-//! of the same name.
+//! The operating system's lock on the file `lock` decides where it can. It ends with the process, however that ends.
+//! Some network file systems keep such locks to each machine, or have none. The file therefore also names its holder,
+//! which writes the file again every [`BEAT`]. A holder on another machine counts as gone after [`GONE_AFTER`] without
+//! that. A released lock is an empty file: removing it would let two processes lock two files of the same name.
+//!
+//! A holder can be stopped for longer than that (a suspended machine, say) and wake up beside its successor. The name in the
+//! file is therefore also a fencing token: it differs for every holder, and [`RunLock::check`] compares it before anything is
+//! written. The old holder then ends, and neither writes its name again nor erases that of its successor.
 
 use super::TrainError;
-use crate::files::{FileError, file_error};
+use crate::files::{self, FileError, file_error};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{JoinHandle, sleep, spawn};
+use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Between two signs of life.
 const BEAT: Duration = Duration::from_secs(30);
 /// A holder on another machine without a sign of life for so long is gone.
 const GONE_AFTER: Duration = Duration::from_secs(600);
-/// Whoever only asks whether a folder is locked holds its lock for an instant; so often is it tried again.
+/// A check whether a folder is locked takes its lock for an instant; retry this many times.
 const ATTEMPTS: u32 = 5;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
 
-/// Who trains in a folder.
+/// Who trains in a folder. No two are equal: a process takes a lock at most once in a nanosecond.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Holder {
     host: String,
     pid: u32,
-    /// Seconds since 1970 when it began.
+    /// Nanoseconds since 1970 when it took the lock.
     since: u64,
 }
 
 impl Holder {
     fn this_process() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
         Self { host: host(), pid: std::process::id(), since }
     }
 
@@ -54,22 +56,26 @@ fn host() -> String {
     gethostname::gethostname().to_string_lossy().into_owned()
 }
 
-/// How long ago `path` was written, by the clock of the file system it lies on: machines' own clocks differ.
+/// How long ago `path` was written, by the clock of the file system that it lies on: machines' own clocks differ.
+///
+/// A time in the future is set to now, so that the lock ages from here on like any other.
 fn silent_for(path: &Path) -> Option<Duration> {
-    let probe = path.with_file_name(format!(".lock.{}.tmp", std::process::id()));
-    let now = File::create(&probe).and_then(|mut file| {
-        file.write_all(b"x")?;
-        file.metadata()?.modified()
-    });
-    // Nothing more can be done if this fails.
-    let _ = fs::remove_file(&probe);
-    now.ok()?.duration_since(fs::metadata(path).ok()?.modified().ok()?).ok()
+    let mut probe = files::new_temporary(path).ok()?;
+    probe.write_all(b"x").ok()?;
+    let now = probe.as_file().metadata().ok()?.modified().ok()?;
+    let written = fs::metadata(path).ok()?.modified().ok()?;
+    now.duration_since(written).ok().or_else(|| {
+        OpenOptions::new().write(true).open(path).ok()?.set_modified(now).ok()?;
+        Some(Duration::ZERO)
+    })
 }
 
 /// A run folder that this process trains in, until this is dropped.
 #[derive(Debug)]
 pub struct RunLock {
+    run: PathBuf,
     file: File,
+    holder: Holder,
     beat: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
@@ -91,10 +97,22 @@ impl RunLock {
         if Holder::read(&path).is_some_and(|holder| holder.may_live(&path, shared)) {
             return Err(busy());
         }
-        let text = serde_json::to_string(&Holder::this_process()).expect("a holder is plain values");
-        sign(&file, &text).map_err(file_error("write", &path))?;
-        let beat = beat(&file, text).map_err(file_error("write", &path))?;
-        Ok(Self { file, beat: Some(beat) })
+        let holder = Holder::this_process();
+        sign(&file, &holder).map_err(file_error("write", &path))?;
+        let beat = beat(&file, &path, &holder).map_err(file_error("write", &path))?;
+        Ok(Self { run: run.to_path_buf(), file, holder, beat: Some(beat) })
+    }
+
+    /// Makes sure that nobody has taken the lock over.
+    ///
+    /// # Errors
+    /// [`TrainError::TakenOver`] if the lock file names another holder or none.
+    pub fn check(&self) -> Result<(), TrainError> {
+        let path = lock_path(&self.run);
+        match Holder::read(&path).as_ref() == Some(&self.holder) {
+            true => Ok(()),
+            false => Err(TrainError::TakenOver { path: self.run.clone(), holder: describe(&path) }),
+        }
     }
 
     /// Who trains in the folder `run`, if anybody does.
@@ -122,8 +140,10 @@ impl Drop for RunLock {
             drop(end);
             let _ = thread.join();
         }
-        // If it fails, the name stays; whoever comes next finds this process gone.
-        let _ = self.file.set_len(0);
+        // The name of a successor stays. If emptying fails, ours stays, and the next process finds this one gone.
+        if self.check().is_ok() {
+            let _ = self.file.set_len(0);
+        }
         let _ = self.file.unlock();
     }
 }
@@ -154,22 +174,26 @@ fn lock(file: &File) -> io::Result<Attempt> {
 }
 
 /// Writes who holds the lock; not through a temporary file, because the lock is on this one.
-fn sign(mut file: &File, text: &str) -> io::Result<()> {
+fn sign(mut file: &File, holder: &Holder) -> io::Result<()> {
+    let text = serde_json::to_string(holder).expect("a holder is plain values");
     file.seek(SeekFrom::Start(0))?;
     file.write_all(text.as_bytes())?;
     file.set_len(text.len() as u64)
 }
 
-/// Signs again and again until its sender is dropped.
-fn beat(file: &File, text: String) -> io::Result<(Sender<()>, JoinHandle<()>)> {
-    let file = file.try_clone()?;
+/// Signs again and again, until its sender is dropped or another holder has signed.
+fn beat(file: &File, path: &Path, holder: &Holder) -> io::Result<(Sender<()>, JoinHandle<()>)> {
+    let (file, path, holder) = (file.try_clone()?, path.to_path_buf(), holder.clone());
     let (end, ended) = channel();
-    let thread = spawn(move || {
+    let thread = Builder::new().name("lock".to_string()).spawn(move || {
         while ended.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
+            if Holder::read(&path).is_some_and(|other| other != holder) {
+                break;
+            }
             // A disk that is full or gone for a while stops no run.
-            let _ = sign(&file, &text);
+            let _ = sign(&file, &holder);
         }
-    });
+    })?;
     Ok((end, thread))
 }
 
@@ -219,5 +243,40 @@ mod tests {
         assert!(error.contains("process 1 on node17"), "{error}");
         written_by(folder.path(), "node17", GONE_AFTER * 2);
         RunLock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_foreign_lock_with_a_time_in_the_future_ages_from_the_moment_it_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        written_by(folder.path(), "node17", Duration::ZERO);
+        let path = lock_path(folder.path());
+        let set = |time| OpenOptions::new().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        set(SystemTime::now() + GONE_AFTER * 100);
+        RunLock::take(folder.path()).unwrap_err();
+        let seen = fs::metadata(&path).unwrap().modified().unwrap();
+        assert!(seen <= SystemTime::now() + Duration::from_secs(5), "its time is still in the future");
+        set(seen - GONE_AFTER);
+        RunLock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_holder_that_was_taken_over_notices_it_and_leaves_its_successor_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = RunLock::take(folder.path()).unwrap();
+        old.check().unwrap();
+        // A successor on another machine, whose operating system knows nothing of this one's lock.
+        written_by(folder.path(), "node17", Duration::ZERO);
+        let error = old.check().unwrap_err().to_string();
+        assert!(error.contains("process 1 on node17") && error.contains("--resume"), "{error}");
+        drop(old);
+        assert_eq!(Holder::read(&lock_path(folder.path())).map(|h| h.host), Some("node17".to_string()));
+    }
+
+    #[test]
+    fn a_holder_whose_lock_file_is_gone_notices_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = RunLock::take(folder.path()).unwrap();
+        fs::remove_file(lock_path(folder.path())).unwrap();
+        assert!(lock.check().is_err());
     }
 }

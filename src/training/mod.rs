@@ -7,6 +7,7 @@ pub mod game;
 pub mod lock;
 pub mod metrics;
 pub mod options;
+pub mod resume;
 pub mod run;
 pub mod schedule;
 pub mod session;
@@ -64,6 +65,17 @@ pub enum TrainError {
     /// Somebody trains in the folder.
     #[error("{} is being trained by {holder}; wait for it, or choose another folder", path.display())]
     Busy {
+        /// The folder.
+        path: PathBuf,
+        /// Process and machine.
+        holder: String,
+    },
+    /// Another process has taken the folder over while this one was stopped.
+    #[error(
+        "{} was taken over by {holder} while this process was stopped; it ends here and has written nothing since, go on with \
+         --resume when the other one has ended", path.display()
+    )]
+    TakenOver {
         /// The folder.
         path: PathBuf,
         /// Process and machine.

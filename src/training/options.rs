@@ -3,7 +3,7 @@
 
 use super::TrainError;
 use super::config::{
-    AttackLabel, GeneratorInput, GradientInput, Method, PenaltySpace, Preset, TrainConfig, Update,
+    AttackLabel, GeneratorInput, GradientInput, Method, PenaltySpace, Preset, RateChange, TrainConfig, Update,
 };
 use super::run::from_toml;
 use crate::attacks::{CeForm, Norm};
@@ -27,6 +27,9 @@ macro_rules! options {
             /// What a run has chosen by measurement; in files only.
             #[arg(skip)]
             pub kernels: Option<KernelChoices>,
+            /// What resumed sessions have changed; in files only.
+            #[arg(skip)]
+            pub changes: Option<Vec<RateChange>>,
             $($(#[$meta])* #[arg(long, allow_negative_numbers = true)] pub $field: Option<$kind>,)*
         }
 
@@ -35,6 +38,9 @@ macro_rules! options {
             pub fn apply(&self, config: &mut TrainConfig) {
                 if self.kernels.is_some() {
                     config.kernels.clone_from(&self.kernels);
+                }
+                if let Some(changes) = &self.changes {
+                    config.changes.clone_from(changes);
                 }
                 $(if let Some(value) = &self.$field {
                     config.$target = Wanted::from(value.clone()).into();
@@ -117,6 +123,9 @@ options! {
     /// Keep the networks of every so many epochs, as checkpoints/epoch-0001.safetensors and so on
     #[arg(value_name = "EPOCHS")]
     keep_every: u32 => keep_every;
+    /// Write a checkpoint every so many steps [default: every 10 s at the end of an epoch, and every 5 min within one]
+    #[arg(value_name = "STEPS")]
+    checkpoint_every: u64 => checkpoint_every;
     /// Adam's learning rate [default: 0.002]
     lr: f32 => lr;
     /// Adam's learning rate for the generator [default: that of the classifier]

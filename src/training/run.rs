@@ -1,24 +1,30 @@
 //! The run folder: `config.toml` (enough to repeat the run), `metrics.jsonl`, `checkpoints/`, `model.safetensors`,
-//! `failed.txt` if its last attempt failed, and the lock of whoever trains in it.
+//! `failed.txt` if its last attempt failed, and the lock of the process that trains in it.
+//!
+//! Nothing that cost training time is ever lost here: the checkpoint before the last one is kept until the next is durable,
+//! a folder without a checkpoint is not trained over, and what cannot be read is kept aside.
 
 use super::TrainError;
-use super::checkpoint::{Checkpoint, Progress};
-use super::config::TrainConfig;
+use super::checkpoint::{Checkpoint, Head, Progress};
+use super::config::{Difference, TrainConfig};
 use super::lock::RunLock;
-use super::options::TrainOptions;
-use crate::files::{self, file_error};
-use serde::Serialize;
+use super::metrics::MetricsFile;
+use crate::files::{self, Pending, file_error};
+use crate::integrity::{self, EMPTY_SEAL, Seal};
 use serde::de::DeserializeOwned;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Names of the folder's own files, beside those in `checkpoints`.
+const OWN_FILES: [&str; 6] =
+    ["config.toml", "metrics.jsonl", "metrics.damaged.jsonl", "model.safetensors", "failed.txt", "lock"];
 
 /// A run's folder.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// Held by whoever trains in it, until the last clone is gone.
+    /// Held while this process trains in it, until the last clone is gone.
     lock: Option<Arc<RunLock>>,
 }
 
@@ -38,14 +44,7 @@ impl RunFolder {
 
     /// Refuses a folder with any of a run's files: a stray checkpoint would pass for this run's.
     fn check_unused(&self) -> Result<(), TrainError> {
-        let files = [
-            self.config_path(),
-            self.metrics_path(),
-            self.model(),
-            self.last_checkpoint(),
-            self.best_model(),
-        ];
-        match files.iter().any(|file| file.exists()) {
+        match self.config_path().exists() || !self.remains().is_empty() {
             true => {
                 Err(self.wrong("holds a run already; continue it with --resume, or choose another --out"))
             }
@@ -58,15 +57,37 @@ impl RunFolder {
         path.join("config.toml").exists()
     }
 
-    /// Takes the folder's lock, if this does not have it yet.
+    /// The files that training leaves in the folder, without its configuration.
+    fn remains(&self) -> Vec<PathBuf> {
+        let files = [
+            self.metrics_path(),
+            self.model(),
+            self.last_checkpoint(),
+            self.previous_checkpoint(),
+            self.best_model(),
+        ];
+        files.into_iter().filter(|file| file.exists()).collect()
+    }
+
+    /// Takes the folder's lock, if this does not have it yet, and removes what a killed process left half written.
     ///
     /// # Errors
-    /// [`TrainError::Busy`] if somebody else trains in it.
+    /// [`TrainError::Busy`] if another process trains in it.
     pub fn lock(&mut self) -> Result<(), TrainError> {
         if self.lock.is_none() {
             self.lock = Some(Arc::new(RunLock::take(&self.path)?));
+            files::remove_leftovers(&self.path, Duration::ZERO, |target| OWN_FILES.contains(&target));
+            files::remove_leftovers(&self.path.join("checkpoints"), Duration::ZERO, |_| true);
         }
         Ok(())
+    }
+
+    /// Makes sure that this process still trains in the folder.
+    ///
+    /// # Errors
+    /// [`TrainError::TakenOver`] if another one has taken it over.
+    pub fn check_lock(&self) -> Result<(), TrainError> {
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.check())
     }
 
     /// An existing run and its configuration.
@@ -75,10 +96,38 @@ impl RunFolder {
         if !Self::exists(path) {
             return Err(folder.wrong("is no run folder (it has no config.toml); check the path"));
         }
-        let text = String::from_utf8_lossy(&files::read(&folder.config_path())?).into_owned();
-        // Read as options, so that a run of an earlier version, which lacks newer ones, keeps their defaults.
-        let options: TrainOptions = from_toml(&text, &folder.config_path())?;
-        Ok((folder, TrainOptions::default().resolve(&options)))
+        let bytes = files::read(&folder.config_path())?;
+        let config: TrainConfig = from_toml(&String::from_utf8_lossy(&bytes), &folder.config_path())?;
+        match integrity::check(&bytes, bytes.len()) {
+            Seal::Whole => Ok((folder, config)),
+            Seal::Damaged => Err(folder.edited(&config)),
+            Seal::Absent => Err(TrainError::Run {
+                path: folder.config_path(),
+                problem: format!(
+                    "has no checksum: another version of pgn-wgpu wrote it, or somebody edited it; start a new run with \
+                     --config {} --out",
+                    folder.config_path().display()
+                ),
+            }),
+        }
+    }
+
+    /// What is wrong with a `config.toml` whose checksum does not fit.
+    fn edited(&self, config: &TrainConfig) -> TrainError {
+        let head =
+            [self.last_checkpoint(), self.previous_checkpoint()].iter().find_map(|p| Head::load(p).ok());
+        let difference = head.and_then(|head| config.difference(&head.config, &["kernels"]));
+        let what = match difference {
+            Some(Difference { key, first, second }) => {
+                format!("{key} is {first} there and {second} in the checkpoint; put the old value back")
+            }
+            None => "its checksum does not fit; put the old text back".to_string(),
+        };
+        let path = self.config_path();
+        let problem = format!(
+            "was edited or damaged after the run wrote it: {what}, or copy it and start a new run with --config COPY --out"
+        );
+        TrainError::Run { path, problem }
     }
 
     /// Writes the resolved configuration.
@@ -93,8 +142,11 @@ impl RunFolder {
             path: self.config_path(),
             problem: format!("cannot hold this configuration ({e}); rename the file or folder at fault"),
         })?;
-        let head = "# The resolved configuration of this run; `pgn-wgpu train --config` with this file repeats it.\n";
-        Ok(format!("{head}{text}"))
+        let head = "# The resolved configuration of this run; `pgn-wgpu train --config` with this file repeats it.\n\
+                    # To change something, edit a copy: the checksum tells that this is what the run was trained with.\n";
+        let mut bytes = format!("{head}# {EMPTY_SEAL}\n{text}").into_bytes();
+        integrity::seal(&mut bytes);
+        Ok(String::from_utf8(bytes).expect("digits took the place of digits"))
     }
 
     /// The first unused folder `runs/<name>`, `runs/<name>-2`, ….
@@ -122,6 +174,11 @@ impl RunFolder {
         self.path.join("checkpoints").join("last.safetensors")
     }
 
+    /// The checkpoint before the last one.
+    pub fn previous_checkpoint(&self) -> PathBuf {
+        self.path.join("checkpoints").join("previous.safetensors")
+    }
+
     /// The model with the best validation accuracy.
     pub fn best_model(&self) -> PathBuf {
         self.path.join("checkpoints").join("best.safetensors")
@@ -147,10 +204,76 @@ impl RunFolder {
         self.path.join("metrics.jsonl")
     }
 
-    /// How far the run was at its last checkpoint; `None` before its first.
+    /// How far the run was at its last checkpoint that can be read; `None` before its first.
     pub fn progress(&self) -> Result<Option<Progress>, TrainError> {
-        let path = self.last_checkpoint();
-        if path.exists() { Checkpoint::load_progress(&path).map(Some) } else { Ok(None) }
+        let paths = [self.last_checkpoint(), self.previous_checkpoint()];
+        let mut heads = paths.iter().filter(|path| path.exists()).map(|path| Head::load(path));
+        match (heads.next(), heads.next()) {
+            (None, _) => Ok(None),
+            (Some(Err(_)), Some(Ok(head))) => Ok(Some(head.progress)),
+            (Some(head), _) => head.map(|head| Some(head.progress)),
+        }
+    }
+
+    /// The checkpoint to go on from.
+    ///
+    /// # Errors
+    /// If no checkpoint is whole, or there is none although the run has left other files: to begin anew would overwrite them.
+    pub fn latest(&self) -> Result<Latest, TrainError> {
+        let (last, previous) = (self.last_checkpoint(), self.previous_checkpoint());
+        if !last.exists() && !previous.exists() {
+            return match self.remains().first() {
+                None => Ok(Latest::default()),
+                Some(file) => Err(self.wrong(&format!(
+                    "has no checkpoint to go on from, but {}, which a new start would overwrite; start from its weights with \
+                     --from MODEL, or anew with another --out",
+                    file.display()
+                ))),
+            };
+        }
+        let problem = match Checkpoint::load(&last) {
+            Ok(checkpoint) => return Ok(Latest { checkpoint: Some(checkpoint), fallback: None }),
+            Err(problem) => problem,
+        };
+        match Checkpoint::load(&previous) {
+            Ok(checkpoint) => {
+                let step = checkpoint.head.progress.step;
+                let why = if last.exists() { problem.to_string() } else { format!("{} is missing", last.display()) };
+                let fallback = Some(format!("{why}; the run goes on from the checkpoint before it, at step {step}"));
+                Ok(Latest { checkpoint: Some(checkpoint), fallback })
+            }
+            Err(_) if !previous.exists() => Err(problem),
+            Err(second) => Err(self.wrong(&format!(
+                "has no whole checkpoint ({problem}; {second}); start from the weights of its best model with --from {}",
+                self.best_model().display()
+            ))),
+        }
+    }
+
+    /// Writes a checkpoint. The one before it stays until this one is durable and was read back.
+    pub fn save_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+        self.check_lock()?;
+        let last = self.last_checkpoint();
+        let bytes = checkpoint.to_bytes();
+        let pending = Pending::write(&last, &bytes)?;
+        if files::read(pending.temporary())? != bytes {
+            let problem = "reads back other bytes than were written; check the disk".to_string();
+            return Err(TrainError::Run { path: last, problem });
+        }
+        if last.exists() {
+            files::rename(&last, &self.previous_checkpoint())?;
+        }
+        pending.put()?;
+        Ok(())
+    }
+
+    /// Keeps a last checkpoint that cannot be read out of the way of the next ones.
+    pub fn set_aside_last_checkpoint(&self) -> Result<(), TrainError> {
+        let last = self.last_checkpoint();
+        if last.exists() {
+            files::rename(&last, &last.with_file_name("damaged.safetensors"))?;
+        }
+        Ok(())
     }
 
     /// Whether the run is over: its last checkpoint is at its end, before which the final model is written.
@@ -180,29 +303,24 @@ impl RunFolder {
         self.path.join("failed.txt")
     }
 
-    /// Opens the metrics for appending, without what the run will write again from `progress` on: lines of later
-    /// steps and, unless the run is over, what was measured in the middle of the epoch that goes on.
-    pub fn metrics(&self, progress: &Progress, over: bool) -> Result<MetricsFile, TrainError> {
-        let path = self.metrics_path();
-        if path.exists() {
-            let text = String::from_utf8_lossy(&files::read(&path)?).into_owned();
-            let kept: String =
-                text.lines().filter(|line| stays(line, progress, over)).map(|l| format!("{l}\n")).collect();
-            files::write(&path, kept.as_bytes())?;
-        }
-        let file =
-            OpenOptions::new().create(true).append(true).open(&path).map_err(file_error("open", &path))?;
-        Ok(MetricsFile { file, path })
+    /// Opens the metrics for appending, without what the run will write again from `progress` on; the second value is a
+    /// sentence about lines that could not be read.
+    pub fn metrics(
+        &self,
+        progress: &Progress,
+        over: bool,
+    ) -> Result<(MetricsFile, Option<String>), TrainError> {
+        MetricsFile::open(&self.metrics_path(), progress, over)
     }
 }
 
-/// Whether a metrics line stays when a run goes on; a line cut off by a crash does not.
-fn stays(line: &str, progress: &Progress, over: bool) -> bool {
-    let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { return false };
-    let number = |key: &str| line.get(key).and_then(serde_json::Value::as_u64);
-    let unfinished = || number("epoch").is_some_and(|epoch| epoch >= u64::from(progress.epoch));
-    let again = !over && line["kind"] == "epoch" && unfinished();
-    number("step").is_some_and(|step| step <= progress.step) && !again
+/// Where a run goes on.
+#[derive(Clone, Debug, Default)]
+pub struct Latest {
+    /// The last checkpoint that is whole; `None` at the beginning.
+    pub checkpoint: Option<Checkpoint>,
+    /// Why it is not the last one that was written.
+    pub fallback: Option<String>,
 }
 
 /// Name of the file that keeps the model after so many epochs.
@@ -220,20 +338,4 @@ pub fn from_toml<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, Trai
             problem: format!("{line}{}", e.message().replace('\n', ", ")),
         }
     })
-}
-
-/// `metrics.jsonl`, open for appending.
-pub struct MetricsFile {
-    file: File,
-    path: PathBuf,
-}
-
-impl MetricsFile {
-    /// Appends one line.
-    pub fn append(&mut self, record: &impl Serialize) -> Result<(), TrainError> {
-        let mut line = serde_json::to_string(record).expect("metrics are plain values");
-        line.push('\n');
-        self.file.write_all(line.as_bytes()).map_err(file_error("write", &self.path))?;
-        Ok(())
-    }
 }

@@ -1,5 +1,7 @@
-//! Sessions of a run: who began or resumed it, where and when; a line of `metrics.jsonl` each.
+//! Sessions of a run: where and when it was begun or resumed, and with what a session may change; a line of
+//! `metrics.jsonl` each.
 
+use super::config::TrainConfig;
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
@@ -15,11 +17,41 @@ pub struct SessionRecord {
     pub device: String,
     /// Date and time in UTC.
     pub started: String,
+    /// The adapter asked for.
+    pub adapter: String,
+    /// Epochs that the run shall have.
+    pub epochs: u32,
+    /// Steps after which it shall end.
+    pub max_steps: Option<u64>,
+    /// The classifier's learning rate.
+    pub lr: f32,
+    /// The generator's learning rate.
+    pub generator_lr: f32,
 }
 
 impl SessionRecord {
-    /// A session that begins now.
-    pub fn new(step: u64, device: &str) -> Self {
+    /// What this session changed of the one before it, in words; empty if nothing.
+    pub fn changes_since(&self, before: &Self) -> Vec<String> {
+        let limit = |steps: Option<u64>| steps.map_or("none".to_string(), |steps| steps.to_string());
+        let values = |s: &Self| {
+            [
+                s.adapter.clone(),
+                s.epochs.to_string(),
+                limit(s.max_steps),
+                s.lr.to_string(),
+                s.generator_lr.to_string(),
+            ]
+        };
+        let names = ["adapter", "epochs", "max-steps", "lr", "generator-lr"];
+        let pairs = names.iter().zip(values(before).into_iter().zip(values(self)));
+        pairs
+            .filter(|(_, (old, new))| old != new)
+            .map(|(name, (old, new))| format!("{name} {old} -> {new}"))
+            .collect()
+    }
+
+    /// A session that begins now, after `step` steps.
+    pub fn new(step: u64, device: &str, config: &TrainConfig) -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self {
             kind: "run".to_string(),
@@ -27,6 +59,11 @@ impl SessionRecord {
             version: env!("CARGO_PKG_VERSION").to_string(),
             device: device.to_string(),
             started: utc(since.as_secs()),
+            adapter: config.adapter.clone(),
+            epochs: config.epochs,
+            max_steps: config.max_steps,
+            lr: config.lr_at(step),
+            generator_lr: config.generator_lr_at(step),
         }
     }
 }

@@ -63,6 +63,35 @@ impl EventFile {
     }
 }
 
+/// Whether a file of this name is one of TensorBoard's.
+pub fn is_event_file(name: &str) -> bool {
+    name.starts_with(PREFIX)
+}
+
+/// Checks the checksums of all records in the bytes of an event file. A file that ends within a record is one whose
+/// session was killed; TensorBoard reads it up to there.
+///
+/// # Errors
+/// Which record is damaged.
+pub fn check(mut bytes: &[u8]) -> Result<(), String> {
+    for number in 1.. {
+        let damaged = || format!("record {number} is damaged");
+        let Some((length, rest)) = bytes.split_first_chunk::<8>() else { break };
+        let Some((own, rest)) = rest.split_first_chunk::<4>() else { break };
+        if *own != checksum(length) {
+            return Err(damaged());
+        }
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged())?;
+        let Some((event, rest)) = rest.split_at_checked(length) else { break };
+        let Some((after, rest)) = rest.split_first_chunk::<4>() else { break };
+        if *after != checksum(event) {
+            return Err(damaged());
+        }
+        bytes = rest;
+    }
+    Ok(())
+}
+
 /// Seconds since 1970.
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
@@ -161,6 +190,18 @@ mod tests {
             "3500000000000000d6c55de609000000000000f83f10ac022a270a110a0a747261696e2f6c6f7373150000803e0a120a0b74\
              7261696e2f64656c746115000040c06834b74b"
         );
+    }
+
+    #[test]
+    fn a_changed_bit_is_found_and_a_cut_off_end_is_none() {
+        let file = [record(&version(1.5)), record(&start(1.5, 301))].concat();
+        check(&file).unwrap();
+        check(&file[..file.len() - 3]).unwrap();
+        for bit in 0..8 * file.len() {
+            let mut damaged = file.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(check(&damaged).is_err(), "bit {bit}");
+        }
     }
 
     #[test]

@@ -276,13 +276,13 @@ impl Trainer {
         if phase != Phase::Generator {
             self.updates[0] += 1;
             let t = self.updates[0];
-            let step = schedule::step_size(self.config.lr, t);
+            let step = schedule::step_size(self.config.lr_at(self.step), t);
             schedules.push(("classifier.schedule", [step, schedule::ema_decay(&self.config, t)]));
         }
         if phase != Phase::Classifier {
             self.updates[1] += 1;
             let t = self.updates[1];
-            let step = schedule::step_size(self.config.generator_lr(), t);
+            let step = schedule::step_size(self.config.generator_lr_at(self.step), t);
             schedules.push(("generator.schedule", [step, schedule::ema_decay(&self.config, t)]));
         }
         schedules

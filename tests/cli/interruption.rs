@@ -39,7 +39,7 @@ fn an_interrupted_run_exits_with_130_and_resumes_to_the_same_bits() {
         assert_mentions(&text, &["interrupted at step", "pgn-wgpu train --resume run"]);
 
         let saved =
-            Checkpoint::load(&scratch.path("run/checkpoints/last.safetensors")).unwrap().progress.step;
+            Checkpoint::load(&scratch.path("run/checkpoints/last.safetensors")).unwrap().head.progress.step;
         assert!(saved >= 5);
         assert_mentions(&text, &[&format!("interrupted at step {saved};")]);
         assert!(scratch.path("run/model.safetensors").exists());

@@ -80,7 +80,10 @@ fn a_folder_that_has_anything_of_a_run_is_not_trained_into() {
         fs::remove_file(scratch.path("run").join(file)).unwrap();
         assert_mentions(&scratch.refuse_to_train(&again), &["run: holds a run already"]);
     }
-    fs::remove_file(scratch.path("run/checkpoints/last.safetensors")).unwrap();
+    for file in ["checkpoints/last.safetensors", "checkpoints/previous.safetensors"] {
+        assert_mentions(&scratch.refuse_to_train(&again), &["run: holds a run already"]);
+        fs::remove_file(scratch.path("run").join(file)).unwrap();
+    }
     scratch.train(&again);
 }
 
@@ -123,7 +126,7 @@ fn only_a_run_can_be_resumed_and_only_as_it_was() {
     assert_mentions(&scratch.refuse(["train", "--resume", "empty"]), &["empty", "no run folder"]);
     scratch.train(&["--max-steps", "2", "--out", "run"]);
     for (flag, value) in
-        [("--lr", "0.1"), ("--seed", "3"), ("--method", "natural"), ("--width", "1"), ("--preset", "paper")]
+        [("--c-l", "0.1"), ("--seed", "3"), ("--method", "natural"), ("--width", "1"), ("--preset", "paper")]
     {
         let sentence = scratch.refuse(["train", "--resume", "run", flag, value]);
         assert_mentions(&sentence, &[flag, "resumed run", "--from run", "model.safetensors"]);
@@ -138,6 +141,7 @@ fn a_run_whose_files_are_damaged_is_not_resumed() {
     scratch.train(&["--max-steps", "2", "--out", "run"]);
     let last = scratch.path("run/checkpoints/last.safetensors");
     let whole = fs::read(&last).unwrap();
+    fs::remove_file(scratch.path("run/checkpoints/previous.safetensors")).unwrap();
     let refused = |expected: &[&str]| {
         let sentence = scratch.refuse(["train", "--resume", "run"]);
         assert_mentions(&sentence, expected);
@@ -152,7 +156,7 @@ fn a_run_whose_files_are_damaged_is_not_resumed() {
     refused(&["config.toml", "sead"]);
     // Another width than the checkpoint has.
     fs::write(scratch.path("run/config.toml"), config.replace("0.03125", "0.0625")).unwrap();
-    refused(&["last.safetensors", "instead of"]);
+    refused(&["config.toml", "edited", "width is 0.0625 there and 0.03125 in the checkpoint"]);
 }
 
 #[test]

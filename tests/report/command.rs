@@ -1,6 +1,9 @@
 //! `pgn-wgpu report` over run folders of the embedded digits, on the CPU path.
 
 use crate::program::{refuse, succeed};
+use pgn_wgpu::data::DatasetKind;
+use pgn_wgpu::training::run::RunFolder;
+use pgn_wgpu::training::{Preset, TrainConfig};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -123,9 +126,12 @@ fn what_cannot_be_read_is_named_and_the_rest_is_reported() {
     fs::write(folder.join("run/metrics.jsonl"), "?\n?\n?\n").unwrap();
     succeed(folder, &["report", "run"]);
     let html = read(folder, "run/report/report.html");
-    for part in
-        ["cannot be read as an evaluation", "model.safetensors", "2 lines of metrics.jsonl", "0 of 1 epochs"]
-    {
+    for part in [
+        "evaluation.json cannot be believed",
+        "model.safetensors",
+        "3 lines of metrics.jsonl",
+        "0 of 1 epochs",
+    ] {
         assert!(html.contains(part), "{part}");
     }
     assert!(refuse(folder, &["report", "nothing", "neither"]).contains("nothing: is no run folder"));
@@ -136,9 +142,8 @@ fn runs_of_different_data_sets_are_told_apart_in_one_sentence_and_sections_of_th
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     train(folder, "natural", "a/run", &[]);
-    fs::create_dir_all(folder.join("b/run")).unwrap();
-    let config = read(folder, "a/run/config.toml").replace("dataset = \"digits\"", "dataset = \"cifar10\"");
-    fs::write(folder.join("b/run/config.toml"), config).unwrap();
+    let config = TrainConfig::preset(Preset::Small, DatasetKind::Cifar10);
+    RunFolder::create(&folder.join("b/run"), &config).unwrap();
     let text = succeed(folder, &["report", "a/run", "b/run"]);
     assert_eq!(
         text.lines()

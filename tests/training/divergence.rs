@@ -116,7 +116,8 @@ fn a_checkpoint_of_another_run_is_refused_and_kept() {
         (broken, "has NaN in"),
     ];
     for (states, expected) in cases {
-        Checkpoint { states, ..good.clone() }.save(&last).unwrap();
+        let bad = Checkpoint { states, ..good.clone() };
+        pgn_wgpu::files::write(&last, &bad.to_bytes()).unwrap();
         let before = fs::read(&last).unwrap();
         let text = run(&cpu(), &config(5), &path, None).unwrap_err().to_string();
         assert!(text.contains(expected) && text.contains("last.safetensors"), "{text}");

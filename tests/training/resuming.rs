@@ -36,7 +36,7 @@ fn a_run_that_was_interrupted_twice_ends_with_the_bits_of_one_that_was_not() {
                     "asked at {stop_at}, stopped at {}",
                     part.steps
                 );
-                assert_eq!(checkpoint(&pieces).progress.step, part.steps);
+                assert_eq!(checkpoint(&pieces).head.progress.step, part.steps);
             }
             run(&device, &config, &pieces, None).unwrap();
 

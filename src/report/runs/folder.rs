@@ -6,6 +6,7 @@ use crate::evaluation::record::Record;
 use crate::evaluation::report::Report;
 use crate::evaluation::suite::records_in;
 use crate::files;
+use crate::integrity;
 use crate::models::file::Model;
 use crate::training::metrics::Metrics;
 use crate::training::run::RunFolder;
@@ -45,8 +46,8 @@ impl Run {
         let name =
             full.file_name().map_or_else(|| path.display().to_string(), |n| n.to_string_lossy().into());
         let mut notes = Vec::new();
-        let metrics = match files::read(&folder.metrics_path()) {
-            Ok(bytes) => Metrics::read(&String::from_utf8_lossy(&bytes)),
+        let metrics = match Metrics::load(&folder.metrics_path()) {
+            Ok(metrics) => metrics,
             Err(error) => {
                 notes.push((error.to_string(), "there are no curves of this run".to_string()));
                 Metrics::default()
@@ -67,7 +68,10 @@ impl Run {
         });
         let data_set =
             model.as_ref().map_or_else(|| config.dataset.name().to_string(), |m| m.facts.dataset.clone());
-        let records = model.as_ref().map_or_else(Vec::new, |model| records_in(path).white_box(model));
+        let (records, damaged) =
+            model.as_ref().map_or_else(Default::default, |model| records_in(path).white_box(model));
+        let again = "it counts as not there; `pgn-wgpu evaluate` computes it again".to_string();
+        notes.extend(damaged.into_iter().map(|problem| (problem, again.clone())));
         let (path, pictures) = (path.to_path_buf(), pictures(path, &name));
         Ok(Self { name, path, config, data_set, pictures, metrics, evaluation, records, notes })
     }
@@ -87,8 +91,15 @@ impl Run {
     pub(super) fn notes(&self) -> Vec<Note> {
         let mut all = self.notes.clone();
         if self.metrics.unreadable > 0 {
-            let figure = format!("{} lines of metrics.jsonl cannot be read", self.metrics.unreadable);
+            let figure = format!("{} lines of metrics.jsonl are damaged", self.metrics.unreadable);
             all.push((figure, "the curves are without them".to_string()));
+        }
+        if self.metrics.cut_off {
+            let figure = "the last line of metrics.jsonl is cut off".to_string();
+            all.push((
+                figure,
+                "the curves are without it; a run in training may be writing it now".to_string(),
+            ));
         }
         let (done, wanted) = (self.epochs_done(), self.config.epochs);
         if done < wanted && self.config.max_steps.is_none() {
@@ -117,8 +128,8 @@ fn evaluation(folder: &Path) -> Result<Option<Report>, String> {
         return Ok(None);
     }
     let bytes = files::read(&path).map_err(|error| error.to_string())?;
-    let report = serde_json::from_slice(&bytes);
-    report.map(Some).map_err(|error| format!("{} cannot be read as an evaluation ({error})", path.display()))
+    let report = integrity::from_json(&bytes);
+    report.map(Some).map_err(|reason| format!("{} cannot be believed: {reason}", path.display()))
 }
 
 fn pictures(folder: &Path, run: &str) -> Vec<Picture> {

@@ -120,10 +120,16 @@ fn results(run: &Run) -> [Cell; 5] {
 pub fn block(run: &Run) -> Block {
     let mut facts: Vec<Fact> =
         settings(&run.config).into_iter().map(|(name, value)| Fact { name, value }).collect();
-    for session in &run.metrics.sessions {
-        let begun =
-            if session.step == 0 { "begun".to_string() } else { format!("resumed at step {}", session.step) };
-        let value = format!("{} by pgn-wgpu {} on {}", session.started, session.version, session.device);
+    let before = std::iter::once(None).chain(run.metrics.sessions.iter().map(Some));
+    for (session, before) in run.metrics.sessions.iter().zip(before) {
+        let begun = match before {
+            None => "begun".to_string(),
+            Some(_) => format!("resumed at step {}", session.step),
+        };
+        let changes = before.map_or(Vec::new(), |before| session.changes_since(before));
+        let changes = if changes.is_empty() { String::new() } else { format!("; {}", changes.join(", ")) };
+        let value =
+            format!("{} by pgn-wgpu {} on {}{changes}", session.started, session.version, session.device);
         facts.push(Fact { name: begun, value });
     }
     if run.metrics.sessions.is_empty() {

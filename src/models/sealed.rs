@@ -1,0 +1,124 @@
+//! Safetensors files that the program writes: one metadata entry with the checksum of the file and the facts.
+//!
+//! The entry's text is the checksum, a space, and the facts as one sealed line of JSON. The line has a checksum of its own, so
+//! that the facts can be believed where only the header of a large file is read.
+
+use super::file::{NamedTensor, to_bytes};
+use crate::integrity::{self, EMPTY_SEAL, Seal, Unreadable};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+
+/// What the keys of all our metadata begin with.
+const OURS: &str = "pgn-wgpu";
+
+/// The metadata of a file with `facts` under `key`; [`seal`] completes it.
+pub fn metadata(key: &str, facts: &impl Serialize) -> HashMap<String, String> {
+    HashMap::from([(key.to_string(), format!("{EMPTY_SEAL} {}", integrity::to_line(facts)))])
+}
+
+/// Fills in the checksum of a file whose metadata are those of [`metadata`].
+pub fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
+    integrity::seal(&mut bytes);
+    bytes
+}
+
+/// The bytes of a sealed file of `tensors`.
+pub fn file_of(tensors: &[NamedTensor], key: &str, facts: &impl Serialize) -> Vec<u8> {
+    seal(to_bytes(tensors, metadata(key, facts)))
+}
+
+/// Where a file's metadata come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The program wrote it, and its checksum fits: the entry of `metadata` under the key asked for, if it has one.
+    Ours(Option<String>),
+    /// Another program wrote it; damage cannot be seen.
+    Foreign,
+}
+
+/// Checks a whole file of ours.
+///
+/// # Errors
+/// If its checksum does not fit or is absent.
+pub fn check(bytes: &[u8]) -> Result<(), Unreadable> {
+    match integrity::check(bytes, head_of(bytes)) {
+        Seal::Whole => Ok(()),
+        Seal::Damaged => Err(Unreadable::Damaged),
+        Seal::Absent => Err(Unreadable::Unsealed),
+    }
+}
+
+/// Bytes of the length and the header.
+fn head_of(bytes: &[u8]) -> usize {
+    let length = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    usize::try_from(length).unwrap_or(usize::MAX).saturating_add(8)
+}
+
+/// Checks the whole file `bytes`, whose header's metadata are `metadata`, and gives the entry under `key`.
+///
+/// # Errors
+/// If the checksum does not fit, or is absent although the metadata are ours.
+pub fn origin(
+    bytes: &[u8],
+    metadata: Option<&HashMap<String, String>>,
+    key: &str,
+) -> Result<Origin, Unreadable> {
+    let ours = metadata.is_some_and(|entries| entries.keys().any(|key| key.starts_with(OURS)));
+    match integrity::check(bytes, head_of(bytes)) {
+        Seal::Whole => Ok(Origin::Ours(metadata.and_then(|entries| entries.get(key)).cloned())),
+        Seal::Damaged => Err(Unreadable::Damaged),
+        Seal::Absent if ours => Err(Unreadable::Unsealed),
+        Seal::Absent => Ok(Origin::Foreign),
+    }
+}
+
+/// The facts in an entry of the metadata, checked by the entry's own checksum.
+///
+/// # Errors
+/// If that does not fit, or the facts are of another type.
+pub fn facts<T: DeserializeOwned>(entry: &str) -> Result<T, Unreadable> {
+    let (_, line) = entry.split_once(' ').ok_or(Unreadable::Unsealed)?;
+    let text = integrity::from_line(line).ok_or(Unreadable::Damaged)?;
+    serde_json::from_str(&text).map_err(|e| Unreadable::Content(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use safetensors::SafeTensors;
+
+    const KEY: &str = "pgn-wgpu.test";
+
+    fn read(bytes: &[u8]) -> Option<Result<Origin, Unreadable>> {
+        let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
+        SafeTensors::deserialize(bytes).ok()?;
+        Some(origin(bytes, header.metadata().as_ref(), KEY))
+    }
+
+    fn example() -> Vec<u8> {
+        file_of(&[("a".to_string(), vec![2], vec![1.0, 2.0])], KEY, &HashMap::from([("name", "\"cat\"")]))
+    }
+
+    #[test]
+    fn facts_come_back_and_every_single_bit_is_protected() {
+        let bytes = example();
+        let Some(Ok(Origin::Ours(Some(entry)))) = read(&bytes) else { panic!("not ours") };
+        assert_eq!(facts::<HashMap<String, String>>(&entry).unwrap()["name"], "\"cat\"");
+        for bit in 0..8 * bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(&damaged).is_none_or(|read| read.is_err()), "bit {bit} is taken without a word");
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_program_is_foreign_and_ours_without_a_checksum_is_refused() {
+        let with = |metadata| to_bytes(&[("a".to_string(), vec![1], vec![1.0])], metadata);
+        assert_eq!(read(&with(HashMap::new())), Some(Ok(Origin::Foreign)));
+        let other = HashMap::from([("format".to_string(), "pt".to_string())]);
+        assert_eq!(read(&with(other)), Some(Ok(Origin::Foreign)));
+        let unsealed = HashMap::from([(KEY.to_string(), "{}".to_string())]);
+        assert_eq!(read(&with(unsealed)), Some(Err(Unreadable::Unsealed)));
+    }
+}

@@ -1,0 +1,229 @@
+//! Are the files of a run as they were written? Every file that the program reads again is checked: its checksum, its
+//! content, and whether the files of a folder belong to one run.
+//!
+//! What is made from other files (tables, pages, pictures) is not looked at: it can be made again.
+
+use crate::evaluation::export;
+use crate::files;
+use crate::integrity::{self, Seal};
+use crate::models::file::Model;
+use crate::models::sealed;
+use crate::training::checkpoint::{self, Checkpoint};
+use crate::training::metrics::record_of;
+use crate::training::run::RunFolder;
+use crate::training::tensorboard;
+use safetensors::SafeTensors;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders within folders are followed to this depth; a run in a sweep in a folder of sweeps has files at depth 4.
+const DEEPEST: usize = 8;
+
+/// What was found of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// As it was written.
+    Whole,
+    /// Readable, but nothing tells whether it is as it was written: the reason.
+    Unverified(String),
+    /// Not as it was written, or not of the run in whose folder it lies: the reason.
+    Damaged(String),
+}
+
+/// A file and its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The file, or the folder where the reason is about several files.
+    pub path: PathBuf,
+    /// What was found.
+    pub state: State,
+}
+
+/// Checks a file, a run folder, or all runs and files below a folder.
+pub fn verify(path: &Path) -> Vec<Checked> {
+    let mut all = Vec::new();
+    visit(path, DEEPEST, &mut all);
+    all
+}
+
+fn visit(path: &Path, depth: usize, all: &mut Vec<Checked>) {
+    if !path.is_dir() {
+        all.push(Checked { path: path.to_path_buf(), state: file(path) });
+        return;
+    }
+    let before = all.len();
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) => {
+            let state = State::Damaged(format!("cannot be read ({e})"));
+            return all.push(Checked { path: path.to_path_buf(), state });
+        }
+    };
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    for entry in paths {
+        if entry.is_dir() && depth > 0 && !is_derived(&entry) {
+            visit(&entry, depth - 1, all);
+        } else if kind(&entry).is_some() {
+            all.push(Checked { state: file(&entry), path: entry });
+        }
+    }
+    let whole = all[before..].iter().all(|checked| !matches!(checked.state, State::Damaged(_)));
+    if whole
+        && RunFolder::exists(path)
+        && let Err(reason) = belongs_together(path)
+    {
+        all.push(Checked { path: path.to_path_buf(), state: State::Damaged(reason) });
+    }
+}
+
+/// The page of `report`, which it makes again.
+fn is_derived(folder: &Path) -> bool {
+    folder.file_name().is_some_and(|name| name == "report")
+}
+
+/// What a file is, by its name and place.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Configuration,
+    Metrics,
+    Tensors,
+    Sealed,
+    Events,
+}
+
+fn kind(path: &Path) -> Option<Kind> {
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+    match name.as_str() {
+        "config.toml" => Some(Kind::Configuration),
+        "metrics.jsonl" => Some(Kind::Metrics),
+        "evaluation.json" => Some(Kind::Sealed),
+        name if name.starts_with('.') => None,
+        name if name.ends_with(".safetensors") => Some(Kind::Tensors),
+        name if name.ends_with(".json") && folder == "evaluation" => Some(Kind::Sealed),
+        name if tensorboard::is_event_file(name) => Some(Kind::Events),
+        _ => None,
+    }
+}
+
+fn file(path: &Path) -> State {
+    let bytes = match files::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => return State::Damaged(error.to_string()),
+    };
+    let result = match kind(path) {
+        Some(Kind::Configuration) => configuration(path),
+        Some(Kind::Metrics) => metrics(&bytes),
+        Some(Kind::Tensors) => return tensors(path, &bytes),
+        Some(Kind::Events) => tensorboard::check(&bytes),
+        // A file of any name that somebody asks about.
+        Some(Kind::Sealed) | None => sealed(&bytes),
+    };
+    result.map_or_else(State::Damaged, |()| State::Whole)
+}
+
+fn sealed(bytes: &[u8]) -> Result<(), String> {
+    match integrity::check(bytes, bytes.len()) {
+        Seal::Whole => Ok(()),
+        Seal::Damaged => Err(integrity::Unreadable::Damaged.to_string()),
+        Seal::Absent => Err(integrity::Unreadable::Unsealed.to_string()),
+    }
+}
+
+fn configuration(path: &Path) -> Result<(), String> {
+    RunFolder::open(path.parent().unwrap_or(Path::new(""))).map(|_| ()).map_err(|e| e.to_string())
+}
+
+fn metrics(bytes: &[u8]) -> Result<(), String> {
+    let text = String::from_utf8_lossy(bytes);
+    let wrong: Vec<usize> =
+        (1..).zip(text.split_inclusive('\n')).filter(|(_, line)| !whole_line(line)).map(|(n, _)| n).collect();
+    match wrong.as_slice() {
+        [] => Ok(()),
+        [line] => Err(format!("line {line} is damaged or cut off")),
+        [first, ..] => {
+            Err(format!("{} lines are damaged or cut off, the first is line {first}", wrong.len()))
+        }
+    }
+}
+
+fn whole_line(line: &str) -> bool {
+    line.strip_suffix('\n').is_some_and(|line| record_of(line).is_some())
+}
+
+/// A model, a checkpoint, or what an attack saved.
+fn tensors(path: &Path, bytes: &[u8]) -> State {
+    let metadata = SafeTensors::read_metadata(bytes).ok().and_then(|(_, header)| header.metadata().clone());
+    let has = |key: &str| metadata.as_ref().is_some_and(|entries| entries.contains_key(key));
+    let read = if has(checkpoint::METADATA_KEY) {
+        Checkpoint::load(path).map(|_| ()).map_err(|e| e.to_string())
+    } else if has(export::METADATA_KEY) {
+        sealed::check(bytes).map_err(|e| e.to_string())
+    } else {
+        Model::load(path, None).map(|_| ()).map_err(|e| e.to_string())
+    };
+    match (read, sealed::check(bytes)) {
+        (Err(problem), _) => State::Damaged(problem),
+        (Ok(()), Ok(())) => State::Whole,
+        (Ok(()), Err(_)) => {
+            State::Unverified("it has no checksum, because another program wrote it".to_string())
+        }
+    }
+}
+
+/// Whether the files of a run folder, each whole, are those of one run.
+fn belongs_together(path: &Path) -> Result<(), String> {
+    let (folder, config) = RunFolder::open(path).map_err(|e| e.to_string())?;
+    for checkpoint in [folder.last_checkpoint(), folder.previous_checkpoint()] {
+        if !checkpoint.exists() {
+            continue;
+        }
+        let saved = Checkpoint::load(&checkpoint).map_err(|e| e.to_string())?;
+        if let Some(found) = saved.head.difference(&config) {
+            let (name, key) = (checkpoint.display(), found.key);
+            return Err(format!(
+                "{name} is of another run: {key} is {} there and {} in config.toml",
+                found.second, found.first
+            ));
+        }
+        if checkpoint == folder.last_checkpoint() {
+            steps_are_recorded(&folder, saved.head.progress.step)?;
+            if saved.head.progress.is_end_of(&config) && folder.model().exists() {
+                model_is_the_checkpoint(&folder.model(), &saved)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every step up to the checkpoint has its line.
+fn steps_are_recorded(folder: &RunFolder, last: u64) -> Result<(), String> {
+    let bytes = files::read(&folder.metrics_path()).map_err(|e| e.to_string())?;
+    let text = String::from_utf8_lossy(&bytes);
+    let steps = text.lines().filter_map(record_of).filter(|record| record["kind"] == "step");
+    let steps: BTreeSet<u64> = steps.filter_map(|record| record["step"].as_u64()).collect();
+    match (1..=last).find(|step| !steps.contains(step)) {
+        None => Ok(()),
+        Some(step) => Err(format!(
+            "metrics.jsonl has no line for step {step}, but the last checkpoint is at step {last}"
+        )),
+    }
+}
+
+/// The final model has the weights of the checkpoint at the end.
+fn model_is_the_checkpoint(path: &Path, saved: &Checkpoint) -> Result<(), String> {
+    let model = Model::load(path, None).map_err(|e| e.to_string())?;
+    let same = |state: &str, weights: &[f32]| {
+        let saved = saved.states.iter().find(|(name, _)| name == state);
+        saved.is_some_and(|(_, values)| values == weights)
+    };
+    match same("classifier.parameters", &model.weights) && same("classifier.average", &model.average) {
+        true => Ok(()),
+        false => Err(format!(
+            "{} has other weights than the last checkpoint: it is of another run",
+            path.display()
+        )),
+    }
+}
