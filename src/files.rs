@@ -139,9 +139,13 @@ pub fn new_temporary(target: &Path) -> io::Result<NamedTempFile> {
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let temporary = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
-    // Its own words would repeat the temporary path.
-    temporary.map_err(|e| e.raw_os_error().map_or(e, io::Error::from_raw_os_error))
+    builder.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(without_path)
+}
+
+/// The system's error in one of `tempfile`, which adds the temporary path.
+fn without_path(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|wrapper| wrapper.source()?.downcast_ref::<io::Error>());
+    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
 }
 
 /// The path that `path` leads to over links, also where nothing is there yet.

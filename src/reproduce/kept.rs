@@ -28,10 +28,18 @@ impl Kept {
         Self { path: folder.join(format!("{kind}-{}.json", fingerprint_of_text(&key))), key }
     }
 
-    /// The result, if it is there, whole, and of the same key.
-    pub fn load<V: DeserializeOwned>(&self) -> Option<V> {
-        let entry: Entry<V> = integrity::from_json(&files::read(&self.path).ok()?).ok()?;
-        (entry.key == self.key).then_some(entry.value)
+    /// The result, if it is there and of the same key.
+    ///
+    /// # Errors
+    /// A sentence that names the file, if it cannot be believed.
+    pub fn load<V: DeserializeOwned>(&self) -> Result<Option<V>, String> {
+        if !self.path.exists() {
+            return Ok(None);
+        }
+        let bytes = files::read(&self.path).map_err(|error| error.to_string())?;
+        let entry: Entry<V> = integrity::from_json(&bytes)
+            .map_err(|reason| format!("{} cannot be believed: {reason}", self.path.display()))?;
+        Ok((entry.key == self.key).then_some(entry.value))
     }
 
     /// Keeps a result; the folder is made if need be.
@@ -53,24 +61,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let inner = folder.path().join("evaluation");
         let kept = Kept::new(&inner, "timing", &("adapter", 128));
-        assert_eq!(kept.load::<f64>(), None);
+        assert_eq!(kept.load::<f64>(), Ok(None));
         kept.save(1.5).unwrap();
-        assert_eq!(kept.load(), Some(1.5));
+        assert_eq!(kept.load(), Ok(Some(1.5)));
         for other in [("adapter", 64), ("another", 128)] {
-            assert_eq!(Kept::new(&inner, "timing", &other).load::<f64>(), None);
+            assert_eq!(Kept::new(&inner, "timing", &other).load::<f64>(), Ok(None));
         }
         // Two keys of one fingerprint would still be told apart.
         let same_name = Kept { key: "another".into(), ..kept };
-        assert_eq!(same_name.load::<f64>(), None);
+        assert_eq!(same_name.load::<f64>(), Ok(None));
     }
 
     #[test]
-    fn a_damaged_file_counts_as_not_there() {
+    fn a_damaged_file_is_named_and_written_anew() {
         let folder = tempfile::tempdir().unwrap();
         let kept = Kept::new(folder.path(), "confidence", &1);
-        std::fs::write(&kept.path, b"{").unwrap();
-        assert_eq!(kept.load::<f64>(), None);
         kept.save(0.5).unwrap();
-        assert_eq!(kept.load(), Some(0.5));
+        let text = std::fs::read_to_string(&kept.path).unwrap();
+        std::fs::write(&kept.path, text.replace("0.5", "0.6")).unwrap();
+        assert!(kept.load::<f64>().unwrap_err().contains("confidence-"));
+        kept.save(0.5).unwrap();
+        assert_eq!(kept.load(), Ok(Some(0.5)));
     }
 }

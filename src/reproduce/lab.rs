@@ -92,7 +92,7 @@ impl<'a> Lab<'a> {
     }
 
     /// What `compute` finds out about a run, or an earlier call did with the same `key`; kept in the run's folder.
-    /// `kind` names the files, `label` is for whoever watches.
+    /// `kind` names the files, `label` is for the watcher.
     pub fn kept<V: Serialize + DeserializeOwned>(
         &self,
         place: &Place,
@@ -101,16 +101,20 @@ impl<'a> Lab<'a> {
         compute: impl FnOnce() -> Found<V>,
     ) -> Found<V> {
         let kept = Kept::new(&records_folder(&place.home), kind, key);
-        if let Some(value) = kept.load() {
-            (self.watch.borrow_mut())(Event::Known(label));
-            return Ok(value);
+        match kept.load() {
+            Ok(Some(value)) => {
+                (self.watch.borrow_mut())(Event::Known(label));
+                return Ok(value);
+            }
+            Ok(None) => {}
+            Err(problem) => (self.watch.borrow_mut())(Event::Damaged(&problem)),
         }
         let started = Instant::now();
         let value = compute()?;
         kept.save(&value).map_err(EvaluationError::from)?;
         (self.watch.borrow_mut())(Event::Finished(label, started.elapsed().as_secs_f64()));
         // As the file says it, so that it is the same to the last digit when it is read again.
-        Ok(kept.load().unwrap_or(value))
+        Ok(kept.load().ok().flatten().unwrap_or(value))
     }
 
     /// Runs a whole evaluation.

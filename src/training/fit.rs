@@ -390,7 +390,7 @@ impl<'a> Fit<'a> {
                 let step = saved.head.progress.step;
                 format!("the last good weights (step {step}) are in {}", last.display())
             }
-            Err(_) => "no checkpoint had been written yet".to_string(),
+            Err(_) => "no checkpoint can be read".to_string(),
         };
         TrainError::Diverged { what: what.to_string(), value, step, lr: self.config.lr_at(step), checkpoint }
     }

@@ -60,7 +60,9 @@ fn a_run_that_is_asked_to_terminate_saves_too() {
     let child = endless(&scratch, "natural");
     signal(&child, "-TERM");
     assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
-    scratch.succeed(["train", "--resume", "run", "--max-steps", "1"]);
+    let saved = Checkpoint::load(&scratch.path("run/checkpoints/last.safetensors")).unwrap();
+    let more = (saved.head.progress.step + 1).to_string();
+    scratch.succeed(["train", "--resume", "run", "--max-steps", &more]);
 }
 
 #[test]

@@ -5,12 +5,15 @@ use super::{bits, checkpoint, cpu, devices, run, step_numbers, steps, tiny};
 use pgn_wgpu::data::Augment;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::gpu::device::{Checks, Forms};
+use pgn_wgpu::training::fit::{EpochRecord, Fit, Observer, StepRecord};
 use pgn_wgpu::training::lock::RunLock;
 use pgn_wgpu::training::options::TrainOptions;
 use pgn_wgpu::training::run::RunFolder;
 use pgn_wgpu::training::{Method, TrainConfig, Update};
 use std::fs;
 use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
 
 /// Of 29 steps, in the middle of the third epoch.
 fn config(method: Method) -> TrainConfig {
@@ -159,6 +162,33 @@ fn a_run_in_training_is_not_trained_by_anybody_else() {
     assert!(bits(&path) == before);
     drop(lock);
     run(&cpu(), &config(Method::Natural), &path, None).unwrap();
+}
+
+#[test]
+fn a_run_that_was_taken_over_while_it_slept_writes_nothing_more() {
+    /// Gives the folder another holder at the first step, as a machine does that finds this one silent for too long.
+    struct TakeOver<'a>(&'a Path);
+    impl Observer for TakeOver<'_> {
+        fn step(&mut self, record: &StepRecord, _: u64) {
+            if record.step == 1 {
+                let successor = r#"{"host":"node17","pid":1,"since":0}"#;
+                fs::write(self.0.join("lock"), successor).unwrap();
+            }
+        }
+        fn epoch(&mut self, _: &EpochRecord, _: u32) {}
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let config = TrainConfig { checkpoint_every: Some(4), ..config(Method::Natural) };
+    let stop = AtomicBool::new(false);
+    let mut observer = TakeOver(&path);
+    let create = |config: &TrainConfig| RunFolder::create(&path, config);
+    let fit = Fit::new(cpu(), config, create, &mut observer, &stop).unwrap();
+    let error = fit.run().unwrap_err().to_string();
+    assert!(error.contains("taken over by process 1 on node17"), "{error}");
+    assert_eq!(checkpoint(&path).head.progress.step, 0, "it went on writing beside its successor");
+    assert!(!path.join("model.safetensors").exists());
+    assert!(fs::read_to_string(path.join("lock")).unwrap().contains("node17"));
 }
 
 #[test]
