@@ -19,6 +19,7 @@ pub mod gpu;
 pub mod graph;
 pub mod kernels;
 pub mod lockstep;
+pub mod memory;
 pub mod models;
 pub mod program;
 pub mod random;

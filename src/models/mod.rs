@@ -1,10 +1,13 @@
 //! The two networks of the game, as graphs over the engine's operations.
 
 pub mod classifier;
+mod container;
 pub mod file;
+mod formats;
 
 pub mod generator;
 pub mod layout;
+mod names;
 mod weights;
 
 use crate::random::{Random, Stream};
