@@ -8,6 +8,7 @@ use crate::gpu::device::{Checks, Forms, Gpu, Options};
 use crate::gpu::session::{GpuSession, Ticket};
 use crate::gpu::tuning::{KernelChoices, Tune};
 use crate::graph::Graph;
+use crate::memory::{self, OutOfMemory};
 use crate::program::precision::Precision;
 use crate::program::{MemoryLimits, Program, ProgramError, TensorId};
 use std::collections::HashMap;
@@ -35,6 +36,9 @@ pub enum ExecutionError {
     /// The graph could not be built.
     #[error(transparent)]
     Graph(#[from] crate::graph::GraphError),
+    /// The CPU path got no memory.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
     /// A name that the program or workspace does not have.
     #[error("there is no {kind} named {name}")]
     Unknown {
@@ -164,7 +168,7 @@ impl Workspace {
                 let session = CpuSession::new(program, *mode, |name, _| match &states[name].0 {
                     State::Cpu(values) => values.clone(),
                     State::Gpu(_) => unreachable!("a workspace has one device"),
-                });
+                })?;
                 return Ok(Session::Cpu(session));
             }
             Device::Gpu(gpu) => gpu.clone(),
@@ -182,11 +186,14 @@ impl Workspace {
     }
 
     fn state(&mut self, name: &str, len: usize) -> Result<&State, ExecutionError> {
-        let device = &self.device;
-        let (state, known) = self.states.entry(name.to_string()).or_insert_with(|| match device {
-            Device::Cpu(_) => (State::Cpu(Arc::new(Mutex::new(vec![0.0; len]))), len),
-            Device::Gpu(gpu) => (State::Gpu(gpu.buffer(name, 4 * len as u64)), len),
-        });
+        if !self.states.contains_key(name) {
+            let state = match &self.device {
+                Device::Cpu(_) => State::Cpu(Arc::new(Mutex::new(memory::zeros(len)?))),
+                Device::Gpu(gpu) => State::Gpu(gpu.buffer(name, 4 * len as u64)),
+            };
+            self.states.insert(name.to_string(), (state, len));
+        }
+        let (state, known) = &self.states[name];
         if *known != len {
             return Err(ExecutionError::Length { name: name.to_string(), expected: *known, actual: len });
         }
@@ -241,7 +248,7 @@ impl Workspace {
             .get(name)
             .ok_or_else(|| ExecutionError::Unknown { kind: "state", name: name.to_string() })?;
         Ok(match (state, &self.device) {
-            (State::Cpu(values), _) => values.lock().expect("no thread panicked").clone(),
+            (State::Cpu(values), _) => memory::copy(&values.lock().expect("no thread panicked"))?,
             (State::Gpu(buffer), Device::Gpu(gpu)) => bytemuck::cast_vec(gpu.read_words(buffer, 0, *len)?),
             (State::Gpu(_), Device::Cpu(_)) => unreachable!("a workspace has one device"),
         })
@@ -310,7 +317,7 @@ impl Session {
     /// Starts a run; on a GPU nothing is waited for.
     pub fn run(&mut self) -> Result<Run, ExecutionError> {
         Ok(match self {
-            Self::Cpu(session) => Run::Done(session.run()),
+            Self::Cpu(session) => Run::Done(session.run()?),
             Self::Gpu(session) => Run::Pending(session.run()?),
         })
     }
@@ -342,17 +349,18 @@ impl Session {
     /// Runs one call of the program and waits; its tensors stay readable until [`Session::release`].
     pub fn call_keeping(&mut self, index: usize) -> Result<(), ExecutionError> {
         match self {
-            Self::Cpu(session) => session.call_keeping(index),
+            Self::Cpu(session) => session.call_keeping(index)?,
             Self::Gpu(session) => session.call(index)?,
         }
         Ok(())
     }
 
     /// Takes memory for what a call writes, so that it can be read or written before the call.
-    pub fn allocate(&mut self, index: usize) {
+    pub fn allocate(&mut self, index: usize) -> Result<(), ExecutionError> {
         if let Self::Cpu(session) = self {
-            session.allocate(index);
+            session.allocate(index)?;
         }
+        Ok(())
     }
 
     /// Lets memory that is dead after a call be used again.
@@ -380,7 +388,7 @@ impl Session {
     /// Reads a tensor between calls; empty if its memory is not in use.
     pub fn read(&self, id: TensorId) -> Result<Vec<f32>, ExecutionError> {
         Ok(match self {
-            Self::Cpu(session) => session.read(id),
+            Self::Cpu(session) => session.read(id)?,
             Self::Gpu(session) => session.read(id)?,
         })
     }

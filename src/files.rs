@@ -94,9 +94,33 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Reads a whole file.
+/// Reads a whole file of ours.
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    fs::read(path).map_err(file_error("read", path))
+    read_at_most(path, u64::MAX)
+}
+
+/// Reads a whole file of at most `limit` bytes.
+///
+/// # Errors
+/// If it is larger, or no regular file: a pipe would be waited for, a device would not end.
+pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let read = || -> io::Result<Vec<u8>> {
+        let about = fs::metadata(path)?;
+        if about.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if !about.is_file() {
+            return Err(io::Error::other("it is a pipe or a device; give a regular file"));
+        }
+        if about.len() > limit {
+            let length = about.len();
+            return Err(io::Error::other(format!(
+                "it has {length} bytes, no such file needs more than {limit}"
+            )));
+        }
+        fs::read(path)
+    };
+    read().map_err(file_error("read", path))
 }
 
 /// Makes a folder and its parents.

@@ -10,9 +10,12 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use std::io::{self, Read, Seek, SeekFrom};
 
 /// Stands before the digits of a file's checksum.
 const MARK: &str = "pgn-wgpu:sha256:";
+/// Bytes that are read at a time.
+const PIECE: usize = 1 << 20;
 /// Hexadecimal digits of a SHA-256.
 const DIGITS: usize = 64;
 /// What a writer puts where the checksum belongs; [`seal`] fills in the digits.
@@ -53,16 +56,36 @@ pub enum Unreadable {
 pub fn seal(bytes: &mut [u8]) {
     let digits = find(bytes).expect("the writer left room for the checksum");
     let hash = hash_without(bytes, digits);
-    bytes[digits..][..DIGITS].copy_from_slice(hash.as_bytes());
+    bytes[digits..][..DIGITS].copy_from_slice(&hash);
 }
 
-/// Checks `bytes` against the checksum in them, which is looked for in the first `head` bytes.
-pub fn check(bytes: &[u8], head: usize) -> Seal {
-    let Some(digits) = find(&bytes[..head.min(bytes.len())]) else { return Seal::Absent };
-    match bytes[digits..][..DIGITS] == *hash_without(bytes, digits).as_bytes() {
+/// Checks `bytes` against the checksum in them.
+pub fn check(bytes: &[u8]) -> Seal {
+    let Some(digits) = find(bytes) else { return Seal::Absent };
+    match bytes[digits..][..DIGITS] == hash_without(bytes, digits) {
         true => Seal::Whole,
         false => Seal::Damaged,
     }
+}
+
+/// The same for a file whose checksum is within its first `head` bytes; it is read piece by piece.
+pub fn check_file(file: &mut (impl Read + Seek), head: u64) -> io::Result<Seal> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut start = Vec::new();
+    (&mut *file).take(head).read_to_end(&mut start)?;
+    let Some(digits) = find(&start) else { return Ok(Seal::Absent) };
+    let written = start[digits..][..DIGITS].to_vec();
+    start[digits..][..DIGITS].fill(b'0');
+    let mut hash = Sha256::new();
+    hash.update(&start);
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            bytes => hash.update(&piece[..bytes]),
+        }
+    }
+    Ok(if hexadecimal(hash) == written { Seal::Whole } else { Seal::Damaged })
 }
 
 /// A value as sealed JSON text; the checksum is its first key.
@@ -93,7 +116,7 @@ fn sealed_json(text: &str, indentation: &str) -> Vec<u8> {
 /// # Errors
 /// If the checksum does not fit or is absent, or the content is that of another type.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
-    match check(bytes, bytes.len()) {
+    match check(bytes) {
         Seal::Whole => serde_json::from_slice(bytes).map_err(|e| Unreadable::Content(e.to_string())),
         Seal::Damaged => Err(Unreadable::Damaged),
         Seal::Absent => Err(Unreadable::Unsealed),
@@ -125,12 +148,16 @@ fn find(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The hash of `bytes` with zeros for the digits at `digits`.
-fn hash_without(bytes: &[u8], digits: usize) -> String {
+fn hash_without(bytes: &[u8], digits: usize) -> Vec<u8> {
     let mut hash = Sha256::new();
     hash.update(&bytes[..digits]);
     hash.update([b'0'; DIGITS]);
     hash.update(&bytes[digits + DIGITS..]);
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(hash)
+}
+
+fn hexadecimal(hash: Sha256) -> Vec<u8> {
+    hash.finalize().iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
 }
 
 #[cfg(test)]
@@ -183,8 +210,8 @@ mod tests {
 
     #[test]
     fn a_file_without_a_checksum_is_told_from_a_damaged_one() {
-        assert_eq!(check(b"{}", 2), Seal::Absent);
-        assert_eq!(check(MARK.as_bytes(), 100), Seal::Absent);
-        assert_eq!(check(EMPTY_SEAL.as_bytes(), 100), Seal::Damaged);
+        assert_eq!(check(b"{}"), Seal::Absent);
+        assert_eq!(check(MARK.as_bytes()), Seal::Absent);
+        assert_eq!(check(EMPTY_SEAL.as_bytes()), Seal::Damaged);
     }
 }

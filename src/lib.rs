@@ -20,6 +20,7 @@ pub mod graph;
 pub mod integrity;
 pub mod kernels;
 pub mod lockstep;
+pub mod memory;
 pub mod models;
 pub mod program;
 pub mod random;

@@ -119,8 +119,8 @@ impl Sides {
     /// Runs a call on both sides; returns what rounding inside it allows, per written tensor.
     fn call(&mut self, program: &Program, index: usize, fed: bool) -> Result<Vec<Vec<f32>>, ExecutionError> {
         let call = &program.calls[index];
-        self.reference.allocate(index);
-        self.device.allocate(index);
+        self.reference.allocate(index)?;
+        self.device.allocate(index)?;
         // What a call writes is given too: some write a part of a tensor and leave the rest, which at its first
         // call is whatever lay there before.
         let first = |id: &TensorId| {

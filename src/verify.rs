@@ -4,15 +4,16 @@
 //! What is made from other files (tables, pages, pictures) is not looked at: it can be made again.
 
 use crate::evaluation::export;
+use crate::evaluation::record::LARGEST_RECORD;
 use crate::files;
 use crate::integrity::{self, Seal};
+use crate::models::container::Container;
 use crate::models::file::Model;
-use crate::models::sealed;
+use crate::models::sealed::Origin;
 use crate::training::checkpoint::{self, Checkpoint};
-use crate::training::metrics::record_of;
+use crate::training::metrics::{LARGEST_METRICS, record_of};
 use crate::training::run::RunFolder;
 use crate::training::tensorboard;
-use safetensors::SafeTensors;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -109,23 +110,20 @@ fn kind(path: &Path) -> Option<Kind> {
 }
 
 fn file(path: &Path) -> State {
-    let bytes = match files::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) => return State::Damaged(error.to_string()),
-    };
+    let read = |limit| files::read_at_most(path, limit).map_err(|e| e.to_string());
     let result = match kind(path) {
+        Some(Kind::Tensors) => return tensors(path).unwrap_or_else(State::Damaged),
         Some(Kind::Configuration) => configuration(path),
-        Some(Kind::Metrics) => metrics(&bytes),
-        Some(Kind::Tensors) => return tensors(path, &bytes),
-        Some(Kind::Events) => tensorboard::check(&bytes),
-        // A file of any name that somebody asks about.
-        Some(Kind::Sealed) | None => sealed(&bytes),
+        Some(Kind::Metrics) => read(LARGEST_METRICS).and_then(|bytes| metrics(&bytes)),
+        Some(Kind::Events) => read(LARGEST_METRICS).and_then(|bytes| tensorboard::check(&bytes)),
+        // Or a file of any name that the user asks about.
+        Some(Kind::Sealed) | None => read(LARGEST_RECORD).and_then(|bytes| sealed(&bytes)),
     };
     result.map_or_else(State::Damaged, |()| State::Whole)
 }
 
 fn sealed(bytes: &[u8]) -> Result<(), String> {
-    match integrity::check(bytes, bytes.len()) {
+    match integrity::check(bytes) {
         Seal::Whole => Ok(()),
         Seal::Damaged => Err(integrity::Unreadable::Damaged.to_string()),
         Seal::Absent => Err(integrity::Unreadable::Unsealed.to_string()),
@@ -154,23 +152,20 @@ fn whole_line(line: &str) -> bool {
 }
 
 /// A model, a checkpoint, or what an attack saved.
-fn tensors(path: &Path, bytes: &[u8]) -> State {
-    let metadata = SafeTensors::read_metadata(bytes).ok().and_then(|(_, header)| header.metadata().clone());
-    let has = |key: &str| metadata.as_ref().is_some_and(|entries| entries.contains_key(key));
-    let read = if has(checkpoint::METADATA_KEY) {
-        Checkpoint::load(path).map(|_| ()).map_err(|e| e.to_string())
-    } else if has(export::METADATA_KEY) {
-        sealed::check(bytes).map_err(|e| e.to_string())
-    } else {
-        Model::load(path, None).map(|_| ()).map_err(|e| e.to_string())
-    };
-    match (read, sealed::check(bytes)) {
-        (Err(problem), _) => State::Damaged(problem),
-        (Ok(()), Ok(())) => State::Whole,
-        (Ok(()), Err(_)) => {
+fn tensors(path: &Path) -> Result<State, String> {
+    let mut container = Container::open(path).map_err(|e| e.to_string())?;
+    let origin = container.origin(checkpoint::METADATA_KEY).map_err(|e| e.to_string())?;
+    if container.metadata.contains_key(checkpoint::METADATA_KEY) {
+        Checkpoint::load(path).map_err(|e| e.to_string())?;
+    } else if !container.metadata.contains_key(export::METADATA_KEY) {
+        Model::load(path, None).map_err(|e| e.to_string())?;
+    }
+    Ok(match origin {
+        Origin::Ours(_) => State::Whole,
+        Origin::Foreign => {
             State::Unverified("it has no checksum, because another program wrote it".to_string())
         }
-    }
+    })
 }
 
 /// Whether the files of a run folder, each whole, are those of one run.
@@ -200,7 +195,7 @@ fn belongs_together(path: &Path) -> Result<(), String> {
 
 /// Every step up to the checkpoint has its line.
 fn steps_are_recorded(folder: &RunFolder, last: u64) -> Result<(), String> {
-    let bytes = files::read(&folder.metrics_path()).map_err(|e| e.to_string())?;
+    let bytes = files::read_at_most(&folder.metrics_path(), LARGEST_METRICS).map_err(|e| e.to_string())?;
     let text = String::from_utf8_lossy(&bytes);
     let steps = text.lines().filter_map(record_of).filter(|record| record["kind"] == "step");
     let steps: BTreeSet<u64> = steps.filter_map(|record| record["step"].as_u64()).collect();

@@ -28,7 +28,7 @@ const CLASSIFIER_AFTER: Allowed = Absolute(3e-6);
 
 /// The generator's weights after steps, in learning rates: Adam divides by the gradient's own size.
 fn generator_after(config: &TrainConfig) -> Allowed {
-    Absolute(0.05 * config.generator_lr())
+    Absolute(0.05 * config.generator_lr_at(0))
 }
 
 /// What the host writes before a run.

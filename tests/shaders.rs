@@ -141,7 +141,7 @@ fn generated() -> BTreeSet<String> {
         without: vec![],
     };
     let generator = Some((generator, weights));
-    let model = Model { facts, classifier, weights: average.clone(), average, generator };
+    let model = Model { facts, classifier, weights: average.clone(), average, generator, notes: Vec::new() };
     let kinds = [
         AttackKind::Fgm,
         AttackKind::Pgd,

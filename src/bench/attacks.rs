@@ -95,7 +95,7 @@ fn untrained(config: &TrainConfig, problem: Problem) -> Result<Model, TrainError
         gradient_input: config.gradient_input,
         without: Vec::new(),
     };
-    Ok(Model { facts, classifier, average: weights.clone(), weights, generator: None })
+    Ok(Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() })
 }
 
 /// The logits of the batch and the gradient of one of them by the images.

@@ -1,11 +1,19 @@
 //! Replays a program on the CPU. Every root is a vector; its memory is taken from a pool at its first call
 //! and given back after its last, so that the path needs what the plan says and not the sum of all tensors.
+//!
+//! The pool is filled when a program is bound. Where the system refuses memory, it refuses it then: an error, on which the
+//! caller can split its batch, and not in the middle of a step.
 
 use super::Mode;
-use crate::program::{Program, RootKind, TensorId};
+use crate::memory::{self, OutOfMemory};
+use crate::program::{Call, Program, RootKind, TensorId};
 use rayon::prelude::*;
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
+
+/// Bytes that every thread may take for itself while it computes: gathered pixels, and what the matrix crate packs.
+const PER_THREAD: usize = 8 << 20;
 
 /// A state's values, shared between the sessions of a workspace.
 pub type State = Arc<Mutex<Vec<f32>>>;
@@ -18,22 +26,55 @@ pub struct CpuSession {
     memory: Vec<Vec<f32>>,
     states: Vec<(usize, State)>,
     pool: HashMap<usize, Vec<Vec<f32>>>,
+    /// Copies of what a call reads from memory that it also writes.
+    copies: Vec<f32>,
 }
 
 impl CpuSession {
-    /// Binds `program` to the states of a workspace (`state` gives one for a name and length).
-    pub fn new(program: Arc<Program>, mode: Mode, mut state: impl FnMut(&str, usize) -> State) -> Self {
+    /// Binds `program` to the states of a workspace (`state` gives one for a name and length), and takes all memory that
+    /// its runs need.
+    pub fn new(
+        program: Arc<Program>,
+        mode: Mode,
+        mut state: impl FnMut(&str, usize) -> State,
+    ) -> Result<Self, OutOfMemory> {
         let mut memory = vec![Vec::new(); program.roots.len()];
         let mut states = Vec::new();
         for (i, root) in program.roots.iter().enumerate() {
             match &root.kind {
                 RootKind::State(name) => states.push((i, state(name, root.len))),
-                RootKind::Constant(value) => memory[i] = vec![*value; root.len],
-                RootKind::Input(_) => memory[i] = vec![0.0; root.len],
+                RootKind::Constant(value) => {
+                    memory[i] = memory::zeros(root.len)?;
+                    memory[i].fill(*value);
+                }
+                RootKind::Input(_) => memory[i] = memory::zeros(root.len)?,
                 RootKind::Computed => {}
             }
         }
-        Self { program, mode, memory, states, pool: HashMap::new() }
+        let copies = memory::with_room(program.calls.iter().map(|c| copied(&program, c)).max().unwrap_or(0))?;
+        let mut session = Self { program, mode, memory, states, pool: HashMap::new(), copies };
+        session.fill_pool()?;
+        session.check_room()?;
+        Ok(session)
+    }
+
+    /// Takes the memory of all calls as a run does, without computing.
+    fn fill_pool(&mut self) -> Result<(), OutOfMemory> {
+        for call in 0..self.program.calls.len() {
+            self.allocate(call)?;
+            self.release(call);
+        }
+        self.give_all_back();
+        Ok(())
+    }
+
+    /// Sees whether there is room for what a run takes beside its plan and gives back.
+    fn check_room(&self) -> Result<(), OutOfMemory> {
+        let len = |id: &TensorId| self.program.tensor(*id).shape.len();
+        let outputs: usize = self.program.outputs.iter().map(|(_, id)| len(id)).sum();
+        let largest = self.program.calls.iter().flat_map(|c| &c.reads).map(len).max().unwrap_or(0);
+        let bytes = size_of::<f32>() * (outputs + largest) + PER_THREAD * rayon::current_num_threads();
+        memory::with_room::<u8>(bytes).map(drop)
     }
 
     /// The program.
@@ -47,12 +88,11 @@ impl CpuSession {
     }
 
     /// Runs every call and returns the outputs in the program's order.
-    pub fn run(&mut self) -> Vec<Vec<f32>> {
+    pub fn run(&mut self) -> Result<Vec<Vec<f32>>, OutOfMemory> {
         self.begin();
-        for call in 0..self.program.calls.len() {
-            self.call(call);
-        }
-        let outputs = self.program.clone().outputs.iter().map(|(_, id)| self.read(*id)).collect();
+        let program = self.program.clone();
+        let ran = (0..program.calls.len()).try_for_each(|call| self.call(call));
+        let outputs = ran.and_then(|()| program.outputs.iter().map(|(_, id)| self.read(*id)).collect());
         self.end();
         outputs
     }
@@ -69,6 +109,10 @@ impl CpuSession {
         for (root, state) in &self.states {
             *state.lock().expect("no thread panicked") = std::mem::take(&mut self.memory[*root]);
         }
+        self.give_all_back();
+    }
+
+    fn give_all_back(&mut self) {
         let computed = |i: &usize| self.program.roots[*i].kind == RootKind::Computed;
         for root in (0..self.program.roots.len()).filter(computed) {
             give_back(&mut self.pool, &mut self.memory[root]);
@@ -76,30 +120,34 @@ impl CpuSession {
     }
 
     /// Runs one call and gives memory back that is dead after it.
-    fn call(&mut self, index: usize) {
-        self.call_keeping(index);
+    fn call(&mut self, index: usize) -> Result<(), OutOfMemory> {
+        self.call_keeping(index)?;
         self.release(index);
+        Ok(())
     }
 
     /// Runs one call; what it read and wrote stays readable until [`CpuSession::release`].
-    pub fn call_keeping(&mut self, index: usize) {
-        self.allocate(index);
+    pub fn call_keeping(&mut self, index: usize) -> Result<(), OutOfMemory> {
+        self.allocate(index)?;
         let program = self.program.clone();
-        self.execute(&program.calls[index]);
+        self.execute(&program.calls[index])
     }
 
     /// Takes memory for what call `index` writes.
-    pub fn allocate(&mut self, index: usize) {
+    pub fn allocate(&mut self, index: usize) -> Result<(), OutOfMemory> {
         let program = self.program.clone();
         let call = &program.calls[index];
         for id in &call.writes {
             let root = program.tensor(*id).root;
             if self.memory[root].is_empty() {
                 let len = program.roots[root].len;
-                let reused = self.pool.get_mut(&len).and_then(Vec::pop);
-                self.memory[root] = reused.unwrap_or_else(|| vec![0.0; len]);
+                self.memory[root] = match self.pool.get_mut(&len).and_then(Vec::pop) {
+                    Some(reused) => reused,
+                    None => memory::zeros(len)?,
+                };
             }
         }
+        Ok(())
     }
 
     /// Gives memory back that is dead after call `index`.
@@ -117,48 +165,54 @@ impl CpuSession {
         }
     }
 
-    fn execute(&mut self, call: &crate::program::Call) {
+    fn execute(&mut self, call: &Call) -> Result<(), OutOfMemory> {
         let program = self.program.clone();
         let span = |id: &TensorId| {
             let info = program.tensor(*id);
             (info.root, info.offset..info.offset + info.shape.len())
         };
-        // A part of a pack may be computed from another part, which leaves the table with it.
-        let beside = |id: &TensorId| {
+        let mut copies = std::mem::take(&mut self.copies);
+        copies.clear();
+        for id in call.reads.iter().filter(|id| is_beside(&program, call, **id)) {
             let (root, range) = span(id);
-            call.writes.iter().any(|w| span(w).0 == root).then(|| self.memory[root][range].to_vec())
-        };
-        let copies: Vec<Option<Vec<f32>>> = call.reads.iter().map(beside).collect();
+            copies.extend_from_slice(&self.memory[root][range]);
+        }
         // What is written leaves the table while the twin borrows the rest.
         let mut taken: Vec<Vec<f32>> =
             call.writes.iter().map(|id| std::mem::take(&mut self.memory[span(id).0])).collect();
-        let reads: Vec<&[f32]> = call
-            .reads
-            .iter()
-            .zip(&copies)
-            .map(|(id, copy)| {
-                let (root, range) = span(id);
-                copy.as_deref().unwrap_or_else(|| &self.memory[root][range])
-            })
-            .collect();
+        let mut rest = copies.as_slice();
+        let reads = call.reads.iter().map(|id| {
+            let (root, range) = span(id);
+            if is_beside(&program, call, *id) {
+                let (copy, others) = rest.split_at(range.len());
+                rest = others;
+                copy
+            } else {
+                &self.memory[root][range]
+            }
+        });
+        let reads: Vec<&[f32]> = reads.collect();
         let mut writes: Vec<&mut [f32]> =
             taken.iter_mut().zip(&call.writes).map(|(values, id)| &mut values[span(id).1]).collect();
         let function = match self.mode {
             Mode::Fast => call.kernel.fast.unwrap_or(call.kernel.twin),
             Mode::Reference => call.kernel.twin,
         };
-        function(&mut call.arguments(&reads, &mut writes));
+        let computed = refusable(|| function(&mut call.arguments(&reads, &mut writes)));
         for (mut values, id) in taken.into_iter().zip(&call.writes) {
             let (root, range) = span(id);
             flush_denormals(&mut values[range]);
             self.memory[root] = values;
         }
+        self.copies = copies;
+        computed
     }
 
     /// The values of a tensor between calls of a run; empty if its memory is not in use.
-    pub fn read(&self, id: TensorId) -> Vec<f32> {
+    pub fn read(&self, id: TensorId) -> Result<Vec<f32>, OutOfMemory> {
         let info = self.program.tensor(id);
-        self.memory[info.root].get(info.offset..info.offset + info.shape.len()).unwrap_or_default().to_vec()
+        let values = self.memory[info.root].get(info.offset..info.offset + info.shape.len());
+        memory::copy(values.unwrap_or_default())
     }
 
     /// Overwrites a tensor between calls of a run.
@@ -168,6 +222,33 @@ impl CpuSession {
             own.copy_from_slice(values);
         }
     }
+}
+
+/// Whether a call also writes to the memory that it reads as `id`: a part of a pack may be computed from another part.
+fn is_beside(program: &Program, call: &Call, id: TensorId) -> bool {
+    call.writes.iter().any(|w| program.tensor(*w).root == program.tensor(id).root)
+}
+
+/// Values that are copied before a call.
+fn copied(program: &Program, call: &Call) -> usize {
+    let beside = call.reads.iter().filter(|id| is_beside(program, call, **id));
+    beside.map(|id| program.tensor(*id).shape.len()).sum()
+}
+
+/// Runs `work`, in which [`scratch`] may find no memory.
+fn refusable(work: impl FnOnce()) -> Result<(), OutOfMemory> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|reason| match reason.downcast::<OutOfMemory>() {
+        Ok(refused) => *refused,
+        Err(panic) => resume_unwind(panic),
+    })
+}
+
+/// Makes `values` `len` long, for a kernel on any thread. A refusal unwinds to the session, silently, and becomes an error.
+pub(super) fn scratch(values: &mut Vec<f32>, len: usize) {
+    if values.capacity() < len && values.try_reserve_exact(len - values.len()).is_err() {
+        resume_unwind(Box::new(OutOfMemory { bytes: (size_of::<f32>() * len) as u64 }));
+    }
+    values.resize(len, 0.0);
 }
 
 fn give_back(pool: &mut HashMap<usize, Vec<Vec<f32>>>, memory: &mut Vec<f32>) {
@@ -187,4 +268,36 @@ fn flush_denormals(values: &mut [f32]) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Graph;
+    use crate::program::MemoryLimits;
+
+    #[test]
+    fn scratch_that_is_refused_on_any_thread_is_an_error_and_other_panics_stay() {
+        assert_eq!(refusable(|| scratch(&mut Vec::new(), 8)), Ok(()));
+        let refused = refusable(|| (0..64).into_par_iter().for_each(|_| scratch(&mut Vec::new(), 1 << 60)));
+        assert_eq!(refused, Err(OutOfMemory { bytes: 1 << 62 }));
+        let other = catch_unwind(|| refusable(|| resume_unwind(Box::new("other"))));
+        assert_eq!(*other.unwrap_err().downcast::<&str>().unwrap(), "other");
+    }
+
+    #[test]
+    fn all_memory_of_a_run_is_taken_when_it_is_bound() {
+        let mut graph = Graph::new();
+        let x = graph.input("x", &[40, 50]).unwrap();
+        let softmax = graph.softmax(x);
+        let sums = graph.sum_columns(softmax);
+        graph.output("sums", sums);
+        let program = Arc::new(Program::compile(&graph, MemoryLimits::NONE).unwrap());
+        let mut session = CpuSession::new(program, Mode::Fast, |_, _| unreachable!("no states")).unwrap();
+        let held = |session: &CpuSession| -> usize { session.pool.values().flatten().map(Vec::len).sum() };
+        let before = held(&session);
+        assert!(before >= 40 * 50, "{before}");
+        session.run().unwrap();
+        assert_eq!(held(&session), before);
+    }
 }

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// How the names of records begin whose images were made on another classifier.
 const BLACK_BOX: &str = "black-box-";
+/// Bytes of the largest record that is read: half a million images.
+pub const LARGEST_RECORD: u64 = 64 << 20;
 /// A temporary file that old belongs to a process that was killed: writing a record takes seconds.
 const ABANDONED_AFTER: Duration = Duration::from_secs(3600);
 
@@ -228,7 +230,7 @@ pub enum Kept {
 /// # Errors
 /// A sentence that names the file, if it is damaged or its lists have different lengths.
 pub fn read(path: &Path) -> Result<Record, String> {
-    let bytes = files::read(path).map_err(|error| error.to_string())?;
+    let bytes = files::read_at_most(path, LARGEST_RECORD).map_err(|error| error.to_string())?;
     let record: Record = integrity::from_json(&bytes)
         .map_err(|reason| format!("{} cannot be believed: {reason}", path.display()))?;
     match record.whole() {

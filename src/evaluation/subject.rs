@@ -206,7 +206,7 @@ mod tests {
             gradient_input: GradientInput::Log,
             without: Vec::new(),
         };
-        Model { facts, classifier, average: weights.clone(), weights, generator: None }
+        Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() }
     }
 
     fn sentence(path: &Path, choice: &ImageChoice) -> String {

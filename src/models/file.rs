@@ -59,6 +59,8 @@ pub struct Model {
     pub average: Vec<f32>,
     /// The generator and its weights.
     pub generator: Option<(Generator, Vec<f32>)>,
+    /// What the user should know about how it was read, a sentence each.
+    pub notes: Vec<String>,
 }
 
 /// Why a model file could not be used.
@@ -125,8 +127,7 @@ impl Model {
     /// Reads a model. `expected` is what the data look like; it settles what a file without metadata leaves
     /// open, and a model for other images is refused.
     pub fn load(path: &Path, expected: Option<Problem>) -> Result<Self, ModelFileError> {
-        let bytes = files::read(path)?;
-        let reader = Reader::open(path, &bytes)?;
+        let mut reader = Reader::open(path)?;
         let facts = reader.facts(expected)?;
         if let Some(expected) = expected.filter(|e| *e != facts.problem) {
             return Err(reader.wrong(format!(
@@ -135,21 +136,33 @@ impl Model {
                 describe(expected)
             )));
         }
-        let classifier = Classifier::new(facts.problem, facts.width)?;
-        let weights = reader.import(&classifier.layout, "classifier")?;
-        let average = match reader.has("classifier_ema.convs.0.weight") {
-            true => reader.import(&classifier.layout, "classifier_ema")?,
-            false => weights.clone(),
-        };
-        let generator = match reader.has("generator.fc1.weight") {
+        let impossible = |error: ModelError| reader.wrong(error.to_string());
+        let classifier = Classifier::new(facts.problem, facts.width).map_err(impossible)?;
+        let generator = match reader.has("generator") {
             true => {
-                let generator = Generator::new(facts.problem, facts.width)?.without(&facts.without);
-                let weights = reader.import(&generator.layout, "generator")?;
-                Some((generator, weights))
+                Some(Generator::new(facts.problem, facts.width).map_err(impossible)?.without(&facts.without))
             }
             false => None,
         };
-        Ok(Self { facts, classifier, weights, average, generator })
+        let averaged = reader.has("classifier_ema");
+        let mut networks = vec![("classifier", &classifier.layout)];
+        networks.extend(averaged.then_some(("classifier_ema", &classifier.layout)));
+        networks.extend(generator.as_ref().map(|g| ("generator", &g.layout)));
+        reader.check(&networks)?;
+        let weights = reader.import(&classifier.layout, "classifier")?;
+        let average = match averaged {
+            true => reader.import(&classifier.layout, "classifier_ema")?,
+            false => weights.clone(),
+        };
+        let generator = match generator {
+            Some(generator) => {
+                let weights = reader.import(&generator.layout, "generator")?;
+                Some((generator, weights))
+            }
+            None => None,
+        };
+        let notes = reader.notes();
+        Ok(Self { facts, classifier, weights, average, generator, notes })
     }
 }
 
@@ -210,7 +223,7 @@ mod tests {
             gradient_input: GradientInput::Log,
             without: vec![GeneratorInput::Image],
         };
-        Model { facts, classifier, weights, average, generator: Some((generator, own)) }
+        Model { facts, classifier, weights, average, generator: Some((generator, own)), notes: vec![] }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The two networks of the game, as graphs over the engine's operations.
 
 pub mod classifier;
+pub(crate) mod container;
 pub mod file;
-
+mod formats;
 pub mod generator;
 pub mod layout;
+mod names;
 pub mod sealed;
 mod weights;
 

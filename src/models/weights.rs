@@ -1,11 +1,18 @@
 //! Reads the tensors of a model file into the flat layout of [`ParameterLayout`].
+//!
+//! All names and shapes are judged before the first tensor is read. Every tensor of the file is taken or the file is
+//! refused: a network without one of its layers would be another network. Numbers of 16 and 64 bits become 32 bits; where
+//! that rounds, a note says so.
 
-use super::Problem;
+use super::container::{Container, shown};
 use super::file::{Facts, METADATA_KEY, ModelFileError, UNKNOWN, default_gradient_input, file_name};
 use super::layout::ParameterLayout;
 use super::sealed::{self, Origin};
+use super::{Problem, names};
 use crate::integrity::Unreadable;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use half::{bf16, f16};
+use safetensors::tensor::{Dtype, TensorInfo};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Convolutions of a classifier for the largest images.
@@ -14,22 +21,28 @@ const MOST_CONVOLUTIONS: usize = 17;
 /// The tensors of a model file.
 pub(super) struct Reader<'a> {
     path: &'a Path,
-    tensors: SafeTensors<'a>,
+    container: Container<'a>,
     origin: Origin,
+    /// Which tensor has a name of ours.
+    names: BTreeMap<String, usize>,
+    rounded: Rounded,
+}
+
+/// What became of numbers of 64 bits.
+#[derive(Default)]
+struct Rounded {
+    values: usize,
+    of: usize,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the header of a file's `bytes`.
-    pub(super) fn open(path: &'a Path, bytes: &'a [u8]) -> Result<Self, ModelFileError> {
-        let format = |e: safetensors::SafeTensorError| ModelFileError::Format {
-            path: path.to_path_buf(),
-            reason: e.to_string(),
-        };
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(format)?;
-        let origin = sealed::origin(bytes, header.metadata().as_ref(), METADATA_KEY);
-        let origin = origin.map_err(|reason| not_believed(path, reason))?;
-        Ok(Self { path, tensors, origin })
+    /// Opens a file and reads its header.
+    pub(super) fn open(path: &'a Path) -> Result<Self, ModelFileError> {
+        let mut container = Container::open(path)?;
+        let origin = container.origin(METADATA_KEY)?;
+        let names = names::by_name(&container.tensors)
+            .map_err(|problem| ModelFileError::Architecture { path: path.to_path_buf(), problem })?;
+        Ok(Self { path, container, origin, names, rounded: Rounded::default() })
     }
 
     /// What the file says about itself, or what its names and shapes tell.
@@ -46,29 +59,47 @@ impl<'a> Reader<'a> {
         ModelFileError::Architecture { path: self.path.to_path_buf(), problem }
     }
 
-    /// The tensor `name`; PyTorch users often save a classifier's own state, without its prefix.
-    fn find(&self, name: &str) -> Option<TensorView<'_>> {
-        let bare = name.strip_prefix("classifier.");
-        self.tensors.tensor(name).ok().or_else(|| self.tensors.tensor(bare?).ok())
+    /// Whether the file has a tensor of `network`.
+    pub(super) fn has(&self, network: &str) -> bool {
+        self.names.keys().any(|name| name.strip_prefix(network).is_some_and(|rest| rest.starts_with('.')))
     }
 
-    /// Whether the file has the tensor `name`.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.find(name).is_some()
+    /// What the user should know about the weights that were read.
+    pub(super) fn notes(&self) -> Vec<String> {
+        let Rounded { values, of } = self.rounded;
+        let note = format!(
+            "{}: {values} of {of} weights of 64 bits were rounded to 32 bits, with which everything here is computed",
+            self.path.display()
+        );
+        let mut notes = if values > 0 { vec![note] } else { Vec::new() };
+        if self.origin == Origin::Foreign {
+            notes.push(format!(
+                "{} is unverified: another program wrote it without a checksum of ours, so damage to it cannot be seen",
+                self.path.display()
+            ));
+        }
+        notes
     }
 
-    fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.find(name).map(|t| t.shape().to_vec())
+    fn find(&self, name: &str) -> Option<&TensorInfo> {
+        self.names.get(name).map(|&index| &self.container.tensors[index].1)
     }
 
     fn infer(&self, expected: Option<Problem>) -> Result<Facts, ModelFileError> {
-        let weight = |i: usize| self.shape(&format!("classifier.convs.{i}.weight"));
+        let weight =
+            |i: usize| self.find(&format!("classifier.convs.{i}.weight")).map(|info| info.shape.clone());
         let (Some(first), Some(count)) = (weight(0), (1..).find(|&i| weight(i).is_none())) else {
-            return Err(self.wrong(
+            let mut found: Vec<String> =
+                self.container.tensors.iter().take(3).map(|(name, _)| shown(name)).collect();
+            if self.container.tensors.len() > 3 {
+                found.push("…".to_string());
+            }
+            let found = if found.is_empty() { "none".to_string() } else { found.join(", ") };
+            return Err(self.wrong(format!(
                 "there is no tensor classifier.convs.0.weight; a classifier's tensors are named classifier.convs.0.weight, \
-                 classifier.convs.0.bias and so on"
-                    .to_string(),
-            ));
+                 classifier.convs.0.bias and so on, with or without `classifier.`, `module.`, `_orig_mod.` or `model.`; \
+                 found were: {found}"
+            )));
         };
         let last = weight(count - 1).unwrap_or_default();
         let usable = count % 2 == 1 && count <= MOST_CONVOLUTIONS;
@@ -101,33 +132,73 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The weights of `network` in the order of `layout`.
-    pub(super) fn import(&self, layout: &ParameterLayout, network: &str) -> Result<Vec<f32>, ModelFileError> {
+    /// Refuses the file unless its tensors are those of `networks` and no others.
+    pub(super) fn check(&self, networks: &[(&str, &ParameterLayout)]) -> Result<(), ModelFileError> {
+        let mut taken = BTreeSet::new();
+        for (network, layout) in networks {
+            for entry in &layout.entries {
+                let weight = file_name(&entry.layer, network, "weight");
+                let bias = file_name(&entry.layer, network, "bias");
+                self.check_tensor(&weight, &entry.layer.file_extents())?;
+                self.check_tensor(&bias, &[entry.layer.outputs])?;
+                taken.extend([weight, bias]);
+            }
+        }
+        let unused = self.names.iter().filter(|(name, _)| !taken.contains(*name));
+        let unused: Vec<_> = unused.map(|(_, &index)| &self.container.tensors[index]).collect();
+        if unused.is_empty() { Ok(()) } else { Err(self.wrong(names::refusal(&unused))) }
+    }
+
+    fn check_tensor(&self, name: &str, extents: &[usize]) -> Result<(), ModelFileError> {
+        let Some(info) = self.find(name) else {
+            return Err(self.wrong(format!(
+                "the tensor {name} of shape {extents:?} is missing; the file belongs to another architecture"
+            )));
+        };
+        if info.shape != extents {
+            let found = if info.shape.len() > 8 {
+                format!("of {} extents", info.shape.len())
+            } else {
+                format!("{:?}", info.shape)
+            };
+            return Err(self.wrong(format!(
+                "the tensor {name} is {} {found}, expected F32 {extents:?}; it belongs to another architecture",
+                info.dtype
+            )));
+        }
+        match info.dtype {
+            Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64 => Ok(()),
+            other => Err(self.wrong(format!(
+                "the tensor {name} is {other}, which is no type of weights here; save it as F32, F16, BF16 or F64"
+            ))),
+        }
+    }
+
+    /// The weights of `network` in the order of `layout`; [`Reader::check`] has taken them.
+    pub(super) fn import(
+        &mut self,
+        layout: &ParameterLayout,
+        network: &str,
+    ) -> Result<Vec<f32>, ModelFileError> {
         let mut flat = vec![0.0; layout.len];
         for entry in &layout.entries {
-            let weight =
-                self.values(&file_name(&entry.layer, network, "weight"), &entry.layer.file_extents())?;
+            let weight = self.values(&file_name(&entry.layer, network, "weight"))?;
             flat[entry.weight..][..weight.len()].copy_from_slice(&entry.layer.from_file_order(&weight));
-            let bias = self.values(&file_name(&entry.layer, network, "bias"), &[entry.layer.outputs])?;
+            let bias = self.values(&file_name(&entry.layer, network, "bias"))?;
             flat[entry.bias..][..bias.len()].copy_from_slice(&bias);
         }
         Ok(flat)
     }
 
-    fn values(&self, name: &str, extents: &[usize]) -> Result<Vec<f32>, ModelFileError> {
-        let Some(tensor) = self.find(name) else {
-            return Err(self.wrong(format!(
-                "the tensor {name} of shape {extents:?} is missing; the file belongs to another architecture"
-            )));
+    fn values(&mut self, name: &str) -> Result<Vec<f32>, ModelFileError> {
+        let index = self.names[name];
+        let bytes = self.container.bytes(index)?;
+        let values = match self.container.tensors[index].1.dtype {
+            Dtype::F16 => decode(&bytes, |b| f16::from_le_bytes(b).to_f32()),
+            Dtype::BF16 => decode(&bytes, |b| bf16::from_le_bytes(b).to_f32()),
+            Dtype::F64 => self.rounded(name, &decode(&bytes, f64::from_le_bytes))?,
+            _ => decode(&bytes, f32::from_le_bytes),
         };
-        if tensor.dtype() != Dtype::F32 || tensor.shape() != extents {
-            return Err(self.wrong(format!(
-                "the tensor {name} is {:?} {:?}, expected F32 {extents:?}; it belongs to another architecture",
-                tensor.dtype(),
-                tensor.shape()
-            )));
-        }
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(tensor.data());
         match values.iter().position(|v| !v.is_finite()) {
             None => Ok(values),
             Some(index) => Err(ModelFileError::NotFinite {
@@ -138,6 +209,25 @@ impl<'a> Reader<'a> {
             }),
         }
     }
+
+    /// Rounds to f32 and counts what that changes.
+    fn rounded(&mut self, name: &str, values: &[f64]) -> Result<Vec<f32>, ModelFileError> {
+        let beyond = |value: f64| value.is_finite() && !(value as f32).is_finite();
+        if let Some(index) = values.iter().position(|&value| beyond(value)) {
+            return Err(self.wrong(format!(
+                "{name} has {:e} at index {index}, more than numbers of 32 bits can be; scale the weights",
+                values[index]
+            )));
+        }
+        self.rounded.of += values.len();
+        self.rounded.values += values.iter().filter(|&&v| f64::from(v as f32) != v).count();
+        Ok(values.iter().map(|&value| value as f32).collect())
+    }
+}
+
+/// The numbers of N bytes each.
+fn decode<const N: usize, T>(bytes: &[u8], number: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.chunks_exact(N).map(|chunk| number(chunk.try_into().expect("chunks of N bytes"))).collect()
 }
 
 fn not_believed(path: &Path, reason: Unreadable) -> ModelFileError {

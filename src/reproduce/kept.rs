@@ -1,7 +1,7 @@
 //! What a reproduction has computed of a run beside its attack records, kept next to them from the moment it is known,
 //! so that a later call only reads it. A file's name tells what it was computed from, and so does its content.
 
-use crate::evaluation::record::fingerprint_of_text;
+use crate::evaluation::record::{LARGEST_RECORD, fingerprint_of_text};
 use crate::files::{self, FileError};
 use crate::integrity;
 use serde::de::DeserializeOwned;
@@ -36,7 +36,7 @@ impl Kept {
         if !self.path.exists() {
             return Ok(None);
         }
-        let bytes = files::read(&self.path).map_err(|error| error.to_string())?;
+        let bytes = files::read_at_most(&self.path, LARGEST_RECORD).map_err(|error| error.to_string())?;
         let entry: Entry<V> = integrity::from_json(&bytes)
             .map_err(|reason| format!("{} cannot be believed: {reason}", self.path.display()))?;
         Ok((entry.key == self.key).then_some(entry.value))

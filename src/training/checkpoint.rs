@@ -4,19 +4,15 @@
 use super::TrainError;
 use super::config::{Difference, TrainConfig};
 use crate::data::{Images, Position};
-use crate::files;
+use crate::models::container::Container;
 use crate::models::file::NamedTensor;
-use crate::models::sealed::{self, Origin};
-use safetensors::tensor::{Dtype, SafeTensors};
+use crate::models::sealed;
+use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 /// The key of [`Head`] in a checkpoint's metadata.
 pub const METADATA_KEY: &str = "pgn-wgpu.checkpoint";
-/// Ours have a few kilobytes.
-const LARGEST_HEADER: u64 = 1 << 20;
 /// Keys of a configuration that may differ from the checkpoint's: they say where a run is trained and how long, not what
 /// it is. Changed learning rates are compared on their own, and so is what lies in the folder of the data.
 const MAY_DIFFER: [&str; 7] =
@@ -89,16 +85,15 @@ pub struct Head {
 impl Head {
     /// Reads the head of the file `path` and nothing else; checked by a checksum of its own.
     pub fn load(path: &Path) -> Result<Self, TrainError> {
-        let header = || -> io::Result<serde_json::Value> {
-            let mut file = File::open(path)?;
-            let mut length = [0; 8];
-            file.read_exact(&mut length)?;
-            let mut text = Vec::new();
-            file.take(u64::from_le_bytes(length).min(LARGEST_HEADER)).read_to_end(&mut text)?;
-            Ok(serde_json::from_slice(&text)?)
-        };
-        let header = header().map_err(|e| wrong(path, format!("is not a whole checkpoint ({e})")))?;
-        parse_head(header["__metadata__"][METADATA_KEY].as_str(), path)
+        Self::of(&Container::open(path)?, path)
+    }
+
+    fn of(file: &Container, path: &Path) -> Result<Self, TrainError> {
+        let entry = file.metadata.get(METADATA_KEY).ok_or_else(|| {
+            let problem = "is a model, not a checkpoint; pass it with --from to start from its weights";
+            wrong(path, problem.to_string())
+        })?;
+        sealed::facts(entry).map_err(|reason| wrong(path, format!("cannot be believed: {reason}")))
     }
 
     /// The first key in which `config` describes another run than the one that was saved. `first` is the value in
@@ -176,24 +171,18 @@ impl Checkpoint {
 
     /// Reads it.
     pub fn load(path: &Path) -> Result<Self, TrainError> {
-        let bytes = files::read(path)?;
-        let damaged =
-            |e: safetensors::SafeTensorError| wrong(path, format!("is not a whole checkpoint ({e})"));
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-        let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-        let entry = match sealed::origin(&bytes, header.metadata().as_ref(), METADATA_KEY) {
-            Ok(Origin::Ours(entry)) => entry,
-            Ok(Origin::Foreign) => None,
-            Err(reason) => return Err(wrong(path, format!("cannot be believed: {reason}"))),
-        };
-        let head = parse_head(entry.as_deref(), path)?;
+        let mut file = Container::open(path)?;
+        file.origin(METADATA_KEY)?;
+        let head = Head::of(&file, path)?;
         let mut states: Vec<(String, Vec<f32>)> = Vec::new();
-        for (name, tensor) in tensors.iter() {
-            if tensor.dtype() != Dtype::F32 {
-                let problem = format!("has {name} as {:?} instead of F32; start a new run", tensor.dtype());
+        for index in 0..file.tensors.len() {
+            let (name, info) = &file.tensors[index];
+            if info.dtype != Dtype::F32 {
+                let problem = format!("has {name} as {:?} instead of F32; start a new run", info.dtype);
                 return Err(wrong(path, problem));
             }
-            states.push((name.to_string(), bytemuck::pod_collect_to_vec(tensor.data())));
+            let name = name.clone();
+            states.push((name, bytemuck::pod_collect_to_vec(&file.bytes(index)?)));
         }
         Ok(Self { head, states })
     }
@@ -233,13 +222,6 @@ fn wrong(path: &Path, problem: String) -> TrainError {
     TrainError::Run { path: path.to_path_buf(), problem }
 }
 
-fn parse_head(entry: Option<&str>, path: &Path) -> Result<Head, TrainError> {
-    let entry = entry.ok_or_else(|| {
-        wrong(path, "is a model, not a checkpoint; pass it with --from to start from its weights".to_string())
-    })?;
-    sealed::facts(entry).map_err(|reason| wrong(path, format!("cannot be believed: {reason}")))
-}
-
 /// The first value that is not finite, with the name of its state.
 pub fn not_finite(states: &[(String, Vec<f32>)]) -> Option<(&str, f32)> {
     states
@@ -269,7 +251,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("last.safetensors");
         let saved = Checkpoint { head: head(), states: vec![("a".to_string(), vec![0.1, f32::MIN])] };
-        files::write(&path, &saved.to_bytes()).unwrap();
+        crate::files::write(&path, &saved.to_bytes()).unwrap();
         assert_eq!(Checkpoint::load(&path).unwrap(), saved);
         assert_eq!(Head::load(&path).unwrap(), saved.head);
     }

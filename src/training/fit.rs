@@ -503,6 +503,6 @@ impl<'a> Fit<'a> {
         };
         let (weights, average) =
             (workspace.read("classifier.parameters")?, workspace.read("classifier.average")?);
-        Ok(Model { facts, classifier, weights, average, generator })
+        Ok(Model { facts, classifier, weights, average, generator, notes: Vec::new() })
     }
 }

@@ -12,6 +12,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+/// Bytes of the largest file that is read: half a million steps.
+pub const LARGEST_METRICS: u64 = 128 << 20;
 /// Where unreadable lines are kept, beside the metrics.
 const DAMAGED: &str = "metrics.damaged.jsonl";
 
@@ -28,7 +30,7 @@ impl MetricsFile {
     pub fn open(path: &Path, progress: &Progress, over: bool) -> Result<(Self, Option<String>), TrainError> {
         let mut note = None;
         if path.exists() {
-            let text = String::from_utf8_lossy(&files::read(path)?).into_owned();
+            let text = text_of(path)?;
             let (mut kept, mut unreadable) = (String::new(), Vec::new());
             for line in text.lines() {
                 match record_of(line) {
@@ -61,6 +63,12 @@ impl MetricsFile {
         self.file.sync_all().map_err(file_error("write", &self.path))?;
         Ok(())
     }
+}
+
+/// The text of a file; bytes that are no text become marks, in lines that are damaged anyway.
+fn text_of(path: &Path) -> Result<String, FileError> {
+    let bytes = files::read_at_most(path, LARGEST_METRICS)?;
+    Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
 }
 
 /// The record of a line whose checksum fits.
@@ -146,7 +154,7 @@ pub struct Metrics {
 impl Metrics {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, FileError> {
-        Ok(Self::read(&String::from_utf8_lossy(&files::read(path)?)))
+        Ok(Self::read(&text_of(path)?))
     }
 
     /// Reads the lines; what cannot be read is counted.

@@ -5,7 +5,7 @@ use super::TrainError;
 use super::config::{
     AttackLabel, GeneratorInput, GradientInput, Method, PenaltySpace, Preset, RateChange, TrainConfig, Update,
 };
-use super::run::from_toml;
+use super::run::{LARGEST_CONFIG, from_toml};
 use crate::attacks::{CeForm, Norm};
 use crate::data::{Augment, DatasetKind};
 use crate::files;
@@ -188,7 +188,7 @@ options! {
 impl TrainOptions {
     /// Reads a `--config` file.
     pub fn from_file(path: &Path) -> Result<Self, TrainError> {
-        from_toml(&String::from_utf8_lossy(&files::read(path)?), path)
+        from_toml(&String::from_utf8_lossy(&files::read_at_most(path, LARGEST_CONFIG)?), path)
     }
 
     /// The complete configuration: a preset, then `file`, then these flags.

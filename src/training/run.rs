@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Bytes of the largest configuration that is read.
+pub const LARGEST_CONFIG: u64 = 1 << 20;
 /// Names of the folder's own files, beside those in `checkpoints`.
 const OWN_FILES: [&str; 6] =
     ["config.toml", "metrics.jsonl", "metrics.damaged.jsonl", "model.safetensors", "failed.txt", "lock"];
@@ -96,9 +98,9 @@ impl RunFolder {
         if !Self::exists(path) {
             return Err(folder.wrong("is no run folder (it has no config.toml); check the path"));
         }
-        let bytes = files::read(&folder.config_path())?;
+        let bytes = files::read_at_most(&folder.config_path(), LARGEST_CONFIG)?;
         let config: TrainConfig = from_toml(&String::from_utf8_lossy(&bytes), &folder.config_path())?;
-        match integrity::check(&bytes, bytes.len()) {
+        match integrity::check(&bytes) {
             Seal::Whole => Ok((folder, config)),
             Seal::Damaged => Err(folder.edited(&config)),
             Seal::Absent => Err(TrainError::Run {

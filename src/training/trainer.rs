@@ -118,7 +118,7 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// Halves the micro-batch until it fits the adapter.
+    /// Halves the micro-batch until it fits the adapter, or the memory that the CPU path gets.
     fn fit_runners(&mut self) -> Result<Vec<PhaseRunner>, TrainError> {
         loop {
             let error = match self.runners_at(self.micro_batch) {
@@ -130,6 +130,7 @@ impl Trainer {
                 ExecutionError::Program(
                     ProgramError::TensorTooLarge { .. } | ProgramError::GridTooLarge { .. }
                 ) | ExecutionError::Gpu(GpuError::OutOfMemory { .. })
+                    | ExecutionError::Memory(_)
             );
             if !too_large || self.micro_batch == 1 {
                 return Err(error.into());

@@ -5,6 +5,7 @@
 use super::conv2d::convolve;
 use super::matrix::{Matrix, Threads, multiply, transpose};
 use super::{BLOCK, taps};
+use crate::cpu::executor::scratch;
 use crate::cpu::geometry::Geometry;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
@@ -20,7 +21,8 @@ pub fn conv2d_input_gradient(call: &mut Arguments) {
         4 => taps::finish_borders(&g, beside, first, out),
         _ => taps::finish(g.epilogue, beside, first * g.a, g.a, out),
     };
-    let mut other = vec![0.0; weight.len()];
+    let mut other = Vec::new();
+    scratch(&mut other, weight.len());
     if g.stride == 1 && g.a >= LEAST_CHANNELS {
         // Tap k of the coarse side lies where tap -k of the fine side does.
         let taps = other.par_chunks_mut(g.a * g.b).zip(weight.par_chunks(g.a * g.b).rev());
@@ -52,7 +54,7 @@ fn scatter_image(
     out.fill(0.0);
     for first in (image * coarse_pixels..end).step_by(BLOCK) {
         let pixels = BLOCK.min(end - first);
-        rows.resize(pixels * row, 0.0);
+        scratch(rows, pixels * row);
         let left = Matrix::new(&coarse[first * g.b..], pixels, g.b);
         multiply(rows, false, left, Matrix::new(weight, g.b, row), Threads::One);
         taps::scatter(g, rows, first, out, origin);

@@ -1,6 +1,7 @@
 //! Gathering the fine pixels under the taps of coarse pixels into rows, and adding such rows back.
 
 use super::matrix::{Matrix, Threads};
+use crate::cpu::executor::scratch;
 use crate::cpu::geometry::Geometry;
 use crate::graph::operation::LEAKY_SLOPE;
 use rayon::prelude::*;
@@ -60,7 +61,7 @@ pub fn gathered<'a>(
     if g.size == 1 && g.stride == 1 {
         return Matrix::new(&fine[first * row..], pixels, row);
     }
-    rows.resize(pixels * row, 0.0);
+    scratch(rows, pixels * row);
     match threads {
         Threads::One => gather(g, fine, first, rows),
         Threads::All => {

@@ -2,7 +2,7 @@
 
 use super::super::page::{Note, Picture};
 use crate::data::DatasetKind;
-use crate::evaluation::record::Record;
+use crate::evaluation::record::{LARGEST_RECORD, Record};
 use crate::evaluation::report::Report;
 use crate::evaluation::suite::records_in;
 use crate::files;
@@ -127,7 +127,7 @@ fn evaluation(folder: &Path) -> Result<Option<Report>, String> {
     if !path.exists() {
         return Ok(None);
     }
-    let bytes = files::read(&path).map_err(|error| error.to_string())?;
+    let bytes = files::read_at_most(&path, LARGEST_RECORD).map_err(|error| error.to_string())?;
     let report = integrity::from_json(&bytes);
     report.map(Some).map_err(|reason| format!("{} cannot be believed: {reason}", path.display()))
 }
