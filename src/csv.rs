@@ -1,7 +1,7 @@
 //! Lines of CSV (RFC 4180) for programs and spreadsheets alike. Numbers stay numbers. A text never becomes a formula when
 //! a spreadsheet opens the file: class names and paths come from outside.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 
 /// Text that begins with one of these is a formula to some spreadsheet; the last four are their full-width forms.
 const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
@@ -49,6 +49,12 @@ impl Cell {
     /// A cell without a value.
     pub fn empty() -> Self {
         Self(String::new())
+    }
+}
+
+impl Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
