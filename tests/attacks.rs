@@ -350,7 +350,7 @@ fn short_attacks() -> Vec<AttackOptions> {
     let short =
         |kind| AttackOptions { iterations: 10, search_steps: 2, initial_c: 1.0, ..AttackOptions::new(kind) };
     let random = AttackOptions { random_start: true, ..short(AttackKind::Pgd) };
-    let linf = AttackOptions { norm: Norm::Linf, epsilon: 0.1, ..short(AttackKind::Mim) };
+    let linf = AttackOptions { norm: Norm::Linf, epsilon: 0.4, ..short(AttackKind::Mim) };
     kinds.map(short).into_iter().chain([random, linf]).collect()
 }
 

@@ -68,8 +68,8 @@ def largest_difference(a, b):
 
 
 def rounding(attack, ours, classifier, epsilon):
-    """Images, right without an attack, on which the first library with our algorithm differs by more than the tolerance between float32 and
-    float64: what no other implementation can be asked to beat."""
+    """Images, of those that are right without an attack, on which the first library with our algorithm differs by more
+    than the tolerance between float32 and float64: what no other implementation can be asked to beat."""
     entry = next(e for e in LIBRARY_ATTACKS if e.attack == attack and e.same)
     images, labels = ours["images"], ours["labels"].long()
     single = entry.run(classifier, images.clone(), labels, epsilon).detach()
