@@ -4,6 +4,9 @@
 //! few iterations the images that are done leave, and the next ones take their places, so that the batch stays full
 //! and cost follows the images still working. (The other way, masking them and compacting the batch from time to time,
 //! needs programs of several sizes and leaves the tail half empty.)
+//!
+//! Images that the classifier gets wrong without an attack are not attacked: there is nothing to win, and an attack could
+//! only move them into their own class.
 
 use super::carlini_wagner::CarliniWagner;
 use super::deepfool::{DeepFool, STACKED};
@@ -63,8 +66,13 @@ pub enum AttackError {
 
 /// An attack of fixed length over the batch that is loaded.
 pub trait BatchAttack {
-    /// The attacked images; `first` is the index of the batch's first image in its set.
+    /// The attacked images; `first` is the index of the batch's first image in its set. The others follow it if
+    /// [`BatchAttack::goes_by_place`].
     fn attack(&mut self, target: &mut Target, first: usize) -> Result<Vec<f32>, ExecutionError>;
+    /// Whether an image's place in its set matters, as it does for random starts.
+    fn goes_by_place(&self) -> bool {
+        false
+    }
     /// Its programs.
     fn sessions(&self) -> Vec<&Session>;
 }
@@ -83,8 +91,6 @@ pub trait SlotAttack {
     fn sessions(&self) -> Vec<&Session>;
     /// Iterations between two looks.
     fn chunk(&self) -> usize;
-    /// Whether the clean prediction is attacked rather than the true class.
-    fn attacks_predictions(&self) -> bool;
 }
 
 enum Kind {
@@ -146,28 +152,93 @@ impl Attacker {
         sessions.into_iter().map(|s| s.program().clone()).collect()
     }
 
-    /// Attacks all of `images`; `progress` is told how many are done, of how many.
+    /// Attacks those of `images` that the model classifies correctly and returns the others as they are; `progress` is told
+    /// how many are done, of how many.
     pub fn run(
         &mut self,
         images: &Images,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<AttackOutcome, AttackError> {
-        let originals = images.to_unit(0..images.len());
-        let labels: Vec<usize> = images.labels().iter().map(|&l| usize::from(l)).collect();
+        let (originals, labels) = pixels_and_labels(images);
         let clean = self.verifier.clean(&mut self.target, &originals, &labels)?;
-        let by_prediction = matches!(&self.kind, Kind::Slots(attack) if attack.attacks_predictions());
-        let attacked = if by_prediction { &clean.predictions } else { &labels };
-        let started = Instant::now();
-        let set = Set { pixels: self.target.pixels(), images: &originals, classes: attacked };
+        let right: Vec<usize> = (0..labels.len()).filter(|&i| clean.predictions[i] == labels[i]).collect();
+        let moved = self.perturb(&originals, &labels, &right, progress)?;
+        // The others are the same images as before, so they get the same answers.
+        let (mut predictions, pixels) = (clean.predictions.clone(), self.target.pixels());
+        let attacked: Vec<f32> =
+            right.iter().flat_map(|&i| &moved.adversarial[i * pixels..][..pixels]).copied().collect();
+        let answers = self.verifier.predictions(&mut self.target, &attacked)?;
+        for (&i, answer) in right.iter().zip(answers) {
+            predictions[i] = answer;
+        }
+        Ok(AttackOutcome {
+            problem: self.target.classifier.problem,
+            images: originals,
+            adversarial: moved.adversarial,
+            labels,
+            clean_predictions: clean.predictions,
+            predictions,
+            l2: moved.l2,
+            linf: moved.linf,
+            zero_gradient: clean.zero_gradient,
+            seconds: moved.seconds,
+        })
+    }
+
+    /// Attacks all of `images`, also those that the model gets wrong: another classifier, which is shown the result, may
+    /// get them right.
+    pub fn run_for_others(
+        &mut self,
+        images: &Images,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Perturbed, AttackError> {
+        let (originals, labels) = pixels_and_labels(images);
+        let all: Vec<usize> = (0..labels.len()).collect();
+        self.perturb(&originals, &labels, &all, progress)
+    }
+
+    /// Attacks the images with these indices, and checks that all lie where the attack promises.
+    fn perturb(
+        &mut self,
+        originals: &[f32],
+        labels: &[usize],
+        chosen: &[usize],
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Perturbed, AttackError> {
+        let (started, pixels) = (Instant::now(), self.target.pixels());
+        let set = Set { pixels, images: originals, classes: labels, chosen };
         let adversarial = match &mut self.kind {
             Kind::Batch(attack) => over_batches(attack.as_mut(), &mut self.target, &set, progress)?,
             Kind::Slots(attack) => over_slots(attack.as_mut(), &mut self.target, &set, progress)?,
         };
-        let seconds = started.elapsed().as_secs_f64();
-        let predictions = self.verifier.predictions(&mut self.target, &adversarial)?;
-        let success = predictions.iter().zip(attacked).map(|(p, a)| p != a).collect();
-        let pixels = self.target.pixels();
-        let norm = |measure: fn(f64, f64) -> f64| -> Vec<f64> {
+        let moved = Perturbed::new(originals, adversarial, pixels, started.elapsed().as_secs_f64());
+        check_places(&self.options, &moved, pixels)?;
+        Ok(moved)
+    }
+}
+
+fn pixels_and_labels(images: &Images) -> (Vec<f32>, Vec<usize>) {
+    let labels = images.labels().iter().map(|&l| usize::from(l)).collect();
+    (images.to_unit(0..images.len()), labels)
+}
+
+/// Attacked images on which no classifier has been asked yet.
+#[derive(Clone, Debug)]
+pub struct Perturbed {
+    /// The images, `[n, s, s, c]`.
+    pub adversarial: Vec<f32>,
+    /// Euclidean norm of each perturbation.
+    pub l2: Vec<f32>,
+    /// Largest absolute value of each perturbation.
+    pub linf: Vec<f32>,
+    /// Seconds of the attack.
+    pub seconds: f64,
+}
+
+impl Perturbed {
+    /// Measures how far each image of so many `pixels` was moved.
+    pub(super) fn new(originals: &[f32], adversarial: Vec<f32>, pixels: usize, seconds: f64) -> Self {
+        let lengths = |measure: fn(f64, f64) -> f64| -> Vec<f64> {
             let pairs = adversarial.chunks(pixels).zip(originals.chunks(pixels));
             pairs
                 .map(|(a, o)| {
@@ -177,21 +248,9 @@ impl Attacker {
                 })
                 .collect()
         };
-        let outcome = AttackOutcome {
-            problem: self.target.classifier.problem,
-            l2: norm(|sum, d| d.mul_add(d, sum)).iter().map(|v| v.sqrt() as f32).collect(),
-            linf: norm(f64::max).iter().map(|v| *v as f32).collect(),
-            images: originals,
-            adversarial,
-            labels,
-            clean_predictions: clean.predictions,
-            predictions,
-            success,
-            zero_gradient: clean.zero_gradient,
-            seconds,
-        };
-        check_places(&self.options, &outcome)?;
-        Ok(outcome)
+        let l2 = lengths(|sum, d| d.mul_add(d, sum)).iter().map(|v| v.sqrt() as f32).collect();
+        let linf = lengths(f64::max).iter().map(|v| *v as f32).collect();
+        Self { adversarial, l2, linf, seconds }
     }
 }
 
@@ -206,16 +265,22 @@ fn slots_for(options: &AttackOptions, images: usize) -> usize {
     }
 }
 
-/// Images and the classes that are attacked.
+/// Images with their classes, and the indices of those that are attacked.
 struct Set<'a> {
     pixels: usize,
     images: &'a [f32],
     classes: &'a [usize],
+    chosen: &'a [usize],
 }
 
 impl Set<'_> {
     fn image(&self, index: usize) -> &[f32] {
         &self.images[index * self.pixels..][..self.pixels]
+    }
+
+    /// Images that are done from the start.
+    fn spared(&self) -> usize {
+        self.classes.len() - self.chosen.len()
     }
 }
 
@@ -225,17 +290,27 @@ fn over_batches(
     set: &Set,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<f32>, ExecutionError> {
-    let total = set.classes.len();
-    let mut adversarial = Vec::with_capacity(set.images.len());
-    for first in (0..total).step_by(target.slots) {
-        // The last batch is filled up with the set's first image.
-        let members = (first..first + target.slots).map(|i| if i < total { i } else { 0 });
-        let images: Vec<f32> = members.clone().flat_map(|i| set.image(i).iter().copied()).collect();
-        let classes: Vec<f32> = members.map(|i| set.classes[i] as f32).collect();
+    let (total, pixels) = (set.classes.len(), set.pixels);
+    let mut adversarial = set.images.to_vec();
+    let all: Vec<usize> = (0..total).collect();
+    let by_place = attack.goes_by_place();
+    let members = if by_place { &all } else { set.chosen };
+    let mut done = if by_place { 0 } else { set.spared() };
+    progress(done, total);
+    for batch in members.chunks(target.slots) {
+        // The last batch is filled up with its own first image.
+        let padded = batch.iter().chain(std::iter::repeat(&batch[0])).take(target.slots);
+        let images: Vec<f32> = padded.clone().flat_map(|&i| set.image(i).iter().copied()).collect();
+        let classes: Vec<f32> = padded.map(|&i| set.classes[i] as f32).collect();
         target.load(&images, &classes)?;
-        let real = target.slots.min(total - first);
-        adversarial.extend_from_slice(&attack.attack(target, first)?[..real * set.pixels]);
-        progress(first + real, total);
+        let attacked = attack.attack(target, batch[0])?;
+        for (&i, image) in batch.iter().zip(attacked.chunks(pixels)) {
+            if set.chosen.binary_search(&i).is_ok() {
+                adversarial[i * pixels..][..pixels].copy_from_slice(image);
+            }
+        }
+        done += batch.len();
+        progress(done, total);
     }
     Ok(adversarial)
 }
@@ -247,12 +322,14 @@ fn over_slots(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<f32>, ExecutionError> {
     let total = set.classes.len();
-    let mut adversarial = vec![0.0; set.images.len()];
+    let mut adversarial = set.images.to_vec();
     let mut members: Vec<Option<usize>> = vec![None; target.slots];
-    let (mut next, mut done) = (0, 0);
+    let mut waiting = set.chosen.iter().copied();
+    let mut done = set.spared();
+    progress(done, total);
     target.load(&vec![0.5; target.slots * set.pixels], &vec![0.0; target.slots])?;
     for (slot, member) in members.iter_mut().enumerate() {
-        *member = take(attack, target, set, slot, &mut next)?;
+        *member = take(attack, target, set, slot, &mut waiting)?;
     }
     while done < total {
         attack.advance(target, attack.chunk())?;
@@ -266,7 +343,7 @@ fn over_slots(
             let index = members[slot].expect("leaving slots have images");
             adversarial[index * set.pixels..][..set.pixels]
                 .copy_from_slice(&results[slot * set.pixels..][..set.pixels]);
-            members[slot] = take(attack, target, set, slot, &mut next)?;
+            members[slot] = take(attack, target, set, slot, &mut waiting)?;
             done += 1;
         }
         progress(done, total);
@@ -280,13 +357,9 @@ fn take(
     target: &mut Target,
     set: &Set,
     slot: usize,
-    next: &mut usize,
+    waiting: &mut impl Iterator<Item = usize>,
 ) -> Result<Option<usize>, ExecutionError> {
-    let index = *next;
-    if index >= set.classes.len() {
-        return Ok(None);
-    }
-    *next += 1;
+    let Some(index) = waiting.next() else { return Ok(None) };
     target.workspace.write_part(IMAGES, slot * set.pixels, set.image(index))?;
     target.workspace.write_part(LABELS, slot, &[set.classes[index] as f32])?;
     attack.load(target, slot, set.image(index))?;

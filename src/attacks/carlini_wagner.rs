@@ -309,8 +309,4 @@ impl SlotAttack for CarliniWagner {
     fn chunk(&self) -> usize {
         chunk_of(self.options.iterations)
     }
-
-    fn attacks_predictions(&self) -> bool {
-        false
-    }
 }

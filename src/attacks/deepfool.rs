@@ -1,6 +1,10 @@
 //! DeepFool (Moosavi-Dezfooli et al.): the smallest step that crosses the nearest class boundary of the
 //! linearised classifier, repeated until the prediction changes.
 //!
+//! The library adds 1e-5 to a difference of logits, so that a step ends beyond the boundary. What that is worth in pixels
+//! depends on the scale of the logits. Here the step itself is lengthened, by 1e-5 in pixel units. Both agree where the
+//! gradients have a norm of about 1 or above, and distances do not change when all logits are multiplied by a number.
+//!
 //! The gradients of all candidate classes come out of one backward pass over a stacked batch: the
 //! activations of n images serve cotangents of m·n. Which class each cotangent stands for is chosen on the device.
 
@@ -17,12 +21,14 @@ pub const STACKED: usize = 64;
 
 const PERTURBATION: &str = "deepfool.perturbation";
 const ACTIVE: &str = "deepfool.active";
-/// Added to a boundary's distance so that a step ends beyond it (the library's).
+/// Added to a boundary's distance so that a step ends beyond it, in pixel units.
 const BEYOND: f32 = 1e-5;
+/// The distance of a boundary that no step leads to.
+const UNREACHABLE: f32 = 1e30;
 /// Takes a class out of a maximum.
 const EXCLUDED: f32 = -1e9;
-/// Squared gradients below this count as flat: no step is taken along them.
-const FLAT: f32 = 1e-24;
+/// Squared gradients up to this count as flat: no step is taken along them. Smaller squares are not exact any more.
+const FLAT: f32 = 1e-34;
 
 /// The attack over slots.
 pub struct DeepFool {
@@ -122,16 +128,22 @@ fn choose_candidates(
 }
 
 /// What each direction is multiplied by so that only the nearest boundary's step remains:
-/// `(|Δz| + 1e-5) / ‖w‖²` for it, 0 for the others. Stacked, `[candidates·n, 1]`.
+/// `(|Δz| / ‖w‖ + 1e-5) / ‖w‖` for it, 0 for the others. Stacked, `[candidates·n, 1]`.
 fn nearest(graph: &mut Graph, directions: Tensor, differences: Tensor, candidates: usize) -> Result {
     let n = graph.shape(differences).rows() / candidates;
     let square = graph.unary(Unary::Square, directions);
     let norm2 = graph.sum_columns(square);
+    let flat = graph.constant(FLAT, &[1])?;
+    // The reference class is among the candidates; its direction is 0.
+    let steep = graph.binary(Binary::Greater, norm2, flat)?;
     let norm2 = graph.unary(Unary::Clamp(FLAT, f32::MAX), norm2);
     let norm = graph.unary(Unary::Sqrt, norm2);
     let absolute = graph.unary(Unary::Abs, differences);
-    let beyond = graph.affine(absolute, 1.0, BEYOND);
-    let distance = graph.binary(Binary::Divide, beyond, norm)?;
+    let boundary = graph.binary(Binary::Divide, absolute, norm)?;
+    let beyond = graph.affine(boundary, 1.0, BEYOND);
+    let reached = graph.binary(Binary::Select, beyond, steep)?;
+    let unreachable = graph.affine(steep, -UNREACHABLE, UNREACHABLE);
+    let distance = graph.add(reached, unreachable)?;
     let mut least = graph.view(distance, 0, &[n, 1])?;
     for i in 1..candidates {
         let other = graph.view(distance, i * n, &[n, 1])?;
@@ -142,7 +154,7 @@ fn nearest(graph: &mut Graph, directions: Tensor, differences: Tensor, candidate
     let count = graph.sum_rows(winners, n)?;
     let count = graph.reshape(count, &[n, 1])?;
     let share = graph.binary(Binary::Divide, winners, count)?;
-    let length = graph.binary(Binary::Divide, beyond, norm2)?;
+    let length = graph.binary(Binary::Divide, reached, norm)?;
     graph.multiply(length, share)
 }
 
@@ -185,9 +197,5 @@ impl SlotAttack for DeepFool {
 
     fn chunk(&self) -> usize {
         super::attacker::chunk_of(self.iterations)
-    }
-
-    fn attacks_predictions(&self) -> bool {
-        true
     }
 }

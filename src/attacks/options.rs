@@ -2,6 +2,7 @@
 //! are named where they stand).
 
 use super::direction::CeForm;
+use super::length;
 use crate::models::Problem;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,11 @@ impl AttackKind {
     pub fn has_radius(self) -> bool {
         matches!(self, Self::Fgm | Self::Pgd | Self::Mim)
     }
+
+    /// Whether it can measure its perturbations in `norm`. DeepFool, C&W and the generator know L2 alone.
+    pub fn knows(self, norm: Norm) -> bool {
+        norm == Norm::L2 || self.has_radius()
+    }
 }
 
 /// How a perturbation is measured.
@@ -54,6 +60,22 @@ pub enum Norm {
 }
 
 impl Norm {
+    /// As on the command line.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::L2 => "l2",
+            Self::Linf => "linf",
+        }
+    }
+
+    /// The radius of attacks that is usual in this norm: the paper's, and 8 of 255.
+    pub fn usual_epsilon(self) -> f32 {
+        match self {
+            Self::L2 => 0.5,
+            Self::Linf => LINF_EPSILON,
+        }
+    }
+
     /// As people write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -75,7 +97,7 @@ pub struct AttackOptions {
     pub norm: Norm,
     /// Iterations; for Carlini-Wagner, of each search step.
     pub iterations: usize,
-    /// Step of PGD (absent: 2.5 · epsilon / iterations) and MIM (absent: 0.06).
+    /// Step of PGD and MIM; absent: as [`AttackOptions::step`] says.
     pub step_size: Option<f32>,
     /// PGD starts at a random point of the sphere.
     pub random_start: bool,
@@ -105,8 +127,10 @@ pub struct AttackOptions {
     pub seed: u64,
 }
 
-/// The library's default step of MIM.
+/// The library's default step of MIM in L2.
 pub const MIM_STEP: f32 = 0.06;
+/// The usual radius in Linf, of attacks and of training.
+pub const LINF_EPSILON: f32 = 8.0 / 255.0;
 
 /// An option that cannot be.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -122,7 +146,7 @@ impl AttackOptions {
     pub fn new(kind: AttackKind) -> Self {
         Self {
             kind,
-            epsilon: 0.5,
+            epsilon: Norm::L2.usual_epsilon(),
             norm: Norm::L2,
             iterations: if kind == AttackKind::Pgd { 10 } else { 100 },
             step_size: None,
@@ -142,11 +166,14 @@ impl AttackOptions {
         }
     }
 
-    /// The step of PGD and MIM.
+    /// The step of PGD and MIM. Unless it is given: 2.5 · epsilon / iterations for PGD. For MIM the library's 0.06 in L2, and
+    /// epsilon / iterations in Linf, as its authors have it.
     pub fn step(&self) -> f32 {
-        self.step_size.unwrap_or(match self.kind {
-            AttackKind::Mim => MIM_STEP,
-            _ => 2.5 * self.epsilon / self.iterations as f32,
+        let share = self.epsilon / self.iterations as f32;
+        self.step_size.unwrap_or(match (self.kind, self.norm) {
+            (AttackKind::Mim, Norm::L2) => MIM_STEP,
+            (AttackKind::Mim, Norm::Linf) => share,
+            _ => 2.5 * share,
         })
     }
 
@@ -162,18 +189,20 @@ impl AttackOptions {
     /// Refuses values that make no sense for images of `problem`.
     pub fn check(&self, problem: Problem) -> Result<(), OptionError> {
         let error = |name, value: String, range: String| Err(OptionError { name, value, range });
-        let box_norm = match self.norm {
-            Norm::L2 => (problem.pixels() as f32).sqrt(),
-            Norm::Linf => 1.0,
-        };
-        let within = |v: f32, most: f32| v.is_finite() && (0.0..=most).contains(&v);
-        if !within(self.epsilon, box_norm) {
-            let range = format!("from 0 to {box_norm:.3}, the norm of the box of images of this size");
-            return error("--epsilon", self.epsilon.to_string(), range);
+        if !self.kind.knows(self.norm) {
+            let range = format!("l2 for {}, which measures in L2 alone", self.kind.name());
+            return error("--norm", self.norm.flag().to_string(), range);
         }
-        if self.radius.is_some_and(|r| !within(r, (problem.pixels() as f32).sqrt())) {
-            let range = format!("from 0 to {:.3}, the norm of the box", (problem.pixels() as f32).sqrt());
-            return error("--radius", self.radius.unwrap_or_default().to_string(), range);
+        let lengths = [
+            ("--epsilon", Some(self.epsilon), self.norm),
+            ("--step-size", self.step_size, self.norm),
+            ("--radius", self.radius, Norm::L2),
+        ];
+        for (name, length, norm) in lengths {
+            let Some(length) = length else { continue };
+            if let Err(range) = length::possible(length, norm, Some(problem.pixels())) {
+                return error(name, length.to_string(), range);
+            }
         }
         if !(1..=100_000).contains(&self.iterations) {
             return error("--iterations", self.iterations.to_string(), "from 1 to 100000".to_string());
@@ -187,13 +216,8 @@ impl AttackOptions {
         if !(1..=65_536).contains(&self.batch_size) {
             return error("--batch-size", self.batch_size.to_string(), "from 1 to 65536".to_string());
         }
-        let positive = [
-            ("--step-size", self.step()),
-            ("--learning-rate", self.learning_rate),
-            ("--initial-c", self.initial_c),
-        ];
-        for (name, value) in positive {
-            if !value.is_finite() || value < 0.0 || (value == 0.0 && name != "--step-size") {
+        for (name, value) in [("--learning-rate", self.learning_rate), ("--initial-c", self.initial_c)] {
+            if !value.is_finite() || value <= 0.0 {
                 return error(name, value.to_string(), "a finite number above 0".to_string());
             }
         }
@@ -205,5 +229,55 @@ impl AttackOptions {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROBLEM: Problem = Problem { side: 8, channels: 1, classes: 10 };
+
+    fn refusal(options: &AttackOptions) -> String {
+        options.check(PROBLEM).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn attacks_that_measure_in_l2_alone_refuse_linf_by_name() {
+        for kind in [AttackKind::DeepFool, AttackKind::Cw, AttackKind::Pgn] {
+            let options = AttackOptions { norm: Norm::Linf, epsilon: 0.1, ..AttackOptions::new(kind) };
+            let text = refusal(&options);
+            assert!(text.contains("--norm linf") && text.contains(kind.name()), "{text}");
+        }
+        for kind in [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim] {
+            let options = AttackOptions { norm: Norm::Linf, epsilon: 0.1, ..AttackOptions::new(kind) };
+            assert_eq!(options.check(PROBLEM), Ok(()));
+        }
+    }
+
+    #[test]
+    fn every_length_has_the_bound_of_its_norm_and_a_hint_at_bytes() {
+        let pgd = AttackOptions::new(AttackKind::Pgd);
+        let linf = AttackOptions { norm: Norm::Linf, epsilon: 0.1, ..pgd.clone() };
+        for (options, name) in [
+            (AttackOptions { epsilon: 8.0, ..linf.clone() }, "--epsilon 8"),
+            (AttackOptions { step_size: Some(2.0), ..linf }, "--step-size 2"),
+            (AttackOptions { radius: Some(9.0), ..AttackOptions::new(AttackKind::Pgn) }, "--radius 9"),
+            (AttackOptions { epsilon: 16.0, ..pgd.clone() }, "--epsilon 16"),
+        ] {
+            let text = refusal(&options);
+            assert!(text.contains(name) && text.contains("/255 for"), "{text}");
+        }
+        assert_eq!(AttackOptions { epsilon: 8.0, ..pgd }.check(PROBLEM), Ok(()), "the box itself");
+    }
+
+    #[test]
+    fn a_step_that_is_not_given_follows_attack_and_norm() {
+        let step = |kind, norm, epsilon| {
+            AttackOptions { norm, epsilon, iterations: 10, ..AttackOptions::new(kind) }.step()
+        };
+        assert_eq!(step(AttackKind::Mim, Norm::L2, 1.0), MIM_STEP);
+        assert_eq!(step(AttackKind::Mim, Norm::Linf, 0.5), 0.05);
+        assert_eq!([Norm::L2, Norm::Linf].map(|norm| step(AttackKind::Pgd, norm, 0.5)), [0.125; 2]);
     }
 }

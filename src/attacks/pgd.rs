@@ -96,6 +96,10 @@ impl BatchAttack for Pgd {
         target.workspace.read(CURRENT)
     }
 
+    fn goes_by_place(&self) -> bool {
+        self.start.is_some()
+    }
+
     fn sessions(&self) -> Vec<&Session> {
         self.start.iter().chain([&self.iterate]).collect()
     }

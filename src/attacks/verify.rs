@@ -1,9 +1,8 @@
 //! The judge of every attack: a plain forward pass that knows nothing of it, and a look at where its images lie.
 
-use super::attacker::AttackError;
+use super::attacker::{AttackError, Perturbed};
 use super::direction::{self, CeForm};
 use super::options::{AttackOptions, Norm};
-use super::outcome::AttackOutcome;
 use super::target::Target;
 use crate::executor::{ExecutionError, Outputs, Session};
 use crate::graph::Unary;
@@ -13,20 +12,19 @@ const LENGTH_ROUNDING: f64 = 1e-4;
 /// What a pixel may be off by: adding a perturbation to it and taking it away again rounds twice.
 const PIXEL_ROUNDING: f64 = 2e-7;
 
-/// Refuses an outcome with an image outside the box of pixels, or outside the ball that the attack promises. Such an
-/// image proves nothing about the classifier; it shows that a kernel computes wrongly.
-pub fn check_places(options: &AttackOptions, outcome: &AttackOutcome) -> Result<(), AttackError> {
+/// Refuses attacked images of which one lies outside the box of pixels or outside the ball that the attack promises. Such
+/// an image proves nothing about the classifier; it shows that a kernel computes wrongly.
+pub fn check_places(options: &AttackOptions, moved: &Perturbed, pixels: usize) -> Result<(), AttackError> {
     let broken = |image, problem| AttackError::BrokenPromise { attack: options.kind.name(), image, problem };
-    let pixels = outcome.problem.pixels();
-    for (image, adversarial) in outcome.adversarial.chunks(pixels).enumerate() {
+    for (image, adversarial) in moved.adversarial.chunks(pixels).enumerate() {
         // Written so that NaN is outside.
         if let Some(value) = adversarial.iter().find(|v| !(0.0..=1.0).contains(*v)) {
             return Err(broken(image, format!("has a pixel of {value}, outside [0, 1]")));
         }
         let Some((norm, radius)) = options.ball() else { continue };
         let (length, rounding) = match norm {
-            Norm::L2 => (outcome.l2[image], PIXEL_ROUNDING * (pixels as f64).sqrt()),
-            Norm::Linf => (outcome.linf[image], PIXEL_ROUNDING),
+            Norm::L2 => (moved.l2[image], PIXEL_ROUNDING * (pixels as f64).sqrt()),
+            Norm::Linf => (moved.linf[image], PIXEL_ROUNDING),
         };
         if f64::from(length) > f64::from(radius) * (1.0 + LENGTH_ROUNDING) + rounding {
             let name = norm.name();
@@ -130,31 +128,18 @@ pub(super) fn over(
 mod tests {
     use super::*;
     use crate::attacks::AttackKind;
-    use crate::models::Problem;
 
     /// One grey image of 8x8 that PGD moved by `delta` in its first pixel.
-    fn outcome(delta: f32) -> AttackOutcome {
+    fn moved(delta: f32) -> Perturbed {
         let images = vec![0.5; 64];
         let mut adversarial = images.clone();
         adversarial[0] += delta;
-        AttackOutcome {
-            problem: Problem { side: 8, channels: 1, classes: 2 },
-            images,
-            adversarial,
-            labels: vec![0],
-            clean_predictions: vec![0],
-            predictions: vec![1],
-            l2: vec![delta.abs()],
-            linf: vec![delta.abs()],
-            success: vec![true],
-            zero_gradient: vec![false],
-            seconds: 0.0,
-        }
+        Perturbed::new(&images, adversarial, 64, 0.0)
     }
 
     fn judged(kind: AttackKind, norm: Norm, epsilon: f32, delta: f32) -> Result<(), String> {
         let options = AttackOptions { epsilon, norm, ..AttackOptions::new(kind) };
-        check_places(&options, &outcome(delta)).map_err(|error| error.to_string())
+        check_places(&options, &moved(delta), 64).map_err(|error| error.to_string())
     }
 
     #[test]

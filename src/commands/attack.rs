@@ -1,16 +1,22 @@
-//! `pgn-wgpu attack`: one or several attacks on a model, over a split of a data set; a table, and what was found as
-//! files.
+//! `pgn-wgpu attack`: one or several attacks on a model, over a split of a data set; a table with its doubts, and what was
+//! found as files. With `--csv -` the lines go to standard output, and everything for people to standard error.
 
 use super::attack_flags::AttackFlags;
 use super::progress::Progress;
 use super::{CommandResult, DeviceArguments, fail, table};
-use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, Norm, Verdict, length};
+use pgn_wgpu::evaluation::doubts::doubts_about_attacks;
+use pgn_wgpu::evaluation::record::{Key, Record, fingerprint_of_images};
 use pgn_wgpu::evaluation::statistics::{Reading, Statistic};
 use pgn_wgpu::evaluation::suite::{self, title};
 use pgn_wgpu::evaluation::{ImageChoice, Place, Subject, export, sheet};
+use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// Stands for standard output where a file is asked for.
+const STANDARD_OUTPUT: &str = "-";
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -20,8 +26,9 @@ pub struct Arguments {
     /// The attack; several by commas or by repeating the flag
     #[arg(long, required = true, value_delimiter = ',')]
     attack: Vec<AttackKind>,
-    /// Radius of fgm, pgd and mim, pixels being in [0, 1]; several by commas or by repeating the flag
-    #[arg(long, default_value = "0.5", value_delimiter = ',', allow_negative_numbers = true)]
+    /// Radius of fgm, pgd and mim, pixels being in [0, 1]: a number or a fraction such as 8/255; several by commas or by
+    /// repeating the flag [default: 0.5 in l2, 8/255 in linf]
+    #[arg(long, value_delimiter = ',', allow_negative_numbers = true, value_parser = length::parse)]
     epsilon: Vec<f32>,
     #[command(flatten)]
     flags: AttackFlags,
@@ -32,7 +39,7 @@ pub struct Arguments {
     /// Write images and results as safetensors; several attacks get their names into the file's
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Write a line per image and attack as CSV
+    /// Write a line per image and attack as CSV; - is standard output
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Draw the first images as PNG; several attacks get their names into the file's
@@ -47,76 +54,125 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
-    let attacks = arguments.flags.attacks(&arguments.attack, &arguments.epsilon);
+    let norm = arguments.flags.norm().unwrap_or(Norm::L2);
+    let usual = [norm.usual_epsilon()];
+    let epsilons = if arguments.epsilon.is_empty() { &usual[..] } else { &arguments.epsilon };
+    let attacks = arguments.flags.attacks(&arguments.attack, epsilons);
     check_outputs(arguments, &attacks)?;
     let subject = Place::find(&arguments.model)?.open(&arguments.images)?;
     for options in &attacks {
         suite::check(&subject.place, &subject.model, options)?;
     }
     let device = arguments.device.open()?;
-    let mut rows = vec![
-        ["attack", "epsilon", "accuracy", "fooled", "mean L2", "median L2", "images/s"]
-            .map(str::to_string)
-            .to_vec(),
-    ];
-    let (mut lines, mut benign) = (export::CSV_HEAD.to_string(), None);
+    let mut found = Found::new();
     let mut progress = Progress::new();
     for options in &attacks {
-        let label = match export::radius(options) {
-            Some(radius) => format!("{} {radius}", title(options.kind)),
-            None => title(options.kind).to_string(),
-        };
-        let attacked = (&subject.place, &subject.model);
-        let images = &subject.images;
-        progress.show(&label, 0, images.len());
-        let outcome = suite::attack(&device, attacked, images, options, &mut |done, total| {
-            progress.show(&label, done, total);
-        });
-        progress.finish();
-        let outcome = outcome?;
+        let outcome = attack(&device, &subject, options, &mut progress)?;
         write_outcome(arguments, &subject, &attacks, options, &outcome)?;
-        lines += &export::csv_lines(&outcome, options, &subject.class_names);
-        benign.get_or_insert(outcome.benign_accuracy());
-        rows.push(row(options, &outcome));
+        found.add(&device, &subject, options, outcome);
     }
-    if let Some(path) = &arguments.csv {
-        files::write(path, lines.as_bytes())?;
-    }
-    println!(
-        "{}: benign accuracy {:.4} on {} {} images of {}\n",
-        subject.place.name,
-        benign.unwrap_or_default(),
-        subject.images.len(),
-        arguments.images.split.name(),
-        subject.data_set
-    );
-    print!("{}", table(&rows));
-    println!(
-        "\nfooled: of the images classified correctly; L2 is over those that were fooled ({})",
-        Reading::R2.name()
-    );
-    for (path, _) in outputs(arguments, &attacks) {
-        println!("written  {}", path.display());
+    let text = found.text(arguments, &subject, norm) + &written(arguments, &attacks);
+    match &arguments.csv {
+        Some(path) if path == Path::new(STANDARD_OUTPUT) => {
+            eprint!("{text}");
+            print!("{}", found.lines);
+        }
+        Some(path) => {
+            files::write(path, found.lines.as_bytes())?;
+            print!("{text}");
+        }
+        None => print!("{text}"),
     }
     Ok(ExitCode::SUCCESS)
 }
 
+fn attack(
+    device: &Device,
+    subject: &Subject,
+    options: &AttackOptions,
+    progress: &mut Progress,
+) -> Result<AttackOutcome, Box<dyn std::error::Error>> {
+    let label = match export::radius(options) {
+        Some(radius) => format!("{} {radius}", title(options.kind)),
+        None => title(options.kind).to_string(),
+    };
+    let images = &subject.images;
+    progress.show(&label, 0, images.len());
+    let attacked = (&subject.place, &subject.model);
+    let outcome = suite::attack(device, attacked, images, options, &mut |done, total| {
+        progress.show(&label, done, total);
+    });
+    progress.finish();
+    Ok(outcome?)
+}
+
+/// What all attacks came to.
+struct Found {
+    rows: Vec<Vec<String>>,
+    /// As CSV.
+    lines: String,
+    records: Vec<Record>,
+}
+
+impl Found {
+    fn new() -> Self {
+        let head = ["attack", "epsilon", "accuracy", "fooled", "mean L2", "median L2", "images/s"];
+        Self { rows: vec![head.map(str::to_string).to_vec()], lines: export::csv_head(), records: Vec::new() }
+    }
+
+    fn add(&mut self, device: &Device, subject: &Subject, options: &AttackOptions, outcome: AttackOutcome) {
+        self.rows.push(row(options, &outcome));
+        self.lines += &export::csv_lines(&outcome, options, &subject.class_names);
+        let images = fingerprint_of_images(&subject.images);
+        let key = Key::new(&subject.model, None, options, &images, device.precision());
+        self.records.push(Record::white_box(key, outcome));
+    }
+
+    /// The table with what it is over, and the reasons to doubt it.
+    fn text(&self, arguments: &Arguments, subject: &Subject, norm: Norm) -> String {
+        let (all, wrong) =
+            self.records.first().map_or((0, 0), |record| (record.len(), record.count(Verdict::AlreadyWrong)));
+        let mut text = format!(
+            "{}: benign accuracy {:.4} on {all} {} images of {}\n{wrong} images are wrong without an attack; they stay as \
+             they are\n\n{}\n\
+             epsilon: radius in {}, pixels in [0, 1]; fooled: of the images classified correctly; L2: over those that were \
+             fooled ({})\n",
+            subject.place.name,
+            (all - wrong) as f64 / all.max(1) as f64,
+            arguments.images.split.name(),
+            subject.data_set,
+            table(&self.rows),
+            norm.name(),
+            Reading::R2.name()
+        );
+        for warning in doubts_about_attacks(&self.records, subject.model.facts.problem.classes) {
+            text += &format!("\nwarning: {}; {}\n", warning.figure, warning.explanation);
+        }
+        text
+    }
+}
+
+/// The lines that name the files.
+fn written(arguments: &Arguments, attacks: &[AttackOptions]) -> String {
+    let line = |(path, _): (PathBuf, Content)| format!("written  {}\n", path.display());
+    outputs(arguments, attacks).into_iter().map(line).collect()
+}
+
 fn row(options: &AttackOptions, outcome: &AttackOutcome) -> Vec<String> {
-    let correct: Vec<usize> =
-        (0..outcome.len()).filter(|&i| outcome.clean_predictions[i] == outcome.labels[i]).collect();
-    let fooled = correct.iter().filter(|&&i| outcome.predictions[i] != outcome.labels[i]);
-    let mut lengths: Vec<f64> = fooled.map(|&i| f64::from(outcome.l2[i])).collect();
-    let share = lengths.len() as f64 / correct.len().max(1) as f64;
+    let fooled = (0..outcome.len()).filter(|&i| outcome.verdict(i) == Verdict::Fooled);
+    let mut lengths: Vec<f64> = fooled.map(|i| f64::from(outcome.l2[i])).collect();
+    let attacked = outcome.attacked();
+    let share = lengths.len() as f64 / attacked.max(1) as f64;
     let mut length =
         |statistic: Statistic| statistic.of(&mut lengths).map_or("-".to_string(), |l2| format!("{l2:.4}"));
     vec![
         title(options.kind).to_string(),
         export::radius(options).map_or("-".to_string(), |radius| radius.to_string()),
         format!("{:.4}", outcome.accuracy()),
-        if correct.is_empty() { "-".to_string() } else { format!("{share:.4}") },
+        if attacked == 0 { "-".to_string() } else { format!("{share:.4}") },
         length(Statistic::Mean),
         length(Statistic::Median),
-        format!("{:.1}", outcome.len() as f64 / outcome.seconds.max(1e-9)),
+        format!("{:.1}", attacked as f64 / outcome.seconds.max(1e-9)),
     ]
 }
 
@@ -136,7 +192,8 @@ fn outputs(arguments: &Arguments, attacks: &[AttackOptions]) -> Vec<(PathBuf, Co
             all.extend(attacks.iter().map(|options| (file_for(path, attacks, options), content)));
         }
     }
-    all.extend(arguments.csv.iter().map(|path| (path.clone(), Content::Csv)));
+    let csv = arguments.csv.iter().filter(|path| *path != Path::new(STANDARD_OUTPUT));
+    all.extend(csv.map(|path| (path.clone(), Content::Csv)));
     all
 }
 
@@ -188,7 +245,8 @@ fn write_outcome(
         files::write(&file_for(path, attacks, options), &export::safetensors(outcome, options))?;
     }
     if let Some(path) = &arguments.sheet {
-        let radius = export::radius(options).map_or(String::new(), |radius| format!(", epsilon {radius}"));
+        let radius = export::radius(options)
+            .map_or(String::new(), |radius| format!(", {} epsilon {radius}", options.norm.name()));
         let heading = format!("{} on {}{radius}", title(options.kind), subject.place.name);
         let picture = sheet::png(outcome, &subject.class_names, &heading, arguments.sheet_images)?;
         files::write(&file_for(path, attacks, options), &picture)?;

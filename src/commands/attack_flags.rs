@@ -2,7 +2,7 @@
 //! evaluation.
 
 use pgn_wgpu::attacks::direction::CeForm;
-use pgn_wgpu::attacks::{AttackKind, AttackOptions, Norm};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, Norm, length};
 
 #[derive(clap::Args)]
 pub struct AttackFlags {
@@ -12,8 +12,9 @@ pub struct AttackFlags {
     /// Iterations; of cw, in each search step [default: 10 for pgd, else 100]
     #[arg(long, allow_negative_numbers = true)]
     iterations: Option<usize>,
-    /// Step of pgd and mim [default: 2.5 epsilon / iterations for pgd, 0.06 for mim]
-    #[arg(long, allow_negative_numbers = true)]
+    /// Step of pgd and mim, as epsilon is given [default: 2.5 epsilon / iterations for pgd; for mim 0.06 in l2 and epsilon /
+    /// iterations in linf]
+    #[arg(long, allow_negative_numbers = true, value_parser = length::parse)]
     step_size: Option<f32>,
     /// Start pgd at a random point of the sphere
     #[arg(long)]
@@ -45,8 +46,8 @@ pub struct AttackFlags {
     /// Which gradient of the cross-entropy fgm, pgd and mim follow [default: saturation-free]
     #[arg(long)]
     ce_form: Option<CeForm>,
-    /// Scale pgn's perturbation to this L2 norm
-    #[arg(long, allow_negative_numbers = true)]
+    /// Scale pgn's perturbation to this L2 norm, a number or a fraction
+    #[arg(long, allow_negative_numbers = true, value_parser = length::parse)]
     radius: Option<f32>,
     /// Images at a time
     #[arg(long, default_value_t = 128, allow_negative_numbers = true)]

@@ -4,15 +4,18 @@
 use super::attack_flags::AttackFlags;
 use super::progress::Progress;
 use super::{CommandResult, DeviceArguments, duration, fail, table};
-use pgn_wgpu::attacks::{AttackKind, Norm};
+use pgn_wgpu::attacks::{AttackKind, Norm, length};
 use pgn_wgpu::evaluation::doubts::doubts;
 use pgn_wgpu::evaluation::measures::measures;
 use pgn_wgpu::evaluation::report::{Report, RunReport, published};
-use pgn_wgpu::evaluation::suite::{Findings, Source};
+use pgn_wgpu::evaluation::suite::{Findings, Radius, Source};
 use pgn_wgpu::evaluation::{EvaluationError, Event, ImageChoice, Paper, Place, Subject, Suite};
 use pgn_wgpu::files;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// The paper's attacks.
+const USUAL: [AttackKind; 4] = [AttackKind::Fgm, AttackKind::Mim, AttackKind::DeepFool, AttackKind::Cw];
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -25,12 +28,13 @@ pub struct Arguments {
     /// Try images made on another run of the same defense, too; one for each RUN, in their order
     #[arg(long, value_name = "RUN")]
     twin: Vec<PathBuf>,
-    /// The attacks
-    #[arg(long, value_delimiter = ',', default_value = "fgm,mim,deepfool,cw")]
+    /// The attacks [default: fgm,mim,deepfool,cw in l2; fgm,pgd,mim in linf]
+    #[arg(long, value_delimiter = ',')]
     attack: Vec<AttackKind>,
-    /// Radius of fgm, pgd and mim and of the worst case, pixels being in [0, 1]
-    #[arg(long, default_value_t = 0.5, allow_negative_numbers = true)]
-    epsilon: f32,
+    /// Radius of fgm, pgd and mim and of the worst case, pixels being in [0, 1]: a number or a fraction such as 8/255
+    /// [default: 0.5 in l2, 8/255 in linf]
+    #[arg(long, allow_negative_numbers = true, value_parser = length::parse)]
+    epsilon: Option<f32>,
     /// Show the paper's numbers beside
     #[arg(long)]
     paper: Option<Paper>,
@@ -40,30 +44,28 @@ pub struct Arguments {
     images: ImageChoice,
     #[command(flatten)]
     device: DeviceArguments,
-    /// Folder for evaluation.json and evaluation.csv [default: the first run's]
+    /// Folder for evaluation.json and evaluation.csv, which replace those of an earlier evaluation [default: the first
+    /// run's]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Overwrite files that exist
+    /// Overwrite files of these names that are no evaluation
     #[arg(long)]
     force: bool,
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
-    if arguments.flags.norm() == Some(Norm::Linf) {
-        return fail("an evaluation measures in L2; use `pgn-wgpu attack` for --norm linf");
-    }
     let places = find(&arguments.runs)?;
     let out = arguments.out.clone().unwrap_or_else(|| places[0].home.clone());
     let outputs = ["evaluation.json", "evaluation.csv"].map(|name| out.join(name));
-    for path in &outputs {
-        super::check_overwriting(path, arguments.force)?;
-    }
+    check_outputs(&outputs, arguments.force)?;
     let sources = sources(arguments)?;
     let runs: Vec<Subject> =
         places.into_iter().map(|place| place.open(&arguments.images)).collect::<Result<_, _>>()?;
     let device = arguments.device.open()?;
-    let attacks = arguments.flags.attacks(&arguments.attack, &[arguments.epsilon]);
-    let suite = Suite { device, attacks, epsilon: arguments.epsilon };
+    let norm = arguments.flags.norm().unwrap_or(Norm::L2);
+    let radius = Radius { norm, epsilon: arguments.epsilon.unwrap_or(norm.usual_epsilon()) };
+    let attacks = arguments.flags.attacks(&attacks(arguments, norm), &[radius.epsilon]);
+    let suite = Suite { device, attacks, radius };
     let mut progress = Progress::new();
     let findings = suite.run(&runs, &sources, &mut |event| match event {
         Event::Damaged(problem) => progress.line(&format!("note: {problem}; it is computed again")),
@@ -86,6 +88,39 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     files::write(&csv, report.csv().as_bytes())?;
     println!("\nwritten  {}\nwritten  {}", json.display(), csv.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The attacks asked for, or the usual ones that know the norm.
+fn attacks(arguments: &Arguments, norm: Norm) -> Vec<AttackKind> {
+    if !arguments.attack.is_empty() {
+        return arguments.attack.clone();
+    }
+    let (usual, others): (Vec<AttackKind>, Vec<AttackKind>) =
+        USUAL.into_iter().partition(|kind| kind.knows(norm));
+    if norm == Norm::L2 {
+        return usual;
+    }
+    let names: Vec<&str> = others.into_iter().map(AttackKind::name).collect();
+    eprintln!(
+        "note: {} measure in L2 alone and are left out; pgd takes their place, and there are no distances",
+        names.join(" and ")
+    );
+    vec![AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim]
+}
+
+/// An earlier evaluation may be replaced: it follows from the records, which stay. Other files of these names are kept.
+fn check_outputs([json, csv]: &[PathBuf; 2], force: bool) -> Result<(), Box<dyn std::error::Error>> {
+    let evaluations: [(&Path, fn(&[u8]) -> bool); 2] = [(json, Report::wrote_json), (csv, Report::wrote_csv)];
+    for (path, wrote) in evaluations {
+        if path.exists() && !force && !wrote(&files::read(path)?) {
+            return fail(format!(
+                "{} exists and is no evaluation that this version can read; choose another place with --out, or overwrite \
+                 it with --force",
+                path.display()
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Finds all runs; those that would have the same name in the table get their paths.
@@ -118,13 +153,13 @@ fn sources(arguments: &Arguments) -> Result<Vec<Source>, Box<dyn std::error::Err
 }
 
 fn report(arguments: &Arguments, suite: &Suite, runs: &[Subject], findings: &[Findings]) -> Report {
-    let (epsilon, seed) = (arguments.epsilon, arguments.flags.seed);
+    let (radius, seed) = (suite.radius, arguments.flags.seed);
     let reports = runs.iter().zip(findings).map(|(run, findings)| RunReport {
         name: run.place.name.clone(),
         model: run.place.file.display().to_string(),
         method: run.model.facts.method.clone(),
-        measures: measures(run, findings, epsilon, seed),
-        warnings: doubts(findings, epsilon, run.model.facts.problem.classes),
+        measures: measures(run, findings, radius, seed),
+        warnings: doubts(findings, radius, run.model.facts.problem.classes),
     });
     Report {
         version: env!("CARGO_PKG_VERSION").to_string(),
@@ -132,7 +167,8 @@ fn report(arguments: &Arguments, suite: &Suite, runs: &[Subject], findings: &[Fi
         data_set: runs[0].data_set.clone(),
         split: arguments.images.split.name().to_string(),
         images: runs[0].images.len(),
-        epsilon,
+        epsilon: radius.epsilon,
+        norm: radius.norm,
         attacks: suite.attacks.clone(),
         runs: reports.collect(),
         published: published(arguments.paper),

@@ -1,7 +1,7 @@
 //! `pgn-wgpu report`: one page about run folders, from what lies in them, and its figures and tables as files.
 
 use super::{CommandResult, DeviceArguments, fail};
-use pgn_wgpu::attacks::{AttackKind, AttackOptions};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, length};
 use pgn_wgpu::evaluation::{ImageChoice, Place, sheet, suite};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::report::files;
@@ -27,8 +27,8 @@ pub struct Arguments {
     /// Attack a few test images of each run with PGD, and show them
     #[arg(long)]
     sheets: bool,
-    /// Radius of that attack, pixels being in [0, 1]
-    #[arg(long, default_value_t = 0.5, requires = "sheets")]
+    /// L2 radius of that attack, pixels being in [0, 1]: a number or a fraction such as 8/255
+    #[arg(long, default_value = "0.5", requires = "sheets", value_parser = length::parse)]
     epsilon: f32,
     #[command(flatten)]
     device: DeviceArguments,
@@ -72,10 +72,11 @@ fn sheet(device: &Device, run: &Run, epsilon: f32) -> Result<Picture, Box<dyn st
     suite::check(&subject.place, &subject.model, &options)?;
     let attacked = (&subject.place, &subject.model);
     let outcome = suite::attack(device, attacked, &subject.images, &options, &mut |_, _| {})?;
-    let title = format!("{}: PGD, epsilon {epsilon}, {} iterations", run.name, options.iterations);
+    let title = format!("{}: PGD, L2 epsilon {epsilon}, {} iterations", run.name, options.iterations);
     let caption = format!(
-        "The first {} test images, what PGD within epsilon {epsilon} makes of them, and the difference, amplified as stated, \
-         around grey; beside them the true class and what {} answers before and after.",
+        "The first {} test images, what PGD within L2 epsilon {epsilon} makes of them, and the difference, amplified as stated, \
+         around grey; beside them the true class and what {} answers before and after. An image that is wrong without an attack stays as it \
+         is.",
         outcome.len(),
         run.name
     );

@@ -165,6 +165,10 @@ fn announce(fit: &Fit, config: &TrainConfig, device: &str) {
             trainer.micro_batch()
         );
     }
+    if matches!(config.method, Method::Fgm | Method::Pgd) {
+        let (name, norm) = (config.method.name(), config.norm.name());
+        println!("attack   {name} within {norm} epsilon {}, pixels in [0, 1]", config.epsilon);
+    }
     println!("run      {} ({} steps)", fit.folder().path().display(), grouped(fit.total_steps()));
     if let Some(step) = fit.resumed_at() {
         println!("resumed  at step {step}");

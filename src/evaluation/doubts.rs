@@ -1,13 +1,18 @@
-//! Asks every question of `warnings.rs` that the findings about a run can answer.
+//! Asks every question of `warnings.rs` that the findings about a run can answer. `evaluate` and `attack` ask the same
+//! questions; `attack` has fewer findings.
 
 use super::measures::smallest_distance;
 use super::record::Record;
-use super::suite::{Findings, title};
+use super::suite::{Findings, Radius, title};
 use super::warnings::{self, Pair, Warning};
-use crate::attacks::AttackKind;
+use crate::attacks::{AttackKind, AttackOptions, Norm, Verdict};
 
-/// The warnings about a run of so many classes, judged at radius `epsilon`.
-pub fn doubts(findings: &Findings, epsilon: f32, classes: usize) -> Vec<Warning> {
+/// A perturbation is noticeably shorter than another below this share of its length. Rounding is far smaller; so is what
+/// two attacks differ by that both have converged.
+const NOTICEABLE: f64 = 0.99;
+
+/// The warnings about a run of so many classes, judged within `radius`.
+pub fn doubts(findings: &Findings, radius: Radius, classes: usize) -> Vec<Warning> {
     let mut found = vec![zero_gradients(findings)];
     let fgm = findings.of(AttackKind::Fgm);
     for kind in [AttackKind::Mim, AttackKind::Pgd] {
@@ -25,13 +30,50 @@ pub fn doubts(findings: &Findings, epsilon: f32, classes: usize) -> Vec<Warning>
     relatives.dedup();
     found.extend(relatives.into_iter().map(|(made_on, seed)| Some(warnings::same_seed(made_on, seed))));
     found.extend(findings.sweep.iter().map(|record| sweep(findings, record, classes)));
-    found.extend([AttackKind::DeepFool, AttackKind::Cw].map(|kind| {
-        let record = findings.of(kind)?;
-        let failures = record.success.iter().filter(|success| !**success).count();
-        warnings::many_failures(title(kind), failures, record.len())
-    }));
-    found.push(radius_against_distances(findings, epsilon));
+    found.extend([AttackKind::DeepFool, AttackKind::Cw].map(|kind| failures(findings.of(kind)?)));
+    found.push(stronger_than_carlini_wagner(findings));
+    found.push(radius_against_distances(findings, radius.epsilon));
     found.into_iter().flatten().collect()
+}
+
+/// The warnings about attacks on one model over the same images, with one or several radii.
+pub fn doubts_about_attacks(records: &[Record], classes: usize) -> Vec<Warning> {
+    let mut radii: Vec<Radius> =
+        records.iter().filter(|r| r.kind().has_radius()).map(|r| Radius::of(&r.key.options)).collect();
+    radii.sort_by(|a, b| a.epsilon.total_cmp(&b.epsilon));
+    radii.dedup();
+    let mut found: Vec<Warning> = Vec::new();
+    if radii.is_empty() {
+        radii.push(Radius::l2(Norm::L2.usual_epsilon()));
+    }
+    for radius in radii {
+        let belongs = |r: &&Record| !r.kind().has_radius() || Radius::of(&r.key.options) == radius;
+        let white_box = records.iter().filter(belongs).cloned().collect();
+        let findings = Findings { white_box, black_box: Vec::new(), sweep: Vec::new() };
+        found.extend(doubts(&findings, radius, classes));
+    }
+    found.extend(growing_radii(records));
+    let mut once: Vec<Warning> = Vec::new();
+    for warning in found {
+        if !once.contains(&warning) {
+            once.push(warning);
+        }
+    }
+    once
+}
+
+/// Each attack with a radius against itself at the next larger one.
+fn growing_radii(records: &[Record]) -> Vec<Warning> {
+    let mut found = Vec::new();
+    for kind in [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim] {
+        let mut own: Vec<&Record> = records.iter().filter(|record| record.kind() == kind).collect();
+        own.sort_by(|a, b| a.key.options.epsilon.total_cmp(&b.key.options.epsilon));
+        found.extend(own.windows(2).filter_map(|both| {
+            let epsilons = [both[0], both[1]].map(|record| record.key.options.epsilon);
+            warnings::larger_epsilon(title(kind), epsilons, pair(both[0], both[1]))
+        }));
+    }
+    found
 }
 
 /// Accuracies over the images that both records have, the first ones.
@@ -41,9 +83,50 @@ fn pair(weaker: &Record, stronger: &Record) -> Pair {
 }
 
 fn zero_gradients(findings: &Findings) -> Option<Warning> {
-    let record = findings.white_box.iter().find(|record| record.kind().has_radius())?;
-    let zero = record.zero_gradient.iter().filter(|zero| **zero).count();
-    warnings::zero_gradients(zero as f64 / record.len().max(1) as f64)
+    let with_radius = findings.white_box.iter().find(|record| record.kind().has_radius());
+    let record = with_radius.or(findings.white_box.first())?;
+    let attacked: Vec<usize> = (0..record.len()).filter(|&i| record.correct(i)).collect();
+    let zero = attacked.iter().filter(|&&i| record.zero_gradient[i]).count();
+    warnings::zero_gradients(zero as f64 / attacked.len().max(1) as f64)
+}
+
+fn failures(record: &Record) -> Option<Warning> {
+    let (failures, fooled) = (record.count(Verdict::Withstood), record.count(Verdict::Fooled));
+    warnings::many_failures(title(record.kind()), failures, failures + fooled, &remedy(&record.key.options))
+}
+
+/// What makes a minimal-norm attack stronger, with the flags and what they are now.
+fn remedy(options: &AttackOptions) -> String {
+    let AttackOptions { iterations, search_steps, learning_rate, initial_c, .. } = options;
+    if options.kind != AttackKind::Cw {
+        return format!("raise --iterations, now {iterations}");
+    }
+    // Every failure multiplies the constant by 10.
+    let largest = initial_c * 10_f32.powi(*search_steps as i32 - 1);
+    format!(
+        "its loss weighs the logits by a constant, which suits their scale or does not; the search tried {initial_c} and, \
+         while it failed, up to {largest} in {search_steps} search steps: raise --initial-c or --search-steps, and give it \
+         more --iterations (now {iterations}) or another --learning-rate (now {learning_rate})"
+    )
+}
+
+/// The attack that beats C&W on the most images, if there are many. C&W is the more careful search, so DeepFool's longer
+/// distances are no reason to doubt.
+fn stronger_than_carlini_wagner(findings: &Findings) -> Option<Warning> {
+    let own = findings.of(AttackKind::Cw)?;
+    let attacked: Vec<usize> = (0..own.len()).filter(|&i| own.correct(i)).collect();
+    let beaten_by = |other: &Record| {
+        let beaten = |i: usize| {
+            let shorter = other.length(Norm::L2, i) < NOTICEABLE * own.length(Norm::L2, i);
+            other.verdict(i) == Verdict::Fooled && (own.verdict(i) == Verdict::Withstood || shorter)
+        };
+        attacked.iter().filter(|&&i| beaten(i)).count()
+    };
+    let others =
+        findings.white_box.iter().filter(|r| r.kind() != own.kind() && r.key.options.norm == Norm::L2);
+    let (other, beaten) = others.map(|other| (other, beaten_by(other))).max_by_key(|(_, beaten)| *beaten)?;
+    let remedy = remedy(&own.key.options);
+    warnings::stronger_beside(title(own.kind()), title(other.kind()), beaten, attacked.len(), &remedy)
 }
 
 /// What one record of the sweep says beside that of the same attack with the usual settings.
@@ -69,12 +152,14 @@ fn sweep(findings: &Findings, record: &Record, classes: usize) -> Option<Warning
 fn radius_against_distances(findings: &Findings, epsilon: f32) -> Option<Warning> {
     let lengths: Vec<&Record> =
         [AttackKind::DeepFool, AttackKind::Cw].into_iter().filter_map(|kind| findings.of(kind)).collect();
+    // Smallest distances are in L2, and say nothing of another radius.
     let within = [AttackKind::Mim, AttackKind::Pgd].into_iter().filter_map(|kind| findings.of(kind));
+    let within = within.filter(|record| record.key.options.norm == Norm::L2);
     let accuracy = |record: &&Record| record.accuracy(record.len());
     let strongest = within.min_by(|a, b| accuracy(a).total_cmp(&accuracy(b)))?;
     let first = *lengths.first()?;
     let beyond = (0..first.len()).filter(|&i| {
-        let distance = smallest_distance(lengths.iter().copied(), i);
+        let distance = smallest_distance(lengths.iter().copied(), Norm::L2, i);
         first.correct(i) && distance.is_none_or(|d| d > f64::from(epsilon))
     });
     let beyond = beyond.count() as f64 / first.len().max(1) as f64;
@@ -95,14 +180,14 @@ mod tests {
             clean_predictions: vec![0; n],
             predictions: (0..n).map(|i| usize::from(i >= robust)).collect(),
             l2: vec![0.5; n],
-            success: (0..n).map(|i| i >= robust).collect(),
+            linf: vec![0.1; n],
             zero_gradient: vec![false; n],
             ..record(kind)
         }
     }
 
     fn figures(findings: &Findings) -> Vec<String> {
-        doubts(findings, 0.5, 10).into_iter().map(|warning| warning.figure).collect()
+        doubts(findings, Radius::l2(0.5), 10).into_iter().map(|warning| warning.figure).collect()
     }
 
     #[test]
@@ -147,5 +232,60 @@ mod tests {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert_eq!(text.lines().count(), 6, "{text}");
+    }
+
+    fn about(records: &[Record]) -> String {
+        let warnings = doubts_about_attacks(records, 10).into_iter();
+        warnings.map(|w| format!("{}; {}\n", w.figure, w.explanation)).collect()
+    }
+
+    #[test]
+    fn carlini_wagner_beside_a_stronger_attack_is_doubted_with_its_flags() {
+        let deepfool = leaving(AttackKind::DeepFool, 100, 0);
+        let failing = leaving(AttackKind::Cw, 100, 6);
+        let text = about(&[deepfool.clone(), failing]);
+        let flags =
+            ["--initial-c", "--search-steps", "--learning-rate", "0.01", "up to 100 in 5 search steps"];
+        for part in
+            ["DeepFool does better than C&W on 6 of 100", "C&W fails on 6 of 100"].iter().chain(&flags)
+        {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+        let longer = Record { l2: vec![0.51; 100], ..leaving(AttackKind::Cw, 100, 0) };
+        assert!(about(&[deepfool.clone(), longer]).contains("better than C&W on 100 of 100"));
+        let rounding = Record { l2: vec![0.502; 100], ..leaving(AttackKind::Cw, 100, 0) };
+        assert_eq!(about(&[deepfool.clone(), rounding]), "");
+        let shorter = Record { l2: vec![0.4; 100], ..leaving(AttackKind::Cw, 100, 0) };
+        assert_eq!(about(&[deepfool, shorter]), "");
+    }
+
+    #[test]
+    fn an_attack_alone_is_doubted_for_zero_gradients_of_images_that_it_attacks() {
+        for kind in [AttackKind::Fgm, AttackKind::Cw] {
+            let flat = Record { zero_gradient: vec![true; 100], ..leaving(kind, 100, 2) };
+            assert!(
+                about(&[flat]).contains("100.0 % of the attacked images have a gradient of exactly zero")
+            );
+        }
+        let mut wrong = leaving(AttackKind::Fgm, 100, 2);
+        for i in 0..50 {
+            (wrong.clean_predictions[i], wrong.zero_gradient[i]) = (1, true);
+        }
+        assert_eq!(about(&[wrong]), "");
+    }
+
+    #[test]
+    fn attacks_at_several_radii_are_held_against_each_other_and_doubted_once() {
+        let mut far = leaving(AttackKind::Pgd, 100, 50);
+        far.key.options.epsilon = 1.0;
+        let near = leaving(AttackKind::Pgd, 100, 40);
+        let text = about(&[far.clone(), near.clone(), leaving(AttackKind::Cw, 100, 10)]);
+        assert!(
+            text.contains("PGD leaves an accuracy of 40.0 % at epsilon 0.5 and of 50.0 % at 1"),
+            "{text}"
+        );
+        assert_eq!(text.matches("C&W fails on 10 of 100").count(), 1, "{text}");
+        far.predictions = vec![1; 100];
+        assert_eq!(about(&[near, far]), "");
     }
 }

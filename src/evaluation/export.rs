@@ -1,7 +1,7 @@
 //! One attack's outcome as files: safetensors that PyTorch reads, and per-image lines of CSV.
 
-use super::report::csv_field;
-use crate::attacks::{AttackKind, AttackOptions, AttackOutcome};
+use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Verdict};
+use crate::csv::{self, Cell};
 use crate::models::sealed;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
@@ -9,7 +9,8 @@ use safetensors::tensor::{Dtype, TensorView, serialize};
 pub const METADATA_KEY: &str = "pgn-wgpu.attack";
 
 /// The bytes of a safetensors file: `images` and `adversarial` (`[n, c, h, w]`, f32 in [0, 1]), `labels`,
-/// `clean_predictions` and `predictions` (i64), `l2` and `linf` (f32), `success` (bool).
+/// `clean_predictions` and `predictions` (i64), `l2` and `linf` (f32), `fooled` and `already_wrong` (bool; an image that is
+/// neither withstood the attack).
 pub fn safetensors(outcome: &AttackOutcome, options: &AttackOptions) -> Vec<u8> {
     let n = outcome.len();
     let (side, channels) = (outcome.problem.side, outcome.problem.channels);
@@ -19,7 +20,9 @@ pub fn safetensors(outcome: &AttackOutcome, options: &AttackOptions) -> Vec<u8> 
     let numbers =
         |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
     let pictures = |values: &[f32]| numbers(&channels_first(values, side * side, channels));
-    let tensors: [(&str, Dtype, Vec<usize>, Vec<u8>); 8] = [
+    let verdicts =
+        |wanted: Verdict| -> Vec<u8> { (0..n).map(|i| u8::from(outcome.verdict(i) == wanted)).collect() };
+    let tensors: [(&str, Dtype, Vec<usize>, Vec<u8>); 9] = [
         ("images", Dtype::F32, vec![n, channels, side, side], pictures(&outcome.images)),
         ("adversarial", Dtype::F32, vec![n, channels, side, side], pictures(&outcome.adversarial)),
         ("labels", Dtype::I64, vec![n], classes(&outcome.labels)),
@@ -27,7 +30,8 @@ pub fn safetensors(outcome: &AttackOutcome, options: &AttackOptions) -> Vec<u8> 
         ("predictions", Dtype::I64, vec![n], classes(&outcome.predictions)),
         ("l2", Dtype::F32, vec![n], numbers(&outcome.l2)),
         ("linf", Dtype::F32, vec![n], numbers(&outcome.linf)),
-        ("success", Dtype::BOOL, vec![n], outcome.success.iter().map(|&s| u8::from(s)).collect()),
+        ("fooled", Dtype::BOOL, vec![n], verdicts(Verdict::Fooled)),
+        ("already_wrong", Dtype::BOOL, vec![n], verdicts(Verdict::AlreadyWrong)),
     ];
     let views = tensors.iter().map(|(name, dtype, extents, bytes)| {
         (*name, TensorView::new(*dtype, extents.clone(), bytes).expect("extents and values agree"))
@@ -47,30 +51,51 @@ fn channels_first(values: &[f32], positions: usize, channels: usize) -> Vec<f32>
         .collect()
 }
 
-/// The head of a CSV file for [`csv_lines`].
-pub const CSV_HEAD: &str = "attack,epsilon,index,label,label_name,clean_prediction,prediction,prediction_name,l2,linf,\
-                            success,zero_gradient\n";
+/// The columns of a CSV file for [`csv_lines`].
+const CSV_COLUMNS: [&str; 13] = [
+    "attack",
+    "norm",
+    "epsilon",
+    "index",
+    "label",
+    "label_name",
+    "clean_prediction",
+    "prediction",
+    "prediction_name",
+    "l2",
+    "linf",
+    "verdict",
+    "zero_gradient",
+];
 
-/// One line per image; `class_names` may be empty. Epsilon is empty for attacks without a radius.
+/// The head of a CSV file for [`csv_lines`].
+pub fn csv_head() -> String {
+    csv::head(CSV_COLUMNS)
+}
+
+/// One line per image; `class_names` may be empty. Epsilon is empty for attacks without a radius; the norm is the one that
+/// they keep to or minimise.
 pub fn csv_lines(outcome: &AttackOutcome, options: &AttackOptions, class_names: &[String]) -> String {
-    let name = |class: usize| class_names.get(class).map_or(String::new(), |name| csv_field(name));
-    let epsilon = radius(options).map_or(String::new(), |epsilon| epsilon.to_string());
-    let attack = options.kind.name();
-    (0..outcome.len())
-        .map(|i| {
-            let (label, prediction) = (outcome.labels[i], outcome.predictions[i]);
-            format!(
-                "{attack},{epsilon},{i},{label},{},{},{prediction},{},{},{},{},{}\n",
-                name(label),
-                outcome.clean_predictions[i],
-                name(prediction),
-                outcome.l2[i],
-                outcome.linf[i],
-                outcome.success[i],
-                outcome.zero_gradient[i]
-            )
-        })
-        .collect()
+    let name = |class: usize| class_names.get(class).map_or_else(Cell::empty, |name| Cell::text(name));
+    let line = |i: usize| {
+        let (label, prediction) = (outcome.labels[i], outcome.predictions[i]);
+        csv::line([
+            Cell::text(options.kind.name()),
+            Cell::text(options.norm.name()),
+            Cell::optional(radius(options)),
+            Cell::number(i),
+            Cell::number(label),
+            name(label),
+            Cell::number(outcome.clean_predictions[i]),
+            Cell::number(prediction),
+            name(prediction),
+            Cell::number(outcome.l2[i]),
+            Cell::number(outcome.linf[i]),
+            Cell::text(outcome.verdict(i).name()),
+            Cell::number(outcome.zero_gradient[i]),
+        ])
+    };
+    (0..outcome.len()).map(line).collect()
 }
 
 /// The radius that an attack was told to keep to.
@@ -101,7 +126,6 @@ pub(super) mod tests {
             predictions: vec![1, 2],
             l2: vec![0.5, 0.0],
             linf: vec![0.5, 0.0],
-            success: vec![true, false],
             zero_gradient: vec![false, true],
             seconds: 2.0,
         }
@@ -119,8 +143,10 @@ pub(super) mod tests {
         assert_eq!(values[..4], [0.0, 3.0, 6.0, 9.0].map(|v| v / 64.0));
         let predictions: Vec<i64> = bytemuck::pod_collect_to_vec(file.tensor("predictions").unwrap().data());
         assert_eq!(predictions, [1, 2]);
-        let success = file.tensor("success").unwrap();
-        assert_eq!((success.dtype(), success.data()), (Dtype::BOOL, &[1, 0][..]));
+        for (name, expected) in [("fooled", [1, 0]), ("already_wrong", [0, 0])] {
+            let verdicts = file.tensor(name).unwrap();
+            assert_eq!((verdicts.dtype(), verdicts.data()), (Dtype::BOOL, &expected[..]), "{name}");
+        }
         for name in ["images", "labels", "clean_predictions", "l2"] {
             assert!(file.tensor(name).is_ok(), "{name}");
         }
@@ -128,20 +154,20 @@ pub(super) mod tests {
 
     #[test]
     fn csv_has_a_line_per_image_with_names_quoted_where_needed() {
-        let names = ["cat, small", "dog", "ship"].map(str::to_string);
+        let names = ["cat, small", "dog", "=ship"].map(str::to_string);
         let lines = csv_lines(&outcome(), &AttackOptions::new(AttackKind::Fgm), &names);
         assert_eq!(
             lines,
-            "fgm,0.5,0,0,\"cat, small\",0,1,dog,0.5,0.5,true,false\n\
-             fgm,0.5,1,2,ship,2,2,ship,0,0,false,true\n"
+            "fgm,L2,0.5,0,0,\"cat, small\",0,1,dog,0.5,0.5,fooled,false\n\
+             fgm,L2,0.5,1,2,'=ship,2,2,'=ship,0,0,withstood,true\n"
         );
-        let columns = CSV_HEAD.split(',').count();
+        let columns = csv_head().split(',').count();
         assert_eq!(lines.lines().nth(1).unwrap().split(',').count(), columns);
     }
 
     #[test]
     fn an_attack_without_a_radius_claims_none() {
         let lines = csv_lines(&outcome(), &AttackOptions::new(AttackKind::Cw), &[]);
-        assert!(lines.starts_with("cw,,0,0,,0,1,,"), "{lines}");
+        assert!(lines.starts_with("cw,L2,,0,0,,0,1,,"), "{lines}");
     }
 }

@@ -3,8 +3,8 @@
 use super::record::Record;
 use super::statistics::{Estimate, Reading, Statistic, estimate};
 use super::subject::{Place, Subject};
-use super::suite::{Findings, title};
-use crate::attacks::AttackKind;
+use super::suite::{Findings, Radius, title};
+use crate::attacks::{AttackKind, Norm, Verdict};
 use crate::training::metrics::Metrics;
 use serde::{Deserialize, Serialize};
 
@@ -52,11 +52,11 @@ impl Measure {
     }
 }
 
-/// The length of the shortest perturbation with which any of `records` fools a classifier on image `i`, which it
-/// classified correctly; `None` if none does.
-pub fn smallest_distance<'a>(records: impl Iterator<Item = &'a Record>, i: usize) -> Option<f64> {
-    let fooled = records.filter(|record| record.correct(i) && !record.robust(i));
-    fooled.map(|record| f64::from(record.l2[i])).min_by(f64::total_cmp)
+/// The length in `norm` of the shortest perturbation with which any of `records` fools a classifier on image `i`; `None` if
+/// none does.
+pub fn smallest_distance<'a>(records: impl Iterator<Item = &'a Record>, norm: Norm, i: usize) -> Option<f64> {
+    let fooled = records.filter(|record| record.verdict(i) == Verdict::Fooled);
+    fooled.map(|record| record.length(norm, i)).min_by(f64::total_cmp)
 }
 
 /// Lengths up to the radius, give or take the rounding of a projection onto it.
@@ -64,8 +64,9 @@ fn within(length: f64, epsilon: f32) -> bool {
     length <= f64::from(epsilon) * (1.0 + 1e-4)
 }
 
-/// All measures of a run at radius `epsilon`; `seed` is the bootstrap's.
-pub fn measures(run: &Subject, findings: &Findings, epsilon: f32, seed: u64) -> Vec<Measure> {
+/// All measures of a run; `radius` is that of the worst case, `seed` the bootstrap's. Distances are in L2, so that there are
+/// none of the worst case within another radius.
+pub fn measures(run: &Subject, findings: &Findings, radius: Radius, seed: u64) -> Vec<Measure> {
     let mut all = Collector { seed, all: Vec::new() };
     if let Some(record) = findings.white_box.first() {
         let correct = |i| Some(f64::from(record.correct(i)));
@@ -76,7 +77,7 @@ pub fn measures(run: &Subject, findings: &Findings, epsilon: f32, seed: u64) -> 
             AttackKind::DeepFool | AttackKind::Cw => all.distances(record),
             AttackKind::Pgn => all.accuracy("", "accuracy under PGN", record),
             kind => {
-                let name = format!("accuracy under {}, epsilon {}", title(kind), record.key.options.epsilon);
+                let name = format!("accuracy under {}, {}", title(kind), Radius::of(&record.key.options));
                 all.accuracy("", &name, record);
             }
         }
@@ -89,7 +90,7 @@ pub fn measures(run: &Subject, findings: &Findings, epsilon: f32, seed: u64) -> 
         };
         all.accuracy(&format!("{}-", black_box.flag), &name, &black_box.record);
     }
-    all.worst_case(findings, epsilon);
+    all.worst_case(findings, radius);
     if let Some(rate) = images_per_second(&run.place) {
         let seconds = run.training_images as f64 / rate;
         all.all.push(Measure::plain("seconds-per-epoch", "seconds per epoch", Unit::Seconds, seconds));
@@ -132,20 +133,24 @@ impl Collector {
             let values: Vec<_> = (0..record.len()).map(|i| reading.distance(record.attacked(i))).collect();
             self.lengths(key, name, reading, &values);
         }
-        let failures = record.success.iter().filter(|success| !**success).count() as f64;
+        let failures = record.count(Verdict::Withstood) as f64;
         let (key, name) = (format!("{key}-failures"), format!("{name} failures"));
         self.all.push(Measure::plain(&key, &name, Unit::Images, failures));
     }
 
-    fn worst_case(&mut self, findings: &Findings, epsilon: f32) {
+    fn worst_case(&mut self, findings: &Findings, radius: Radius) {
         let Some(first) = findings.white_box.first() else { return };
-        let smallest: Vec<_> = (0..first.len()).map(|i| smallest_distance(findings.all(), i)).collect();
-        let name = format!("worst case accuracy, epsilon {epsilon}");
+        let Radius { norm, epsilon } = radius;
+        let smallest: Vec<_> = (0..first.len()).map(|i| smallest_distance(findings.all(), norm, i)).collect();
+        let name = format!("worst case accuracy, {radius}");
         self.share("worst-case-accuracy", &name, first.len(), |i| {
             let withstands = smallest[i].is_none_or(|length| !within(length, epsilon));
             Some(f64::from(first.correct(i) && withstands))
         });
-        for reading in [Reading::R2, Reading::R3] {
+        if norm != Norm::L2 {
+            return;
+        }
+        for reading in Reading::ALL {
             let values: Vec<_> = (0..first.len())
                 .map(|i| match (first.correct(i), reading) {
                     (true, _) => smallest[i],
@@ -186,24 +191,29 @@ mod tests {
             clean_predictions: vec![0, 0],
             predictions: predictions.to_vec(),
             l2: l2.to_vec(),
-            success: predictions.iter().map(|p| *p != 0).collect(),
+            linf: vec![0.1, 0.2],
             zero_gradient: vec![false; 2],
             ..record(kind)
         };
         let records = vec![two(AttackKind::Mim, [1, 0], [0.4, 0.5]), two(AttackKind::Cw, [1, 1], [0.9, 0.3])];
         let mut all = Collector { seed: 0, all: vec![] };
-        all.worst_case(&findings(records.clone()), 0.35);
+        all.worst_case(&findings(records.clone()), Radius::l2(0.35));
         assert_eq!(value(&all.all, "worst-case-accuracy"), 0.5);
         assert!((value(&all.all, "worst-case-mean-l2-r2") - 0.35).abs() < 1e-7);
         let mut all = Collector { seed: 0, all: vec![] };
-        all.worst_case(&findings(records), 0.5);
+        all.worst_case(&findings(records.clone()), Radius::l2(0.5));
         assert_eq!(value(&all.all, "worst-case-accuracy"), 0.0);
+        // In Linf the changes are 0.1 and 0.2, and nothing is said of distances in L2.
+        let mut all = Collector { seed: 0, all: vec![] };
+        all.worst_case(&findings(records), Radius { norm: Norm::Linf, epsilon: 0.15 });
+        assert_eq!(value(&all.all, "worst-case-accuracy"), 0.5);
+        assert!(all.all.iter().all(|measure| measure.unit == Unit::Share), "{:?}", all.all);
     }
 
     #[test]
     fn a_misclassified_image_is_broken_and_at_no_distance() {
         let mut all = Collector { seed: 0, all: vec![] };
-        all.worst_case(&findings(vec![record(AttackKind::Cw)]), 0.1);
+        all.worst_case(&findings(vec![record(AttackKind::Cw)]), Radius::l2(0.1));
         // Of three images one withstands all attacks and one falls at 0.5, beyond the radius.
         assert_eq!(value(&all.all, "worst-case-accuracy"), 2.0 / 3.0);
         assert_eq!(value(&all.all, "worst-case-mean-l2-r2"), 0.5);
@@ -214,7 +224,9 @@ mod tests {
     fn failures_are_counted_and_have_no_distance() {
         let mut all = Collector { seed: 0, all: vec![] };
         all.distances(&record(AttackKind::Cw));
-        assert_eq!(value(&all.all, "cw-failures"), 2.0);
-        assert_eq!(value(&all.all, "cw-mean-l2-r1"), 0.5);
+        // Of three images one withstood, one was fooled, and one was wrong from the start.
+        assert_eq!(value(&all.all, "cw-failures"), 1.0);
+        assert_eq!(value(&all.all, "cw-mean-l2-r2"), 0.5);
+        assert_eq!(value(&all.all, "cw-mean-l2-r3"), 0.25);
     }
 }

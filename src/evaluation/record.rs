@@ -4,7 +4,7 @@
 //! named and computed again.
 
 use super::statistics::Attacked;
-use crate::attacks::{AttackKind, AttackOptions, AttackOutcome};
+use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Norm, Verdict};
 use crate::data::Images;
 use crate::files::{self, FileError};
 use crate::integrity;
@@ -88,8 +88,8 @@ pub struct Record {
     pub predictions: Vec<usize>,
     /// Euclidean norms of the perturbations.
     pub l2: Vec<f32>,
-    /// Whether the attack reached its goal.
-    pub success: Vec<bool>,
+    /// Largest absolute values of the perturbations.
+    pub linf: Vec<f32>,
     /// Whether the gradient that the attack starts from is exactly zero.
     pub zero_gradient: Vec<bool>,
     /// Seconds of the attack.
@@ -100,9 +100,9 @@ impl Record {
     /// The record of an attack on the classifier itself.
     pub fn white_box(key: Key, outcome: AttackOutcome) -> Self {
         let AttackOutcome {
-            labels, clean_predictions, predictions, l2, success, zero_gradient, seconds, ..
+            labels, clean_predictions, predictions, l2, linf, zero_gradient, seconds, ..
         } = outcome;
-        Self { key, labels, clean_predictions, predictions, l2, success, zero_gradient, seconds }
+        Self { key, labels, clean_predictions, predictions, l2, linf, zero_gradient, seconds }
     }
 
     /// Images.
@@ -120,14 +120,38 @@ impl Record {
         self.key.options.kind
     }
 
+    /// What the attack came to on image `i`.
+    pub fn verdict(&self, i: usize) -> Verdict {
+        Verdict::of(self.labels[i], self.clean_predictions[i], self.predictions[i])
+    }
+
+    /// Images with this verdict.
+    pub fn count(&self, verdict: Verdict) -> usize {
+        (0..self.len()).filter(|&i| self.verdict(i) == verdict).count()
+    }
+
     /// Whether image `i` was classified correctly before the attack.
     pub fn correct(&self, i: usize) -> bool {
-        self.clean_predictions[i] == self.labels[i]
+        self.verdict(i) != Verdict::AlreadyWrong
     }
 
     /// Whether image `i` is classified correctly before and after the attack.
     pub fn robust(&self, i: usize) -> bool {
-        self.correct(i) && self.predictions[i] == self.labels[i]
+        self.verdict(i) == Verdict::Withstood
+    }
+
+    /// How far image `i` was moved, in a norm.
+    pub fn length(&self, norm: Norm, i: usize) -> f64 {
+        f64::from(match norm {
+            Norm::L2 => self.l2[i],
+            Norm::Linf => self.linf[i],
+        })
+    }
+
+    /// Mean Euclidean norm of the perturbations of the images that were attacked.
+    pub fn mean_l2(&self) -> f64 {
+        let lengths = (0..self.len()).filter(|&i| self.correct(i)).map(|i| f64::from(self.l2[i]));
+        lengths.sum::<f64>() / (self.len() - self.count(Verdict::AlreadyWrong)).max(1) as f64
     }
 
     /// Share of the first `images` images that are robust.
@@ -137,13 +161,13 @@ impl Record {
 
     /// Image `i` as the statistics of distances want it.
     pub fn attacked(&self, i: usize) -> Attacked {
-        Attacked { correct: self.correct(i), success: self.success[i], l2: f64::from(self.l2[i]) }
+        Attacked { verdict: self.verdict(i), l2: f64::from(self.l2[i]) }
     }
 
     fn whole(&self) -> bool {
         let n = self.len();
         let numbers = [self.clean_predictions.len(), self.predictions.len(), self.l2.len()];
-        let answers = [self.success.len(), self.zero_gradient.len()];
+        let answers = [self.linf.len(), self.zero_gradient.len()];
         numbers.into_iter().chain(answers).all(|len| len == n)
     }
 }
@@ -304,9 +328,9 @@ pub(crate) mod tests {
             key,
             labels: vec![0, 1, 2],
             clean_predictions: vec![0, 1, 0],
-            predictions: vec![0, 2, 2],
-            l2: vec![0.75, 0.5, 0.25],
-            success: vec![false, true, false],
+            predictions: vec![0, 2, 0],
+            l2: vec![0.75, 0.5, 0.0],
+            linf: vec![0.3, 0.2, 0.0],
             zero_gradient: vec![false; 3],
             seconds: 1.0,
         }
@@ -357,8 +381,15 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_image_that_an_attack_pushes_into_its_class_is_no_gain() {
-        assert_eq!(record(AttackKind::Fgm).accuracy(3), 1.0 / 3.0);
-        assert_eq!(record(AttackKind::Fgm).accuracy(1), 1.0);
+    fn an_image_that_was_wrong_from_the_start_is_no_gain_even_in_its_own_class() {
+        let mut record = record(AttackKind::Fgm);
+        record.predictions[2] = 2;
+        assert_eq!([record.accuracy(3), record.accuracy(1)], [1.0 / 3.0, 1.0]);
+        assert_eq!(Verdict::ALL.map(|verdict| record.count(verdict)), [1, 1, 1]);
+    }
+
+    #[test]
+    fn a_mean_norm_is_over_the_images_that_were_attacked() {
+        assert_eq!(record(AttackKind::Fgm).mean_l2(), 0.625);
     }
 }

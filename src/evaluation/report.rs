@@ -4,10 +4,13 @@ use super::measures::{Measure, Unit};
 use super::published::{Paper, Published};
 use super::statistics::Reading;
 use super::warnings::Warning;
-use crate::attacks::{AttackKind, AttackOptions};
+use crate::attacks::{AttackKind, AttackOptions, Norm};
+use crate::csv::{self, Cell};
 use crate::integrity;
 use serde::{Deserialize, Deserializer, Serialize};
 
+/// The columns of [`Report::csv`].
+const CSV_COLUMNS: [&str; 8] = ["run", "method", "measure", "unit", "value", "low", "high", "images"];
 /// The radius of the paper's tables.
 const PAPER_EPSILON: f32 = 0.5;
 
@@ -41,6 +44,8 @@ pub struct Report {
     pub images: usize,
     /// Radius of the worst case.
     pub epsilon: f32,
+    /// Norm of that radius.
+    pub norm: Norm,
     /// The attacks with all their options.
     pub attacks: Vec<AttackOptions>,
     /// One entry per run.
@@ -67,26 +72,33 @@ impl Report {
 
     /// One line per run and measure.
     pub fn csv(&self) -> String {
-        let mut text = String::from("run,method,measure,unit,value,low,high,images\n");
-        let number = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
+        let mut text = csv::head(CSV_COLUMNS);
         for run in &self.runs {
             for m in &run.measures {
                 let unit = serde_json::to_value(m.unit).expect("a plain value");
-                let fields = [
-                    csv_field(&run.name),
-                    csv_field(&run.method),
-                    m.key.clone(),
-                    unit.as_str().unwrap_or_default().to_string(),
-                    number(m.value),
-                    number(m.interval.map(|[low, _]| low)),
-                    number(m.interval.map(|[_, high]| high)),
-                    m.images.map_or(String::new(), |n| n.to_string()),
-                ];
-                text += &fields.join(",");
-                text.push('\n');
+                text += &csv::line([
+                    Cell::text(&run.name),
+                    Cell::text(&run.method),
+                    Cell::text(&m.key),
+                    Cell::text(unit.as_str().unwrap_or_default()),
+                    Cell::optional(m.value),
+                    Cell::optional(m.interval.map(|[low, _]| low)),
+                    Cell::optional(m.interval.map(|[_, high]| high)),
+                    Cell::optional(m.images),
+                ]);
             }
         }
         text
+    }
+
+    /// Whether `bytes` are an evaluation that [`Report::json`] wrote.
+    pub fn wrote_json(bytes: &[u8]) -> bool {
+        serde_json::from_slice::<Self>(bytes).is_ok()
+    }
+
+    /// Whether `bytes` are a table that [`Report::csv`] wrote.
+    pub fn wrote_csv(bytes: &[u8]) -> bool {
+        bytes.starts_with(csv::head(CSV_COLUMNS).as_bytes())
     }
 
     /// Rows for the terminal: measures down, runs across, then the paper's columns.
@@ -114,11 +126,17 @@ impl Report {
 
     /// What the table's abbreviations mean.
     pub fn legend(&self) -> String {
+        let within = format!("epsilon is the radius in {}, pixels in [0, 1]", self.norm.name());
+        let mut text = format!("[ ] 95 % bootstrap intervals; {within}");
+        if self.norm == Norm::Linf {
+            text += "; distances in L2 are left out, as the radius is none";
+            return text;
+        }
         let readings = Reading::ALL.map(|r| format!("{} {}", r.name(), r.explanation())).join("; ");
-        let mut text =
-            format!("[ ] 95 % bootstrap intervals; L2 over the whole image, pixels in [0, 1]: {readings}");
+        text += &format!("; L2 is over the whole image: {readings}");
         if self.published.is_some() {
-            text += ".\nThe paper's L2 are means; it does not say over which images, here they stand at R1";
+            text += ".\nThe paper's L2 are means; it does not say over which images, here they stand at R3. The library that it \
+                     used moved images that were wrong from the start, too, with DeepFool further than 0";
         }
         text
     }
@@ -152,15 +170,15 @@ impl Report {
     /// What the paper's row says about a measure, if it was measured as there.
     pub fn published(&self, row: &Published, key: &str) -> Option<f64> {
         let at_its_radius = |kind| {
-            let same = |a: &AttackOptions| a.kind == kind && a.epsilon == PAPER_EPSILON;
+            let same = |a: &AttackOptions| a.kind == kind && a.norm == Norm::L2 && a.epsilon == PAPER_EPSILON;
             self.attacks.iter().any(same)
         };
         match key {
             "benign-accuracy" => Some(row.benign_accuracy),
             "fgm-accuracy" if at_its_radius(AttackKind::Fgm) => Some(row.fgm),
             "mim-accuracy" if at_its_radius(AttackKind::Mim) => Some(row.mim),
-            "deepfool-mean-l2-r1" => Some(row.deepfool),
-            "cw-mean-l2-r1" => Some(row.cw),
+            "deepfool-mean-l2-r3" => Some(row.deepfool),
+            "cw-mean-l2-r3" => Some(row.cw),
             _ => None,
         }
     }
@@ -190,13 +208,9 @@ pub fn shown(measure: &Measure) -> String {
     }
 }
 
-/// A field of a CSV file, quoted where it must be.
+/// A text as a field of a CSV file.
 pub fn csv_field(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_string()
-    }
+    Cell::text(text).to_string()
 }
 
 #[cfg(test)]
@@ -229,6 +243,7 @@ mod tests {
             split: "test".into(),
             images: 10,
             epsilon: 0.5,
+            norm: Norm::L2,
             attacks: vec![AttackOptions::new(AttackKind::Fgm)],
             runs: vec![
                 run("a", "natural", &["benign-accuracy", "last"]),

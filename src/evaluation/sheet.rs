@@ -93,13 +93,12 @@ fn paint(picture: &mut RgbImage, (left, top): (u32, u32), values: &[f32], (side,
 
 fn labels(outcome: &AttackOutcome, class_names: &[String], i: usize) -> [String; 5] {
     let name = |class: usize| class_names.get(class).map_or_else(|| class.to_string(), Clone::clone);
-    let verdict = if outcome.success[i] { "success" } else { "failure" };
     [
         format!("true     {}", name(outcome.labels[i])),
         format!("clean    {}", name(outcome.clean_predictions[i])),
         format!("attacked {}", name(outcome.predictions[i])),
         format!("L2 {:.4}  Linf {:.4}", outcome.l2[i], outcome.linf[i]),
-        verdict.to_string(),
+        outcome.verdict(i).name().to_string(),
     ]
     .map(|line| line.chars().take(LABEL_LETTERS as usize).collect())
 }
@@ -135,5 +134,9 @@ mod tests {
         let names = ["cat", "dog", "ship"].map(str::to_string);
         assert_eq!(labels(&outcome(), &names, 0)[..3], ["true     cat", "clean    cat", "attacked dog"]);
         assert_eq!(labels(&outcome(), &[], 0)[2], "attacked 1");
+        let mut already_wrong = outcome();
+        already_wrong.clean_predictions[1] = 0;
+        assert_eq!([0, 1].map(|i| labels(&outcome(), &[], i)[4].clone()), ["fooled", "withstood"]);
+        assert_eq!(labels(&already_wrong, &[], 1)[4], "already wrong");
     }
 }

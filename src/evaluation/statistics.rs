@@ -3,6 +3,7 @@
 //! A measure of a run is one value per image, or none for an image that the measure does not speak of; its
 //! statistic over the images that have one comes with a 95 % interval from resampling all images.
 
+use crate::attacks::Verdict;
 use crate::random::{Random, Stream};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -12,26 +13,27 @@ pub const RESAMPLES: u32 = 1000;
 /// What the interval leaves out on either side.
 const TAIL: f64 = 0.025;
 
-/// Over which images a minimal-norm attack's distances are taken. An image that the attack failed on has no
-/// distance in any reading; failures are counted instead.
+/// Over which images a minimal-norm attack's distances are taken. An image that withstood the attack has no distance in
+/// any reading; such failures are counted instead.
+///
+/// A third reading, R1, would give images that were wrong from the start a distance of their own: how far they are from
+/// leaving their wrong class. No attack is run on them here, so R1 is not measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reading {
-    /// All images.
-    R1,
-    /// The images that were classified correctly.
+    /// The images that were fooled.
     R2,
-    /// All images, a misclassified one at distance 0; without failures its mean is benign accuracy times R2's.
+    /// The same and, at distance 0, those that were wrong from the start. Without failures its mean is benign accuracy
+    /// times R2's.
     R3,
 }
 
 impl Reading {
     /// In order.
-    pub const ALL: [Self; 3] = [Self::R1, Self::R2, Self::R3];
+    pub const ALL: [Self; 2] = [Self::R2, Self::R3];
 
     /// As in tables.
     pub fn name(self) -> &'static str {
         match self {
-            Self::R1 => "R1",
             Self::R2 => "R2",
             Self::R3 => "R3",
         }
@@ -40,20 +42,17 @@ impl Reading {
     /// What it is over, for the legend of a table.
     pub fn explanation(self) -> &'static str {
         match self {
-            Self::R1 => "all images that the attack succeeded on",
-            Self::R2 => "of them those that were classified correctly",
-            Self::R3 => "R2's and, as 0, the misclassified ones",
+            Self::R2 => "the images that were fooled",
+            Self::R3 => "R2's and, as 0, those that were wrong from the start",
         }
     }
 
     /// The distance that counts for one image.
     pub fn distance(self, image: Attacked) -> Option<f64> {
-        let reached = image.success.then_some(image.l2);
-        match self {
-            Self::R1 => reached,
-            Self::R2 => reached.filter(|_| image.correct),
-            Self::R3 if image.correct => reached,
-            Self::R3 => Some(0.0),
+        match (image.verdict, self) {
+            (Verdict::Fooled, _) => Some(image.l2),
+            (Verdict::AlreadyWrong, Self::R3) => Some(0.0),
+            (Verdict::AlreadyWrong, Self::R2) | (Verdict::Withstood, _) => None,
         }
     }
 }
@@ -61,10 +60,8 @@ impl Reading {
 /// What a minimal-norm attack did to one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attacked {
-    /// The image was classified correctly.
-    pub correct: bool,
-    /// The attack reached its goal.
-    pub success: bool,
+    /// What it came to.
+    pub verdict: Verdict,
     /// Norm of the perturbation.
     pub l2: f64,
 }
@@ -147,13 +144,12 @@ fn quantile(ascending: &[f64], share: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// Four images: right and fooled at 1, right and fooled at 3, right and never fooled, wrong from the start
-    /// (an attack leaves it where it is).
+    /// Four images: fooled at 1, fooled at 3, never fooled, wrong from the start.
     const FOUR: [Attacked; 4] = [
-        Attacked { correct: true, success: true, l2: 1.0 },
-        Attacked { correct: true, success: true, l2: 3.0 },
-        Attacked { correct: true, success: false, l2: 9.0 },
-        Attacked { correct: false, success: true, l2: 0.5 },
+        Attacked { verdict: Verdict::Fooled, l2: 1.0 },
+        Attacked { verdict: Verdict::Fooled, l2: 3.0 },
+        Attacked { verdict: Verdict::Withstood, l2: 9.0 },
+        Attacked { verdict: Verdict::AlreadyWrong, l2: 0.0 },
     ];
 
     fn mean(images: &[Attacked], reading: Reading) -> f64 {
@@ -163,7 +159,6 @@ mod tests {
 
     #[test]
     fn the_readings_differ_in_who_counts_and_a_failure_counts_in_none() {
-        assert_eq!(mean(&FOUR, Reading::R1), 1.5);
         assert_eq!(mean(&FOUR, Reading::R2), 2.0);
         assert_eq!(mean(&FOUR, Reading::R3), 4.0 / 3.0);
     }

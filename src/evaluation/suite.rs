@@ -7,9 +7,11 @@
 use super::EvaluationError;
 use super::record::{Kept, Key, Record, Store, fingerprint_of_images};
 use super::subject::{Place, Subject};
+use crate::attacks::attacker::Perturbed;
+use crate::attacks::length;
 use crate::attacks::target::Target;
 use crate::attacks::verify::Verifier;
-use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, CeForm};
+use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, CeForm, Norm};
 use crate::data::Images;
 use crate::executor::Device;
 use crate::models::file::{Model, UNKNOWN};
@@ -29,7 +31,34 @@ pub struct Suite {
     /// The attacks on each run.
     pub attacks: Vec<AttackOptions>,
     /// The radius of the worst case and of the attacks that have one.
+    pub radius: Radius,
+}
+
+/// A ball around every image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Radius {
+    /// How lengths are measured.
+    pub norm: Norm,
+    /// Its radius.
     pub epsilon: f32,
+}
+
+impl Radius {
+    /// In L2, as in the paper.
+    pub fn l2(epsilon: f32) -> Self {
+        Self { norm: Norm::L2, epsilon }
+    }
+
+    /// The one that an attack is told to keep to.
+    pub fn of(options: &AttackOptions) -> Self {
+        Self { norm: options.norm, epsilon: options.epsilon }
+    }
+}
+
+impl std::fmt::Display for Radius {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{} epsilon {}", self.norm.name(), self.epsilon)
+    }
 }
 
 /// Another classifier that images are made on.
@@ -170,8 +199,9 @@ impl Suite {
     /// Settings that must leave less than those of the attacks, or no more: a larger radius, half the steps, and a
     /// radius that nothing withstands.
     fn sweep(&self, model: &Model) -> Vec<AttackOptions> {
-        let box_norm = (model.facts.problem.pixels() as f32).sqrt();
-        let epsilon = (2.0 * self.epsilon).min(box_norm);
+        let Radius { norm, epsilon } = self.radius;
+        let box_norm = length::longest(norm, model.facts.problem.pixels());
+        let epsilon = (2.0 * epsilon).min(box_norm);
         let mut settings = Vec::new();
         for options in &self.attacks {
             match options.kind {
@@ -188,7 +218,7 @@ impl Suite {
         let like = self.attacks.first().unwrap_or(&huge);
         let (ce_form, batch_size, seed) = (like.ce_form, like.batch_size, like.seed);
         let (epsilon, iterations) = (box_norm / 2.0, HUGE_STEPS);
-        settings.push(AttackOptions { epsilon, iterations, ce_form, batch_size, seed, ..huge });
+        settings.push(AttackOptions { epsilon, norm, iterations, ce_form, batch_size, seed, ..huge });
         settings
     }
 
@@ -233,6 +263,22 @@ impl Suite {
         })
     }
 
+    /// Attacks all images for another classifier, also those that this one gets wrong.
+    fn make(
+        &self,
+        (place, model): (&Place, &Model),
+        images: &Images,
+        options: &AttackOptions,
+        label: &str,
+        watch: Watcher,
+    ) -> Result<Perturbed, EvaluationError> {
+        let refused = |source| EvaluationError::Attack { name: place.name.clone(), source };
+        let mut attacker =
+            Attacker::new(&self.device, model, options.clone(), images.len()).map_err(refused)?;
+        let progress = &mut |done, total| watch(Event::Progress(label, done, total));
+        attacker.run_for_others(images, progress).map_err(refused)
+    }
+
     /// Makes images on `source` with every attack that has a radius and tries them on its runs.
     fn black_box(
         &self,
@@ -263,7 +309,7 @@ impl Suite {
                             Some(outcome) => outcome,
                             None => {
                                 let outcome =
-                                    self.attack((&source.place, model), &run.images, options, &label, watch)?;
+                                    self.make((&source.place, model), &run.images, options, &label, watch)?;
                                 watch(Event::Finished(&label, outcome.seconds));
                                 outcome
                             }
@@ -282,31 +328,44 @@ impl Suite {
         Ok(())
     }
 
+    /// What images made elsewhere do to a run. One that the run gets wrong without them counts as not moved.
     fn tried(
         &self,
         run: &Subject,
         key: Key,
-        outcome: &AttackOutcome,
+        made: &Perturbed,
         batch: usize,
         found: &Findings,
     ) -> Result<Record, EvaluationError> {
-        let mut target = Target::new(&self.device, &run.model, batch.min(outcome.len()).max(1))?;
+        let images = run.images.len();
+        let mut target = Target::new(&self.device, &run.model, batch.min(images).max(1))?;
         let mut verifier = Verifier::new(&mut target, CeForm::SaturationFree)?;
-        let answers = verifier.predictions(&mut target, &outcome.adversarial);
-        let predictions =
-            answers.map_err(|source| EvaluationError::Attack { name: run.place.name.clone(), source })?;
-        let known = found.white_box.first().map(|record| record.clean_predictions.clone());
-        let labels = outcome.labels.clone();
-        Ok(Record {
+        let mut answers = |pixels: &[f32]| {
+            let refused = |source| EvaluationError::Attack { name: run.place.name.clone(), source };
+            verifier.predictions(&mut target, pixels).map_err(refused)
+        };
+        let clean_predictions = match found.white_box.first() {
+            Some(record) => record.clean_predictions.clone(),
+            None => answers(&run.images.to_unit(0..images))?,
+        };
+        let labels: Vec<usize> = run.images.labels().iter().map(|&label| usize::from(label)).collect();
+        let mut record = Record {
             key,
-            success: predictions.iter().zip(&labels).map(|(prediction, label)| prediction != label).collect(),
+            predictions: answers(&made.adversarial)?,
             labels,
-            clean_predictions: known.unwrap_or_default(),
-            predictions,
-            l2: outcome.l2.clone(),
-            zero_gradient: vec![false; outcome.len()],
-            seconds: outcome.seconds,
-        })
+            clean_predictions,
+            l2: made.l2.clone(),
+            linf: made.linf.clone(),
+            zero_gradient: vec![false; images],
+            seconds: made.seconds,
+        };
+        for i in 0..images {
+            if !record.correct(i) {
+                record.predictions[i] = record.clean_predictions[i];
+                (record.l2[i], record.linf[i]) = (0.0, 0.0);
+            }
+        }
+        Ok(record)
     }
 }
 

@@ -26,6 +26,8 @@ const SLACK_IMAGES: f64 = 1.5;
 const ZERO_GRADIENTS: f64 = 0.01;
 /// More failures than this share are a warning.
 const FAILURES: f64 = 0.05;
+/// More images than this share on which another attack does better are a warning.
+const BEATEN: f64 = 0.05;
 /// Attacks within a radius and smallest distances come from different algorithms; this much they may disagree.
 const DISAGREEMENT: f64 = 0.05;
 
@@ -60,13 +62,13 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-/// Images whose gradient is exactly zero.
+/// Images whose gradient is exactly zero, as a share of those that are attacked.
 pub fn zero_gradients(share: f64) -> Option<Warning> {
     if share <= ZERO_GRADIENTS {
         return None;
     }
     Some(Warning::new(
-        format!("{} of the images have a gradient of exactly zero", percent(share)),
+        format!("{} of the attacked images have a gradient of exactly zero", percent(share)),
         "attacks that follow the gradient cannot start on them, so their accuracy overstates robustness",
     ))
 }
@@ -159,16 +161,40 @@ pub fn huge_epsilon(attack: &str, epsilon: f32, accuracy: f64, classes: usize) -
     ))
 }
 
-/// A minimal-norm attack that fails on many images.
-pub fn many_failures(attack: &str, failures: usize, images: usize) -> Option<Warning> {
+/// A minimal-norm attack that fails on many of the images that it is run on; `remedy` says what to do.
+pub fn many_failures(attack: &str, failures: usize, images: usize, remedy: &str) -> Option<Warning> {
     let share = failures as f64 / images.max(1) as f64;
     if share <= FAILURES {
         return None;
     }
     Some(Warning::new(
-        format!("{attack} fails on {failures} of {images} images ({})", percent(share)),
-        "its distances are those of the images that are easy to fool, so runs with different failures do not compare; give \
-         it more iterations",
+        format!("{attack} fails on {failures} of {images} attacked images ({})", percent(share)),
+        &format!(
+            "its distances are those of the images that are easy to fool, so runs with different failures do not compare; \
+             {remedy}"
+        ),
+    ))
+}
+
+/// An attack that looks for the smallest perturbation and fails, or ends noticeably further away, where `other` does not.
+pub fn stronger_beside(
+    attack: &str,
+    other: &str,
+    beaten: usize,
+    images: usize,
+    remedy: &str,
+) -> Option<Warning> {
+    let share = beaten as f64 / images.max(1) as f64;
+    if share <= BEATEN || (beaten as f64) < SLACK_IMAGES {
+        return None;
+    }
+    Some(Warning::new(
+        format!(
+            "{other} does better than {attack} on {beaten} of {images} attacked images ({}): it fools where {attack} \
+             fails, or with a shorter perturbation",
+            percent(share)
+        ),
+        &format!("the distances of {attack} overstate robustness; {remedy}"),
     ))
 }
 
@@ -274,9 +300,18 @@ mod tests {
 
     #[test]
     fn failures_are_named_unless_they_are_few() {
-        fires(many_failures("C&W", 61, 200), &["C&W", "61 of 200", "30.5 %"]);
-        assert_eq!(many_failures("C&W", 10, 200), None);
-        assert_eq!(many_failures("C&W", 0, 0), None);
+        let warning = many_failures("C&W", 61, 200, "raise --initial-c");
+        fires(warning.clone(), &["C&W", "61 of 200", "30.5 %"]);
+        assert!(warning.unwrap().explanation.ends_with("raise --initial-c"));
+        assert_eq!(many_failures("C&W", 10, 200, ""), None);
+        assert_eq!(many_failures("C&W", 0, 0, ""), None);
+    }
+
+    #[test]
+    fn a_stronger_attack_beside_is_named_unless_it_is_so_on_a_few_images() {
+        let of = |beaten, images| stronger_beside("C&W", "DeepFool", beaten, images, "raise --initial-c");
+        fires(of(30, 200), &["DeepFool does better than C&W", "30 of 200", "15.0 %"]);
+        assert_eq!([of(10, 200), of(1, 3), of(0, 0)], [None, None, None]);
     }
 
     #[test]

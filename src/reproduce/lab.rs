@@ -6,7 +6,7 @@ use super::settings::Settings;
 use crate::attacks::{AttackKind, AttackOptions};
 use crate::evaluation::record::{Record, fingerprint_of_images};
 use crate::evaluation::statistics::Reading;
-use crate::evaluation::suite::{Event, Suite, records_folder};
+use crate::evaluation::suite::{Event, Radius, Suite, records_folder};
 use crate::evaluation::{EvaluationError, ImageChoice, Place, Split, Subject};
 use crate::executor::Device;
 use crate::training::metrics::{EpochEnd, Metrics};
@@ -78,7 +78,7 @@ impl<'a> Lab<'a> {
     pub fn record(&self, name: &str, attack: &AttackOptions, limit: Option<usize>) -> Found<Record> {
         let subject = self.subject(name, limit)?;
         let suite =
-            Suite { device: self.device.clone(), attacks: vec![attack.clone()], epsilon: attack.epsilon };
+            Suite { device: self.device.clone(), attacks: vec![attack.clone()], radius: Radius::of(attack) };
         let images = (subject.images.as_ref(), fingerprint_of_images(&subject.images));
         let mut watch = self.watch.borrow_mut();
         let records =

@@ -1,6 +1,7 @@
 //! Everything that decides a training run, as one struct: what flags and `--config` files fill, what is written
 //! to the run folder, and what repeats the run from there.
 
+use crate::attacks::length;
 use crate::attacks::{CeForm, Norm};
 use crate::data::{Augment, DatasetKind};
 use crate::executor::Opening;
@@ -9,6 +10,7 @@ use crate::models::Init;
 pub use crate::models::{GeneratorInput, GradientInput};
 use crate::program::precision::Precision;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// How the classifier is defended.
@@ -208,7 +210,7 @@ pub struct Difference {
 pub struct ConfigError {
     name: &'static str,
     value: String,
-    range: &'static str,
+    range: Cow<'static, str>,
 }
 
 impl TrainConfig {
@@ -317,7 +319,8 @@ impl TrainConfig {
 
     /// Refuses zero and absurd values with one sentence.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let error = |name, value: String, range| Err(ConfigError { name, value, range });
+        let error =
+            |name, value: String, range: &'static str| Err(ConfigError { name, value, range: range.into() });
         let positive = |v: f32| v.is_finite() && v > 0.0;
         if self.batch_size == 0 || self.batch_size > 65_536 {
             return error("--batch-size", self.batch_size.to_string(), "from 1 to 65536");
@@ -362,17 +365,27 @@ impl TrainConfig {
                 "used with --method pgn",
             );
         }
-        if !self.epsilon.is_finite() || !(0.0..=1000.0).contains(&self.epsilon) {
-            return error("--epsilon", self.epsilon.to_string(), "from 0 to the norm of the box");
-        }
+        self.check_lengths(None)?;
         if !(1..=100).contains(&self.iterations) {
             return error("--iterations", self.iterations.to_string(), "from 1 to 100 in training");
         }
-        if self.step_size.is_some_and(|step| !positive(step)) {
-            return error("--step-size", format!("{:?}", self.step_size), "a finite number above 0");
+        if let Some(step) = self.step_size.filter(|step| !positive(*step)) {
+            return error("--step-size", step.to_string(), "a finite number above 0");
         }
         if self.generator_steps == 0 || self.generator_steps > 100 {
             return error("--generator-steps", self.generator_steps.to_string(), "from 1 to 100");
+        }
+        Ok(())
+    }
+
+    /// Refuses an epsilon or a step beyond the box of images with `pixels` values, see [`length`]. Without a number of pixels
+    /// L2 has no upper bound yet.
+    pub fn check_lengths(&self, pixels: Option<usize>) -> Result<(), ConfigError> {
+        for (name, length) in [("--epsilon", Some(self.epsilon)), ("--step-size", self.step_size)] {
+            let Some(length) = length else { continue };
+            if let Err(range) = length::possible(length, self.norm, pixels) {
+                return Err(ConfigError { name, value: length.to_string(), range: range.into() });
+            }
         }
         Ok(())
     }

@@ -6,6 +6,8 @@ use super::config::{
     AttackLabel, GeneratorInput, GradientInput, Method, PenaltySpace, Preset, RateChange, TrainConfig, Update,
 };
 use super::run::{LARGEST_CONFIG, from_toml};
+use crate::attacks::length;
+use crate::attacks::options::LINF_EPSILON;
 use crate::attacks::{CeForm, Norm};
 use crate::data::{Augment, DatasetKind};
 use crate::files;
@@ -156,13 +158,18 @@ options! {
     /// Let only the generator learn, against the classifier as it is [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     freeze_classifier: bool => freeze_classifier;
-    /// Radius of --method fgm and pgd, in pixel units over the whole image [default: 0.1; 0.02 for cifar100]
+    /// Radius of --method fgm and pgd, pixels being in [0, 1]: a number or a fraction such as 8/255 [default: 0.1 in l2, 0.02
+    /// for cifar100; 8/255 in linf]
+    #[arg(value_parser = length::parse)]
+    #[serde(default, deserialize_with = "length::deserialize")]
     epsilon: f32 => epsilon;
     /// Norm of that radius [default: l2]
     norm: Norm => norm;
     /// Iterations of --method pgd [default: 10]
     iterations: usize => iterations;
-    /// Step of --method pgd [default: 2.5 epsilon / iterations]
+    /// Step of --method pgd, as epsilon is given [default: 2.5 epsilon / iterations]
+    #[arg(value_parser = length::parse)]
+    #[serde(default, deserialize_with = "length::deserialize")]
     step_size: f32 => step_size;
     /// Start --method pgd at a random point of the sphere [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
@@ -198,6 +205,9 @@ impl TrainOptions {
         let mut config = TrainConfig::preset(preset, dataset);
         file.apply(&mut config);
         self.apply(&mut config);
+        if config.norm == Norm::Linf && self.epsilon.or(file.epsilon).is_none() {
+            config.epsilon = LINF_EPSILON;
+        }
         config
     }
 }
@@ -221,6 +231,18 @@ mod tests {
         let text = toml::to_string(&config).unwrap();
         let again: TrainOptions = toml::from_str(&text).unwrap();
         assert_eq!(TrainOptions::default().resolve(&again), config);
+    }
+
+    #[test]
+    fn a_length_is_a_number_or_a_fraction_and_its_default_follows_the_norm() {
+        let resolve = |text: &str| TrainOptions::default().resolve(&toml::from_str(text).unwrap());
+        assert_eq!(resolve("epsilon = \"8/255\"\nnorm = \"linf\"").epsilon, 8.0 / 255.0);
+        assert_eq!(resolve("step-size = \"2/255\"").step_size, Some(2.0 / 255.0));
+        assert_eq!(resolve("norm = \"linf\"").epsilon, 8.0 / 255.0);
+        assert_eq!([resolve("").epsilon, resolve("dataset = \"cifar100\"").epsilon], [0.1, 0.02]);
+        let flags = TrainOptions { norm: Some(Norm::Linf), ..Default::default() };
+        let file = toml::from_str("epsilon = 0.3").unwrap();
+        assert_eq!(flags.resolve(&file).epsilon, 0.3, "what is given stays");
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl Trainer {
         largest: Option<usize>,
     ) -> Result<Self, TrainError> {
         config.check()?;
+        config.check_lengths(Some(problem.pixels()))?;
         let classifier = Classifier::new(problem, config.width)?;
         let generator = match config.method {
             Method::Pgn => Some(Generator::new(problem, config.width)?.without(&config.without)),

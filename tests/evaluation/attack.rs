@@ -1,6 +1,6 @@
 //! `pgn-wgpu attack`: its files, and who may overwrite them.
 
-use crate::{answers, assert_mentions, refuse, run_folder, succeed, trained};
+use crate::{answers, assert_mentions, command, refuse, run_folder, succeed, trained};
 use pgn_wgpu::models::file::Model;
 use safetensors::SafeTensors;
 use std::fs;
@@ -53,22 +53,121 @@ fn the_reference_path_confirms_every_saved_image() {
     }
 }
 
+/// Six attacks on a model that gets many images wrong.
 #[test]
-fn the_table_and_the_csv_tell_the_same() {
+fn table_csv_and_saved_images_agree_on_a_weak_model() {
     let folder = tempfile::tempdir().unwrap();
-    let arguments =
-        ["attack", "--adapter", "cpu", "--model", &trained("naive"), "--attack", "fgm", "--csv", "a.csv"];
-    let text = succeed(folder.path(), &arguments);
+    let weak = ["train", "--adapter", "cpu", "--width", "0.0625", "--max-steps", "60", "--out", "weak"];
+    succeed(folder.path(), &weak);
+    let kinds = ["fgm", "pgd", "mim", "deepfool", "cw", "pgn"];
+    let arguments = [
+        ["attack", "--adapter", "cpu", "--model", "weak", "--attack"].as_slice(),
+        &["fgm,pgd,mim,deepfool,cw,pgn", "--epsilon", "1/4", "--iterations", "20", "--limit", "200"],
+        &["--save", "out.safetensors", "--csv", "a.csv"],
+    ];
+    let text = succeed(folder.path(), &arguments.concat());
     let csv = fs::read_to_string(folder.path().join("a.csv")).unwrap();
-    let rows: Vec<Vec<&str>> = csv.lines().skip(1).map(|line| line.split(',').collect()).collect();
-    assert_eq!(rows.len(), 400);
-    let (label, clean, attacked) = (3, 5, 6);
-    let benign = rows.iter().filter(|row| row[label] == row[clean]).count();
-    let robust = rows.iter().filter(|row| row[label] == row[clean] && row[label] == row[attacked]).count();
-    let share = |count: usize, of: usize| format!("{:.4}", count as f64 / of as f64);
-    assert_mentions(&text, &[&format!("benign accuracy {}", share(benign, 400)), &share(robust, 400)]);
-    assert_mentions(&text, &[&share(benign - robust, benign)]);
-    assert!(benign > 200, "the run has learned something: {benign}");
+    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name: &str| rows[0].iter().position(|head| *head == name).unwrap();
+    let model = Model::load(&folder.path().join("weak/model.safetensors"), None).unwrap();
+    for kind in kinds {
+        let part = if ["fgm", "pgd", "mim"].contains(&kind) { "-0.25" } else { "" };
+        let file = folder.path().join(format!("out-{kind}{part}.safetensors"));
+        let (images, adversarial) = (numbers(&file, "images"), numbers(&file, "adversarial"));
+        let labels = classes(&file, "labels");
+        let (clean, attacked) = (answers(&model, &images), answers(&model, &adversarial));
+        let count = |holds: &dyn Fn(usize) -> bool| (0..labels.len()).filter(|&i| holds(i)).count();
+        let wrong = count(&|i| clean[i] != labels[i]);
+        assert!((40..160).contains(&wrong), "a weak model: {wrong} wrong of 200");
+        // Whoever looks at the saved images alone finds the same accuracy: none was moved into its class.
+        let accurate = count(&|i| attacked[i] == labels[i]);
+        let right_before_too = count(&|i| clean[i] == labels[i] && attacked[i] == labels[i]);
+        assert_eq!(accurate, right_before_too, "{kind}");
+        let own: Vec<&Vec<&str>> = rows[1..].iter().filter(|row| row[0] == kind).collect();
+        assert_eq!(own.len(), 200, "{kind}");
+        let verdicts = |verdict: &str| own.iter().filter(|row| row[column("verdict")] == verdict).count();
+        assert_eq!((verdicts("withstood"), verdicts("already wrong")), (accurate, wrong), "{kind}");
+        let predicted = own.iter().filter(|row| row[column("prediction")] == row[column("label")]).count();
+        assert_eq!(predicted, accurate, "{kind}");
+        for i in (0..200).filter(|&i| clean[i] != labels[i]) {
+            let image = i * PIXELS..(i + 1) * PIXELS;
+            assert!(adversarial[image.clone()] == images[image], "{kind}: image {i} was moved");
+        }
+        let share = |count: usize, of: usize| format!("{:.4}", count as f64 / of as f64);
+        let title = match kind {
+            "deepfool" => "DeepFool".to_string(),
+            "cw" => "C&W".to_string(),
+            other => other.to_uppercase(),
+        };
+        let line = text.lines().find(|line| line.starts_with(&title)).unwrap_or_else(|| panic!("{text}"));
+        let fooled = share(200 - wrong - accurate, 200 - wrong);
+        assert_mentions(line, &[&share(accurate, 200), &fooled]);
+        assert_mentions(&text, &[&format!("benign accuracy {}", share(200 - wrong, 200))]);
+        assert_mentions(&text, &[&format!("{wrong} images are wrong without an attack")]);
+    }
+}
+
+#[test]
+fn csv_on_standard_output_is_alone_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = trained("naive");
+    let arguments =
+        ["attack", "--adapter", "cpu", "--limit", "3", "--model", &model, "--attack", "fgm", "--csv", "-"];
+    let output = command(folder.path(), arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let (csv, people) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(csv.lines().count(), 1 + 3, "{csv}");
+    assert!(csv.starts_with("attack,norm,epsilon,index,") && csv.contains("\nfgm,L2,0.5,0,"), "{csv}");
+    assert_mentions(&people, &["benign accuracy", "FGM", "radius in L2"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no file of that name");
+}
+
+#[test]
+fn a_radius_in_linf_is_a_fraction_and_named_with_its_norm() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = trained("naive");
+    let usual = ["attack", "--adapter", "cpu", "--limit", "20", "--model", &model, "--norm", "linf"];
+    let run =
+        |more: &[&str]| succeed(folder.path(), &[&usual[..], &["--attack", "fgm,pgd,mim"], more].concat());
+    let (given, default) = (run(&["--epsilon", "8/255", "--csv", "a.csv"]), run(&[]));
+    let without_speed = |text: &str| -> Vec<String> {
+        let line =
+            |line: &str| line.rsplit_once("  ").map_or(line, |(numbers, _)| numbers).trim_end().to_string();
+        text.lines().filter(|line| !line.starts_with("written")).map(line).collect()
+    };
+    assert_eq!(without_speed(&given), without_speed(&default), "8/255 is the default");
+    assert_mentions(&given, &["radius in Linf", "0.03137255"]);
+    let csv = fs::read_to_string(folder.path().join("a.csv")).unwrap();
+    assert_eq!(csv.lines().filter(|line| line.contains(",Linf,0.03137255,")).count(), 3 * 20, "{csv}");
+}
+
+#[test]
+fn doubts_are_the_same_as_in_an_evaluation() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = Model::load(&run_folder("naive").join("model.safetensors"), None).unwrap();
+    // The same decisions by logits of a thousandth: C&W's constants do not suit them.
+    let last = model.classifier.layout.entries.last().unwrap();
+    let (weight, bias) = (last.weight..last.weight + last.layer.weight_len(), last.bias..last.bias + 10);
+    for i in weight.chain(bias) {
+        model.average[i] *= 1e-3;
+    }
+    model.save(&folder.path().join("small.safetensors")).unwrap();
+    let run = |more: &[&str]| {
+        let usual =
+            ["attack", "--adapter", "cpu", "--limit", "40", "--model", "small.safetensors", "--iterations"];
+        succeed(folder.path(), &[&usual[..], &["20"], more].concat())
+    };
+    let text = run(&["--attack", "deepfool,cw"]);
+    let expected =
+        ["warning: C&W fails on", "warning: DeepFool does better than C&W", "--initial-c", "--search-steps"];
+    assert_mentions(&text, &expected);
+    assert!(!run(&["--attack", "deepfool"]).contains("warning"), "DeepFool does not mind");
+    model.average.fill(0.0);
+    model.save(&folder.path().join("small.safetensors")).unwrap();
+    assert_mentions(
+        &run(&["--attack", "fgm"]),
+        &["warning: 100.0 % of the attacked images have a gradient of exactly zero"],
+    );
 }
 
 #[test]

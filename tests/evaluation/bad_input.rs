@@ -13,6 +13,13 @@ fn an_attack_that_cannot_be_is_named() {
         (&["--attack", "fgm", "--epsilon", "-1"], &["--epsilon", "-1", "from 0 to 8.000"]),
         (&["--attack", "fgm", "--epsilon", "9"], &["--epsilon", "9", "from 0 to 8.000"]),
         (&["--attack", "fgm", "--epsilon", "0.5,nan"], &["--epsilon", "NaN"]),
+        (&["--attack", "fgm", "--epsilon", "8 of 255"], &["--epsilon", "8 of 255", "8/255"]),
+        (&["--attack", "fgm,deepfool", "--norm", "linf"], &["--norm linf", "l2 for deepfool"]),
+        (
+            &["--attack", "pgd", "--norm", "linf", "--epsilon", "8"],
+            &["--epsilon 8", "pixels are in [0, 1]", "8/255"],
+        ),
+        (&["--attack", "pgn", "--radius", "16"], &["--radius 16", "16/255"]),
         (&["--attack", "pgd", "--norm", "linf", "--epsilon", "2"], &["--epsilon", "2", "from 0 to 1.000"]),
         (&["--attack", "mim", "--iterations", "0"], &["--iterations", "0"]),
         (&["--attack", "pgd", "--step-size", "-1"], &["--step-size", "-1"]),
@@ -75,6 +82,27 @@ fn runs_and_sources_that_do_not_belong_together_are_both_named() {
     let sentence = evaluate(&["--source", &foreign]);
     assert_mentions(&sentence, &["--source foreign", "CIFAR-10", "naive", "UCI optical digits"]);
     assert_mentions(&evaluate(&[&pgn, "--twin", &pgn]), &["--twin", "1 times for 2 runs"]);
-    assert_mentions(&evaluate(&["--norm", "linf"]), &["L2", "pgn-wgpu attack"]);
+    assert_mentions(&evaluate(&["--norm", "linf", "--attack", "fgm,cw"]), &["--norm linf", "l2 for cw"]);
     assert_mentions(&evaluate(&["--epsilon", "-1"]), &["--epsilon", "-1"]);
+}
+
+#[test]
+fn training_refuses_the_lengths_that_an_attack_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = ["train", "--adapter", "cpu", "--width", "0.03125", "--method", "pgd", "--max-steps", "1"];
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["--norm", "linf", "--epsilon", "8"], &["--epsilon 8", "from 0 to 1.000", "8/255"]),
+        (&["--norm", "linf", "--step-size", "2"], &["--step-size 2", "2/255"]),
+        // The box of the digits' 64 pixels.
+        (&["--epsilon", "9"], &["--epsilon 9", "from 0 to 8.000", "9/255"]),
+        (&["--epsilon", "-1"], &["--epsilon -1", "from 0"]),
+        (&["--epsilon", "a/b"], &["--epsilon", "a/b", "8/255"]),
+    ];
+    for (flags, expected) in cases {
+        assert_mentions(&refuse(folder.path(), &[&train[..], flags].concat()), expected);
+    }
+    fs::write(folder.path().join("c.toml"), "epsilon = \"eight\"").unwrap();
+    let sentence = refuse(folder.path(), &[&train[..], &["--config", "c.toml"]].concat());
+    assert_mentions(&sentence, &["c.toml", "line 1", "eight", "8/255"]);
+    assert!(!folder.path().join("runs").exists());
 }

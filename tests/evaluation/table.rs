@@ -70,13 +70,12 @@ fn the_rows_of_the_papers_tables_agree_with_each_other() {
 }
 
 #[test]
-fn what_was_finished_is_not_computed_again_and_nothing_is_overwritten_unasked() {
+fn what_was_finished_is_not_computed_again() {
     let folder = tempfile::tempdir().unwrap();
     let naive = copy("naive", folder.path());
     let arguments = [&QUICK[..], &[&naive, "--attack", "fgm,mim"]].concat();
     succeed(folder.path(), &arguments);
     let report = fs::read(Path::new(&naive).join("evaluation.json")).unwrap();
-    assert_mentions(&refuse(folder.path(), &arguments), &["evaluation.json exists", "--force"]);
     // As after an interruption: the report is not there and one of the results is missing.
     fs::remove_file(Path::new(&naive).join("evaluation.json")).unwrap();
     fs::remove_file(Path::new(&naive).join("evaluation.csv")).unwrap();
@@ -90,6 +89,56 @@ fn what_was_finished_is_not_computed_again_and_nothing_is_overwritten_unasked() 
     // FGM and MIM; FGM further, MIM further and shorter, PGD at a huge radius.
     assert_eq!(known, 6 - 1, "{said}");
     assert_eq!(fs::read(Path::new(&naive).join("evaluation.json")).unwrap(), report);
+}
+
+#[test]
+fn an_evaluation_replaces_an_earlier_one_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let naive = copy("naive", folder.path());
+    let arguments = [&QUICK[..], &[&naive, "--attack", "fgm"]].concat();
+    succeed(folder.path(), &arguments);
+    succeed(folder.path(), &[&arguments[..], &["--epsilon", "1/4"]].concat());
+    assert_eq!(json(&naive)["epsilon"], 0.25);
+    let csv = Path::new(&naive).join("evaluation.csv");
+    assert!(fs::read_to_string(&csv).unwrap().contains("worst-case-accuracy"));
+    for (name, text) in [("evaluation.json", "{\"mine\": 1}"), ("evaluation.csv", "mine\n1\n")] {
+        let path = Path::new(&naive).join(name);
+        let ours = fs::read(&path).unwrap();
+        fs::write(&path, text).unwrap();
+        assert_mentions(&refuse(folder.path(), &arguments), &[name, "is no evaluation", "--out", "--force"]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        fs::write(&path, ours).unwrap();
+    }
+    fs::write(&csv, "mine\n").unwrap();
+    succeed(folder.path(), &[&arguments[..], &["--force"]].concat());
+    assert!(fs::read_to_string(&csv).unwrap().contains("worst-case-accuracy"));
+}
+
+#[test]
+fn an_evaluation_in_linf_has_a_worst_case_and_no_distances() {
+    let folder = tempfile::tempdir().unwrap();
+    let naive = copy("naive", folder.path());
+    let arguments = [&QUICK[..], &[&naive, "--norm", "linf", "--epsilon", "16/255"]].concat();
+    let output = command(folder.path(), &arguments).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let (said, text) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    assert_mentions(&said, &["deepfool and cw measure in L2 alone"]);
+    assert_mentions(&text, &["accuracy under PGD, Linf epsilon 0.0627451", "radius in Linf"]);
+    let report = json(&naive);
+    assert_eq!((report["norm"].as_str(), measure(&report, 0, "worst-case-mean-l2-r2")), (Some("linf"), None));
+    let of = |key: &str| value(&report, 0, key).unwrap_or_else(|| panic!("{key}"));
+    for key in ["fgm-accuracy", "pgd-accuracy", "mim-accuracy"] {
+        assert!(of("worst-case-accuracy") <= of(key) && of(key) <= of("benign-accuracy"), "{key}");
+    }
+    // In Linf every pixel moves, so that far more images fall than within the same number in L2.
+    assert!(of("worst-case-accuracy") < of("benign-accuracy") - 0.1);
+    let l2 = ["--attack", "fgm,pgd,mim", "--epsilon", "16/255"];
+    succeed(folder.path(), &[&QUICK[..], &[&naive], &l2].concat());
+    let l2 = json(&naive);
+    assert!(
+        value(&l2, 0, "worst-case-accuracy").unwrap() > of("worst-case-accuracy"),
+        "records were mixed up"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
     python parity.py MODEL.safetensors CIFAR10_DIR OUTPUTS_DIR [--epsilon 0.5] [--converged]
 
 OUTPUTS_DIR holds `fgm`, `pgd`, `mim`, `deepfool` and `cw.safetensors`, as many as were made, each with `images`,
-`adversarial`, `labels`, `l2` and `success`. The images must be the first ones of CIFAR-10's test file. Prints a
+`adversarial`, `labels`, `l2` and `fooled`. The images must be the first ones of CIFAR-10's test file. Prints a
 table and ends with exit code 1 if a row misses what it promises:
 
 - same algorithm: accuracy within one percentage point; images within 1e-4 per pixel but for a few, no more than twice
@@ -11,7 +11,7 @@ table and ends with exit code 1 if a row misses what it promises:
   takes the other slope when rounding says so, and turns the gradient of one image in a hundred;
 - minimal-norm attacks at equal budget: our mean L2 over the images that are classified correctly and that both fool
   is at most 2 % above each library's;
-- every file: inside the box, within epsilon, and `l2` and `success` confirmed by a forward pass in PyTorch.
+- every file: inside the box, within epsilon, and `l2` and `fooled` confirmed by a forward pass in PyTorch.
 """
 
 import argparse
@@ -68,13 +68,14 @@ def largest_difference(a, b):
 
 
 def rounding(attack, ours, classifier, epsilon):
-    """Images on which the first library with our algorithm differs by more than the tolerance between float32 and
-    float64: what no other implementation can be asked to beat."""
+    """Images, of those that are right without an attack, on which the first library with our algorithm differs by more
+    than the tolerance between float32 and float64: what no other implementation can be asked to beat."""
     entry = next(e for e in LIBRARY_ATTACKS if e.attack == attack and e.same)
     images, labels = ours["images"], ours["labels"].long()
     single = entry.run(classifier, images.clone(), labels, epsilon).detach()
     double = entry.run(copy.deepcopy(classifier).double(), images.double(), labels, epsilon).detach()
-    return int((largest_difference(single, double) > PIXEL_TOLERANCE).sum())
+    clean = correct(classifier, images, labels)
+    return int((largest_difference(single[clean], double[clean]) > PIXEL_TOLERANCE).sum())
 
 
 def check_file(name, ours, classifier, epsilon):
@@ -89,9 +90,9 @@ def check_file(name, ours, classifier, epsilon):
         problems.append(f"reports L2 that is off by {(norms - ours['l2']).abs().max():.1e}")
     clean = correct(classifier, ours["images"], ours["labels"])
     fooled = ~correct(classifier, adversarial, ours["labels"])
-    wrong = clean & (fooled != ours["success"].bool())
+    wrong = (clean & fooled) != ours["fooled"].bool()
     if wrong.any():
-        problems.append(f"has {wrong.sum()} successes that PyTorch judges otherwise")
+        problems.append(f"has {wrong.sum()} images that PyTorch judges otherwise")
     return [f"{name}.safetensors {problem}" for problem in problems]
 
 
@@ -106,7 +107,8 @@ def compare(entry, ours, classifier, epsilon):
     held_ours = clean & correct(classifier, adversarial, labels)
     held_theirs = clean & correct(classifier, theirs, labels)
     both = clean & ~held_ours & ~held_theirs
-    off = largest_difference(adversarial, theirs)
+    # Ours leaves images that are wrong from the start as they are.
+    off = largest_difference(adversarial[clean], theirs[clean])
     return {
         "entry": entry,
         "accuracy": (held_ours.float().mean().item(), held_theirs.float().mean().item()),

@@ -90,7 +90,7 @@ mod tests {
             clean_predictions: vec![0; n],
             predictions: vec![1; n],
             l2: (0..n).map(|i| 1.0 - i as f32 / n as f32).collect(),
-            success: vec![true; n],
+            linf: vec![0.1; n],
             zero_gradient: vec![false; n],
             ..record(AttackKind::DeepFool)
         };

@@ -2,7 +2,7 @@
 //! at (table 4).
 
 use super::notes;
-use crate::attacks::{AttackKind, AttackOptions};
+use crate::attacks::{AttackKind, AttackOptions, Verdict};
 use crate::evaluation::record::{Key, fingerprint_of_images};
 use crate::evaluation::report::paper_name;
 use crate::evaluation::suite::{self, title};
@@ -49,7 +49,7 @@ pub fn figure3(lab: &Lab) -> Section {
             id: format!("figure3-{}", run.method.name()),
             title: format!("A classifier trained with {}", paper_name(run.method.name())),
             caption: format!(
-                "{name}, first {} test images; norms are means over the images, which the box shortens.",
+                "{name}, first {} test images; norms are means over the attacked images, which the box shortens.",
                 lab.settings.attack_images
             ),
             x: Axis::new("mean L2 of the perturbation"),
@@ -66,9 +66,8 @@ fn under(lab: &Lab, classifier: &str, kind: AttackKind, radius: f32) -> Found<Po
     let options = at_radius(lab, kind, radius);
     let name = if kind == AttackKind::Pgn { generator_name(classifier) } else { classifier.to_string() };
     let record = lab.record(&name, &options, Some(lab.settings.attack_images))?;
-    let norm = record.l2.iter().map(|&v| f64::from(v)).sum::<f64>() / record.len().max(1) as f64;
     let label = format!("radius {radius}");
-    Ok(Point { label, ..Point::new(norm, record.accuracy(record.len())) })
+    Ok(Point { label, ..Point::new(record.mean_l2(), record.accuracy(record.len())) })
 }
 
 fn at_radius(lab: &Lab, kind: AttackKind, radius: f32) -> AttackOptions {
@@ -144,8 +143,9 @@ fn draw(lab: &Lab, subject: &Subject, options: &AttackOptions, title: &str) -> F
         .map_err(|error| Missing(format!("{title} cannot be drawn: {error}")))?;
     Ok(Sheet {
         images: outcome.len(),
-        mean: outcome.l2.iter().sum::<f32>() / outcome.len().max(1) as f32,
-        fooled: outcome.success.iter().filter(|s| **s).count(),
+        // Images that were wrong from the start are at distance 0.
+        mean: outcome.l2.iter().sum::<f32>() / outcome.attacked().max(1) as f32,
+        fooled: outcome.count(Verdict::Fooled),
         png: STANDARD.encode(png),
     })
 }

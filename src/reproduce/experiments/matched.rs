@@ -5,6 +5,7 @@ use super::notes;
 use crate::attacks::AttackKind;
 use crate::evaluation::record::Record;
 use crate::evaluation::report::paper_name;
+use crate::evaluation::statistics::Reading;
 use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series};
 use crate::reproduce::curve::{MATCHED, Spread, Standing, nearest, shared_accuracies};
 use crate::reproduce::lab::{Found, Lab, Missing};
@@ -115,11 +116,7 @@ fn survival(lab: &Lab, method: Method, strength: Option<f32>) -> Found<Vec<(f64,
 
 /// Accuracy over the images of `records` at norms from 0 to the largest that an attack needed.
 pub fn accuracy_against_norm(records: &[Record]) -> Vec<(f64, f64)> {
-    let needed = |record: &Record, i: usize| match (record.correct(i), record.success[i]) {
-        (false, _) => Some(0.0),
-        (true, true) => Some(f64::from(record.l2[i])),
-        (true, false) => None,
-    };
+    let needed = |record: &Record, i: usize| Reading::R3.distance(record.attacked(i));
     let all: Vec<Option<f64>> =
         records.iter().flat_map(|r| (0..r.len()).map(move |i| needed(r, i))).collect();
     let longest = all.iter().flatten().copied().fold(0.0, f64::max);
