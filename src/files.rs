@@ -154,22 +154,13 @@ fn target_of_temporary(name: &str) -> Option<&str> {
 pub fn new_temporary(target: &Path) -> io::Result<NamedTempFile> {
     let name = target.file_name().map_or_else(|| "file".into(), |name| name.to_string_lossy());
     let prefix = format!(".{name}.");
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(&prefix).suffix(TEMPORARY);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Less what the user's mask takes away.
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-    builder.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(without_path)
-}
-
-/// The system's error in one of `tempfile`, which adds the temporary path.
-fn without_path(error: io::Error) -> io::Error {
-    let inner = error.get_ref().and_then(|wrapper| wrapper.source()?.downcast_ref::<io::Error>());
-    inner.and_then(io::Error::raw_os_error).map_or(error, io::Error::from_raw_os_error)
+    // Created here, so that it has the permissions of new files and errors do not repeat the temporary path.
+    let create = |path: &Path| File::options().write(true).create_new(true).open(path);
+    tempfile::Builder::new()
+        .prefix(&prefix)
+        .suffix(TEMPORARY)
+        .make_in(folder.unwrap_or(Path::new(".")), create)
 }
 
 /// The path that `path` leads to over links, also where nothing is there yet.
