@@ -9,8 +9,12 @@ mod bad_values;
 mod commands;
 #[path = "cli/interruption.rs"]
 mod interruption;
+#[path = "cli/limits.rs"]
+mod limits;
 #[path = "cli/runs.rs"]
 mod runs;
+#[path = "cli/weights.rs"]
+mod weights;
 
 mod program;
 

@@ -17,6 +17,7 @@ use super::target::{IMAGES, LABELS, Target};
 use super::verify::{Verifier, check_places};
 use crate::data::Images;
 use crate::executor::{Device, ExecutionError, Session};
+use crate::memory::{self, OutOfMemory};
 use crate::models::file::Model;
 use crate::program::Program;
 use std::sync::Arc;
@@ -40,6 +41,9 @@ pub enum AttackError {
     /// The device.
     #[error(transparent)]
     Execution(#[from] ExecutionError),
+    /// Memory for the images.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
     /// A graph; a mistake of ours.
     #[error(transparent)]
     Graph(#[from] crate::graph::GraphError),
@@ -110,7 +114,29 @@ impl Attacker {
         images: usize,
     ) -> Result<Self, AttackError> {
         options.check(model.facts.problem)?;
-        let mut target = Target::new(device, model, slots_for(&options, images))?;
+        let mut slots = slots_for(&options, images);
+        loop {
+            let error = match Self::at_a_time(device, model, options.clone(), slots) {
+                Err(AttackError::Execution(error)) if error.is_too_large() => error,
+                other => return other,
+            };
+            // As many as fit the adapter, or the memory that the CPU path gets.
+            let fewer = fewer_slots(&options, slots);
+            if fewer == slots {
+                return Err(error.into());
+            }
+            device.forget_out_of_memory();
+            slots = fewer;
+        }
+    }
+
+    fn at_a_time(
+        device: &Device,
+        model: &Model,
+        options: AttackOptions,
+        slots: usize,
+    ) -> Result<Self, AttackError> {
+        let mut target = Target::new(device, model, slots)?;
         let verifier = Verifier::new(&mut target, options.ce_form)?;
         let kind = match options.kind {
             AttackKind::Fgm => Kind::Batch(Box::new(Fgm::new(&mut target, &options)?)),
@@ -152,6 +178,8 @@ impl Attacker {
         images: &Images,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<AttackOutcome, AttackError> {
+        // Originals and results are in memory together, and so are parts of them.
+        memory::with_room::<f32>(3 * images.len() * self.target.pixels())?;
         let originals = images.to_unit(0..images.len());
         let labels: Vec<usize> = images.labels().iter().map(|&l| usize::from(l)).collect();
         let clean = self.verifier.clean(&mut self.target, &originals, &labels)?;
@@ -206,6 +234,14 @@ fn slots_for(options: &AttackOptions, images: usize) -> usize {
     }
 }
 
+/// About half of `slots`; the same if there are no fewer.
+fn fewer_slots(options: &AttackOptions, slots: usize) -> usize {
+    match options.kind {
+        AttackKind::DeepFool => slots.div_ceil(2).next_multiple_of(STACKED),
+        _ => slots.div_ceil(2),
+    }
+}
+
 /// Images and the classes that are attacked.
 struct Set<'a> {
     pixels: usize,
@@ -226,7 +262,7 @@ fn over_batches(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<f32>, ExecutionError> {
     let total = set.classes.len();
-    let mut adversarial = Vec::with_capacity(set.images.len());
+    let mut adversarial = memory::with_room(set.images.len())?;
     for first in (0..total).step_by(target.slots) {
         // The last batch is filled up with the set's first image.
         let members = (first..first + target.slots).map(|i| if i < total { i } else { 0 });
@@ -247,7 +283,7 @@ fn over_slots(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<f32>, ExecutionError> {
     let total = set.classes.len();
-    let mut adversarial = vec![0.0; set.images.len()];
+    let mut adversarial: Vec<f32> = memory::zeros(set.images.len())?;
     let mut members: Vec<Option<usize>> = vec![None; target.slots];
     let (mut next, mut done) = (0, 0);
     target.load(&vec![0.5; target.slots * set.pixels], &vec![0.0; target.slots])?;

@@ -8,6 +8,7 @@ use super::container::{Container, shown};
 use super::file::{Facts, METADATA_KEY, ModelFileError, UNKNOWN, default_gradient_input, file_name};
 use super::layout::ParameterLayout;
 use super::{Problem, names};
+use crate::memory;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorInfo};
 use std::collections::{BTreeMap, BTreeSet};
@@ -160,7 +161,7 @@ impl<'a> Reader<'a> {
 
     /// The weights of `network` in the order of `layout`; [`Reader::check`] has taken them.
     pub(super) fn import(&mut self, layout: &ParameterLayout, network: &str) -> Result<Vec<f32>, ModelFileError> {
-        let mut flat = vec![0.0; layout.len];
+        let mut flat: Vec<f32> = memory::zeros(layout.len).map_err(|e| self.wrong(e.to_string()))?;
         for entry in &layout.entries {
             let weight = self.values(&file_name(&entry.layer, network, "weight"))?;
             flat[entry.weight..][..weight.len()].copy_from_slice(&entry.layer.from_file_order(&weight));

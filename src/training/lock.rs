@@ -14,7 +14,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{JoinHandle, sleep, spawn};
+use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Between two signs of life.
@@ -164,12 +164,12 @@ fn sign(mut file: &File, text: &str) -> io::Result<()> {
 fn beat(file: &File, text: String) -> io::Result<(Sender<()>, JoinHandle<()>)> {
     let file = file.try_clone()?;
     let (end, ended) = channel();
-    let thread = spawn(move || {
+    let thread = Builder::new().name("lock".to_string()).spawn(move || {
         while ended.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
             // A disk that is full or gone for a while stops no run.
             let _ = sign(&file, &text);
         }
-    });
+    })?;
     Ok((end, thread))
 }
 
