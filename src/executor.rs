@@ -59,6 +59,18 @@ pub enum ExecutionError {
     },
 }
 
+impl ExecutionError {
+    /// Whether less at a time might fit.
+    pub fn is_too_large(&self) -> bool {
+        matches!(
+            self,
+            Self::Program(ProgramError::TensorTooLarge { .. } | ProgramError::GridTooLarge { .. })
+                | Self::Gpu(GpuError::OutOfMemory { .. })
+                | Self::Memory(_)
+        )
+    }
+}
+
 /// How a device is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Opening {
@@ -106,6 +118,13 @@ impl Device {
     pub fn pin(&self, choices: &KernelChoices) {
         if let Self::Gpu(gpu) = self {
             gpu.pin(choices);
+        }
+    }
+
+    /// Makes it usable again after a program that did not fit.
+    pub fn forget_out_of_memory(&self) {
+        if let Self::Gpu(gpu) = self {
+            gpu.forget_out_of_memory();
         }
     }
 

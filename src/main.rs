@@ -44,7 +44,11 @@ enum Command {
 
 fn main() -> ExitCode {
     commands::end_with_the_output();
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    if let Some(note) = pgn_wgpu::cpu::threads::start() {
+        eprintln!("note: {note}");
+    }
+    let result = match command {
         Command::Train(arguments) => commands::train::run(*arguments),
         Command::Attack(arguments) => commands::attack::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),

@@ -11,8 +11,12 @@ mod commands;
 mod integrity;
 #[path = "cli/interruption.rs"]
 mod interruption;
+#[path = "cli/limits.rs"]
+mod limits;
 #[path = "cli/runs.rs"]
 mod runs;
+#[path = "cli/weights.rs"]
+mod weights;
 
 mod program;
 

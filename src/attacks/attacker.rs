@@ -20,6 +20,7 @@ use super::target::{IMAGES, LABELS, Target};
 use super::verify::{Verifier, check_places};
 use crate::data::Images;
 use crate::executor::{Device, ExecutionError, Session};
+use crate::memory::{self, OutOfMemory};
 use crate::models::file::Model;
 use crate::program::Program;
 use std::sync::Arc;
@@ -43,6 +44,9 @@ pub enum AttackError {
     /// The device.
     #[error(transparent)]
     Execution(#[from] ExecutionError),
+    /// Memory for the images.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
     /// A graph; a mistake of ours.
     #[error(transparent)]
     Graph(#[from] crate::graph::GraphError),
@@ -116,7 +120,29 @@ impl Attacker {
         images: usize,
     ) -> Result<Self, AttackError> {
         options.check(model.facts.problem)?;
-        let mut target = Target::new(device, model, slots_for(&options, images))?;
+        let mut slots = slots_for(&options, images);
+        loop {
+            let error = match Self::at_a_time(device, model, options.clone(), slots) {
+                Err(AttackError::Execution(error)) if error.is_too_large() => error,
+                other => return other,
+            };
+            // As many as fit the adapter, or the memory that the CPU path gets.
+            let fewer = fewer_slots(&options, slots);
+            if fewer == slots {
+                return Err(error.into());
+            }
+            device.forget_out_of_memory();
+            slots = fewer;
+        }
+    }
+
+    fn at_a_time(
+        device: &Device,
+        model: &Model,
+        options: AttackOptions,
+        slots: usize,
+    ) -> Result<Self, AttackError> {
+        let mut target = Target::new(device, model, slots)?;
         let verifier = Verifier::new(&mut target, options.ce_form)?;
         let kind = match options.kind {
             AttackKind::Fgm => Kind::Batch(Box::new(Fgm::new(&mut target, &options)?)),
@@ -159,7 +185,7 @@ impl Attacker {
         images: &Images,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<AttackOutcome, AttackError> {
-        let (originals, labels) = pixels_and_labels(images);
+        let (originals, labels) = pixels_and_labels(images)?;
         let clean = self.verifier.clean(&mut self.target, &originals, &labels)?;
         let right: Vec<usize> = (0..labels.len()).filter(|&i| clean.predictions[i] == labels[i]).collect();
         let moved = self.perturb(&originals, &labels, &right, progress)?;
@@ -192,7 +218,7 @@ impl Attacker {
         images: &Images,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Perturbed, AttackError> {
-        let (originals, labels) = pixels_and_labels(images);
+        let (originals, labels) = pixels_and_labels(images)?;
         let all: Vec<usize> = (0..labels.len()).collect();
         self.perturb(&originals, &labels, &all, progress)
     }
@@ -217,9 +243,11 @@ impl Attacker {
     }
 }
 
-fn pixels_and_labels(images: &Images) -> (Vec<f32>, Vec<usize>) {
+fn pixels_and_labels(images: &Images) -> Result<(Vec<f32>, Vec<usize>), AttackError> {
+    // Originals and results are in memory together, and so are parts of them.
+    memory::with_room::<f32>(3 * images.len() * images.side() * images.side() * images.channels())?;
     let labels = images.labels().iter().map(|&l| usize::from(l)).collect();
-    (images.to_unit(0..images.len()), labels)
+    Ok((images.to_unit(0..images.len()), labels))
 }
 
 /// Attacked images on which no classifier has been asked yet.
@@ -265,6 +293,14 @@ fn slots_for(options: &AttackOptions, images: usize) -> usize {
     }
 }
 
+/// About half of `slots`; the same if there are no fewer.
+fn fewer_slots(options: &AttackOptions, slots: usize) -> usize {
+    match options.kind {
+        AttackKind::DeepFool => slots.div_ceil(2).next_multiple_of(STACKED),
+        _ => slots.div_ceil(2),
+    }
+}
+
 /// Images with their classes, and the indices of those that are attacked.
 struct Set<'a> {
     pixels: usize,
@@ -291,7 +327,7 @@ fn over_batches(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<f32>, ExecutionError> {
     let (total, pixels) = (set.classes.len(), set.pixels);
-    let mut adversarial = set.images.to_vec();
+    let mut adversarial = memory::copy(set.images)?;
     let all: Vec<usize> = (0..total).collect();
     let by_place = attack.goes_by_place();
     let members = if by_place { &all } else { set.chosen };
@@ -322,7 +358,7 @@ fn over_slots(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<f32>, ExecutionError> {
     let total = set.classes.len();
-    let mut adversarial = set.images.to_vec();
+    let mut adversarial = memory::copy(set.images)?;
     let mut members: Vec<Option<usize>> = vec![None; target.slots];
     let mut waiting = set.chosen.iter().copied();
     let mut done = set.spared();

@@ -24,6 +24,7 @@ pub mod options;
 pub mod outcome;
 pub mod pgd;
 mod projection;
+mod sound;
 pub mod target;
 pub mod verify;
 

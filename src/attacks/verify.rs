@@ -3,6 +3,7 @@
 use super::attacker::{AttackError, Perturbed};
 use super::direction::{self, CeForm};
 use super::options::{AttackOptions, Norm};
+use super::sound;
 use super::target::Target;
 use crate::executor::{ExecutionError, Outputs, Session};
 use crate::graph::Unary;
@@ -46,6 +47,7 @@ pub struct Clean {
 pub struct Verifier {
     clean: Session,
     plain: Session,
+    form: CeForm,
 }
 
 impl Verifier {
@@ -58,12 +60,13 @@ impl Verifier {
         a.graph.output("predictions", predictions);
         a.graph.output("sum", sum);
         let plain = target.prepare(&a.graph)?;
+        a.graph.output(sound::LOGITS, logits);
         let classifier = target.classifier.clone();
         let gradient = direction::gradient(&mut a.graph, &classifier, &a.weights, a.images, a.labels, form)?;
         let absolute = a.graph.unary(Unary::Abs, gradient);
         let size = a.graph.sum_columns(absolute);
-        a.graph.output("gradient", size);
-        Ok(Self { clean: target.prepare(&a.graph)?, plain })
+        a.graph.output(sound::GRADIENT, size);
+        Ok(Self { clean: target.prepare(&a.graph)?, plain, form })
     }
 
     /// Predictions and gradients of clean images.
@@ -74,9 +77,17 @@ impl Verifier {
         labels: &[usize],
     ) -> Result<Clean, AttackError> {
         let (mut predictions, mut zero_gradient) = (Vec::new(), Vec::new());
-        over(&mut self.clean, target, images, labels, |outputs, real| {
-            predictions.extend(classes(outputs, real));
-            zero_gradient.extend(outputs.get("gradient")[..real].iter().map(|&g| g == 0.0));
+        let form = self.form;
+        each_batch(&mut self.clean, target, images, labels, |target, outputs, batch| {
+            sound::judge(target, outputs, (batch.first, batch.real), || {
+                let mut other = target.in_f32()?;
+                let mut verifier = Self::new(&mut other, form)?;
+                other.load(&batch.images, &batch.classes)?;
+                verifier.clean.compute()
+            })?;
+            predictions.extend(classes(outputs, batch.real));
+            zero_gradient.extend(outputs.get(sound::GRADIENT)[..batch.real].iter().map(|&g| g == 0.0));
+            Ok(())
         })?;
         Ok(Clean { predictions, zero_gradient })
     }
@@ -104,6 +115,36 @@ pub(super) fn over(
     labels: &[usize],
     mut each: impl FnMut(&Outputs, usize),
 ) -> Result<(), AttackError> {
+    each_batch(session, target, images, labels, |_, outputs, batch| {
+        let real = batch.real;
+        if let Some(i) = outputs.get("sum")[..real].iter().position(|v| !v.is_finite()) {
+            return Err(AttackError::Unsuitable(format!(
+                "the model's logits for image {} are not numbers; its weights have diverged, use another model",
+                batch.first + i
+            )));
+        }
+        each(outputs, real);
+        Ok(())
+    })
+}
+
+/// A batch of images on the way through a session.
+struct Loaded {
+    images: Vec<f32>,
+    classes: Vec<f32>,
+    /// Index of its first image.
+    first: usize,
+    /// Images that are no fillers.
+    real: usize,
+}
+
+fn each_batch(
+    session: &mut Session,
+    target: &mut Target,
+    images: &[f32],
+    labels: &[usize],
+    mut each: impl FnMut(&Target, &Outputs, &Loaded) -> Result<(), AttackError>,
+) -> Result<(), AttackError> {
     let (pixels, slots) = (target.pixels(), target.slots);
     for first in (0..labels.len()).step_by(slots) {
         let real = slots.min(labels.len() - first);
@@ -113,13 +154,7 @@ pub(super) fn over(
         classes.resize(slots, 0.0);
         target.load(&batch, &classes)?;
         let outputs = session.compute()?;
-        if let Some(i) = outputs.get("sum")[..real].iter().position(|v| !v.is_finite()) {
-            return Err(AttackError::Unsuitable(format!(
-                "the model's logits for image {} are not numbers; its weights have diverged, use another model",
-                first + i
-            )));
-        }
-        each(&outputs, real);
+        each(target, &outputs, &Loaded { images: batch, classes, first, real })?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ pub mod executor;
 pub mod fast;
 mod geometry;
 mod phases;
+pub mod threads;
 mod winograd;
 
 /// `$function` for the operation that is known only now; the codes are those of `graph::Unary` and `graph::Binary`.

@@ -131,4 +131,8 @@ pub enum DataError {
         "cannot start the thread that prepares batches ({source}): close other programs or raise the limit on threads"
     )]
     Thread { source: std::io::Error },
+
+    /// Batches do not fit memory.
+    #[error("batches cannot be prepared: {refused}")]
+    Memory { refused: crate::memory::OutOfMemory },
 }

@@ -3,6 +3,7 @@
 
 use super::batches::{Batch, BatchOptions, batches_per_epoch, epoch_order, fill_batch};
 use super::{DataError, Images};
+use crate::memory;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -54,6 +55,9 @@ impl Prefetcher {
         if options.batch_size == 0 || images.is_empty() {
             return Err(DataError::BatchSize { size: options.batch_size, images: images.len() });
         }
+        // Those that lie ready, the one under preparation and the one in use.
+        let room = memory::with_room::<f32>((DEPTH + 2) * options.batch_size * images.image_len());
+        room.map_err(|refused| DataError::Memory { refused })?;
         let (sender, batches) = sync_channel(DEPTH);
         let thread = thread::Builder::new()
             .name("batches".to_owned())

@@ -108,6 +108,7 @@ impl Place {
         let dataset = data::open(&self.data_options(choice)?)?;
         let images = choose(&dataset, choice)?;
         let model = self.model(problem_of(&dataset))?;
+        model.notes.iter().for_each(|note| eprintln!("note: {note}"));
         let training_images = dataset.train.len();
         let Dataset { name, class_names, .. } = dataset;
         Ok(Subject { place: self, model, data_set: name, class_names, images, training_images })

@@ -44,8 +44,10 @@ impl Ahead {
         let (recipes, jobs) = channel();
         let (made, stopped): (Arc<AtomicUsize>, Arc<AtomicBool>) = Default::default();
         let progress = (made.clone(), stopped.clone());
-        let thread = std::thread::spawn(move || compile_all(&adapter, features, checks, &jobs, &progress));
-        Self { recipes: Some(recipes), made, stopped, thread: Some(thread) }
+        let work = move || compile_all(&adapter, features, checks, &jobs, &progress);
+        // Where the system refuses it, the other one compiles all.
+        let thread = std::thread::Builder::new().name("ahead".to_string()).spawn(work).ok();
+        Self { recipes: Some(recipes), made, stopped, thread }
     }
 
     /// Pipelines compiled so far.

@@ -85,24 +85,31 @@ impl GpuSession {
         self.gpu.compile_ahead(&self.program);
         let chosen = self.gpu.tuner().choose(&self.gpu, &self.program)?;
         let params = self.params_buffer();
+        let share = |worker: usize, threads: usize| -> Vec<Arc<Pipeline>> {
+            let own = calls.iter().zip(&chosen).skip(worker).step_by(threads);
+            own.map(|(call, chosen)| {
+                let half = Gpu::half_bindings(&self.program, call);
+                self.gpu.pipeline(call, chosen.form, half)
+            })
+            .collect()
+        };
         // Drivers compile in parallel where they compile here at all.
         let pipelines: Vec<Arc<Pipeline>> = std::thread::scope(|scope| {
             let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            let workers: Vec<_> = (0..threads)
-                .map(|worker| {
-                    let chosen = &chosen;
-                    scope.spawn(move || {
-                        let own = calls.iter().zip(chosen).skip(worker).step_by(threads);
-                        own.map(|(call, chosen)| {
-                            let half = Gpu::half_bindings(&self.program, call);
-                            self.gpu.pipeline(call, chosen.form, half)
-                        })
-                        .collect::<Vec<_>>()
-                    })
+            let share = &share;
+            let start = |worker| {
+                let work = move || share(worker, threads);
+                std::thread::Builder::new().spawn_scoped(scope, work).map_err(|_| worker)
+            };
+            let workers: Vec<_> = (0..threads).map(start).collect();
+            let mut made: Vec<_> = workers
+                .into_iter()
+                .map(|worker| match worker {
+                    Ok(thread) => thread.join().expect("no panic").into_iter(),
+                    // The system refused the thread.
+                    Err(worker) => share(worker, threads).into_iter(),
                 })
                 .collect();
-            let mut made: Vec<_> =
-                workers.into_iter().map(|w| w.join().expect("no panic").into_iter()).collect();
             (0..calls.len()).map(|i| made[i % threads].next().expect("one per call")).collect()
         });
         self.gpu.check(0)?;

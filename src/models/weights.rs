@@ -10,6 +10,7 @@ use super::layout::ParameterLayout;
 use super::sealed::{self, Origin};
 use super::{Problem, names};
 use crate::integrity::Unreadable;
+use crate::memory;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorInfo};
 use std::collections::{BTreeMap, BTreeSet};
@@ -180,7 +181,7 @@ impl<'a> Reader<'a> {
         layout: &ParameterLayout,
         network: &str,
     ) -> Result<Vec<f32>, ModelFileError> {
-        let mut flat = vec![0.0; layout.len];
+        let mut flat: Vec<f32> = memory::zeros(layout.len).map_err(|e| self.wrong(e.to_string()))?;
         for entry in &layout.entries {
             let weight = self.values(&file_name(&entry.layer, network, "weight"))?;
             flat[entry.weight..][..weight.len()].copy_from_slice(&entry.layer.from_file_order(&weight));

@@ -136,12 +136,20 @@ pub fn run(plan: &Plan, work: &Work, stop: &AtomicBool, watcher: Watcher) -> Res
     }
     let job =
         Job { plan, work, stop, watcher, queue: &queue, next: AtomicUsize::new(0), ended: Mutex::default() };
-    std::thread::scope(|scope| {
+    let started = std::thread::scope(|scope| {
+        let mut started = 0;
         for (choice, opened) in &mut devices {
             let job = &job;
-            scope.spawn(move || job.worker(choice, opened));
+            let work = move || job.worker(choice, opened);
+            started += usize::from(std::thread::Builder::new().spawn_scoped(scope, work).is_ok());
         }
+        started
     });
+    if started == 0 {
+        // The system starts no thread; where it starts some, they do the work of the others.
+        let (choice, opened) = &mut devices[0];
+        job.worker(choice, opened);
+    }
     Ok(job.summary())
 }
 

@@ -9,11 +9,11 @@ use super::game::{self, Gradients, Phase};
 use super::schedule;
 use crate::data::Batch;
 use crate::executor::{Device, ExecutionError, Run, Session, Workspace};
-use crate::gpu::GpuError;
+use crate::memory::{self, OutOfMemory};
 use crate::models::file::Model;
 use crate::models::layout::ParameterLayout;
 use crate::models::{Classifier, Generator, Problem};
-use crate::program::{Program, ProgramError};
+use crate::program::Program;
 use std::sync::Arc;
 
 /// The states of a network, by their last name; what a checkpoint holds. Of the generator's weights no average is kept: it
@@ -93,6 +93,9 @@ impl Trainer {
             Method::Pgn => Some(Generator::new(problem, config.width)?.without(&config.without)),
             Method::Natural | Method::Fgm | Method::Pgd => None,
         };
+        let weights = classifier.layout.len + generator.as_ref().map_or(0, |g| g.layout.len);
+        // The states, and the vectors that they are written from.
+        memory::with_room::<f32>(6 * weights).map_err(ExecutionError::from)?;
         let mut workspace = Workspace::new(device);
         // The averaged weights are the ones that were evaluated.
         let given = from.map(|m| m.average.clone());
@@ -123,24 +126,24 @@ impl Trainer {
     fn fit_runners(&mut self) -> Result<Vec<PhaseRunner>, TrainError> {
         loop {
             let error = match self.runners_at(self.micro_batch) {
-                Ok(runners) => return Ok(runners),
+                Ok(runners) => match self.room_to_save() {
+                    Ok(()) => return Ok(runners),
+                    Err(error) => error.into(),
+                },
                 Err(error) => error,
             };
-            let too_large = matches!(
-                error,
-                ExecutionError::Program(
-                    ProgramError::TensorTooLarge { .. } | ProgramError::GridTooLarge { .. }
-                ) | ExecutionError::Gpu(GpuError::OutOfMemory { .. })
-                    | ExecutionError::Memory(_)
-            );
-            if !too_large || self.micro_batch == 1 {
+            if !error.is_too_large() || self.micro_batch == 1 {
                 return Err(error.into());
             }
-            if let Device::Gpu(gpu) = self.workspace.device() {
-                gpu.forget_out_of_memory();
-            }
+            self.workspace.device().forget_out_of_memory();
             self.micro_batch = self.micro_batch.div_ceil(2);
         }
+    }
+
+    /// Sees whether there is room for a checkpoint beside the programs: a run that cannot save its first epoch has computed
+    /// in vain. It is in memory as states, as tensors and as the bytes of the file.
+    fn room_to_save(&self) -> Result<(), OutOfMemory> {
+        memory::with_room::<u8>(3 * self.workspace.bytes() as usize).map(drop)
     }
 
     fn runners_at(&mut self, images: usize) -> Result<Vec<PhaseRunner>, ExecutionError> {
