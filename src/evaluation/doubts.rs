@@ -7,9 +7,9 @@ use super::suite::{Findings, Radius, title};
 use super::warnings::{self, Pair, Warning};
 use crate::attacks::{AttackKind, AttackOptions, Norm, Verdict};
 
-/// A perturbation is noticeably shorter than another below this share of its length. Rounding is far smaller; so is what
-/// two attacks differ by that both have converged.
-const NOTICEABLE: f64 = 0.99;
+/// A perturbation is noticeably shorter than another below this share of its length. Rounding is far smaller, and two
+/// searches that have both converged differ by less.
+const NOTICEABLE: f64 = 0.95;
 
 /// The warnings about a run of so many classes, judged within `radius`.
 pub fn doubts(findings: &Findings, radius: Radius, classes: usize) -> Vec<Warning> {
@@ -255,7 +255,7 @@ mod tests {
         {
             assert!(text.contains(part), "{part} in\n{text}");
         }
-        let longer = Record { l2: vec![0.51; 100], ..leaving(AttackKind::Cw, 100, 0) };
+        let longer = Record { l2: vec![0.53; 100], ..leaving(AttackKind::Cw, 100, 0) };
         assert!(about(&[deepfool.clone(), longer]).contains("better than C&W on 100 of 100"));
         let rounding = Record { l2: vec![0.502; 100], ..leaving(AttackKind::Cw, 100, 0) };
         assert_eq!(about(&[deepfool.clone(), rounding]), "");
