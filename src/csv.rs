@@ -15,7 +15,7 @@ const QUOTED: [char; 6] = [',', ';', '"', '\n', '\r', '\t'];
 pub struct Cell(String);
 
 /// What is written as it is: numbers and truth values.
-pub trait Plain: Display {}
+pub trait Plain: Display + Copy {}
 
 macro_rules! plain {
     ($($kind:ty),*) => { $(impl Plain for $kind {})* };

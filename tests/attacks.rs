@@ -377,7 +377,7 @@ fn images_that_are_wrong_from_the_start_come_back_bit_for_bit_and_change_nothing
             let (all, some) = (run(&seen, &options), run(&mixed, &options));
             let what = format!("{name}, {:?}, random start {}", options.kind, options.random_start);
             assert_eq!(some.count(Verdict::AlreadyWrong), 8, "{what}");
-            assert!(some.count(Verdict::Fooled) > 0, "{what}");
+            assert!(some.l2.iter().any(|&l2| l2 > 0.0), "{what}: no image was moved");
             for i in 0..mixed.len() {
                 let image = i * 64..(i + 1) * 64;
                 if wrong(i) {

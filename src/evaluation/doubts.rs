@@ -7,9 +7,9 @@ use super::suite::{Findings, Radius, title};
 use super::warnings::{self, Pair, Warning};
 use crate::attacks::{AttackKind, AttackOptions, Norm, Verdict};
 
-/// A perturbation is noticeably shorter than another below this share of its length. Rounding is far smaller; so is what
-/// two attacks differ by that both have converged.
-const NOTICEABLE: f64 = 0.99;
+/// A perturbation is noticeably shorter than another below this share of its length. Rounding is far smaller, and two
+/// searches that have both converged differ by less.
+const NOTICEABLE: f64 = 0.95;
 
 /// The warnings about a run of so many classes, judged within `radius`.
 pub fn doubts(findings: &Findings, radius: Radius, classes: usize) -> Vec<Warning> {
@@ -104,9 +104,9 @@ fn remedy(options: &AttackOptions) -> String {
     // Every failure multiplies the constant by 10.
     let largest = initial_c * 10_f32.powi(*search_steps as i32 - 1);
     format!(
-        "its loss weighs the logits by a constant, which suits their scale or does not; the search tried {initial_c} and, \
-         while it failed, up to {largest} in {search_steps} search steps: raise --initial-c or --search-steps, and give it \
-         more --iterations (now {iterations}) or another --learning-rate (now {learning_rate})"
+        "its constant must suit the scale of the logits; the search starts at {initial_c} and reaches {largest} at most: raise \
+         --initial-c or --search-steps (now {search_steps}), or try other --iterations (now {iterations}) and another \
+         --learning-rate (now {learning_rate})"
     )
 }
 
@@ -125,7 +125,11 @@ fn stronger_than_carlini_wagner(findings: &Findings) -> Option<Warning> {
     let others =
         findings.white_box.iter().filter(|r| r.kind() != own.kind() && r.key.options.norm == Norm::L2);
     let (other, beaten) = others.map(|other| (other, beaten_by(other))).max_by_key(|(_, beaten)| *beaten)?;
-    let remedy = remedy(&own.key.options);
+    let AttackOptions { iterations, search_steps, learning_rate, initial_c, .. } = &own.key.options;
+    let remedy = format!(
+        "give it more --iterations (now {iterations}) and --search-steps (now {search_steps}), another --initial-c (now \
+         {initial_c}) or another --learning-rate (now {learning_rate})"
+    );
     warnings::stronger_beside(title(own.kind()), title(other.kind()), beaten, attacked.len(), &remedy)
 }
 
@@ -245,13 +249,13 @@ mod tests {
         let failing = leaving(AttackKind::Cw, 100, 6);
         let text = about(&[deepfool.clone(), failing]);
         let flags =
-            ["--initial-c", "--search-steps", "--learning-rate", "0.01", "up to 100 in 5 search steps"];
+            ["--initial-c", "--search-steps", "--learning-rate", "starts at 0.01 and reaches 100", "now 5"];
         for part in
             ["DeepFool does better than C&W on 6 of 100", "C&W fails on 6 of 100"].iter().chain(&flags)
         {
             assert!(text.contains(part), "{part} in\n{text}");
         }
-        let longer = Record { l2: vec![0.51; 100], ..leaving(AttackKind::Cw, 100, 0) };
+        let longer = Record { l2: vec![0.53; 100], ..leaving(AttackKind::Cw, 100, 0) };
         assert!(about(&[deepfool.clone(), longer]).contains("better than C&W on 100 of 100"));
         let rounding = Record { l2: vec![0.502; 100], ..leaving(AttackKind::Cw, 100, 0) };
         assert_eq!(about(&[deepfool.clone(), rounding]), "");
