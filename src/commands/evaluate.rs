@@ -61,6 +61,9 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let sources = sources(arguments)?;
     let runs: Vec<Subject> =
         places.into_iter().map(|place| place.open(&arguments.images)).collect::<Result<_, _>>()?;
+    for run in &runs {
+        super::print_notes(&run.notes);
+    }
     let device = arguments.device.open()?;
     let attacks = arguments.flags.attacks(&arguments.attack, &[arguments.epsilon]);
     let suite = Suite { device, attacks, epsilon: arguments.epsilon };

@@ -63,13 +63,23 @@ pub fn own_folder(path: &Path, config: &TrainConfig) -> Result<RunFolder, TrainE
     }
 }
 
+/// Keys that say where a run is computed, not which run it is.
+const OF_THE_MACHINE: [&str; 2] = ["adapter", "kernels"];
+
+/// The same text for two configurations exactly if there is no [`difference`].
+pub fn identity(config: &TrainConfig) -> String {
+    let mut table = table(config);
+    OF_THE_MACHINE.iter().for_each(|key| drop(table.remove(*key)));
+    table.to_string()
+}
+
 /// The first key in which two configurations differ, beside the adapter and what was measured on it, with both values.
 pub fn difference(a: &TrainConfig, b: &TrainConfig) -> Option<(String, String, String)> {
     let (a, b) = (table(a), table(b));
     let shown = |value: Option<&toml::Value>| value.map_or("not set".to_string(), ToString::to_string);
     a.keys()
         .chain(b.keys())
-        .find(|key| !["adapter", "kernels"].contains(&key.as_str()) && a.get(*key) != b.get(*key))
+        .find(|key| !OF_THE_MACHINE.contains(&key.as_str()) && a.get(*key) != b.get(*key))
         .map(|key| (key.clone(), shown(a.get(key)), shown(b.get(key))))
 }
 
