@@ -60,6 +60,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let attacks = arguments.flags.attacks(&arguments.attack, epsilons);
     check_outputs(arguments, &attacks)?;
     let subject = Place::find(&arguments.model)?.open(&arguments.images)?;
+    super::print_notes(&subject.notes);
     for options in &attacks {
         suite::check(&subject.place, &subject.model, options)?;
     }

@@ -61,6 +61,9 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let sources = sources(arguments)?;
     let runs: Vec<Subject> =
         places.into_iter().map(|place| place.open(&arguments.images)).collect::<Result<_, _>>()?;
+    for run in &runs {
+        super::print_notes(&run.notes);
+    }
     let device = arguments.device.open()?;
     let norm = arguments.flags.norm().unwrap_or(Norm::L2);
     let radius = Radius { norm, epsilon: arguments.epsilon.unwrap_or(norm.usual_epsilon()) };

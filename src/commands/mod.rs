@@ -60,6 +60,13 @@ pub fn fail<T>(sentence: impl Into<String>) -> Result<T, Box<dyn std::error::Err
     Err(sentence.into().into())
 }
 
+/// What a user should know about how the data were read, on standard error.
+pub fn print_notes(notes: &[String]) {
+    for note in notes {
+        eprintln!("note: {note}");
+    }
+}
+
 /// Refuses to overwrite `path` unless it is wanted.
 pub fn check_overwriting(path: &Path, force: bool) -> Result<(), Box<dyn std::error::Error>> {
     if path.exists() && !force {

@@ -3,6 +3,7 @@
 
 use super::{CommandResult, INTERRUPTED, bytes, duration, grouped, table};
 use indicatif::{ProgressBar, ProgressStyle};
+use pgn_wgpu::data::absolute;
 use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::training::fit::{EpochRecord, Fit, Observer, Outcome, StepRecord};
 use pgn_wgpu::training::options::TrainOptions;
@@ -126,13 +127,20 @@ fn configuration(
         // Read again, because it may have changed before it was locked.
         let (_, config) = RunFolder::open(path)?;
         let config = resume::resumed(&folder, config, &arguments.options)?;
-        return Ok((config, Some(folder)));
+        return Ok((with_absolute_paths(config), Some(folder)));
     }
     let file = match &arguments.config {
         Some(path) => TrainOptions::from_file(path)?,
         None => TrainOptions::default(),
     };
-    Ok((arguments.options.resolve(&file), None))
+    Ok((with_absolute_paths(arguments.options.resolve(&file)), None))
+}
+
+/// The configuration as the run folder keeps it: it means the same files wherever it is read.
+fn with_absolute_paths(mut config: TrainConfig) -> TrainConfig {
+    config.data = config.data.as_deref().map(absolute);
+    config.from = config.from.as_deref().map(absolute);
+    config
 }
 
 fn announce(fit: &Fit, config: &TrainConfig, device: &str) {
@@ -145,6 +153,9 @@ fn announce(fit: &Fit, config: &TrainConfig, device: &str) {
         grouped(data.validation.len() as u64),
         grouped(data.test.len() as u64)
     );
+    for note in &data.notes {
+        println!("note     {note}");
+    }
     let generator = trainer
         .generator()
         .map_or(String::new(), |g| format!(", generator {}", grouped(g.layout.count() as u64)));

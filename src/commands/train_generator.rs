@@ -2,6 +2,7 @@
 //! as an attack. It is the game of `train` in which only the generator moves.
 
 use super::{CommandResult, train};
+use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::models::file::Model;
 use pgn_wgpu::training::Method;
 use std::path::PathBuf;
@@ -17,7 +18,9 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> CommandResult {
     let Arguments { model, mut train } = arguments;
-    let path = if model.is_dir() { model.join("model.safetensors") } else { model };
+    let place = Place::find(&model)?;
+    place.check_model()?;
+    let path = place.file;
     let facts = Model::load(&path, None)?.facts;
     let options = &mut train.options;
     options.method = Some(Method::Pgn);

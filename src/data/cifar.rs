@@ -3,15 +3,20 @@
 //! three planes, red, green, blue. The number of records comes from the file size, so shortened files
 //! and any subset of the training files work.
 
-use super::{DataError, Images, Source};
-use flate2::read::MultiGzDecoder;
+use super::limits::MOST_SET;
+use super::{DataError, Images, Source, archive, file};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
+
+/// Bytes that an archive may unpack to. The official ones have 184 MB.
+const MOST_ARCHIVE: u64 = 256 << 20;
+
+/// Bytes of a file of class names.
+const MOST_NAMES: u64 = 64 << 10;
 
 /// Where one of the two data sets keeps what.
 pub(super) struct Layout {
@@ -28,7 +33,7 @@ pub(super) struct Layout {
     class_names: &'static str,
     /// Label bytes before the pixels; the last one is the class.
     label_bytes: usize,
-    /// Class names for a folder without the file of names.
+    /// Class names where the file of names is absent.
     built_in_names: &'static [&'static str],
     remedy: &'static str,
 }
@@ -74,7 +79,108 @@ pub(super) const CIFAR100: Layout = Layout {
     test: "test.bin",
     class_names: "fine_label_names.txt",
     label_bytes: 2,
-    built_in_names: &[],
+    built_in_names: &[
+        "apple",
+        "aquarium_fish",
+        "baby",
+        "bear",
+        "beaver",
+        "bed",
+        "bee",
+        "beetle",
+        "bicycle",
+        "bottle",
+        "bowl",
+        "boy",
+        "bridge",
+        "bus",
+        "butterfly",
+        "camel",
+        "can",
+        "castle",
+        "caterpillar",
+        "cattle",
+        "chair",
+        "chimpanzee",
+        "clock",
+        "cloud",
+        "cockroach",
+        "couch",
+        "crab",
+        "crocodile",
+        "cup",
+        "dinosaur",
+        "dolphin",
+        "elephant",
+        "flatfish",
+        "forest",
+        "fox",
+        "girl",
+        "hamster",
+        "house",
+        "kangaroo",
+        "keyboard",
+        "lamp",
+        "lawn_mower",
+        "leopard",
+        "lion",
+        "lizard",
+        "lobster",
+        "man",
+        "maple_tree",
+        "motorcycle",
+        "mountain",
+        "mouse",
+        "mushroom",
+        "oak_tree",
+        "orange",
+        "orchid",
+        "otter",
+        "palm_tree",
+        "pear",
+        "pickup_truck",
+        "pine_tree",
+        "plain",
+        "plate",
+        "poppy",
+        "porcupine",
+        "possum",
+        "rabbit",
+        "raccoon",
+        "ray",
+        "road",
+        "rocket",
+        "rose",
+        "sea",
+        "seal",
+        "shark",
+        "shrew",
+        "skunk",
+        "skyscraper",
+        "snail",
+        "snake",
+        "spider",
+        "squirrel",
+        "streetcar",
+        "sunflower",
+        "sweet_pepper",
+        "table",
+        "tank",
+        "telephone",
+        "television",
+        "tiger",
+        "tractor",
+        "train",
+        "trout",
+        "tulip",
+        "turtle",
+        "wardrobe",
+        "whale",
+        "willow_tree",
+        "wolf",
+        "woman",
+        "worm",
+    ],
     remedy: "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz, packed or unpacked",
 };
 
@@ -83,10 +189,10 @@ pub(super) fn open(dir: &Path, layout: &Layout) -> Result<Source, DataError> {
     let found = fs::metadata(dir).map_err(|source| DataError::Read { path: dir.to_path_buf(), source })?;
     let unpacked = [dir.to_path_buf(), dir.join(layout.folder)];
     let packed = if found.is_dir() { dir.join(layout.archive) } else { dir.to_path_buf() };
-    let (root, files) = if let Some(folder) = unpacked.into_iter().find(|f| f.join(layout.test).is_file()) {
-        let files = read_folder(&folder, layout)?;
+    let (root, files) = if let Some(folder) = unpacked.into_iter().find(|f| f.join(layout.test).exists()) {
+        let files = find_in_folder(&folder, layout)?;
         (folder, files)
-    } else if packed.is_file() {
+    } else if packed.exists() {
         let files = read_archive(&packed, layout)?;
         (packed, files)
     } else {
@@ -104,74 +210,89 @@ fn is_wanted(file: &str, layout: &Layout) -> bool {
     (layout.is_train)(file) || file == layout.test || file == layout.class_names
 }
 
-type Files = BTreeMap<String, Vec<u8>>;
+/// Files by name, read or only found.
+enum Files {
+    Found(BTreeMap<String, PathBuf>),
+    Read(archive::Members),
+}
 
-fn read_folder(folder: &Path, layout: &Layout) -> Result<Files, DataError> {
-    let refused = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| DataError::Read { path, source }
-    };
-    let mut files = Files::new();
-    for entry in fs::read_dir(folder).map_err(refused(folder))? {
-        let path = entry.map_err(refused(folder))?.path();
+impl Files {
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Found(files) => files.keys().cloned().collect(),
+            Self::Read(files) => files.keys().cloned().collect(),
+        }
+    }
+
+    /// Refuses a file of images whose length is impossible, before it is read.
+    fn check_length(&self, name: &str, layout: &Layout) -> Result<(), DataError> {
+        let Self::Found(files) = self else { return Ok(()) };
+        let Some(path) = files.get(name) else { return Ok(()) };
+        let bytes = file::length(path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+        check_records(path, bytes, layout)
+    }
+
+    /// The bytes of a file, at most `most` of them, if there is such a file. Gone with it, so that only one file is in
+    /// memory beside the images.
+    fn take(&mut self, name: &str, most: u64) -> Result<Option<Vec<u8>>, DataError> {
+        match self {
+            Self::Found(files) => files
+                .remove(name)
+                .map(|path| file::read(&path, most).map_err(|source| DataError::Read { path, source }))
+                .transpose(),
+            Self::Read(files) => Ok(files.remove(name)),
+        }
+    }
+}
+
+fn find_in_folder(folder: &Path, layout: &Layout) -> Result<Files, DataError> {
+    let unreadable = |source| DataError::Read { path: folder.to_path_buf(), source };
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
         if let Some(name) = path.file_name().and_then(|name| name.to_str())
             && is_wanted(name, layout)
         {
-            files.insert(name.to_owned(), fs::read(&path).map_err(refused(&path))?);
+            files.insert(name.to_owned(), path);
         }
     }
-    Ok(files)
+    Ok(Files::Found(files))
 }
 
+/// The archive's members. It may unpack to what the official one has; a longer set of images is read from a folder.
 fn read_archive(path: &Path, layout: &Layout) -> Result<Files, DataError> {
-    let damaged = |source| DataError::Compressed { path: path.to_path_buf(), source };
-    let file = File::open(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
-    let mut archive = tar::Archive::new(MultiGzDecoder::new(BufReader::new(file)));
-    let mut files = Files::new();
-    for entry in archive.entries().map_err(damaged)? {
-        let mut entry = entry.map_err(damaged)?;
-        let inside = entry.path().map_err(damaged)?.into_owned();
-        if let Some(name) = inside.file_name().and_then(|name| name.to_str())
-            && is_wanted(name, layout)
-        {
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes).map_err(damaged)?;
-            // A cut archive ends a member early without an error of its own.
-            if bytes.len() as u64 != entry.size() {
-                return Err(damaged(io::ErrorKind::UnexpectedEof.into()));
-            }
-            files.insert(name.to_owned(), bytes);
-        }
-    }
-    // To its very end, where gzip's checksum stands.
-    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(damaged)?;
-    Ok(files)
+    let members = archive::read(path, |name| is_wanted(name, layout), MOST_ARCHIVE)?;
+    Ok(Files::Read(members))
 }
 
 /// Makes images of the files' bytes. `root` is the folder or archive, for messages.
 fn parse(root: &Path, mut files: Files, layout: &Layout) -> Result<Source, DataError> {
-    let class_names = class_names(root, files.remove(layout.class_names).as_deref(), layout)?;
-    let test = files.remove(layout.test).ok_or_else(|| missing(root, layout.test.to_owned(), layout))?;
-    let test = Records::default().append(&root.join(layout.test), &test, layout)?.into_images();
-    if files.is_empty() {
+    let class_names = class_names(root, files.take(layout.class_names, MOST_NAMES)?.as_deref(), layout)?;
+    let test_path = root.join(layout.test);
+    files.check_length(layout.test, layout)?;
+    let Some(test) = files.take(layout.test, MOST_SET)? else {
+        return Err(missing(root, layout.test.to_owned(), layout));
+    };
+    let test = Records::default().append(&test_path, &test, layout)?.into_images();
+    let mut names = files.names();
+    if names.is_empty() {
         return Err(missing(root, layout.train.to_owned(), layout));
     }
-    let mut names: Vec<String> = files.keys().cloned().collect();
     names.sort_by_key(|name| (name.len(), name.clone())); // data_batch_2 before data_batch_10
     let mut train = Records::default();
     for name in names {
-        // Removed, so that the bytes are freed file by file.
-        let bytes = files.remove(&name).unwrap_or_default();
-        train = train.append(&root.join(&name), &bytes, layout)?;
+        let path = root.join(&name);
+        files.check_length(&name, layout)?;
+        let left = MOST_SET.saturating_sub(train.pixels.len() as u64);
+        let bytes = files.take(&name, left)?.unwrap_or_default();
+        train = train.append(&path, &bytes, layout)?;
     }
-    Ok(Source { name: layout.name.to_owned(), class_names, train: train.into_images(), test })
+    let (name, train) = (layout.name.to_owned(), train.into_images());
+    Ok(Source { name, class_names, train, validation: None, test, notes: Vec::new() })
 }
 
 fn class_names(root: &Path, bytes: Option<&[u8]>, layout: &Layout) -> Result<Vec<String>, DataError> {
     let Some(bytes) = bytes else {
-        if layout.built_in_names.is_empty() {
-            return Ok((0..layout.classes).map(|class| format!("class {class}")).collect());
-        }
         return Ok(layout.built_in_names.iter().map(ToString::to_string).collect());
     };
     let text = String::from_utf8_lossy(bytes);
@@ -185,6 +306,22 @@ fn class_names(root: &Path, bytes: Option<&[u8]>, layout: &Layout) -> Result<Vec
     }
 }
 
+impl Layout {
+    /// Bytes of an image with its labels.
+    fn record(&self) -> usize {
+        self.label_bytes + 3 * PLANE
+    }
+}
+
+/// Refuses a file that is not a whole number of records.
+fn check_records(path: &Path, bytes: u64, layout: &Layout) -> Result<(), DataError> {
+    let record = layout.record();
+    if bytes > 0 && bytes.is_multiple_of(record as u64) {
+        return Ok(());
+    }
+    Err(DataError::RecordSize { path: path.to_path_buf(), bytes, record, dataset: layout.name })
+}
+
 #[derive(Default)]
 struct Records {
     pixels: Vec<u8>,
@@ -193,13 +330,11 @@ struct Records {
 
 impl Records {
     fn append(mut self, path: &Path, bytes: &[u8], layout: &Layout) -> Result<Self, DataError> {
-        let record = layout.label_bytes + 3 * PLANE;
-        let dataset = layout.name;
-        if bytes.is_empty() || !bytes.len().is_multiple_of(record) {
-            let path = path.to_path_buf();
-            return Err(DataError::RecordSize { path, bytes: bytes.len(), record, dataset });
-        }
+        check_records(path, bytes.len() as u64, layout)?;
+        let (record, dataset) = (layout.record(), layout.name);
         let start = self.pixels.len();
+        // No more than needed: a set may be as large as half of the memory.
+        self.pixels.reserve_exact(bytes.len() / record * 3 * PLANE);
         self.pixels.resize(start + bytes.len() / record * 3 * PLANE, 0);
         let images = self.pixels[start..].chunks_exact_mut(3 * PLANE);
         for (index, (record, image)) in bytes.chunks_exact(record).zip(images).enumerate() {

@@ -1,5 +1,7 @@
 //! Everything that can be wrong with a data set, one sentence each: what, where, and what to do.
 
+use super::limits::{MOST_DECODING, MOST_SET};
+use super::picture::{ENDINGS, FORMATS};
 use super::{CLASSES, DatasetKind, SIDES};
 use std::path::PathBuf;
 
@@ -17,9 +19,9 @@ pub enum DataError {
     )]
     TakesNoFolder { dir: PathBuf },
 
-    /// A side was given for images of a fixed size.
+    /// A side or channels were asked for of images that have theirs.
     #[error(
-        "the images of --dataset {kind} have a fixed size: a side can only be chosen for --dataset folder"
+        "the images of --dataset {kind} have a fixed size and fixed channels: they can only be chosen for --dataset folder"
     )]
     FixedSide { kind: DatasetKind },
 
@@ -50,7 +52,7 @@ pub enum DataError {
     #[error(
         "{path} has {bytes} bytes, which is not a whole, positive number of {record}-byte records of {dataset}: it is cut short or another format, fetch it again"
     )]
-    RecordSize { path: PathBuf, bytes: usize, record: usize, dataset: &'static str },
+    RecordSize { path: PathBuf, bytes: u64, record: usize, dataset: &'static str },
 
     /// A label that no class has.
     #[error(
@@ -64,11 +66,55 @@ pub enum DataError {
     )]
     ClassNames { path: PathBuf, found: usize, expected: usize },
 
-    /// Not an IDX file, or the wrong one of a pair.
+    /// Not an IDX file.
+    #[error("{path} starts with the bytes {start}, so it is no IDX file: fetch it again")]
+    NotIdx { path: PathBuf, start: String },
+
+    /// An IDX file of something else.
     #[error(
-        "{path} starts with {found:#010x} instead of {expected:#010x}, so it is not an IDX file of {content}: fetch it again"
+        "{path} is an IDX file of {found}, but {content} need {wanted}: it holds something else than its name says, fetch it again"
     )]
-    IdxMagic { path: PathBuf, found: u32, expected: u32, content: &'static str },
+    IdxContent { path: PathBuf, found: String, content: &'static str, wanted: &'static str },
+
+    /// A label that no class can have.
+    #[error("{path}: the label of image {index} is not a whole number: labels are the numbers of classes")]
+    IdxLabel { path: PathBuf, index: usize },
+
+    /// A number of different labels that cannot be trained on.
+    #[error("the labels in {folder} are of {found} classes, but from {} to {} are possible: check that the label files hold classes", CLASSES.start(), CLASSES.end())]
+    IdxClasses { folder: PathBuf, found: usize },
+
+    /// Two files for the same part.
+    #[error(
+        "{first} and {second} are for the same part of a data set: keep one set in a folder of its own and point --data at it"
+    )]
+    TwoFiles { first: PathBuf, second: PathBuf },
+
+    /// A packed file that announces far more than its size allows.
+    #[error(
+        "{path} announces {} MiB in a packed file of {packed} bytes, at most {} MiB are possible: it is damaged, or unpack it first", .announced >> 20, .most >> 20
+    )]
+    Unpacked { path: PathBuf, packed: u64, announced: u64, most: u64 },
+
+    /// An archive that unpacks to far more than the official ones.
+    #[error(
+        "{path} ({packed} bytes) unpacks to more than {} MiB, which no official archive does: it is damaged, or unpack it first", .most >> 20
+    )]
+    ArchiveSize { path: PathBuf, packed: u64, most: u64 },
+
+    /// A data set larger than what is kept in memory.
+    #[error(
+        "{images} images of {side}x{side}x{channels} take {} MiB of memory, at most {} MiB are possible: use fewer images or a smaller side", .bytes >> 20, MOST_SET >> 20
+    )]
+    SetSize { images: u64, side: usize, channels: usize, bytes: u64 },
+
+    /// The system has no more memory.
+    #[error("{path} needs {} MiB of memory, which the system does not give: close other programs or use fewer images", .bytes >> 20)]
+    NoMemory { path: PathBuf, bytes: u64 },
+
+    /// A file without content.
+    #[error("{path} has 0 bytes: replace or remove it")]
+    EmptyFile { path: PathBuf },
 
     /// An IDX file whose length contradicts its header.
     #[error(
@@ -78,13 +124,13 @@ pub enum DataError {
 
     /// IDX images that are not square.
     #[error("{path} has images of {rows}x{columns}: only square images are possible")]
-    IdxShape { path: PathBuf, rows: u32, columns: u32 },
+    IdxShape { path: PathBuf, rows: u64, columns: u64 },
 
     /// Images and labels of different counts.
     #[error(
         "{images_path} has {images} images but {labels_path} has {labels} labels: they are not a pair, fetch both again"
     )]
-    IdxCounts { images_path: PathBuf, images: usize, labels_path: PathBuf, labels: usize },
+    IdxCounts { images_path: PathBuf, images: u64, labels_path: PathBuf, labels: u64 },
 
     /// Training and test images of different sizes.
     #[error(
@@ -96,15 +142,49 @@ pub enum DataError {
     #[error("{folder} has {found} class folders, but from {} to {} are needed: point --data at the folder whose subfolders are the classes", CLASSES.start(), CLASSES.end())]
     ClassFolders { folder: PathBuf, found: usize },
 
+    /// A file in place of a folder.
+    #[error(
+        "{path} is a file, but --dataset folder reads a folder of class folders: point --data at that folder"
+    )]
+    NotAFolder { path: PathBuf },
+
     /// A class folder without images.
-    #[error("{folder} has no .png, .jpg or .jpeg file: add images of this class or remove its folder")]
-    EmptyClass { folder: PathBuf },
+    #[error(
+        "{folder} has no image that is read (.{}){reason}: add images of this class or remove its folder", ENDINGS.join(", .")
+    )]
+    EmptyClass { folder: PathBuf, reason: String },
+
+    /// A class whose name cannot be written down.
+    #[error("the name of {folder} is no Unicode text, so no file can hold it: rename the folder")]
+    ClassNotUnicode { folder: PathBuf },
+
+    /// Two classes of one name.
+    #[error(
+        "{first} and {second} have the same name in different Unicode forms: rename or merge one of them"
+    )]
+    EqualClasses { first: PathBuf, second: PathBuf },
+
+    /// Two classes with the same images.
+    #[error(
+        "{first} and {second} are the same folder by a link, so its images would have two labels: remove one of them"
+    )]
+    SameFolder { first: PathBuf, second: PathBuf },
 
     /// A train folder without its test folder.
     #[error(
-        "{folder} has a folder train but no folder test: add it, or put the class folders directly into {folder} to have a fifth of the images held out for testing"
+        "{folder} has a folder train but no folder test: add it{rename}, or put the class folders directly into {folder} to have a fifth of the images held out for testing"
     )]
-    NoTestFolder { folder: PathBuf },
+    NoTestFolder { folder: PathBuf, rename: String },
+
+    /// Two folders of validation images.
+    #[error("{first} and {second} are both folders of validation images: keep one of them")]
+    TwoValidations { first: PathBuf, second: PathBuf },
+
+    /// A validation share beside validation images.
+    #[error(
+        "{name} has validation images of its own, so a validation share of {share} has no effect: leave the share out, or remove the folder of validation images"
+    )]
+    ShareBesideValidation { name: String, share: f32 },
 
     /// A class that is tested but not trained.
     #[error(
@@ -113,8 +193,26 @@ pub enum DataError {
     UnknownTestClass { folder: PathBuf, class: String },
 
     /// An image that cannot be decoded.
-    #[error("{path} cannot be decoded as PNG or JPEG ({source}): replace or remove it")]
+    #[error("{path} cannot be decoded as {FORMATS} ({}): replace or remove it", one_line(.source))]
     Image { path: PathBuf, source: image::ImageError },
+
+    /// An image whose file ends early.
+    #[error(
+        "{path} is cut short or damaged, its data end before its image does: fetch it again or remove it"
+    )]
+    CutImage { path: PathBuf },
+
+    /// An image without pixels, or that would take too much memory.
+    #[error(
+        "{path} has {width}x{height} pixels, whose decoding takes {mebibytes} MiB of memory, from 1 pixel to {} MiB are possible: scale it down or remove it", MOST_DECODING >> 20
+    )]
+    ImageSize { path: PathBuf, width: u32, height: u32, mebibytes: u64 },
+
+    /// An image whose range of values is not known.
+    #[error(
+        "{path} has floating-point pixels, whose range is not known: save it with 8 or 16 bits or remove it"
+    )]
+    FloatImage { path: PathBuf },
 
     /// Too few images for every split to have one.
     #[error(
@@ -135,4 +233,9 @@ pub enum DataError {
     /// Batches do not fit memory.
     #[error("batches cannot be prepared: {refused}")]
     Memory { refused: crate::memory::OutOfMemory },
+}
+
+/// A decoder's words on one line.
+fn one_line(error: &image::ImageError) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -2,24 +2,40 @@
 //!
 //! [`open`] reads one of five kinds of data set into a [`Dataset`] with a training, a validation and a
 //! test split; it either succeeds completely or says in one sentence what is wrong with which file.
-//! Pixels stay bytes here (NHWC); they become numbers in [0, 1] when a [`Batch`] is made.
+//! Pixels stay bytes here (NHWC); they become numbers in [0, 1] when a [`Batch`] is made. No file is trusted: what
+//! it announces is held against bounds before memory is used for it.
 //!
 //! | question | file |
 //! | --- | --- |
 //! | how is a kind of data set read? | `digits.rs`, `cifar.rs`, `mnist.rs`, `folder.rs` |
-//! | who is in validation? | `split.rs` (`digits.rs` for its fixed split) |
+//! | which files of a folder are images of which class, and what is skipped? | `listing.rs`, `skipped.rs` |
+//! | how is one image decoded? | `picture.rs`, `jpeg.rs`, `jpeg_scan.rs` |
+//! | how are IDX files and archives read? | `idx.rs`, `archive.rs`, `file.rs` |
+//! | how much memory may data take? | `limits.rs` |
+//! | are these the classes that a model knows? | `classes.rs` |
+//! | who is in validation, who is among a few? | `split.rs` (`digits.rs` for its fixed split) |
 //! | what is in batch 17 of epoch 3? | `batches.rs`, `augment.rs` |
 //! | who prepares it in time? | `prefetch.rs` |
 
+mod archive;
 mod augment;
 mod batches;
 mod cifar;
+pub mod classes;
 mod digits;
 mod error;
+pub(crate) mod file;
 mod folder;
+mod idx;
 mod images;
+mod jpeg;
+mod jpeg_scan;
+mod limits;
+mod listing;
 mod mnist;
+mod picture;
 mod prefetch;
+mod skipped;
 mod split;
 
 pub use augment::Augment;
@@ -27,6 +43,7 @@ pub use batches::{Batch, BatchOptions, batches_per_epoch, make_batch};
 pub use error::DataError;
 pub use images::Images;
 pub use prefetch::{Position, Prefetcher, Waited};
+pub use split::stratified;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -57,9 +74,9 @@ pub enum DatasetKind {
     Cifar10,
     /// CIFAR-100 in the official binary format (folder or .tar.gz), fine labels
     Cifar100,
-    /// MNIST, or any set in its IDX files (plain or .gz)
+    /// MNIST, or any set in its format: four IDX files, plain or .gz
     Mnist,
-    /// A folder of class folders with PNG or JPEG images
+    /// A folder of class folders with PNG, JPEG, WebP, BMP, GIF or TIFF images
     Folder,
 }
 
@@ -75,8 +92,12 @@ impl DatasetKind {
         }
     }
 
-    /// The kind of the data set that is called `name` in [`Dataset::name`]; a folder has a name of its own.
+    /// The kind of the data set that is called `name` in [`Dataset::name`]. IDX files of another set than MNIST have a
+    /// name that tells their format; a folder has a name of its own.
     pub fn of_data_set(name: &str) -> Self {
+        if name.ends_with(mnist::OTHER) {
+            return Self::Mnist;
+        }
         let named = [
             (digits::NAME, Self::Digits),
             (cifar::CIFAR10.name, Self::Cifar10),
@@ -116,6 +137,9 @@ pub struct DataOptions {
     /// The side in pixels that an image folder is resized to; `None` is [`DEFAULT_FOLDER_SIDE`].
     /// Only for [`DatasetKind::Folder`].
     pub folder_side: Option<usize>,
+    /// The channels, 1 or 3, that the images of a folder are converted to; `None` keeps them as they are. Only for
+    /// [`DatasetKind::Folder`].
+    pub folder_channels: Option<usize>,
 }
 
 /// A data set in memory. All three splits have the same side and channels; labels are below `classes`.
@@ -139,6 +163,8 @@ pub struct Dataset {
     pub validation: Arc<Images>,
     /// What is reported at the end; never empty.
     pub test: Arc<Images>,
+    /// What a user should know about how it was read, a line each: files that were skipped, images that were converted.
+    pub notes: Vec<String>,
 }
 
 /// What a reader found, before the validation split.
@@ -146,7 +172,10 @@ struct Source {
     name: String,
     class_names: Vec<String>,
     train: Images,
+    /// Its own validation images.
+    validation: Option<Images>,
     test: Images,
+    notes: Vec<String>,
 }
 
 /// Reads the data set that `options` names and splits it.
@@ -158,7 +187,8 @@ pub fn open(options: &DataOptions) -> Result<Dataset, DataError> {
     {
         return Err(DataError::ValidationShare { share });
     }
-    if options.folder_side.is_some() && options.kind != DatasetKind::Folder {
+    let form_asked = options.folder_side.is_some() || options.folder_channels.is_some();
+    if form_asked && options.kind != DatasetKind::Folder {
         return Err(DataError::FixedSide { kind: options.kind });
     }
     let dataset = match options.kind {
@@ -166,13 +196,14 @@ pub fn open(options: &DataOptions) -> Result<Dataset, DataError> {
             Some(dir) => return Err(DataError::TakesNoFolder { dir: dir.clone() }),
             None => digits::open(options.validation_share)?,
         },
-        DatasetKind::Cifar10 => split_validation(cifar::open(needed(options)?, &cifar::CIFAR10)?, options),
-        DatasetKind::Cifar100 => split_validation(cifar::open(needed(options)?, &cifar::CIFAR100)?, options),
-        DatasetKind::Mnist => split_validation(mnist::open(needed(options)?)?, options),
+        DatasetKind::Cifar10 => split_validation(cifar::open(needed(options)?, &cifar::CIFAR10)?, options)?,
+        DatasetKind::Cifar100 => split_validation(cifar::open(needed(options)?, &cifar::CIFAR100)?, options)?,
+        DatasetKind::Mnist => split_validation(mnist::open(needed(options)?)?, options)?,
         DatasetKind::Folder => {
             let side = options.folder_side.unwrap_or(DEFAULT_FOLDER_SIDE);
             check_side(side, Path::new("the side asked for"))?;
-            split_validation(folder::open(needed(options)?, side, options.seed)?, options)
+            let form = folder::Form { side, channels: options.folder_channels };
+            split_validation(folder::open(needed(options)?, form, options.seed)?, options)?
         }
     };
     for (split, images) in [("training", &dataset.train), ("test", &dataset.test)] {
@@ -187,15 +218,20 @@ fn needed(options: &DataOptions) -> Result<&Path, DataError> {
     options.dir.as_deref().ok_or(DataError::NeedsFolder { kind: options.kind })
 }
 
-/// Holds out the validation images of a data set that has no split of its own.
-fn split_validation(source: Source, options: &DataOptions) -> Dataset {
-    let Source { name, class_names, train, test } = source;
-    let share = options.validation_share.unwrap_or(DEFAULT_VALIDATION_SHARE);
-    let (kept, held) =
-        split::hold_out(train.labels(), class_names.len(), share, options.seed, split::Purpose::Validation);
-    let validation = train.subset(&held);
-    let train = if held.is_empty() { train } else { train.subset(&kept) };
-    Dataset::new(name, class_names, train, validation, test)
+/// Holds out the validation images of a data set that has none of its own.
+fn split_validation(source: Source, options: &DataOptions) -> Result<Dataset, DataError> {
+    let Source { name, class_names, mut train, validation, test, notes } = source;
+    let validation = match (validation, options.validation_share) {
+        (Some(_), Some(share)) => return Err(DataError::ShareBesideValidation { name, share }),
+        (Some(own), None) => own,
+        (None, share) => {
+            let share = share.unwrap_or(DEFAULT_VALIDATION_SHARE);
+            let purpose = split::Purpose::Validation;
+            let (_, held) = split::hold_out(train.labels(), class_names.len(), share, options.seed, purpose);
+            train.take_out(&held)
+        }
+    };
+    Ok(Dataset { notes, ..Dataset::new(name, class_names, train, validation, test) })
 }
 
 impl Dataset {
@@ -209,8 +245,14 @@ impl Dataset {
             train: Arc::new(train),
             validation: Arc::new(validation),
             test: Arc::new(test),
+            notes: Vec::new(),
         }
     }
+}
+
+/// `path` from the root on, so that a configuration means the same file wherever it is read. Links stay as they are.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// Refuses sides that the networks cannot halve twice. `origin` is the file that has them.
@@ -257,6 +299,8 @@ mod tests {
     fn a_side_is_refused_where_it_has_no_meaning_or_the_networks_cannot_halve_it_twice() {
         let text = sentence(&DataOptions { folder_side: Some(16), ..DataOptions::default() });
         assert!(text.contains("digits") && text.contains("folder"), "{text}");
+        let text = sentence(&DataOptions { folder_channels: Some(3), ..DataOptions::default() });
+        assert!(text.contains("digits") && text.contains("fixed channels"), "{text}");
         for side in [0, 4, 30, 2000] {
             let options =
                 DataOptions { kind: DatasetKind::Folder, folder_side: Some(side), ..DataOptions::default() };
@@ -272,6 +316,7 @@ mod tests {
         assert_eq!(DatasetKind::of_data_set("CIFAR-10"), DatasetKind::Cifar10);
         assert_eq!(DatasetKind::of_data_set("CIFAR-100"), DatasetKind::Cifar100);
         assert_eq!(DatasetKind::of_data_set("MNIST"), DatasetKind::Mnist);
+        assert_eq!(DatasetKind::of_data_set("letters (IDX)"), DatasetKind::Mnist);
         assert_eq!(DatasetKind::of_data_set("my pictures"), DatasetKind::Folder);
     }
 

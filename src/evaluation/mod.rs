@@ -34,6 +34,7 @@ pub use warnings::Warning;
 use crate::attacks::AttackError;
 use crate::attacks::options::OptionError;
 use crate::data::DataError;
+use crate::data::classes::ClassMismatch;
 use crate::executor::ExecutionError;
 use crate::files::FileError;
 use crate::models::file::ModelFileError;
@@ -75,6 +76,14 @@ pub enum EvaluationError {
     UnknownData {
         /// The file.
         path: PathBuf,
+    },
+    /// Data of other classes than the model's.
+    #[error("{}: {source}", path.display())]
+    Classes {
+        /// The model file.
+        path: PathBuf,
+        /// Which names differ.
+        source: ClassMismatch,
     },
     /// A split without images.
     #[error("{data_set} has no {split} images here; choose another --split")]

@@ -1,15 +1,17 @@
 //! What is attacked: a run folder or a model file, and the images that go with it.
 //!
 //! A run's `config.toml` says which data set it was trained on and how that was split, so a test image is never one
-//! that the run has seen. A model file on its own says only the data set's name.
+//! that the run has seen. A model file on its own says only the data set's name. The images of a folder get the side and
+//! the channels that the model takes. The classes of model and data are compared by name: a model answers with numbers,
+//! and numbers of other classes would be judged without a sign.
 
 use super::EvaluationError;
-use crate::data::{self, DataOptions, Dataset, DatasetKind, Images};
+use crate::data::{self, DataOptions, Dataset, DatasetKind, Images, classes};
 use crate::models::Problem;
-use crate::models::file::{Model, UNKNOWN};
-use crate::training::TrainConfig;
+use crate::models::file::{Facts, Model, UNKNOWN};
 use crate::training::fit::problem_of;
 use crate::training::run::RunFolder;
+use crate::training::{TrainConfig, TrainError};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,9 +52,12 @@ pub struct ImageChoice {
     /// Which of its images
     #[arg(long, value_enum, default_value_t)]
     pub split: Split,
-    /// Only the first so many
+    /// Only this many of them, of every class its share; fewer are always among more
     #[arg(long, value_name = "IMAGES", allow_negative_numbers = true)]
     pub limit: Option<usize>,
+    /// Seed of the choice of those images
+    #[arg(long, value_name = "SEED", default_value_t = 0, requires = "limit")]
+    pub limit_seed: u64,
 }
 
 /// A run folder or a model file, found but not read.
@@ -105,44 +110,95 @@ impl Place {
 
     /// Reads the model and the data set that it goes with, and takes the images asked for.
     pub fn open(self, choice: &ImageChoice) -> Result<Subject, EvaluationError> {
-        let dataset = data::open(&self.data_options(choice)?)?;
-        let images = choose(&dataset, choice)?;
+        self.check_model()?;
+        // A file without metadata may be understood only with its data at hand, so an error can wait.
+        let facts = Model::load(&self.file, None).map(|model| model.facts);
+        let facts = match facts {
+            Err(error) if choice.dataset.is_none() && self.run.is_none() => return Err(error.into()),
+            known => known.ok(),
+        };
+        let dataset = data::open(&self.data_options(choice, facts.as_ref())?)?;
+        let (images, indices) = choose(&dataset, choice)?;
+        let mut notes = dataset.notes.clone();
+        if let Some(facts) = &facts {
+            notes.extend(self.compare_classes(facts, &dataset)?);
+        }
         let model = self.model(problem_of(&dataset))?;
         model.notes.iter().for_each(|note| eprintln!("note: {note}"));
         let training_images = dataset.train.len();
         let Dataset { name, class_names, .. } = dataset;
-        Ok(Subject { place: self, model, data_set: name, class_names, images, training_images })
+        let place = self;
+        Ok(Subject { place, model, data_set: name, class_names, images, indices, training_images, notes })
     }
 
     /// Reads the model for images that look like `problem`.
     pub fn model(&self, problem: Problem) -> Result<Model, EvaluationError> {
+        self.check_model()?;
         Ok(Model::load(&self.file, Some(problem))?)
     }
 
-    fn data_options(&self, choice: &ImageChoice) -> Result<DataOptions, EvaluationError> {
-        if let Some(config) = self.config()
-            && choice.dataset.is_none_or(|kind| kind == config.dataset)
-        {
-            return Ok(DataOptions {
+    /// Refuses a run folder that has no final model yet, and names what it has instead.
+    pub fn check_model(&self) -> Result<(), EvaluationError> {
+        let Some((folder, _)) = &self.run else { return Ok(()) };
+        if self.file != folder.model() || self.file.exists() {
+            return Ok(());
+        }
+        let best = folder.best_model();
+        let problem = match best.is_file() {
+            true => format!(
+                "has no model.safetensors, because its training has not come to its end; for its best model so far, give \
+                 {0} in its place (as in --model {0})",
+                best.display()
+            ),
+            false => "has no model, because its training has not come to the end of an epoch; wait for it, or continue it \
+                      with train --resume"
+                .to_string(),
+        };
+        Err(TrainError::Run { path: folder.path().to_path_buf(), problem }.into())
+    }
+
+    /// A note if the classes could not be compared; an error if they are not the model's.
+    fn compare_classes(&self, facts: &Facts, dataset: &Dataset) -> Result<Option<String>, EvaluationError> {
+        match classes::compare(&facts.class_names, &dataset.class_names) {
+            Ok(true) => Ok(None),
+            Ok(false) => Ok(Some(format!(
+                "{} does not tell its classes, so they were not compared with those of the data",
+                self.file.display()
+            ))),
+            Err(source) => Err(EvaluationError::Classes { path: self.file.clone(), source }),
+        }
+    }
+
+    fn data_options(
+        &self,
+        choice: &ImageChoice,
+        facts: Option<&Facts>,
+    ) -> Result<DataOptions, EvaluationError> {
+        let options = match self.config() {
+            Some(config) if choice.dataset.is_none_or(|kind| kind == config.dataset) => DataOptions {
                 kind: config.dataset,
                 dir: choice.data.clone().or_else(|| config.data.clone()),
                 validation_share: config.validation_share,
                 seed: config.seed,
                 folder_side: config.side,
-            });
-        }
-        let (kind, side) = match choice.dataset {
-            Some(kind) => (kind, None),
-            None => {
-                let facts = Model::load(&self.file, None)?.facts;
-                if facts.dataset == UNKNOWN {
+                folder_channels: None,
+            },
+            _ => {
+                let told = facts.map(|facts| facts.dataset.as_str()).filter(|name| *name != UNKNOWN);
+                let Some(kind) = choice.dataset.or_else(|| told.map(DatasetKind::of_data_set)) else {
                     return Err(EvaluationError::UnknownData { path: self.file.clone() });
-                }
-                (DatasetKind::of_data_set(&facts.dataset), Some(facts.problem.side))
+                };
+                DataOptions { kind, dir: choice.data.clone(), ..DataOptions::default() }
             }
         };
-        let folder_side = side.filter(|_| kind == DatasetKind::Folder);
-        Ok(DataOptions { kind, dir: choice.data.clone(), folder_side, ..DataOptions::default() })
+        let (DatasetKind::Folder, Some(facts)) = (options.kind, facts) else { return Ok(options) };
+        // A file without metadata does not tell its side; the run does, if there is one.
+        let side = if facts.dataset == UNKNOWN { options.folder_side } else { None };
+        Ok(DataOptions {
+            folder_side: Some(side.unwrap_or(facts.problem.side)),
+            folder_channels: Some(facts.problem.channels),
+            ..options
+        })
     }
 }
 
@@ -152,7 +208,8 @@ fn last_part(path: &Path) -> String {
     full.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-fn choose(dataset: &Dataset, choice: &ImageChoice) -> Result<Arc<Images>, EvaluationError> {
+/// The images asked for, and their places in their split.
+fn choose(dataset: &Dataset, choice: &ImageChoice) -> Result<(Arc<Images>, Vec<u32>), EvaluationError> {
     let images = match choice.split {
         Split::Train => &dataset.train,
         Split::Validation => &dataset.validation,
@@ -164,9 +221,10 @@ fn choose(dataset: &Dataset, choice: &ImageChoice) -> Result<Arc<Images>, Evalua
     match choice.limit {
         Some(0) => Err(EvaluationError::NothingAsked),
         Some(limit) if limit < images.len() => {
-            Ok(Arc::new(images.subset(&(0..limit as u32).collect::<Vec<_>>())))
+            let indices = data::stratified(images.labels(), limit, choice.limit_seed);
+            Ok((Arc::new(images.subset(&indices)), indices))
         }
-        _ => Ok(images.clone()),
+        _ => Ok((images.clone(), (0..images.len() as u32).collect())),
     }
 }
 
@@ -180,10 +238,14 @@ pub struct Subject {
     pub data_set: String,
     /// Its classes.
     pub class_names: Vec<String>,
-    /// The images asked for.
+    /// The images asked for. Only some of them are in an order whose every beginning has of every class its share.
     pub images: Arc<Images>,
+    /// The place of each image in its split.
+    pub indices: Vec<u32>,
     /// Images that an epoch goes over.
     pub training_images: usize,
+    /// What a user should know about how the data were read, a line each.
+    pub notes: Vec<String>,
 }
 
 #[cfg(test)]
@@ -239,6 +301,50 @@ mod tests {
             let subject = Place::find(&path).unwrap().open(&choice).unwrap();
             assert_eq!((subject.place.name.as_str(), subject.images.len() > 600), (name, true));
         }
+    }
+
+    #[test]
+    fn only_some_images_are_of_all_classes_the_same_for_every_model_and_tell_their_places() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.safetensors");
+        model(8, "UCI optical digits").save(&path).unwrap();
+        let open = |limit, limit_seed| {
+            Place::find(&path)
+                .unwrap()
+                .open(&ImageChoice { limit, limit_seed, ..Default::default() })
+                .unwrap()
+        };
+        let (all, few, more, other) =
+            (open(None, 0), open(Some(20), 0), open(Some(30), 0), open(Some(20), 1));
+        let of = |class| few.images.labels().iter().filter(|&&label| label == class).count();
+        assert!((0..10).all(|class| of(class) == 2), "{:?}", few.images.labels());
+        assert_eq!(few.indices, more.indices[..20]);
+        assert_ne!(few.indices, other.indices);
+        assert_eq!(all.indices, (0..400).collect::<Vec<_>>());
+        for (i, &index) in few.indices.iter().enumerate() {
+            assert_eq!(few.images.image(i), all.images.image(index as usize));
+        }
+    }
+
+    #[test]
+    fn classes_are_compared_where_the_model_knows_them_and_a_note_says_where_it_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.safetensors");
+        let mut model = model(8, "UCI optical digits");
+        let with = |model: &Model| {
+            model.save(&path).unwrap();
+            Place::find(&path).unwrap().open(&ImageChoice::default())
+        };
+        let notes = with(&model).ok().expect("fits").notes;
+        assert!(notes.len() == 1 && notes[0].contains("not compared"), "{notes:?}");
+        model.facts.class_names = (0..10).map(|digit| digit.to_string()).collect();
+        assert!(with(&model).ok().expect("fits").notes.is_empty());
+        model.facts.class_names.swap(3, 5);
+        let text = with(&model).err().expect("another order").to_string();
+        assert!(
+            text.contains("mine.safetensors") && text.contains("class 3 is \"5\" in the model"),
+            "{text}"
+        );
     }
 
     #[test]

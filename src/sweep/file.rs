@@ -7,9 +7,12 @@
 //! method = ["fgm", "pgd"]
 //! epsilon = [0.1, 0.2]
 //! ```
+//!
+//! Paths of data and weights are taken from the current folder and kept as absolute ones.
 
-use super::{Plan, Point, SweepError};
-use crate::files;
+use super::{MOST_POINTS, Plan, Point, SweepError};
+use crate::data::{absolute, file};
+use crate::files::file_error;
 use crate::training::TrainError;
 use crate::training::options::TrainOptions;
 use crate::training::run::from_toml;
@@ -17,6 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use toml::de::{DeArray, DeTable, DeValue};
 use toml::{Spanned, Value};
+
+/// Bytes of a sweep file.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// What a command line lays over a sweep file.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +38,7 @@ pub struct Overrides {
 /// # Errors
 /// One sentence with the file, and with the line where there is one.
 pub fn read(path: &Path, overrides: &Overrides) -> Result<Plan, SweepError> {
-    let text = files::read(path).map_err(TrainError::from)?;
+    let text = file::read(path, MOST_BYTES).map_err(file_error("read", path)).map_err(TrainError::from)?;
     let text = String::from_utf8_lossy(&text).into_owned();
     // Parsed twice: as plain values for errors of the format itself, and with places for all others.
     from_toml::<toml::Table>(&text, path)?;
@@ -45,6 +51,7 @@ pub fn read(path: &Path, overrides: &Overrides) -> Result<Plan, SweepError> {
     if sheet.grids.is_empty() {
         return Err(source.wrong(None, "has no [grid]; list there the values to go through"));
     }
+    sheet.check_count(&source)?;
     let folder = overrides.out.clone().or(sheet.out.clone()).unwrap_or_else(|| {
         Path::new("runs").join(path.file_stem().map_or_else(|| "sweep".into(), std::ffi::OsStr::to_os_string))
     });
@@ -139,6 +146,22 @@ impl Sheet {
         Ok(())
     }
 
+    /// Refuses grids of more runs than a sweep may have, before any of them is made.
+    fn check_count(&self, source: &Source) -> Result<(), SweepError> {
+        let runs = |axes: &Vec<Vec<Entry>>| {
+            axes.iter().fold(1u128, |product, values| product.saturating_mul(values.len() as u128))
+        };
+        let count = self.grids.iter().map(runs).fold(0, u128::saturating_add);
+        if count <= MOST_POINTS as u128 {
+            return Ok(());
+        }
+        let count = if count == u128::MAX { "far too many".to_string() } else { count.to_string() };
+        let problem = format!(
+            "describes {count} runs, at most {MOST_POINTS} are possible; split the grid over several files"
+        );
+        Err(source.wrong(None, &problem))
+    }
+
     /// The runs of all grids, named by what varies over them.
     fn points(&self, path: &Path, overrides: &Overrides) -> Result<Vec<Point>, SweepError> {
         let all: Vec<Vec<Entry>> = self.grids.iter().flat_map(|axes| combinations(axes)).collect();
@@ -148,7 +171,8 @@ impl Sheet {
             entries.extend(own.iter().cloned());
             let text: String = entries.into_iter().map(|entry| line_of(&entry)).collect();
             let mut options: TrainOptions = from_toml(&text, path)?;
-            options.data = overrides.data.clone().or(options.data);
+            options.data = overrides.data.as_deref().or(options.data.as_deref()).map(absolute);
+            options.from = options.from.as_deref().map(absolute);
             let mut named: Vec<&Entry> = own.iter().filter(|(key, _)| varying.contains(key)).collect();
             if named.is_empty() {
                 named = own.iter().collect();

@@ -17,6 +17,7 @@ pub use work::{Ended, Event, Shard, Summary, Watcher, Work, run};
 use crate::gpu::GpuError;
 use crate::training::config::ConfigError;
 use crate::training::{TrainConfig, TrainError};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
 /// One run of a sweep.
@@ -27,6 +28,9 @@ pub struct Point {
     /// Everything that decides it. The adapter in it does not count: a worker's own takes its place.
     pub config: TrainConfig,
 }
+
+/// Runs of a sweep.
+pub const MOST_POINTS: usize = 10_000;
 
 /// Runs that belong together.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,16 +92,16 @@ impl Plan {
         if self.points.is_empty() {
             return Err(SweepError::Empty);
         }
-        for (i, point) in self.points.iter().enumerate() {
-            let same =
-                |other: &&Point| other.config.difference(&point.config, &state::WHERE_TRAINED).is_none();
-            if let Some(other) = self.points[..i].iter().find(same) {
-                return Err(SweepError::SameRun { first: other.name.clone(), second: point.name.clone() });
+        let (mut configs, mut names) = (HashMap::new(), HashSet::new());
+        for point in &self.points {
+            let identity = point.config.identity(&state::WHERE_TRAINED);
+            if let Some(first) = configs.insert(identity, &point.name) {
+                return Err(SweepError::SameRun { first: first.clone(), second: point.name.clone() });
             }
             let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
             let usable =
                 point.name.starts_with(|c: char| c != '.' && fits(c)) && point.name.chars().all(fits);
-            if !usable || self.points[..i].iter().any(|other| other.name == point.name) {
+            if !usable || !names.insert(&point.name) {
                 return Err(SweepError::Name(point.name.clone()));
             }
             point.config.check().map_err(|source| SweepError::Config { name: point.name.clone(), source })?;

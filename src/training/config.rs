@@ -304,6 +304,13 @@ impl TrainConfig {
         Some(Difference { key: key.clone(), first: shown(own.get(key)), second: shown(other.get(key)) })
     }
 
+    /// The same text for two configurations exactly if they have no [`difference`](Self::difference).
+    pub fn identity(&self, ignored: &[&str]) -> String {
+        let mut table = self.table();
+        ignored.iter().for_each(|key| drop(table.remove(*key)));
+        table.to_string()
+    }
+
     /// The keys as `config.toml` has them.
     fn table(&self) -> toml::Table {
         let text = toml::to_string(self).ok();

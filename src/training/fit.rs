@@ -162,6 +162,7 @@ pub fn open_data(config: &TrainConfig) -> Result<Dataset, TrainError> {
         validation_share: config.validation_share,
         seed: config.seed,
         folder_side: config.side,
+        folder_channels: None,
     })?)
 }
 

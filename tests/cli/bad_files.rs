@@ -135,7 +135,7 @@ fn data_that_are_missing_or_damaged_are_named() {
     };
     assert_mentions(&scratch.refuse_to_train(&["--dataset", "cifar10"]), &["cifar10", "--data DIR"]);
     assert_mentions(&scratch.refuse_to_train(&["--data", "data"]), &["digits is built in", "--dataset"]);
-    cifar(&["cannot read data", "--data"]);
+    cifar(&["cannot read ", "data: ", "--data"]);
     fs::create_dir(scratch.path("data")).unwrap();
     cifar(&["data has no", "--data"]);
     for (name, bytes) in [("data_batch_1.bin", vec![0; 2 * 3073 - 1]), ("test_batch.bin", vec![0; 3073])] {
@@ -152,4 +152,142 @@ fn data_that_are_missing_or_damaged_are_named() {
     fs::create_dir_all(scratch.path("pictures/only-one")).unwrap();
     let arguments = ["--dataset", "folder", "--data", "pictures", "--max-steps", "1"];
     assert_mentions(&scratch.refuse_to_train(&arguments), &["pictures", "1 class folders", "2 to 1000"]);
+}
+
+/// A picture of one colour.
+fn paint(scratch: &Scratch, path: &str, size: (u32, u32), colour: [u8; 3]) {
+    let path = scratch.path(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    image::RgbImage::from_pixel(size.0, size.1, image::Rgb(colour)).save(path).unwrap();
+}
+
+/// Six pictures of 8x8 in each class of a folder.
+fn pictures(scratch: &Scratch, folder: &str, classes: &[&str], tint: u8) {
+    for (class, name) in classes.iter().enumerate() {
+        for i in 0..6 {
+            let grey = 40 * class as u8 + i;
+            paint(scratch, &format!("{folder}/{name}/{i}.png"), (8, 8), [grey, grey, grey + tint]);
+        }
+    }
+}
+
+const FOLDER: [&str; 6] = ["--dataset", "folder", "--side", "8", "--method", "natural"];
+
+/// Trains one step on the pictures in a folder.
+fn train_on(scratch: &Scratch, folder: &str, more: &[&str]) -> String {
+    scratch.train(&[&FOLDER[..], &["--max-steps", "1", "--out", "run", "--data", folder], more].concat())
+}
+
+fn attack(flags: &[&str]) -> Vec<String> {
+    let usual = ["attack", "--adapter", "cpu", "--attack", "fgm", "--epsilon", "0.1", "--model"];
+    usual.iter().chain(flags).map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_picture_that_claims_a_size_it_does_not_have_is_refused_by_every_command() {
+    let scratch = Scratch::new();
+    pictures(&scratch, "good", &["cat", "dog"], 9);
+    train_on(&scratch, "good", &[]);
+    pictures(&scratch, "bad", &["cat", "dog"], 9);
+    let evil = scratch.path("bad/dog/evil.png");
+    let mut bytes = fs::read(scratch.path("bad/dog/1.png")).unwrap();
+    bytes[16..24].copy_from_slice(&[0x77; 8]);
+    let mut crc = flate2::Crc::new();
+    crc.update(&bytes[12..29]);
+    bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+    fs::write(&evil, &bytes[..68.min(bytes.len())]).unwrap();
+    let expected = ["evil.png", "2004318071x2004318071", "scale it down"];
+    assert_mentions(&scratch.refuse_to_train(&[&FOLDER[..], &["--data", "bad"]].concat()), &expected);
+    assert_mentions(&scratch.refuse(attack(&["run", "--data", "bad"])), &expected);
+    let evaluate = ["evaluate", "--adapter", "cpu", "run", "--data", "bad"];
+    assert_mentions(&scratch.refuse(evaluate), &expected);
+}
+
+#[test]
+fn classes_that_are_not_the_models_are_refused_with_their_names() {
+    let scratch = Scratch::new();
+    pictures(&scratch, "good", &["cat", "dog"], 9);
+    train_on(&scratch, "good", &[]);
+    scratch.succeed(attack(&["run"]));
+    let model = scratch.path("run/model.safetensors").display().to_string();
+    for (folder, classes, expected) in [
+        ("renamed", &["cat", "hound"][..], &["class 1", "\"dog\" in the model", "\"hound\" in the data"][..]),
+        ("more", &["cat", "dog", "emu"], &["2 classes", "3", "only the data have \"emu\""]),
+        ("order", &["dog", "zcat"], &["class 0 is \"cat\" in the model and \"dog\" in the data"]),
+    ] {
+        pictures(&scratch, folder, classes, 9);
+        assert_mentions(&scratch.refuse(attack(&["run", "--data", folder])), expected);
+        fs::copy(&model, scratch.path("alone.safetensors")).unwrap();
+        assert_mentions(&scratch.refuse(attack(&["alone.safetensors", "--data", folder])), expected);
+    }
+}
+
+#[test]
+fn a_model_takes_pictures_of_another_size_and_other_channels() {
+    let scratch = Scratch::new();
+    pictures(&scratch, "colour", &["cat", "dog"], 9);
+    pictures(&scratch, "grey", &["cat", "dog"], 0);
+    train_on(&scratch, "colour", &[]);
+    // The file alone does not say that the run had --side 8.
+    fs::rename(scratch.path("run/model.safetensors"), scratch.path("colour.safetensors")).unwrap();
+    fs::remove_dir_all(scratch.path("run")).unwrap();
+    train_on(&scratch, "grey", &[]);
+    let output = scratch.run(attack(&["colour.safetensors", "--data", "grey"]));
+    assert!(output.status.success(), "{output:?}");
+    assert_mentions(&String::from_utf8_lossy(&output.stderr), &["note: ", "three equal channels"]);
+    let output = scratch.run(attack(&["run", "--data", "colour"]));
+    assert!(output.status.success(), "{output:?}");
+    assert_mentions(&String::from_utf8_lossy(&output.stderr), &["note: ", "converted to grey"]);
+}
+
+#[test]
+fn a_run_finds_its_data_from_everywhere_and_says_what_it_skipped() {
+    let scratch = Scratch::new();
+    pictures(&scratch, "set", &["cat", "dog"], 9);
+    fs::write(scratch.path("set/cat/notes.txt"), "text").unwrap();
+    let text = train_on(&scratch, "set", &[]);
+    assert_mentions(&text, &["note     skipped 1 of 13 files: 1 of unsupported formats (.txt)"]);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let run = scratch.path("run").display().to_string();
+    let output = crate::program::command(elsewhere.path(), attack(&[&run])).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_mentions(&String::from_utf8_lossy(&output.stderr), &["note: skipped 1 of 13 files"]);
+}
+
+#[test]
+fn a_run_without_its_final_model_names_the_best_one_so_far() {
+    let scratch = Scratch::new();
+    scratch.train(&["--max-steps", "12", "--batch-size", "100", "--method", "natural", "--out", "run"]);
+    fs::remove_file(scratch.path("run/model.safetensors")).unwrap();
+    let best = std::path::Path::new("run").join("checkpoints").join("best.safetensors").display().to_string();
+    assert_mentions(
+        &scratch.refuse(attack(&["run"])),
+        &["run: has no model.safetensors", &format!("--model {best}")],
+    );
+    assert_mentions(&scratch.refuse(["train-generator", "--adapter", "cpu", "--model", "run"]), &[&best]);
+    scratch.succeed(attack(&[&best]));
+    fs::remove_file(scratch.path(&best)).unwrap();
+    assert_mentions(&scratch.refuse(attack(&["run"])), &["run: has no model", "--resume"]);
+}
+
+#[test]
+fn a_few_images_are_of_all_classes() {
+    let scratch = Scratch::new();
+    for part in ["train", "test"] {
+        pictures(&scratch, &format!("set/{part}"), &["cat", "dog", "emu"], 9);
+    }
+    train_on(&scratch, "set", &[]);
+    scratch.succeed(attack(&["run", "--limit", "6", "--csv", "a.csv"]));
+    let csv = fs::read_to_string(scratch.path("a.csv")).unwrap();
+    for class in ["cat", "dog", "emu"] {
+        assert_eq!(
+            csv.lines().filter(|line| line.split(',').any(|field| field == class)).count(),
+            2,
+            "{csv}"
+        );
+    }
+    let seeded = attack(&["run", "--limit", "6", "--limit-seed", "5", "--csv", "b.csv"]);
+    scratch.succeed(seeded);
+    assert_ne!(fs::read_to_string(scratch.path("b.csv")).unwrap(), csv);
+    assert_mentions(&scratch.refuse(attack(&["run", "--limit-seed", "5"])), &["--limit"]);
 }

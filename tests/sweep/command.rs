@@ -61,7 +61,11 @@ fn a_failed_run_makes_a_failed_sweep_and_the_rest_is_trained() {
     assert_eq!(output.status.code(), Some(1));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("error: a run of the sweep failed"), "{errors}");
-    assert!(text(&output).contains("failed   from-absent.safetensors: cannot read absent.safetensors"));
+    let failed = format!(
+        "failed   from-absent.safetensors: cannot read {}",
+        folder.path().canonicalize().unwrap().join("absent.safetensors").display()
+    );
+    assert!(text(&output).contains(&failed), "{output:?}");
     assert_eq!(steps(folder.path(), "seed1"), [1, 2, 3]);
 }
 

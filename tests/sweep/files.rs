@@ -66,7 +66,43 @@ fn a_command_line_wins_over_the_file() {
     fs::write(&path, "out = \"here\"\ndata = \"old\"\n[grid]\nseed = [1]\n").unwrap();
     let plan = read(&path, &Overrides { out: Some("there".into()), data: Some("new".into()) }).unwrap();
     assert_eq!((plan.folder.as_path(), names(&plan)), (Path::new("there"), vec!["seed1"]));
-    assert_eq!(plan.points[0].config.data.as_deref(), Some(Path::new("new")));
+    let absolute = std::path::absolute("new").unwrap();
+    assert_eq!(plan.points[0].config.data.as_deref(), Some(absolute.as_path()));
+}
+
+#[test]
+fn paths_of_data_and_weights_are_kept_as_absolute_ones() {
+    let plan = read_text("data = \"here\"\n[grid]\nfrom = [\"a.safetensors\"]\n").unwrap();
+    let config = &plan.points[0].config;
+    assert_eq!(config.data, Some(std::path::absolute("here").unwrap()));
+    assert_eq!(config.from, Some(std::path::absolute("a.safetensors").unwrap()));
+    assert_eq!(names(&plan), ["from-a.safetensors"]);
+}
+
+/// A grid of `axes` axes of `values` values.
+fn grid(axes: &[&str], values: usize) -> String {
+    let values = (1..=values).map(|value| value.to_string()).collect::<Vec<_>>().join(", ");
+    axes.iter().fold("[grid]\n".to_string(), |text, axis| format!("{text}{axis} = [{values}]\n"))
+}
+
+#[test]
+fn more_runs_than_a_sweep_may_have_are_counted_and_not_made() {
+    let five = ["seed", "epochs", "batch-size", "iterations", "generator-steps"];
+    let error = read_text(&grid(&five, 100)).unwrap_err().to_string();
+    assert!(error.contains("describes 10000000000 runs, at most 10000"), "{error}");
+    let two_grids = [grid(&five[..2], 100), grid(&["lr"], 1)].concat().replace("[grid]", "[[grid]]");
+    let error = read_text(&two_grids).unwrap_err().to_string();
+    assert!(error.contains("describes 10001 runs"), "{error}");
+    assert_eq!(read_text(&grid(&five[..2], 30)).unwrap().points.len(), 900);
+}
+
+#[test]
+fn a_file_that_is_no_sweep_file_at_all_is_not_read_whole() {
+    let error = read_text(&"#".repeat(2 << 20)).unwrap_err().to_string();
+    assert!(error.contains("mine.toml") && error.contains("more than the 1048576 bytes"), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    let error = read(folder.path(), &Overrides::default()).unwrap_err().to_string();
+    assert!(error.contains("a folder is where a file should be"), "{error}");
 }
 
 #[test]
