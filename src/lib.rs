@@ -11,6 +11,7 @@
 pub mod attacks;
 pub mod bench;
 pub mod cpu;
+pub mod csv;
 pub mod data;
 pub mod evaluation;
 pub mod executor;
