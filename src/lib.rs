@@ -21,6 +21,7 @@ pub mod graph;
 pub mod kernels;
 pub mod lockstep;
 pub mod models;
+pub mod numbers;
 pub mod program;
 pub mod random;
 pub mod report;

@@ -10,9 +10,10 @@
 
 use super::{Plan, Point, SweepError};
 use crate::files;
-use crate::training::TrainError;
+use crate::training::effects::check_file;
 use crate::training::options::TrainOptions;
 use crate::training::run::from_toml;
+use crate::training::{Preset, TrainError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use toml::de::{DeArray, DeTable, DeValue};
@@ -49,6 +50,8 @@ pub fn read(path: &Path, overrides: &Overrides) -> Result<Plan, SweepError> {
         Path::new("runs").join(path.file_stem().map_or_else(|| "sweep".into(), std::ffi::OsStr::to_os_string))
     });
     let plan = Plan { folder, points: sheet.points(path, overrides)? };
+    let runs: Vec<_> = plan.points.iter().map(|point| point.config.clone()).collect();
+    check_file(path, &sheet.keys(), sheet.preset(), &runs)?;
     plan.check()?;
     Ok(plan)
 }
@@ -137,6 +140,19 @@ impl Sheet {
             self.grids.push(axes(source, keys, Some(table.span().start))?);
         }
         Ok(())
+    }
+
+    /// Every key of the file that is an option of training.
+    fn keys(&self) -> Vec<String> {
+        let all = self.base.iter().chain(self.grids.iter().flatten().flatten());
+        let keys: BTreeSet<String> = all.map(|(key, _)| key.clone()).collect();
+        keys.into_iter().collect()
+    }
+
+    /// The preset that all runs share.
+    fn preset(&self) -> Option<Preset> {
+        let entry = self.base.iter().find(|(key, _)| key == "preset")?;
+        toml::from_str::<TrainOptions>(&line_of(entry)).ok()?.preset
     }
 
     /// The runs of all grids, named by what varies over them.
