@@ -3,6 +3,13 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::time::{Duration, Instant};
+
+/// Held for reading by everybody who writes a file.
+static WRITING: RwLock<()> = RwLock::new(());
+/// The longest that an end waits for files that are being written.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +38,27 @@ pub fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -
     move |source| FileError { action, path: path.to_path_buf(), source }
 }
 
+/// Waits until no file is being written. While the result is held nobody begins to write one, so that a process may
+/// end. `None` if a file takes too long.
+pub fn finish_writing() -> Option<RwLockWriteGuard<'static, ()>> {
+    let begun = Instant::now();
+    while begun.elapsed() < LONGEST_WAIT {
+        match WRITING.try_write() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+    None
+}
+
+fn writing() -> RwLockReadGuard<'static, ()> {
+    WRITING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Writes `bytes` to `path`: the old file stays until the new one is whole.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let _writing = writing();
     let temporary = path.with_file_name(format!(
         ".{}.{}.tmp",
         path.file_name().map_or_else(|| "file".into(), |n| n.to_string_lossy()),
@@ -70,6 +96,20 @@ mod tests {
         write(&path, b"two").unwrap();
         assert_eq!(read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_end_waits_for_files_that_are_being_written_and_none_begins_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let other = path.clone();
+        let guard = finish_writing().unwrap();
+        let writer = std::thread::spawn(move || write(&other, b"late").unwrap());
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        drop(guard);
+        writer.join().unwrap();
+        assert_eq!(read(&path).unwrap(), b"late");
     }
 
     #[test]

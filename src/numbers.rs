@@ -22,7 +22,6 @@ macro_rules! values {
         $(impl Value for $value {
             const KIND: &'static str = $kind;
             fn is_number(self) -> bool {
-                #[expect(clippy::redundant_closure_call, reason = "one closure for all kinds")]
                 ($is_number)(self as f64)
             }
         })*
@@ -122,10 +121,7 @@ mod tests {
             || Command::new("line").arg(Arg::new("epochs").long("epochs").value_parser(number(1..=9_u32)));
         let error = command().try_get_matches_from(["line", "--epochs", "ten"]).unwrap_err().to_string();
         let first = error.lines().next().unwrap();
-        assert_eq!(
-            first,
-            "error: --epochs ten is not possible; it must be a whole number from 1 to 9"
-        );
+        assert_eq!(first, "error: --epochs ten is not possible; it must be a whole number from 1 to 9");
         let matches = command().try_get_matches_from(["line", "--epochs", "9"]).unwrap();
         assert_eq!(matches.get_one::<u32>("epochs"), Some(&9));
     }

@@ -51,7 +51,7 @@ pub struct ImageChoice {
     #[arg(long, value_enum, default_value_t)]
     pub split: Split,
     /// Only the first so many
-    #[arg(long, value_name = "IMAGES", allow_negative_numbers = true)]
+    #[arg(long, value_name = "IMAGES", allow_negative_numbers = true, value_parser = crate::numbers::number(1_usize..))]
     pub limit: Option<usize>,
 }
 

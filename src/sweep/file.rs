@@ -50,9 +50,9 @@ pub fn read(path: &Path, overrides: &Overrides) -> Result<Plan, SweepError> {
         Path::new("runs").join(path.file_stem().map_or_else(|| "sweep".into(), std::ffi::OsStr::to_os_string))
     });
     let plan = Plan { folder, points: sheet.points(path, overrides)? };
+    plan.check()?;
     let runs: Vec<_> = plan.points.iter().map(|point| point.config.clone()).collect();
     check_file(path, &sheet.keys(), sheet.preset(), &runs)?;
-    plan.check()?;
     Ok(plan)
 }
 

@@ -55,6 +55,11 @@ pub(super) fn always(_: &TrainConfig) -> Option<NoEffect> {
     None
 }
 
+/// On an adapter with shaders. What `auto` comes to is only known when it is opened.
+pub(super) fn shaders(config: &TrainConfig) -> Option<NoEffect> {
+    (config.adapter == "cpu").then(|| NoEffect::new("--adapter cpu", "adapters with shaders"))
+}
+
 /// Where there is a generator.
 pub(super) fn pgn(config: &TrainConfig) -> Option<NoEffect> {
     of(config, &[Method::Pgn])
@@ -121,7 +126,8 @@ pub fn without_effect(key: &str, config: &TrainConfig) -> Option<NoEffect> {
 /// # Errors
 /// One sentence with the flag, the setting that it has no effect with, and what it belongs to.
 pub fn check_flags(given: &[String], config: &TrainConfig) -> Result<(), String> {
-    let reason = |key: &String| without_effect(key, config).map(|reason| reason.sentence(&format!("--{key}")));
+    let reason =
+        |key: &String| without_effect(key, config).map(|reason| reason.sentence(&format!("--{key}")));
     given.iter().find_map(reason).map_or(Ok(()), Err)
 }
 
@@ -137,7 +143,8 @@ pub fn check_file(
     preset: Option<Preset>,
     runs: &[TrainConfig],
 ) -> Result<(), TrainError> {
-    let defaults = |run: &TrainConfig| table(&TrainConfig::preset(preset.unwrap_or(Preset::Small), run.dataset));
+    let defaults =
+        |run: &TrainConfig| table(&TrainConfig::preset(preset.unwrap_or(Preset::Small), run.dataset));
     if runs.iter().any(|run| defaults(run).keys().all(|key| keys.contains(key))) {
         return Ok(());
     }
@@ -197,9 +204,7 @@ mod tests {
     #[test]
     fn a_frozen_classifier_leaves_its_own_options_without_effect() {
         let frozen = TrainConfig { freeze_classifier: true, ..config(Method::Pgn) };
-        for key in
-            ["ema-decay", "ema-warmup", "adv-coeff", "through-attack", "update", "generator-steps"]
-        {
+        for key in ["ema-decay", "ema-warmup", "adv-coeff", "through-attack", "update", "generator-steps"] {
             assert!(flag(key, &frozen).unwrap_err().contains("--freeze-classifier"), "{key}");
             assert!(flag(key, &config(Method::Pgn)).is_ok(), "{key}");
         }
@@ -220,7 +225,8 @@ mod tests {
     fn file(text: &str) -> Result<(), String> {
         let options: TrainOptions = toml::from_str(text).unwrap();
         let run = TrainOptions::default().resolve(&options);
-        check_file(Path::new("c.toml"), &options.keys(), options.preset, &[run]).map_err(|error| error.to_string())
+        check_file(Path::new("c.toml"), &options.keys(), options.preset, &[run])
+            .map_err(|error| error.to_string())
     }
 
     #[test]

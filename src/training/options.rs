@@ -108,10 +108,11 @@ options! {
     /// Share of the training images held out to choose the best epoch [default: 0.1; digits have a fixed split]
     #[arg(value_parser = number(0.0..=0.5_f32))]
     validation_share: f32 => validation_share, always;
-    /// auto, discrete, integrated, software, cpu, a number or part of a name from `pgn-wgpu adapters` [default: auto]
+    /// auto (a GPU, else the CPU path), discrete, integrated, software, cpu, a number or part of a name from
+    /// `pgn-wgpu adapters` [default: auto]
     adapter: String => adapter, always;
     /// How much is measured to choose the forms of kernels [default: quick]
-    tune: Tune => tune, always;
+    tune: Tune => tune, shaders;
     /// How numbers are stored on the adapter [default: f32]
     precision: Precision => precision, always;
     /// Width multiplier of both networks, 1 is the paper's [default: 0.125]
