@@ -82,7 +82,10 @@ fn run() -> commands::CommandResult {
         Command::Summary(arguments) => commands::summary::run(&arguments),
         Command::Validate(arguments) => commands::validate::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
-        Command::Completions(arguments) => commands::completions::run(&arguments, program),
+        Command::Completions(arguments) => {
+            commands::completions::run(&arguments, program);
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Man(arguments) => commands::completions::man(&arguments, program),
     };
     timer.say("the whole command");

@@ -22,12 +22,11 @@ pub struct ManArguments {
     out: Option<PathBuf>,
 }
 
-pub fn run(arguments: &Arguments, mut program: clap::Command) -> CommandResult {
+pub fn run(arguments: &Arguments, mut program: clap::Command) {
     let name = program.get_name().to_string();
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut program, name, &mut script);
     print!("{}", String::from_utf8_lossy(&script));
-    Ok(ExitCode::SUCCESS)
 }
 
 pub fn man(arguments: &ManArguments, mut program: clap::Command) -> CommandResult {

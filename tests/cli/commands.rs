@@ -10,7 +10,7 @@ fn without_arguments_the_program_explains_itself() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_mentions(
         &text,
-        &["Usage: pgn-wgpu <COMMAND>", "train", "adapters", "summary", "validate", "--help"],
+        &["Usage: pgn-wgpu [OPTIONS] <COMMAND>", "train", "adapters", "summary", "validate", "--help"],
     );
 }
 
