@@ -285,7 +285,7 @@ mod tests {
             TypeId::of::<f32>(),
             TypeId::of::<f64>(),
         ];
-        let pixels = ["epsilon", "step_size"].contains(&flag.get_id().as_str());
+        let pixels = ["epsilon", "step_size", "radius"].contains(&flag.get_id().as_str());
         !pixels && numbers.iter().any(|kind| flag.get_value_parser().type_id() == *kind)
     }
 }
