@@ -18,7 +18,9 @@ help: ## This list
 
 demo: ## Trains a classifier against its generator on the embedded digits, under two minutes
 	cargo build --release
-	@adapter=$(adapter) && $(pgn_wgpu) train --adapter "$$adapter" --out runs/demo-$$(date +%Y%m%d-%H%M%S)
+	@adapter=$(adapter) && if [ "$$adapter" = software ]; then \
+	    echo 'demo: software Vulkan, to show the shaders; ADAPTER=cpu make demo (--adapter cpu) is faster here'; \
+	fi && $(pgn_wgpu) train --adapter "$$adapter" --out runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 # On an adapter, and once more without one; a machine without any makes do with the second.
 test: ## Format, lints, and all tests on the adapter and on the CPU path
@@ -42,9 +44,9 @@ parity: ## Our attacks beside Foolbox, torchattacks and CleverHans: MODEL=model.
 	@$(MAKE) --no-print-directory .venv/parity
 	cargo build --release
 	rm -rf target/parity && mkdir -p target/parity
-	@adapter=$(adapter) && for attack in fgm pgd mim deepfool cw; do \
+	@adapter=$(adapter) && for attack in 'fgm --epsilon 0.5' 'pgd --epsilon 0.5' 'mim --epsilon 0.5' deepfool 'cw --no-abort'; do \
 	    $(pgn_wgpu) attack --adapter "$$adapter" --model "$(MODEL)" --dataset cifar10 --data "$(DATA)" --limit 200 \
-	        --no-abort --attack $$attack --epsilon 0.5 --save target/parity/$$attack.safetensors || exit; \
+	        --attack $$attack --save "target/parity/$${attack%% *}.safetensors" || exit; \
 	done
 	.venv/bin/python tests/parity/parity.py "$(MODEL)" "$(DATA)/cifar-10-batches-bin" target/parity
 

@@ -4,8 +4,10 @@
 # Does nothing where the system has one: Metal, DX12, a GPU with its Vulkan driver, or Mesa's software Vulkan driver
 # (lavapipe) of version 24 or later; Mesa 22 stops long loops early and computes wrong numbers. Otherwise it installs
 # Mesa's driver with apt-get, from the release's backports on a Debian whose own is too old.
-# Prints `auto`, or `cpu` where there is no such driver and none could be installed; then it leaves no trace and
-# says why. All else that it says goes to standard error.
+# Prints `auto` for a GPU and `software` for Mesa's driver, which `auto` passes over, because the CPU path is faster.
+# Prints `cpu` where there is no such driver and none could be installed; then it leaves no trace and says why. On
+# other systems than Linux it prints `0`, the first adapter: DX12's software adapter where there is no GPU. All else
+# that it says goes to standard error.
 set -u
 export LC_ALL=C
 
@@ -124,8 +126,12 @@ trap 'exit 130' INT TERM
 
 # --- What is done ------------------------------------------------------------------------------------------------
 
-if [ "$(uname -s)" != Linux ] || usable; then
-    echo auto
+if [ "$(uname -s)" != Linux ]; then
+    echo 0
+    exit 0
+fi
+if usable; then
+    if gpu; then echo auto; else echo software; fi
     exit 0
 fi
 
@@ -166,4 +172,4 @@ if [ $added = yes ]; then
     say "apt's sources now have $BACKPORTS_FILE"
 fi
 say "installed Mesa $version"
-echo auto
+echo software

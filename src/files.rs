@@ -7,13 +7,18 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::time::{Duration, Instant};
 use tempfile::NamedTempFile;
 
 /// The end of every temporary file's name.
 const TEMPORARY: &str = ".tmp";
 /// Links that may follow each other; the limit of Linux.
 const LONGEST_CHAIN: usize = 40;
+/// Held for reading while a file is being written.
+static WRITING: RwLock<()> = RwLock::new(());
+/// The longest that an end waits for files that are being written.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -42,17 +47,33 @@ pub fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -
     move |source| FileError { action, path: path.to_path_buf(), source }
 }
 
+/// Waits until no file is being written. While the result is held nobody begins to write one, so that a process may
+/// end. `None` if a file takes too long.
+pub fn finish_writing() -> Option<RwLockWriteGuard<'static, ()>> {
+    let begun = Instant::now();
+    while begun.elapsed() < LONGEST_WAIT {
+        match WRITING.try_write() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(2)),
+        }
+    }
+    None
+}
+
 /// A file that is written and synced, but not yet in its place. Dropped, it is gone.
 pub struct Pending {
     temporary: NamedTempFile,
     target: PathBuf,
     /// As the caller named it.
     path: PathBuf,
+    writing: RwLockReadGuard<'static, ()>,
 }
 
 impl Pending {
     /// Writes `bytes` beside `path`.
     pub fn write(path: &Path, bytes: &[u8]) -> Result<Self, FileError> {
+        let writing = WRITING.read().unwrap_or_else(PoisonError::into_inner);
         let target = behind_links(path);
         let named = || -> io::Result<NamedTempFile> {
             let mut temporary = new_temporary(&target)?;
@@ -61,7 +82,7 @@ impl Pending {
             Ok(temporary)
         };
         let temporary = named().map_err(file_error("write", path))?;
-        Ok(Self { temporary, target, path: path.to_path_buf() })
+        Ok(Self { temporary, target, path: path.to_path_buf(), writing })
     }
 
     /// Where it lies until it is put in its place.
@@ -71,7 +92,7 @@ impl Pending {
 
     /// Replaces the target and makes that durable.
     pub fn put(self) -> Result<(), FileError> {
-        let Self { temporary, target, path } = self;
+        let Self { temporary, target, path, writing: _held } = self;
         temporary.persist(&target).map_err(|e| file_error("write", &path)(e.error))?;
         sync_folder(&target).map_err(file_error("write", &path))
     }
@@ -198,6 +219,20 @@ mod tests {
         write(&path, b"two").unwrap();
         assert_eq!(read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_end_waits_for_files_that_are_being_written_and_none_begins_after_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        let other = path.clone();
+        let guard = finish_writing().unwrap();
+        let writer = std::thread::spawn(move || write(&other, b"late").unwrap());
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        drop(guard);
+        writer.join().unwrap();
+        assert_eq!(read(&path).unwrap(), b"late");
     }
 
     #[test]

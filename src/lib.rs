@@ -23,6 +23,7 @@ pub mod kernels;
 pub mod lockstep;
 pub mod memory;
 pub mod models;
+pub mod numbers;
 pub mod program;
 pub mod random;
 pub mod report;

@@ -2,7 +2,7 @@
 
 mod commands;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
 
 /// Trains image classifiers against a perturbation generator network, and measures how far they withstand
@@ -12,6 +12,12 @@ use std::process::ExitCode;
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Say nothing but results, warnings about them, and errors: no progress and no notes
+    #[arg(short, long, global = true, action = ArgAction::SetTrue, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Also say how long opening the device and the whole command took, and which forms of kernels a run begins with
+    #[arg(short, long, global = true, action = ArgAction::SetTrue)]
+    verbose: bool,
 }
 
 #[derive(Subcommand)]
@@ -40,15 +46,36 @@ enum Command {
     Validate(commands::validate::Arguments),
     /// Measure the adapter, its kernels and training steps
     Bench(commands::bench::Arguments),
+    /// Print a script with which a shell completes commands and flags
+    Completions(commands::completions::Arguments),
+    /// Print or write the manual pages
+    Man(commands::completions::ManArguments),
+}
+
+/// The command line's description, from which it is read, completed and documented.
+fn program() -> clap::Command {
+    Cli::command().mut_subcommand("train-generator", commands::effects::without_those_of_a_classifier)
 }
 
 fn main() -> ExitCode {
     commands::end_with_the_output();
-    let command = Cli::parse().command;
+    run().unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> commands::CommandResult {
+    let program = program();
+    let matches = program.clone().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    commands::effects::check(&program, &matches)?;
+    commands::signals::install()?;
     if let Some(note) = pgn_wgpu::cpu::threads::start() {
         eprintln!("note: {note}");
     }
-    let result = match command {
+    let timer = commands::loudness::begin(cli.quiet, cli.verbose);
+    let code = match cli.command {
         Command::Train(arguments) => commands::train::run(*arguments),
         Command::Attack(arguments) => commands::attack::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
@@ -61,9 +88,12 @@ fn main() -> ExitCode {
         Command::Summary(arguments) => commands::summary::run(&arguments),
         Command::Validate(arguments) => commands::validate::run(&arguments),
         Command::Bench(arguments) => commands::bench::run(&arguments),
+        Command::Completions(arguments) => {
+            commands::completions::run(&arguments, program);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man(arguments) => commands::completions::man(&arguments, program),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
-        ExitCode::FAILURE
-    })
+    timer.say("the whole command");
+    code
 }

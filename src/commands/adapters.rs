@@ -1,27 +1,30 @@
 //! `pgn-wgpu adapters`: what can compute here, and with what limits.
 
 use super::{CommandResult, bytes, table};
-use pgn_wgpu::gpu::adapter::{self, Listed, USED_FEATURES, hidden_gpu};
+use pgn_wgpu::gpu::adapter::{self, AdapterChoice, Listed, USED_FEATURES, hidden_gpu};
 use serde_json::json;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Print one JSON array
+    /// Print one JSON array; the CPU path is its last entry
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
     let listed = adapter::list();
+    let auto = adapter::choose(&AdapterChoice::Auto)?.map(|adapter| adapter.index);
+    let chosen = |own: bool| if own { " (auto takes this one)" } else { "" };
     if arguments.json {
-        let all: Vec<_> = listed.iter().map(as_json).collect();
+        let adapters = listed.iter().map(|adapter| as_json(adapter, auto == Some(adapter.index)));
+        let all: Vec<_> = adapters.chain([cpu_as_json(auto.is_none())]).collect();
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(ExitCode::SUCCESS);
     }
     for adapter in &listed {
         let limits = adapter.adapter.limits();
-        println!("{}: {}", adapter.index, adapter.info.name);
+        println!("{}: {}{}", adapter.index, adapter.info.name, chosen(auto == Some(adapter.index)));
         let rows = [
             ("kind", adapter.kind().to_string()),
             ("backend", format!("{:?}", adapter.info.backend)),
@@ -36,14 +39,14 @@ pub fn run(arguments: &Arguments) -> CommandResult {
             rows.into_iter().map(|(name, value)| vec![format!("   {name:<17}{value}")]).collect();
         print!("{}", table(&rows));
     }
-    println!("cpu: the CPU reference path, {} threads, needs no driver", rayon_threads());
+    println!("cpu: the CPU path, {} threads, needs no driver{}", threads(), chosen(auto.is_none()));
     if let Some(gpu) = hidden_gpu() {
-        eprintln!("note: {gpu}");
+        super::loudness::note(&format!("note: {gpu}"));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn rayon_threads() -> usize {
+fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -58,12 +61,18 @@ fn features(adapter: &Listed) -> String {
     if names.is_empty() { "none".to_string() } else { names.join(", ") }
 }
 
-fn as_json(adapter: &Listed) -> serde_json::Value {
+/// The CPU path as an entry like the others; it has no limits of its own.
+fn cpu_as_json(auto: bool) -> serde_json::Value {
+    json!({ "index": null, "name": "CPU path", "kind": "cpu", "auto": auto, "threads": threads() })
+}
+
+fn as_json(adapter: &Listed, auto: bool) -> serde_json::Value {
     let limits = adapter.adapter.limits();
     json!({
         "index": adapter.index,
         "name": adapter.info.name,
         "kind": adapter.kind(),
+        "auto": auto,
         "backend": format!("{:?}", adapter.info.backend),
         "driver": format!("{} {}", adapter.info.driver, adapter.info.driver_info),
         "max_buffer_bytes": limits.max_buffer_size,

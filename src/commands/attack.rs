@@ -12,6 +12,7 @@ use pgn_wgpu::evaluation::suite::{self, title};
 use pgn_wgpu::evaluation::{ImageChoice, Place, Subject, export, sheet};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
+use pgn_wgpu::numbers::number;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -46,7 +47,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
     /// Images on the sheet
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, allow_negative_numbers = true, value_parser = number(1..=1000_usize))]
     sheet_images: usize,
     /// Overwrite files that exist
     #[arg(long)]

@@ -1,8 +1,9 @@
 //! Flags of the attacks, shared by `attack` and `evaluate`; what is not given keeps the default of the paper's
-//! evaluation.
+//! evaluation. Which attack each belongs to stands in `effects.rs`.
 
 use pgn_wgpu::attacks::direction::CeForm;
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, Norm, length};
+use pgn_wgpu::numbers::{above, number};
 
 #[derive(clap::Args)]
 pub struct AttackFlags {
@@ -10,7 +11,7 @@ pub struct AttackFlags {
     #[arg(long)]
     norm: Option<Norm>,
     /// Iterations; of cw, in each search step [default: 10 for pgd, else 100]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number(1..=100_000_usize))]
     iterations: Option<usize>,
     /// Step of pgd and mim, as epsilon is given [default: 2.5 epsilon / iterations for pgd; for mim 0.06 in l2 and epsilon /
     /// iterations in linf]
@@ -20,25 +21,25 @@ pub struct AttackFlags {
     #[arg(long)]
     random_start: bool,
     /// Decay of mim's momentum [default: 1]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number(0.0_f32..))]
     decay: Option<f32>,
     /// Share by which deepfool's result is lengthened [default: 0.02]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number(0.0_f32..))]
     overshoot: Option<f32>,
     /// Classes that deepfool looks at in each iteration [default: 10]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number(2_usize..))]
     candidates: Option<usize>,
     /// Binary search steps of cw [default: 5]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number(1..=100_usize))]
     search_steps: Option<usize>,
     /// Adam's learning rate in cw [default: 0.005]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = above(0.0_f32, None))]
     learning_rate: Option<f32>,
     /// First constant of cw's search [default: 0.01]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = above(0.0_f32, None))]
     initial_c: Option<f32>,
     /// Margin that cw asks for [default: 0]
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number(0.0_f32..))]
     confidence: Option<f32>,
     /// Let cw use all its iterations, even where its loss no longer falls
     #[arg(long)]
@@ -50,10 +51,10 @@ pub struct AttackFlags {
     #[arg(long, allow_negative_numbers = true, value_parser = length::parse)]
     radius: Option<f32>,
     /// Images at a time
-    #[arg(long, default_value_t = 128, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 128, allow_negative_numbers = true, value_parser = number(1..=65_536_usize))]
     batch_size: usize,
     /// Seed of everything random
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = number(0_u64..))]
     pub seed: u64,
 }
 

@@ -4,7 +4,7 @@ mod explain;
 mod targets;
 
 use super::summary::usual_problem;
-use super::{CommandResult, DeviceArguments, bytes, table};
+use super::{CommandResult, DeviceArguments, bytes, signals, table};
 use pgn_wgpu::bench::attacks::{IterationTiming, time_carlini_wagner};
 use pgn_wgpu::bench::peak::{self, Peak};
 use pgn_wgpu::bench::steps::{StepTiming, first_step, time_steps};
@@ -12,11 +12,12 @@ use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::gpu::tuning::{Decision, Tune};
+use pgn_wgpu::numbers::number;
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
@@ -27,13 +28,13 @@ pub struct Arguments {
     #[arg(long, default_value = "cifar10")]
     dataset: DatasetKind,
     /// Width multiplier of both networks
-    #[arg(long, default_value_t = 0.25)]
+    #[arg(long, default_value_t = 0.25, allow_negative_numbers = true, value_parser = number(0.03125..=4.0_f32))]
     width: f32,
     /// Images per step
-    #[arg(long, default_value_t = 32)]
+    #[arg(long, default_value_t = 32, allow_negative_numbers = true, value_parser = number(1..=65_536_usize))]
     batch_size: usize,
     /// Seconds for each kind of step
-    #[arg(long, default_value_t = 4.0)]
+    #[arg(long, default_value_t = 4.0, allow_negative_numbers = true, value_parser = number(0.1..=600.0_f64))]
     seconds: f64,
     /// The steps
     #[arg(long, value_delimiter = ',', default_value = "natural,fgm,pgd,pgn")]
@@ -41,7 +42,7 @@ pub struct Arguments {
     /// Show which form of each kernel was chosen for which shape, and why
     #[arg(long)]
     explain: bool,
-    /// Measure what this program promises and print it beside the targets; the other options do not matter
+    /// Measure what this program promises and print it beside the targets, at sizes of its own
     #[arg(long)]
     targets: bool,
     /// Print one JSON object
@@ -113,7 +114,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         }
         _ => FirstStep::default(),
     };
-    let (mut steps, budget) = (BTreeMap::new(), Duration::from_secs_f64(arguments.seconds.clamp(0.1, 600.0)));
+    let (mut steps, budget) = (BTreeMap::new(), Duration::from_secs_f64(arguments.seconds));
     let methods = &arguments.method;
     let configs = methods.iter().map(|&method| config(arguments, method)).collect::<Result<Vec<_>, _>>()?;
     let timings = time_steps(&device, &configs, problem, budget)?;
@@ -160,25 +161,25 @@ fn config(arguments: &Arguments, method: Method) -> Result<TrainConfig, Box<dyn 
 /// Starts this program three times with caches of its own, empty at first.
 fn cold_and_warm(arguments: &Arguments, width: f32, batch_size: usize) -> FirstStep {
     let cache = std::env::temp_dir().join(format!("pgn-wgpu-bench-{}", std::process::id()));
+    let Ok(cache) = signals::Scratch::new(cache) else { return FirstStep::default() };
     let once = || {
-        let output = Command::new(std::env::current_exe().ok()?)
+        let mut command = Command::new(std::env::current_exe().ok()?);
+        command
             .args(["bench", "--first-step"])
             .args(["--adapter", &arguments.device.adapter.to_string()])
             .args(["--dataset", arguments.dataset.name()])
             .args(["--tune", tune_name(arguments)])
             .args(["--width", &width.to_string()])
             .args(["--batch-size", &batch_size.to_string()])
-            .env("PGN_WGPU_CACHE", &cache)
+            .env("PGN_WGPU_CACHE", cache.path())
             // Mesa's and NVIDIA's caches; other drivers keep theirs elsewhere and are warm both times.
-            .env("MESA_SHADER_CACHE_DIR", &cache)
-            .env("__GL_SHADER_DISK_CACHE_PATH", &cache)
-            .output()
-            .ok()?;
+            .env("MESA_SHADER_CACHE_DIR", cache.path())
+            .env("__GL_SHADER_DISK_CACHE_PATH", cache.path())
+            .stderr(Stdio::null());
+        let output = signals::output(&mut command).ok()?;
         String::from_utf8(output.stdout).ok()?.trim().parse().ok()
     };
-    let _ = std::fs::create_dir_all(&cache);
     let (cold, second, warm) = (once(), once(), once());
-    let _ = std::fs::remove_dir_all(&cache);
     FirstStep { cold, second, warm }
 }
 

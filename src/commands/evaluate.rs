@@ -11,6 +11,7 @@ use pgn_wgpu::evaluation::report::{Report, RunReport, published};
 use pgn_wgpu::evaluation::suite::{Findings, Radius, Source};
 use pgn_wgpu::evaluation::{EvaluationError, Event, ImageChoice, Paper, Place, Subject, Suite};
 use pgn_wgpu::files;
+use pgn_wgpu::report::runs::evaluated;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -89,6 +90,8 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let [json, csv] = outputs;
     files::write(&json, &report.json())?;
     files::write(&csv, report.csv().as_bytes())?;
+    // A report about any of the runs finds it.
+    runs.iter().try_for_each(|run| evaluated::keep(&report, run))?;
     println!("\nwritten  {}\nwritten  {}", json.display(), csv.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -4,10 +4,14 @@ pub mod adapters;
 pub mod attack;
 mod attack_flags;
 pub mod bench;
+pub mod completions;
+pub mod effects;
 pub mod evaluate;
+pub mod loudness;
 mod progress;
 pub mod report;
 pub mod reproduce;
+pub mod signals;
 pub mod summary;
 pub mod sweep;
 pub mod train;
@@ -18,19 +22,14 @@ pub mod verify;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::executor::Opening;
 use pgn_wgpu::gpu::GpuError;
-use pgn_wgpu::gpu::adapter::{AdapterChoice, hidden_gpu};
+use pgn_wgpu::gpu::adapter::{AdapterChoice, hidden_gpu, why_the_cpu_path};
 use pgn_wgpu::gpu::tuning::Tune;
 use pgn_wgpu::program::precision::Precision;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What every subcommand returns: an exit code, or an error whose text is one sentence.
 pub type CommandResult = Result<ExitCode, Box<dyn std::error::Error>>;
-
-/// Exit code after Ctrl-C, as shells have it.
-pub const INTERRUPTED: u8 = 130;
 
 /// How errors end that mean a closed pipe: on Unix, and the two of Windows.
 const NOBODY_READS: [&str; 3] = ["(os error 32)", "(os error 109)", "(os error 232)"];
@@ -46,6 +45,8 @@ pub fn end_with_the_output() {
             .and_then(|text| text.strip_prefix("failed printing to stdout: "));
         match reason {
             None => usual(panic),
+            // The terminal is gone, as it is after a hang-up.
+            Some(_) if signals::code().is_some() => leave(signals::code().unwrap_or_default()),
             Some(reason) if NOBODY_READS.iter().any(|code| reason.ends_with(code)) => leave(0),
             Some(reason) => {
                 eprintln!("error: cannot write to the standard output: {reason}");
@@ -78,18 +79,6 @@ pub fn check_overwriting(path: &Path, force: bool) -> Result<(), Box<dyn std::er
     Ok(())
 }
 
-/// What becomes true with Ctrl-C or a request to terminate. The second one does not wait for the step to end.
-pub fn stop_on_signal() -> Result<Arc<AtomicBool>, ctrlc::Error> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let signal = stop.clone();
-    ctrlc::set_handler(move || {
-        if signal.swap(true, Ordering::Relaxed) {
-            leave(INTERRUPTED);
-        }
-    })?;
-    Ok(stop)
-}
-
 /// Ends the process at once. An end in order destroys what a software driver's compiler is still using on another thread.
 #[expect(unsafe_code, reason = "the standard library has no such end")]
 pub fn leave(code: u8) -> ! {
@@ -100,7 +89,8 @@ pub fn leave(code: u8) -> ! {
 /// Flags of every computing command that is not `train`.
 #[derive(clap::Args)]
 pub struct DeviceArguments {
-    /// auto, discrete, integrated, software, cpu, a number or part of a name from `pgn-wgpu adapters`
+    /// auto (a GPU, else the CPU path), discrete, integrated, software, cpu, a number or part of a name from
+    /// `pgn-wgpu adapters`
     #[arg(long, default_value = "auto")]
     pub adapter: AdapterChoice,
     #[command(flatten)]
@@ -142,12 +132,19 @@ impl OpeningArguments {
 
 /// Opens what `choice` means.
 pub fn open(choice: &AdapterChoice, opening: Opening) -> Result<Device, GpuError> {
+    let timer = loudness::Timer::new();
     let device = Device::open(choice, opening)?;
+    timer.say("opening the device");
     if *choice == AdapterChoice::Auto {
-        eprintln!("adapter: {} (chosen by auto)", device.describe());
-        let hardware = matches!(&device, Device::Gpu(gpu) if !gpu.is_software());
-        if !hardware && let Some(gpu) = hidden_gpu() {
-            eprintln!("note: {gpu}");
+        let why = match &device {
+            Device::Cpu(_) => why_the_cpu_path(),
+            Device::Gpu(_) => "the first GPU".to_string(),
+        };
+        loudness::note(&format!("adapter: {} (chosen by auto: {why})", device.describe()));
+        if matches!(&device, Device::Cpu(_))
+            && let Some(gpu) = hidden_gpu()
+        {
+            loudness::note(&format!("note: {gpu}"));
         }
     }
     Ok(device)

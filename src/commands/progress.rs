@@ -2,6 +2,7 @@
 //! standard error, so that results can be redirected.
 
 use super::duration;
+use super::loudness::is_quiet;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ pub struct Progress {
 impl Progress {
     /// Nothing under way yet.
     pub fn new() -> Self {
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = std::io::stderr().is_terminal() && !is_quiet();
         let now = Instant::now();
         Self { bar: ProgressBar::hidden(), terminal, label: String::new(), started: now, last_line: now }
     }
@@ -74,5 +75,8 @@ impl Progress {
 
 /// If nobody reads it any more, the computation goes on.
 fn say(text: &str) {
+    if is_quiet() {
+        return;
+    }
     let _ = writeln!(std::io::stderr(), "{text}");
 }

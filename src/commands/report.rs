@@ -4,6 +4,7 @@ use super::{CommandResult, DeviceArguments, fail};
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, length};
 use pgn_wgpu::evaluation::{ImageChoice, Place, sheet, suite};
 use pgn_wgpu::executor::Device;
+use pgn_wgpu::report::earlier::{Earlier, Origin};
 use pgn_wgpu::report::files;
 use pgn_wgpu::report::page::Picture;
 use pgn_wgpu::report::runs::{Run, Runs};
@@ -21,7 +22,7 @@ pub struct Arguments {
     /// Folder for report.html and what belongs to it [default: RUN/report; report for several runs]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Overwrite a report that exists
+    /// Overwrite other files, and a report that says more; a report about the same runs is always renewed
     #[arg(long)]
     force: bool,
     /// Attack a few test images of each run with PGD, and show them
@@ -39,7 +40,10 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         [only] => only.join("report"),
         _ => PathBuf::from("report"),
     });
-    super::check_overwriting(&files::page_in(&out), arguments.force)?;
+    let origin = origin(arguments);
+    if !arguments.force {
+        Earlier::find(&out).check(&out, &origin)?;
+    }
     let mut runs = Runs::open(&arguments.runs);
     if runs.runs.is_empty() {
         return fail(runs.refused.join("; "));
@@ -57,11 +61,21 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     for sentence in &page.summary {
         println!("{sentence}");
     }
-    println!("\nwritten  {}", files::write(&page, &out)?.display());
+    println!("\nwritten  {}", files::write(&page, &out, &origin, arguments.force)?.display());
     match runs.refused.is_empty() {
         true => Ok(ExitCode::SUCCESS),
         false => fail(format!("{}; the report is of the others", runs.refused.join("; "))),
     }
+}
+
+/// A report in a run's own folder can only be about that run.
+fn origin(arguments: &Arguments) -> Origin {
+    let about = if arguments.out.is_none() && arguments.runs.len() == 1 {
+        Vec::new()
+    } else {
+        arguments.runs.clone()
+    };
+    Origin { by: "report".to_string(), about }
 }
 
 /// The first test images of a run under PGD.

@@ -2,12 +2,13 @@
 
 use super::progress::Progress;
 use super::sweep::Lines;
-use super::{CommandResult, INTERRUPTED, OpeningArguments, duration, fail, grouped, leave};
+use super::{CommandResult, OpeningArguments, duration, fail, grouped, loudness, signals};
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::evaluation::suite::Event;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::gpu::adapter::AdapterChoice;
+use pgn_wgpu::report::earlier::Origin;
 use pgn_wgpu::report::{self, Fact, Page, Section};
 use pgn_wgpu::reproduce::cost::Cost;
 use pgn_wgpu::reproduce::study::Trained;
@@ -17,8 +18,6 @@ use serde_json::Value;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 #[derive(clap::Args)]
@@ -87,11 +86,12 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         check_overwriting(&reports, &title(arguments.scale), &studies)?;
     }
     let device = super::open(&arguments.adapter[0], opening)?;
-    announce(&studies, &device, arguments.adapter.len())?;
+    if arguments.dry_run || !loudness::is_quiet() {
+        announce(&studies, &device, arguments.adapter.len())?;
+    }
     if arguments.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
-    let stop = Interrupt::install()?;
     let work = Work {
         adapters: arguments.adapter.clone(),
         shard: arguments.shard,
@@ -102,11 +102,13 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let mut failed = false;
     for study in &studies {
         let lines = Lines::default();
-        let trained = study.train(&work, &stop.training, &|point, event| lines.hear(point, event))?;
+        // Training ends with everything saved; attacks are kept one by one, so they may end at once.
+        let stop = signals::stop_flag();
+        let trained = study.train(&work, stop, &|point, event| lines.hear(point, event))?;
         failed |= !trained.failures.is_empty();
         if trained.interrupted {
             println!("interrupted; everything is saved, the same command goes on from there");
-            return Ok(ExitCode::from(INTERRUPTED));
+            return Ok(signals::exit_code());
         }
         if arguments.shard.is_some() {
             continue;
@@ -116,9 +118,8 @@ pub fn run(arguments: &Arguments) -> CommandResult {
                 "some runs are still being trained elsewhere; run the same command again when they are done",
             );
         }
-        stop.attacking.store(true, Ordering::Relaxed);
+        signals::leave_on_signal();
         sections.extend(attack(study, &device, trained));
-        stop.attacking.store(false, Ordering::Relaxed);
     }
     let code = if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     if arguments.shard.is_some() {
@@ -128,7 +129,8 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         return Ok(code);
     }
     let page = page(arguments, &studies, &device, sections, started);
-    let written = report::files::write(&page, &reports)?;
+    let written =
+        report::files::write(&page, &reports, &Origin { by: "reproduce".into(), about: vec![] }, true)?;
     println!("\nreport   {}", written.display());
     Ok(code)
 }
@@ -192,25 +194,6 @@ fn announce(studies: &[Study], device: &Device, adapters: usize) -> Result<(), B
         );
     }
     Ok(())
-}
-
-/// Ctrl-C: training ends with everything saved; attacks are kept one by one, so they may end at once.
-struct Interrupt {
-    training: Arc<AtomicBool>,
-    attacking: Arc<AtomicBool>,
-}
-
-impl Interrupt {
-    fn install() -> Result<Self, ctrlc::Error> {
-        let own = Self { training: Arc::default(), attacking: Arc::default() };
-        let (training, attacking) = (own.training.clone(), own.attacking.clone());
-        ctrlc::set_handler(move || {
-            if training.swap(true, Ordering::Relaxed) || attacking.load(Ordering::Relaxed) {
-                leave(INTERRUPTED);
-            }
-        })?;
-        Ok(own)
-    }
 }
 
 fn page(

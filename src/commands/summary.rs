@@ -4,6 +4,7 @@ use super::{CommandResult, bytes, grouped, table};
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::models::layout::ParameterLayout;
 use pgn_wgpu::models::{Classifier, Generator, Problem};
+use pgn_wgpu::numbers::number;
 use pgn_wgpu::program::{MemoryLimits, Program};
 use pgn_wgpu::training::game::{self, Gradients};
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
@@ -15,19 +16,19 @@ pub struct Arguments {
     #[arg(long, default_value = "cifar10")]
     dataset: DatasetKind,
     /// Another side than the data set's, in pixels
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number(4..=1024_usize))]
     side: Option<usize>,
     /// Another number of channels: 1 or 3
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number(1..=3_usize))]
     channels: Option<usize>,
     /// Another number of classes
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true, value_parser = number(2..=1000_usize))]
     classes: Option<usize>,
     /// Width multiplier
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = number(0.03125..=4.0_f32))]
     width: f32,
     /// Images per training step
-    #[arg(long, default_value_t = 128)]
+    #[arg(long, default_value_t = 128, allow_negative_numbers = true, value_parser = number(1..=65_536_usize))]
     batch_size: usize,
 }
 

@@ -1,7 +1,8 @@
 //! `pgn-wgpu sweep`: every combination of a sweep file's values as a run of its own, and a table of what became of
 //! them.
 
-use super::{CommandResult, INTERRUPTED, duration, fail, stop_on_signal, table};
+use super::loudness::is_quiet;
+use super::{CommandResult, duration, fail, signals, table};
 use pgn_wgpu::gpu::adapter::AdapterChoice;
 use pgn_wgpu::sweep::file::{Overrides, read};
 use pgn_wgpu::sweep::{self, Ended, Event, Plan, Point, Shard, State, Summary, Work};
@@ -56,16 +57,16 @@ pub fn run(arguments: Arguments) -> CommandResult {
     }
     let (shard, checked, tensorboard) = (arguments.shard, arguments.checked, arguments.tensorboard);
     let work = Work { adapters, shard, checked, tensorboard };
-    let stop = stop_on_signal()?;
+    let stop = signals::stop_flag();
     let lines = Lines::default();
-    let summary = sweep::run(&plan, &work, &stop, &|point, event| lines.hear(point, event))?;
+    let summary = sweep::run(&plan, &work, stop, &|point, event| lines.hear(point, event))?;
     println!("\n{}", closing_table(&plan, &summary));
     for (name, reason) in &summary.failed {
         println!("failed   {name}: {reason}");
     }
     if summary.interrupted {
         println!("interrupted; everything is saved, the same command goes on");
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(signals::exit_code());
     }
     match summary.failed.len() {
         0 => Ok(ExitCode::SUCCESS),
@@ -171,5 +172,8 @@ impl Lines {
 
 /// If nobody reads it any more, the sweep goes on.
 fn say(text: &str) {
+    if is_quiet() {
+        return;
+    }
     let _ = writeln!(std::io::stdout(), "{text}");
 }

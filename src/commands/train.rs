@@ -1,17 +1,23 @@
 //! `pgn-wgpu train`: flags and files to a configuration, a device, a run folder; then the run, watched by a
 //! progress bar on a terminal and by plain lines elsewhere.
 
-use super::{CommandResult, INTERRUPTED, bytes, duration, grouped, table};
+use super::loudness::{self, Timer};
+use super::{CommandResult, bytes, duration, fail, grouped, signals, table};
 use indicatif::{ProgressBar, ProgressStyle};
-use pgn_wgpu::data::absolute;
+use pgn_wgpu::data::{Dataset, absolute};
 use pgn_wgpu::evaluation::Place;
-use pgn_wgpu::training::fit::{EpochRecord, Fit, Observer, Outcome, StepRecord};
+use pgn_wgpu::executor::{Device, Opening};
+use pgn_wgpu::gpu::tuning::Tune;
+use pgn_wgpu::training::effects;
+use pgn_wgpu::training::fit::{
+    EpochRecord, Fit, Observer, Outcome, StepRecord, open_data, problem_of, starting_model, steps_of,
+};
 use pgn_wgpu::training::options::TrainOptions;
 use pgn_wgpu::training::resume;
 use pgn_wgpu::training::run::RunFolder;
-use pgn_wgpu::training::{Method, TrainConfig};
+use pgn_wgpu::training::{Method, TrainConfig, Trainer};
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -21,6 +27,8 @@ const SAME_LOSS: f64 = 1e-3;
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
+// `train-generator` has these flags too, and clap wants another name for them than its own.
+#[group(id = "training")]
 pub struct Arguments {
     /// What is trained, and how.
     #[command(flatten)]
@@ -50,6 +58,9 @@ pub struct Arguments {
     /// Let the runtime check every index and loop of the shaders
     #[arg(long)]
     checked: bool,
+    /// Check everything, say what would be done, and write nothing; kernels are not timed for it
+    #[arg(long)]
+    dry_run: bool,
 }
 
 pub fn run(mut arguments: Arguments) -> CommandResult {
@@ -64,9 +75,12 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
     }
     let (config, resumed) = configuration(&arguments)?;
     config.check()?;
+    if arguments.dry_run {
+        return dry_run(&arguments, &config);
+    }
     let device = super::open(&config.adapter.parse()?, config.opening(arguments.checked))?;
     let described = device.describe();
-    let stop = super::stop_on_signal()?;
+    let stop = signals::stop_flag();
     let nothing_left = match &resumed {
         Some(folder) => resume::nothing_left(folder, &config)?,
         None => None,
@@ -77,14 +91,18 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
         (None, None) => RunFolder::create(&RunFolder::unused(&run_name(config)), config),
     };
     let mut watch = Watch::new();
-    let mut fit = Fit::new(device, config.clone(), folder, &mut watch, &stop)?;
+    let preparing = Timer::new();
+    let mut fit = Fit::new(device, config.clone(), folder, &mut watch, stop)?;
+    preparing.say("preparing the run");
     if arguments.tensorboard {
         fit.log_to_tensorboard()?;
     }
-    announce(&fit, &config, &described);
+    let all = What { trainer: fit.trainer(), data: fit.dataset(), config: &config, device: &described };
+    announce(&all, fit.folder().path(), fit.resumed_at());
     for note in fit.notes().iter().chain(&nothing_left) {
         println!("note     {note}");
     }
+    say_forms(fit.folder());
     let path = fit.folder().path().to_path_buf();
     let model = fit.folder().model();
     let result = fit.run();
@@ -96,8 +114,9 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
             outcome.steps,
             path.display()
         );
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(signals::exit_code());
     }
+    loudness::detail(&format!("time     waited {:.2} s for images", outcome.waited_for_data));
     println!("\n{}", closing_table(&config, &outcome));
     println!("device   {described}");
     println!("model    {}", model.display());
@@ -123,17 +142,22 @@ fn configuration(
 ) -> Result<(TrainConfig, Option<RunFolder>), Box<dyn std::error::Error>> {
     if let Some(path) = &arguments.resume {
         let (mut folder, _) = RunFolder::open(path)?;
-        folder.lock()?;
+        if !arguments.dry_run {
+            folder.lock()?;
+        }
         // Read again, because it may have changed before it was locked.
         let (_, config) = RunFolder::open(path)?;
         let config = resume::resumed(&folder, config, &arguments.options)?;
+        check_effects(arguments, &TrainOptions::default(), &config)?;
         return Ok((with_absolute_paths(config), Some(folder)));
     }
     let file = match &arguments.config {
         Some(path) => TrainOptions::from_file(path)?,
         None => TrainOptions::default(),
     };
-    Ok((with_absolute_paths(arguments.options.resolve(&file)), None))
+    let config = arguments.options.resolve(&file);
+    check_effects(arguments, &file, &config)?;
+    Ok((with_absolute_paths(config), None))
 }
 
 /// The configuration as the run folder keeps it: it means the same files wherever it is read.
@@ -143,8 +167,80 @@ fn with_absolute_paths(mut config: TrainConfig) -> TrainConfig {
     config
 }
 
-fn announce(fit: &Fit, config: &TrainConfig, device: &str) {
-    let (trainer, data) = (fit.trainer(), fit.dataset());
+/// Refuses flags without effect, and keys of the file that neither its own run nor this one uses.
+fn check_effects(
+    arguments: &Arguments,
+    file: &TrainOptions,
+    config: &TrainConfig,
+) -> Result<(), Box<dyn std::error::Error>> {
+    if let Err(sentence) = effects::check_flags(&arguments.options.keys(), config) {
+        let warmup = if arguments.no_ema_warmup { "--no-ema-warmup" } else { "--ema-warmup" };
+        return fail(sentence.replace("--ema-warmup", warmup));
+    }
+    if let Some(path) = &arguments.config {
+        let own = TrainOptions::default().resolve(file);
+        effects::check_file(path, &file.keys(), file.preset, &[own, config.clone()])?;
+    }
+    Ok(())
+}
+
+/// Everything that a run would do before its first step, and nothing that stays.
+fn dry_run(arguments: &Arguments, config: &TrainConfig) -> CommandResult {
+    let path = match (&arguments.resume, &arguments.out) {
+        (Some(path), _) => path.clone(),
+        (None, Some(out)) => out.clone(),
+        (None, None) => RunFolder::unused(&run_name(config)),
+    };
+    let step = match &arguments.resume {
+        Some(path) => RunFolder::open(path)?.0.progress()?.map(|progress| progress.step),
+        None => RunFolder::check_new(&path).map(|()| None)?,
+    };
+    // What is measured of the kernels would be kept.
+    let opening = Opening { tune: Tune::Off, ..config.opening(arguments.checked) };
+    let device = super::open(&config.adapter.parse()?, opening)?;
+    let described = device.describe();
+    let trainer = prepare(device, config)?;
+    let all = What { trainer: &trainer.0, data: &trainer.1, config, device: &described };
+    describe(&all, &path, step);
+    println!("dry run  nothing was written; the same command without --dry-run trains");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The networks on the device, and the data.
+fn prepare(
+    device: Device,
+    config: &TrainConfig,
+) -> Result<(Trainer, Dataset), pgn_wgpu::training::TrainError> {
+    let data = open_data(config)?;
+    let problem = problem_of(&data);
+    let from = starting_model(config, problem)?;
+    Ok((Trainer::new(device, config, problem, from.as_ref(), None)?, data))
+}
+
+/// With `--verbose`, the forms of kernels that the run begins with, as its `config.toml` has them.
+fn say_forms(folder: &RunFolder) {
+    let kernels = RunFolder::open(folder.path()).ok().and_then(|(_, config)| config.kernels);
+    for (shape, form) in kernels.iter().flat_map(|kernels| &kernels.forms) {
+        loudness::detail(&format!("kernel   {shape}: {form}"));
+    }
+}
+
+/// What a run is made of.
+struct What<'a> {
+    trainer: &'a Trainer,
+    data: &'a Dataset,
+    config: &'a TrainConfig,
+    device: &'a str,
+}
+
+/// What is known before the first step, unless nothing but results is wanted.
+fn announce(what: &What, run: &Path, resumed_at: Option<u64>) {
+    if !loudness::is_quiet() {
+        describe(what, run, resumed_at);
+    }
+}
+
+fn describe(&What { trainer, data, config, device }: &What, run: &Path, resumed_at: Option<u64>) {
     println!("device   {device}");
     println!("data     {}, {1}x{1}x{2}, {3} classes", data.name, data.side, data.channels, data.classes);
     println!(
@@ -180,8 +276,9 @@ fn announce(fit: &Fit, config: &TrainConfig, device: &str) {
         let (name, norm) = (config.method.name(), config.norm.name());
         println!("attack   {name} within {norm} epsilon {}, pixels in [0, 1]", config.epsilon);
     }
-    println!("run      {} ({} steps)", fit.folder().path().display(), grouped(fit.total_steps()));
-    if let Some(step) = fit.resumed_at() {
+    let steps = grouped(steps_of(config, data.train.len()));
+    println!("run      {} ({steps} steps)", run.display());
+    if let Some(step) = resumed_at {
         println!("resumed  at step {step}");
     }
 }
@@ -235,7 +332,7 @@ struct Watch {
 
 impl Watch {
     fn new() -> Self {
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = std::io::stderr().is_terminal() && !loudness::is_quiet();
         let bar = if terminal { ProgressBar::new(1) } else { ProgressBar::hidden() };
         // Short enough for 60 columns; wide_msg is cut off rather than wrapped.
         let style = ProgressStyle::with_template("{bar:8} {pos}/{len} {eta} left  {wide_msg}");
@@ -246,6 +343,9 @@ impl Watch {
 
     /// A line above the bar. If nobody reads it any more, the run goes on.
     fn line(&self, text: &str) {
+        if loudness::is_quiet() {
+            return;
+        }
         self.bar.suspend(|| {
             let _ = writeln!(std::io::stdout(), "{text}");
         });

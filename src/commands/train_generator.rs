@@ -7,6 +7,8 @@ use pgn_wgpu::models::file::Model;
 use pgn_wgpu::training::Method;
 use std::path::PathBuf;
 
+/// The flags that this command sets, and those that have no effect while the classifier stays as it is, are not offered:
+/// `effects.rs` hides and refuses them.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The classifier to attack: a model file or a run folder

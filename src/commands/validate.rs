@@ -8,6 +8,7 @@ use pgn_wgpu::graph::Graph;
 use pgn_wgpu::kernels;
 use pgn_wgpu::lockstep::{self, Case, Effect, KernelReport};
 use pgn_wgpu::models::{Classifier, Generator, Init, Problem};
+use pgn_wgpu::numbers::number;
 use pgn_wgpu::random::{Random, Stream};
 use pgn_wgpu::training::game::{self, Gradients};
 use pgn_wgpu::training::{Method, Preset, TrainConfig, schedule};
@@ -25,19 +26,19 @@ pub struct Arguments {
     #[arg(long, default_value = "cifar10")]
     dataset: DatasetKind,
     /// Width multiplier of both networks
-    #[arg(long, default_value_t = 0.125)]
+    #[arg(long, default_value_t = 0.125, allow_negative_numbers = true, value_parser = number(0.03125..=4.0_f32))]
     width: f32,
     /// Images per step
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, allow_negative_numbers = true, value_parser = number(1..=65_536_usize))]
     batch_size: usize,
     /// Steps of each kind
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true, value_parser = number(1..=10_000_usize))]
     steps: usize,
     /// Feed the adapter from the CPU up to the first call of this kernel, then let it go on by itself
     #[arg(long, value_name = "KERNEL")]
     cpu_until: Option<String>,
     /// Seed of weights and images
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = number(0_u64..))]
     seed: u64,
     /// Print one JSON object, for a bug report
     #[arg(long)]
@@ -50,9 +51,6 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     {
         let names: Vec<&str> = kernels::ALL.iter().map(|k| k.name).collect();
         return fail(format!("there is no kernel named {name}; the kernels are {}", names.join(", ")));
-    }
-    if arguments.steps == 0 || arguments.batch_size == 0 {
-        return fail("--steps and --batch-size must be at least 1");
     }
     let device = arguments.device.open()?;
     let methods =

@@ -53,7 +53,7 @@ pub struct ImageChoice {
     #[arg(long, value_enum, default_value_t)]
     pub split: Split,
     /// Only this many of them, of every class its share; fewer are always among more
-    #[arg(long, value_name = "IMAGES", allow_negative_numbers = true)]
+    #[arg(long, value_name = "IMAGES", allow_negative_numbers = true, value_parser = crate::numbers::number(1_usize..))]
     pub limit: Option<usize>,
     /// Seed of the choice of those images
     #[arg(long, value_name = "SEED", default_value_t = 0, requires = "limit")]

@@ -9,7 +9,8 @@ use wgpu::{Adapter, AdapterInfo, Backends, DeviceType, Features, Instance, Insta
 /// A `--adapter` value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdapterChoice {
-    /// Discrete, integrated, virtual, software, then the CPU path.
+    /// Whatever is fastest: a discrete, integrated or virtual GPU, else the CPU path, which is faster than software
+    /// drivers.
     Auto,
     /// A discrete GPU or nothing.
     Discrete,
@@ -76,12 +77,15 @@ impl Listed {
     }
 }
 
+/// The kind of a driver that computes on the CPU.
+const SOFTWARE: &str = "software";
+
 fn kind(device_type: DeviceType) -> &'static str {
     match device_type {
         DeviceType::DiscreteGpu => "discrete",
         DeviceType::IntegratedGpu => "integrated",
         DeviceType::VirtualGpu => "virtual",
-        DeviceType::Cpu => "software",
+        DeviceType::Cpu => SOFTWARE,
         DeviceType::Other => "other",
     }
 }
@@ -131,6 +135,22 @@ fn hidden_among(kinds: &[&str], exists: impl Fn(&str) -> bool) -> Option<String>
     ))
 }
 
+/// Why `auto` takes the CPU path where it does, in a few words.
+pub fn why_the_cpu_path() -> String {
+    let all = list();
+    reason_for_the_cpu_path(all.iter().map(|l| (l.kind(), l.info.name.as_str())))
+}
+
+fn reason_for_the_cpu_path<'a>(mut all: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    match all.find(|(kind, _)| *kind == SOFTWARE) {
+        None => "no GPU".to_string(),
+        Some((_, name)) => {
+            let short = name.split(" (").next().unwrap_or(name);
+            format!("no GPU; the CPU path is faster here than {short}, which --adapter software chooses")
+        }
+    }
+}
+
 /// The adapter that `choice` means; `None` is the CPU path.
 ///
 /// # Errors
@@ -152,7 +172,9 @@ pub fn choose(choice: &AdapterChoice) -> Result<Option<Listed>, GpuError> {
 fn pick(choice: &AdapterChoice, all: &[(usize, &str, &str)]) -> Result<Option<usize>, GpuError> {
     let first_of = |wanted: &str| all.iter().find(|(_, kind, _)| *kind == wanted).map(|(i, ..)| *i);
     let (found, wanted) = match choice {
-        AdapterChoice::Auto => return Ok(all.first().map(|(i, ..)| *i)),
+        AdapterChoice::Auto => {
+            return Ok(all.iter().find(|(_, kind, _)| *kind != SOFTWARE).map(|(i, ..)| *i));
+        }
         AdapterChoice::Cpu => return Ok(None),
         AdapterChoice::Discrete => (first_of("discrete"), "there is no discrete GPU".to_string()),
         AdapterChoice::Integrated => (first_of("integrated"), "there is no integrated GPU".to_string()),
@@ -204,11 +226,24 @@ mod tests {
     }
 
     #[test]
-    fn auto_takes_the_best_kind_and_without_adapters_the_cpu_path() {
+    fn auto_takes_the_best_gpu_and_without_one_the_cpu_path_rather_than_software() {
         assert_eq!(picked("auto", MIXED), Ok(Some(0)));
-        assert_eq!(picked("auto", &MIXED[2..]), Ok(Some(2)));
+        assert_eq!(picked("auto", &MIXED[1..]), Ok(Some(1)));
+        assert_eq!(picked("auto", &[(0, "virtual", "Virtio"), (1, "software", "llvmpipe")]), Ok(Some(0)));
+        assert_eq!(picked("auto", &MIXED[2..]), Ok(None));
         assert_eq!(picked("auto", &[]), Ok(None));
+        assert_eq!(picked("software", &MIXED[2..]), Ok(Some(2)));
         assert_eq!(picked("cpu", MIXED), Ok(None));
+    }
+
+    #[test]
+    fn the_cpu_path_is_chosen_with_a_reason() {
+        let reason = |all: &[(&'static str, &'static str)]| reason_for_the_cpu_path(all.iter().copied());
+        assert_eq!(reason(&[]), "no GPU");
+        assert_eq!(
+            reason(&[("software", "llvmpipe (LLVM 15)")]),
+            "no GPU; the CPU path is faster here than llvmpipe, which --adapter software chooses"
+        );
     }
 
     #[test]

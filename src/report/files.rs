@@ -1,12 +1,14 @@
-//! A report as files: `report.html` on its own, and beside it all that it says as `report.json`, every figure as SVG, PNG and CSV, every table as CSV and
-//! JSON, every picture as PNG. Each is written whole or not at all; the page comes last.
+//! A report as files: `report.html` on its own, and beside it all that it says as `report.json`, every figure as SVG, PNG
+//! and CSV, every table as CSV and JSON, every picture as PNG. Each is written whole or not at all; the page comes last.
 
+use super::earlier::{Earlier, Origin, ReportError};
 use super::html;
-use super::page::{Block, Cell, Figure, Page, Picture, Table};
+use super::page::{Block, Cell, Figure, Page, Table};
 use super::palette::Palette;
 use super::{png, svg};
-use crate::evaluation::report::csv_field;
+use crate::csv;
 use crate::files::{self, FileError, file_error};
+use serde::Serialize;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -41,32 +43,65 @@ pub fn page_in(folder: &Path) -> PathBuf {
     folder.join("report.html")
 }
 
-/// Writes the report into `folder`, which is made if need be, and returns the path of the page. Files of the same
-/// names are replaced, others stay.
-pub fn write(page: &Page, folder: &Path) -> Result<PathBuf, FileError> {
+/// Writes the report into `folder`, which is made if need be, and returns the path of the page. Files of an earlier
+/// report are renewed, or removed if they are not among the new ones. `force` replaces others of the same names too.
+///
+/// # Errors
+/// If a file cannot be written or, without `force`, is somebody else's; then nothing has been written.
+pub fn write(page: &Page, folder: &Path, origin: &Origin, force: bool) -> Result<PathBuf, ReportError> {
+    let earlier = Earlier::find(folder);
+    let mut outputs = outputs(page, folder)?;
+    let mut files: Vec<PathBuf> = outputs.iter().map(|(file, _)| file.clone()).collect();
+    files.extend(["report.json", "report.html"].map(PathBuf::from));
+    if !force {
+        files.iter().try_for_each(|file| earlier.check_file(folder, file))?;
+    }
+    earlier.remove_stale(folder, &files)?;
+    let written = Earlier { origin: origin.clone(), files };
+    let mut json =
+        serde_json::to_string_pretty(&Json { page, written: &written }).expect("pages are plain values");
+    json.push('\n');
+    // First, so that whatever is written after it is known to be the report's.
+    outputs.insert(0, (PathBuf::from("report.json"), json.into_bytes()));
+    outputs.push((PathBuf::from("report.html"), html::page(page).into_bytes()));
+    for (file, bytes) in outputs {
+        let path = folder.join(file);
+        files::create_folder(path.parent().unwrap_or(folder))?;
+        files::write(&path, &bytes)?;
+    }
+    Ok(page_in(folder))
+}
+
+/// `report.json`: the page, and what belongs to it.
+#[derive(Serialize)]
+struct Json<'a> {
+    #[serde(flatten)]
+    page: &'a Page,
+    written: &'a Earlier,
+}
+
+/// A file's place below the folder, and what it says.
+type Output = (PathBuf, Vec<u8>);
+
+/// Every figure, table and picture as files.
+fn outputs(page: &Page, folder: &Path) -> Result<Vec<Output>, FileError> {
     let palette = palette(page);
     let (mut figures, mut tables, mut pictures) = (Names::default(), Names::default(), Names::default());
+    let mut all = Vec::new();
     for block in page.sections.iter().flat_map(|section| &section.blocks) {
         match block {
             Block::Figure(figure) => {
-                write_figure(figure, &palette, &folder.join("figures"), &figures.unique(&figure.id))?;
+                all.extend(of_figure(figure, &palette, folder, &figures.unique(&figure.id))?);
             }
-            Block::Table(table) => {
-                write_table(table, &folder.join("tables"), &tables.unique(&table.id))?;
-            }
+            Block::Table(table) => all.extend(of_table(table, &tables.unique(&table.id))),
             Block::Picture(picture) => {
-                write_picture(picture, &folder.join("pictures"), &pictures.unique(&picture.id))?;
+                let file = format!("{}.png", pictures.unique(&picture.id));
+                all.push((Path::new("pictures").join(file), picture.png.clone()));
             }
             Block::Notes(_) | Block::Facts { .. } => {}
         }
     }
-    files::create_folder(folder)?;
-    let mut json = serde_json::to_string_pretty(page).expect("pages are plain values");
-    json.push('\n');
-    files::write(&folder.join("report.json"), json.as_bytes())?;
-    let path = page_in(folder);
-    files::write(&path, html::page(page).as_bytes())?;
-    Ok(path)
+    Ok(all)
 }
 
 /// One look for all figures of a page.
@@ -81,46 +116,38 @@ pub(super) fn palette(page: &Page) -> Palette {
     Palette::new(&figures)
 }
 
-fn write_figure(figure: &Figure, palette: &Palette, folder: &Path, id: &str) -> Result<(), FileError> {
-    files::create_folder(folder)?;
+fn of_figure(figure: &Figure, palette: &Palette, folder: &Path, id: &str) -> Result<[Output; 3], FileError> {
     let drawing = svg::draw(figure, palette, id, svg::Place::File);
-    files::write(&folder.join(format!("{id}.svg")), drawing.as_bytes())?;
-    let path = folder.join(format!("{id}.png"));
-    let picture = png::rasterise(&drawing).map_err(file_error("draw", &path))?;
-    files::write(&path, &picture)?;
-    files::write(&folder.join(format!("{id}.csv")), points_csv(figure).as_bytes())
+    let file = |ending: &str| Path::new("figures").join(format!("{id}.{ending}"));
+    let picture = png::rasterise(&drawing).map_err(file_error("draw", &folder.join(file("png"))))?;
+    Ok([
+        (file("svg"), drawing.into_bytes()),
+        (file("png"), picture),
+        (file("csv"), points_csv(figure).into_bytes()),
+    ])
 }
 
-fn write_table(table: &Table, folder: &Path, id: &str) -> Result<(), FileError> {
-    files::create_folder(folder)?;
-    files::write(&folder.join(format!("{id}.csv")), table_csv(table).as_bytes())?;
+fn of_table(table: &Table, id: &str) -> [Output; 2] {
     let mut json = serde_json::to_string_pretty(table).expect("tables are plain values");
     json.push('\n');
-    files::write(&folder.join(format!("{id}.json")), json.as_bytes())
-}
-
-fn write_picture(picture: &Picture, folder: &Path, id: &str) -> Result<(), FileError> {
-    files::create_folder(folder)?;
-    files::write(&folder.join(format!("{id}.png")), &picture.png)
+    let file = |ending: &str| Path::new("tables").join(format!("{id}.{ending}"));
+    [(file("csv"), table_csv(table).into_bytes()), (file("json"), json.into_bytes())]
 }
 
 /// One line per point; a spread that a point has not is empty.
 fn points_csv(figure: &Figure) -> String {
-    let mut text = String::from("series,x,y,x_low,x_high,y_low,y_high,label\n");
+    let mut text = csv::head(["series", "x", "y", "x_low", "x_high", "y_low", "y_high", "label"]);
     for series in &figure.series {
         for point in &series.points {
-            let spread = |ends: Option<[f64; 2]>| {
-                ends.map_or_else(|| ",".to_string(), |[low, high]| format!("{low},{high}"))
+            let ends = |spread: Option<[f64; 2]>| {
+                [0, 1].map(|end| csv::Cell::optional(spread.map(|spread| spread[end])))
             };
-            text += &format!(
-                "{},{},{},{},{},{}\n",
-                csv_field(&series.name),
-                point.x,
-                point.y,
-                spread(point.x_spread),
-                spread(point.y_spread),
-                csv_field(&point.label)
-            );
+            let mut cells =
+                vec![csv::Cell::text(&series.name), csv::Cell::number(point.x), csv::Cell::number(point.y)];
+            cells.extend(ends(point.x_spread));
+            cells.extend(ends(point.y_spread));
+            cells.push(csv::Cell::text(&point.label));
+            text += &csv::line(cells);
         }
     }
     text
@@ -128,10 +155,9 @@ fn points_csv(figure: &Figure) -> String {
 
 /// Numbers in full, words as shown, nothing where something is missing.
 fn table_csv(table: &Table) -> String {
-    let line = |fields: Vec<String>| fields.join(",") + "\n";
-    let field = |cell: &Cell| cell.value.map_or_else(|| csv_field(&cell.text), |value| value.to_string());
-    let head = line(table.head.iter().map(|name| csv_field(name)).collect());
-    table.rows.iter().fold(head, |text, row| text + &line(row.iter().map(field).collect()))
+    let cell = |cell: &Cell| cell.value.map_or_else(|| csv::Cell::text(&cell.text), csv::Cell::number);
+    let head = csv::head(table.head.iter().map(String::as_str));
+    table.rows.iter().fold(head, |text, row| text + &csv::line(row.iter().map(cell)))
 }
 
 #[cfg(test)]
@@ -146,15 +172,15 @@ mod tests {
     }
 
     #[test]
-    fn a_table_as_csv_has_numbers_in_full_and_nothing_for_what_is_missing() {
+    fn a_table_as_csv_has_numbers_in_full_no_formulas_and_nothing_for_what_is_missing() {
         let table = Table {
             head: vec!["a,b".into(), "value".into()],
             rows: vec![
                 vec![Cell::text("x \"y\""), Cell::number(1.0 / 3.0, 2)],
-                vec![Cell::text("z"), Cell::missing("no attack was run")],
+                vec![Cell::text("=z()"), Cell::missing("no attack was run")],
             ],
             ..Table::default()
         };
-        assert_eq!(table_csv(&table), "\"a,b\",value\n\"x \"\"y\"\"\",0.3333333333333333\nz,\n");
+        assert_eq!(table_csv(&table), "\"a,b\",value\n\"x \"\"y\"\"\",0.3333333333333333\n'=z(),\n");
     }
 }

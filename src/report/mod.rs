@@ -6,8 +6,12 @@
 //! | how does a figure look? | `svg.rs` and `marks.rs`; `scale.rs` has axes, `palette.rs` colours, `lettering.rs` text |
 //! | how does the page look? | `html.rs`, `html/` |
 //! | which files are written? | `files.rs`, `png.rs` |
+//! | which files of an earlier report may be replaced? | `earlier.rs` |
+//! | what did an attack's search cost? | `budget.rs` |
 //! | what does a report of training runs say? | `runs.rs`, `runs/` |
 
+pub mod budget;
+pub mod earlier;
 pub mod files;
 pub mod html;
 pub mod lettering;

@@ -3,6 +3,7 @@
 
 mod curves;
 mod distances;
+pub mod evaluated;
 mod evaluations;
 mod folder;
 mod settings;
@@ -123,9 +124,11 @@ fn sections_of(runs: &[&Run], prefix: &str) -> Vec<Section> {
                 epoch on the validation images, which are not trained on, with the averaged weights.";
     sections.push(section("training", "Training", &[text], figures(curves::figures(runs))));
     sections.push(section("evaluation", "Evaluation", &[], evaluations::blocks(runs)));
-    let against_norm = distances::figures(runs);
+    let (against_norm, warnings) = distances::figures(runs);
     if !against_norm.is_empty() {
-        sections.push(section("norm", "Accuracy against norm", &[], figures(against_norm)));
+        let mut blocks = figures(against_norm);
+        blocks.extend((!warnings.is_empty()).then_some(Block::Notes(warnings)));
+        sections.push(section("norm", "Accuracy against norm", &[], blocks));
     }
     let pictures: Vec<Block> =
         runs.iter().flat_map(|run| run.pictures.iter().cloned().map(Block::Picture)).collect();

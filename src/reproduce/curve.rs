@@ -114,8 +114,8 @@ pub fn matched_accuracies(methods: &[Vec<SeedCurve>], count: usize) -> Matched {
 pub struct Reached {
     /// Mean, lowest and highest distance over the seeds whose curve reaches it.
     pub distance: Option<Spread>,
-    /// The seeds whose curve does.
-    pub seeds: Vec<u64>,
+    /// The seeds whose curve does, each with its own distance.
+    pub by_seed: Vec<(u64, f64)>,
     /// The seeds whose curve does not.
     pub others: Vec<u64>,
 }
@@ -123,19 +123,34 @@ pub struct Reached {
 impl Reached {
     /// Reads every seed's own curve at `accuracy`.
     pub fn new(seeds: &[SeedCurve], accuracy: f64) -> Self {
-        let (mut distances, mut reached) =
-            (Vec::new(), Self { distance: None, seeds: vec![], others: vec![] });
+        let (mut by_seed, mut others) = (Vec::new(), Vec::new());
         for curve in seeds {
             match at_accuracy(&curve.points, accuracy) {
-                Some(distance) => {
-                    distances.push(distance);
-                    reached.seeds.push(curve.seed);
-                }
-                None => reached.others.push(curve.seed),
+                Some(distance) => by_seed.push((curve.seed, distance)),
+                None => others.push(curve.seed),
             }
         }
-        Self { distance: Spread::of(&distances), ..reached }
+        let distances: Vec<f64> = by_seed.iter().map(|(_, distance)| *distance).collect();
+        Self { distance: Spread::of(&distances), by_seed, others }
     }
+
+    /// The distance that a seed's curve has.
+    fn of_seed(&self, seed: u64) -> Option<f64> {
+        self.by_seed.iter().find(|(own, _)| *own == seed).map(|(_, distance)| *distance)
+    }
+}
+
+/// How far the last of `methods` is ahead of the best of the others at an accuracy, for each seed whose curves of all
+/// methods reach it: seeds are compared with themselves, so that what a method owes to its seeds counts for nobody.
+pub fn leads(methods: &[Vec<SeedCurve>], accuracy: f64) -> Vec<f64> {
+    let reached: Vec<Reached> = methods.iter().map(|seeds| Reached::new(seeds, accuracy)).collect();
+    let Some((own, others)) = reached.split_last() else { return Vec::new() };
+    let lead = |&(seed, distance): &(u64, f64)| {
+        let others = others.iter().map(|other| other.of_seed(seed)).collect::<Option<Vec<f64>>>()?;
+        let best = others.into_iter().max_by(f64::total_cmp)?;
+        Some(distance - best)
+    };
+    own.by_seed.iter().filter_map(lead).collect()
 }
 
 /// Index of the value nearest to `target`; of two as near, the later.
@@ -183,8 +198,8 @@ mod tests {
             let reached = Reached::new(&method, 0.5 + f64::from(step) / 64.0);
             let spread = reached.distance.expect("some seed reaches it");
             assert!(spread.low <= spread.mean && spread.mean <= spread.high, "{spread:?}");
-            assert_eq!(spread.count, reached.seeds.len());
-            assert_eq!(reached.seeds.len() + reached.others.len(), 2);
+            assert_eq!(spread.count, reached.by_seed.len());
+            assert_eq!(reached.by_seed.len() + reached.others.len(), 2);
         }
         let reached = Reached::new(&method, 0.75);
         assert_eq!(reached.distance, Some(Spread { mean: 0.75, low: 0.5, high: 1.0, count: 2 }));
@@ -206,6 +221,19 @@ mod tests {
         let nowhere = matched_accuracies(&[a.clone(), seeds(&[&[(0.1, 0.0), (0.2, 0.0)]])], 1);
         assert!(!nowhere.by_every_seed && nowhere.accuracies.is_empty(), "{nowhere:?}");
         assert!(matched_accuracies(&[a, Vec::new()], 1).accuracies.is_empty());
+    }
+
+    #[test]
+    fn only_seeds_that_all_methods_have_in_common_are_compared_and_each_with_itself() {
+        // Seed 0 is ahead by 0.5 and seed 1 behind by 0.25, though the means are ahead.
+        let a = seeds(&[&[(0.5, 1.0), (0.75, 1.0)], &[(0.5, 2.0), (0.75, 2.0)]]);
+        let b = seeds(&[&[(0.5, 1.5), (0.75, 1.5)], &[(0.5, 1.75), (0.75, 1.75)]]);
+        assert_eq!(leads(&[a.clone(), b.clone()], 0.625), [0.5, -0.25]);
+        // A method that only seed 1 has there leaves seed 1, and is the best of the others.
+        let c = seeds(&[&[(0.1, 9.0)], &[(0.5, 3.0), (0.75, 3.0)]]);
+        assert_eq!(leads(&[a.clone(), c, b.clone()], 0.625), [-1.25]);
+        assert!(leads(&[a, seeds(&[]), b.clone()], 0.625).is_empty());
+        assert!(leads(&[b], 0.625).is_empty());
     }
 
     #[test]

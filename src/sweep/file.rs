@@ -13,9 +13,10 @@
 use super::{MOST_POINTS, Plan, Point, SweepError};
 use crate::data::{absolute, file};
 use crate::files::file_error;
-use crate::training::TrainError;
+use crate::training::effects::check_file;
 use crate::training::options::TrainOptions;
 use crate::training::run::from_toml;
+use crate::training::{Preset, TrainError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use toml::de::{DeArray, DeTable, DeValue};
@@ -57,6 +58,8 @@ pub fn read(path: &Path, overrides: &Overrides) -> Result<Plan, SweepError> {
     });
     let plan = Plan { folder, points: sheet.points(path, overrides)? };
     plan.check()?;
+    let runs: Vec<_> = plan.points.iter().map(|point| point.config.clone()).collect();
+    check_file(path, &sheet.keys(), sheet.preset(), &runs)?;
     Ok(plan)
 }
 
@@ -160,6 +163,19 @@ impl Sheet {
             "describes {count} runs, at most {MOST_POINTS} are possible; split the grid over several files"
         );
         Err(source.wrong(None, &problem))
+    }
+
+    /// Every key of the file that is an option of training.
+    fn keys(&self) -> Vec<String> {
+        let all = self.base.iter().chain(self.grids.iter().flatten().flatten());
+        let keys: BTreeSet<String> = all.map(|(key, _)| key.clone()).collect();
+        keys.into_iter().collect()
+    }
+
+    /// The preset that all runs share.
+    fn preset(&self) -> Option<Preset> {
+        let entry = self.base.iter().find(|(key, _)| key == "preset")?;
+        toml::from_str::<TrainOptions>(&line_of(entry)).ok()?.preset
     }
 
     /// The runs of all grids, named by what varies over them.

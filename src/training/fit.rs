@@ -171,6 +171,24 @@ pub fn problem_of(dataset: &Dataset) -> Problem {
     Problem { side: dataset.side, channels: dataset.channels, classes: dataset.classes }
 }
 
+/// The model that a run starts from, if it does not start anew.
+pub fn starting_model(config: &TrainConfig, problem: Problem) -> Result<Option<Model>, TrainError> {
+    let Some(path) = &config.from else { return Ok(None) };
+    let model = Model::load(path, Some(problem))?;
+    if model.facts.width.to_bits() != config.width.to_bits() {
+        let problem = format!("has width {}, the run {}; pass --width {0}", model.facts.width, config.width);
+        return Err(TrainError::Run { path: path.clone(), problem });
+    }
+    Ok(Some(model))
+}
+
+/// Steps of a whole run over `images` training images.
+pub fn steps_of(config: &TrainConfig, images: usize) -> u64 {
+    let per_epoch = u64::from(batches_per_epoch(images, config.batch_size));
+    let all = per_epoch * u64::from(config.epochs);
+    config.max_steps.map_or(all, |most| most.min(all))
+}
+
 impl<'a> Fit<'a> {
     /// Prepares a run: networks, data, and what the folder holds if it is resumed. The folder is given by a
     /// closure so that it is made only after everything else has succeeded.
@@ -185,14 +203,7 @@ impl<'a> Fit<'a> {
         let described = device.describe();
         let dataset = open_data(&config)?;
         let problem = problem_of(&dataset);
-        let from = config.from.as_ref().map(|path| Model::load(path, Some(problem))).transpose()?;
-        if let (Some(model), Some(path)) = (&from, &config.from)
-            && model.facts.width.to_bits() != config.width.to_bits()
-        {
-            let problem =
-                format!("has width {}, the run {}; pass --width {0}", model.facts.width, config.width);
-            return Err(TrainError::Run { path: path.clone(), problem });
-        }
+        let from = starting_model(&config, problem)?;
         if let Some(choices) = &config.kernels {
             device.pin(choices);
         }
@@ -287,9 +298,7 @@ impl<'a> Fit<'a> {
 
     /// Steps of the whole run.
     pub fn total_steps(&self) -> u64 {
-        let per_epoch = u64::from(batches_per_epoch(self.dataset.train.len(), self.config.batch_size));
-        let all = per_epoch * u64::from(self.config.epochs);
-        self.config.max_steps.map_or(all, |most| most.min(all))
+        steps_of(&self.config, self.dataset.train.len())
     }
 
     /// Trains to the end, or until asked to stop.

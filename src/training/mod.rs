@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod effects;
 pub mod fit;
 pub mod game;
 pub mod lock;

@@ -1,10 +1,12 @@
 //! Training options as they are given: every one optional, the same struct for flags and for `--config`
-//! files. A file's options are laid over a preset, flags over the file.
+//! files. A file's options are laid over a preset, flags over the file. Each says in one place what it is called, what
+//! it does, which values it takes, and where it has an effect.
 
 use super::TrainError;
 use super::config::{
     AttackLabel, GeneratorInput, GradientInput, Method, PenaltySpace, Preset, RateChange, TrainConfig, Update,
 };
+use super::effects::{self, Effect};
 use super::run::{LARGEST_CONFIG, from_toml};
 use crate::attacks::length;
 use crate::attacks::options::LINF_EPSILON;
@@ -13,12 +15,16 @@ use crate::data::{Augment, DatasetKind};
 use crate::files;
 use crate::gpu::tuning::{KernelChoices, Tune};
 use crate::models::Init;
+use crate::numbers::{above, number};
 use crate::program::precision::Precision;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
 macro_rules! options {
-    ($($(#[$meta:meta])* $field:ident: $kind:ty => $target:ident;)*) => {
+    ($($(#[$meta:meta])* $field:ident: $kind:ty => $target:ident, $effect:ident;)*) => {
+        /// Every option but the preset and what files alone have: its field, and where it has an effect.
+        pub const EFFECTS: &[(&str, Effect)] = &[$((stringify!($target), effects::$effect)),*];
+
         /// Options of a training run; what is absent keeps its default.
         #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
         #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -98,101 +104,122 @@ into_fields! {
 
 options! {
     /// How the classifier is defended [default: pgn]
-    method: Method => method;
+    method: Method => method, always;
     /// The data set [default: digits, which are embedded]
-    dataset: DatasetKind => dataset;
+    dataset: DatasetKind => dataset, always;
     /// Folder (or .tar.gz) of the data set
     #[arg(value_name = "DIR")]
-    data: PathBuf => data;
+    data: PathBuf => data, always;
     /// Side in pixels to which the images of a folder are resized [default: 32]
-    side: usize => side;
+    #[arg(value_parser = number(4..=1024_usize))]
+    side: usize => side, always;
     /// Share of the training images held out to choose the best epoch [default: 0.1; digits have a fixed split]
-    validation_share: f32 => validation_share;
-    /// auto, discrete, integrated, software, cpu, a number or part of a name from `pgn-wgpu adapters` [default: auto]
-    adapter: String => adapter;
+    #[arg(value_parser = number(0.0..=0.5_f32))]
+    validation_share: f32 => validation_share, always;
+    /// auto (a GPU, else the CPU path), discrete, integrated, software, cpu, a number or part of a name from
+    /// `pgn-wgpu adapters` [default: auto]
+    adapter: String => adapter, always;
     /// How much is measured to choose the forms of kernels [default: quick]
-    tune: Tune => tune;
+    tune: Tune => tune, shaders;
     /// How numbers are stored on the adapter [default: f32]
-    precision: Precision => precision;
+    precision: Precision => precision, always;
     /// Width multiplier of both networks, 1 is the paper's [default: 0.125]
-    width: f32 => width;
+    #[arg(value_parser = number(0.03125..=4.0_f32))]
+    width: f32 => width, always;
     /// Images per step [default: 128]
-    batch_size: usize => batch_size;
+    #[arg(value_parser = number(1..=65_536_usize))]
+    batch_size: usize => batch_size, always;
     /// Passes over the training images [default: 80 for digits, 8 for others]
-    epochs: u32 => epochs;
+    #[arg(value_parser = number(1..=100_000_u32))]
+    epochs: u32 => epochs, always;
     /// End after this many steps
-    max_steps: u64 => max_steps;
+    #[arg(value_parser = number(1_u64..))]
+    max_steps: u64 => max_steps, always;
     /// Keep the networks of every so many epochs, as checkpoints/epoch-0001.safetensors and so on
     #[arg(value_name = "EPOCHS")]
-    keep_every: u32 => keep_every;
+    #[arg(value_parser = number(1_u32..))]
+    keep_every: u32 => keep_every, always;
     /// Write a checkpoint every so many steps [default: every 10 s at the end of an epoch, and every 5 min within one]
-    #[arg(value_name = "STEPS")]
-    checkpoint_every: u64 => checkpoint_every;
+    #[arg(value_name = "STEPS", value_parser = number(1_u64..))]
+    checkpoint_every: u64 => checkpoint_every, always;
     /// Adam's learning rate [default: 0.002]
-    lr: f32 => lr;
+    #[arg(value_parser = above(0.0, Some(10.0_f32)))]
+    lr: f32 => lr, classifier_lr;
     /// Adam's learning rate for the generator [default: that of the classifier]
-    generator_lr: f32 => generator_lr;
+    #[arg(value_parser = above(0.0, Some(10.0_f32)))]
+    generator_lr: f32 => generator_lr, pgn;
     /// Decay of the moving average of the classifier's weights [default: 0.99]
-    ema_decay: f32 => ema_decay;
+    #[arg(value_parser = number(0.0..1.0_f32))]
+    ema_decay: f32 => ema_decay, learning_classifier;
     /// Whether the decay starts at (1 + t) / (10 + t) [default: true]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    ema_warmup: bool => ema_warmup;
+    ema_warmup: bool => ema_warmup, learning_classifier;
     /// Weight of the adversarial term; the clean term has the rest [default: 1]
-    adv_coeff: f32 => adv_coeff;
+    #[arg(value_parser = above(0.0, Some(1.0_f32)))]
+    adv_coeff: f32 => adv_coeff, attacked_classifier;
     /// Weight of the penalty on the squared perturbation [default: 3]
-    c_l: f32 => c_l;
+    #[arg(value_parser = number(0.0_f32..))]
+    c_l: f32 => c_l, pgn;
     /// What the generator sees of the classifier's gradient [default: log]
-    gradient_input: GradientInput => gradient_input;
+    gradient_input: GradientInput => gradient_input, seen_gradient;
     /// Inputs that the generator is to do without, zeros take their place [default: none]
     #[arg(value_delimiter = ',', value_name = "INPUT")]
-    without: Vec<GeneratorInput> => without;
+    without: Vec<GeneratorInput> => without, pgn;
     /// Where the penalty is charged [default: pixel]
-    penalty_space: PenaltySpace => penalty_space;
+    penalty_space: PenaltySpace => penalty_space, pgn;
     /// In which order the networks move [default: simultaneous]
-    update: Update => update;
+    update: Update => update, both_learn;
     /// Generator steps per classifier step [default: 1]
-    generator_steps: u32 => generator_steps;
+    #[arg(value_parser = number(1..=100_u32))]
+    generator_steps: u32 => generator_steps, both_learn;
     /// Let the classifier's gradient flow back through the attack, as the paper's library does [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    through_attack: bool => through_attack;
+    through_attack: bool => through_attack, attacked_classifier;
     /// Let only the generator learn, against the classifier as it is [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    freeze_classifier: bool => freeze_classifier;
+    freeze_classifier: bool => freeze_classifier, pgn;
     /// Radius of --method fgm and pgd, pixels being in [0, 1]: a number or a fraction such as 8/255 [default: 0.1 in l2, 0.02
     /// for cifar100; 8/255 in linf]
     #[arg(value_parser = length::parse)]
     #[serde(default, deserialize_with = "length::deserialize")]
-    epsilon: f32 => epsilon;
+    epsilon: f32 => epsilon, fgm_and_pgd;
     /// Norm of that radius [default: l2]
-    norm: Norm => norm;
+    norm: Norm => norm, fgm_and_pgd;
     /// Iterations of --method pgd [default: 10]
-    iterations: usize => iterations;
+    #[arg(value_parser = number(1..=100_usize))]
+    iterations: usize => iterations, pgd;
     /// Step of --method pgd, as epsilon is given [default: 2.5 epsilon / iterations]
     #[arg(value_parser = length::parse)]
     #[serde(default, deserialize_with = "length::deserialize")]
-    step_size: f32 => step_size;
+    step_size: f32 => step_size, pgd;
     /// Start --method pgd at a random point of the sphere [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    random_start: bool => random_start;
+    random_start: bool => random_start, pgd;
     /// Which class --method fgm and pgd move images away from [default: true]
-    attack_label: AttackLabel => attack_label;
+    attack_label: AttackLabel => attack_label, fgm_and_pgd;
     /// Which gradient --method fgm and pgd follow [default: saturation-free]
-    ce_form: CeForm => ce_form;
+    ce_form: CeForm => ce_form, fgm_and_pgd;
     /// Scale of the initial weights [default: he]
-    init: Init => init;
+    init: Init => init, initial_weights;
     /// Start from the weights of this file
     #[arg(value_name = "FILE")]
-    from: PathBuf => from;
+    from: PathBuf => from, always;
     /// Flips and crops [default: crop for digits and mnist, flip-and-crop for others]
-    augment: Augment => augment;
+    augment: Augment => augment, always;
     /// Whether the order of the images changes every epoch [default: true]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    shuffle: bool => shuffle;
+    shuffle: bool => shuffle, always;
     /// Seed of everything random [default: 0]
-    seed: u64 => seed;
+    #[arg(value_parser = number(0_u64..))]
+    seed: u64 => seed, always;
 }
 
 impl TrainOptions {
+    /// The keys that are given, as in files.
+    pub fn keys(&self) -> Vec<String> {
+        self.given().into_iter().map(effects::key).collect()
+    }
+
     /// Reads a `--config` file.
     pub fn from_file(path: &Path) -> Result<Self, TrainError> {
         from_toml(&String::from_utf8_lossy(&files::read_at_most(path, LARGEST_CONFIG)?), path)

@@ -54,6 +54,11 @@ impl RunFolder {
         }
     }
 
+    /// Refuses a place in which no new run can be made.
+    pub fn check_new(path: &Path) -> Result<(), TrainError> {
+        Self { path: path.to_path_buf(), lock: None }.check_unused()
+    }
+
     /// Whether there is a run in `path`.
     pub fn exists(path: &Path) -> bool {
         path.join("config.toml").exists()

@@ -6,30 +6,30 @@ use std::fs;
 #[test]
 fn sizes_that_cannot_be_are_named_with_what_can() {
     let cases: &[(&[&str], &[&str])] = &[
-        (&["--width", "0"], &["width", "0", "0.03125 to 4"]),
-        (&["--width", "nan"], &["width", "NaN", "0.03125 to 4"]),
-        (&["--width", "1e9"], &["width", "1000000000", "0.03125 to 4"]),
+        (&["--width", "0"], &["--width 0 is not possible", "0.03125 to 4"]),
+        (&["--width", "nan"], &["--width nan", "0.03125 to 4"]),
+        (&["--width", "1e9"], &["--width 1e9", "0.03125 to 4"]),
         (&["--width", "-1"], &["width", "-1", "0.03125 to 4"]),
         (&["--batch-size", "0"], &["--batch-size", "0", "1 to 65536"]),
         (&["--batch-size", "65537"], &["--batch-size", "65537", "1 to 65536"]),
-        (&["--batch-size", "99999999999999999999"], &["--batch-size", "99999999999999999999"]),
-        (&["--batch-size", "-3"], &["--batch-size", "-3"]),
+        (&["--batch-size", "99999999999999999999"], &["--batch-size", "99999999999999999999", "1 to 65536"]),
+        (&["--batch-size", "-3"], &["--batch-size -3 is not possible", "a whole number from 1 to 65536"]),
         (&["--epochs", "0"], &["--epochs", "0", "from 1"]),
-        (&["--max-steps", "0"], &["--max-steps", "0", "at least 1"]),
+        (&["--max-steps", "0"], &["--max-steps", "0", "from 1 on"]),
         (&["--lr", "0"], &["--lr", "0", "above 0"]),
-        (&["--lr", "nan"], &["--lr", "NaN", "above 0"]),
+        (&["--lr", "nan"], &["--lr", "nan", "above 0"]),
         (&["--lr", "inf"], &["--lr", "inf", "at most 10"]),
         (&["--lr", "-0.1"], &["--lr", "-0.1", "above 0"]),
-        (&["--lr", "fast"], &["--lr", "fast"]),
+        (&["--lr", "fast"], &["--lr fast", "above 0 and at most 10"]),
         (&["--generator-lr", "0"], &["--generator-lr", "0"]),
         (&["--ema-decay", "1"], &["--ema-decay", "1", "below 1"]),
-        (&["--adv-coeff", "0"], &["--adv-coeff", "0", "--method natural"]),
+        (&["--adv-coeff", "0"], &["--adv-coeff", "0", "above 0"]),
         (&["--adv-coeff", "1.5"], &["--adv-coeff", "1.5", "at most 1"]),
         (&["--c-l", "-1"], &["--c-l", "-1", "from 0"]),
         (&["--c-l", "inf"], &["--c-l", "inf", "finite"]),
         (&["--generator-steps", "0"], &["--generator-steps", "0", "1 to 100"]),
-        (&["--validation-share", "0.9"], &["validation share", "0.9", "0 to 0.5"]),
-        (&["--seed", "-1"], &["--seed", "-1"]),
+        (&["--validation-share", "0.9"], &["--validation-share", "0.9", "0 to 0.5"]),
+        (&["--seed", "-1"], &["--seed -1", "from 0 on"]),
         (&["--side", "16"], &["digits", "fixed size", "folder"]),
         (&["--dataset", "folder", "--data", ".", "--side", "30"], &["30x30", "divisible by 4"]),
         (&["--method", "magic"], &["--method", "magic"]),
@@ -52,17 +52,67 @@ fn a_summary_or_validation_of_an_impossible_model_prints_the_sentence_alone() {
         (&["summary", "--classes", "1"], &["1", "2 to 1000"]),
         (&["summary", "--channels", "2"], &["2", "1 (grey) or 3 (RGB)"]),
         (&["summary", "--batch-size", "0"], &["--batch-size", "0"]),
-        (&["summary", "--width", "nan"], &["NaN", "0.03125 to 4"]),
+        (&["summary", "--width", "nan"], &["--width nan", "0.03125 to 4"]),
         (&["validate", "--adapter", "cpu", "--width", "9"], &["9", "0.03125 to 4"]),
-        (&["validate", "--adapter", "cpu", "--steps", "0"], &["--steps", "at least 1"]),
-        (&["validate", "--adapter", "cpu", "--batch-size", "0"], &["--batch-size", "at least 1"]),
+        (&["validate", "--adapter", "cpu", "--steps", "0"], &["--steps 0", "from 1 to 10000"]),
+        (&["validate", "--adapter", "cpu", "--batch-size", "0"], &["--batch-size 0", "from 1 to 65536"]),
         (&["validate", "--adapter", "quantum"], &["quantum", "cpu"]),
+        (&["bench", "--seconds", "-1"], &["--seconds -1", "0.1 to 600"]),
+        (&["report", "run", "--sheets", "--epsilon", "nan"], &["--epsilon"]),
+        (&["sweep", "a.toml", "--shard", "9/8"], &["--shard", "9/8", "from 1 to n"]),
     ];
     for (arguments, expected) in cases {
         let scratch = Scratch::new();
         assert_mentions(&scratch.refuse(*arguments), expected);
         assert_eq!(scratch.run(*arguments).stdout, b"", "{arguments:?}");
     }
+}
+
+#[test]
+fn flags_without_effect_are_refused_with_what_they_belong_to() {
+    let train: &[(&[&str], &[&str])] = &[
+        (&["--method", "natural", "--epsilon", "0.1"], &["--epsilon", "--method natural", "fgm and pgd"]),
+        (
+            &["--method", "fgm", "--iterations", "3"],
+            &["--iterations", "--method fgm", "--method pgd", "leave it out"],
+        ),
+        (&["--method", "fgm", "--c-l", "3"], &["--c-l", "--method fgm", "--method pgn"]),
+        (&["--norm", "linf"], &["--norm", "--method pgn", "fgm and pgd"]),
+        (&["--method", "natural", "--through-attack"], &["--through-attack", "--method natural"]),
+        (&["--freeze-classifier", "--no-ema-warmup"], &["--no-ema-warmup", "--freeze-classifier"]),
+        (&["--tune", "off"], &["--tune", "--adapter cpu"]),
+    ];
+    for (flags, expected) in train {
+        assert_mentions(&Scratch::new().refuse_to_train(flags), expected);
+    }
+    let others: &[(&[&str], &[&str])] = &[
+        (&["train-generator", "--model", "m", "--method", "fgm"], &["--method", "always trained by pgn"]),
+        (&["attack", "--model", "m", "--attack", "fgm", "--iterations", "3"], &["--iterations", "pgd, mim"]),
+        (&["attack", "--model", "m", "--attack", "cw", "--norm", "l2"], &["--norm", "fgm, pgd and mim"]),
+        (&["attack", "--model", "m", "--attack", "fgm", "--sheet-images", "3"], &["without --sheet"]),
+        (&["report", "run", "--adapter", "cpu"], &["--adapter", "without --sheets"]),
+        (&["bench", "--targets", "--width", "1"], &["--width", "--targets"]),
+    ];
+    for (arguments, expected) in others {
+        assert_mentions(&Scratch::new().refuse(*arguments), expected);
+    }
+}
+
+#[test]
+fn keys_that_no_run_of_a_file_uses_are_refused() {
+    let scratch = Scratch::new();
+    fs::write(scratch.path("mine.toml"), "method = \"natural\"\nc-l = 9.0\n").unwrap();
+    let sentence = scratch.refuse_to_train(&["--config", "mine.toml"]);
+    assert_mentions(&sentence, &["mine.toml", "c-l has no effect with --method natural", "--method pgn"]);
+    // With this method the key counts, and a default says nothing wrong.
+    scratch.train(&["--config", "mine.toml", "--method", "pgn", "--max-steps", "1", "--out", "used"]);
+    fs::write(scratch.path("mine.toml"), "method = \"natural\"\nc-l = 3.0\n").unwrap();
+    scratch.train(&["--config", "mine.toml", "--max-steps", "1", "--out", "default"]);
+    fs::write(scratch.path("sweep.toml"), "c-l = 9.0\n[grid]\nmethod = [\"natural\", \"fgm\"]\n").unwrap();
+    let sentence = scratch.refuse(["sweep", "sweep.toml", "--dry-run"]);
+    assert_mentions(&sentence, &["sweep.toml", "c-l has no effect"]);
+    fs::write(scratch.path("sweep.toml"), "c-l = 9.0\n[grid]\nmethod = [\"natural\", \"pgn\"]\n").unwrap();
+    scratch.succeed(["sweep", "sweep.toml", "--dry-run"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn without_arguments_the_program_explains_itself() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert_mentions(
         &text,
-        &["Usage: pgn-wgpu <COMMAND>", "train", "adapters", "summary", "validate", "--help"],
+        &["Usage: pgn-wgpu [OPTIONS] <COMMAND>", "train", "adapters", "summary", "validate", "--help"],
     );
 }
 
@@ -47,6 +47,13 @@ fn the_help_of_train_has_every_flag_and_the_true_defaults() {
 fn the_list_of_adapters_always_ends_with_the_cpu_path() {
     let text = Scratch::new().succeed(["adapters"]);
     assert_mentions(text.lines().last().unwrap(), &["cpu: ", "needs no driver"]);
+    assert_eq!(text.matches("(auto takes this one)").count(), 1, "{text}");
+    let json = Scratch::new().succeed(["adapters", "--json"]);
+    let all: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    assert_eq!(all.last().unwrap()["kind"], "cpu");
+    // A software driver is never what auto takes.
+    let auto: Vec<&serde_json::Value> = all.iter().filter(|adapter| adapter["auto"] == true).collect();
+    assert!(auto.len() == 1 && auto[0]["kind"] != "software", "{json}");
     for (kind, name) in adapters() {
         assert_mentions(
             &text,
@@ -105,6 +112,89 @@ fn validation_hands_over_at_a_kernel_and_an_unknown_one_is_refused_with_the_know
     assert_eq!(scratch.succeed(validate("cpu", &["--cpu-until", "adam"])).lines().last(), Some("pass"));
     let text = scratch.refuse(validate("cpu", &["--cpu-until", "conv3d"]));
     assert_mentions(&text, &["conv3d", "conv2d_input_gradient", "adam"]);
+}
+
+#[test]
+fn auto_says_why_it_takes_the_cpu_path_and_quiet_does_not() {
+    if adapters().iter().any(|(kind, _)| kind != "software") {
+        return super::skipped("the CPU path by auto, because there is a GPU");
+    }
+    let scratch = Scratch::new();
+    let run = ["train", "--width", "0.03125", "--max-steps", "1", "--method", "natural"];
+    let output = scratch.run(run);
+    let notes = String::from_utf8(output.stderr).unwrap();
+    assert_mentions(&notes, &["chosen by auto: no GPU"]);
+    if !adapters().is_empty() {
+        assert_mentions(&notes, &["the CPU path is faster here than", "--adapter software"]);
+    }
+    let output = scratch.run(run.iter().chain(&["--quiet"]));
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_mentions(&text, &["benign accuracy", "model "]);
+    assert!(!text.contains("planned on the device") && !text.contains("epoch"), "{text}");
+    let output = scratch.run(run.iter().chain(&["-v"]));
+    assert_mentions(
+        &String::from_utf8(output.stderr).unwrap(),
+        &["opening the device took", "the whole command took"],
+    );
+}
+
+#[test]
+fn a_dry_run_says_everything_and_writes_nothing() {
+    let scratch = Scratch::new();
+    let text = scratch.train(&["--max-steps", "5", "--dry-run"]);
+    assert_mentions(
+        &text,
+        &["UCI optical digits", "planned on the device", "pgn-digits (5 steps)", "nothing was written"],
+    );
+    assert_eq!(std::fs::read_dir(scratch.0.path()).unwrap().count(), 0);
+    assert_mentions(&scratch.refuse_to_train(&["--dry-run", "--from", "none"]), &["none"]);
+    scratch.train(&["--method", "natural", "--max-steps", "2", "--out", "run"]);
+    assert_mentions(&scratch.refuse_to_train(&["--dry-run", "--out", "run"]), &["holds a run already"]);
+    let before = super::files(scratch.0.path());
+    let text = scratch.succeed(["train-generator", "--adapter", "cpu", "--model", "run", "--dry-run"]);
+    assert_mentions(&text, &["generator-run", "generator"]);
+    let text = scratch.succeed(["train", "--resume", "run", "--max-steps", "9", "--dry-run"]);
+    assert_mentions(&text, &["resumed  at step 2", "(9 steps)"]);
+    assert!(super::files(scratch.0.path()) == before);
+}
+
+#[test]
+fn completions_and_manual_pages_name_every_command() {
+    let scratch = Scratch::new();
+    let commands = [
+        "train",
+        "attack",
+        "evaluate",
+        "report",
+        "train-generator",
+        "sweep",
+        "reproduce",
+        "adapters",
+        "summary",
+    ];
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert_mentions(&scratch.succeed(["completions", shell]), &commands);
+    }
+    assert_mentions(&scratch.succeed(["man"]).replace("\\-", "-"), &commands);
+    scratch.succeed(["man", "--out", "man"]);
+    for command in commands {
+        let page = std::fs::read_to_string(scratch.path(&format!("man/pgn-wgpu-{command}.1"))).unwrap();
+        assert_mentions(&page.replace("\\-", "-"), &[&format!("pgn-wgpu {command}"), "--quiet"]);
+    }
+    assert_mentions(&scratch.refuse(["completions", "tcsh"]), &["tcsh"]);
+}
+
+#[test]
+fn help_in_a_narrow_terminal_breaks_no_word() {
+    let scratch = Scratch::new();
+    let words = |columns: &str, command: &str| -> Vec<String> {
+        let output = scratch.command([command, "--help"]).env("COLUMNS", columns).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().split_whitespace().map(str::to_string).collect()
+    };
+    for command in ["train", "attack", "evaluate", "sweep", "reproduce", "bench"] {
+        assert!(words("40", command) == words("100", command), "{command}");
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Ctrl-C: the run saves, says how to go on, and going on gives the bits of a run that was left alone.
+//! Signals: the run says that it heard one, saves, says how to go on, and going on gives the bits of a run that was left
+//! alone. The exit code says which signal it was.
 #![cfg(unix)]
 
 use super::{Scratch, assert_mentions, bits};
@@ -12,13 +13,17 @@ fn endless(scratch: &Scratch, method: &str) -> Child {
     let more = ["--method", method, "--epochs", "100000", "--batch-size", "50", "--out", "run"];
     let mut command = scratch.command(super::TINY.iter().chain(&more));
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_steps(scratch);
+    child
+}
+
+fn wait_for_steps(scratch: &Scratch) {
     let metrics = scratch.path("run/metrics.jsonl");
     let start = Instant::now();
     while fs::read_to_string(&metrics).unwrap_or_default().lines().count() < 5 {
         assert!(start.elapsed() < Duration::from_secs(60), "no steps after a minute");
         std::thread::sleep(Duration::from_millis(5));
     }
-    child
 }
 
 fn signal(child: &Child, name: &str) {
@@ -34,7 +39,11 @@ fn an_interrupted_run_exits_with_130_and_resumes_to_the_same_bits() {
         signal(&child, "-INT");
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{output:?}");
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        let heard = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            heard,
+            "interrupt heard; finishing the step and saving, press Ctrl-C again to leave at once\n"
+        );
         let text = String::from_utf8(output.stdout).unwrap();
         assert_mentions(&text, &["interrupted at step", "pgn-wgpu train --resume run"]);
 
@@ -55,14 +64,62 @@ fn an_interrupted_run_exits_with_130_and_resumes_to_the_same_bits() {
 }
 
 #[test]
-fn a_run_that_is_asked_to_terminate_saves_too() {
+fn a_run_that_is_asked_to_terminate_or_hung_up_on_saves_too() {
+    for (name, code) in [("-TERM", 143), ("-HUP", 129)] {
+        let scratch = Scratch::new();
+        let child = endless(&scratch, "natural");
+        signal(&child, name);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert_mentions(&String::from_utf8_lossy(&output.stderr), &["request to end heard"]);
+        scratch.succeed(["train", "--resume", "run", "--max-steps", "1"]);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_a_run_at_once_with_the_code_of_the_first() {
     let scratch = Scratch::new();
-    let child = endless(&scratch, "natural");
+    let mut child = endless(&scratch, "natural");
+    // Sent together, while the step is under way; whichever is seen first gives the code.
+    signal(&child, "-INT");
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_run_under_nohup_is_not_hung_up_on() {
+    let scratch = Scratch::new();
+    let shell = ["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_pgn-wgpu")];
+    let flags = ["--method", "natural", "--epochs", "100000", "--batch-size", "50", "--out", "run"];
+    let mut command = Command::new("sh");
+    command.args(shell).args(super::TINY).args(flags).current_dir(scratch.0.path());
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_steps(&scratch);
+    signal(&child, "-HUP");
+    std::thread::sleep(Duration::from_millis(200));
     signal(&child, "-TERM");
-    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(143), "{output:?}");
     let saved = Checkpoint::load(&scratch.path("run/checkpoints/last.safetensors")).unwrap();
     let more = (saved.head.progress.step + 1).to_string();
     scratch.succeed(["train", "--resume", "run", "--max-steps", &more]);
+}
+
+#[test]
+fn an_attack_that_is_interrupted_ends_with_the_signals_code_and_leaves_no_file() {
+    let scratch = Scratch::new();
+    scratch.train(&["--method", "natural", "--max-steps", "1", "--out", "run"]);
+    let before = super::files(scratch.0.path());
+    for (name, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+        let long = ["--attack", "cw", "--iterations", "100000", "--no-abort", "--save", "out.safetensors"];
+        let arguments = ["attack", "--adapter", "cpu", "--model", "run"];
+        let mut command = scratch.command(arguments.iter().chain(&long));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{name}");
+        assert!(super::files(scratch.0.path()) == before, "{name} left files");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! What the engine's tests share: one adapter per test binary, repeatable numbers, and the comparison.
 //!
-//! The adapter is what `PGN_TEST_ADAPTER` names (any `--adapter` value, `auto` if unset). Where there is none, the
-//! tests run their CPU half and say so once; with `PGN_REQUIRE_GPU=1` they fail instead.
+//! The adapter is what `PGN_TEST_ADAPTER` names (any `--adapter` value). If that is unset, it is the first in the list,
+//! software too, which `auto` would pass over: the shaders are what is tested. Where there is none, the tests run their
+//! CPU half and say so once; with `PGN_REQUIRE_GPU=1` they fail instead.
 
 pub mod judge;
 
@@ -18,8 +19,10 @@ use std::sync::{Arc, LazyLock};
 
 static ADAPTER: LazyLock<Option<Listed>> = LazyLock::new(|| {
     let wanted = std::env::var("PGN_TEST_ADAPTER").unwrap_or_default();
-    let choice: AdapterChoice = if wanted.is_empty() { AdapterChoice::Auto } else { wanted.parse().unwrap() };
-    let found = adapter::choose(&choice).unwrap_or_else(|e| panic!("PGN_TEST_ADAPTER={wanted}: {e}"));
+    let found = match wanted.parse::<AdapterChoice>() {
+        Ok(choice) => adapter::choose(&choice).unwrap_or_else(|e| panic!("PGN_TEST_ADAPTER={wanted}: {e}")),
+        Err(_) => adapter::list().into_iter().next(),
+    };
     if found.is_none() {
         skipped("there is no adapter");
     }

@@ -118,7 +118,7 @@ fn what_cannot_be_read_is_named_and_the_rest_is_reported() {
     assert!(!folder.join("r/figures/benign-accuracy.svg").exists());
     assert!(html.contains("There were no validation images"));
     assert!(html.contains(
-        "there is no evaluation.json in its folder; <code>pgn-wgpu evaluate run</code> writes one"
+        "there is no evaluation of it in its folder; <code>pgn-wgpu evaluate run</code> makes one"
     ));
 
     fs::write(folder.join("run/evaluation.json"), "{\"version\": 3}").unwrap();
@@ -159,12 +159,75 @@ fn runs_of_different_data_sets_are_told_apart_in_one_sentence_and_sections_of_th
 }
 
 #[test]
-fn a_report_that_exists_is_overwritten_on_request_only() {
+fn a_second_report_renews_its_own_files_and_nobody_elses() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     train(folder, "natural", "run", &["--max-steps", "1"]);
-    succeed(folder, &["report", "run"]);
-    let error = refuse(folder, &["report", "run"]);
-    assert!(error.contains("report.html exists") && error.contains("--force"), "{error}");
-    succeed(folder, &["report", "run", "--force"]);
+    train(folder, "natural", "other", &["--max-steps", "1"]);
+    succeed(folder, &["report", "run", "other", "--out", "r"]);
+    fs::write(folder.join("r/notes.txt"), "mine").unwrap();
+    let before = read(folder, "r/report.json");
+    // About the same runs, in another order.
+    succeed(folder, &["report", "other", "./run", "--out", "r"]);
+    assert_ne!(read(folder, "r/report.json"), before);
+    assert_eq!(read(folder, "r/notes.txt"), "mine");
+    // Without its metrics the other run has no curves, and none of the old ones stay.
+    assert!(folder.join("r/figures/loss.svg").is_file());
+    for run in ["run", "other"] {
+        fs::remove_file(folder.join(run).join("metrics.jsonl")).unwrap();
+    }
+    succeed(folder, &["report", "run", "other", "--out", "r"]);
+    assert!(!folder.join("r/figures/loss.svg").exists());
+    let error = refuse(folder, &["report", "run", "--out", "r"]);
+    assert!(error.contains("is about other too") && error.contains("--force"), "{error}");
+    succeed(folder, &["report", "run", "--out", "r", "--force"]);
+    fs::create_dir_all(folder.join("foreign/tables")).unwrap();
+    fs::write(folder.join("foreign/tables/runs.csv"), "precious").unwrap();
+    let error = refuse(folder, &["report", "run", "--out", "foreign"]);
+    assert!(error.contains("runs.csv exists and belongs to no earlier report"), "{error}");
+    assert_eq!(read(folder, "foreign/tables/runs.csv"), "precious");
+    assert!(!folder.join("foreign/report.html").exists());
+}
+
+#[test]
+fn every_run_of_an_evaluation_finds_it_until_its_weights_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder, "natural", "one", &[]);
+    train(folder, "fgm", "two", &[]);
+    let quick = ["--adapter", "cpu", "--limit", "10", "--attack", "fgm"];
+    succeed(folder, &[&["evaluate", "one", "two"], &quick[..]].concat());
+    succeed(folder, &["report", "two"]);
+    let html = read(folder, "two/report/report.html");
+    assert!(html.contains("two (fgm)") && html.contains("accuracy under FGM"), "{html}");
+    assert!(html.contains("Attacks: FGM (epsilon 0.5, norm l2"));
+    let model = fs::read(folder.join("one/model.safetensors")).unwrap();
+    fs::write(folder.join("two/model.safetensors"), model).unwrap();
+    succeed(folder, &["report", "two"]);
+    assert!(read(folder, "two/report/report.html").contains("there is no evaluation of it in its folder"));
+}
+
+#[test]
+fn curves_state_the_attacks_budget_and_warn_where_budgets_differ() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder, "natural", "one", &[]);
+    train(folder, "fgm", "two", &[]);
+    let deepfool = |run: &str, iterations: &str| {
+        let quick = ["--adapter", "cpu", "--limit", "10", "--attack", "deepfool", "--force"];
+        succeed(folder, &[&["evaluate", run, "--iterations", iterations], &quick[..]].concat());
+    };
+    deepfool("one", "3");
+    deepfool("two", "9");
+    succeed(folder, &["report", "one", "two"]);
+    let html = read(folder, "report/report.html");
+    assert!(html.contains("had different budgets") && html.contains("one: iterations 3"), "{html}");
+    // With a budget in common the curves are at it, whatever else was run.
+    deepfool("two", "3");
+    succeed(folder, &["report", "one", "two"]);
+    let html = read(folder, "report/report.html");
+    assert!(
+        !html.contains("had different budgets") && html.contains("budget: iterations 3, candidates 10"),
+        "{html}"
+    );
 }

@@ -1,6 +1,7 @@
 //! The page and the files beside it.
 
 use crate::{figure, points};
+use pgn_wgpu::report::earlier::Origin;
 use pgn_wgpu::report::{Block, Cell, Fact, Mark, Note, Page, Picture, Section, Table, files, png};
 use std::fs;
 
@@ -63,7 +64,8 @@ fn everything() -> Page {
 
 fn written() -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
-    let path = files::write(&everything(), &folder.path().join("deep/report")).unwrap();
+    let path =
+        files::write(&everything(), &folder.path().join("deep/report"), &Origin::default(), false).unwrap();
     let html = fs::read_to_string(path).unwrap();
     (folder, html)
 }

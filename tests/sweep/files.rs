@@ -20,7 +20,7 @@ fn names(plan: &Plan) -> Vec<&str> {
 #[test]
 fn a_grid_is_every_combination_named_by_what_varies() {
     let plan = read_text(
-        "epochs = 3\nc-l = 2.0\n[grid]\nseed = [1, 2]\nepsilon = [0.30, 1e-1]\nmethod = [\"fgm\", \"pgd\"]\nwidth = [0.25]\n",
+        "epochs = 3\nlr = 0.5\n[grid]\nseed = [1, 2]\nepsilon = [0.30, 1e-1]\nmethod = [\"fgm\", \"pgd\"]\nwidth = [0.25]\n",
     )
     .unwrap();
     assert_eq!(plan.folder, Path::new("runs").join("mine"));

@@ -6,7 +6,7 @@
 
 use super::{Arguments, cold_and_warm, tune_name, write_json};
 use crate::commands::summary::usual_problem;
-use crate::commands::{CommandResult, fail, table};
+use crate::commands::{CommandResult, fail, signals, table};
 use pgn_wgpu::bench::median;
 use pgn_wgpu::bench::memory::{StepMemory, step_memory};
 use pgn_wgpu::data::DatasetKind;
@@ -168,17 +168,21 @@ impl Measurement<'_> {
     fn run(&self, tune: &str) -> Result<Value, Box<dyn std::error::Error>> {
         let mut command = Command::new(std::env::current_exe()?);
         command
-            .args(["bench", "--steps-only", "--json", "--seconds", SECONDS, "--tune", tune])
+            .args(["bench", "--steps-only", "--json", "--seconds", SECONDS])
             .args(["--adapter", self.adapter, "--method", &self.methods.join(",")])
             .args(["--width", &self.size.width.to_string(), "--batch-size", &self.size.batch.to_string()])
             .stderr(Stdio::inherit());
+        // The CPU path has no forms to choose from.
+        if self.adapter != "cpu" {
+            command.args(["--tune", tune]);
+        }
         if let Some(threads) = self.threads {
             // lavapipe's threads, and those of the CPU path.
             for variable in ["LP_NUM_THREADS", "RAYON_NUM_THREADS"] {
                 command.env(variable, threads.to_string());
             }
         }
-        let output = command.output()?;
+        let output = signals::output(&mut command)?;
         if !output.status.success() {
             return fail(format!("the measurement of {self} failed; its message is above"));
         }

@@ -1,6 +1,8 @@
-//! Accuracy against norm, from the distances that a minimal-norm attack found for each image.
+//! Accuracy against norm, from the distances that a minimal-norm attack found for each image. Runs are compared at the
+//! same attack where they all had it; where they had not, the figure says so.
 
-use super::super::page::{Axis, Figure, Mark, Point, Series};
+use super::super::budget;
+use super::super::page::{Axis, Figure, Mark, Note, Point, Series};
 use super::Run;
 use crate::attacks::AttackKind;
 use crate::evaluation::record::Record;
@@ -9,47 +11,87 @@ use crate::evaluation::suite::title;
 /// A curve of more steps is drawn through every so many-th.
 const MOST_POINTS: usize = 60;
 
-/// A figure for each minimal-norm attack that was run on any of `runs`.
-pub fn figures(runs: &[&Run]) -> Vec<Figure> {
-    [AttackKind::Cw, AttackKind::DeepFool].into_iter().filter_map(|kind| figure(runs, kind)).collect()
+/// A figure for each minimal-norm attack that was run on any of `runs`, and what the reader must know before comparing
+/// its curves.
+pub fn figures(runs: &[&Run]) -> (Vec<Figure>, Vec<Note>) {
+    let all = [AttackKind::Cw, AttackKind::DeepFool].into_iter().filter_map(|kind| figure(runs, kind));
+    let (figures, notes): (Vec<Figure>, Vec<Option<Note>>) = all.unzip();
+    (figures, notes.into_iter().flatten().collect())
 }
 
-fn figure(runs: &[&Run], kind: AttackKind) -> Option<Figure> {
+fn figure(runs: &[&Run], kind: AttackKind) -> Option<(Figure, Option<Note>)> {
+    let own: Vec<Vec<&Record>> = runs.iter().map(|run| candidates(&run.records, kind)).collect();
+    let chosen = comparable(&own);
     let records: Vec<(&Run, &Record)> =
-        runs.iter().filter_map(|run| Some((*run, most(&run.records, kind)?))).collect();
+        runs.iter().zip(&chosen).filter_map(|(run, record)| Some((*run, (*record)?))).collect();
     let first = records.first()?.1;
     let name = title(kind);
+    let budgets =
+        budget::differences(&records.iter().map(|(_, record)| &record.key.options).collect::<Vec<_>>());
+    let differ = budgets.iter().any(|budget| !budget.is_empty());
     let mut caption = format!(
         "Share of the images that are still classified correctly when each may be moved by this much, as far as {name} \
          has found out. A curve that ends above zero ends where the attack failed on the rest."
     );
-    let absent: Vec<&str> =
-        runs.iter().filter(|run| most(&run.records, kind).is_none()).map(|run| run.name.as_str()).collect();
+    caption += &match differ {
+        true => " The attack's budgets differ; the legend says how.".to_string(),
+        false => format!(" The attack's budget: {}.", budget::text(&first.key.options)),
+    };
+    let absent: Vec<&str> = runs
+        .iter()
+        .zip(&chosen)
+        .filter(|(_, record)| record.is_none())
+        .map(|(run, _)| run.name.as_str())
+        .collect();
     if !absent.is_empty() {
         caption += &format!(" {name} was not run on {}.", absent.join(", "));
     }
     if records.iter().any(|(_, record)| record.key.images != first.key.images) {
         caption += " The curves are over different images, so they do not compare exactly.";
     }
-    let series = records.iter().map(|(run, record)| Series {
-        name: run.name.clone(),
+    let series = records.iter().zip(&budgets).map(|((run, record), budget)| Series {
+        name: if differ { format!("{}: {budget}", run.name) } else { run.name.clone() },
         mark: Mark::Line,
         points: curve(record),
     });
-    Some(Figure {
+    let figure = Figure {
         id: format!("accuracy-against-{}", kind.name()),
         title: format!("Accuracy against norm by {name}"),
         caption,
         x: Axis::new("L2 norm of the perturbation"),
         y: Axis { range: Some([0.0, 1.0]), ..Axis::percent("accuracy") },
         series: series.collect(),
-    })
+    };
+    let note = differ.then(|| Note {
+        about: name.to_string(),
+        figure: "the curves' attacks had different budgets".to_string(),
+        explanation: "a weaker search leaves a higher curve, so these do not compare; evaluate all runs with the same options"
+            .to_string(),
+    });
+    Some((figure, note))
 }
 
-/// The record over the most images and, of those, with the most iterations.
-fn most(records: &[Record], kind: AttackKind) -> Option<&Record> {
-    let own = records.iter().filter(|record| record.kind() == kind && !record.is_empty());
-    own.max_by_key(|record| (record.len(), record.key.options.iterations))
+/// The records of an attack, the best first: over the most images and, of those, with the most iterations.
+fn candidates(records: &[Record], kind: AttackKind) -> Vec<&Record> {
+    let mut own: Vec<&Record> =
+        records.iter().filter(|record| record.kind() == kind && !record.is_empty()).collect();
+    own.sort_by_key(|record| std::cmp::Reverse((record.len(), record.key.options.iterations)));
+    own
+}
+
+/// For each run one of its records: all of the same attack on the same images if every run that was attacked has such a
+/// one, else each run's best.
+fn comparable<'a>(own: &[Vec<&'a Record>]) -> Vec<Option<&'a Record>> {
+    let attacked: Vec<&Vec<&Record>> = own.iter().filter(|records| !records.is_empty()).collect();
+    let alike = |a: &Record, b: &Record| (&a.key.options, &a.key.images) == (&b.key.options, &b.key.images);
+    let common = attacked.first().and_then(|first| {
+        first.iter().find(|one| attacked.iter().all(|records| records.iter().any(|other| alike(one, other))))
+    });
+    let choose = |records: &Vec<&'a Record>| match common {
+        Some(common) => records.iter().find(|record| alike(record, common)).copied(),
+        None => records.first().copied(),
+    };
+    own.iter().map(choose).collect()
 }
 
 /// From benign accuracy at 0 down by one image at each distance.
@@ -80,6 +122,22 @@ mod tests {
         let values: Vec<(f64, f64)> = points.iter().map(|point| (point.x, point.y)).collect();
         assert_eq!(values, [(0.0, 2.0 / 3.0), (0.5, 1.0 / 3.0)]);
         assert_eq!(points[1].label, "1 of 3 images");
+    }
+
+    #[test]
+    fn runs_are_compared_at_the_attack_that_they_share() {
+        let with = |iterations: usize| {
+            let mut record = record(AttackKind::Cw);
+            record.key.options.iterations = iterations;
+            record
+        };
+        let (long, short) = ([with(100), with(30)], [with(30), with(10)]);
+        let own = [candidates(&long, AttackKind::Cw), candidates(&short, AttackKind::Cw), Vec::new()];
+        let iterations = |own: &[Vec<&Record>]| -> Vec<Option<usize>> {
+            comparable(own).iter().map(|record| record.map(|record| record.key.options.iterations)).collect()
+        };
+        assert_eq!(iterations(&own), [Some(30), Some(30), None]);
+        assert_eq!(iterations(&[vec![&long[0]], vec![&short[1]]]), [Some(100), Some(10)]);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Evaluations in the layout of the paper's tables: measures down, runs across, then the paper's columns.
 
+use super::super::budget;
 use super::super::page::{Block, Cell, Note, Table};
 use super::Run;
+use crate::attacks::AttackOptions;
 use crate::evaluation::report::{Report, RunReport, paper_name, shown};
+use crate::evaluation::suite::title;
 use std::path::Path;
 
 /// A table for each way in which `runs` were evaluated, with its warnings; or what to do if they were not.
@@ -11,7 +14,7 @@ pub fn blocks(runs: &[&Run]) -> Vec<Block> {
     if reports.is_empty() {
         let note = |run: &&Run| Note {
             about: run.name.clone(),
-            figure: "there is no evaluation.json in its folder".into(),
+            figure: "there is no evaluation of it in its folder".into(),
             explanation: how_to(run),
         };
         return vec![Block::Notes(runs.iter().map(note).collect())];
@@ -28,7 +31,7 @@ pub fn blocks(runs: &[&Run]) -> Vec<Block> {
 }
 
 fn how_to(run: &Run) -> String {
-    format!("`pgn-wgpu evaluate {}` writes one", run.path.display())
+    format!("`pgn-wgpu evaluate {}` makes one", run.path.display())
 }
 
 fn warnings(run: &RunReport) -> Vec<Note> {
@@ -40,7 +43,7 @@ fn warnings(run: &RunReport) -> Vec<Note> {
 /// Evaluations of the same images by the same attacks as one.
 fn merged(runs: &[&Run]) -> Vec<Report> {
     let mut all: Vec<Report> = Vec::new();
-    for report in runs.iter().filter_map(|run| run.evaluation.as_ref()) {
+    for report in runs.iter().flat_map(|run| &run.evaluations) {
         let alike = |other: &&mut Report| {
             let what =
                 |r: &Report| (r.data_set.clone(), r.split.clone(), r.images, r.epsilon, r.attacks.clone());
@@ -101,14 +104,21 @@ fn table(report: &Report, runs: &[&Run]) -> Table {
         id: "evaluation".into(),
         title: format!("{} {} images of {}", report.images, report.split, report.data_set),
         caption: format!(
-            "{}. Measured on {} by pgn-wgpu {}.",
+            "{}. Attacks: {}. Measured on {} by pgn-wgpu {}.",
             report.legend(),
+            attacks(report),
             report.device,
             report.version
         ),
         head,
         rows,
     }
+}
+
+/// Every attack with its budget.
+fn attacks(report: &Report) -> String {
+    let one = |options: &AttackOptions| format!("{} ({})", title(options.kind), budget::text(options));
+    report.attacks.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn cell(run: &RunReport, key: &str) -> Cell {

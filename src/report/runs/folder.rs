@@ -1,6 +1,7 @@
 //! What lies in a run folder.
 
 use super::super::page::{Note, Picture};
+use super::evaluated::kept;
 use crate::data::DatasetKind;
 use crate::evaluation::record::{LARGEST_RECORD, Record};
 use crate::evaluation::report::Report;
@@ -33,7 +34,8 @@ pub struct Run {
     /// PNG files in the folder.
     pub pictures: Vec<Picture>,
     pub(super) metrics: Metrics,
-    pub(super) evaluation: Option<Report>,
+    /// What was found out about it, and about runs beside it.
+    pub(super) evaluations: Vec<Report>,
     pub(super) records: Vec<Record>,
     notes: Vec<(String, String)>,
 }
@@ -62,10 +64,13 @@ impl Run {
             // Its training has not ended yet.
             Err(_) => None,
         };
-        let evaluation = evaluation(path).unwrap_or_else(|problem| {
-            notes.push((problem, "write it anew with `pgn-wgpu evaluate --force`".to_string()));
-            None
-        });
+        let mut evaluations = model.as_ref().map_or_else(Vec::new, |model| kept(path, model));
+        match evaluation(path) {
+            Ok(written) => evaluations.extend(written),
+            Err(problem) => {
+                notes.push((problem, "write it anew with `pgn-wgpu evaluate --force`".to_string()));
+            }
+        }
         let data_set =
             model.as_ref().map_or_else(|| config.dataset.name().to_string(), |m| m.facts.dataset.clone());
         let (records, damaged) =
@@ -73,7 +78,7 @@ impl Run {
         let again = "it counts as not there; `pgn-wgpu evaluate` computes it again".to_string();
         notes.extend(damaged.into_iter().map(|problem| (problem, again.clone())));
         let (path, pictures) = (path.to_path_buf(), pictures(path, &name));
-        Ok(Self { name, path, config, data_set, pictures, metrics, evaluation, records, notes })
+        Ok(Self { name, path, config, data_set, pictures, metrics, evaluations, records, notes })
     }
 
     /// Whether the numbers of two runs may stand side by side.

@@ -2,6 +2,9 @@
 
 use super::super::page::{Block, Cell, Fact, Table};
 use super::Run;
+use crate::evaluation::record::fingerprint_of_text;
+use crate::gpu::tuning::KernelChoices;
+use crate::training::effects::without_effect;
 use crate::training::{Method, TrainConfig};
 use std::collections::BTreeMap;
 
@@ -47,19 +50,6 @@ pub fn sentence_of_many(runs: &[&Run]) -> String {
     format!("{} runs on {}{range}.", runs.len(), runs[0].data_set)
 }
 
-/// Whether a setting does anything in a method.
-fn has_effect(key: &str, method: Method) -> bool {
-    match key {
-        "c-l" | "gradient-input" | "generator-lr" | "generator-steps" | "penalty-space" | "update" => {
-            method == Method::Pgn
-        }
-        "epsilon" | "norm" | "attack-label" | "ce-form" => matches!(method, Method::Fgm | Method::Pgd),
-        "iterations" | "step-size" | "random-start" => method == Method::Pgd,
-        "through-attack" | "adv-coeff" => method != Method::Natural,
-        _ => true,
-    }
-}
-
 /// The runs beside each other, with the settings in which they differ.
 pub fn table(runs: &[&Run]) -> Table {
     let settings: Vec<BTreeMap<String, String>> = runs.iter().map(|run| settings(&run.config)).collect();
@@ -78,7 +68,7 @@ pub fn table(runs: &[&Run]) -> Table {
     let rows = runs.iter().zip(&settings).map(|(run, own)| {
         let mut row = vec![Cell::text(&run.name), Cell::text(run.config.method.name())];
         let setting = |key: &&String| match own.get(*key) {
-            _ if !has_effect(key, run.config.method) => Cell::missing("It has no effect in this method"),
+            _ if without_effect(key, &run.config).is_some() => Cell::missing("It has no effect in this run"),
             Some(value) => Cell { text: value.clone(), value: value.parse().ok(), note: None },
             None => Cell::text("default"),
         };
@@ -148,5 +138,36 @@ fn settings(config: &TrainConfig) -> BTreeMap<String, String> {
         toml::Value::Float(number) => (number as f32).to_string(),
         other => other.to_string(),
     };
-    table.into_iter().map(|(key, value)| (key, text(value))).collect()
+    let mut all: BTreeMap<String, String> =
+        table.into_iter().map(|(key, value)| (key, text(value))).collect();
+    if let Some(kernels) = &config.kernels {
+        all.insert("kernels".to_string(), forms(kernels));
+    }
+    all
+}
+
+/// How many forms of kernels were chosen, and a fingerprint of which; the list is for programs, in `config.toml`.
+fn forms(kernels: &KernelChoices) -> String {
+    let list: Vec<String> = kernels.forms.iter().map(|(shape, form)| format!("{shape}: {form}")).collect();
+    let fingerprint = fingerprint_of_text(&list.join("\n"));
+    format!("{} forms, {} (config.toml lists them)", list.len(), &fingerprint[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::DatasetKind;
+    use crate::training::Preset;
+
+    #[test]
+    fn the_forms_of_kernels_are_a_count_and_a_fingerprint() {
+        let with = |form: &str| {
+            let forms = BTreeMap::from([("conv2d 8x8".to_string(), form.to_string())]);
+            let kernels = Some(KernelChoices { adapter: "a".into(), forms });
+            settings(&TrainConfig { kernels, ..TrainConfig::preset(Preset::Small, DatasetKind::Digits) })
+        };
+        let [a, b] = ["wide", "portable"].map(|form| with(form)["kernels"].clone());
+        assert!(a.starts_with("1 forms, ") && !a.contains("conv2d") && a.len() < 50, "{a}");
+        assert_ne!(a, b, "other forms have another fingerprint");
+    }
 }

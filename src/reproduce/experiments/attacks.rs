@@ -7,7 +7,7 @@ use crate::evaluation::record::{Key, fingerprint_of_images};
 use crate::evaluation::report::paper_name;
 use crate::evaluation::suite::{self, title};
 use crate::evaluation::{Subject, sheet};
-use crate::report::{Axis, Block, Figure, Mark, Picture, Point, Section, Series};
+use crate::report::{Axis, Block, Figure, Mark, Picture, Point, Section, Series, budget};
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{Run, fixed_classifiers, generator_name};
 use crate::reproduce::settings::EXAMPLE_NORMS;
@@ -49,8 +49,10 @@ pub fn figure3(lab: &Lab) -> Section {
             id: format!("figure3-{}", run.method.name()),
             title: format!("A classifier trained with {}", paper_name(run.method.name())),
             caption: format!(
-                "{name}, first {} test images; norms are means over the attacked images, which the box shortens.",
-                lab.settings.attack_images
+                "{name}, first {} test images; norms are means over the attacked images, which the box shortens. PGD's budget \
+                 at each: {}.",
+                lab.settings.attack_images,
+                budget::at_any_radius(&lab.settings.attack(AttackKind::Pgd))
             ),
             x: Axis::new("mean L2 of the perturbation"),
             y: Axis::percent("accuracy"),

@@ -3,9 +3,10 @@
 
 use super::equal_accuracy::{self, Contender};
 use super::{colour_name, notes};
+use crate::attacks::AttackKind;
 use crate::evaluation::report::paper_name;
 use crate::evaluation::statistics::Reading;
-use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series};
+use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series, budget};
 use crate::reproduce::curve::{SeedCurve, Spread, Standing};
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{self, Run};
@@ -110,10 +111,11 @@ pub fn figure5(lab: &Lab) -> Section {
             id: format!("figure5-{}", reading.name().to_lowercase()),
             title: format!("Benign accuracy and C&W distance, {}", reading.name()),
             caption: format!(
-                "{}: {}. Benign accuracy over all test images, C&W over the first {}.",
+                "{}: {}. Benign accuracy over all test images, C&W over the first {}; its budget: {}.",
                 reading.name(),
                 reading.explanation(),
-                lab.settings.attack_images
+                lab.settings.attack_images,
+                budget::text(&lab.settings.attack(AttackKind::Cw))
             ),
             x: Axis::percent("benign accuracy"),
             y: distance_axis(reading),
@@ -125,7 +127,7 @@ pub fn figure5(lab: &Lab) -> Section {
         };
         let contenders: Vec<Contender> = curves[1..].iter().map(own).collect();
         let table = equal_accuracy::table("figure5", &contenders, reading);
-        section.text.extend(equal_accuracy::verdict(&table, reading));
+        section.text.push(equal_accuracy::verdict(&contenders, reading));
         section.blocks.push(Block::Table(table));
     }
     notes(&mut section, &missing);
@@ -150,8 +152,10 @@ pub fn figure7(lab: &Lab) -> Section {
         id: "figure7".into(),
         title: "Robustness curves by width".into(),
         caption: format!(
-            "Width multiplies the filters of every convolution but the last. One seed ({}), so there is no spread.",
-            lab.settings.seeds[0]
+            "Width multiplies the filters of every convolution but the last. One seed ({}), so there is no spread. C&W's \
+             budget: {}.",
+            lab.settings.seeds[0],
+            budget::text(&lab.settings.attack(AttackKind::Cw))
         ),
         x: Axis::percent("benign accuracy"),
         y: distance_axis(Reading::R2),

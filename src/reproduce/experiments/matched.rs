@@ -6,7 +6,7 @@ use crate::attacks::AttackKind;
 use crate::evaluation::record::Record;
 use crate::evaluation::report::paper_name;
 use crate::evaluation::statistics::Reading;
-use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series};
+use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series, budget};
 use crate::reproduce::curve::{MATCHED, Spread, Standing, nearest, shared_accuracies};
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{self, Run};
@@ -57,9 +57,10 @@ pub fn figure4(lab: &Lab) -> Section {
         section.blocks.push(Block::Figure(Figure {
             id: format!("figure4-{}", index + 1),
             title: format!("Matched at a validation accuracy of {:.1} %", 100.0 * target),
-            caption:
-                "All seeds together; the points' labels say which setting was taken and the accuracy it has."
-                    .into(),
+            caption: format!(
+                "All seeds together; the points' labels say which setting was taken and the accuracy it has. C&W's budget: {}.",
+                budget::text(&lab.settings.attack(AttackKind::Cw))
+            ),
             x: Axis::new("C&W L2"),
             y: Axis { range: Some([0.0, 1.0]), ..Axis::percent("accuracy") },
             series,

@@ -2,8 +2,9 @@
 
 use super::curves::standing;
 use super::notes;
+use crate::attacks::AttackKind;
 use crate::evaluation::statistics::Reading;
-use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series};
+use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series, budget};
 use crate::reproduce::curve::{Spread, Standing};
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan;
@@ -24,14 +25,20 @@ pub fn figure2(lab: &Lab) -> Section {
             ("benign accuracy", Axis::percent("benign accuracy"), points.0),
             ("C&W distance", Axis::new("C&W mean L2, R2"), points.1),
         ] {
+            let budget = match quantity {
+                "C&W distance" => {
+                    format!(" C&W's budget: {}.", budget::text(&lab.settings.attack(AttackKind::Cw)))
+                }
+                _ => String::new(),
+            };
             let short = if quantity.starts_with('b') { "accuracy" } else { "distance" };
             blocks.push(Block::Figure(Figure {
                 id: format!("figure2-{id}-{short}"),
                 title: format!("FGM training: {quantity} over {id}"),
                 caption: match id {
-                    "epsilon" => "Mean and range over seeds; epsilon 0 is naive training.".to_string(),
+                    "epsilon" => format!("Mean and range over seeds; epsilon 0 is naive training.{budget}"),
                     _ => format!(
-                        "One run at epsilon {}, seed {}, looked at on the way.",
+                        "One run at epsilon {}, seed {}, looked at on the way.{budget}",
                         lab.settings.middle(Method::Fgm),
                         lab.settings.seeds[0]
                     ),

@@ -1,0 +1,291 @@
+//! With what each flag has an effect, for every command in one table; a flag that is given without it is refused. What
+//! the options of training belong to stands where they are declared (`training/options.rs`), because files have them
+//! too. A flag of a command that is not in the table fails a test.
+//!
+//! `--dry-run` leaves no flag without effect: it stands for the same command without it.
+
+use clap::ArgMatches;
+use clap::parser::ValueSource;
+use pgn_wgpu::attacks::AttackKind;
+use pgn_wgpu::attacks::AttackKind::{Cw, DeepFool, Fgm, Mim, Pgd, Pgn};
+use pgn_wgpu::data::DatasetKind;
+use pgn_wgpu::training::effects::{key, listed, without_effect};
+use pgn_wgpu::training::options::EFFECTS;
+use pgn_wgpu::training::{Method, Preset, TrainConfig};
+
+/// What a flag needs to have an effect.
+#[derive(Clone, Copy)]
+enum Needs {
+    /// Nothing.
+    Nothing,
+    /// One of these attacks.
+    Attacks(&'static [AttackKind]),
+    /// One of these flags.
+    Flags(&'static [&'static str]),
+    /// That this flag is not given.
+    Without(&'static str),
+    /// An adapter with shaders.
+    Shaders,
+    /// Another command: this one sets it, as it says.
+    Set(&'static str),
+    /// An option of training, which the run's configuration decides about.
+    Training,
+}
+
+use Needs::{Attacks, Flags, Nothing, Set, Shaders, Training, Without};
+
+/// The table. `None`: nobody has thought about it.
+fn needs(command: &str, flag: &str) -> Option<Needs> {
+    Some(match (command, flag) {
+        (_, "help" | "version" | "quiet" | "verbose" | "json") => Nothing,
+        ("train-generator", "method") => Set("a generator is always trained by pgn"),
+        ("train-generator", "freeze_classifier") => Set("the classifier always stays as it is"),
+        ("train-generator", "width") => Set("the generator is as wide as the classifier"),
+        ("train-generator", "from") => Set("--model names the classifier"),
+        ("train-generator", "resume") => Set("`pgn-wgpu train --resume RUN` continues a generator's run"),
+        ("train-generator", "model") => Nothing,
+        ("train" | "train-generator", "no_augment" | "no_shuffle" | "no_ema_warmup" | "config" | "out") => {
+            Nothing
+        }
+        ("train" | "train-generator", "resume" | "tensorboard" | "dry_run" | "preset") => Nothing,
+        ("train" | "train-generator", "checked") => Shaders,
+        ("train" | "train-generator", flag) if EFFECTS.iter().any(|(field, _)| *field == flag) => Training,
+
+        ("report", "adapter" | "tune" | "precision" | "checked" | "epsilon") => Flags(&["sheets"]),
+        ("report", "runs" | "out" | "force" | "sheets") => Nothing,
+        (
+            "bench",
+            "dataset" | "width" | "batch_size" | "seconds" | "method" | "explain" | "precision" | "checked",
+        ) => Without("targets"),
+        ("bench", "targets" | "out" | "steps_only" | "first_step" | "adapter") => Nothing,
+        ("attack" | "evaluate" | "validate" | "bench" | "reproduce" | "sweep", "tune" | "checked") => Shaders,
+        (
+            _,
+            "adapter" | "precision" | "dataset" | "data" | "split" | "limit" | "out" | "dry_run" | "shard",
+        ) => Nothing,
+
+        ("attack" | "evaluate", "norm") => Attacks(&[Fgm, Pgd, Mim]),
+        ("attack" | "evaluate", "iterations") => Attacks(&[Pgd, Mim, DeepFool, Cw]),
+        ("attack" | "evaluate", "step_size") => Attacks(&[Pgd, Mim]),
+        ("attack" | "evaluate", "random_start") => Attacks(&[Pgd]),
+        ("attack" | "evaluate", "decay") => Attacks(&[Mim]),
+        ("attack" | "evaluate", "overshoot" | "candidates") => Attacks(&[DeepFool]),
+        (
+            "attack" | "evaluate",
+            "search_steps" | "learning_rate" | "initial_c" | "confidence" | "no_abort",
+        ) => Attacks(&[Cw]),
+        ("attack" | "evaluate", "radius") => Attacks(&[Pgn]),
+        ("attack", "epsilon" | "ce_form") => Attacks(&[Fgm, Pgd, Mim]),
+        // The radius is the worst case's too, the form that of the attack which checks the others, the seed the bootstrap's.
+        ("evaluate", "epsilon" | "ce_form" | "seed") => Nothing,
+        ("attack", "seed") => Flags(&["random_start"]),
+        ("attack" | "evaluate", "batch_size" | "attack") => Nothing,
+        ("attack", "model" | "save" | "csv" | "sheet") => Nothing,
+        ("attack", "sheet_images") => Flags(&["sheet"]),
+        ("attack", "force") => Flags(&["save", "csv", "sheet"]),
+        ("evaluate", "runs" | "source" | "twin" | "paper" | "force") => Nothing,
+
+        ("reproduce", "experiments" | "scale") => Nothing,
+        ("reproduce", "force") => Without("shard"),
+        ("sweep", "file" | "tensorboard") => Nothing,
+        ("summary", "side" | "channels" | "classes" | "width" | "batch_size") => Nothing,
+        ("validate", "method" | "width" | "batch_size" | "steps" | "cpu_until" | "seed") => Nothing,
+        ("completions", "shell") => Nothing,
+        _ => return None,
+    })
+}
+
+/// Refuses the first flag that is given without effect. Options of training are left to the command, which knows the
+/// run's configuration.
+///
+/// # Errors
+/// One sentence with the flag and what it belongs to.
+pub fn check(program: &clap::Command, matches: &ArgMatches) -> Result<(), String> {
+    let Some((name, matches)) = matches.subcommand() else { return Ok(()) };
+    let Some(command) = program.find_subcommand(name) else { return Ok(()) };
+    for argument in command.get_arguments() {
+        let flag = argument.get_id().as_str();
+        if is_given(matches, flag)
+            && let Some(needs) = needs(name, flag)
+        {
+            refusal(matches, name, flag, needs).map_or(Ok(()), Err)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a flag stands on the command line.
+fn is_given(matches: &ArgMatches, flag: &str) -> bool {
+    let known = matches.ids().any(|id| id.as_str() == flag);
+    known && matches.value_source(flag) == Some(ValueSource::CommandLine)
+}
+
+fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Option<String> {
+    let name = format!("--{}", key(flag));
+    match needs {
+        Nothing | Training => None,
+        Attacks(kinds) => {
+            let chosen: Vec<AttackKind> = matches.get_many("attack")?.copied().collect();
+            let names =
+                |kinds: &[AttackKind]| listed(&kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>());
+            (!chosen.iter().any(|kind| kinds.contains(kind))).then(|| {
+                format!(
+                    "{name} has no effect with --attack {}; it belongs to --attack {}; leave it out",
+                    names(&chosen),
+                    names(kinds)
+                )
+            })
+        }
+        Flags(others) => (!others.iter().any(|other| is_given(matches, other))).then(|| {
+            let others: Vec<String> = others.iter().map(|other| format!("--{}", key(other))).collect();
+            let others: Vec<&str> = others.iter().map(String::as_str).collect();
+            let all = listed(&others).replace(" and ", " or ");
+            format!("{name} has no effect without {all}; give that too, or leave {name} out")
+        }),
+        Without(other) => is_given(matches, other)
+            .then(|| format!("{name} has no effect with --{}; leave it out", key(other))),
+        Shaders => {
+            let adapters = matches.get_raw("adapter")?;
+            let cpu_alone = adapters.into_iter().all(|adapter| adapter == "cpu");
+            cpu_alone.then(|| {
+                format!("{name} has no effect with --adapter cpu; it belongs to adapters with shaders; leave it out")
+            })
+        }
+        Set(why) => Some(format!("{name} has no effect with {command}: {why}; leave it out")),
+    }
+}
+
+/// `train-generator` without the flags that have no effect there.
+pub fn without_those_of_a_classifier(command: clap::Command) -> clap::Command {
+    let preset = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
+    let run = TrainConfig { method: Method::Pgn, freeze_classifier: true, ..preset };
+    let flags: Vec<clap::Id> = command.get_arguments().map(|argument| argument.get_id().clone()).collect();
+    let unused = |flag: &str| {
+        matches!(needs("train-generator", flag), Some(Set(_))) || without_effect(&key(flag), &run).is_some()
+    };
+    let unused = |flag: &&clap::Id| unused(flag.as_str()) || flag.as_str() == "no_ema_warmup";
+    flags
+        .iter()
+        .filter(unused)
+        .fold(command, |command, flag| command.mut_arg(flag, |argument| argument.hide(true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::program;
+
+    fn refused(line: &str) -> Option<String> {
+        let program = program();
+        let matches = program.clone().try_get_matches_from(line.split(' ')).unwrap();
+        check(&program, &matches).err()
+    }
+
+    #[test]
+    fn every_flag_of_every_command_is_in_the_table() {
+        let mut missing = Vec::new();
+        for command in program().get_subcommands() {
+            let flags = command.get_arguments().map(|argument| argument.get_id().to_string());
+            missing.extend(flags.filter(|flag| needs(command.get_name(), flag).is_none()));
+        }
+        assert!(missing.is_empty(), "say in effects.rs with what these have an effect: {missing:?}");
+    }
+
+    #[test]
+    fn a_flag_of_another_attack_is_refused_with_the_attacks_that_it_belongs_to() {
+        let sentence = refused("pgn-wgpu attack --model m --attack fgm --iterations 5").unwrap();
+        assert_eq!(
+            sentence,
+            "--iterations has no effect with --attack fgm; it belongs to --attack pgd, mim, deepfool and cw; leave it out"
+        );
+        assert_eq!(refused("pgn-wgpu attack --model m --attack fgm,cw --iterations 5"), None);
+        for flags in
+            ["--decay 1", "--overshoot 1", "--confidence 1", "--no-abort", "--radius 1", "--random-start"]
+        {
+            assert!(refused(&format!("pgn-wgpu attack --model m --attack fgm {flags}")).is_some(), "{flags}");
+            assert_eq!(
+                refused(&format!("pgn-wgpu attack --model m --attack fgm,pgd,mim,deepfool,cw,pgn {flags}")),
+                None
+            );
+        }
+        for kind in ["deepfool", "cw", "pgn"] {
+            for flags in ["--norm linf", "--epsilon 1"] {
+                assert!(
+                    refused(&format!("pgn-wgpu attack --model m --attack {kind} {flags}")).is_some(),
+                    "{kind}"
+                );
+            }
+        }
+        assert!(refused("pgn-wgpu evaluate r --radius 1").is_some());
+        assert_eq!(refused("pgn-wgpu evaluate r --attack cw --epsilon 1 --seed 3"), None);
+    }
+
+    #[test]
+    fn a_flag_about_another_flag_needs_it() {
+        let attack = "pgn-wgpu attack --model m --attack pgd";
+        for (flags, other) in
+            [("--sheet-images 3", "--sheet s.png"), ("--force", "--csv c"), ("--seed 1", "--random-start")]
+        {
+            assert!(refused(&format!("{attack} {flags}")).unwrap().contains("give that too"), "{flags}");
+            assert_eq!(refused(&format!("{attack} {flags} {other}")), None);
+        }
+        assert!(refused("pgn-wgpu report r --epsilon 0.1").unwrap().contains("without --sheets"));
+        assert!(refused("pgn-wgpu bench --targets --seconds 1").unwrap().contains("with --targets"));
+        assert!(refused("pgn-wgpu validate --adapter cpu --checked").unwrap().contains("--adapter cpu"));
+        assert_eq!(refused("pgn-wgpu validate --adapter 0 --checked"), None);
+    }
+
+    #[test]
+    fn a_generator_is_not_offered_what_it_ignores() {
+        let program = program();
+        let command = program.find_subcommand("train-generator").unwrap();
+        let offered = |flag: &str| command.get_arguments().any(|a| a.get_id() == flag && !a.is_hide_set());
+        for flag in ["method", "freeze_classifier", "width", "from", "resume", "through_attack", "iterations"]
+        {
+            assert!(!offered(flag), "{flag}");
+        }
+        for flag in ["model", "c_l", "lr", "epochs", "seed", "gradient_input", "dry_run"] {
+            assert!(offered(flag), "{flag}");
+        }
+        assert!(
+            refused("pgn-wgpu train-generator --model m --method pgn")
+                .unwrap()
+                .contains("always trained by pgn")
+        );
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_refused_with_its_flag_and_its_range() {
+        let mut checked = 0;
+        for command in program().get_subcommands() {
+            for flag in command.get_arguments().filter(|flag| is_number(flag)) {
+                let name = format!("--{}", flag.get_long().expect("numbers are flags"));
+                for value in ["abc", "-1e99", "1e99", "nan", ""] {
+                    let line = ["pgn-wgpu", command.get_name(), &format!("{name}={value}")];
+                    let error = program().try_get_matches_from(line).unwrap_err().to_string();
+                    let sentence = error.lines().next().unwrap();
+                    assert!(
+                        sentence.contains(&name) && sentence.contains("it must be a"),
+                        "{line:?}: {sentence}"
+                    );
+                    checked += 1;
+                }
+            }
+        }
+        assert!(checked > 100, "{checked}");
+    }
+
+    /// Radii and steps in pixels have a parser of their own.
+    fn is_number(flag: &clap::Arg) -> bool {
+        use std::any::TypeId;
+        let numbers = [
+            TypeId::of::<u32>(),
+            TypeId::of::<u64>(),
+            TypeId::of::<usize>(),
+            TypeId::of::<f32>(),
+            TypeId::of::<f64>(),
+        ];
+        let pixels = ["epsilon", "step_size", "radius"].contains(&flag.get_id().as_str());
+        !pixels && numbers.iter().any(|kind| flag.get_value_parser().type_id() == *kind)
+    }
+}
