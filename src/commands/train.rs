@@ -147,7 +147,7 @@ fn configuration(
         }
         // Read again, because it may have changed before it was locked.
         let (_, config) = RunFolder::open(path)?;
-        let config = resume::resumed(&folder, config, &arguments.options)?;
+        let config = resume::resumed(&folder, &config, &arguments.options)?;
         check_effects(arguments, &TrainOptions::default(), &config)?;
         return Ok((with_absolute_paths(config), Some(folder)));
     }
@@ -213,7 +213,7 @@ fn prepare(
 ) -> Result<(Trainer, Dataset), pgn_wgpu::training::TrainError> {
     let data = open_data(config)?;
     let problem = problem_of(&data);
-    let from = starting_model(config, problem)?;
+    let from = starting_model(config, &data)?;
     Ok((Trainer::new(device, config, problem, from.as_ref(), None)?, data))
 }
 

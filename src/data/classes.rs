@@ -1,6 +1,7 @@
 //! Names of classes: written the same however the operating system writes them, and compared wherever data meet a model.
 //! A model answers with numbers, so data whose classes are other ones would be judged wrongly without a sign.
 
+use std::path::Path;
 use unicode_normalization::UnicodeNormalization;
 
 /// How many differing names a message shows.
@@ -44,6 +45,11 @@ pub enum ClassMismatch {
         /// Some of the numbers whose names differ.
         differing: String,
     },
+}
+
+/// A note about the model in `file`, whose classes could not be compared.
+pub fn not_compared(file: &Path) -> String {
+    format!("{} does not tell its classes, so they were not compared with those of the data", file.display())
 }
 
 /// Compares the class names of a model with those of data, both in the order of their labels and after [`normal`].

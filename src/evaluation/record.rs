@@ -222,7 +222,8 @@ impl Store {
         let named = |path: &PathBuf| {
             let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             let kind = name.strip_prefix(BLACK_BOX).unwrap_or(&name).split('-').next().unwrap_or_default();
-            name.ends_with(".json") && AttackKind::value_variants().iter().any(|known| known.name() == kind)
+            path.extension().is_some_and(|e| e == "json")
+                && AttackKind::value_variants().iter().any(|known| known.name() == kind)
         };
         let mut paths: Vec<PathBuf> =
             entries.filter_map(|entry| Some(entry.ok()?.path())).filter(named).collect();

@@ -124,7 +124,7 @@ impl Place {
             notes.extend(self.compare_classes(facts, &dataset)?);
         }
         let model = self.model(problem_of(&dataset))?;
-        model.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        notes.extend(model.notes.iter().cloned());
         let training_images = dataset.train.len();
         let Dataset { name, class_names, .. } = dataset;
         let place = self;
@@ -161,10 +161,7 @@ impl Place {
     fn compare_classes(&self, facts: &Facts, dataset: &Dataset) -> Result<Option<String>, EvaluationError> {
         match classes::compare(&facts.class_names, &dataset.class_names) {
             Ok(true) => Ok(None),
-            Ok(false) => Ok(Some(format!(
-                "{} does not tell its classes, so they were not compared with those of the data",
-                self.file.display()
-            ))),
+            Ok(false) => Ok(Some(classes::not_compared(&self.file))),
             Err(source) => Err(EvaluationError::Classes { path: self.file.clone(), source }),
         }
     }

@@ -3,7 +3,7 @@
 
 use super::TrainError;
 use super::config::{Difference, TrainConfig};
-use crate::data::{Images, Position};
+use crate::data::{Images, Position, classes};
 use crate::models::container::Container;
 use crate::models::file::NamedTensor;
 use crate::models::sealed;
@@ -125,17 +125,9 @@ impl Head {
             ));
         }
         let Self { data: own, .. } = self;
-        if own.classes != data.classes {
-            return Err(wrong(
-                path,
-                format!(
-                    "is of a run on the classes {}, but the data set now has {}; use the data of the run",
-                    own.classes.join(", "),
-                    data.classes.join(", ")
-                ),
-            ));
-        }
-        if own != data {
+        classes::compare(&own.classes, &data.classes)
+            .map_err(|mismatch| wrong(path, mismatch.to_string()))?;
+        if (own.images, &own.fingerprint) != (data.images, &data.fingerprint) {
             return Err(wrong(
                 path,
                 format!(
@@ -284,7 +276,9 @@ mod tests {
     fn other_classes_and_other_images_are_refused() {
         let same = head();
         let other = TrainingData { classes: vec!["b".into(), "a".into()], ..same.data.clone() };
-        assert!(sentence(&same.config, &other).contains("classes a, b, but the data set now has b, a"));
+        assert!(
+            sentence(&same.config, &other).contains("another order: class 0 is \"a\" in the model and \"b\"")
+        );
         let other = TrainingData { fingerprint: "1".into(), ..same.data.clone() };
         assert!(sentence(&same.config, &other).contains("2 training images"));
     }

@@ -284,15 +284,16 @@ impl TrainConfig {
 
     /// The classifier's learning rate when `step` steps are done.
     pub fn lr_at(&self, step: u64) -> f32 {
-        let rates = self.changes.iter().filter(|change| change.step <= step).filter_map(|change| change.lr);
-        rates.last().unwrap_or(self.lr)
+        let mut rates =
+            self.changes.iter().filter(|change| change.step <= step).filter_map(|change| change.lr);
+        rates.next_back().unwrap_or(self.lr)
     }
 
     /// The generator's learning rate when `step` steps are done; where it has none, the classifier's.
     pub fn generator_lr_at(&self, step: u64) -> f32 {
         let changes = self.changes.iter().filter(|change| change.step <= step);
-        let own = changes.filter_map(|change| change.generator_lr).last().or(self.generator_lr);
-        own.unwrap_or_else(|| self.lr_at(step))
+        let own = changes.filter_map(|change| change.generator_lr).next_back();
+        own.or(self.generator_lr).unwrap_or_else(|| self.lr_at(step))
     }
 
     /// The first key in which two configurations differ, `ignored` ones aside.
@@ -307,7 +308,9 @@ impl TrainConfig {
     /// The same text for two configurations exactly if they have no [`difference`](Self::difference).
     pub fn identity(&self, ignored: &[&str]) -> String {
         let mut table = self.table();
-        ignored.iter().for_each(|key| drop(table.remove(*key)));
+        for key in ignored {
+            table.remove(*key);
+        }
         table.to_string()
     }
 

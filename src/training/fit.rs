@@ -10,6 +10,7 @@ use super::session::SessionRecord;
 use super::tensorboard::EventFile;
 use super::trainer::{NamedStates, PendingStep, StepMetrics, Trainer};
 use super::validation::{Validation, Validator};
+use crate::data::classes::{self, ClassMismatch};
 use crate::data::{self, BatchOptions, Dataset, Prefetcher, batches_per_epoch};
 use crate::executor::Device;
 use crate::models::Problem;
@@ -172,9 +173,15 @@ pub fn problem_of(dataset: &Dataset) -> Problem {
 }
 
 /// The model that a run starts from, if it does not start anew.
-pub fn starting_model(config: &TrainConfig, problem: Problem) -> Result<Option<Model>, TrainError> {
+pub fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<Model>, TrainError> {
     let Some(path) = &config.from else { return Ok(None) };
-    let model = Model::load(path, Some(problem))?;
+    let mut model = Model::load(path, Some(problem_of(dataset)))?;
+    let compared = classes::compare(&model.facts.class_names, &dataset.class_names);
+    let refused =
+        |mismatch: ClassMismatch| TrainError::Run { path: path.clone(), problem: mismatch.to_string() };
+    if !compared.map_err(refused)? {
+        model.notes.push(classes::not_compared(path));
+    }
     if model.facts.width.to_bits() != config.width.to_bits() {
         let problem = format!("has width {}, the run {}; pass --width {0}", model.facts.width, config.width);
         return Err(TrainError::Run { path: path.clone(), problem });
@@ -203,7 +210,7 @@ impl<'a> Fit<'a> {
         let described = device.describe();
         let dataset = open_data(&config)?;
         let problem = problem_of(&dataset);
-        let from = starting_model(&config, problem)?;
+        let from = starting_model(&config, &dataset)?;
         if let Some(choices) = &config.kernels {
             device.pin(choices);
         }
@@ -237,7 +244,8 @@ impl<'a> Fit<'a> {
         }
         let (mut metrics, unreadable) = folder.metrics(&progress, progress.is_end_of(&config))?;
         metrics.append(&SessionRecord::new(progress.step, &described, &config))?;
-        let notes = latest.fallback.into_iter().chain(unreadable).collect();
+        let of_model = from.iter().flat_map(|model| model.notes.clone());
+        let notes = of_model.chain(latest.fallback).chain(unreadable).collect();
         let events = folder.tensorboard();
         let goes_on = events.exists().then(|| EventFile::create(&events, progress.step + 1)).transpose()?;
         let (now, pending) = (Instant::now(), VecDeque::new());
@@ -271,7 +279,7 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    /// What was found damaged in the folder and what was done about it, a sentence each.
+    /// What the user should know of the files that were read: damage and what was done about it, a sentence each.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }

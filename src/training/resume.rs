@@ -16,7 +16,7 @@ pub const MAY_CHANGE: [&str; 7] =
 /// If an option cannot change, the run has already passed the new end, or no checkpoint is whole.
 pub fn resumed(
     folder: &RunFolder,
-    config: TrainConfig,
+    config: &TrainConfig,
     options: &TrainOptions,
 ) -> Result<TrainConfig, TrainError> {
     let wrong = |problem: String| Err(TrainError::Run { path: folder.path().to_path_buf(), problem });
