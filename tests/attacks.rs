@@ -357,7 +357,7 @@ fn short_attacks() -> Vec<AttackOptions> {
 #[test]
 fn images_that_are_wrong_from_the_start_come_back_bit_for_bit_and_change_nothing_for_the_others() {
     let (model, seen) = digits_model();
-    let wrong = |i: usize| i % 3 == 0;
+    let wrong = |i: usize| i.is_multiple_of(3);
     let mixed = relabelled(&seen, |i| (seen.label(i) + u16::from(wrong(i))) % 10);
     for (name, device) in &best_devices() {
         for options in short_attacks() {
