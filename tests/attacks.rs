@@ -355,8 +355,14 @@ fn best_devices() -> Vec<(&'static str, Device)> {
 /// All attacks that need no generator, short ones.
 fn short_attacks() -> Vec<AttackOptions> {
     let kinds = [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim, AttackKind::DeepFool, AttackKind::Cw];
-    let short =
-        |kind| AttackOptions { iterations: 10, search_steps: 2, initial_c: 1.0, ..AttackOptions::new(kind) };
+    let short = |kind| AttackOptions {
+        epsilon: 2.0,
+        iterations: if kind == AttackKind::Cw { 50 } else { 10 },
+        search_steps: 2,
+        initial_c: SUITABLE_C,
+        learning_rate: SUITABLE_RATE,
+        ..AttackOptions::new(kind)
+    };
     let random = AttackOptions { random_start: true, ..short(AttackKind::Pgd) };
     let linf = AttackOptions { norm: Norm::Linf, epsilon: 0.4, ..short(AttackKind::Mim) };
     kinds.map(short).into_iter().chain([random, linf]).collect()
@@ -365,7 +371,7 @@ fn short_attacks() -> Vec<AttackOptions> {
 #[test]
 fn images_that_are_wrong_from_the_start_come_back_bit_for_bit_and_change_nothing_for_the_others() {
     let (model, seen) = digits_model();
-    let wrong = |i: usize| i % 3 == 0;
+    let wrong = |i: usize| i.is_multiple_of(3);
     let mixed = relabelled(&seen, |i| (seen.label(i) + u16::from(wrong(i))) % 10);
     for (name, device) in &best_devices() {
         for options in short_attacks() {
