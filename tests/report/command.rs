@@ -201,10 +201,14 @@ fn every_run_of_an_evaluation_finds_it_until_its_weights_change() {
     let html = read(folder, "two/report/report.html");
     assert!(html.contains("two (fgm)") && html.contains("accuracy under FGM"), "{html}");
     assert!(html.contains("Attacks: FGM (epsilon 0.5, norm l2"));
-    let model = fs::read(folder.join("one/model.safetensors")).unwrap();
-    fs::write(folder.join("two/model.safetensors"), model).unwrap();
-    succeed(folder, &["report", "two"]);
-    assert!(read(folder, "two/report/report.html").contains("there is no evaluation of it in its folder"));
+    // Nor does evaluation.json, in the folder of the first, outlive the weights.
+    let weights = ["one", "two"].map(|run| fs::read(folder.join(run).join("model.safetensors")).unwrap());
+    for (run, other) in ["one", "two"].iter().zip(weights.iter().rev()) {
+        fs::write(folder.join(run).join("model.safetensors"), other).unwrap();
+        succeed(folder, &["report", run]);
+        let html = read(folder, &format!("{run}/report/report.html"));
+        assert!(html.contains("there is no evaluation of it in its folder"), "{run}");
+    }
 }
 
 #[test]

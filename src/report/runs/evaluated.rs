@@ -39,15 +39,16 @@ pub fn keep(report: &Report, run: &Subject) -> Result<(), EvaluationError> {
 }
 
 /// The evaluations of these weights that are kept in a run's folder; what is damaged or of other weights is left out.
-pub fn kept(folder: &Path, model: &Model) -> Vec<Report> {
-    let Ok(entries) = std::fs::read_dir(records_folder(folder)) else { return Vec::new() };
+/// `None` if nothing was ever kept there.
+pub fn kept(folder: &Path, model: &Model) -> Option<Vec<Report>> {
+    let entries = std::fs::read_dir(records_folder(folder)).ok()?;
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX)));
     paths.sort();
     let classifier = fingerprint(model);
     let read = |path: &PathBuf| serde_json::from_slice::<Kept>(&files::read(path).ok()?).ok();
     let own = paths.iter().filter_map(read).filter(|kept| kept.classifier == classifier);
-    own.map(|kept| kept.report).collect()
+    (!paths.is_empty()).then(|| own.map(|kept| kept.report).collect())
 }
 
 fn fingerprint(model: &Model) -> String {

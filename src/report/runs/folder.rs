@@ -64,13 +64,15 @@ impl Run {
             // Its training has not ended yet.
             Err(_) => None,
         };
-        let mut evaluations = model.as_ref().map_or_else(Vec::new, |model| kept(path, model));
-        match evaluation(path) {
-            Ok(written) => evaluations.extend(written),
-            Err(problem) => {
+        // What is kept knows its weights, which evaluation.json does not.
+        let kept = model.as_ref().and_then(|model| kept(path, model));
+        let evaluations = kept.unwrap_or_else(|| {
+            let written = evaluation(path).unwrap_or_else(|problem| {
                 notes.push((problem, "write it anew with `pgn-wgpu evaluate --force`".to_string()));
-            }
-        }
+                None
+            });
+            written.into_iter().collect()
+        });
         let data_set =
             model.as_ref().map_or_else(|| config.dataset.name().to_string(), |m| m.facts.dataset.clone());
         let (records, damaged) =
