@@ -7,7 +7,9 @@ use pgn_wgpu::models::file::Model;
 use pgn_wgpu::training::Method;
 use std::path::PathBuf;
 
+// Its group would have the name of the one that it contains.
 #[derive(clap::Args)]
+#[group(skip)]
 pub struct Arguments {
     /// The classifier to attack: a model file or a run folder
     #[arg(long, value_name = "FILE")]
