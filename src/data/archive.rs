@@ -19,6 +19,9 @@ pub(super) type Members = BTreeMap<String, Vec<u8>>;
 pub(super) fn read(path: &Path, wanted: impl Fn(&str) -> bool, most: u64) -> Result<Members, DataError> {
     let content =
         file::content(path).map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
+    if content.file_len == 0 {
+        return Err(DataError::EmptyFile { path: path.to_path_buf() });
+    }
     let mut archive = tar::Archive::new(content.reader.take(most));
     let read = members(&mut archive, wanted);
     let mut rest = archive.into_inner();

@@ -66,6 +66,13 @@ impl Pictures {
         // By content, since endings lie.
         let start = file.fill_buf().map_err(unreadable)?;
         let format = image::guess_format(start).or_else(|_| ImageFormat::from_path(path))?;
+        if let Some((width, height, bytes)) = announced_by_png(start)
+            && bytes > MOST_DECODING
+        {
+            // Here, because the decoder refuses such a file without telling its size.
+            let (path, mebibytes) = (path.to_path_buf(), bytes.div_ceil(1 << 20));
+            return Err(Refusal::Other(DataError::ImageSize { path, width, height, mebibytes }));
+        }
         if format != ImageFormat::Jpeg {
             let several_buffers = match format {
                 ImageFormat::Png | ImageFormat::Bmp => 1,
@@ -139,6 +146,21 @@ impl Pictures {
         let middle = imageops::crop_imm(&image, (width - short) / 2, (height - short) / 2, short, short);
         imageops::resize(&*middle, self.side, self.side, imageops::FilterType::Triangle)
     }
+}
+
+/// Width, height and decoded bytes that the header of a PNG file announces.
+fn announced_by_png(start: &[u8]) -> Option<(u32, u32, u64)> {
+    let header = start.strip_prefix(b"\x89PNG\r\n\x1a\n")?.get(8..18)?;
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, &byte| number << 8 | u32::from(byte));
+    let (width, height) = (number(&header[..4]), number(&header[4..8]));
+    let channels = match header[9] {
+        0 => 1,
+        4 => 2,
+        6 => 4,
+        _ => 3,
+    };
+    let bytes = channels * u64::from(header[8].div_ceil(8));
+    Some((width, height, (u64::from(width) * u64::from(height)).saturating_mul(bytes)))
 }
 
 /// Pixels of an image that is not decoded yet.
