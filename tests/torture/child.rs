@@ -77,7 +77,8 @@ impl Ended {
             (_, _, Some(signal)) => format!("signal {signal}"),
             _ => "ended".to_string(),
         };
-        let last = |text: &str| text.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_string);
+        let says = |line: &&str| !line.trim().is_empty() && !line.starts_with("note:");
+        let last = |text: &str| text.lines().rev().find(says).map(str::to_string);
         let said = last(&self.errors).or_else(|| last(&self.output)).unwrap_or_default();
         let said: String = said.chars().take(160).collect();
         if said.is_empty() { how } else { format!("{how}: {said}") }

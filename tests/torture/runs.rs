@@ -30,8 +30,9 @@ const TRAIN: [&str; 12] = [
 ];
 /// The end of every run.
 const STEPS: &str = "60";
-/// Where one of the fixture's runs was interrupted, so that it has an earlier checkpoint too.
-const HALFWAY: &str = "30";
+/// Where the runs to be damaged were interrupted, so that they have an earlier checkpoint too; the end of an epoch,
+/// because the end of a run within one is measured and may become the best.
+const HALFWAY: &str = "36";
 /// A flag that makes checkpoints frequent, if the program has it.
 const CHECKPOINTS: &str = "--checkpoint-every";
 
