@@ -33,6 +33,9 @@ mod readers;
 #[path = "torture/runs.rs"]
 mod runs;
 #[cfg(unix)]
+#[path = "torture/seeds.rs"]
+mod seeds;
+#[cfg(unix)]
 #[path = "torture/settings.rs"]
 mod settings;
 #[cfg(unix)]
@@ -59,7 +62,16 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match settings::Settings::from_arguments(std::env::args().skip(1)) {
-        Ok(settings) => run(&settings),
+        Ok(settings) => match &settings.seeds {
+            Some(corpus) => match seeds::write(corpus) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(sentence) => {
+                    eprintln!("error: {sentence}");
+                    ExitCode::FAILURE
+                }
+            },
+            None => run(&settings),
+        },
         Err(sentence) => {
             eprintln!("error: {sentence}");
             ExitCode::from(2)

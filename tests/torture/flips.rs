@@ -5,7 +5,7 @@ use super::runs::{Fixture, RUN, files, in_parallel};
 use super::settings::Random;
 use super::tally::{Report, Try, Verdict};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub fn run(fixture: &Fixture, report: &mut Report) {
     if let Err(problem) = &fixture.verifies {
@@ -13,7 +13,7 @@ pub fn run(fixture: &Fixture, report: &mut Report) {
         report.add("flips/verify", [Try { name: "flips/verify".to_string(), verdict, peak: 0 }]);
     }
     for (file, length) in files(&fixture.a()) {
-        let group = format!("flips/{}", shortened(&file));
+        let group = format!("flips/{}", file.display());
         if length == 0 || !fixture.settings.wants(&group) {
             continue;
         }
@@ -33,19 +33,14 @@ pub fn run(fixture: &Fixture, report: &mut Report) {
     }
 }
 
-/// A record's name without its fingerprint, which changes with every change to the program.
-fn shortened(file: &Path) -> String {
-    file.to_string_lossy().into_owned()
-}
-
 /// So many flips, each in a fresh copy unless the reader only reads.
-fn flipped(fixture: &Fixture, file: &PathBuf, length: u64, reader: &Reader, times: usize) -> Vec<Try> {
-    let name = |i: usize| format!("flips/{}/{}/{i}", shortened(file), reader.name);
+fn flipped(fixture: &Fixture, file: &Path, length: u64, reader: &Reader, times: usize) -> Vec<Try> {
+    let name = |i: usize| format!("flips/{}/{}/{i}", file.display(), reader.name);
     let wanted: Vec<usize> = (0..times).filter(|&i| fixture.settings.wants(&name(i))).collect();
     in_parallel(fixture.settings.jobs, &wanted, |&i| {
         let folder = fixture.copy_of(&fixture.a());
         // The same flips for every reader.
-        let seed = format!("flips/{}/{i}", shortened(file));
+        let seed = format!("flips/{}/{i}", file.display());
         let at = Random::new(fixture.settings.seed, &seed).below(8 * length);
         let path = folder.join(RUN).join(file);
         let mut bytes = fs::read(&path).expect("a copy");

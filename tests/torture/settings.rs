@@ -21,6 +21,8 @@ pub struct Settings {
     pub jobs: usize,
     /// Where runs and files are made, and stay; a temporary folder if absent.
     pub keep: Option<PathBuf>,
+    /// Where seeds for `make fuzz` go; then nothing is tortured.
+    pub seeds: Option<PathBuf>,
 }
 
 impl Settings {
@@ -30,8 +32,17 @@ impl Settings {
     /// A flag that there is not, or a value that is no number.
     pub fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
         let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut all =
-            Self { seed: 1, only: Vec::new(), kills: 40, calls: 60, flips: 300, reads: 30, jobs, keep: None };
+        let mut all = Self {
+            seed: 1,
+            only: Vec::new(),
+            kills: 40,
+            calls: 40,
+            flips: 300,
+            reads: 30,
+            jobs,
+            keep: None,
+            seeds: None,
+        };
         while let Some(flag) = arguments.next() {
             if flag == "--run" {
                 continue;
@@ -47,9 +58,11 @@ impl Settings {
                 "--flips" => all.flips = number()? as usize,
                 "--reads" => all.reads = number()? as usize,
                 "--jobs" => all.jobs = number()?.max(1) as usize,
+                "--seeds" => all.seeds = Some(PathBuf::from(value)),
                 "--keep" => all.keep = Some(PathBuf::from(value)),
                 _ => {
-                    let flags = "--seed, --only, --kills, --calls, --flips, --reads, --jobs and --keep";
+                    let flags =
+                        "--seed, --only, --kills, --calls, --flips, --reads, --jobs, --keep and --seeds";
                     return Err(format!("there is no flag {flag}; there are {flags}"));
                 }
             }

@@ -60,7 +60,6 @@ pub struct Report {
     seed: u64,
     order: Vec<String>,
     rows: BTreeMap<String, Row>,
-    deviations: Vec<String>,
     skipped: Vec<String>,
 }
 
@@ -71,10 +70,10 @@ impl Report {
     /// Nothing tried yet.
     pub fn new(seed: u64) -> Self {
         let (order, rows) = (Vec::new(), BTreeMap::new());
-        Self { seed, order, rows, deviations: Vec::new(), skipped: Vec::new() }
+        Self { seed, order, rows, skipped: Vec::new() }
     }
 
-    /// Adds the tries of a group.
+    /// Adds the tries of a group, and prints those that deviate.
     pub fn add(&mut self, group: &str, tries: impl IntoIterator<Item = Try>) {
         if !self.rows.contains_key(group) {
             self.order.push(group.to_string());
@@ -90,14 +89,13 @@ impl Report {
                 left_out[kind] += 1;
                 continue;
             }
-            self.deviations.push(format!(
-                "{word:6} {name}: {reason}\n       repeat: make torture TORTURE='--seed {} --only {name}'",
-                self.seed
-            ));
+            let seed = self.seed;
+            println!("{word:6} {name}: {reason}");
+            println!("       repeat: make torture TORTURE='--seed {seed} --only {name}'");
         }
         let left_out: usize = left_out.iter().sum();
         if left_out > 0 {
-            self.deviations.push(format!("       {group}: {left_out} more deviations of the same kinds"));
+            println!("       {group}: {left_out} more deviations of the same kinds");
         }
     }
 
@@ -124,17 +122,18 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in self.deviations.iter().chain(&self.skipped) {
+        for line in &self.skipped {
             writeln!(f, "{line}")?;
         }
         let head = ["tries", "expected", "silent", "broke", "wrong", "peak MB"];
-        write!(f, "\n{:34}", "campaign")?;
+        let widest = self.order.iter().map(String::len).max().unwrap_or(0).max("campaign".len());
+        write!(f, "\n{:widest$}", "campaign")?;
         head.iter().try_for_each(|head| write!(f, "{head:>10}"))?;
         let all = self.order.iter().map(|group| (group.as_str(), &self.rows[group]));
         let peak = self.rows.values().map(|row| row.peak).max().unwrap_or(0);
         let total = Row { counts: self.total(), peak };
         for (group, Row { counts, peak }) in all.chain([("total", &total)]) {
-            write!(f, "\n{group:34}{:>10}", counts.iter().sum::<usize>())?;
+            write!(f, "\n{group:widest$}{:>10}", counts.iter().sum::<usize>())?;
             counts.iter().try_for_each(|count| write!(f, "{count:>10}"))?;
             write!(f, "{:>10.0}", *peak as f64 / 1e6)?;
         }

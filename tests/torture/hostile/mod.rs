@@ -2,7 +2,7 @@
 //! the file, in little memory and time.
 
 mod archives;
-mod build;
+pub mod build;
 mod images;
 mod models;
 mod texts;
