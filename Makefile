@@ -10,7 +10,7 @@ export ADAPTER
 adapter = $${ADAPTER:-$$(sh scripts/setup.sh)}
 pgn_wgpu = cargo run --quiet --release --
 
-.PHONY: help demo test bench parity tensorboard
+.PHONY: help demo test bench parity tensorboard torture fuzz
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,18 @@ test: ## Format, lints, and all tests on the adapter and on the CPU path
 	    PGN_TEST_ADAPTER="$$adapter" PGN_REQUIRE_GPU=1 cargo test && \
 	    PGN_TEST_ADAPTER=cpu cargo test --test '*'; \
 	fi
+
+# TORTURE='--only hostile --seed 7' passes flags on; tests/torture/README.md lists them.
+TORTURE ?=
+
+torture: ## Kills runs, damages files, feeds hostile ones; some ten minutes, needs strace on Linux
+	@command -v strace >/dev/null || { test "$$(uname -s)" = Linux && test "$$(id -u)" = 0 && \
+	    command -v apt-get >/dev/null && apt-get -qq -y install strace >/dev/null; } || \
+	    echo 'torture: there is no strace; the part that needs it will be skipped' >&2
+	cargo test --test torture -- --run $(TORTURE)
+
+fuzz: ## Feeds every reader with made-up bytes, FUZZ_RUNS=20000 times each
+	sh fuzz/run.sh
 
 bench: ## Measures speed and memory against the targets, ten minutes on software; JSON in target/bench.json
 	cargo build --release

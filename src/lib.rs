@@ -16,6 +16,8 @@ pub mod data;
 pub mod evaluation;
 pub mod executor;
 pub mod files;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gpu;
 pub mod graph;
 pub mod integrity;
