@@ -9,9 +9,7 @@ use std::path::PathBuf;
 
 /// The flags that this command sets, and those that have no effect while the classifier stays as it is, are not offered:
 /// `effects.rs` hides and refuses them.
-// Its group would have the name of the one that it contains.
 #[derive(clap::Args)]
-#[group(skip)]
 pub struct Arguments {
     /// The classifier to attack: a model file or a run folder
     #[arg(long, value_name = "FILE")]
