@@ -97,13 +97,14 @@ enum Kind {
 fn kind(path: &Path) -> Option<Kind> {
     let name = path.file_name()?.to_string_lossy().into_owned();
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+    let ends_with = |ending: &str| path.extension().is_some_and(|e| e == ending);
     match name.as_str() {
         "config.toml" => Some(Kind::Configuration),
         "metrics.jsonl" => Some(Kind::Metrics),
         "evaluation.json" => Some(Kind::Sealed),
         name if name.starts_with('.') => None,
-        name if name.ends_with(".safetensors") => Some(Kind::Tensors),
-        name if name.ends_with(".json") && folder == "evaluation" => Some(Kind::Sealed),
+        _ if ends_with("safetensors") => Some(Kind::Tensors),
+        _ if ends_with("json") && folder == "evaluation" => Some(Kind::Sealed),
         name if tensorboard::is_event_file(name) => Some(Kind::Events),
         _ => None,
     }

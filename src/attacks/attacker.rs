@@ -122,9 +122,10 @@ impl Attacker {
         options.check(model.facts.problem)?;
         let mut slots = slots_for(&options, images);
         loop {
-            let error = match Self::at_a_time(device, model, options.clone(), slots) {
+            let error = match prepare(device, model, &options, slots) {
+                Ok((target, kind, verifier)) => return Ok(Self { options, target, kind, verifier }),
                 Err(AttackError::Execution(error)) if error.is_too_large() => error,
-                other => return other,
+                Err(error) => return Err(error),
             };
             // As many as fit the adapter, or the memory that the CPU path gets.
             let fewer = fewer_slots(&options, slots);
@@ -134,34 +135,6 @@ impl Attacker {
             device.forget_out_of_memory();
             slots = fewer;
         }
-    }
-
-    fn at_a_time(
-        device: &Device,
-        model: &Model,
-        options: AttackOptions,
-        slots: usize,
-    ) -> Result<Self, AttackError> {
-        let mut target = Target::new(device, model, slots)?;
-        let verifier = Verifier::new(&mut target, options.ce_form)?;
-        let kind = match options.kind {
-            AttackKind::Fgm => Kind::Batch(Box::new(Fgm::new(&mut target, &options)?)),
-            AttackKind::Pgd => Kind::Batch(Box::new(Pgd::new(&mut target, &options)?)),
-            AttackKind::Mim => Kind::Batch(Box::new(Mim::new(&mut target, &options)?)),
-            AttackKind::DeepFool => Kind::Slots(Box::new(DeepFool::new(&mut target, &options)?)),
-            AttackKind::Cw => Kind::Slots(Box::new(CarliniWagner::new(&mut target, &options)?)),
-            AttackKind::Pgn => {
-                let Some(generator) = &model.generator else {
-                    return Err(AttackError::Unsuitable(
-                        "the model has no generator to attack with; make one with `pgn-wgpu train-generator`"
-                            .into(),
-                    ));
-                };
-                let reading = model.facts.gradient_input;
-                Kind::Batch(Box::new(GeneratorAttack::new(&mut target, &options, generator, reading)?))
-            }
-        };
-        Ok(Self { options, target, kind, verifier })
     }
 
     /// Images at a time.
@@ -241,6 +214,35 @@ impl Attacker {
         check_places(&self.options, &moved, pixels)?;
         Ok(moved)
     }
+}
+
+/// What an attacker needs for `slots` images at a time.
+fn prepare(
+    device: &Device,
+    model: &Model,
+    options: &AttackOptions,
+    slots: usize,
+) -> Result<(Target, Kind, Verifier), AttackError> {
+    let mut target = Target::new(device, model, slots)?;
+    let verifier = Verifier::new(&mut target, options.ce_form)?;
+    let kind = match options.kind {
+        AttackKind::Fgm => Kind::Batch(Box::new(Fgm::new(&mut target, options)?)),
+        AttackKind::Pgd => Kind::Batch(Box::new(Pgd::new(&mut target, options)?)),
+        AttackKind::Mim => Kind::Batch(Box::new(Mim::new(&mut target, options)?)),
+        AttackKind::DeepFool => Kind::Slots(Box::new(DeepFool::new(&mut target, options)?)),
+        AttackKind::Cw => Kind::Slots(Box::new(CarliniWagner::new(&mut target, options)?)),
+        AttackKind::Pgn => {
+            let Some(generator) = &model.generator else {
+                return Err(AttackError::Unsuitable(
+                    "the model has no generator to attack with; make one with `pgn-wgpu train-generator`"
+                        .into(),
+                ));
+            };
+            let reading = model.facts.gradient_input;
+            Kind::Batch(Box::new(GeneratorAttack::new(&mut target, options, generator, reading)?))
+        }
+    };
+    Ok((target, kind, verifier))
 }
 
 fn pixels_and_labels(images: &Images) -> Result<(Vec<f32>, Vec<usize>), AttackError> {

@@ -366,7 +366,7 @@ pub(crate) mod tests {
         };
         store.save(&record).unwrap();
         let whole = std::fs::read(&path).unwrap();
-        assert_eq!(store.paths(), [path.clone()]);
+        assert_eq!(store.paths(), std::slice::from_ref(&path));
         for byte in [0, whole.len() / 2, whole.len() - 1] {
             let mut damaged = whole.clone();
             damaged[byte] ^= 1;
