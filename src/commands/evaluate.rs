@@ -58,7 +58,8 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let places = find(&arguments.runs)?;
     let out = arguments.out.clone().unwrap_or_else(|| places[0].home.clone());
     let outputs = ["evaluation.json", "evaluation.csv"].map(|name| out.join(name));
-    check_outputs(&outputs, arguments.force)?;
+    check_output(&outputs[0], Report::wrote_json, arguments.force)?;
+    check_output(&outputs[1], Report::wrote_csv, arguments.force)?;
     let sources = sources(arguments)?;
     let runs: Vec<Subject> =
         places.into_iter().map(|place| place.open(&arguments.images)).collect::<Result<_, _>>()?;
@@ -115,16 +116,17 @@ fn attacks(arguments: &Arguments, norm: Norm) -> Vec<AttackKind> {
 }
 
 /// An earlier evaluation may be replaced: it follows from the records, which stay. Other files of these names are kept.
-fn check_outputs([json, csv]: &[PathBuf; 2], force: bool) -> Result<(), Box<dyn std::error::Error>> {
-    let evaluations: [(&Path, fn(&[u8]) -> bool); 2] = [(json, Report::wrote_json), (csv, Report::wrote_csv)];
-    for (path, wrote) in evaluations {
-        if path.exists() && !force && !wrote(&files::read(path)?) {
-            return fail(format!(
-                "{} exists and is no evaluation that this version can read; choose another place with --out, or overwrite \
-                 it with --force",
-                path.display()
-            ));
-        }
+fn check_output(
+    path: &Path,
+    wrote: fn(&[u8]) -> bool,
+    force: bool,
+) -> Result<(), Box<dyn std::error::Error>> {
+    if path.exists() && !force && !wrote(&files::read(path)?) {
+        return fail(format!(
+            "{} exists and is no evaluation that this version can read; choose another place with --out, or overwrite it \
+             with --force",
+            path.display()
+        ));
     }
     Ok(())
 }
