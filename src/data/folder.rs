@@ -146,7 +146,7 @@ fn decode_all(files: &[Labelled], form: Form, notes: &mut Vec<String>) -> Result
     let colour = colour.into_inner();
     match channels {
         Some(1) if colour => {
-            notes.push("images in colour were converted to grey, which the model takes".to_owned())
+            notes.push("images in colour were converted to grey, which the model takes".to_owned());
         }
         Some(3) if !colour => {
             notes

@@ -33,7 +33,7 @@ pub(super) fn ends_early(bytes: &[u8]) -> bool {
         match marker {
             HUFFMAN_TABLES => file.read_tables(body),
             RESTART_INTERVAL => {
-                file.restart = body.get(..2).map_or(0, |two| usize::from(two[0]) << 8 | usize::from(two[1]))
+                file.restart = body.get(..2).map_or(0, |two| usize::from(two[0]) << 8 | usize::from(two[1]));
             }
             START_OF_SCAN => {
                 // What is not understood here is left to the decoder.
@@ -279,7 +279,7 @@ mod tests {
     use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
     use std::io::Cursor;
 
-    fn encode(image: DynamicImage) -> Vec<u8> {
+    fn encode(image: &DynamicImage) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
         image.write_to(&mut bytes, ImageFormat::Jpeg).expect("encoded");
         bytes.into_inner()
@@ -291,9 +291,9 @@ mod tests {
         let mut all = Vec::new();
         for (width, height) in [(1, 1), (8, 8), (33, 17), (200, 40), (64, 100)] {
             all.push(encode(
-                RgbImage::from_fn(width, height, |x, y| Rgb([noise(x, y), noise(y, x), 90])).into(),
+                &RgbImage::from_fn(width, height, |x, y| Rgb([noise(x, y), noise(y, x), 90])).into(),
             ));
-            all.push(encode(GrayImage::from_fn(width, height, |x, y| Luma([noise(x, y)])).into()));
+            all.push(encode(&GrayImage::from_fn(width, height, |x, y| Luma([noise(x, y)])).into()));
         }
         all
     }
@@ -326,7 +326,7 @@ mod tests {
     /// Joins files of one row of units each to one file with a restart between them.
     #[test]
     fn restarts_are_counted_and_a_missing_stretch_is_seen() {
-        let row = encode(GrayImage::from_fn(32, 8, |x, y| Luma([(x * 8 + y) as u8])).into());
+        let row = encode(&GrayImage::from_fn(32, 8, |x, y| Luma([(x * 8 + y) as u8])).into());
         let (data, frame) =
             (data_of(&row), row.windows(2).position(|two| two == [0xff, 0xc0]).expect("has a frame"));
         let with_rows = |rows: usize| {

@@ -185,7 +185,7 @@ fn a_length_that_contradicts_the_header_is_told() {
 #[test]
 fn a_packed_file_that_announces_far_more_than_it_can_hold_is_refused_before_it_is_unpacked() {
     let name = "t10k-images-idx3-ubyte.gz";
-    let announced = idx(IMAGES, &[2_000_000, 28, 28], &[0; 40_000]);
+    let announced = idx(IMAGES, &[2_000_000, 28, 28], &vec![0; 40_000]);
     expect_sentence(name, gzip(&announced), &["announces 1495 MiB", "at most 256 MiB", "unpack it"]);
 }
 

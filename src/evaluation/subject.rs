@@ -332,10 +332,10 @@ mod tests {
             model.save(&path).unwrap();
             Place::find(&path).unwrap().open(&ImageChoice::default())
         };
-        let notes = with(&model).ok().expect("fits").notes;
+        let notes = with(&model).map(|subject| subject.notes).unwrap();
         assert!(notes.len() == 1 && notes[0].contains("not compared"), "{notes:?}");
         model.facts.class_names = (0..10).map(|digit| digit.to_string()).collect();
-        assert!(with(&model).ok().expect("fits").notes.is_empty());
+        assert!(with(&model).map(|subject| subject.notes).unwrap().is_empty());
         model.facts.class_names.swap(3, 5);
         let text = with(&model).err().expect("another order").to_string();
         assert!(
