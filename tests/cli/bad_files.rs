@@ -286,5 +286,5 @@ fn a_few_images_are_of_all_classes() {
     let seeded = attack(&["run", "--limit", "6", "--limit-seed", "5", "--csv", "b.csv"]);
     scratch.succeed(seeded);
     assert_ne!(fs::read_to_string(scratch.path("b.csv")).unwrap(), csv);
-    assert_mentions(&scratch.refuse(attack(&["run", "--limit-seed", "5"])), &["--limit"]);
+    assert_mentions(&scratch.refuse(attack(&["run", "--limit-seed", "5"])), &["required arguments"]);
 }

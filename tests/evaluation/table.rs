@@ -54,7 +54,10 @@ fn the_rows_of_the_papers_tables_agree_with_each_other() {
             assert!((r2.0 - r3.0).abs() < 1e-9, "{attack}: {r2:?} and {r3:?}");
             assert!((r3.1 - r2.1 - 120.0 * (1.0 - benign)).abs() < 1e-9, "{attack}: {r2:?} and {r3:?}");
         }
-        assert!(of("worst-case-mean-l2-r2") <= of("deepfool-mean-l2-r2"));
+        // Over the same images the shortest perturbation is no longer than DeepFool's; what DeepFool does not fool may take more.
+        let [worst, deepfool] = ["worst-case-mean-l2-r2", "deepfool-mean-l2-r2"];
+        let counts = [worst, deepfool].map(|key| images(&report, run, key));
+        assert!(counts[0] > counts[1] || counts[0] == counts[1] && of(worst) <= of(deepfool), "{counts:?}");
         assert!(of("images-per-second") > 0.0 && of("seconds-per-epoch") > 0.0);
     }
     // The training images of the digits.
