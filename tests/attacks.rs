@@ -45,7 +45,14 @@ fn model_of(classifier: &Classifier, weights: Vec<f32>) -> Model {
         gradient_input: GradientInput::Log,
         without: vec![],
     };
-    Model { facts, classifier: classifier.clone(), average: weights.clone(), weights, generator: None, notes: Vec::new() }
+    Model {
+        facts,
+        classifier: classifier.clone(),
+        average: weights.clone(),
+        weights,
+        generator: None,
+        notes: Vec::new(),
+    }
 }
 
 /// `z_1 − z_0` of one image, straight from the weights in f64: convolution, pooling and means by hand.
@@ -314,7 +321,8 @@ fn digits_model() -> (Model, Images) {
     let classifier = Classifier::new(problem, 0.125).unwrap();
     let weights = classifier.initial(Init::He, 2);
     let facts = Facts { problem, width: 0.125, ..affine_model().facts };
-    let model = Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() };
+    let model =
+        Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() };
     (model, data.test.subset(&(0..24).collect::<Vec<_>>()))
 }
 

@@ -3,8 +3,8 @@
 use super::attacker::AttackError;
 use super::direction::{self, CeForm};
 use super::options::{AttackOptions, Norm};
-use super::sound;
 use super::outcome::AttackOutcome;
+use super::sound;
 use super::target::Target;
 use crate::executor::{ExecutionError, Outputs, Session};
 use crate::graph::Unary;

@@ -10,7 +10,8 @@ use std::thread;
 /// were started.
 pub fn start() -> Option<String> {
     let asked = std::env::var("RAYON_NUM_THREADS").ok().and_then(|text| text.parse().ok());
-    let wanted = asked.filter(|&n| n > 0).unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    let wanted =
+        asked.filter(|&n| n > 0).unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
     let (mut started, refused) = waiting(wanted, spawn);
     let pool = ThreadPoolBuilder::new().num_threads(started.len().max(1));
     let built = if started.is_empty() {

@@ -99,7 +99,9 @@ fn header_length(beginning: &[u8], whole: u64) -> Result<u64, String> {
         return Err(format!("its header would have {length} bytes, the file has {whole}"));
     }
     if length > LONGEST_HEADER {
-        return Err(format!("its header would have {length} bytes, no model needs more than {LONGEST_HEADER}"));
+        return Err(format!(
+            "its header would have {length} bytes, no model needs more than {LONGEST_HEADER}"
+        ));
     }
     if length < 2 || beginning.get(LENGTH as usize) != Some(&b'{') {
         return Err("its header is no JSON object".to_string());
@@ -150,7 +152,10 @@ impl<'de> Visitor<'de> for HeaderVisitor {
                 tensors.insert(name.clone(), info).is_some()
             };
             if twice {
-                return Err(A::Error::custom(format!("{} stands there twice, and one of the two would be lost", shown(&name))));
+                return Err(A::Error::custom(format!(
+                    "{} stands there twice, and one of the two would be lost",
+                    shown(&name)
+                )));
             }
         }
         let (metadata, tensors) = (metadata.unwrap_or_default(), tensors.into_iter().collect());
@@ -181,7 +186,10 @@ impl<'de> Visitor<'de> for TextsVisitor {
         let mut texts = HashMap::new();
         while let Some((key, text)) = map.next_entry::<String, String>()? {
             if texts.insert(key.clone(), text).is_some() {
-                return Err(A::Error::custom(format!("{} stands in __metadata__ twice, and one of the two would be lost", shown(&key))));
+                return Err(A::Error::custom(format!(
+                    "{} stands in __metadata__ twice, and one of the two would be lost",
+                    shown(&key)
+                )));
             }
         }
         Ok(Texts(texts))
@@ -259,7 +267,10 @@ mod tests {
         let header = format!("{{{}}}", tensor("a", "[2]", 0, 8));
         for data in [7, 9, 100 << 30] {
             let text = said(&header, data);
-            assert!(text.contains("no whole safetensors file") && text.contains("should have 8 bytes"), "{text}");
+            assert!(
+                text.contains("no whole safetensors file") && text.contains("should have 8 bytes"),
+                "{text}"
+            );
         }
     }
 

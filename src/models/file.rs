@@ -131,7 +131,9 @@ impl Model {
         let impossible = |error: ModelError| reader.wrong(error.to_string());
         let classifier = Classifier::new(facts.problem, facts.width).map_err(impossible)?;
         let generator = match reader.has("generator") {
-            true => Some(Generator::new(facts.problem, facts.width).map_err(impossible)?.without(&facts.without)),
+            true => {
+                Some(Generator::new(facts.problem, facts.width).map_err(impossible)?.without(&facts.without))
+            }
             false => None,
         };
         let averaged = reader.has("classifier_ema");

@@ -13,12 +13,16 @@ pub(super) fn recognise(beginning: &[u8], path: &Path) -> Option<String> {
     // A pickle begins with its protocol; both are also the first bytes of a header's length, after which zeros follow.
     let pickle = matches!(beginning, [0x80, 2..=5, rest @ ..] if !rest.starts_with(&[0; 6]));
     Some(match beginning {
-        _ if starts(b"PK\x03\x04") && (has(b"data.pkl") || has(b"/byteorder") || has(b"/.format_version")) => {
+        _ if starts(b"PK\x03\x04")
+            && (has(b"data.pkl") || has(b"/byteorder") || has(b"/.format_version")) =>
+        {
             pytorch(path)
         }
         _ if pickle => pytorch(path),
         _ if starts(b"PK\x03\x04") && has(b".npy") => other("a NumPy archive (.npz)", "from numpy arrays"),
-        _ if starts(b"PK\x03\x04") => "this is a zip archive and no safetensors file; unpack it first".to_string(),
+        _ if starts(b"PK\x03\x04") => {
+            "this is a zip archive and no safetensors file; unpack it first".to_string()
+        }
         _ if starts(b"\x89HDF\r\n\x1a\n") => other("an HDF5 file, as Keras writes it", "from its arrays"),
         _ if starts(b"\x93NUMPY") => other("a NumPy array (.npy)", "from numpy arrays by name"),
         _ if onnx(beginning) => other("an ONNX file", "from the PyTorch model that it was exported from"),
@@ -26,12 +30,15 @@ pub(super) fn recognise(beginning: &[u8], path: &Path) -> Option<String> {
         _ if beginning.get(4..8) == Some(b"TFL3") => {
             other("a TensorFlow Lite file", "from the model that it was made of")
         }
-        _ if starts(b"\x1f\x8b") => "this is a gzip archive and no safetensors file; unpack it first".to_string(),
+        _ if starts(b"\x1f\x8b") => {
+            "this is a gzip archive and no safetensors file; unpack it first".to_string()
+        }
         _ if starts(b"version https://git-lfs") => {
             "this is only a pointer to the file; get the file itself with `git lfs pull`".to_string()
         }
         _ if starts(b"<!DOCTYPE") || starts(b"<!doctype") || starts(b"<html") => {
-            "this is a web page, which a download may give instead of a file; download the file itself".to_string()
+            "this is a web page, which a download may give instead of a file; download the file itself"
+                .to_string()
         }
         _ => return None,
     })
@@ -69,7 +76,9 @@ mod tests {
 
     #[test]
     fn both_formats_of_pytorch_are_told_how_to_convert() {
-        for beginning in [&b"PK\x03\x04....\x08\0\0archive/data.pkl"[..], b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."] {
+        for beginning in
+            [&b"PK\x03\x04....\x08\0\0archive/data.pkl"[..], b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."]
+        {
             let text = said(beginning).unwrap();
             assert!(text.contains("torch.load(\"nets/a.pt\", map_location"), "{text}");
             assert!(text.contains("from safetensors.torch import save_file"), "{text}");

@@ -59,7 +59,8 @@ pub(super) fn refusal(unused: &[&(String, TensorInfo)]) -> String {
             let shape: Vec<String> = info.shape.iter().take(LISTED).map(ToString::to_string).collect();
             shape.join(", ")
         };
-        let shown = tensors.iter().take(LISTED).map(|(name, info)| format!("{} [{}]", shown(name), shape(info)));
+        let shown =
+            tensors.iter().take(LISTED).map(|(name, info)| format!("{} [{}]", shown(name), shape(info)));
         let more = tensors.len().saturating_sub(LISTED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         shown.collect::<Vec<_>>().join(", ") + &more
@@ -98,12 +99,13 @@ impl Kind {
     fn of(name: &str, info: &TensorInfo) -> Self {
         let parts: Vec<String> = name.to_lowercase().split('.').map(ToString::to_string).collect();
         let last = parts.last().map_or("", String::as_str);
-        let module = |words: &[&str]| parts.iter().any(|part| words.iter().any(|word| part.starts_with(word)));
+        let module =
+            |words: &[&str]| parts.iter().any(|part| words.iter().any(|word| part.starts_with(word)));
         let running = ["running_mean", "running_var"].contains(&last);
-        if running || (info.shape.len() == 1 && module(&["bn", "batchnorm", "batch_norm", "norm"]) && last != "mean") {
-            Self::BatchNorm
-        } else if ["mean", "std", "var"].contains(&last) {
+        if ["mean", "std", "var"].contains(&last) {
             Self::Normaliser
+        } else if running || (info.shape.len() == 1 && module(&["bn", "batchnorm", "batch_norm", "norm"])) {
+            Self::BatchNorm
         } else if info.shape.len() == 2 || module(&["fc", "linear", "head", "dense"]) {
             Self::Dense
         } else {
@@ -132,7 +134,12 @@ mod tests {
 
     #[test]
     fn wrappers_in_any_order_and_number_come_off() {
-        for name in ["convs.0.bias", "module.convs.0.bias", "_orig_mod.module.convs.0.bias", "model.model.convs.0.bias"] {
+        for name in [
+            "convs.0.bias",
+            "module.convs.0.bias",
+            "_orig_mod.module.convs.0.bias",
+            "model.model.convs.0.bias",
+        ] {
             assert_eq!(ours(name), "classifier.convs.0.bias");
         }
         assert_eq!(ours("module.classifier._orig_mod.convs.0.bias"), "classifier.convs.0.bias");

@@ -76,7 +76,8 @@ impl<'a> Reader<'a> {
     }
 
     fn infer(&self, expected: Option<Problem>) -> Result<Facts, ModelFileError> {
-        let weight = |i: usize| self.find(&format!("classifier.convs.{i}.weight")).map(|info| info.shape.clone());
+        let weight =
+            |i: usize| self.find(&format!("classifier.convs.{i}.weight")).map(|info| info.shape.clone());
         let (Some(first), Some(count)) = (weight(0), (1..).find(|&i| weight(i).is_none())) else {
             let mut found: Vec<String> =
                 self.container.tensors.iter().take(3).map(|(name, _)| shown(name)).collect();
@@ -145,7 +146,11 @@ impl<'a> Reader<'a> {
             )));
         };
         if info.shape != extents {
-            let found = if info.shape.len() > 8 { format!("of {} extents", info.shape.len()) } else { format!("{:?}", info.shape) };
+            let found = if info.shape.len() > 8 {
+                format!("of {} extents", info.shape.len())
+            } else {
+                format!("{:?}", info.shape)
+            };
             return Err(self.wrong(format!(
                 "the tensor {name} is {} {found}, expected F32 {extents:?}; it belongs to another architecture",
                 info.dtype
@@ -160,7 +165,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The weights of `network` in the order of `layout`; [`Reader::check`] has taken them.
-    pub(super) fn import(&mut self, layout: &ParameterLayout, network: &str) -> Result<Vec<f32>, ModelFileError> {
+    pub(super) fn import(
+        &mut self,
+        layout: &ParameterLayout,
+        network: &str,
+    ) -> Result<Vec<f32>, ModelFileError> {
         let mut flat: Vec<f32> = memory::zeros(layout.len).map_err(|e| self.wrong(e.to_string()))?;
         for entry in &layout.entries {
             let weight = self.values(&file_name(&entry.layer, network, "weight"))?;

@@ -23,7 +23,8 @@ fn save(scratch: &Scratch, problem: Problem, width: f32, change: impl Fn(&mut Mo
         gradient_input: GradientInput::Log,
         without: Vec::new(),
     };
-    let mut model = Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() };
+    let mut model =
+        Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() };
     change(&mut model);
     model.save(&scratch.path("weights.safetensors")).unwrap();
 }

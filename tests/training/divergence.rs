@@ -39,7 +39,9 @@ fn a_loss_that_is_no_number_stops_the_run_with_step_and_learning_rate() {
         gradient_input: GradientInput::Log,
         without: vec![],
     };
-    Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() }.save(&file).unwrap();
+    Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() }
+        .save(&file)
+        .unwrap();
     let path = folder.path().join("run");
     let config = TrainConfig { from: Some(file), lr: 9.5, ..config(5) };
 
