@@ -140,10 +140,10 @@ mod tests {
 
     #[test]
     fn differences_are_measured_by_the_spread_and_the_size() {
-        // A spread of 1 around 100, and a difference of a tenth of it; the third row is no image.
-        let exact = [99.0, 101.0, 99.0, 101.0, 0.0, 0.0];
-        let own = [99.1, 101.1, 98.9, 100.9, f32::NAN, 7.0];
-        assert!((spread_off(&own, &exact, 2, 2) - 0.1).abs() < 1e-6);
+        // A spread of 2 around 100, and a difference of an eighth of it; the third row is no image.
+        let exact = [98.0, 102.0, 98.0, 102.0, 0.0, 0.0];
+        let own = [98.25, 102.25, 97.75, 101.75, f32::NAN, 7.0];
+        assert_eq!(spread_off(&own, &exact, 2, 2), 0.125);
         assert!((size_off(&[0.5, 1.0, 9.0], &[1.0, 1.0, 0.0], 2) - 0.25).abs() < 1e-12);
         assert_eq!(size_off(&[0.0], &[0.0], 1), 0.0);
         // All of it flushed.

@@ -124,7 +124,7 @@ impl Found {
 
     fn add(&mut self, device: &Device, subject: &Subject, options: &AttackOptions, outcome: AttackOutcome) {
         self.rows.push(row(options, &outcome));
-        self.lines += &export::csv_lines(&outcome, options, &subject.class_names);
+        self.lines += &export::csv_lines(&outcome, options, &subject.indices, &subject.class_names);
         let images = fingerprint_of_images(&subject.images);
         let key = Key::new(&subject.model, None, options, &images, device.precision());
         self.records.push(Record::white_box(key, outcome));

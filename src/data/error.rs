@@ -226,7 +226,7 @@ pub enum DataError {
 
     /// The operating system gives no further thread.
     #[error(
-        "cannot start the thread that prepares batches ({source}): close other programs or raise the limit on threads"
+        "cannot start the thread that prepares batches ({source}): close other programs or raise the limit on threads (`ulimit -u`) or on memory"
     )]
     Thread { source: std::io::Error },
 

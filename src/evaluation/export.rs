@@ -73,9 +73,14 @@ pub fn csv_head() -> String {
     csv::head(CSV_COLUMNS)
 }
 
-/// One line per image; `class_names` may be empty. Epsilon is empty for attacks without a radius; the norm is the one that
-/// they keep to or minimise.
-pub fn csv_lines(outcome: &AttackOutcome, options: &AttackOptions, class_names: &[String]) -> String {
+/// One line per image; `class_names` may be empty. `indices` are the images' places in their split. Epsilon is empty for
+/// attacks without a radius; the norm is the one that they keep to or minimise.
+pub fn csv_lines(
+    outcome: &AttackOutcome,
+    options: &AttackOptions,
+    indices: &[u32],
+    class_names: &[String],
+) -> String {
     let name = |class: usize| class_names.get(class).map_or_else(Cell::empty, |name| Cell::text(name));
     let line = |i: usize| {
         let (label, prediction) = (outcome.labels[i], outcome.predictions[i]);
@@ -83,7 +88,7 @@ pub fn csv_lines(outcome: &AttackOutcome, options: &AttackOptions, class_names: 
             Cell::text(options.kind.name()),
             Cell::text(options.norm.name()),
             Cell::optional(radius(options)),
-            Cell::number(i),
+            Cell::number(indices[i]),
             Cell::number(label),
             name(label),
             Cell::number(outcome.clean_predictions[i]),
@@ -155,7 +160,7 @@ pub(super) mod tests {
     #[test]
     fn csv_has_a_line_per_image_with_names_quoted_where_needed() {
         let names = ["cat, small", "dog", "=ship"].map(str::to_string);
-        let lines = csv_lines(&outcome(), &AttackOptions::new(AttackKind::Fgm), &names);
+        let lines = csv_lines(&outcome(), &AttackOptions::new(AttackKind::Fgm), &[0, 1, 2], &names);
         assert_eq!(
             lines,
             "fgm,L2,0.5,0,0,\"cat, small\",0,1,dog,0.5,0.5,fooled,false\n\
@@ -167,7 +172,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_attack_without_a_radius_claims_none() {
-        let lines = csv_lines(&outcome(), &AttackOptions::new(AttackKind::Cw), &[]);
+        let lines = csv_lines(&outcome(), &AttackOptions::new(AttackKind::Cw), &[0, 1, 2], &[]);
         assert!(lines.starts_with("cw,L2,,0,0,,0,1,,"), "{lines}");
     }
 }

@@ -12,7 +12,7 @@ use crate::attacks::length;
 use crate::attacks::target::Target;
 use crate::attacks::verify::Verifier;
 use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, CeForm, Norm};
-use crate::data::Images;
+use crate::data::{Images, classes};
 use crate::executor::Device;
 use crate::models::file::{Model, UNKNOWN};
 use std::path::{Path, PathBuf};
@@ -426,5 +426,8 @@ fn check_source(source: &Source, runs: &[Subject]) -> Result<Model, EvaluationEr
             data: run.model.facts.dataset.clone(),
         });
     }
+    let compared = classes::compare(&facts.class_names, &run.class_names);
+    compared
+        .map_err(|mismatch| EvaluationError::Classes { path: source.place.file.clone(), source: mismatch })?;
     source.place.model(run.model.facts.problem)
 }

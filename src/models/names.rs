@@ -102,12 +102,10 @@ impl Kind {
         let module =
             |words: &[&str]| parts.iter().any(|part| words.iter().any(|word| part.starts_with(word)));
         let running = ["running_mean", "running_var"].contains(&last);
-        if running
-            || (info.shape.len() == 1 && module(&["bn", "batchnorm", "batch_norm", "norm"]) && last != "mean")
-        {
-            Self::BatchNorm
-        } else if ["mean", "std", "var"].contains(&last) {
+        if ["mean", "std", "var"].contains(&last) {
             Self::Normaliser
+        } else if running || (info.shape.len() == 1 && module(&["bn", "batchnorm", "batch_norm", "norm"])) {
+            Self::BatchNorm
         } else if info.shape.len() == 2 || module(&["fc", "linear", "head", "dense"]) {
             Self::Dense
         } else {

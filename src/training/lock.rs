@@ -193,6 +193,10 @@ fn beat(file: &File, path: &Path, holder: &Holder) -> io::Result<(Sender<()>, Jo
             // A disk that is full or gone for a while stops no run.
             let _ = sign(&file, &holder);
         }
+    });
+    let thread = thread.map_err(|e| {
+        let remedy = "raise `ulimit -u` or the memory limit";
+        io::Error::new(e.kind(), format!("the system starts no thread for it ({e}); {remedy}"))
     })?;
     Ok((end, thread))
 }

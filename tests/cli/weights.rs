@@ -160,6 +160,34 @@ fn a_weight_as_large_as_no_training_leaves_it_is_the_models_fault() {
 }
 
 #[test]
+fn activations_that_f16_does_not_hold_are_named_and_others_are_not() {
+    let Some(adapter) = super::adapter() else { return };
+    let scratch = Scratch::new();
+    let arguments = ["attack", "--dataset", "digits", "--attack", "fgm", "--limit", "30", "--tune", "off"];
+    let mixed = ["--adapter", adapter.as_str(), "--precision", "mixed", "--model", "m.safetensors"];
+    let arguments = [&arguments[..], &mixed].concat();
+    for (scale, expected) in [(1.0, ""), (1e6, "beyond 65504"), (1e-10, "too small")] {
+        // The logits stay what they are: the second convolution takes the scale of the first back.
+        let mut scaled = tensors();
+        scaled[0].2.iter_mut().for_each(|v| *v *= scale);
+        scaled[1].2.iter_mut().for_each(|v| *v *= scale);
+        scaled[2].2.iter_mut().for_each(|v| *v /= scale);
+        write(&scratch, &scaled);
+        let output = scratch.run(&arguments);
+        let text = super::program::text(&output);
+        if text.contains("SHADER_F16") || text.contains("no 16-bit") {
+            return super::skipped("mixed precision, because the adapter has no f16");
+        }
+        if expected.is_empty() {
+            assert!(output.status.success(), "{output:?}");
+        } else {
+            let sentence = super::program::refusal(&output);
+            assert_mentions(&sentence, &["f16", "--precision f32", expected]);
+        }
+    }
+}
+
+#[test]
 fn files_of_other_programs_and_impossible_headers_are_refused_in_one_sentence() {
     let scratch = Scratch::new();
     let path = scratch.path("m.safetensors");
