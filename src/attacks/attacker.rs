@@ -116,9 +116,10 @@ impl Attacker {
         options.check(model.facts.problem)?;
         let mut slots = slots_for(&options, images);
         loop {
-            let error = match Self::at_a_time(device, model, options.clone(), slots) {
+            let error = match Self::at_a_time(device, model, &options, slots) {
                 Err(AttackError::Execution(error)) if error.is_too_large() => error,
-                other => return other,
+                Err(other) => return Err(other),
+                Ok((target, kind, verifier)) => return Ok(Self { options, target, kind, verifier }),
             };
             // As many as fit the adapter, or the memory that the CPU path gets.
             let fewer = fewer_slots(&options, slots);
@@ -133,17 +134,17 @@ impl Attacker {
     fn at_a_time(
         device: &Device,
         model: &Model,
-        options: AttackOptions,
+        options: &AttackOptions,
         slots: usize,
-    ) -> Result<Self, AttackError> {
+    ) -> Result<(Target, Kind, Verifier), AttackError> {
         let mut target = Target::new(device, model, slots)?;
         let verifier = Verifier::new(&mut target, options.ce_form)?;
         let kind = match options.kind {
-            AttackKind::Fgm => Kind::Batch(Box::new(Fgm::new(&mut target, &options)?)),
-            AttackKind::Pgd => Kind::Batch(Box::new(Pgd::new(&mut target, &options)?)),
-            AttackKind::Mim => Kind::Batch(Box::new(Mim::new(&mut target, &options)?)),
-            AttackKind::DeepFool => Kind::Slots(Box::new(DeepFool::new(&mut target, &options)?)),
-            AttackKind::Cw => Kind::Slots(Box::new(CarliniWagner::new(&mut target, &options)?)),
+            AttackKind::Fgm => Kind::Batch(Box::new(Fgm::new(&mut target, options)?)),
+            AttackKind::Pgd => Kind::Batch(Box::new(Pgd::new(&mut target, options)?)),
+            AttackKind::Mim => Kind::Batch(Box::new(Mim::new(&mut target, options)?)),
+            AttackKind::DeepFool => Kind::Slots(Box::new(DeepFool::new(&mut target, options)?)),
+            AttackKind::Cw => Kind::Slots(Box::new(CarliniWagner::new(&mut target, options)?)),
             AttackKind::Pgn => {
                 let Some(generator) = &model.generator else {
                     return Err(AttackError::Unsuitable(
@@ -152,10 +153,10 @@ impl Attacker {
                     ));
                 };
                 let reading = model.facts.gradient_input;
-                Kind::Batch(Box::new(GeneratorAttack::new(&mut target, &options, generator, reading)?))
+                Kind::Batch(Box::new(GeneratorAttack::new(&mut target, options, generator, reading)?))
             }
         };
-        Ok(Self { options, target, kind, verifier })
+        Ok((target, kind, verifier))
     }
 
     /// Images at a time.
