@@ -21,7 +21,9 @@ fn tensors() -> Vec<NamedTensor> {
     export(&classifier.layout, &classifier.initial(Init::He, 0), "classifier", &mut tensors);
     for (name, _, values) in &mut tensors {
         *name = name.replace("classifier.", "");
-        values.iter_mut().for_each(|value| *value = (*value * 64.0).round() / 64.0);
+        for value in values {
+            *value = (*value * 64.0).round() / 64.0;
+        }
     }
     tensors
 }
@@ -115,7 +117,9 @@ fn wrappers_of_pytorch_and_its_counters_change_nothing() {
     let expected = result(&scratch);
     for prefix in ["module.", "_orig_mod.module.", "model.classifier."] {
         let mut wrapped = tensors();
-        wrapped.iter_mut().for_each(|tensor| tensor.0.insert_str(0, prefix));
+        for tensor in &mut wrapped {
+            tensor.0.insert_str(0, prefix);
+        }
         wrapped.push((format!("{prefix}bns.0.num_batches_tracked"), vec![], vec![7.0]));
         write(&scratch, &wrapped);
         assert_eq!(result(&scratch), expected, "{prefix}");
