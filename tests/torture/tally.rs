@@ -75,6 +75,11 @@ impl Report {
 
     /// Adds the tries of a group, and prints those that deviate.
     pub fn add(&mut self, group: &str, tries: impl IntoIterator<Item = Try>) {
+        let mut tries = tries.into_iter().peekable();
+        // Of a group that is not asked for there is nothing to say.
+        if tries.peek().is_none() {
+            return;
+        }
         if !self.rows.contains_key(group) {
             self.order.push(group.to_string());
         }
