@@ -70,9 +70,12 @@ fn run() -> commands::CommandResult {
     let matches = program.clone().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     commands::effects::check(&program, &matches)?;
-    commands::signals::install()?;
+    // First, because it leaves room for the threads that follow.
     if let Some(note) = pgn_wgpu::cpu::threads::start() {
         eprintln!("note: {note}");
+    }
+    if let Err(error) = commands::signals::install() {
+        eprintln!("note: signals are not heard ({error}), so Ctrl-C ends the program without saving");
     }
     let timer = commands::loudness::begin(cli.quiet, cli.verbose);
     let code = match cli.command {

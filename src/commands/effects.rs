@@ -4,10 +4,11 @@
 //!
 //! `--dry-run` leaves no flag without effect: it stands for the same command without it.
 
+use super::evaluate::usual_attacks;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use pgn_wgpu::attacks::AttackKind;
 use pgn_wgpu::attacks::AttackKind::{Cw, DeepFool, Fgm, Mim, Pgd, Pgn};
+use pgn_wgpu::attacks::{AttackKind, Norm};
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::training::effects::{key, listed, without_effect};
 use pgn_wgpu::training::options::EFFECTS;
@@ -83,6 +84,8 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("attack", "model" | "save" | "csv" | "sheet") => Nothing,
         ("attack", "sheet_images") => Flags(&["sheet"]),
         ("attack", "force") => Flags(&["save", "csv", "sheet"]),
+        ("verify", "paths") => Nothing,
+        ("attack" | "evaluate", "limit_seed") => Nothing,
         ("evaluate", "runs" | "source" | "twin" | "paper" | "force") => Nothing,
 
         ("reproduce", "experiments" | "scale") => Nothing,
@@ -120,12 +123,19 @@ fn is_given(matches: &ArgMatches, flag: &str) -> bool {
     known && matches.value_source(flag) == Some(ValueSource::CommandLine)
 }
 
+/// The attacks of `attack`, or of `evaluate`, which has usual ones.
+fn chosen_attacks(matches: &ArgMatches) -> Vec<AttackKind> {
+    let norm = matches.get_one::<Norm>("norm").copied().unwrap_or(Norm::L2);
+    let given = matches.get_many("attack").map(|given| given.copied().collect());
+    given.unwrap_or_else(|| usual_attacks(norm).to_vec())
+}
+
 fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Option<String> {
     let name = format!("--{}", key(flag));
     match needs {
         Nothing | Training => None,
         Attacks(kinds) => {
-            let chosen: Vec<AttackKind> = matches.get_many("attack")?.copied().collect();
+            let chosen = chosen_attacks(matches);
             let names =
                 |kinds: &[AttackKind]| listed(&kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>());
             (!chosen.iter().any(|kind| kinds.contains(kind))).then(|| {

@@ -15,9 +15,6 @@ use pgn_wgpu::report::runs::evaluated;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The paper's attacks.
-const USUAL: [AttackKind; 4] = [AttackKind::Fgm, AttackKind::Mim, AttackKind::DeepFool, AttackKind::Cw];
-
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Run folders or model files of one data set
@@ -102,17 +99,23 @@ fn attacks(arguments: &Arguments, norm: Norm) -> Vec<AttackKind> {
     if !arguments.attack.is_empty() {
         return arguments.attack.clone();
     }
-    let (usual, others): (Vec<AttackKind>, Vec<AttackKind>) =
-        USUAL.into_iter().partition(|kind| kind.knows(norm));
-    if norm == Norm::L2 {
-        return usual;
+    if norm == Norm::Linf {
+        let left_out = usual_attacks(Norm::L2).iter().filter(|kind| !kind.knows(norm));
+        let names: Vec<&str> = left_out.map(|kind| kind.name()).collect();
+        eprintln!(
+            "note: {} measure in L2 alone and are left out; pgd takes their place, and there are no distances",
+            names.join(" and ")
+        );
     }
-    let names: Vec<&str> = others.into_iter().map(AttackKind::name).collect();
-    eprintln!(
-        "note: {} measure in L2 alone and are left out; pgd takes their place, and there are no distances",
-        names.join(" and ")
-    );
-    vec![AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim]
+    usual_attacks(norm).to_vec()
+}
+
+/// The attacks that are run where none is named: in L2 the paper's.
+pub fn usual_attacks(norm: Norm) -> &'static [AttackKind] {
+    match norm {
+        Norm::L2 => &[AttackKind::Fgm, AttackKind::Mim, AttackKind::DeepFool, AttackKind::Cw],
+        Norm::Linf => &[AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim],
+    }
 }
 
 /// An earlier evaluation may be replaced: it follows from the records, which stay. Other files of these names are kept.

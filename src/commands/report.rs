@@ -29,7 +29,7 @@ pub struct Arguments {
     #[arg(long)]
     sheets: bool,
     /// L2 radius of that attack, pixels being in [0, 1]: a number or a fraction such as 8/255
-    #[arg(long, default_value = "0.5", requires = "sheets", value_parser = length::parse)]
+    #[arg(long, default_value = "0.5", value_parser = length::parse)]
     epsilon: f32,
     #[command(flatten)]
     device: DeviceArguments,

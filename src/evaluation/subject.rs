@@ -56,7 +56,7 @@ pub struct ImageChoice {
     #[arg(long, value_name = "IMAGES", allow_negative_numbers = true, value_parser = crate::numbers::number(1_usize..))]
     pub limit: Option<usize>,
     /// Seed of the choice of those images
-    #[arg(long, value_name = "SEED", default_value_t = 0, requires = "limit")]
+    #[arg(long, value_name = "SEED", default_value_t = 0, requires = "limit", value_parser = crate::numbers::number(0_u64..))]
     pub limit_seed: u64,
 }
 
@@ -215,13 +215,22 @@ fn choose(dataset: &Dataset, choice: &ImageChoice) -> Result<(Arc<Images>, Vec<u
     if images.is_empty() {
         return Err(EvaluationError::NoImages { data_set: dataset.name.clone(), split: choice.split.name() });
     }
-    match choice.limit {
-        Some(0) => Err(EvaluationError::NothingAsked),
-        Some(limit) if limit < images.len() => {
-            let indices = data::stratified(images.labels(), limit, choice.limit_seed);
-            Ok((Arc::new(images.subset(&indices)), indices))
+    if choice.limit == Some(0) {
+        return Err(EvaluationError::NothingAsked);
+    }
+    Ok(choice.of(images))
+}
+
+impl ImageChoice {
+    /// As many of `images` as are asked for, and their places among them.
+    pub fn of(&self, images: &Arc<Images>) -> (Arc<Images>, Vec<u32>) {
+        match self.limit {
+            Some(limit) if limit < images.len() => {
+                let indices = data::stratified(images.labels(), limit, self.limit_seed);
+                (Arc::new(images.subset(&indices)), indices)
+            }
+            _ => (images.clone(), (0..images.len() as u32).collect()),
         }
-        _ => Ok((images.clone(), (0..images.len() as u32).collect())),
     }
 }
 

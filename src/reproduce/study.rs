@@ -6,6 +6,7 @@ use super::lab::Lab;
 use super::{Experiment, Settings, experiments, plan};
 use crate::attacks::AttackOptions;
 use crate::data::Dataset;
+use crate::evaluation::ImageChoice;
 use crate::evaluation::Place;
 use crate::evaluation::record::{Kept, Key, fingerprint_of_images};
 use crate::evaluation::suite::{Event, records_in};
@@ -82,7 +83,8 @@ impl Study {
     /// The attacks of which no run keeps a record yet.
     fn attacks_left(&self, precision: Precision) -> Vec<Planned> {
         let test = &self.dataset.test;
-        let few = test.subset(&(0..test.len().min(self.settings.attack_images) as u32).collect::<Vec<_>>());
+        let few = ImageChoice { limit: Some(self.settings.attack_images), ..ImageChoice::default() };
+        let few = few.of(test).0;
         let fingerprints = [fingerprint_of_images(test), fingerprint_of_images(&few)];
         let mut left = attacks(&self.experiments, &self.settings, self.dataset.class_names.len());
         left.retain(|planned| {

@@ -280,7 +280,7 @@ fn a_few_images_are_of_all_classes() {
     scratch.succeed(attack(&["run", "--limit", "6", "--csv", "a.csv"]));
     let csv = fs::read_to_string(scratch.path("a.csv")).unwrap();
     for class in ["cat", "dog", "emu"] {
-        let of_class = |line: &&str| line.split(',').nth(4) == Some(class);
+        let of_class = |line: &&str| line.split(',').nth(5) == Some(class);
         assert_eq!(csv.lines().filter(of_class).count(), 2, "{csv}");
     }
     let seeded = attack(&["run", "--limit", "6", "--limit-seed", "5", "--csv", "b.csv"]);

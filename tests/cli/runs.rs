@@ -147,7 +147,7 @@ fn a_run_whose_files_are_damaged_is_not_resumed() {
         assert_mentions(&sentence, expected);
     };
     fs::write(&last, &whole[..whole.len() / 2]).unwrap();
-    refused(&["last.safetensors", "not a whole checkpoint"]);
+    refused(&["last.safetensors", "no whole safetensors file"]);
     fs::copy(scratch.path("run/model.safetensors"), &last).unwrap();
     refused(&["last.safetensors", "a model, not a checkpoint", "--from"]);
     fs::write(&last, &whole).unwrap();

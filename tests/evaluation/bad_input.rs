@@ -24,7 +24,7 @@ fn an_attack_that_cannot_be_is_named() {
         (&["--attack", "mim", "--iterations", "0"], &["--iterations", "0"]),
         (&["--attack", "pgd", "--step-size", "-1"], &["--step-size", "-1"]),
         (&["--attack", "fgm", "--batch-size", "0"], &["--batch-size", "0"]),
-        (&["--attack", "fgm", "--limit", "0"], &["--limit", "0", "at least 1"]),
+        (&["--attack", "fgm", "--limit", "0"], &["--limit", "0", "from 1 on"]),
         (&["--attack", "pgn"], &["model.safetensors", "no generator", "train-generator"]),
         (&["--attack", "fgm", "--data", "."], &["--data", "digits is built in"]),
         (&["--attack", "fgm", "--dataset", "mnist"], &["mnist", "--data"]),

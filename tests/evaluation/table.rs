@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// A cheap evaluation.
+const FGM: [&str; 7] = ["evaluate", "--adapter", "cpu", "--limit", "120", "--attack", "fgm"];
 const QUICK: [&str; 7] = ["evaluate", "--adapter", "cpu", "--iterations", "20", "--limit", "120"];
 
 fn json(run: &str) -> Value {
@@ -98,7 +99,7 @@ fn what_was_finished_is_not_computed_again() {
 fn an_evaluation_replaces_an_earlier_one_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let naive = copy("naive", folder.path());
-    let arguments = [&QUICK[..], &[&naive, "--attack", "fgm"]].concat();
+    let arguments = [&FGM[..], &[&naive]].concat();
     succeed(folder.path(), &arguments);
     succeed(folder.path(), &[&arguments[..], &["--epsilon", "1/4"]].concat());
     assert_eq!(json(&naive)["epsilon"], 0.25);
@@ -180,7 +181,7 @@ fn a_classifier_that_hides_its_gradients_is_found_out() {
 fn a_model_file_without_its_run_is_evaluated_beside_itself() {
     let folder = tempfile::tempdir().unwrap();
     fs::copy(run_folder("naive").join("model.safetensors"), folder.path().join("mine.safetensors")).unwrap();
-    let text = succeed(folder.path(), &[&QUICK[..], &["mine.safetensors", "--attack", "fgm"]].concat());
+    let text = succeed(folder.path(), &[&FGM[..], &["mine.safetensors"]].concat());
     assert_mentions(&text, &["mine", "natural", "accuracy under FGM"]);
     assert!(!text.contains("seconds per epoch"), "nothing is known of its training");
     assert!(folder.path().join("evaluation.json").is_file());

@@ -2,11 +2,12 @@
 //! fingerprint of the classifier is kept with it, so that numbers about other weights are never shown.
 
 use crate::attacks::{AttackKind, AttackOptions};
-use crate::evaluation::record::{Key, fingerprint_of_text};
+use crate::evaluation::record::{Key, LARGEST_RECORD, fingerprint_of_text};
 use crate::evaluation::report::Report;
 use crate::evaluation::suite::records_folder;
 use crate::evaluation::{EvaluationError, Subject};
 use crate::files;
+use crate::integrity;
 use crate::models::file::Model;
 use crate::program::precision::Precision;
 use serde::{Deserialize, Serialize};
@@ -33,22 +34,33 @@ pub fn keep(report: &Report, run: &Subject) -> Result<(), EvaluationError> {
     let folder = records_folder(&run.place.home);
     files::create_folder(&folder)?;
     let kept = Kept { classifier: fingerprint(&run.model), report: report.clone() };
-    let text = serde_json::to_vec(&kept).expect("reports are plain values");
-    files::write(&folder.join(format!("{PREFIX}{}.json", fingerprint_of_text(&settings))), &text)?;
+    let path = folder.join(format!("{PREFIX}{}.json", fingerprint_of_text(&settings)));
+    files::write(&path, &integrity::to_json(&kept))?;
     Ok(())
 }
 
-/// The evaluations of these weights that are kept in a run's folder; what is damaged or of other weights is left out.
-/// `None` if nothing was ever kept there.
-pub fn kept(folder: &Path, model: &Model) -> Option<Vec<Report>> {
+/// The evaluations of these weights that are kept in a run's folder, and a sentence for each file that cannot be
+/// believed; those of other weights are left out. `None` if nothing was ever kept there.
+pub fn kept(folder: &Path, model: &Model) -> Option<(Vec<Report>, Vec<String>)> {
     let entries = std::fs::read_dir(records_folder(folder)).ok()?;
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     paths.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX)));
     paths.sort();
     let classifier = fingerprint(model);
-    let read = |path: &PathBuf| serde_json::from_slice::<Kept>(&files::read(path).ok()?).ok();
-    let own = paths.iter().filter_map(read).filter(|kept| kept.classifier == classifier);
-    (!paths.is_empty()).then(|| own.map(|kept| kept.report).collect())
+    let (mut own, mut damaged) = (Vec::new(), Vec::new());
+    for path in &paths {
+        match read(path) {
+            Ok(kept) if kept.classifier == classifier => own.push(kept.report),
+            Ok(_) => {}
+            Err(problem) => damaged.push(problem),
+        }
+    }
+    (!paths.is_empty()).then_some((own, damaged))
+}
+
+fn read(path: &Path) -> Result<Kept, String> {
+    let bytes = files::read_at_most(path, LARGEST_RECORD).map_err(|error| error.to_string())?;
+    integrity::from_json(&bytes).map_err(|reason| format!("{} cannot be believed: {reason}", path.display()))
 }
 
 fn fingerprint(model: &Model) -> String {

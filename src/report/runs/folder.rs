@@ -65,19 +65,19 @@ impl Run {
             Err(_) => None,
         };
         // What is kept knows its weights, which evaluation.json does not.
-        let kept = model.as_ref().and_then(|model| kept(path, model));
-        let evaluations = kept.unwrap_or_else(|| {
-            let written = evaluation(path).unwrap_or_else(|problem| {
-                notes.push((problem, "write it anew with `pgn-wgpu evaluate --force`".to_string()));
-                None
-            });
-            written.into_iter().collect()
-        });
+        let again = "it counts as not there; `pgn-wgpu evaluate` computes it again".to_string();
+        let (evaluations, damaged) = match model.as_ref().and_then(|model| kept(path, model)) {
+            Some(kept) => kept,
+            None => match evaluation(path) {
+                Ok(written) => (written.into_iter().collect(), Vec::new()),
+                Err(problem) => (Vec::new(), vec![problem]),
+            },
+        };
+        notes.extend(damaged.into_iter().map(|problem| (problem, again.clone())));
         let data_set =
             model.as_ref().map_or_else(|| config.dataset.name().to_string(), |m| m.facts.dataset.clone());
         let (records, damaged) =
             model.as_ref().map_or_else(Default::default, |model| records_in(path).white_box(model));
-        let again = "it counts as not there; `pgn-wgpu evaluate` computes it again".to_string();
         notes.extend(damaged.into_iter().map(|problem| (problem, again.clone())));
         let (path, pictures) = (path.to_path_buf(), pictures(path, &name));
         Ok(Self { name, path, config, data_set, pictures, metrics, evaluations, records, notes })
