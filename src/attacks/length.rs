@@ -24,7 +24,9 @@ pub fn parse(text: &str) -> Result<f32, String> {
             (under != 0.0).then_some(value)
         }),
     };
-    value.ok_or_else(|| "it must be a number such as 0.5 or a fraction such as 8/255".to_string())
+    value
+        .filter(|value| value.is_finite())
+        .ok_or_else(|| "it must be a number such as 0.5 or a fraction such as 8/255".to_string())
 }
 
 /// Reads a number or a text for [`parse`] from a file.

@@ -57,7 +57,7 @@ fn damaged_files_are_not_computed_with() {
         assert_mentions(&scratch.refuse(attack), &[file]);
         fs::write(&path, whole).unwrap();
     }
-    let record = own_files(&scratch.path("run/evaluation")).pop().unwrap();
+    let record = own_files(&scratch.path("run/evaluation")).swap_remove(0);
     damage(&record);
     let again = ["evaluate", "run", "--adapter", "cpu", "--attack", "fgm", "--limit", "20", "--force"];
     let output = scratch.run(again);
