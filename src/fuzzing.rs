@@ -5,13 +5,13 @@
 //! may not do is panic, hang, or take much memory.
 
 use crate::data::{self, DataOptions, DatasetKind};
-use crate::evaluation::record::Record;
+use crate::evaluation::record::{Kept, Record};
 use crate::gpu::adapter::AdapterChoice;
 use crate::models::Problem;
 use crate::models::file::Model;
 use crate::sweep::Shard;
 use crate::sweep::file::{Overrides, read as read_sweep};
-use crate::training::checkpoint::Checkpoint;
+use crate::training::checkpoint::{Checkpoint, Head};
 use crate::training::metrics::Metrics;
 use crate::training::options::TrainOptions;
 use crate::training::run::{RunFolder, from_toml};
@@ -61,17 +61,20 @@ pub fn model(bytes: &[u8]) {
 /// A checkpoint, whole and only how far it was.
 pub fn checkpoint(bytes: &[u8]) {
     let path = file("last.safetensors", bytes);
-    let _ = Checkpoint::load_progress(&path);
+    let _ = Head::load(&path);
     if let Ok(checkpoint) = Checkpoint::load(&path) {
-        let _ = checkpoint.check(&[("classifier.parameters".to_string(), vec![0.0; 4])], &path);
+        let _ = checkpoint.check_states(&[("classifier.parameters".to_string(), vec![0.0; 4])], &path);
+        let _ = checkpoint.head.check(&checkpoint.head.config, &checkpoint.head.data, &path);
     }
+    let _ = crate::verify::verify(&path);
 }
 
 /// A record of an attack.
 pub fn record(bytes: &[u8]) {
-    if let Ok(record) = serde_json::from_slice::<Record>(bytes) {
+    let sealed = crate::integrity::from_json::<Record>(bytes).ok();
+    if let Some(record) = sealed.or_else(|| serde_json::from_slice(bytes).ok()) {
         let store = crate::evaluation::record::Store::new(&folder().join("evaluation"));
-        if store.save(&record).is_ok() && store.load(&record.key).is_some() {
+        if store.save(&record).is_ok() && store.load(&record.key) != Kept::Absent {
             let images = record.len();
             let _ = record.accuracy(images);
             for i in 0..images {
@@ -84,7 +87,7 @@ pub fn record(bytes: &[u8]) {
 
 /// The report of an evaluation.
 pub fn evaluation(bytes: &[u8]) {
-    let _ = serde_json::from_slice::<crate::evaluation::Report>(bytes).map(|report| report.rows());
+    let _ = crate::integrity::from_json::<crate::evaluation::Report>(bytes).map(|report| report.rows());
 }
 
 /// The metrics of a run, as a report and as a resumed run read them.
@@ -196,4 +199,5 @@ pub fn flags(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let _ = text.parse::<AdapterChoice>();
     let _ = text.parse::<Shard>();
+    let _ = crate::attacks::length::parse(&text);
 }

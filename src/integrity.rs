@@ -35,6 +35,9 @@ pub enum Seal {
     Absent,
 }
 
+/// A fuzzer does not guess checksums, and what it is to reach lies behind them.
+const FUZZED: bool = cfg!(fuzzing);
+
 /// Why a sealed JSON file could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
@@ -62,7 +65,7 @@ pub fn seal(bytes: &mut [u8]) {
 /// Checks `bytes` against the checksum in them.
 pub fn check(bytes: &[u8]) -> Seal {
     let Some(digits) = find(bytes) else { return Seal::Absent };
-    match bytes[digits..][..DIGITS] == hash_without(bytes, digits) {
+    match FUZZED || bytes[digits..][..DIGITS] == hash_without(bytes, digits) {
         true => Seal::Whole,
         false => Seal::Damaged,
     }
@@ -85,7 +88,7 @@ pub fn check_file(file: &mut (impl Read + Seek), head: u64) -> io::Result<Seal> 
             bytes => hash.update(&piece[..bytes]),
         }
     }
-    Ok(if hexadecimal(hash) == written { Seal::Whole } else { Seal::Damaged })
+    Ok(if FUZZED || hexadecimal(hash) == written { Seal::Whole } else { Seal::Damaged })
 }
 
 /// A value as sealed JSON text; the checksum is its first key.
@@ -136,7 +139,7 @@ pub fn to_line(value: &impl Serialize) -> String {
 /// The line without its checksum, again as JSON; `None` if the checksum is absent or does not fit.
 pub fn from_line(line: &str) -> Option<String> {
     let (open, rest) = line.rsplit_once(LINE_MARK)?;
-    let fits = rest == format!("{:08x}\"}}", crc32c::crc32c(open.as_bytes()));
+    let fits = FUZZED || rest == format!("{:08x}\"}}", crc32c::crc32c(open.as_bytes()));
     fits.then(|| format!("{open}}}"))
 }
 

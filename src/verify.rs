@@ -1,10 +1,11 @@
 //! Are the files of a run as they were written? Every file that the program reads again is checked: its checksum, its
 //! content, and whether the files of a folder belong to one run.
 //!
-//! What is made from other files (tables, pages, pictures) is not looked at: it can be made again.
+//! What is made from other files (pages, pictures) is not looked at: it can be made again.
 
 use crate::evaluation::export;
 use crate::evaluation::record::LARGEST_RECORD;
+use crate::evaluation::report::Report;
 use crate::files;
 use crate::integrity::{self, Seal};
 use crate::models::container::Container;
@@ -91,6 +92,7 @@ enum Kind {
     Metrics,
     Tensors,
     Sealed,
+    Table,
     Events,
 }
 
@@ -102,6 +104,7 @@ fn kind(path: &Path) -> Option<Kind> {
         "config.toml" => Some(Kind::Configuration),
         "metrics.jsonl" => Some(Kind::Metrics),
         "evaluation.json" => Some(Kind::Sealed),
+        "evaluation.csv" => Some(Kind::Table),
         name if name.starts_with('.') => None,
         _ if ends_with("safetensors") => Some(Kind::Tensors),
         _ if ends_with("json") && folder == "evaluation" => Some(Kind::Sealed),
@@ -116,6 +119,7 @@ fn file(path: &Path) -> State {
         Some(Kind::Tensors) => return tensors(path).unwrap_or_else(State::Damaged),
         Some(Kind::Configuration) => configuration(path),
         Some(Kind::Metrics) => read(LARGEST_METRICS).and_then(|bytes| metrics(&bytes)),
+        Some(Kind::Table) => return table(path).unwrap_or_else(State::Damaged),
         Some(Kind::Events) => read(LARGEST_METRICS).and_then(|bytes| tensorboard::check(&bytes)),
         // Or a file of any name that the user asks about.
         Some(Kind::Sealed) | None => read(LARGEST_RECORD).and_then(|bytes| sealed(&bytes)),
@@ -128,6 +132,23 @@ fn sealed(bytes: &[u8]) -> Result<(), String> {
         Seal::Whole => Ok(()),
         Seal::Damaged => Err(integrity::Unreadable::Damaged.to_string()),
         Seal::Absent => Err(integrity::Unreadable::Unsealed.to_string()),
+    }
+}
+
+/// The table of an evaluation, which has no room for a checksum but follows from the JSON beside it.
+fn table(path: &Path) -> Result<State, String> {
+    let json = path.with_extension("json");
+    if !json.exists() {
+        return Ok(State::Unverified(format!("there is no {} that it should follow from", json.display())));
+    }
+    let read = |path: &Path| files::read_at_most(path, LARGEST_RECORD).map_err(|e| e.to_string());
+    let report: Report = integrity::from_json(&read(&json)?)
+        .map_err(|_| format!("it cannot be held against {}, which is damaged", json.display()))?;
+    match read(path)? == report.csv().as_bytes() {
+        true => Ok(State::Whole),
+        false => {
+            Err(format!("it does not follow from {}; `pgn-wgpu evaluate` writes it anew", json.display()))
+        }
     }
 }
 

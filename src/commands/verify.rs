@@ -13,7 +13,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
-    let (mut files, mut damaged, mut unverified) = (0, 0, 0);
+    let (mut files, mut unverified, mut damaged) = (0, 0, Vec::new());
     for path in &arguments.paths {
         if !path.exists() {
             return fail(format!("{} does not exist; check the path", path.display()));
@@ -32,15 +32,20 @@ pub fn run(arguments: &Arguments) -> CommandResult {
                     println!("unverified  {path}: {reason}");
                 }
                 State::Damaged(reason) => {
-                    damaged += 1;
                     println!("DAMAGED     {path}: {reason}");
+                    damaged.push(path.to_string());
                 }
             }
         }
     }
-    println!(
-        "\n{files} files: {} whole, {unverified} unverified, {damaged} damaged",
-        files - unverified - damaged
-    );
-    Ok(if damaged == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let whole = files - unverified - damaged.len();
+    println!("\n{files} files: {whole} whole, {unverified} unverified, {} damaged", damaged.len());
+    match damaged.as_slice() {
+        [] => Ok(ExitCode::SUCCESS),
+        [one] => fail(format!("{one} is damaged or of another run; use another copy of it")),
+        [first, ..] => fail(format!(
+            "{} of {files} files are damaged or of another run, {first} is the first",
+            damaged.len()
+        )),
+    }
 }

@@ -49,7 +49,8 @@ fn killed(fixture: &Fixture, folder: &Path, random: &mut Random) -> (Verdict, u6
         match ended.code() {
             Some(101) => return (Verdict::Broke(ended.brief()), peak),
             None | Some(0) => {}
-            Some(130) if asked => {}
+            // 128 and the number of SIGTERM.
+            Some(143) if asked => {}
             Some(_) => return (Verdict::Wrong(format!("session {round}: {}", ended.brief())), peak),
         }
     }

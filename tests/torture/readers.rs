@@ -95,6 +95,7 @@ pub fn of(fixture: &Fixture, file: &Path) -> Vec<Reader> {
         "model.safetensors" => vec![attack(RUN.to_string())],
         "checkpoints/last.safetensors" => vec![resumed()],
         "evaluation.json" => vec![report()],
+        _ if path.starts_with("evaluation/table-") => vec![report()],
         _ if path.starts_with("evaluation/") => vec![Reader::new("evaluate", evaluate())],
         _ if path.starts_with("checkpoints/") => vec![attack(format!("{RUN}/{path}"))],
         _ => Vec::new(),

@@ -66,12 +66,16 @@ impl Run {
         };
         // What is kept knows its weights, which evaluation.json does not.
         let again = "it counts as not there; `pgn-wgpu evaluate` computes it again".to_string();
-        let (evaluations, damaged) = match model.as_ref().and_then(|model| kept(path, model)) {
-            Some(kept) => kept,
-            None => match evaluation(path) {
-                Ok(written) => (written.into_iter().collect(), Vec::new()),
-                Err(problem) => (Vec::new(), vec![problem]),
-            },
+        let (written, mut damaged) = match evaluation(path) {
+            Ok(written) => (written, Vec::new()),
+            Err(problem) => (None, vec![problem]),
+        };
+        let evaluations = match model.as_ref().and_then(|model| kept(path, model)) {
+            Some((kept, problems)) => {
+                damaged.extend(problems);
+                kept
+            }
+            None => written.into_iter().collect(),
         };
         notes.extend(damaged.into_iter().map(|problem| (problem, again.clone())));
         let data_set =
