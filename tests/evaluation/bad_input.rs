@@ -12,7 +12,7 @@ fn an_attack_that_cannot_be_is_named() {
         (&["--attack", "magic"], &["magic"]),
         (&["--attack", "fgm", "--epsilon", "-1"], &["--epsilon", "-1", "from 0 to 8.000"]),
         (&["--attack", "fgm", "--epsilon", "9"], &["--epsilon", "9", "from 0 to 8.000"]),
-        (&["--attack", "fgm", "--epsilon", "0.5,nan"], &["--epsilon", "NaN"]),
+        (&["--attack", "fgm", "--epsilon", "0.5,nan"], &["--epsilon", "nan", "a number such as 0.5"]),
         (&["--attack", "fgm", "--epsilon", "8 of 255"], &["--epsilon", "8 of 255", "8/255"]),
         (&["--attack", "fgm,deepfool", "--norm", "linf"], &["--norm linf", "l2 for deepfool"]),
         (
