@@ -12,10 +12,9 @@ use crate::models::container::Container;
 use crate::models::file::Model;
 use crate::models::sealed::Origin;
 use crate::training::checkpoint::{self, Checkpoint};
-use crate::training::metrics::{LARGEST_METRICS, record_of};
+use crate::training::metrics::{LARGEST_METRICS, Metrics, record_of};
 use crate::training::run::RunFolder;
 use crate::training::tensorboard;
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -193,6 +192,10 @@ fn tensors(path: &Path) -> Result<State, String> {
 /// Whether the files of a run folder, each whole, are those of one run.
 fn belongs_together(path: &Path) -> Result<(), String> {
     let (folder, config) = RunFolder::open(path).map_err(|e| e.to_string())?;
+    for model in models_of(path) {
+        let own = Model::load(&model, None).map_err(|e| e.to_string())?;
+        folder.check_own(&model, &own, &config).map_err(|e| e.to_string())?;
+    }
     for checkpoint in [folder.last_checkpoint(), folder.previous_checkpoint()] {
         if !checkpoint.exists() {
             continue;
@@ -206,7 +209,10 @@ fn belongs_together(path: &Path) -> Result<(), String> {
             ));
         }
         if checkpoint == folder.last_checkpoint() {
-            steps_are_recorded(&folder, saved.head.progress.step)?;
+            let metrics = Metrics::load(&folder.metrics_path()).map_err(|e| e.to_string())?;
+            if let Some(missing) = metrics.missing(&saved.head.progress) {
+                return Err(missing);
+            }
             if saved.head.progress.is_end_of(&config) && folder.model().exists() {
                 model_is_the_checkpoint(&folder.model(), &saved)?;
             }
@@ -215,18 +221,20 @@ fn belongs_together(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Every step up to the checkpoint has its line.
-fn steps_are_recorded(folder: &RunFolder, last: u64) -> Result<(), String> {
-    let bytes = files::read_at_most(&folder.metrics_path(), LARGEST_METRICS).map_err(|e| e.to_string())?;
-    let text = String::from_utf8_lossy(&bytes);
-    let steps = text.lines().filter_map(record_of).filter(|record| record["kind"] == "step");
-    let steps: BTreeSet<u64> = steps.filter_map(|record| record["step"].as_u64()).collect();
-    match (1..=last).find(|step| !steps.contains(step)) {
-        None => Ok(()),
-        Some(step) => Err(format!(
-            "metrics.jsonl has no line for step {step}, but the last checkpoint is at step {last}"
-        )),
-    }
+/// The models in a run folder.
+fn models_of(path: &Path) -> Vec<PathBuf> {
+    let entries =
+        [path.to_path_buf(), path.join("checkpoints")].into_iter().filter_map(|f| fs::read_dir(f).ok());
+    let files = entries.flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let is_model = |path: &PathBuf| {
+        let container = Container::open(path).ok().filter(|_| kind(path) == Some(Kind::Tensors));
+        container.is_some_and(|file| {
+            ![checkpoint::METADATA_KEY, export::METADATA_KEY]
+                .iter()
+                .any(|key| file.metadata.contains_key(*key))
+        })
+    };
+    files.filter(is_model).collect()
 }
 
 /// The final model has the weights of the checkpoint at the end.

@@ -44,6 +44,7 @@ fn model_of(classifier: &Classifier, weights: Vec<f32>) -> Model {
         method: "natural".into(),
         gradient_input: GradientInput::Log,
         without: vec![],
+        run: None,
     };
     Model {
         facts,

@@ -139,6 +139,7 @@ fn generated() -> BTreeSet<String> {
         method: "pgn".to_string(),
         gradient_input: pgn.gradient_input,
         without: vec![],
+        run: None,
     };
     let generator = Some((generator, weights));
     let model = Model { facts, classifier, weights: average.clone(), average, generator, notes: Vec::new() };

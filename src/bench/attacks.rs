@@ -94,6 +94,7 @@ fn untrained(config: &TrainConfig, problem: Problem) -> Result<Model, TrainError
         method: "unknown".to_string(),
         gradient_input: config.gradient_input,
         without: Vec::new(),
+        run: None,
     };
     Ok(Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() })
 }

@@ -134,7 +134,11 @@ impl Place {
     /// Reads the model for images that look like `problem`.
     pub fn model(&self, problem: Problem) -> Result<Model, EvaluationError> {
         self.check_model()?;
-        Ok(Model::load(&self.file, Some(problem))?)
+        let model = Model::load(&self.file, Some(problem))?;
+        if let Some((folder, config)) = &self.run {
+            folder.check_own(&self.file, &model, config)?;
+        }
+        Ok(model)
     }
 
     /// Refuses a run folder that has no final model yet, and names what it has instead.
@@ -274,6 +278,7 @@ mod tests {
             method: "natural".into(),
             gradient_input: GradientInput::Log,
             without: Vec::new(),
+            run: None,
         };
         Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() }
     }

@@ -40,6 +40,9 @@ pub struct Facts {
     /// Inputs that the generator does not see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<GeneratorInput>,
+    /// Fingerprint of the run that trained it, by which a model in the folder of another run is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
 }
 
 pub(super) fn default_gradient_input() -> GradientInput {
@@ -222,6 +225,7 @@ mod tests {
             method,
             gradient_input: GradientInput::Log,
             without: vec![GeneratorInput::Image],
+            run: None,
         };
         Model { facts, classifier, weights, average, generator: Some((generator, own)), notes: vec![] }
     }

@@ -130,6 +130,7 @@ impl<'a> Reader<'a> {
             method: unknown(),
             gradient_input: default_gradient_input(),
             without: Vec::new(),
+            run: None,
         })
     }
 

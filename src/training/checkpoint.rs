@@ -2,7 +2,7 @@
 //! enough to go on to the same bits, and refuses to go on as another run.
 
 use super::TrainError;
-use super::config::{Difference, TrainConfig};
+use super::config::{Difference, MAY_DIFFER, TrainConfig};
 use crate::data::{Images, Position, classes};
 use crate::models::container::Container;
 use crate::models::file::NamedTensor;
@@ -13,11 +13,6 @@ use std::path::Path;
 
 /// The key of [`Head`] in a checkpoint's metadata.
 pub const METADATA_KEY: &str = "pgn-wgpu.checkpoint";
-/// Keys of a configuration that may differ from the checkpoint's: they say where a run is trained and how long, not what
-/// it is. Changed learning rates are compared on their own, and so is what lies in the folder of the data.
-const MAY_DIFFER: [&str; 7] =
-    ["adapter", "data", "kernels", "epochs", "max-steps", "checkpoint-every", "changes"];
-
 /// How far a run was.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
@@ -102,6 +97,7 @@ impl Head {
         let before = |config: &TrainConfig| -> Vec<_> {
             config.changes.iter().filter(|change| change.step < self.progress.step).cloned().collect()
         };
+        // Changed learning rates are compared on their own, and so is what lies in the folder of the data.
         config.difference(&self.config, &MAY_DIFFER).or_else(|| {
             let (first, second) = (before(config), before(&self.config));
             let shown = |changes| format!("{changes:?}");

@@ -179,6 +179,10 @@ pub struct TrainConfig {
     pub kernels: Option<KernelChoices>,
 }
 
+/// Keys that say where and how long a run is trained, not which run it is.
+pub const MAY_DIFFER: [&str; 7] =
+    ["adapter", "data", "kernels", "epochs", "max-steps", "checkpoint-every", "changes"];
+
 /// Learning rates from a step on, as `--resume --lr` sets them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -303,6 +307,11 @@ impl TrainConfig {
         let mut keys = own.keys().chain(other.keys());
         let key = keys.find(|key| !ignored.contains(&key.as_str()) && own.get(*key) != other.get(*key))?;
         Some(Difference { key: key.clone(), first: shown(own.get(key)), second: shown(other.get(key)) })
+    }
+
+    /// Tells runs apart, however long and wherever they are trained; kept in their models.
+    pub fn fingerprint(&self) -> String {
+        format!("{:08x}", crc32c::crc32c(self.identity(&MAY_DIFFER).as_bytes()))
     }
 
     /// The same text for two configurations exactly if they have no [`difference`](Self::difference).

@@ -4,7 +4,7 @@
 use super::TrainError;
 use super::checkpoint::{Checkpoint, Head, Progress, TrainingData, not_finite};
 use super::config::{Method, TrainConfig};
-use super::metrics::MetricsFile;
+use super::metrics::{Metrics, MetricsFile};
 use super::run::RunFolder;
 use super::session::SessionRecord;
 use super::tensorboard::EventFile;
@@ -242,10 +242,13 @@ impl<'a> Fit<'a> {
             let head = Head { progress: progress.clone(), config: config.clone(), data: data.clone() };
             folder.save_checkpoint(&Checkpoint { head, states: trainer.snapshot()?.0 })?;
         }
+        let missing =
+            Metrics::load(&folder.metrics_path()).ok().and_then(|metrics| metrics.missing(&progress));
+        let missing = missing.filter(|_| resumed_at.is_some());
         let (mut metrics, unreadable) = folder.metrics(&progress, progress.is_end_of(&config))?;
         metrics.append(&SessionRecord::new(progress.step, &described, &config))?;
         let of_model = from.iter().flat_map(|model| model.notes.clone());
-        let notes = of_model.chain(latest.fallback).chain(unreadable).collect();
+        let notes = of_model.chain(latest.fallback).chain(unreadable).chain(missing).collect();
         let events = folder.tensorboard();
         let goes_on = events.exists().then(|| EventFile::create(&events, progress.step + 1)).transpose()?;
         let (now, pending) = (Instant::now(), VecDeque::new());
@@ -511,6 +514,7 @@ impl<'a> Fit<'a> {
             method: self.method(),
             gradient_input: self.config.gradient_input,
             without: self.config.without.clone(),
+            run: Some(self.config.fingerprint()),
         };
         let generator = self.trainer.generator().cloned();
         let classifier = self.trainer.classifier().clone();

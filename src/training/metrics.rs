@@ -8,6 +8,7 @@ use crate::files::{self, FileError, file_error};
 use crate::integrity;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -131,6 +132,8 @@ pub struct Steps {
 
 #[derive(Deserialize)]
 struct Step {
+    #[serde(default)]
+    step: u64,
     epoch: u32,
     loss: Option<f64>,
     delta: Option<f64>,
@@ -145,6 +148,8 @@ pub struct Metrics {
     pub steps: Vec<Steps>,
     /// In order.
     pub epochs: Vec<EpochEnd>,
+    /// Steps that have a line.
+    step_numbers: BTreeSet<u64>,
     /// Lines that are no records, or whose checksum does not fit.
     pub unreadable: usize,
     /// Whether the file ends within a line, as while that is being written.
@@ -183,6 +188,7 @@ impl Metrics {
             "epoch" => self.epochs.push(serde_json::from_value(value).ok()?),
             "step" => {
                 let step: Step = serde_json::from_value(value).ok()?;
+                self.step_numbers.insert(step.step);
                 if sums.last().is_none_or(|(epoch, _)| *epoch != step.epoch) {
                     sums.push((step.epoch, [0.0; 4]));
                 }
@@ -195,6 +201,22 @@ impl Metrics {
             _ => {}
         }
         Some(())
+    }
+
+    /// What is not recorded although a checkpoint at `progress` says that it was done: a sentence, if anything.
+    pub fn missing(&self, progress: &Progress) -> Option<String> {
+        let step = (1..=progress.step).find(|step| !self.step_numbers.contains(step));
+        let epoch = (0..progress.epoch).find(|epoch| self.epochs.iter().all(|end| end.epoch != *epoch));
+        let what = match (self.sessions.is_empty(), step, epoch) {
+            (true, ..) => "the first session".to_string(),
+            (_, Some(step), _) => format!("step {step}"),
+            (_, _, Some(epoch)) => format!("the end of epoch {}", epoch + 1),
+            _ => return None,
+        };
+        Some(format!(
+            "metrics.jsonl has no line for {what}, but the last checkpoint is at step {}",
+            progress.step
+        ))
     }
 
     /// The highest of the benign accuracies.

@@ -11,6 +11,7 @@ use super::lock::RunLock;
 use super::metrics::MetricsFile;
 use crate::files::{self, Pending, file_error};
 use crate::integrity::{self, EMPTY_SEAL, Seal};
+use crate::models::file::Model;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -281,6 +282,19 @@ impl RunFolder {
             files::rename(&last, &last.with_file_name("damaged.safetensors"))?;
         }
         Ok(())
+    }
+
+    /// Refuses a model in `path` that another run has trained.
+    pub fn check_own(&self, path: &Path, model: &Model, config: &TrainConfig) -> Result<(), TrainError> {
+        match model.facts.run.as_ref().is_none_or(|run| *run == config.fingerprint()) {
+            true => Ok(()),
+            false => Err(TrainError::Run {
+                path: path.to_path_buf(),
+                problem: "is of another run than the config.toml beside it; put the run's own model back, or move this one out of \
+                          the folder"
+                    .to_string(),
+            }),
+        }
     }
 
     /// Whether the run is over: its last checkpoint is at its end, before which the final model is written.

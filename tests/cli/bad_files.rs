@@ -22,6 +22,7 @@ fn save(scratch: &Scratch, problem: Problem, width: f32, change: impl Fn(&mut Mo
         method: "natural".into(),
         gradient_input: GradientInput::Log,
         without: Vec::new(),
+        run: None,
     };
     let mut model =
         Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() };

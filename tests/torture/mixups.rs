@@ -139,7 +139,7 @@ fn other_value(key: &str, value: &str) -> Option<String> {
         (_, "false") => Some("true".to_string()),
         _ => {
             let number: f64 = value.parse().ok()?;
-            let other = if value.contains(['.', 'e']) { number * 0.5 + 0.001 } else { number + 1.0 };
+            let other = if value.contains(['.', 'e']) { number * 0.25 + 0.001 } else { number + 1.0 };
             Some(if value.contains(['.', 'e']) { format!("{other:?}") } else { format!("{other}") })
         }
     }

@@ -38,6 +38,7 @@ fn a_loss_that_is_no_number_stops_the_run_with_step_and_learning_rate() {
         method: "natural".into(),
         gradient_input: GradientInput::Log,
         without: vec![],
+        run: None,
     };
     Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() }
         .save(&file)

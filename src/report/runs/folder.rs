@@ -55,6 +55,10 @@ impl Run {
                 Metrics::default()
             }
         };
+        let progress = folder.progress().ok().flatten().unwrap_or_default();
+        if let Some(missing) = metrics.missing(&progress).filter(|_| progress.step > 0) {
+            notes.push((missing, "the curves are without it".to_string()));
+        }
         let model = match Model::load(&folder.model(), None) {
             Ok(model) => Some(model),
             Err(error) if folder.model().exists() => {
