@@ -74,7 +74,9 @@ pub fn record(bytes: &[u8]) {
     let sealed = crate::integrity::from_json::<Record>(bytes).ok();
     if let Some(record) = sealed.or_else(|| serde_json::from_slice(bytes).ok()) {
         let store = crate::evaluation::record::Store::new(&folder().join("evaluation"));
-        if store.save(&record).is_ok() && store.load(&record.key) != Kept::Absent {
+        if store.save(&record).is_ok()
+            && let Kept::Whole(record) = store.load(&record.key)
+        {
             let images = record.len();
             let _ = record.accuracy(images);
             for i in 0..images {

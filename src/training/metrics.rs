@@ -132,8 +132,8 @@ pub struct Steps {
 
 #[derive(Deserialize)]
 struct Step {
-    #[serde(default)]
-    step: u64,
+    #[serde(default, rename = "step")]
+    number: u64,
     epoch: u32,
     loss: Option<f64>,
     delta: Option<f64>,
@@ -188,7 +188,7 @@ impl Metrics {
             "epoch" => self.epochs.push(serde_json::from_value(value).ok()?),
             "step" => {
                 let step: Step = serde_json::from_value(value).ok()?;
-                self.step_numbers.insert(step.step);
+                self.step_numbers.insert(step.number);
                 if sums.last().is_none_or(|(epoch, _)| *epoch != step.epoch) {
                     sums.push((step.epoch, [0.0; 4]));
                 }
