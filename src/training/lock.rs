@@ -23,6 +23,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const BEAT: Duration = Duration::from_secs(30);
 /// A holder on another machine without a sign of life for so long is gone.
 const GONE_AFTER: Duration = Duration::from_secs(600);
+/// Bytes of the largest lock file that is read.
+const LARGEST: u64 = 64 << 10;
 /// A check whether a folder is locked takes its lock for an instant; retry this many times.
 const ATTEMPTS: u32 = 5;
 const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(20);
@@ -43,7 +45,7 @@ impl Holder {
     }
 
     fn read(path: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
+        serde_json::from_slice(&files::read_at_most(path, LARGEST).ok()?).ok()
     }
 
     /// Whether it may still be at work although this process could lock the file; `shared` if such locks are.
