@@ -134,9 +134,8 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
             return Err(io::Error::other("it is a pipe or a device; give a regular file"));
         }
         if about.len() > limit {
-            let length = about.len();
             return Err(io::Error::other(format!(
-                "it has {length} bytes, no such file needs more than {limit}"
+                "it has more than the {limit} bytes that are possible here"
             )));
         }
         fs::read(path)

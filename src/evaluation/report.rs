@@ -208,11 +208,6 @@ pub fn shown(measure: &Measure) -> String {
     }
 }
 
-/// A text as a field of a CSV file.
-pub fn csv_field(text: &str) -> String {
-    Cell::text(text).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

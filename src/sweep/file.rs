@@ -11,8 +11,8 @@
 //! Paths of data and weights are taken from the current folder and kept as absolute ones.
 
 use super::{MOST_POINTS, Plan, Point, SweepError};
-use crate::data::{absolute, file};
-use crate::files::file_error;
+use crate::data::absolute;
+use crate::files;
 use crate::training::effects::check_file;
 use crate::training::options::TrainOptions;
 use crate::training::run::from_toml;
@@ -39,7 +39,7 @@ pub struct Overrides {
 /// # Errors
 /// One sentence with the file, and with the line where there is one.
 pub fn read(path: &Path, overrides: &Overrides) -> Result<Plan, SweepError> {
-    let text = file::read(path, MOST_BYTES).map_err(file_error("read", path)).map_err(TrainError::from)?;
+    let text = files::read_at_most(path, MOST_BYTES).map_err(TrainError::from)?;
     let text = String::from_utf8_lossy(&text).into_owned();
     // Parsed twice: as plain values for errors of the format itself, and with places for all others.
     from_toml::<toml::Table>(&text, path)?;

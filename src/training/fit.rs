@@ -406,9 +406,9 @@ impl<'a> Fit<'a> {
 
     fn diverged(&self, what: &str, value: f64, step: u64) -> TrainError {
         let last = self.folder.last_checkpoint();
-        let checkpoint = match Checkpoint::load(&last) {
-            Ok(saved) => {
-                let step = saved.head.progress.step;
+        let checkpoint = match Head::load(&last) {
+            Ok(head) => {
+                let step = head.progress.step;
                 format!("the last good weights (step {step}) are in {}", last.display())
             }
             Err(_) => "no checkpoint can be read".to_string(),
