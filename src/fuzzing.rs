@@ -7,8 +7,8 @@
 use crate::data::{self, DataOptions, DatasetKind};
 use crate::evaluation::record::{Kept, Record};
 use crate::gpu::adapter::AdapterChoice;
-use crate::models::Problem;
 use crate::models::file::Model;
+use crate::nn::Problem;
 use crate::sweep::Shard;
 use crate::sweep::file::{Overrides, read as read_sweep};
 use crate::training::checkpoint::{Checkpoint, Head};
@@ -20,7 +20,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The embedded digits' problem.
-const DIGITS: Problem = Problem { side: 8, channels: 1, classes: 10 };
+const DIGITS: Problem = Problem { height: 8, width: 8, channels: 1, classes: 10 };
 
 thread_local! {
     static FOLDER: OnceCell<PathBuf> = const { OnceCell::new() };

@@ -244,7 +244,9 @@ fn model_is_the_checkpoint(path: &Path, saved: &Checkpoint) -> Result<(), String
         let saved = saved.states.iter().find(|(name, _)| name == state);
         saved.is_some_and(|(_, values)| values == weights)
     };
-    match same("classifier.parameters", &model.weights) && same("classifier.average", &model.average) {
+    match same("classifier.parameters", &model.live.weights)
+        && same("classifier.average", &model.average.weights)
+    {
         true => Ok(()),
         false => Err(format!(
             "{} has other weights than the last checkpoint: it is of another run",

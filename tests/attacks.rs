@@ -9,35 +9,38 @@ use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::Images;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::models::file::{Facts, Model};
-use pgn_wgpu::models::{Classifier, GradientInput, Init, Problem};
+use pgn_wgpu::nn::{Init, Net, Network, Plan, Problem, Values};
+use pgn_wgpu::pgn::GradientInput;
 use pgn_wgpu::random::{Random, Stream};
 
-const PROBLEM: Problem = Problem { side: 8, channels: 1, classes: 2 };
+const PROBLEM: Problem = Problem { height: 8, width: 8, channels: 1, classes: 2 };
 const IMAGES: usize = 70;
 
 /// A classifier whose pre-activations are positive on the whole box: large biases, small weights.
 fn affine_model() -> Model {
-    let classifier = Classifier::new(PROBLEM, 0.03125).unwrap();
-    let mut weights = classifier.initial(Init::He, 5);
-    for entry in &classifier.layout.entries {
-        for value in &mut weights[entry.weight..][..entry.layer.weight_len()] {
-            *value *= 0.3;
+    let classifier = Network::default().build(Plan::new(PROBLEM, 0.03125)).unwrap();
+    let mut values = classifier.initial(Init::He, 5);
+    for (index, slot) in classifier.slots.all.iter().enumerate() {
+        let own = classifier.slots.get_mut(&mut values, index);
+        match slot.name.ends_with("weight") {
+            true => own.iter_mut().for_each(|value| *value *= 0.3),
+            false => own.fill(4.0),
         }
-        weights[entry.bias..][..entry.layer.outputs].fill(4.0);
     }
     // Centre the decision on the mean image, so that both classes occur.
-    let last = classifier.layout.entries.last().unwrap().bias;
-    let mut model = model_of(&classifier, weights);
+    let mut model = model_of(&classifier, values);
     let lead = lead_of(&model, &[0.5; 64]);
-    model.weights[last] += lead as f32;
-    model.average.clone_from(&model.weights);
+    let last = classifier.slots.all.len() - 1;
+    classifier.slots.get_mut(&mut model.live, last)[0] += lead as f32;
+    model.average.clone_from(&model.live);
     model
 }
 
-fn model_of(classifier: &Classifier, weights: Vec<f32>) -> Model {
+fn model_of(classifier: &Net, live: Values) -> Model {
     let facts = Facts {
         version: "test".into(),
         problem: PROBLEM,
+        network: Network::default(),
         width: 0.03125,
         dataset: "test".into(),
         class_names: vec![],
@@ -49,8 +52,8 @@ fn model_of(classifier: &Classifier, weights: Vec<f32>) -> Model {
     Model {
         facts,
         classifier: classifier.clone(),
-        average: weights.clone(),
-        weights,
+        average: live.clone(),
+        live,
         generator: None,
         notes: Vec::new(),
     }
@@ -59,19 +62,20 @@ fn model_of(classifier: &Classifier, weights: Vec<f32>) -> Model {
 /// `z_1 − z_0` of one image, straight from the weights in f64: convolution, pooling and means by hand.
 fn lead_of(model: &Model, image: &[f64; 64]) -> f64 {
     let (mut x, mut side, mut channels) = (image.to_vec(), 8usize, 1usize);
-    let entries = &model.classifier.layout.entries;
-    for (i, entry) in entries.iter().enumerate() {
-        let outputs = entry.layer.outputs;
+    let slots = &model.classifier.slots;
+    for i in 0..slots.all.len() / 2 {
+        let [weight, bias] = [2 * i, 2 * i + 1].map(|slot| slots.get(&model.live, slot));
+        let outputs = bias.len();
         let mut y = vec![0.0; side * side * outputs];
         for (at, out) in y.iter_mut().enumerate() {
             let (pixel, b) = (at / outputs, at % outputs);
-            let mut sum = f64::from(model.weights[entry.bias + b]);
+            let mut sum = f64::from(bias[b]);
             for tap in 0..9 {
                 let (row, column) =
                     ((pixel / side + tap / 3).wrapping_sub(1), (pixel % side + tap % 3).wrapping_sub(1));
                 if row < side && column < side {
                     for a in 0..channels {
-                        let w = model.weights[entry.weight + (tap * channels + a) * outputs + b];
+                        let w = weight[(tap * channels + a) * outputs + b];
                         sum += f64::from(w) * x[(row * side + column) * channels + a];
                     }
                 }
@@ -318,12 +322,11 @@ fn carlini_wagner_does_not_depend_on_which_images_share_the_batch() {
 /// A classifier of the embedded digits with initial weights: not affine, and no attack is easy to predict.
 fn digits_model() -> (Model, Images) {
     let data = pgn_wgpu::data::open(&pgn_wgpu::data::DataOptions::default()).unwrap();
-    let problem = Problem { side: 8, channels: 1, classes: 10 };
-    let classifier = Classifier::new(problem, 0.125).unwrap();
-    let weights = classifier.initial(Init::He, 2);
+    let problem = Problem { height: 8, width: 8, channels: 1, classes: 10 };
+    let classifier = Network::default().build(Plan::new(problem, 0.125)).unwrap();
+    let live = classifier.initial(Init::He, 2);
     let facts = Facts { problem, width: 0.125, ..affine_model().facts };
-    let model =
-        Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() };
+    let model = Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() };
     let images = as_seen(&model, &data.test.subset(&(0..24).collect::<Vec<_>>()));
     (model, images)
 }
@@ -417,10 +420,9 @@ fn distances_of_deepfool_do_not_depend_on_the_scale_of_the_logits() {
     // The last layer is a convolution with leaky ReLU and the logits are means of it, so they scale as it does.
     let scaled = |scale: f32| {
         let mut scaled = model.clone();
-        let last = scaled.classifier.layout.entries.last().unwrap();
-        let all = (last.weight..last.weight + last.layer.weight_len()).chain(last.bias..last.bias + 10);
-        for i in all {
-            scaled.average[i] *= scale;
+        let slots = scaled.classifier.slots.clone();
+        for slot in [slots.all.len() - 2, slots.all.len() - 1] {
+            slots.get_mut(&mut scaled.average, slot).iter_mut().for_each(|value| *value *= scale);
         }
         scaled
     };
@@ -495,7 +497,7 @@ fn accuracy_does_not_rise_with_epsilon_or_with_more_steps() {
 fn misclassified_images_flat_classifiers_and_single_images_are_attacked_without_harm() {
     let (model, images) = digits_model();
     let mut flat = model.clone();
-    flat.average.fill(0.0);
+    flat.average.weights.fill(0.0);
     let device = Device::Cpu(Mode::Fast);
     for kind in [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim, AttackKind::DeepFool, AttackKind::Cw] {
         let options = || AttackOptions { iterations: 10, search_steps: 2, ..AttackOptions::new(kind) };

@@ -15,6 +15,7 @@ use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::executor::{Device, Workspace};
 use pgn_wgpu::graph::Graph;
 use pgn_wgpu::models::file::Model;
+use pgn_wgpu::nn::Classifier;
 use program::{assert_mentions, command, refuse, succeed};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -51,17 +52,24 @@ fn copy(name: &str, folder: &Path) -> String {
     to.display().to_string()
 }
 
+/// Multiplies the logits: the last layer is a convolution with leaky ReLU, whose mean they are.
+fn scale_last_layer(model: &mut Model, by: f32) {
+    let slots = model.classifier.slots.clone();
+    for slot in [slots.all.len() - 2, slots.all.len() - 1] {
+        slots.get_mut(&mut model.average, slot).iter_mut().for_each(|value| *value *= by);
+    }
+}
+
 /// What a model's averaged weights answer to images, `[n, s, s, c]`, by the reference path.
 fn answers(model: &Model, images: &[f32]) -> Vec<usize> {
     let problem = model.facts.problem;
     let n = images.len() / problem.pixels();
     let mut workspace = Workspace::new(Device::Cpu(Mode::Reference));
-    workspace.write("weights", &model.average).unwrap();
+    workspace.write("net.parameters", &model.average.weights).unwrap();
     let mut graph = Graph::new();
-    let input = graph.input("images", &[n, problem.side, problem.side, problem.channels]).unwrap();
-    let flat = graph.state("weights", &[model.classifier.layout.len]).unwrap();
-    let weights = model.classifier.layout.views(&mut graph, flat).unwrap();
-    let logits = model.classifier.logits(&mut graph, &weights, input).unwrap();
+    let input = graph.input("images", &problem.batch(n)).unwrap();
+    let states = model.classifier.live(&mut graph, "net").unwrap();
+    let logits = Classifier::evaluated(&model.classifier, &states).logits(&mut graph, input).unwrap();
     let classes = graph.arg_max(logits);
     graph.output("classes", classes);
     let mut session = workspace.prepare(&graph).unwrap();

@@ -11,7 +11,8 @@ mod values;
 use common::{Values, devices, named, session};
 use pgn_wgpu::executor::{Device, Outputs};
 use pgn_wgpu::graph::{Graph, GraphError};
-use pgn_wgpu::models::GeneratorInputs;
+use pgn_wgpu::nn::Classifier;
+use pgn_wgpu::pgn::GeneratorInputs;
 use pgn_wgpu::training::game::{BatchTensors, Gradients, Phase, generator_move, gradient_image, phase_graph};
 use pgn_wgpu::training::{GradientInput, Method, PenaltySpace, TrainConfig, Trainer, Update};
 use values::Allowed::{self, Absolute, Relative};
@@ -41,7 +42,8 @@ fn inputs(golden: &Golden) -> Values {
 fn states(golden: &Golden) -> Values {
     let generator = &golden.model.generator.as_ref().unwrap().1;
     let mut states = Values::new();
-    for (network, weights) in [("classifier", &golden.model.weights), ("generator", generator)] {
+    for (network, values) in [("classifier", &golden.model.live), ("generator", generator)] {
+        let weights = &values.weights;
         states.push(named(&format!("{network}.parameters"), weights.clone()));
         states.push(named(&format!("{network}.gradient"), vec![0.0; weights.len()]));
     }
@@ -55,7 +57,7 @@ fn run(
     build: impl FnOnce(&mut Graph, BatchTensors) -> Result<(), GraphError>,
 ) -> Outputs {
     let mut graph = Graph::new();
-    let batch = BatchTensors::inputs(&mut graph, golden.classifier(), golden.settings.batch).unwrap();
+    let batch = BatchTensors::inputs(&mut graph, golden.classifier().problem, golden.settings.batch).unwrap();
     build(&mut graph, batch).unwrap();
     let (_workspace, mut session) = session(device, &graph, &inputs(golden), &states(golden));
     session.compute().unwrap()
@@ -72,10 +74,9 @@ fn logits_losses_and_gradient_images() {
     for golden in Golden::all() {
         for (name, device) in devices() {
             let outputs = run(&golden, &device, |g, batch| {
-                let classifier = golden.classifier();
-                let flat = g.state("classifier.parameters", &[classifier.layout.len])?;
-                let weights = classifier.layout.views(g, flat)?;
-                let logits = classifier.logits(g, &weights, batch.images)?;
+                let states = golden.classifier().live(g, "classifier")?;
+                let classifier = Classifier::evaluated(golden.classifier(), &states);
+                let logits = classifier.logits(g, batch.images)?;
                 let loss = g.cross_entropy(logits, batch.labels)?;
                 g.output("logits", logits);
                 g.output("cross_entropy", loss);
@@ -104,17 +105,16 @@ fn the_generators_move_and_what_the_classifier_makes_of_it() {
     for golden in Golden::all() {
         for (name, device) in devices() {
             let outputs = run(&golden, &device, |g, batch| {
-                let (classifier, generator) = (golden.classifier(), golden.generator());
-                let flat = g.state("classifier.parameters", &[classifier.layout.len])?;
-                let weights = classifier.layout.views(g, flat)?;
-                let logits = classifier.logits(g, &weights, batch.images)?;
+                let generator = golden.generator();
+                let states = golden.classifier().live(g, "classifier")?;
+                let classifier = Classifier::evaluated(golden.classifier(), &states);
+                let logits = classifier.logits(g, batch.images)?;
                 let loss = g.cross_entropy(logits, batch.labels)?;
                 let gradient = gradient_image(g, GradientInput::Log, loss, batch.images)?;
-                let flat = g.state("generator.parameters", &[generator.layout.len])?;
-                let own = generator.layout.views(g, flat)?;
+                let own = generator.live(g)?;
                 let seen = GeneratorInputs { labels: batch.labels, images: batch.images, gradient };
                 let answer = generator_move(g, generator, &own, seen)?;
-                let logits = classifier.logits(g, &weights, answer.adversarial)?;
+                let logits = classifier.logits(g, answer.adversarial)?;
                 g.output("generator_output", answer.output);
                 g.output("x_adv", answer.adversarial);
                 g.output("norm2", answer.norm2);

@@ -11,13 +11,14 @@ use pgn_wgpu::data::{Batch, DatasetKind};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::gpu::device::{Checks, Forms};
 use pgn_wgpu::graph::{Graph, Unary};
-use pgn_wgpu::models::{Classifier, Generator, Problem};
+use pgn_wgpu::nn::{Network, Plan, Problem};
+use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{ALIGNMENT, MemoryLimits, MemoryPlan, Program, Root, RootKind};
 use pgn_wgpu::random::{Random, Stream};
 use pgn_wgpu::training::game::{Gradients, phase_graph, phases};
 use pgn_wgpu::training::{GradientInput, Method, PenaltySpace, Preset, TrainConfig, Trainer, Update};
 
-const PROBLEM: Problem = Problem { side: 12, channels: 3, classes: 3 };
+const PROBLEM: Problem = Problem { height: 12, width: 12, channels: 3, classes: 3 };
 const WIDTH: f32 = 0.0625;
 const BATCH: usize = 5;
 
@@ -40,7 +41,7 @@ fn configs() -> Vec<TrainConfig> {
 
 /// The graphs of one training step, at once and in micro-batches.
 fn step_graphs(config: &TrainConfig) -> Vec<Graph> {
-    let classifier = Classifier::new(PROBLEM, WIDTH).unwrap();
+    let classifier = Network::default().build(Plan::new(PROBLEM, WIDTH)).unwrap();
     let generator = Generator::new(PROBLEM, WIDTH).unwrap();
     let graph = |phase, how| phase_graph(config, &classifier, Some(&generator), phase, BATCH, how).unwrap();
     let hows = [Gradients::Apply, Gradients::Accumulate];
@@ -207,10 +208,11 @@ fn batch() -> Batch {
 /// Initial weights of both networks and everything that belongs to them.
 fn states() -> common::Values {
     let config = config(Method::Pgn);
-    let classifier = Classifier::new(PROBLEM, WIDTH).unwrap().initial(config.init, 1);
+    let classifier = Network::default().build(Plan::new(PROBLEM, WIDTH)).unwrap().initial(config.init, 1);
     let generator = Generator::new(PROBLEM, WIDTH).unwrap().initial(config.init, 1);
     let mut states = Vec::new();
-    for (network, weights) in [("classifier", classifier), ("generator", generator)] {
+    for (network, values) in [("classifier", classifier), ("generator", generator)] {
+        let weights = values.weights;
         for zeros in ["momentum", "variance", "gradient"] {
             states.push(named(&format!("{network}.{zeros}"), vec![0.0; weights.len()]));
         }

@@ -13,7 +13,8 @@ use pgn_wgpu::gpu::half;
 use pgn_wgpu::graph::Graph;
 use pgn_wgpu::kernels;
 use pgn_wgpu::lockstep::{Case, compare, effects};
-use pgn_wgpu::models::{Classifier, Generator, Init, Problem};
+use pgn_wgpu::nn::{Init, Network, Plan, Problem};
+use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::precision::Precision;
 use pgn_wgpu::program::{MemoryLimits, Program, RootKind};
 use pgn_wgpu::random::{Random, Stream};
@@ -22,22 +23,24 @@ use pgn_wgpu::training::{Method, Preset, TrainConfig};
 
 /// More than classes, so that the generator works class by class.
 const IMAGES: usize = 12;
-const PROBLEM: Problem = Problem { side: 8, channels: 1, classes: 10 };
+const PROBLEM: Problem = Problem { height: 8, width: 8, channels: 1, classes: 10 };
 const HALF: MemoryLimits = MemoryLimits { half: true, ..MemoryLimits::NONE };
 
 /// A PGN step of small networks, with its states and inputs.
 fn step() -> (Graph, Values, Values) {
     let preset = TrainConfig::preset(Preset::Small, pgn_wgpu::data::DatasetKind::Digits);
     let config = TrainConfig { method: Method::Pgn, width: 0.125, batch_size: IMAGES, ..preset };
-    let (classifier, generator) =
-        (Classifier::new(PROBLEM, config.width).unwrap(), Generator::new(PROBLEM, config.width).unwrap());
+    let (classifier, generator) = (
+        Network::default().build(Plan::new(PROBLEM, config.width)).unwrap(),
+        Generator::new(PROBLEM, config.width).unwrap(),
+    );
     let graph =
         phase_graph(&config, &classifier, Some(&generator), Phase::Both, IMAGES, Gradients::Apply).unwrap();
     let random = Random::new(1, Stream::Augment);
     let images = (0..(IMAGES * 64) as u32).map(|i| random.uniform(0, i)).collect();
     let states = vec![
-        named("classifier.parameters", classifier.initial(Init::He, 0)),
-        named("generator.parameters", generator.initial(Init::He, 0)),
+        named("classifier.parameters", classifier.initial(Init::He, 0).weights),
+        named("generator.parameters", generator.initial(Init::He, 0).weights),
     ];
     let inputs = vec![
         named("images", images),

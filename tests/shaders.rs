@@ -14,8 +14,8 @@ use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::kernels::{self, Form, Kernel, generate, grids};
-use pgn_wgpu::models::Problem;
 use pgn_wgpu::models::file::{Facts, Model};
+use pgn_wgpu::nn::Problem;
 use pgn_wgpu::training::{Method, Preset, TrainConfig, Trainer};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,7 @@ fn every_variant_of_every_form_becomes_spirv_msl_and_hlsl() {
 
 /// Every generated shader of training and of the attacks.
 fn generated() -> BTreeSet<String> {
-    const PROBLEM: Problem = Problem { side: 8, channels: 3, classes: 3 };
+    const PROBLEM: Problem = Problem { height: 8, width: 8, channels: 3, classes: 3 };
     let cpu = Device::Cpu(Mode::Reference);
     let small = TrainConfig {
         width: 0.0625,
@@ -128,11 +128,12 @@ fn generated() -> BTreeSet<String> {
     let pgn = TrainConfig { method: Method::Pgn, ..small };
     let trainer = Trainer::new(cpu.clone(), &pgn, PROBLEM, None, None).unwrap();
     let (classifier, generator) = (trainer.classifier().clone(), trainer.generator().unwrap().clone());
-    let average = classifier.initial(pgn.init, 0);
-    let weights = generator.initial(pgn.init, 0);
+    let live = classifier.initial(pgn.init, 0);
+    let values = generator.initial(pgn.init, 0);
     let facts = Facts {
         version: String::new(),
         problem: PROBLEM,
+        network: pgn.network,
         width: pgn.width,
         dataset: String::new(),
         class_names: Vec::new(),
@@ -141,8 +142,8 @@ fn generated() -> BTreeSet<String> {
         without: vec![],
         run: None,
     };
-    let generator = Some((generator, weights));
-    let model = Model { facts, classifier, weights: average.clone(), average, generator, notes: Vec::new() };
+    let generator = Some((generator, values));
+    let model = Model { facts, classifier, average: live.clone(), live, generator, notes: Vec::new() };
     let kinds = [
         AttackKind::Fgm,
         AttackKind::Pgd,

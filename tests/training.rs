@@ -17,7 +17,7 @@ mod resuming;
 
 use pgn_wgpu::data::{Batch, BatchOptions, DataOptions, Dataset, DatasetKind, make_batch, open};
 use pgn_wgpu::executor::Device;
-use pgn_wgpu::models::Problem;
+use pgn_wgpu::nn::Problem;
 use pgn_wgpu::training::checkpoint::Checkpoint;
 use pgn_wgpu::training::fit::{EpochRecord, Fit, Observer, Outcome, StepRecord};
 use pgn_wgpu::training::run::RunFolder;
@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the embedded digits look like.
-const DIGITS: Problem = Problem { side: 8, channels: 1, classes: 10 };
+const DIGITS: Problem = Problem { height: 8, width: 8, channels: 1, classes: 10 };
 
 /// The devices that people train on.
 fn devices() -> Vec<(&'static str, Device)> {

@@ -171,7 +171,7 @@ impl Attacker {
             predictions[i] = answer;
         }
         Ok(AttackOutcome {
-            problem: self.target.classifier.problem,
+            problem: self.target.problem(),
             images: originals,
             adversarial: moved.adversarial,
             labels,

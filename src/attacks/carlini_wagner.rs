@@ -160,7 +160,7 @@ fn iteration_graph(target: &Target, options: &AttackOptions) -> Result<Graph> {
     let delta = graph.subtract(x, origin)?;
     let square = graph.unary(Unary::Square, delta);
     let l2 = graph.sum_columns(square);
-    let logits = target.classifier.logits(graph, &a.weights, x)?;
+    let logits = target.classifier(&a.states).logits(graph, x)?;
     let classes = graph.shape(logits).columns();
     let own = graph.one_hot(a.labels, classes);
     let margin = margin(graph, logits, own, options.confidence)?;

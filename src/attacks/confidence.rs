@@ -18,7 +18,7 @@ pub fn confidences(
 ) -> Result<Vec<f32>, AttackError> {
     let mut target = Target::new(device, model, BATCH.min(labels.len().max(1)))?;
     let mut a = target.graph()?;
-    let logits = target.classifier.logits(&mut a.graph, &a.weights, a.images)?;
+    let logits = target.classifier(&a.states).logits(&mut a.graph, a.images)?;
     let sum = a.graph.sum_columns(logits);
     let probabilities = a.graph.softmax(logits);
     let own = a.graph.one_hot(a.labels, model.facts.problem.classes);

@@ -51,7 +51,7 @@ struct Candidate {
 impl DeepFool {
     /// Prepares it.
     pub fn new(target: &mut Target, options: &AttackOptions) -> std::result::Result<Self, ExecutionError> {
-        let classes = target.classifier.problem.classes;
+        let classes = target.problem().classes;
         let iterate = iteration_graph(target, options.candidates.min(classes))?;
         let iterate = target.prepare(&iterate)?;
         let mut a = target.graph()?;
@@ -78,7 +78,7 @@ fn iteration_graph(target: &Target, candidates: usize) -> Result<Graph> {
     let r = graph.state(PERTURBATION, &target.extents())?;
     let moved = graph.add(a.images, r)?;
     let x = graph.unary(Unary::Clamp(0.0, 1.0), moved);
-    let logits = target.classifier.logits(graph, &a.weights, x)?;
+    let logits = target.classifier(&a.states).logits(graph, x)?;
     let prediction = graph.arg_max(logits);
     let active = graph.binary(Binary::Equal, prediction, a.labels)?;
     let all = choose_candidates(graph, logits, a.labels, candidates)?;

@@ -5,8 +5,7 @@
 
 use super::options::Norm;
 use crate::graph::{Graph, GraphError, Tensor, Unary};
-use crate::models::Classifier;
-use crate::models::layout::Weights;
+use crate::nn::Classifier;
 use serde::{Deserialize, Serialize};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
@@ -33,13 +32,12 @@ const EXCLUDED: f32 = -1e9;
 /// The gradient by `images` that an attack on `labels` follows: `[n, s, s, c]`.
 pub fn gradient(
     graph: &mut Graph,
-    classifier: &Classifier,
-    weights: &Weights,
+    classifier: Classifier,
     images: Tensor,
     labels: Tensor,
     form: CeForm,
 ) -> Result {
-    let logits = classifier.logits(graph, weights, images)?;
+    let logits = classifier.logits(graph, images)?;
     match form {
         CeForm::Plain => {
             let loss = graph.cross_entropy(logits, labels)?;

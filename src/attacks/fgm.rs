@@ -7,8 +7,7 @@ use super::options::{AttackOptions, Norm};
 use super::target::Target;
 use crate::executor::{ExecutionError, Session};
 use crate::graph::{Graph, GraphError, Tensor, Unary};
-use crate::models::Classifier;
-use crate::models::layout::Weights;
+use crate::nn::Classifier;
 
 /// Which images are attacked, how far and how.
 #[derive(Clone, Copy)]
@@ -26,26 +25,16 @@ pub struct Step {
 }
 
 /// The images moved by one step, not clipped.
-pub fn step(
-    graph: &mut Graph,
-    classifier: &Classifier,
-    weights: &Weights,
-    step: Step,
-) -> Result<Tensor, GraphError> {
-    let gradient = direction::gradient(graph, classifier, weights, step.images, step.labels, step.form)?;
+pub fn step(graph: &mut Graph, classifier: Classifier, step: Step) -> Result<Tensor, GraphError> {
+    let gradient = direction::gradient(graph, classifier, step.images, step.labels, step.form)?;
     let unit = direction::unit(graph, gradient, step.form, step.norm)?;
     let move_by = graph.multiply(unit, step.length)?;
     graph.add(step.images, move_by)
 }
 
 /// The attacked images.
-pub fn fgm(
-    graph: &mut Graph,
-    classifier: &Classifier,
-    weights: &Weights,
-    parts: Step,
-) -> Result<Tensor, GraphError> {
-    let moved = step(graph, classifier, weights, parts)?;
+pub fn fgm(graph: &mut Graph, classifier: Classifier, parts: Step) -> Result<Tensor, GraphError> {
+    let moved = step(graph, classifier, parts)?;
     Ok(graph.unary(Unary::Clamp(0.0, 1.0), moved))
 }
 
@@ -61,7 +50,7 @@ impl Fgm {
         let length = a.graph.constant(options.epsilon, &[1])?;
         let (images, labels) = (a.images, a.labels);
         let parts = Step { images, labels, length, norm: options.norm, form: options.ce_form };
-        let x = fgm(&mut a.graph, &target.classifier, &a.weights, parts)?;
+        let x = fgm(&mut a.graph, target.classifier(&a.states), parts)?;
         a.graph.output("adversarial", x);
         Ok(Self { session: target.prepare(&a.graph)? })
     }

@@ -7,7 +7,8 @@ use super::projection::l2;
 use super::target::Target;
 use crate::executor::{ExecutionError, Session};
 use crate::graph::{Binary, Unary};
-use crate::models::{Generator, GeneratorInputs, GradientInput};
+use crate::nn::Values;
+use crate::pgn::{Generator, GeneratorInputs, GradientInput};
 use crate::training::game;
 
 /// The attack over a batch.
@@ -20,19 +21,18 @@ impl GeneratorAttack {
     pub fn new(
         target: &mut Target,
         options: &AttackOptions,
-        (generator, values): &(Generator, Vec<f32>),
+        (generator, values): &(Generator, Values),
         reading: GradientInput,
     ) -> Result<Self, ExecutionError> {
-        target.workspace.write("generator.parameters", values)?;
+        target.workspace.write("generator.parameters", &values.weights)?;
         let mut a = target.graph()?;
         let graph = &mut a.graph;
-        let logits = target.classifier.logits(graph, &a.weights, a.images)?;
+        let logits = target.classifier(&a.states).logits(graph, a.images)?;
         let loss = graph.cross_entropy(logits, a.labels)?;
         let gradient = game::gradient_image(graph, reading, loss, a.images)?;
-        let parameters = graph.state("generator.parameters", &[generator.layout.len])?;
-        let weights = generator.layout.views(graph, parameters)?;
+        let states = generator.live(graph)?;
         let inputs = GeneratorInputs { labels: a.labels, images: a.images, gradient };
-        let answer = game::generator_move(graph, generator, &weights, inputs)?;
+        let answer = game::generator_move(graph, generator, &states, inputs)?;
         let x = match options.radius {
             None => answer.adversarial,
             Some(radius) => {

@@ -30,7 +30,7 @@ impl Mim {
         let current = graph.state(CURRENT, &target.extents())?;
         let momentum = graph.state(MOMENTUM, &target.extents())?;
         let form = options.ce_form;
-        let gradient = direction::gradient(graph, &target.classifier, &a.weights, current, a.labels, form)?;
+        let gradient = direction::gradient(graph, target.classifier(&a.states), current, a.labels, form)?;
         let absolute = graph.unary(Unary::Abs, gradient);
         let sum = graph.sum_columns(absolute);
         let mean = graph.affine(sum, 1.0 / target.pixels() as f32, 0.0);

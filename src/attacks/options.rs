@@ -3,7 +3,7 @@
 
 use super::direction::CeForm;
 use super::length;
-use crate::models::Problem;
+use crate::nn::Problem;
 use serde::{Deserialize, Serialize};
 
 /// The attacks.
@@ -236,7 +236,7 @@ impl AttackOptions {
 mod tests {
     use super::*;
 
-    const PROBLEM: Problem = Problem { side: 8, channels: 1, classes: 10 };
+    const PROBLEM: Problem = Problem { height: 8, width: 8, channels: 1, classes: 10 };
 
     fn refusal(options: &AttackOptions) -> String {
         options.check(PROBLEM).unwrap_err().to_string()

@@ -1,7 +1,6 @@
 //! What an attack did to a set of images, as a separate forward pass found it. What counts as success is said here once,
 //! in [`Verdict::of`]; tables, files, records and statistics all ask it.
-
-use crate::models::Problem;
+use crate::nn::Problem;
 use serde::{Deserialize, Serialize};
 
 /// What an attack came to on one image.

@@ -9,21 +9,19 @@ use super::projection::project;
 use super::target::{IMAGES, Target};
 use crate::executor::{ExecutionError, Session};
 use crate::graph::{Graph, GraphError, Tensor, Unary};
-use crate::models::Classifier;
-use crate::models::layout::Weights;
+use crate::nn::Classifier;
 
 const CURRENT: &str = "pgd.current";
 
 /// One iteration from `current.images`, projected around `images`.
 pub fn iteration(
     graph: &mut Graph,
-    classifier: &Classifier,
-    weights: &Weights,
+    classifier: Classifier,
     images: Tensor,
     current: Step,
     epsilon: Tensor,
 ) -> Result<Tensor, GraphError> {
-    let moved = fgm::step(graph, classifier, weights, current)?;
+    let moved = fgm::step(graph, classifier, current)?;
     project(graph, images, moved, epsilon, current.norm)
 }
 
@@ -71,7 +69,7 @@ impl Pgd {
         let epsilon = a.graph.constant(options.epsilon, &[1])?;
         let length = a.graph.constant(options.step(), &[1])?;
         let step = Step { images, labels: a.labels, length, norm: options.norm, form: options.ce_form };
-        let x = iteration(&mut a.graph, &target.classifier, &a.weights, a.images, step, epsilon)?;
+        let x = iteration(&mut a.graph, target.classifier(&a.states), a.images, step, epsilon)?;
         a.graph.assign(images, x)?;
         let iterate = target.prepare(&a.graph)?;
         Ok(Self { iterations: options.iterations, seed: options.seed, start, iterate })

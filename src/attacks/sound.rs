@@ -4,7 +4,7 @@
 use super::attacker::AttackError;
 use super::target::Target;
 use crate::cpu::Mode;
-use crate::executor::{Device, ExecutionError, Outputs, Workspace};
+use crate::executor::{Device, ExecutionError, Outputs};
 use crate::program::precision::Precision;
 
 /// Logits and gradients beyond this leave f32 when attacks square and multiply them.
@@ -110,23 +110,17 @@ fn ratio(difference: f64, whole: f64) -> f64 {
 impl Target {
     /// The same classifier on the CPU path, which computes in f32.
     pub(super) fn in_f32(&self) -> Result<Self, ExecutionError> {
-        let mut workspace = Workspace::new(Device::Cpu(Mode::Fast));
-        workspace.write("classifier.parameters", &self.workspace.read("classifier.parameters")?)?;
-        Ok(Self { classifier: self.classifier.clone(), workspace, slots: self.slots })
+        self.on(Device::Cpu(Mode::Fast))
     }
 
     /// The tensor with the largest weight or bias, the index in it as files have it, and the value.
     fn largest_weight(&self) -> Result<(String, usize, f32), ExecutionError> {
-        let flat = self.workspace.read("classifier.parameters")?;
-        let mut largest = (String::new(), 0, 0.0f32);
-        for entry in &self.classifier.layout.entries {
-            let layer = &entry.layer;
-            let weight = layer.to_file_order(&flat[entry.weight..][..layer.weight_len()]);
-            for (part, values) in [("weight", &weight[..]), ("bias", &flat[entry.bias..][..layer.outputs])] {
-                for (index, &value) in values.iter().enumerate().filter(|(_, v)| v.is_finite()) {
-                    if value.abs() > largest.2.abs() {
-                        largest = (format!("{}.{part}", layer.name), index, value);
-                    }
+        let (values, mut largest) = (self.values()?, (String::new(), 0, 0.0f32));
+        for (at, slot) in self.net.slots.all.iter().enumerate() {
+            let own = slot.to_file_order(self.net.slots.get(&values, at));
+            for (index, &value) in own.iter().enumerate().filter(|(_, v)| v.is_finite()) {
+                if value.abs() > largest.2.abs() {
+                    largest = (format!("classifier.{}", slot.name), index, value);
                 }
             }
         }

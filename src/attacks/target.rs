@@ -2,14 +2,13 @@
 
 use crate::executor::{Device, ExecutionError, Session, Workspace};
 use crate::graph::{Graph, GraphError, Tensor};
-use crate::models::Classifier;
 use crate::models::file::Model;
-use crate::models::layout::Weights;
+use crate::nn::{Classifier, Net, Problem, States, Values};
 
 /// A frozen classifier on a device.
 pub struct Target {
-    /// The classifier.
-    pub classifier: Classifier,
+    /// The network.
+    pub net: Net,
     /// Holds its weights and the attack's own states.
     pub workspace: Workspace,
     /// Images at a time.
@@ -20,46 +19,82 @@ pub struct Target {
 pub struct AttackGraph {
     /// The graph.
     pub graph: Graph,
-    /// The classifier's weights.
-    pub weights: Weights,
+    /// The network's slots.
+    pub states: States,
     /// The original images, a state: `[n, s, s, c]`.
     pub images: Tensor,
     /// The classes that are attacked, a state: `[n, 1]`.
     pub labels: Tensor,
 }
 
+/// What the states of the network are called.
+const NETWORK: &str = "classifier";
 /// State of the original images.
 pub const IMAGES: &str = "attack.images";
 /// State of the attacked classes.
 pub const LABELS: &str = "attack.labels";
 
+/// Writes the values of a network's slots.
+fn write(workspace: &mut Workspace, values: &Values) -> Result<(), ExecutionError> {
+    workspace.write(&format!("{NETWORK}.parameters"), &values.weights)?;
+    match values.buffers.is_empty() {
+        true => Ok(()),
+        false => workspace.write(&format!("{NETWORK}.buffers"), &values.buffers),
+    }
+}
+
 impl Target {
+    /// The same network on another device.
+    pub fn on(&self, device: Device) -> Result<Self, ExecutionError> {
+        let mut workspace = Workspace::new(device);
+        write(&mut workspace, &self.values()?)?;
+        Ok(Self { net: self.net.clone(), workspace, slots: self.slots })
+    }
+
+    /// The values of the network's slots.
+    pub fn values(&self) -> Result<Values, ExecutionError> {
+        let weights = self.workspace.read(&format!("{NETWORK}.parameters"))?;
+        let buffers = match self.net.slots.buffers {
+            0 => Vec::new(),
+            _ => self.workspace.read(&format!("{NETWORK}.buffers"))?,
+        };
+        Ok(Values { weights, buffers })
+    }
+
     /// The averaged weights of `model` on `device`, for `slots` images at a time.
     pub fn new(device: &Device, model: &Model, slots: usize) -> Result<Self, ExecutionError> {
         let mut workspace = Workspace::new(device.clone());
-        workspace.write("classifier.parameters", &model.average)?;
-        Ok(Self { classifier: model.classifier.clone(), workspace, slots })
+        write(&mut workspace, &model.average)?;
+        Ok(Self { net: model.classifier.clone(), workspace, slots })
     }
 
-    /// `[slots, side, side, channels]`.
+    /// Images and classes.
+    pub fn problem(&self) -> Problem {
+        self.net.problem
+    }
+
+    /// The network as it is attacked, with its slots in one graph.
+    pub fn classifier<'a>(&'a self, states: &'a States) -> Classifier<'a> {
+        Classifier::evaluated(&self.net, states)
+    }
+
+    /// `[slots, height, width, channels]`.
     pub fn extents(&self) -> [usize; 4] {
-        let p = self.classifier.problem;
-        [self.slots, p.side, p.side, p.channels]
+        self.problem().batch(self.slots)
     }
 
     /// Values of one image.
     pub fn pixels(&self) -> usize {
-        self.classifier.problem.pixels()
+        self.problem().pixels()
     }
 
     /// A new graph.
     pub fn graph(&self) -> Result<AttackGraph, GraphError> {
         let mut graph = Graph::new();
-        let parameters = graph.state("classifier.parameters", &[self.classifier.layout.len])?;
-        let weights = self.classifier.layout.views(&mut graph, parameters)?;
+        let states = self.net.live(&mut graph, NETWORK)?;
         let images = graph.state(IMAGES, &self.extents())?;
         let labels = graph.state(LABELS, &[self.slots, 1])?;
-        Ok(AttackGraph { graph, weights, images, labels })
+        Ok(AttackGraph { graph, states, images, labels })
     }
 
     /// Prepares a graph of this target.

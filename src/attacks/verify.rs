@@ -54,15 +54,15 @@ impl Verifier {
     /// Prepares both passes; `form` is the gradient that the attack follows.
     pub fn new(target: &mut Target, form: CeForm) -> Result<Self, ExecutionError> {
         let mut a = target.graph()?;
-        let logits = target.classifier.logits(&mut a.graph, &a.weights, a.images)?;
+        let logits = target.classifier(&a.states).logits(&mut a.graph, a.images)?;
         let predictions = a.graph.arg_max(logits);
         let sum = a.graph.sum_columns(logits);
         a.graph.output("predictions", predictions);
         a.graph.output("sum", sum);
         let plain = target.prepare(&a.graph)?;
         a.graph.output(sound::LOGITS, logits);
-        let classifier = target.classifier.clone();
-        let gradient = direction::gradient(&mut a.graph, &classifier, &a.weights, a.images, a.labels, form)?;
+        let classifier = target.classifier(&a.states);
+        let gradient = direction::gradient(&mut a.graph, classifier, a.images, a.labels, form)?;
         let absolute = a.graph.unary(Unary::Abs, gradient);
         let size = a.graph.sum_columns(absolute);
         a.graph.output(sound::GRADIENT, size);

@@ -8,7 +8,7 @@ use crate::attacks::target::Target;
 use crate::attacks::{AttackKind, AttackOptions};
 use crate::executor::{Device, ExecutionError, Session};
 use crate::models::file::{Facts, Model};
-use crate::models::{Classifier, Problem};
+use crate::nn::Problem;
 use crate::training::{TrainConfig, TrainError};
 use serde::Serialize;
 use std::time::{Duration, Instant};
@@ -83,11 +83,12 @@ fn run(passes: &mut Session, times: usize) -> Result<(), ExecutionError> {
 }
 
 fn untrained(config: &TrainConfig, problem: Problem) -> Result<Model, TrainError> {
-    let classifier = Classifier::new(problem, config.width)?;
-    let weights = classifier.initial(config.init, config.seed);
+    let classifier = config.classifier(problem)?;
+    let live = classifier.initial(config.init, config.seed);
     let facts = Facts {
         version: env!("CARGO_PKG_VERSION").to_string(),
         problem,
+        network: config.network,
         width: config.width,
         dataset: String::new(),
         class_names: Vec::new(),
@@ -96,14 +97,14 @@ fn untrained(config: &TrainConfig, problem: Problem) -> Result<Model, TrainError
         without: Vec::new(),
         run: None,
     };
-    Ok(Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() })
+    Ok(Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() })
 }
 
 /// The logits of the batch and the gradient of one of them by the images.
 fn passes(target: &mut Target) -> Result<Session, ExecutionError> {
     let mut a = target.graph()?;
-    let logits = target.classifier.logits(&mut a.graph, &a.weights, a.images)?;
-    let classes = target.classifier.problem.classes;
+    let logits = target.classifier(&a.states).logits(&mut a.graph, a.images)?;
+    let classes = target.problem().classes;
     let own = a.graph.one_hot(a.labels, classes);
     let gradient = a.graph.gradient(logits, own, &[a.images])?[0];
     let kept = a.graph.state("bench.gradient", &target.extents())?;

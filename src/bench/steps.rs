@@ -5,7 +5,7 @@ use crate::data::Batch;
 use crate::executor::{Device, ExecutionError, Session};
 use crate::gpu::session::GpuSession;
 use crate::kernels;
-use crate::models::Problem;
+use crate::nn::Problem;
 use crate::program::{Call, Program};
 use crate::random::{Random, Stream};
 use crate::training::{Method, TrainConfig, TrainError, Trainer};

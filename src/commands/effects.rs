@@ -42,6 +42,7 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("train-generator", "method") => Set("a generator is always trained by pgn"),
         ("train-generator", "freeze_classifier") => Set("the classifier always stays as it is"),
         ("train-generator", "width") => Set("the generator is as wide as the classifier"),
+        ("train-generator", "network" | "mean" | "std") => Set("--model holds the whole network"),
         ("train-generator", "from") => Set("--model names the classifier"),
         ("train-generator", "resume") => Set("`pgn-wgpu train --resume RUN` continues a generator's run"),
         ("train-generator", "model") => Nothing,
@@ -91,8 +92,10 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("reproduce", "experiments" | "scale") => Nothing,
         ("reproduce", "force") => Without("shard"),
         ("sweep", "file" | "tensorboard") => Nothing,
-        ("summary", "side" | "channels" | "classes" | "width" | "batch_size") => Nothing,
-        ("validate", "method" | "width" | "batch_size" | "steps" | "cpu_until" | "seed") => Nothing,
+        ("summary", "side" | "channels" | "classes" | "network" | "width" | "batch_size") => Nothing,
+        ("validate", "method" | "network" | "width" | "batch_size" | "steps" | "cpu_until" | "seed") => {
+            Nothing
+        }
         ("completions", "shell") => Nothing,
         _ => return None,
     })

@@ -2,11 +2,12 @@
 
 use super::{CommandResult, bytes, grouped, table};
 use pgn_wgpu::data::DatasetKind;
-use pgn_wgpu::models::layout::ParameterLayout;
-use pgn_wgpu::models::{Classifier, Generator, Problem};
+use pgn_wgpu::nn::{LayerSummary, Network, Problem};
 use pgn_wgpu::numbers::number;
+use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program};
 use pgn_wgpu::training::game::{self, Gradients};
+use pgn_wgpu::training::options::networks;
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use std::process::ExitCode;
 
@@ -18,12 +19,15 @@ pub struct Arguments {
     /// Another side than the data set's, in pixels
     #[arg(long, allow_negative_numbers = true, value_parser = number(4..=1024_usize))]
     side: Option<usize>,
-    /// Another number of channels: 1 or 3
-    #[arg(long, allow_negative_numbers = true, value_parser = number(1..=3_usize))]
+    /// Another number of channels
+    #[arg(long, allow_negative_numbers = true, value_parser = number(1..=4_usize))]
     channels: Option<usize>,
     /// Another number of classes
     #[arg(long, allow_negative_numbers = true, value_parser = number(2..=1000_usize))]
     classes: Option<usize>,
+    /// The classifier's architecture
+    #[arg(long, default_value_t, value_parser = networks())]
+    network: Network,
     /// Width multiplier
     #[arg(long, default_value_t = 1.0, allow_negative_numbers = true, value_parser = number(0.03125..=4.0_f32))]
     width: f32,
@@ -40,26 +44,31 @@ pub fn usual_problem(dataset: DatasetKind) -> Problem {
         DatasetKind::Cifar100 => (32, 3, 100),
         DatasetKind::Mnist => (28, 1, 10),
     };
-    Problem { side, channels, classes }
+    Problem::square(side, channels, classes)
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
     let usual = usual_problem(arguments.dataset);
     let problem = Problem {
-        side: arguments.side.unwrap_or(usual.side),
+        height: arguments.side.unwrap_or(usual.height),
+        width: arguments.side.unwrap_or(usual.width),
         channels: arguments.channels.unwrap_or(usual.channels),
         classes: arguments.classes.unwrap_or(usual.classes),
     };
-    let classifier = Classifier::new(problem, arguments.width)?;
-    let generator = Generator::new(problem, arguments.width)?;
     let configs = [Method::Natural, Method::Pgn].map(|method| {
+        let (network, width) = (arguments.network, arguments.width);
         let preset = TrainConfig::preset(Preset::Small, arguments.dataset);
-        TrainConfig { method, width: arguments.width, batch_size: arguments.batch_size, ..preset }
+        TrainConfig { method, network, width, batch_size: arguments.batch_size, ..preset }
     });
     configs[0].check()?;
-    print!("{}", layers("classifier", &classifier.layout));
+    let classifier = configs[0].classifier(problem)?;
+    let generator = Generator::new(problem, arguments.width);
+    print!("{}", layers(&format!("classifier, {}", arguments.network), &classifier.layers()));
     println!();
-    print!("{}", layers("generator", &generator.layout));
+    match &generator {
+        Ok(generator) => print!("{}", layers("generator", &generator.layers())),
+        Err(error) => println!("{error}"),
+    }
     println!();
     let mut rows = vec![vec![
         format!("training step, batch {}", arguments.batch_size),
@@ -67,12 +76,12 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         "bytes on the device".to_string(),
         "live at least".to_string(),
     ]];
-    for config in configs {
+    for config in configs.iter().filter(|config| config.method != Method::Pgn || generator.is_ok()) {
         let phase = *game::phases(&config).last().expect("every step has a phase");
         let graph = game::phase_graph(
-            &config,
+            config,
             &classifier,
-            Some(&generator),
+            generator.as_ref().ok(),
             phase,
             config.batch_size,
             Gradients::Apply,
@@ -89,23 +98,22 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     Ok(ExitCode::SUCCESS)
 }
 
-fn layers(name: &str, layout: &ParameterLayout) -> String {
+fn layers(name: &str, layers: &[LayerSummary]) -> String {
     let head = [name, "in", "out", "result", "parameters", "multiply-adds"];
     let mut rows = vec![head.map(str::to_string).to_vec()];
-    for entry in &layout.entries {
-        let layer = &entry.layer;
-        let (_, short) = layer.name.split_once('.').expect("layers are named network.layer");
+    for layer in layers {
         rows.push(vec![
-            short.to_string(),
+            layer.name.clone(),
             layer.inputs.to_string(),
-            layer.outputs.to_string(),
-            format!("{0}x{0}x{1}", layer.side, layer.outputs),
-            grouped((layer.weight_len() + layer.outputs) as u64),
-            grouped(layer.multiply_adds()),
+            layer.result.channels().to_string(),
+            layer.result.to_string(),
+            grouped(layer.parameters as u64),
+            grouped(layer.multiply_adds),
         ]);
     }
     let empty = String::new;
-    let (count, work) = (grouped(layout.count() as u64), grouped(layout.multiply_adds()));
+    let count = grouped(layers.iter().map(|layer| layer.parameters as u64).sum());
+    let work = grouped(layers.iter().map(|layer| layer.multiply_adds).sum());
     rows.push(vec!["all".to_string(), empty(), empty(), empty(), count, work]);
     table(&rows)
 }

@@ -254,11 +254,12 @@ fn describe(&What { trainer, data, config, device }: &What, run: &Path, resumed_
     }
     let generator = trainer
         .generator()
-        .map_or(String::new(), |g| format!(", generator {}", grouped(g.layout.count() as u64)));
+        .map_or(String::new(), |g| format!(", generator {}", grouped(g.slots.parameters() as u64)));
     println!(
-        "model    width {}, {} parameters{generator}",
+        "model    {}, width {}, {} parameters{generator}",
+        config.network,
         config.width,
-        grouped(trainer.classifier().layout.count() as u64)
+        grouped(trainer.classifier().parameters() as u64)
     );
     println!(
         "memory   {} planned on the device, batches of {}",

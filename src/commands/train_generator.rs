@@ -23,11 +23,15 @@ pub fn run(arguments: Arguments) -> CommandResult {
     let place = Place::find(&model)?;
     place.check_model()?;
     let path = place.file;
-    let facts = Model::load(&path, None)?.facts;
+    let model = Model::load(&path, None)?;
+    let normalisation = model.classifier.normalisation(&model.average);
     let options = &mut train.options;
     options.method = Some(Method::Pgn);
     options.freeze_classifier = Some(true);
-    options.width = Some(facts.width);
+    options.network = Some(model.facts.network);
+    options.width = Some(model.facts.width);
+    options.mean = normalisation.as_ref().map(|by| by.mean.clone());
+    options.std = normalisation.map(|by| by.deviation);
     options.from = Some(path);
     train::run(train)
 }

@@ -7,10 +7,13 @@ use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Graph;
 use pgn_wgpu::kernels;
 use pgn_wgpu::lockstep::{self, Case, Effect, KernelReport};
-use pgn_wgpu::models::{Classifier, Generator, Init, Problem};
+use pgn_wgpu::nn::{Init, Net, Network, Problem};
 use pgn_wgpu::numbers::number;
+use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::random::{Random, Stream};
 use pgn_wgpu::training::game::{self, Gradients};
+use pgn_wgpu::training::optimiser::Role;
+use pgn_wgpu::training::options::networks;
 use pgn_wgpu::training::{Method, Preset, TrainConfig, schedule};
 use serde_json::json;
 use std::process::ExitCode;
@@ -25,6 +28,9 @@ pub struct Arguments {
     /// Images and classes of this data set (its files are not needed)
     #[arg(long, default_value = "cifar10")]
     dataset: DatasetKind,
+    /// The classifier's architecture
+    #[arg(long, default_value_t, value_parser = networks())]
+    network: Network,
     /// Width multiplier of both networks
     #[arg(long, default_value_t = 0.125, allow_negative_numbers = true, value_parser = number(0.03125..=4.0_f32))]
     width: f32,
@@ -84,16 +90,16 @@ fn compare(
     let problem = usual_problem(arguments.dataset);
     let mut config = TrainConfig::preset(Preset::Small, arguments.dataset);
     (config.method, config.width, config.batch_size) = (method, arguments.width, arguments.batch_size);
+    config.network = arguments.network;
     config.check()?;
-    let classifier = Classifier::new(problem, arguments.width)?;
+    let classifier = config.classifier(problem)?;
     let generator = Generator::new(problem, arguments.width)?;
     let graph = step_graph(&config, &classifier, &generator)?;
     let seed = arguments.seed;
-    let weights = classifier.initial(Init::He, seed);
-    let mut states = vec![("classifier.average".to_string(), weights.clone())];
-    states.push(("classifier.parameters".to_string(), weights));
+    let values = classifier.initial(Init::He, seed);
+    let mut states = Role::Classifier.start(&classifier.slots, &values);
     if method == Method::Pgn {
-        states.push(("generator.parameters".to_string(), generator.initial(Init::He, seed)));
+        states.extend(Role::Generator.start(&generator.slots, &generator.initial(Init::He, seed)));
     }
     let inputs = inputs(&config, problem, seed);
     let case = Case { graph: &graph, states: &states, inputs: &inputs, runs: arguments.steps };
@@ -103,7 +109,7 @@ fn compare(
 
 fn step_graph(
     config: &TrainConfig,
-    classifier: &Classifier,
+    classifier: &Net,
     generator: &Generator,
 ) -> Result<Graph, pgn_wgpu::graph::GraphError> {
     let phase = *game::phases(config).last().expect("every step has a phase");
@@ -121,6 +127,7 @@ fn inputs(config: &TrainConfig, problem: Problem, seed: u64) -> Vec<(String, Vec
         ("images".to_string(), images),
         ("labels".to_string(), labels),
         ("weights".to_string(), vec![1.0 / n as f32; n]),
+        ("classifier.decay".to_string(), vec![schedule[1]]),
         ("classifier.schedule".to_string(), schedule.clone()),
         ("generator.schedule".to_string(), schedule),
     ]
@@ -128,7 +135,10 @@ fn inputs(config: &TrainConfig, problem: Problem, seed: u64) -> Vec<(String, Vec
 
 fn print_reports(arguments: &Arguments, device: &Device, reports: &[Compared], pass: bool) {
     println!("device   {}", device.describe());
-    println!("against  the CPU reference, width {}, batch {}", arguments.width, arguments.batch_size);
+    println!(
+        "against  the CPU reference, {}, width {}, batch {}",
+        arguments.network, arguments.width, arguments.batch_size
+    );
     for Compared { method, kernels, effects } in reports {
         println!("\n{} step", method.name());
         let head = ["kernel", "form", "tensors", "worst abs", "worst rel", "verdict"];

@@ -3,6 +3,7 @@
 use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Verdict};
 use crate::csv::{self, Cell};
 use crate::models::sealed;
+use crate::nn::Problem;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
 /// Key of the options in the file's metadata.
@@ -13,18 +14,18 @@ pub const METADATA_KEY: &str = "pgn-wgpu.attack";
 /// neither withstood the attack).
 pub fn safetensors(outcome: &AttackOutcome, options: &AttackOptions) -> Vec<u8> {
     let n = outcome.len();
-    let (side, channels) = (outcome.problem.side, outcome.problem.channels);
+    let Problem { height, width, channels, .. } = outcome.problem;
     let classes = |values: &[usize]| -> Vec<u8> {
         values.iter().flat_map(|&value| (value as i64).to_le_bytes()).collect()
     };
     let numbers =
         |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
-    let pictures = |values: &[f32]| numbers(&channels_first(values, side * side, channels));
+    let pictures = |values: &[f32]| numbers(&channels_first(values, height * width, channels));
     let verdicts =
         |wanted: Verdict| -> Vec<u8> { (0..n).map(|i| u8::from(outcome.verdict(i) == wanted)).collect() };
     let tensors: [(&str, Dtype, Vec<usize>, Vec<u8>); 9] = [
-        ("images", Dtype::F32, vec![n, channels, side, side], pictures(&outcome.images)),
-        ("adversarial", Dtype::F32, vec![n, channels, side, side], pictures(&outcome.adversarial)),
+        ("images", Dtype::F32, vec![n, channels, height, width], pictures(&outcome.images)),
+        ("adversarial", Dtype::F32, vec![n, channels, height, width], pictures(&outcome.adversarial)),
         ("labels", Dtype::I64, vec![n], classes(&outcome.labels)),
         ("clean_predictions", Dtype::I64, vec![n], classes(&outcome.clean_predictions)),
         ("predictions", Dtype::I64, vec![n], classes(&outcome.predictions)),
@@ -114,7 +115,7 @@ pub fn radius(options: &AttackOptions) -> Option<f32> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::models::Problem;
+    use crate::nn::Problem;
     use safetensors::SafeTensors;
 
     /// Two images of 2x2 with three channels; the first is moved by 0.5 in one value and fools.
@@ -123,7 +124,7 @@ pub(super) mod tests {
         let mut adversarial = images.clone();
         adversarial[4] += 0.5;
         AttackOutcome {
-            problem: Problem { side: 2, channels: 3, classes: 3 },
+            problem: Problem { height: 2, width: 2, channels: 3, classes: 3 },
             images,
             adversarial,
             labels: vec![0, 2],

@@ -287,7 +287,8 @@ impl Fingerprint {
 fn fingerprint_of_model(model: &Model, kind: AttackKind) -> String {
     let mut hash = Fingerprint::new();
     let generator = model.generator.as_ref().filter(|_| kind == AttackKind::Pgn);
-    for weight in model.average.iter().chain(generator.iter().flat_map(|(_, weights)| weights)) {
+    let networks = std::iter::once(&model.average).chain(generator.map(|(_, values)| values));
+    for weight in networks.flat_map(|values| values.weights.iter().chain(&values.buffers)) {
         hash.add(&weight.to_le_bytes());
     }
     hash.hex()

@@ -34,33 +34,34 @@ pub fn png(
 
 fn draw(outcome: &AttackOutcome, class_names: &[String], title: &str, count: usize) -> RgbImage {
     let count = count.min(outcome.len());
-    let (side, pixels) = (outcome.problem.side as u32, outcome.problem.pixels());
-    let factor = LEAST_TILE.div_ceil(side);
-    let tile = side * factor;
+    let (rows, columns) = (outcome.problem.height as u32, outcome.problem.width as u32);
+    let pixels = outcome.problem.pixels();
+    let factor = LEAST_TILE.div_ceil(rows.min(columns));
+    let [tile_width, tile_height] = [columns * factor, rows * factor];
     let shown = &outcome.adversarial[..count * pixels];
     let difference: Vec<f32> = shown.iter().zip(&outcome.images).map(|(a, x)| a - x).collect();
     let amplification = amplification(&outcome.linf[..count]);
-    let columns = ["original".to_string(), "adversarial".to_string(), format!("delta x{amplification}")];
+    let heads = ["original".to_string(), "adversarial".to_string(), format!("delta x{amplification}")];
     let head = 2 * LINE + GAP;
     let letters = title.chars().count() as u32 * LETTER;
-    let width = (GAP + 3 * (tile + GAP) + LABEL_LETTERS * LETTER).max(letters + 2 * GAP);
-    let height = GAP + head + count as u32 * (tile + GAP);
+    let width = (GAP + 3 * (tile_width + GAP) + LABEL_LETTERS * LETTER).max(letters + 2 * GAP);
+    let height = GAP + head + count as u32 * (tile_height + GAP);
     let mut picture = RgbImage::from_pixel(width, height, BACKGROUND);
     text::write(&mut picture, GAP, GAP, title);
-    let lefts: [u32; 3] = std::array::from_fn(|column| GAP + column as u32 * (tile + GAP));
-    for (left, name) in lefts.into_iter().zip(&columns) {
+    let lefts: [u32; 3] = std::array::from_fn(|column| GAP + column as u32 * (tile_width + GAP));
+    for (left, name) in lefts.into_iter().zip(&heads) {
         text::write(&mut picture, left, GAP + LINE, name);
     }
     for i in 0..count {
         let range = i * pixels..(i + 1) * pixels;
-        let top = GAP + head + i as u32 * (tile + GAP);
+        let top = GAP + head + i as u32 * (tile_height + GAP);
         let delta: Vec<f32> = difference[range.clone()].iter().map(|d| 0.5 + amplification * d).collect();
         let tiles = [&outcome.images[range.clone()], &outcome.adversarial[range], &delta];
         for (left, values) in lefts.into_iter().zip(tiles) {
-            paint(&mut picture, (left, top), values, (side, factor));
+            paint(&mut picture, (left, top), values, [rows, columns, factor]);
         }
         for (line, label) in labels(outcome, class_names, i).iter().enumerate() {
-            text::write(&mut picture, GAP + 3 * (tile + GAP), top + line as u32 * LINE, label);
+            text::write(&mut picture, GAP + 3 * (tile_width + GAP), top + line as u32 * LINE, label);
         }
     }
     picture
@@ -75,15 +76,15 @@ fn amplification(largest_changes: &[f32]) -> f32 {
     factors.into_iter().rev().find(|factor| factor * typical <= SPAN).unwrap_or(1.0)
 }
 
-/// One image, `[s, s, c]`, enlarged without smoothing.
-fn paint(picture: &mut RgbImage, (left, top): (u32, u32), values: &[f32], (side, factor): (u32, u32)) {
-    let channels = values.len() / (side * side) as usize;
+/// One image, `[rows, columns, channels]`, enlarged without smoothing; the first channel in grey, or the first three.
+fn paint(picture: &mut RgbImage, (left, top): (u32, u32), values: &[f32], [rows, columns, factor]: [u32; 3]) {
+    let channels = values.len() / (rows * columns) as usize;
     let byte = |value: f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
-    for y in 0..side * factor {
-        for x in 0..side * factor {
-            let position = ((y / factor) * side + x / factor) as usize * channels;
+    for y in 0..rows * factor {
+        for x in 0..columns * factor {
+            let position = ((y / factor) * columns + x / factor) as usize * channels;
             let rgb = match channels {
-                1 => [values[position]; 3],
+                1 | 2 => [values[position]; 3],
                 _ => [values[position], values[position + 1], values[position + 2]],
             };
             picture.put_pixel(left + x, top + y, Rgb(rgb.map(byte)));

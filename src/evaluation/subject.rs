@@ -7,8 +7,8 @@
 
 use super::EvaluationError;
 use crate::data::{self, DataOptions, Dataset, DatasetKind, Images, classes};
-use crate::models::Problem;
 use crate::models::file::{Facts, Model, UNKNOWN};
+use crate::nn::Problem;
 use crate::training::fit::problem_of;
 use crate::training::run::RunFolder;
 use crate::training::{TrainConfig, TrainError};
@@ -196,7 +196,7 @@ impl Place {
         // A file without metadata does not tell its side; the run does, if there is one.
         let side = if facts.dataset == UNKNOWN { options.folder_side } else { None };
         Ok(DataOptions {
-            folder_side: Some(side.unwrap_or(facts.problem.side)),
+            folder_side: Some(side.unwrap_or(facts.problem.height)),
             folder_channels: Some(facts.problem.channels),
             ..options
         })
@@ -262,16 +262,18 @@ pub struct Subject {
 mod tests {
     use super::*;
     use crate::models::file::Facts;
-    use crate::models::{Classifier, GradientInput, Init};
+    use crate::nn::{Init, Network, Plan};
+    use crate::pgn::GradientInput;
     use crate::training::Preset;
 
     fn model(side: usize, dataset: &str) -> Model {
-        let problem = Problem { side, channels: 1, classes: 10 };
-        let classifier = Classifier::new(problem, 0.0625).unwrap();
-        let weights = classifier.initial(Init::He, 1);
+        let problem = Problem::square(side, 1, 10);
+        let classifier = Network::default().build(Plan::new(problem, 0.0625)).unwrap();
+        let live = classifier.initial(Init::He, 1);
         let facts = Facts {
             version: "0".into(),
             problem,
+            network: Network::default(),
             width: 0.0625,
             dataset: dataset.into(),
             class_names: vec![],
@@ -280,7 +282,7 @@ mod tests {
             without: Vec::new(),
             run: None,
         };
-        Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() }
+        Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() }
     }
 
     fn sentence(path: &Path, choice: &ImageChoice) -> String {

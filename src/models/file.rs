@@ -1,13 +1,13 @@
 //! Model files: safetensors with PyTorch's names and layouts, so that `load_state_dict` takes them as they
-//! are. The architecture stands in the metadata; where it does not (a file written by PyTorch, say), it is
+//! are. The network itself stands in the metadata; where it does not (a file written by PyTorch, say), it is
 //! inferred from names and shapes.
 
-use super::layout::{Layer, ParameterLayout};
 use super::sealed;
 use super::weights::Reader;
-use super::{Classifier, Generator, GeneratorInput, GradientInput, ModelError, Problem};
 use crate::files::{self, FileError};
 use crate::integrity::Unreadable;
+use crate::nn::{ModelError, Net, Network, Problem, Slots, Values};
+use crate::pgn::{Generator, GeneratorInput, GradientInput};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -26,6 +26,8 @@ pub struct Facts {
     pub version: String,
     /// Images and classes.
     pub problem: Problem,
+    /// The architecture.
+    pub network: Network,
     /// Width multiplier.
     pub width: f32,
     /// The data set it was trained on.
@@ -49,19 +51,29 @@ pub(super) fn default_gradient_input() -> GradientInput {
     GradientInput::Log
 }
 
-/// A classifier, and perhaps a generator, with their weights in the flat layout of [`ParameterLayout`].
+/// What the metadata of a model file hold: the facts, and the network as data.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Described {
+    /// See [`Facts`].
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// The classifier.
+    pub classifier: Net,
+}
+
+/// A classifier, and perhaps a generator, with the values of their slots.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     /// What else is known.
     pub facts: Facts,
-    /// The classifier's architecture.
-    pub classifier: Classifier,
-    /// Its live weights.
-    pub weights: Vec<f32>,
-    /// Their moving average, with which it is evaluated; the live weights if the file has none.
-    pub average: Vec<f32>,
-    /// The generator and its weights.
-    pub generator: Option<(Generator, Vec<f32>)>,
+    /// The classifier.
+    pub classifier: Net,
+    /// Its live values.
+    pub live: Values,
+    /// Their moving average, with which it is evaluated; the live values if the file has none.
+    pub average: Values,
+    /// The generator and its values.
+    pub generator: Option<(Generator, Values)>,
     /// What the user should know about how it was read, a sentence each.
     pub notes: Vec<String>,
 }
@@ -118,12 +130,13 @@ impl Model {
     /// Writes the model.
     pub fn save(&self, path: &Path) -> Result<(), ModelFileError> {
         let mut tensors = Vec::new();
-        export(&self.classifier.layout, &self.weights, "classifier", &mut tensors);
-        export(&self.classifier.layout, &self.average, "classifier_ema", &mut tensors);
-        if let Some((generator, weights)) = &self.generator {
-            export(&generator.layout, weights, "generator", &mut tensors);
+        export(&self.classifier.slots, &self.live, "classifier", &mut tensors);
+        export(&self.classifier.slots, &self.average, "classifier_ema", &mut tensors);
+        if let Some((generator, values)) = &self.generator {
+            export(&generator.slots, values, "generator", &mut tensors);
         }
-        files::write(path, &sealed::file_of(&tensors, METADATA_KEY, &self.facts))?;
+        let described = Described { facts: self.facts.clone(), classifier: self.classifier.clone() };
+        files::write(path, &sealed::file_of(&tensors, METADATA_KEY, &described))?;
         Ok(())
     }
 
@@ -131,7 +144,7 @@ impl Model {
     /// open, and a model for other images is refused.
     pub fn load(path: &Path, expected: Option<Problem>) -> Result<Self, ModelFileError> {
         let mut reader = Reader::open(path)?;
-        let facts = reader.facts(expected)?;
+        let Described { facts, classifier } = reader.described(expected)?;
         if let Some(expected) = expected.filter(|e| *e != facts.problem) {
             return Err(reader.wrong(format!(
                 "the model is for {}, the data are {}; use the data it was trained on, or another model",
@@ -140,7 +153,7 @@ impl Model {
             )));
         }
         let impossible = |error: ModelError| reader.wrong(error.to_string());
-        let classifier = Classifier::new(facts.problem, facts.width).map_err(impossible)?;
+        classifier.check().map_err(impossible)?;
         let generator = match reader.has("generator") {
             true => {
                 Some(Generator::new(facts.problem, facts.width).map_err(impossible)?.without(&facts.without))
@@ -148,49 +161,40 @@ impl Model {
             false => None,
         };
         let averaged = reader.has("classifier_ema");
-        let mut networks = vec![("classifier", &classifier.layout)];
-        networks.extend(averaged.then_some(("classifier_ema", &classifier.layout)));
-        networks.extend(generator.as_ref().map(|g| ("generator", &g.layout)));
+        let mut networks = vec![("classifier", &classifier.slots)];
+        networks.extend(averaged.then_some(("classifier_ema", &classifier.slots)));
+        networks.extend(generator.as_ref().map(|g| ("generator", &g.slots)));
         reader.check(&networks)?;
-        let weights = reader.import(&classifier.layout, "classifier")?;
+        let live = reader.import(&classifier.slots, "classifier")?;
         let average = match averaged {
-            true => reader.import(&classifier.layout, "classifier_ema")?,
-            false => weights.clone(),
+            true => reader.import(&classifier.slots, "classifier_ema")?,
+            false => live.clone(),
         };
         let generator = match generator {
             Some(generator) => {
-                let weights = reader.import(&generator.layout, "generator")?;
-                Some((generator, weights))
+                let values = reader.import(&generator.slots, "generator")?;
+                Some((generator, values))
             }
             None => None,
         };
         let notes = reader.notes();
-        Ok(Self { facts, classifier, weights, average, generator, notes })
+        Ok(Self { facts, classifier, live, average, generator, notes })
     }
 }
 
 fn describe(p: Problem) -> String {
-    format!("{0}x{0} images with {1} channels and {2} classes", p.side, p.channels, p.classes)
+    format!("{}x{} images with {} channels and {} classes", p.height, p.width, p.channels, p.classes)
 }
 
 /// A named tensor in the file's layout.
 pub type NamedTensor = (String, Vec<usize>, Vec<f32>);
 
-/// Appends a network's weights under `network.…` names.
-pub fn export(layout: &ParameterLayout, flat: &[f32], network: &str, tensors: &mut Vec<NamedTensor>) {
-    for entry in &layout.entries {
-        let Layer { outputs, .. } = entry.layer;
-        let weight = entry.layer.to_file_order(&flat[entry.weight..][..entry.layer.weight_len()]);
-        tensors.push((file_name(&entry.layer, network, "weight"), entry.layer.file_extents(), weight));
-        let bias = flat[entry.bias..][..outputs].to_vec();
-        tensors.push((file_name(&entry.layer, network, "bias"), vec![outputs], bias));
+/// Appends a network's weights and buffers under `network.…` names.
+pub fn export(slots: &Slots, values: &Values, network: &str, tensors: &mut Vec<NamedTensor>) {
+    for (index, slot) in slots.all.iter().enumerate() {
+        let own = slot.to_file_order(slots.get(values, index));
+        tensors.push((format!("{network}.{}", slot.name), slot.file_extents(), own));
     }
-}
-
-/// The name in files of a layer's `part`, `weight` or `bias`.
-pub(super) fn file_name(layer: &Layer, network: &str, part: &str) -> String {
-    let (_, rest) = layer.name.split_once('.').expect("layers are named network.layer");
-    format!("{network}.{rest}.{part}")
 }
 
 /// The bytes of a safetensors file.
@@ -206,19 +210,21 @@ pub fn to_bytes(tensors: &[NamedTensor], metadata: HashMap<String, String>) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::models::Init;
+    use crate::nn::{Init, Plan};
 
-    const PROBLEM: Problem = Problem { side: 12, channels: 3, classes: 5 };
+    const PROBLEM: Problem = Problem { height: 12, width: 12, channels: 3, classes: 5 };
 
     fn model() -> Model {
-        let classifier = Classifier::new(PROBLEM, 0.0625).unwrap();
+        let plan = Plan::new(PROBLEM, 0.0625);
+        let classifier = Network::default().build(plan).unwrap();
         let generator = Generator::new(PROBLEM, 0.0625).unwrap().without(&[GeneratorInput::Image]);
-        let (weights, average) = (classifier.initial(Init::He, 1), classifier.initial(Init::He, 2));
+        let [live, average] = [1, 2].map(|seed| classifier.initial(Init::He, seed));
         let own = generator.initial(Init::He, 3);
         let (dataset, method) = ("digits".to_string(), "pgn".to_string());
         let facts = Facts {
             version: "0".into(),
             problem: PROBLEM,
+            network: Network::default(),
             width: 0.0625,
             dataset,
             class_names: vec![],
@@ -227,7 +233,7 @@ mod tests {
             without: vec![GeneratorInput::Image],
             run: None,
         };
-        Model { facts, classifier, weights, average, generator: Some((generator, own)), notes: vec![] }
+        Model { facts, classifier, live, average, generator: Some((generator, own)), notes: vec![] }
     }
 
     #[test]
@@ -243,14 +249,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("torch.safetensors");
         let mut tensors = Vec::new();
-        export(&model().classifier.layout, &model().weights, "classifier", &mut tensors);
+        export(&model().classifier.slots, &model().live, "classifier", &mut tensors);
         for tensor in &mut tensors {
             tensor.0 = tensor.0.trim_start_matches("classifier.").to_string();
         }
         std::fs::write(&path, to_bytes(&tensors, HashMap::new())).unwrap();
         let loaded = Model::load(&path, Some(PROBLEM)).unwrap();
-        assert_eq!((loaded.facts.width, loaded.weights), (0.0625, model().weights));
-        assert_eq!(loaded.average, model().weights);
+        assert_eq!((loaded.facts.width, loaded.live), (0.0625, model().live));
+        assert_eq!(loaded.average, model().live);
     }
 
     #[test]
@@ -258,16 +264,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bad.safetensors");
         let mut broken = model();
-        broken.weights[0] = f32::NAN;
+        broken.live.weights[0] = f32::NAN;
         broken.save(&path).unwrap();
         let error = Model::load(&path, None).unwrap_err().to_string();
         assert!(error.contains("classifier.convs.0.weight has NaN at index 0"), "{error}");
-        let other = Problem { side: 32, ..PROBLEM };
+        let other = Problem { height: 32, width: 32, ..PROBLEM };
         model().save(&path).unwrap();
         let error = Model::load(&path, Some(other)).unwrap_err().to_string();
         assert!(error.contains("12x12") && error.contains("32x32"), "{error}");
         let mut tensors = Vec::new();
-        export(&model().classifier.layout, &model().weights, "classifier", &mut tensors);
+        export(&model().classifier.slots, &model().live, "classifier", &mut tensors);
         tensors.remove(3);
         std::fs::write(&path, to_bytes(&tensors, HashMap::new())).unwrap();
         let error = Model::load(&path, None).unwrap_err().to_string();

@@ -78,8 +78,8 @@ pub(super) fn refusal(unused: &[&(String, TensorInfo)]) -> String {
         false => "save the network without them, if it was trained so",
     };
     format!(
-        "no layer takes {}: without them this would be another network, because a classifier here has convolutions with \
-         biases and nothing else; {remedy}",
+        "no layer takes {}: without them this would be another network, because a file without metadata of this program is \
+         read as an all-convolutional network, which has convolutions with biases and nothing else; {remedy}",
         kinds.join("; ")
     )
 }

@@ -1,16 +1,17 @@
-//! Reads the tensors of a model file into the flat layout of [`ParameterLayout`].
+//! Reads the tensors of a model file into the flat values of a network's [`Slots`].
 //!
 //! All names and shapes are judged before the first tensor is read. Every tensor of the file is taken or the file is
 //! refused: a network without one of its layers would be another network. Numbers of 16 and 64 bits become 32 bits; where
 //! that rounds, a note says so.
 
 use super::container::{Container, shown};
-use super::file::{Facts, METADATA_KEY, ModelFileError, UNKNOWN, default_gradient_input, file_name};
-use super::layout::ParameterLayout;
+use super::file::{Described, Facts, METADATA_KEY, ModelFileError, UNKNOWN, default_gradient_input};
+use super::names;
 use super::sealed::{self, Origin};
-use super::{Problem, names};
 use crate::integrity::Unreadable;
 use crate::memory;
+use crate::nn::zoo::scales;
+use crate::nn::{ModelError, Network, Plan, Problem, Slots, Values};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorInfo};
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,10 +48,18 @@ impl<'a> Reader<'a> {
     }
 
     /// What the file says about itself, or what its names and shapes tell.
-    pub(super) fn facts(&self, expected: Option<Problem>) -> Result<Facts, ModelFileError> {
+    pub(super) fn described(&self, expected: Option<Problem>) -> Result<Described, ModelFileError> {
         match &self.origin {
             Origin::Ours(Some(entry)) => {
-                sealed::facts(entry).map_err(|reason| not_believed(self.path, reason))
+                let described: Described =
+                    sealed::facts(entry).map_err(|reason| not_believed(self.path, reason))?;
+                match described.classifier.problem == described.facts.problem {
+                    true => Ok(described),
+                    false => {
+                        Err(self
+                            .wrong("the metadata state two kinds of images; use another copy".to_string()))
+                    }
+                }
             }
             Origin::Ours(None) | Origin::Foreign => self.infer(expected),
         }
@@ -86,7 +95,8 @@ impl<'a> Reader<'a> {
         self.names.get(name).map(|&index| &self.container.tensors[index].1)
     }
 
-    fn infer(&self, expected: Option<Problem>) -> Result<Facts, ModelFileError> {
+    /// The all-convolutional network that the names and shapes belong to.
+    fn infer(&self, expected: Option<Problem>) -> Result<Described, ModelFileError> {
         let weight =
             |i: usize| self.find(&format!("classifier.convs.{i}.weight")).map(|info| info.shape.clone());
         let (Some(first), Some(count)) = (weight(0), (1..).find(|&i| weight(i).is_none())) else {
@@ -112,18 +122,23 @@ impl<'a> Reader<'a> {
                  it needs an odd number of 3x3 convolutions, at most {MOST_CONVOLUTIONS}"
             )));
         };
-        let scales = (count - 1) / 2;
-        let side = match expected {
-            Some(problem) if problem.scales() == scales => problem.side,
-            _ => 4 << scales,
-        };
+        let stages = (count - 1) / 2;
         let width = base as f32 / 64.0;
-        let problem = Problem { side, channels, classes };
+        let problem = match expected {
+            Some(problem) if scales(problem.height.min(problem.width)) == stages => {
+                Problem { channels, classes, ..problem }
+            }
+            _ => Problem::square(4 << stages, channels, classes),
+        };
+        let network = Network::default();
+        let classifier = network
+            .build(Plan { problem, width, normalisation: None })
+            .map_err(|error: ModelError| self.wrong(error.to_string()))?;
         let unknown = || UNKNOWN.to_string();
-        let version = env!("CARGO_PKG_VERSION").to_string();
-        Ok(Facts {
-            version,
+        let facts = Facts {
+            version: env!("CARGO_PKG_VERSION").to_string(),
             problem,
+            network,
             width,
             dataset: unknown(),
             class_names: Vec::new(),
@@ -131,19 +146,18 @@ impl<'a> Reader<'a> {
             gradient_input: default_gradient_input(),
             without: Vec::new(),
             run: None,
-        })
+        };
+        Ok(Described { facts, classifier })
     }
 
     /// Refuses the file unless its tensors are those of `networks` and no others.
-    pub(super) fn check(&self, networks: &[(&str, &ParameterLayout)]) -> Result<(), ModelFileError> {
+    pub(super) fn check(&self, networks: &[(&str, &Slots)]) -> Result<(), ModelFileError> {
         let mut taken = BTreeSet::new();
-        for (network, layout) in networks {
-            for entry in &layout.entries {
-                let weight = file_name(&entry.layer, network, "weight");
-                let bias = file_name(&entry.layer, network, "bias");
-                self.check_tensor(&weight, &entry.layer.file_extents())?;
-                self.check_tensor(&bias, &[entry.layer.outputs])?;
-                taken.extend([weight, bias]);
+        for (network, slots) in networks {
+            for slot in &slots.all {
+                let name = format!("{network}.{}", slot.name);
+                self.check_tensor(&name, &slot.file_extents())?;
+                taken.insert(name);
             }
         }
         let unused = self.names.iter().filter(|(name, _)| !taken.contains(*name));
@@ -176,20 +190,15 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The weights of `network` in the order of `layout`; [`Reader::check`] has taken them.
-    pub(super) fn import(
-        &mut self,
-        layout: &ParameterLayout,
-        network: &str,
-    ) -> Result<Vec<f32>, ModelFileError> {
-        let mut flat: Vec<f32> = memory::zeros(layout.len).map_err(|e| self.wrong(e.to_string()))?;
-        for entry in &layout.entries {
-            let weight = self.values(&file_name(&entry.layer, network, "weight"))?;
-            flat[entry.weight..][..weight.len()].copy_from_slice(&entry.layer.from_file_order(&weight));
-            let bias = self.values(&file_name(&entry.layer, network, "bias"))?;
-            flat[entry.bias..][..bias.len()].copy_from_slice(&bias);
+    /// The values of `network`; [`Reader::check`] has taken them.
+    pub(super) fn import(&mut self, slots: &Slots, network: &str) -> Result<Values, ModelFileError> {
+        let flat = |len| memory::zeros(len).map_err(|e| self.wrong(e.to_string()));
+        let mut values = Values { weights: flat(slots.weights)?, buffers: flat(slots.buffers)? };
+        for (index, slot) in slots.all.iter().enumerate() {
+            let own = self.values(&format!("{network}.{}", slot.name))?;
+            slots.get_mut(&mut values, index).copy_from_slice(&slot.from_file_order(&own));
         }
-        Ok(flat)
+        Ok(values)
     }
 
     fn values(&mut self, name: &str) -> Result<Vec<f32>, ModelFileError> {

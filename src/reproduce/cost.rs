@@ -7,7 +7,7 @@ use super::timing;
 use crate::bench::attacks::time_carlini_wagner;
 use crate::data::Dataset;
 use crate::executor::Device;
-use crate::models::Problem;
+use crate::nn::Problem;
 use crate::sweep::Point;
 use crate::training::fit::problem_of;
 use crate::training::{Method, TrainConfig, TrainError};

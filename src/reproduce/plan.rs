@@ -3,7 +3,7 @@
 
 use super::Experiment;
 use super::settings::{METHODS, Settings};
-use crate::models::GeneratorInput;
+use crate::pgn::GeneratorInput;
 use crate::sweep::Point;
 use crate::training::{Method, TrainConfig};
 use std::path::Path;

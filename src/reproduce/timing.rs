@@ -3,7 +3,8 @@
 
 use crate::data::{BatchOptions, Dataset, batches_per_epoch, make_batch};
 use crate::executor::Device;
-use crate::models::{Classifier, Generator, Problem};
+use crate::nn::Problem;
+use crate::pgn::Generator;
 use crate::program::{MemoryLimits, Program};
 use crate::training::fit::problem_of;
 use crate::training::game::{self, Gradients};
@@ -48,7 +49,7 @@ pub fn seconds_per_epoch(device: &Device, config: &TrainConfig, data: &Dataset) 
 /// Counted floating-point operations of a training step, per image.
 pub fn operations(config: &TrainConfig, problem: Problem) -> Result<f64, TrainError> {
     let config = TrainConfig { batch_size: COUNTED_IMAGES, ..config.clone() };
-    let classifier = Classifier::new(problem, config.width)?;
+    let classifier = config.classifier(problem)?;
     let generator = match config.method {
         Method::Pgn => Some(Generator::new(problem, config.width)?),
         _ => None,

@@ -6,8 +6,8 @@ use crate::attacks::{CeForm, Norm};
 use crate::data::{Augment, DatasetKind};
 use crate::executor::Opening;
 use crate::gpu::tuning::{KernelChoices, Tune};
-use crate::models::Init;
-pub use crate::models::{GeneratorInput, GradientInput};
+use crate::nn::{Init, ModelError, Net, Network, Normalisation, Plan, Problem};
+pub use crate::pgn::{GeneratorInput, GradientInput};
 use crate::program::precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -102,8 +102,16 @@ pub struct TrainConfig {
     pub tune: Tune,
     /// How numbers are stored on the adapter.
     pub precision: Precision,
+    /// The classifier's architecture.
+    pub network: Network,
     /// Width multiplier of both networks.
     pub width: f32,
+    /// What is subtracted from each channel before the first layer; absent: nothing is done to pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<Vec<f32>>,
+    /// What each channel is divided by after that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub std: Option<Vec<f32>>,
     /// Images per step.
     pub batch_size: usize,
     /// Passes over the training images.
@@ -234,7 +242,10 @@ impl TrainConfig {
             adapter: "auto".to_string(),
             tune: Tune::Quick,
             precision: Precision::F32,
+            network: Network::default(),
             width: 0.125,
+            mean: None,
+            std: None,
             batch_size: 128,
             epochs: if dataset == DatasetKind::Digits { 80 } else { 8 },
             max_steps: None,
@@ -284,6 +295,21 @@ impl TrainConfig {
                 ..small
             },
         }
+    }
+
+    /// The classifier for a problem.
+    ///
+    /// # Errors
+    /// If the images do not suit the network, or the normalisation has another number of channels.
+    pub fn classifier(&self, problem: Problem) -> Result<Net, ModelError> {
+        let normalisation = self.normalisation();
+        self.network.build(Plan { problem, width: self.width, normalisation: normalisation.as_ref() })
+    }
+
+    /// What the classifier does to pixels before its first layer.
+    pub fn normalisation(&self) -> Option<Normalisation> {
+        let (mean, deviation) = self.mean.clone().zip(self.std.clone())?;
+        Some(Normalisation { mean, deviation })
     }
 
     /// The classifier's learning rate when `step` steps are done.
@@ -343,6 +369,16 @@ impl TrainConfig {
         let positive = |v: f32| v.is_finite() && v > 0.0;
         if self.batch_size == 0 || self.batch_size > 65_536 {
             return error("--batch-size", self.batch_size.to_string(), "from 1 to 65536");
+        }
+        if self.mean.is_some() != self.std.is_some() {
+            let given = if self.mean.is_some() { "without --std" } else { "without --mean" };
+            return error("--mean and --std", given.to_string(), "given together");
+        }
+        if let Some(std) = self.std.iter().flatten().find(|std| !positive(**std)) {
+            return error("--std", std.to_string(), "a finite number above 0 for each channel");
+        }
+        if let Some(mean) = self.mean.iter().flatten().find(|mean| !mean.is_finite()) {
+            return error("--mean", mean.to_string(), "a finite number for each channel");
         }
         if self.epochs == 0 || self.epochs > 100_000 {
             return error("--epochs", self.epochs.to_string(), "from 1 to 100000");

@@ -13,8 +13,8 @@ use super::validation::{Validation, Validator};
 use crate::data::classes::{self, ClassMismatch};
 use crate::data::{self, BatchOptions, Dataset, Prefetcher, batches_per_epoch};
 use crate::executor::Device;
-use crate::models::Problem;
 use crate::models::file::{Facts, Model};
+use crate::nn::{Normalisation, Problem};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::path::Path;
@@ -169,7 +169,7 @@ pub fn open_data(config: &TrainConfig) -> Result<Dataset, TrainError> {
 
 /// The problem that a data set poses.
 pub fn problem_of(dataset: &Dataset) -> Problem {
-    Problem { side: dataset.side, channels: dataset.channels, classes: dataset.classes }
+    Problem::square(dataset.side, dataset.channels, dataset.classes)
 }
 
 /// The model that a run starts from, if it does not start anew.
@@ -184,6 +184,23 @@ pub fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<
     }
     if model.facts.width.to_bits() != config.width.to_bits() {
         let problem = format!("has width {}, the run {}; pass --width {0}", model.facts.width, config.width);
+        return Err(TrainError::Run { path: path.clone(), problem });
+    }
+    if model.facts.network != config.network {
+        let problem = format!("has {}, the run {}; pass --network {0}", model.facts.network, config.network);
+        return Err(TrainError::Run { path: path.clone(), problem });
+    }
+    if model.classifier.nodes != config.classifier(problem_of(dataset))?.nodes
+        || model.classifier.normalisation(&model.average) != config.normalisation()
+    {
+        let shown = |by: Option<Normalisation>| {
+            by.map_or("nothing".to_string(), |by| format!("--mean {:?} --std {:?}", by.mean, by.deviation))
+        };
+        let problem = format!(
+            "normalises pixels by {}, the run by {}; pass --mean and --std as in the file",
+            shown(model.classifier.normalisation(&model.average)),
+            shown(config.normalisation())
+        );
         return Err(TrainError::Run { path: path.clone(), problem });
     }
     Ok(Some(model))
@@ -508,6 +525,7 @@ impl<'a> Fit<'a> {
         let facts = Facts {
             version: env!("CARGO_PKG_VERSION").to_string(),
             problem: problem_of(&self.dataset),
+            network: self.config.network,
             width: self.config.width,
             dataset: self.dataset.name.clone(),
             class_names: self.dataset.class_names.clone(),
@@ -518,13 +536,8 @@ impl<'a> Fit<'a> {
         };
         let generator = self.trainer.generator().cloned();
         let classifier = self.trainer.classifier().clone();
-        let workspace = self.trainer.workspace();
-        let generator = match generator {
-            Some(generator) => Some((generator, workspace.read("generator.parameters")?)),
-            None => None,
-        };
-        let (weights, average) =
-            (workspace.read("classifier.parameters")?, workspace.read("classifier.average")?);
-        Ok(Model { facts, classifier, weights, average, generator, notes: Vec::new() })
+        let (live, average, values) = self.trainer.values()?;
+        let generator = generator.zip(values);
+        Ok(Model { facts, classifier, live, average, generator, notes: Vec::new() })
     }
 }

@@ -7,11 +7,11 @@
 //! for real images and 0 for padding, so that sums over micro-batches are the batch's mean.
 
 use super::config::{AttackLabel, GradientInput, Method, PenaltySpace, TrainConfig, Update};
-use super::trainer::network_states;
+use super::optimiser::{self, Role};
 use crate::attacks::{fgm, pgd};
-use crate::graph::{AdamStates, Binary, Graph, GraphError, Tensor, Unary};
-use crate::models::layout::{ParameterLayout, Weights};
-use crate::models::{Classifier, Generator, GeneratorInputs};
+use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
+use crate::nn::{Classifier, Net, Pass, Problem, Slots, States};
+use crate::pgn::{Generator, GeneratorInputs};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 
@@ -63,28 +63,26 @@ pub fn phases(config: &TrainConfig) -> Vec<Phase> {
     }
 }
 
-/// A network's layout and states in one graph.
+/// A network's slots in one graph.
 struct Player<'a> {
-    name: &'static str,
-    layout: &'a ParameterLayout,
-    parameters: Tensor,
-    weights: Weights,
+    role: Role,
+    slots: &'a Slots,
+    states: States,
 }
 
 impl<'a> Player<'a> {
-    fn new(graph: &mut Graph, name: &'static str, layout: &'a ParameterLayout) -> Result<Self> {
-        let parameters = graph.state(&format!("{name}.parameters"), &[layout.len])?;
-        let weights = layout.views(graph, parameters)?;
-        Ok(Self { name, layout, parameters, weights })
+    fn new(graph: &mut Graph, role: Role, slots: &'a Slots) -> Result<Self> {
+        let states = slots.views(graph, &role.state("parameters"), &role.state("buffers"))?;
+        Ok(Self { role, slots, states })
     }
 
-    /// Uses the gradients of all weights, in [`Weights::tensors`]' order.
+    /// Uses the gradients of all weights, in [`States::learned`]'s order.
     fn learn(&self, graph: &mut Graph, gradients: &[Tensor], how: Gradients) -> Result<()> {
-        let packed = self.layout.pack(graph, gradients)?;
+        let packed = self.slots.pack(graph, gradients)?;
         match how {
-            Gradients::Apply => adam(graph, self.name, self.parameters, packed),
+            Gradients::Apply => optimiser::update(graph, self.role, &self.states, packed),
             Gradients::Accumulate => {
-                let sum = graph.state(&format!("{}.gradient", self.name), &[self.layout.len])?;
+                let sum = graph.state(&self.role.state("gradient"), &[self.slots.weights])?;
                 let more = graph.add(sum, packed)?;
                 graph.assign(sum, more)
             }
@@ -92,24 +90,12 @@ impl<'a> Player<'a> {
     }
 }
 
-fn adam(graph: &mut Graph, name: &str, parameters: Tensor, gradient: Tensor) -> Result<()> {
-    let extents = graph.shape(parameters).extents().to_vec();
-    let momentum = graph.state(&format!("{name}.momentum"), &extents)?;
-    let variance = graph.state(&format!("{name}.variance"), &extents)?;
-    let average = match network_states(name).contains(&"average") {
-        true => Some(graph.state(&format!("{name}.average"), &extents)?),
-        false => None,
-    };
-    let schedule = graph.input(&format!("{name}.schedule"), &[2])?;
-    graph.adam(AdamStates { parameters, momentum, variance, average }, gradient, schedule)
-}
-
 /// Applies the gradients that micro-batches have added up, and clears them.
-pub fn apply_graph(name: &str, layout: &ParameterLayout) -> Result<Graph> {
+pub fn apply_graph(role: Role, slots: &Slots) -> Result<Graph> {
     let mut graph = Graph::new();
-    let parameters = graph.state(&format!("{name}.parameters"), &[layout.len])?;
-    let sum = graph.state(&format!("{name}.gradient"), &[layout.len])?;
-    adam(&mut graph, name, parameters, sum)?;
+    let states = slots.views(&mut graph, &role.state("parameters"), &role.state("buffers"))?;
+    let sum = graph.state(&role.state("gradient"), &[slots.weights])?;
+    optimiser::update(&mut graph, role, &states, sum)?;
     let zero = graph.constant(0.0, &[1])?;
     let zeros = graph.broadcast(zero, &graph.shape(sum).clone())?;
     graph.assign(sum, zeros)?;
@@ -129,13 +115,18 @@ pub struct BatchTensors {
 
 impl BatchTensors {
     /// The inputs `images`, `labels` and `weights` of a graph.
-    pub fn inputs(graph: &mut Graph, classifier: &Classifier, images: usize) -> Result<Self> {
-        let p = classifier.problem;
+    pub fn inputs(graph: &mut Graph, problem: Problem, images: usize) -> Result<Self> {
         Ok(Self {
-            images: graph.input("images", &[images, p.side, p.side, p.channels])?,
+            images: graph.input("images", &problem.batch(images))?,
             labels: graph.input("labels", &[images, 1])?,
             weights: graph.input("weights", &[images, 1])?,
         })
+    }
+
+    /// 1 for real images, 0 for padding, `[n, 1]`.
+    fn real(&self, graph: &mut Graph) -> Result {
+        let zero = graph.constant(0.0, &[1])?;
+        graph.binary(Binary::Greater, self.weights, zero)
     }
 }
 
@@ -145,22 +136,22 @@ impl BatchTensors {
 /// (‖δ‖²), and in the game `gradient_norm2` (‖∇x CE‖² at x_adv).
 pub fn phase_graph(
     config: &TrainConfig,
-    classifier: &Classifier,
+    net: &Net,
     generator: Option<&Generator>,
     phase: Phase,
     images: usize,
     how: Gradients,
 ) -> Result<Graph> {
     let mut graph = Graph::new();
-    let batch = BatchTensors::inputs(&mut graph, classifier, images)?;
-    let f = Player::new(&mut graph, "classifier", &classifier.layout)?;
+    let batch = BatchTensors::inputs(&mut graph, net.problem, images)?;
+    let f = Player::new(&mut graph, Role::Classifier, &net.slots)?;
     match generator {
         Some(generator) if config.method == Method::Pgn => {
-            let g = Player::new(&mut graph, "generator", &generator.layout)?;
-            let game = Game { config, classifier, generator, f, g, batch };
+            let g = Player::new(&mut graph, Role::Generator, &generator.slots)?;
+            let game = Game { config, net, generator, f, g, batch };
             game.phase(&mut graph, phase, how)?;
         }
-        _ => against_gradients(&mut graph, config, classifier, &f, batch, how)?,
+        _ => against_gradients(&mut graph, config, net, &f, batch, how)?,
     }
     Ok(graph)
 }
@@ -169,28 +160,30 @@ pub fn phase_graph(
 fn against_gradients(
     graph: &mut Graph,
     config: &TrainConfig,
-    classifier: &Classifier,
+    net: &Net,
     f: &Player,
     batch: BatchTensors,
     how: Gradients,
 ) -> Result<()> {
-    let attacked = attacked_images(graph, config, classifier, &f.weights, batch)?;
+    let real = batch.real(graph)?;
+    let learning = Classifier { net, states: &f.states, pass: Pass::Train { real, update_statistics: true } };
+    let attacked = attacked_images(graph, config, Classifier::evaluated(net, &f.states), batch)?;
     let seen = match attacked {
         Some(x) if !config.through_attack => graph.detach(x),
         Some(x) => x,
         None => batch.images,
     };
-    let logits = classifier.logits(graph, &f.weights, seen)?;
+    let logits = learning.logits(graph, seen)?;
     let loss = graph.cross_entropy(logits, batch.labels)?;
     let a = if attacked.is_some() { config.adv_coeff } else { 1.0 };
     let own = graph.affine(batch.weights, a, 0.0);
     let mut objective = vec![(loss, own)];
     if a < 1.0 {
-        let clean = classifier.logits(graph, &f.weights, batch.images)?;
+        let clean = learning.logits(graph, batch.images)?;
         let rest = graph.affine(batch.weights, 1.0 - a, 0.0);
         objective.push((graph.cross_entropy(clean, batch.labels)?, rest));
     }
-    let gradients = graph.gradient_of_many(&objective, &f.weights.tensors())?;
+    let gradients = graph.gradient_of_many(&objective, &f.states.learned)?;
     f.learn(graph, &gradients, how)?;
     metrics(graph, logits, loss, batch.labels)?;
     if attacked.is_some() {
@@ -206,8 +199,7 @@ fn against_gradients(
 fn attacked_images(
     graph: &mut Graph,
     config: &TrainConfig,
-    classifier: &Classifier,
-    weights: &Weights,
+    classifier: Classifier,
     batch: BatchTensors,
 ) -> Result<Option<Tensor>> {
     if !matches!(config.method, Method::Fgm | Method::Pgd) {
@@ -216,7 +208,7 @@ fn attacked_images(
     let labels = match config.attack_label {
         AttackLabel::True => batch.labels,
         AttackLabel::Predicted => {
-            let logits = classifier.logits(graph, weights, batch.images)?;
+            let logits = classifier.logits(graph, batch.images)?;
             graph.arg_max(logits)
         }
     };
@@ -224,7 +216,7 @@ fn attacked_images(
     let (images, norm, form) = (batch.images, config.norm, config.ce_form);
     if config.method == Method::Fgm {
         let step = fgm::Step { images, labels, length: epsilon, norm, form };
-        return fgm::fgm(graph, classifier, weights, step).map(Some);
+        return fgm::fgm(graph, classifier, step).map(Some);
     }
     let length = graph.constant(config.attack_step(), &[1])?;
     let mut x = images;
@@ -234,7 +226,7 @@ fn attacked_images(
     }
     for _ in 0..config.iterations {
         let step = fgm::Step { images: x, labels, length, norm, form };
-        x = pgd::iteration(graph, classifier, weights, images, step, epsilon)?;
+        x = pgd::iteration(graph, classifier, images, step, epsilon)?;
         if !config.through_attack {
             x = graph.detach(x);
         }
@@ -253,7 +245,7 @@ pub fn metrics(graph: &mut Graph, logits: Tensor, loss: Tensor, labels: Tensor) 
 
 struct Game<'a> {
     config: &'a TrainConfig,
-    classifier: &'a Classifier,
+    net: &'a Net,
     generator: &'a Generator,
     f: Player<'a>,
     g: Player<'a>,
@@ -277,10 +269,10 @@ pub struct Move {
 pub fn generator_move(
     graph: &mut Graph,
     generator: &Generator,
-    weights: &Weights,
+    states: &States,
     inputs: GeneratorInputs,
 ) -> Result<Move> {
-    let output = generator.perturbation(graph, weights, inputs)?;
+    let output = generator.perturbation(graph, states, inputs)?;
     let adversarial = graph.binary(Binary::Compose, inputs.images, output)?;
     let delta = graph.subtract(adversarial, inputs.images)?;
     let square = graph.unary(Unary::Square, delta);
@@ -324,27 +316,39 @@ fn normalised(graph: &mut Graph, x: Tensor, scale: f32) -> Result {
 impl Game<'_> {
     fn phase(&self, graph: &mut Graph, phase: Phase, how: Gradients) -> Result<()> {
         let BatchTensors { images, labels, weights } = self.batch;
-        let clean_logits = self.classifier.logits(graph, &self.f.weights, images)?;
+        let attacked = Classifier::evaluated(self.net, &self.f.states);
+        let clean_logits = attacked.logits(graph, images)?;
         let clean_loss = graph.cross_entropy(clean_logits, labels)?;
         let mut gradient = gradient_image(graph, self.config.gradient_input, clean_loss, images)?;
         if !self.config.through_attack {
             gradient = graph.detach(gradient);
         }
         let inputs = GeneratorInputs { labels, images, gradient };
-        let answer = generator_move(graph, self.generator, &self.g.weights, inputs)?;
+        let answer = generator_move(graph, self.generator, &self.g.states, inputs)?;
         // The classifier does not see past x_adv, unless it is to learn through the attack.
         let seen =
             if self.config.through_attack { answer.adversarial } else { graph.detach(answer.adversarial) };
-        let logits = self.classifier.logits(graph, &self.f.weights, seen)?;
+        let real = self.batch.real(graph)?;
+        let learning = Classifier { pass: Pass::Train { real, update_statistics: true }, ..attacked };
+        let classifier = if phase == Phase::Generator { attacked } else { learning };
+        let logits = classifier.logits(graph, seen)?;
         let loss = graph.cross_entropy(logits, labels)?;
         let a = self.config.adv_coeff;
         let own = graph.affine(weights, a, 0.0);
         let rest = graph.affine(weights, 1.0 - a, 0.0);
         let mut objective = vec![(loss, own)];
         if a < 1.0 {
+            // What is learned from computes with the batch's statistics, where the network has such.
+            let clean_loss = match self.net.has_batch_statistics() && phase != Phase::Generator {
+                true => {
+                    let logits = learning.logits(graph, images)?;
+                    graph.cross_entropy(logits, labels)?
+                }
+                false => clean_loss,
+            };
             objective.push((clean_loss, rest));
         }
-        let f_weights = self.f.weights.tensors();
+        let f_weights = self.f.states.learned.clone();
         let (f_gradients, by_image, per_weight) = match (phase, self.config.through_attack) {
             (Phase::Generator, _) => (Vec::new(), graph.gradient(loss, weights, &[seen])?[0], 1.0),
             (_, false) => {
@@ -385,7 +389,7 @@ impl Game<'_> {
     ) -> Result<Vec<Tensor>> {
         let climb = graph.affine(by_image, -1.0 / per_weight, 0.0);
         let price = graph.affine(self.batch.weights, 2.0 * self.config.c_l, 0.0);
-        let wanted = self.g.weights.tensors();
+        let wanted = self.g.states.learned.clone();
         match self.config.penalty_space {
             PenaltySpace::Pixel => {
                 let penalty = graph.multiply(answer.delta, price)?;

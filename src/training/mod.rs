@@ -7,6 +7,7 @@ pub mod fit;
 pub mod game;
 pub mod lock;
 pub mod metrics;
+pub mod optimiser;
 pub mod options;
 pub mod resume;
 pub mod run;
@@ -23,8 +24,8 @@ use crate::data::DataError;
 use crate::executor::ExecutionError;
 use crate::files::FileError;
 use crate::gpu::GpuError;
-use crate::models::ModelError;
 use crate::models::file::ModelFileError;
+use crate::nn::ModelError;
 use std::path::PathBuf;
 
 /// Why a training run could not start or go on.

@@ -14,11 +14,18 @@ use crate::attacks::{CeForm, Norm};
 use crate::data::{Augment, DatasetKind};
 use crate::files;
 use crate::gpu::tuning::{KernelChoices, Tune};
-use crate::models::Init;
+use crate::nn::{Init, Network};
 use crate::numbers::{above, number};
 use crate::program::precision::Precision;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+
+/// Reads the name of an architecture, and lists all of them in help.
+pub fn networks() -> impl TypedValueParser<Value = Network> {
+    let values = Network::all().map(|network| PossibleValue::new(network.name()).help(network.title()));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Network>())
+}
 
 macro_rules! options {
     ($($(#[$meta:meta])* $field:ident: $kind:ty => $target:ident, $effect:ident;)*) => {
@@ -97,9 +104,9 @@ impl From<Wanted<Vec<GeneratorInput>>> for Vec<GeneratorInput> {
     }
 }
 into_fields! {
-    plain: Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
+    plain: Network, Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
         CeForm, Tune, Precision;
-    optional: PathBuf, f32, usize, u32, u64
+    optional: Vec<f32>, PathBuf, f32, usize, u32, u64
 }
 
 options! {
@@ -123,9 +130,18 @@ options! {
     tune: Tune => tune, shaders;
     /// How numbers are stored on the adapter [default: f32]
     precision: Precision => precision, always;
+    /// The classifier's architecture [default: all-convolutional, the paper's]
+    #[arg(value_parser = networks())]
+    network: Network => network, always;
     /// Width multiplier of both networks, 1 is the paper's [default: 0.125]
     #[arg(value_parser = number(0.03125..=4.0_f32))]
     width: f32 => width, always;
+    /// What the network subtracts from each channel before its first layer, pixels being in [0, 1] [default: nothing]
+    #[arg(value_delimiter = ',', value_name = "NUMBERS")]
+    mean: Vec<f32> => mean, always;
+    /// What the network divides each channel by after that; with --mean [default: 1]
+    #[arg(value_delimiter = ',', value_name = "NUMBERS")]
+    std: Vec<f32> => std, always;
     /// Images per step [default: 128]
     #[arg(value_parser = number(1..=65_536_usize))]
     batch_size: usize => batch_size, always;

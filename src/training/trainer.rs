@@ -6,24 +6,16 @@
 use super::TrainError;
 use super::config::{Method, TrainConfig};
 use super::game::{self, Gradients, Phase};
+use super::optimiser::Role;
 use super::schedule;
 use crate::data::Batch;
 use crate::executor::{Device, ExecutionError, Run, Session, Workspace};
 use crate::memory::{self, OutOfMemory};
 use crate::models::file::Model;
-use crate::models::layout::ParameterLayout;
-use crate::models::{Classifier, Generator, Problem};
+use crate::nn::{Net, Problem, Slots, Values};
+use crate::pgn::Generator;
 use crate::program::Program;
 use std::sync::Arc;
-
-/// The states of a network, by their last name; what a checkpoint holds. Of the generator's weights no average is kept: it
-/// plays as it is.
-pub fn network_states(network: &str) -> &'static [&'static str] {
-    match network {
-        "generator" => &["parameters", "momentum", "variance"],
-        _ => &["parameters", "momentum", "variance", "average"],
-    }
-}
 
 /// Means over the images of one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -56,7 +48,7 @@ struct PhaseRunner {
 /// Networks in training on a device.
 pub struct Trainer {
     config: TrainConfig,
-    classifier: Classifier,
+    classifier: Net,
     generator: Option<Generator>,
     workspace: Workspace,
     runners: Vec<PhaseRunner>,
@@ -67,13 +59,8 @@ pub struct Trainer {
     step: u64,
 }
 
-/// Writes all states of a network that starts at `weights`.
-fn start(workspace: &mut Workspace, network: &str, weights: &[f32]) -> Result<(), ExecutionError> {
-    let zeros = vec![0.0; weights.len()];
-    for (state, values) in network_states(network).iter().zip([weights, &zeros, &zeros, weights]) {
-        workspace.write(&format!("{network}.{state}"), values)?;
-    }
-    Ok(())
+fn write(workspace: &mut Workspace, states: NamedStates) -> Result<(), ExecutionError> {
+    states.iter().try_for_each(|(name, values)| workspace.write(name, values))
 }
 
 impl Trainer {
@@ -88,23 +75,27 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         config.check()?;
         config.check_lengths(Some(problem.pixels()))?;
-        let classifier = Classifier::new(problem, config.width)?;
+        let classifier = match from {
+            Some(model) => model.classifier.clone(),
+            None => config.classifier(problem)?,
+        };
         let generator = match config.method {
             Method::Pgn => Some(Generator::new(problem, config.width)?.without(&config.without)),
             Method::Natural | Method::Fgm | Method::Pgd => None,
         };
-        let weights = classifier.layout.len + generator.as_ref().map_or(0, |g| g.layout.len);
+        let generator_weights = generator.as_ref().map_or(0, |g| g.slots.weights);
+        let weights = classifier.slots.weights + classifier.slots.buffers + generator_weights;
         // The states, and the vectors that they are written from.
         memory::with_room::<f32>(6 * weights).map_err(ExecutionError::from)?;
         let mut workspace = Workspace::new(device);
         // The averaged weights are the ones that were evaluated.
         let given = from.map(|m| m.average.clone());
-        let weights = given.unwrap_or_else(|| classifier.initial(config.init, config.seed));
-        start(&mut workspace, "classifier", &weights)?;
+        let values = given.unwrap_or_else(|| classifier.initial(config.init, config.seed));
+        write(&mut workspace, Role::Classifier.start(&classifier.slots, &values))?;
         if let Some(generator) = &generator {
             let given = from.and_then(|m| m.generator.as_ref()).map(|(_, weights)| weights.clone());
-            let weights = given.unwrap_or_else(|| generator.initial(config.init, config.seed));
-            start(&mut workspace, "generator", &weights)?;
+            let values = given.unwrap_or_else(|| generator.initial(config.init, config.seed));
+            write(&mut workspace, Role::Generator.start(&generator.slots, &values))?;
         }
         let (config, largest) =
             (config.clone(), largest.unwrap_or(config.batch_size).min(config.batch_size).max(1));
@@ -155,8 +146,8 @@ impl Trainer {
             let session = self.workspace.bind(Arc::new(program))?;
             let mut apply = Vec::new();
             if how == Gradients::Accumulate {
-                for (name, layout) in self.movers(phase) {
-                    apply.push(self.workspace.prepare(&game::apply_graph(name, &layout)?)?);
+                for (role, slots) in self.movers(phase) {
+                    apply.push(self.workspace.prepare(&game::apply_graph(role, &slots)?)?);
                 }
             }
             runners.push(PhaseRunner { phase, session, apply });
@@ -171,9 +162,9 @@ impl Trainer {
     }
 
     /// The networks that move in a phase.
-    fn movers(&self, phase: Phase) -> Vec<(&'static str, ParameterLayout)> {
-        let classifier = ("classifier", self.classifier.layout.clone());
-        let generator = self.generator.as_ref().map(|g| ("generator", g.layout.clone()));
+    fn movers(&self, phase: Phase) -> Vec<(Role, Slots)> {
+        let classifier = (Role::Classifier, self.classifier.slots.clone());
+        let generator = self.generator.as_ref().map(|g| (Role::Generator, g.slots.clone()));
         match phase {
             Phase::Classifier => vec![classifier],
             Phase::Generator => generator.into_iter().collect(),
@@ -187,7 +178,7 @@ impl Trainer {
     }
 
     /// The classifier.
-    pub fn classifier(&self) -> &Classifier {
+    pub fn classifier(&self) -> &Net {
         &self.classifier
     }
 
@@ -276,19 +267,23 @@ impl Trainer {
     }
 
     /// Counts an update for each network that moves and returns their schedules.
-    fn schedules(&mut self, phase: Phase) -> Vec<(&'static str, [f32; 2])> {
+    fn schedules(&mut self, phase: Phase) -> Vec<(&'static str, Vec<f32>)> {
         let mut schedules = Vec::new();
         if phase != Phase::Generator {
             self.updates[0] += 1;
             let t = self.updates[0];
             let step = schedule::step_size(self.config.lr_at(self.step), t);
-            schedules.push(("classifier.schedule", [step, schedule::ema_decay(&self.config, t)]));
+            let decay = schedule::ema_decay(&self.config, t);
+            schedules.push(("classifier.schedule", vec![step, decay]));
+            if self.classifier.slots.buffers > 0 {
+                schedules.push(("classifier.decay", vec![decay]));
+            }
         }
         if phase != Phase::Classifier {
             self.updates[1] += 1;
             let t = self.updates[1];
             let step = schedule::step_size(self.config.generator_lr_at(self.step), t);
-            schedules.push(("generator.schedule", [step, schedule::ema_decay(&self.config, t)]));
+            schedules.push(("generator.schedule", vec![step, schedule::ema_decay(&self.config, t)]));
         }
         schedules
     }
@@ -323,20 +318,30 @@ impl Trainer {
         })
     }
 
-    /// Names of the networks.
-    fn networks(&self) -> Vec<&'static str> {
-        if self.generator.is_some() { vec!["classifier", "generator"] } else { vec!["classifier"] }
+    /// Names of all states.
+    fn states(&self) -> Vec<String> {
+        let generator = self.generator.iter().flat_map(|g| Role::Generator.states(&g.slots));
+        Role::Classifier.states(&self.classifier.slots).into_iter().chain(generator).collect()
+    }
+
+    /// The networks as they are now: the classifier's live values, those of its average, and the generator's.
+    pub fn values(&self) -> Result<(Values, Values, Option<Values>), ExecutionError> {
+        let read = |role: Role, slots, averaged| role.read(&self.workspace, slots, averaged);
+        let slots = &self.classifier.slots;
+        let generator = self.generator.as_ref().map(|g| read(Role::Generator, &g.slots, false));
+        Ok((
+            read(Role::Classifier, slots, false)?,
+            read(Role::Classifier, slots, true)?,
+            generator.transpose()?,
+        ))
     }
 
     /// All states by name, and the updates each network has had.
     pub fn snapshot(&self) -> Result<(NamedStates, [u64; 2]), ExecutionError> {
         let mut states = Vec::new();
-        for network in self.networks() {
-            for state in network_states(network) {
-                let name = format!("{network}.{state}");
-                let values = self.workspace.read(&name)?;
-                states.push((name, values));
-            }
+        for name in self.states() {
+            let values = self.workspace.read(&name)?;
+            states.push((name, values));
         }
         Ok((states, self.updates))
     }

@@ -3,12 +3,14 @@
 
 use super::config::{Method, TrainConfig};
 use super::game::{self, BatchTensors};
+use super::optimiser::Role;
 use crate::attacks::direction::CeForm;
 use crate::attacks::{Norm, fgm};
 use crate::data::{BatchOptions, Images, batches_per_epoch, make_batch};
 use crate::executor::{ExecutionError, Outputs, Session, Workspace};
 use crate::graph::{Binary, Graph, GraphError};
-use crate::models::{Classifier, Generator, GeneratorInputs};
+use crate::nn::{Classifier, Net};
+use crate::pgn::{Generator, GeneratorInputs};
 
 /// Images per run; enough to keep a device busy, few enough to fit.
 const IMAGES: usize = 100;
@@ -51,14 +53,14 @@ impl Validator {
     pub fn new(
         workspace: &mut Workspace,
         config: &TrainConfig,
-        classifier: &Classifier,
+        net: &Net,
         generator: Option<&Generator>,
     ) -> Result<Self, ExecutionError> {
         let batch = IMAGES.min(config.batch_size);
         let generator = generator.filter(|_| config.method == Method::Pgn);
-        let session = workspace.prepare(&evaluation_graph(config, classifier, generator, batch)?)?;
+        let session = workspace.prepare(&evaluation_graph(config, net, generator, batch)?)?;
         let fgm = match generator {
-            Some(_) => Some(workspace.prepare(&fgm_graph(classifier, batch)?)?),
+            Some(_) => Some(workspace.prepare(&fgm_graph(net, batch)?)?),
             None => None,
         };
         Ok(Self { batch, session, fgm })
@@ -129,24 +131,23 @@ fn over(
 
 fn evaluation_graph(
     config: &TrainConfig,
-    classifier: &Classifier,
+    net: &Net,
     generator: Option<&Generator>,
     images: usize,
 ) -> Result<Graph, GraphError> {
     let mut graph = Graph::new();
-    let batch = BatchTensors::inputs(&mut graph, classifier, images)?;
-    let average = graph.state("classifier.average", &[classifier.layout.len])?;
-    let f = classifier.layout.views(&mut graph, average)?;
-    let logits = classifier.logits(&mut graph, &f, batch.images)?;
+    let batch = BatchTensors::inputs(&mut graph, net.problem, images)?;
+    let states = net.averaged(&mut graph, Role::Classifier.name())?;
+    let classifier = Classifier::evaluated(net, &states);
+    let logits = classifier.logits(&mut graph, batch.images)?;
     let loss = graph.cross_entropy(logits, batch.labels)?;
     game::metrics(&mut graph, logits, loss, batch.labels)?;
     let Some(generator) = generator else { return Ok(graph) };
     let gradient = game::gradient_image(&mut graph, config.gradient_input, loss, batch.images)?;
-    let live = graph.state("generator.parameters", &[generator.layout.len])?;
-    let g = generator.layout.views(&mut graph, live)?;
+    let g = generator.live(&mut graph)?;
     let inputs = GeneratorInputs { labels: batch.labels, images: batch.images, gradient };
     let answer = game::generator_move(&mut graph, generator, &g, inputs)?;
-    let logits = classifier.logits(&mut graph, &f, answer.adversarial)?;
+    let logits = classifier.logits(&mut graph, answer.adversarial)?;
     let loss = graph.cross_entropy(logits, batch.labels)?;
     let predictions = graph.arg_max(logits);
     let correct = graph.binary(Binary::Equal, predictions, batch.labels)?;
@@ -156,16 +157,16 @@ fn evaluation_graph(
     Ok(graph)
 }
 
-fn fgm_graph(classifier: &Classifier, images: usize) -> Result<Graph, GraphError> {
+fn fgm_graph(net: &Net, images: usize) -> Result<Graph, GraphError> {
     let mut graph = Graph::new();
-    let batch = BatchTensors::inputs(&mut graph, classifier, images)?;
-    let average = graph.state("classifier.average", &[classifier.layout.len])?;
-    let f = classifier.layout.views(&mut graph, average)?;
+    let batch = BatchTensors::inputs(&mut graph, net.problem, images)?;
+    let states = net.averaged(&mut graph, Role::Classifier.name())?;
+    let classifier = Classifier::evaluated(net, &states);
     let epsilon = graph.input("epsilon", &[1])?;
     let (images, labels) = (batch.images, batch.labels);
     let step = fgm::Step { images, labels, length: epsilon, norm: Norm::L2, form: CeForm::SaturationFree };
-    let moved = fgm::fgm(&mut graph, classifier, &f, step)?;
-    let logits = classifier.logits(&mut graph, &f, moved)?;
+    let moved = fgm::fgm(&mut graph, classifier, step)?;
+    let logits = classifier.logits(&mut graph, moved)?;
     let loss = graph.cross_entropy(logits, batch.labels)?;
     graph.output("loss", loss);
     Ok(graph)

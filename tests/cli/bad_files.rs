@@ -2,20 +2,21 @@
 
 use super::{Scratch, assert_mentions};
 use pgn_wgpu::models::file::{Facts, Model, NamedTensor, export, to_bytes};
-use pgn_wgpu::models::{Classifier, Init, Problem};
+use pgn_wgpu::nn::{Init, Network, Plan, Problem};
 use pgn_wgpu::training::GradientInput;
 use std::collections::HashMap;
 use std::fs;
 
-const DIGITS: Problem = Problem { side: 8, channels: 1, classes: 10 };
+const DIGITS: Problem = Problem { height: 8, width: 8, channels: 1, classes: 10 };
 
 /// A file that `--from` takes for the digits at the smallest width, changed before it is written.
 fn save(scratch: &Scratch, problem: Problem, width: f32, change: impl Fn(&mut Model)) {
-    let classifier = Classifier::new(problem, width).unwrap();
-    let weights = classifier.initial(Init::He, 0);
+    let classifier = Network::default().build(Plan::new(problem, width)).unwrap();
+    let live = classifier.initial(Init::He, 0);
     let facts = Facts {
         version: "0".into(),
         problem,
+        network: Network::default(),
         width,
         dataset: "any".into(),
         class_names: Vec::new(),
@@ -25,16 +26,16 @@ fn save(scratch: &Scratch, problem: Problem, width: f32, change: impl Fn(&mut Mo
         run: None,
     };
     let mut model =
-        Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() };
+        Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() };
     change(&mut model);
     model.save(&scratch.path("weights.safetensors")).unwrap();
 }
 
 /// A classifier's tensors as PyTorch writes them, changed before they are written.
 fn save_bare(scratch: &Scratch, change: impl Fn(&mut Vec<NamedTensor>)) {
-    let classifier = Classifier::new(DIGITS, 0.03125).unwrap();
+    let classifier = Network::default().build(Plan::new(DIGITS, 0.03125)).unwrap();
     let mut tensors = Vec::new();
-    export(&classifier.layout, &classifier.initial(Init::He, 0), "classifier", &mut tensors);
+    export(&classifier.slots, &classifier.initial(Init::He, 0), "classifier", &mut tensors);
     change(&mut tensors);
     fs::write(scratch.path("weights.safetensors"), to_bytes(&tensors, HashMap::new())).unwrap();
 }
@@ -59,7 +60,7 @@ fn good_weights_are_taken_with_and_without_our_metadata() {
 #[test]
 fn weights_that_are_no_numbers_are_named() {
     let scratch = Scratch::new();
-    save(&scratch, DIGITS, 0.03125, |model| model.average[0] = f32::NAN);
+    save(&scratch, DIGITS, 0.03125, |model| model.average.weights[0] = f32::NAN);
     refused(&scratch, &["classifier_ema.convs.0.weight", "NaN", "index 0"]);
     save_bare(&scratch, |tensors| tensors[2].2[5] = f32::INFINITY);
     refused(&scratch, &["classifier.convs.1.weight", "inf", "index 5"]);
@@ -70,7 +71,7 @@ fn weights_for_something_else_are_refused_with_both_sides() {
     let scratch = Scratch::new();
     save(&scratch, Problem { classes: 7, ..DIGITS }, 0.03125, |_| ());
     refused(&scratch, &["7 classes", "10 classes"]);
-    save(&scratch, Problem { side: 32, channels: 3, ..DIGITS }, 0.03125, |_| ());
+    save(&scratch, Problem { height: 32, width: 32, channels: 3, ..DIGITS }, 0.03125, |_| ());
     refused(&scratch, &["32x32", "8x8", "3 channels", "1 channels"]);
     save(&scratch, DIGITS, 0.0625, |_| ());
     refused(&scratch, &["width 0.0625", "--width 0.0625"]);

@@ -3,22 +3,22 @@
 
 use super::{Scratch, assert_mentions};
 use pgn_wgpu::models::file::{NamedTensor, export, to_bytes};
-use pgn_wgpu::models::{Classifier, Init, Problem};
+use pgn_wgpu::nn::{Init, Network, Plan, Problem};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::process::Output;
 
-const DIGITS: Problem = Problem { side: 8, channels: 1, classes: 10 };
+const DIGITS: Problem = Problem { height: 8, width: 8, channels: 1, classes: 10 };
 
 const ATTACK: [&str; 9] =
     ["attack", "--adapter", "cpu", "--dataset", "digits", "--attack", "fgm", "--limit", "30"];
 
 /// A classifier's tensors, bare, with values that all types hold exactly.
 fn tensors() -> Vec<NamedTensor> {
-    let classifier = Classifier::new(DIGITS, 0.03125).unwrap();
+    let classifier = Network::default().build(Plan::new(DIGITS, 0.03125)).unwrap();
     let mut tensors = Vec::new();
-    export(&classifier.layout, &classifier.initial(Init::He, 0), "classifier", &mut tensors);
+    export(&classifier.slots, &classifier.initial(Init::He, 0), "classifier", &mut tensors);
     for (name, _, values) in &mut tensors {
         *name = name.replace("classifier.", "");
         for value in values {

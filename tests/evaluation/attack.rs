@@ -1,5 +1,6 @@
 //! `pgn-wgpu attack`: its files, and who may overwrite them.
 
+use crate::scale_last_layer;
 use crate::{answers, assert_mentions, command, refuse, run_folder, succeed, trained};
 use pgn_wgpu::models::file::Model;
 use safetensors::SafeTensors;
@@ -146,11 +147,7 @@ fn doubts_are_the_same_as_in_an_evaluation() {
     let folder = tempfile::tempdir().unwrap();
     let mut model = Model::load(&run_folder("naive").join("model.safetensors"), None).unwrap();
     // The same decisions by logits of a thousandth: C&W's constants do not suit them.
-    let last = model.classifier.layout.entries.last().unwrap();
-    let (weight, bias) = (last.weight..last.weight + last.layer.weight_len(), last.bias..last.bias + 10);
-    for i in weight.chain(bias) {
-        model.average[i] *= 1e-3;
-    }
+    scale_last_layer(&mut model, 1e-3);
     model.save(&folder.path().join("small.safetensors")).unwrap();
     let run = |more: &[&str]| {
         let usual = ["attack", "--adapter", "cpu", "--limit", "40", "--model", "small.safetensors"];
@@ -164,7 +161,7 @@ fn doubts_are_the_same_as_in_an_evaluation() {
         !run(&["--attack", "deepfool", "--iterations", "20"]).contains("warning"),
         "DeepFool does not mind"
     );
-    model.average.fill(0.0);
+    model.average.weights.fill(0.0);
     model.save(&folder.path().join("small.safetensors")).unwrap();
     assert_mentions(
         &run(&["--attack", "fgm"]),

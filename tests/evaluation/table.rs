@@ -1,5 +1,6 @@
 //! `pgn-wgpu evaluate`: its numbers, its warnings, and what it does not compute twice.
 
+use crate::scale_last_layer;
 use crate::{assert_mentions, command, copy, refuse, run_folder, succeed, trained};
 use pgn_wgpu::models::file::Model;
 use serde_json::Value;
@@ -152,11 +153,7 @@ fn a_classifier_that_hides_its_gradients_is_found_out() {
     let path = Path::new(&naive).join("model.safetensors");
     let mut model = Model::load(&path, None).unwrap();
     // The same decisions with logits ten thousand times as far apart: the softmax saturates and its gradient is 0.
-    let last = model.classifier.layout.entries.last().unwrap();
-    let (weight, bias) = (last.weight..last.weight + last.layer.weight_len(), last.bias..last.bias + 10);
-    for i in weight.chain(bias) {
-        model.average[i] *= 1e4;
-    }
+    scale_last_layer(&mut model, 1e4);
     model.save(&path).unwrap();
     let attacks = ["--attack", "fgm,mim,deepfool", "--ce-form", "plain"];
     let text = succeed(folder.path(), &[&QUICK[..], &[&naive], &attacks].concat());

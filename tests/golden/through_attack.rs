@@ -5,19 +5,13 @@ use crate::common::devices;
 use crate::values::Golden;
 use crate::{COMPOSED, FORWARD, GRADIENT, run};
 use pgn_wgpu::graph::{Binary, Graph, GraphError, Tensor, Unary};
-use pgn_wgpu::models::layout::Weights;
+use pgn_wgpu::nn::Classifier;
 use pgn_wgpu::training::game::BatchTensors;
 
 /// The gradient by the images with the logits fed softmax over the wrong classes, and −1 at the true one.
-fn saturation_free(
-    g: &mut Graph,
-    golden: &Golden,
-    weights: &Weights,
-    batch: BatchTensors,
-) -> Result<Tensor, GraphError> {
-    let classifier = golden.classifier();
-    let logits = classifier.logits(g, weights, batch.images)?;
-    let label = g.one_hot(batch.labels, classifier.problem.classes);
+fn saturation_free(g: &mut Graph, classifier: Classifier, batch: BatchTensors) -> Result<Tensor, GraphError> {
+    let logits = classifier.logits(g, batch.images)?;
+    let label = g.one_hot(batch.labels, classifier.net.problem.classes);
     // Far enough below the others that its share of the softmax is exactly 0.
     let lowered = g.affine(label, -1e4, 0.0);
     let wrong = g.add(logits, lowered)?;
@@ -31,9 +25,9 @@ fn the_saturation_free_gradient() {
     for golden in Golden::all() {
         for (name, device) in devices() {
             let outputs = run(&golden, &device, |g, batch| {
-                let flat = g.state("classifier.parameters", &[golden.classifier().layout.len])?;
-                let weights = golden.classifier().layout.views(g, flat)?;
-                let gradient = saturation_free(g, &golden, &weights, batch)?;
+                let states = golden.classifier().live(g, "classifier")?;
+                let classifier = Classifier::evaluated(golden.classifier(), &states);
+                let gradient = saturation_free(g, classifier, batch)?;
                 g.output("gradient", gradient);
                 Ok(())
             });
@@ -45,12 +39,12 @@ fn the_saturation_free_gradient() {
 #[test]
 fn training_through_the_fast_gradient_method() {
     for golden in Golden::all().into_iter().filter(|g| g.settings.variants) {
-        let (layout, epsilon) = (&golden.classifier().layout, golden.settings.through_epsilon.unwrap());
+        let epsilon = golden.settings.through_epsilon.unwrap();
         for (name, device) in devices() {
             let outputs = run(&golden, &device, |g, batch| {
-                let flat = g.state("classifier.parameters", &[layout.len])?;
-                let weights = layout.views(g, flat)?;
-                let gradient = saturation_free(g, &golden, &weights, batch)?;
+                let states = golden.classifier().live(g, "classifier")?;
+                let classifier = Classifier::evaluated(golden.classifier(), &states);
+                let gradient = saturation_free(g, classifier, batch)?;
                 let square = g.unary(Unary::Square, gradient);
                 let norm2 = g.sum_columns(square);
                 let norm = g.unary(Unary::Sqrt, norm2);
@@ -61,10 +55,10 @@ fn training_through_the_fast_gradient_method() {
                 let still = g.detach(attacked);
                 g.output("x_adv", attacked);
                 for (which, seen) in [("through", attacked), ("detached", still)] {
-                    let logits = golden.classifier().logits(g, &weights, seen)?;
+                    let logits = classifier.logits(g, seen)?;
                     let loss = g.cross_entropy(logits, batch.labels)?;
-                    let gradients = g.gradient(loss, batch.weights, &weights.tensors())?;
-                    let packed = layout.pack(g, &gradients)?;
+                    let gradients = g.gradient(loss, batch.weights, &states.learned)?;
+                    let packed = classifier.net.slots.pack(g, &gradients)?;
                     let weighted = g.multiply(loss, batch.weights)?;
                     let mean = g.sum(weighted);
                     g.output(&format!("{which} gradient"), packed);

@@ -2,8 +2,8 @@
 
 use pgn_wgpu::data::{Batch, DatasetKind};
 use pgn_wgpu::models::file::{Model, export};
-use pgn_wgpu::models::layout::ParameterLayout;
-use pgn_wgpu::models::{Classifier, Generator, Problem};
+use pgn_wgpu::nn::{Net, Problem, Slots, Values};
+use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use safetensors::SafeTensors;
 use serde::Deserialize;
@@ -69,13 +69,13 @@ impl Golden {
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         let settings: Settings =
             serde_json::from_str(&header.metadata().as_ref().unwrap()["settings"]).unwrap();
-        let problem = Problem { side: settings.side, channels: settings.channels, classes: settings.classes };
+        let problem = Problem::square(settings.side, settings.channels, settings.classes);
         let model = networks(&bytes, problem);
         assert_eq!(model.facts.width.to_bits(), settings.width.to_bits(), "the width that the weights show");
         Self { bytes, settings, model }
     }
 
-    pub fn classifier(&self) -> &Classifier {
+    pub fn classifier(&self) -> &Net {
         &self.model.classifier
     }
 
@@ -131,14 +131,15 @@ impl Golden {
     /// Compares our flat tensor of a network's values, every weight and bias of it, with the file's `prefix.…`.
     pub fn assert_network(&self, device: &str, prefix: &str, flat: &[f32], allowed: Allowed) {
         let mut tensors = Vec::new();
-        export(self.layout_of(prefix), flat, prefix, &mut tensors);
+        let values = Values { weights: flat.to_vec(), buffers: Vec::new() };
+        export(self.slots_of(prefix), &values, prefix, &mut tensors);
         for (name, _, values) in tensors {
             self.assert(device, &name, &values, allowed);
         }
     }
 
-    fn layout_of(&self, prefix: &str) -> &ParameterLayout {
-        if prefix.ends_with("generator") { &self.generator().layout } else { &self.classifier().layout }
+    fn slots_of(&self, prefix: &str) -> &Slots {
+        if prefix.ends_with("generator") { &self.generator().slots } else { &self.classifier().slots }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{DIGITS, checkpoint, cpu, digits, run, step_numbers, tiny};
 use pgn_wgpu::models::file::{Facts, Model};
-use pgn_wgpu::models::{Classifier, Init};
+use pgn_wgpu::nn::{Init, Network, Plan};
 use pgn_wgpu::training::checkpoint::Checkpoint;
 use pgn_wgpu::training::{GradientInput, Method, TrainConfig, TrainError};
 use std::fs;
@@ -27,11 +27,13 @@ fn tamper(folder: &Path, state: &str, value: f32) {
 fn a_loss_that_is_no_number_stops_the_run_with_step_and_learning_rate() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("large.safetensors");
-    let classifier = Classifier::new(DIGITS, 0.03125).unwrap();
-    let weights: Vec<f32> = classifier.initial(Init::He, 0).iter().map(|w| w * TOO_LARGE).collect();
+    let classifier = Network::default().build(Plan::new(DIGITS, 0.03125)).unwrap();
+    let mut live = classifier.initial(Init::He, 0);
+    live.weights.iter_mut().for_each(|weight| *weight *= TOO_LARGE);
     let facts = Facts {
         version: "0".into(),
         problem: DIGITS,
+        network: Network::default(),
         width: 0.03125,
         dataset: digits().name,
         class_names: Vec::new(),
@@ -40,7 +42,7 @@ fn a_loss_that_is_no_number_stops_the_run_with_step_and_learning_rate() {
         without: vec![],
         run: None,
     };
-    Model { facts, classifier, average: weights.clone(), weights, generator: None, notes: Vec::new() }
+    Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() }
         .save(&file)
         .unwrap();
     let path = folder.path().join("run");

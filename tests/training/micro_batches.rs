@@ -6,7 +6,8 @@ use pgn_wgpu::data::{Batch, BatchOptions, make_batch};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Shape;
 use pgn_wgpu::kernels::{self, Tolerance};
-use pgn_wgpu::models::{Classifier, Generator};
+use pgn_wgpu::nn::{Network, Plan};
+use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program, ProgramError};
 use pgn_wgpu::training::game::{self, Gradients};
 use pgn_wgpu::training::{Method, StepMetrics, TrainConfig, Trainer, Update};
@@ -110,8 +111,10 @@ fn every_phase_of_a_step_is_split() {
 
 /// The first phase of a step over `images` images.
 fn compile(config: &TrainConfig, images: usize, limits: MemoryLimits) -> Result<Program, ProgramError> {
-    let (classifier, generator) =
-        (Classifier::new(DIGITS, config.width).unwrap(), Generator::new(DIGITS, config.width).unwrap());
+    let (classifier, generator) = (
+        Network::default().build(Plan::new(DIGITS, config.width)).unwrap(),
+        Generator::new(DIGITS, config.width).unwrap(),
+    );
     let phase = game::phases(config)[0];
     let graph =
         game::phase_graph(config, &classifier, Some(&generator), phase, images, Gradients::Accumulate)

@@ -8,7 +8,8 @@ use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::{Graph, Shape};
 use pgn_wgpu::kernels::Tolerance;
 use pgn_wgpu::kernels::params::ConvolutionParams;
-use pgn_wgpu::models::{Generator, GeneratorInputs, Init, Problem};
+use pgn_wgpu::nn::{Init, Problem};
+use pgn_wgpu::pgn::{Generator, GeneratorInputs};
 use pgn_wgpu::program::{MemoryLimits, Program};
 use pgn_wgpu::training::{
     GeneratorInput, GradientInput, Method, PenaltySpace, StepMetrics, TrainConfig, Trainer, Update,
@@ -126,7 +127,7 @@ fn a_gradient_image_of_zeros_gives_no_nan() {
                     TrainConfig { gradient_input, through_attack, batch_size: 3, ..tiny(Method::Pgn) };
                 let what = format!("{gradient_input:?} on {name}, through the attack: {through_attack}");
                 let mut trainer = Trainer::new(device.clone(), &config, DIGITS, None, None).unwrap();
-                let zeros = vec![0.0; trainer.classifier().layout.len];
+                let zeros = vec![0.0; trainer.classifier().slots.weights];
                 trainer.workspace().write("classifier.parameters", &zeros).unwrap();
                 let pending = trainer.submit(&batch(3)).unwrap();
                 let metrics = trainer.collect(pending).unwrap();
@@ -147,8 +148,7 @@ fn a_generator_does_not_see_what_it_is_without_and_sees_all_else() {
         let generator = Generator::new(DIGITS, 0.03125).unwrap().without(without);
         let weights = generator.initial(Init::He, 1);
         let mut graph = Graph::new();
-        let state = graph.state("generator.parameters", &[generator.layout.len]).unwrap();
-        let views = generator.layout.views(&mut graph, state).unwrap();
+        let views = generator.live(&mut graph).unwrap();
         let inputs = GeneratorInputs {
             labels: graph.input("labels", &[2, 1]).unwrap(),
             images: graph.input("images", &[2, 8, 8, 1]).unwrap(),
@@ -162,7 +162,7 @@ fn a_generator_does_not_see_what_it_is_without_and_sees_all_else() {
             named("images", normals(seed(Image, 2), 128)),
             named("gradient", normals(seed(Gradient, 3), 128)),
         ];
-        let states = vec![named("generator.parameters", weights)];
+        let states = vec![named("generator.parameters", weights.weights)];
         let (_workspace, mut session) = session(&cpu(), &graph, &all, &states);
         let run = session.run().unwrap();
         session.finish(run).unwrap().get("perturbation").to_vec()
@@ -181,18 +181,16 @@ fn a_generator_does_not_see_what_it_is_without_and_sees_all_else() {
 /// get them that compute convolutions by matrix products, or not.
 fn batches(problem: Problem, width: f32, images: usize, matrix_products: bool) -> Vec<u32> {
     let generator = Generator::new(problem, width).unwrap();
-    let Problem { side, channels, .. } = problem;
     let mut graph = Graph::new();
-    let state = graph.state("generator.parameters", &[generator.layout.len]).unwrap();
-    let views = generator.layout.views(&mut graph, state).unwrap();
+    let views = generator.live(&mut graph).unwrap();
     let inputs = GeneratorInputs {
         labels: graph.input("labels", &[images, 1]).unwrap(),
-        images: graph.input("images", &[images, side, side, channels]).unwrap(),
-        gradient: graph.input("gradient", &[images, side, side, channels]).unwrap(),
+        images: graph.input("images", &problem.batch(images)).unwrap(),
+        gradient: graph.input("gradient", &problem.batch(images)).unwrap(),
     };
     let output = generator.perturbation(&mut graph, &views, inputs).unwrap();
-    let gradients = graph.gradient(output, output, &views.tensors()).unwrap();
-    let packed = generator.layout.pack(&mut graph, &gradients).unwrap();
+    let gradients = graph.gradient(output, output, &views.learned).unwrap();
+    let packed = generator.slots.pack(&mut graph, &gradients).unwrap();
     graph.output("gradients", packed);
     let limits = MemoryLimits { matrix_products, biases_with_weights: true, ..MemoryLimits::NONE };
     let program = Program::compile(&graph, limits).unwrap();
@@ -213,7 +211,8 @@ fn of_more_images_than_classes_what_the_label_says_is_computed_once_per_class() 
     let many = batches(DIGITS, 0.03125, 10, false);
     assert_eq!(many.len(), count(&many, 10));
     for matrix_products in [false, true] {
-        let large = batches(Problem { side: 96, channels: 1, classes: 2 }, 1.0, 3, matrix_products);
+        let large =
+            batches(Problem { height: 96, width: 96, channels: 1, classes: 2 }, 1.0, 3, matrix_products);
         assert_eq!(count(&large, 2), 0, "{large:?}");
     }
 }

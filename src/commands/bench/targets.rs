@@ -11,7 +11,7 @@ use pgn_wgpu::bench::median;
 use pgn_wgpu::bench::memory::{StepMemory, step_memory};
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
-use pgn_wgpu::models::{Classifier, Generator};
+use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program};
 use pgn_wgpu::training::game::{self, Gradients};
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
@@ -223,9 +223,9 @@ fn per_core(one: &Value, rounds: &[[Value; 2]]) -> Vec<Row> {
 
 fn memory() -> Result<StepMemory, Box<dyn std::error::Error>> {
     let problem = usual_problem(DatasetKind::Cifar10);
-    let (classifier, generator) = (Classifier::new(problem, WIDE)?, Generator::new(problem, WIDE)?);
     let preset = TrainConfig::preset(Preset::Small, DatasetKind::Cifar10);
     let config = TrainConfig { method: Method::Pgn, width: WIDE, batch_size: PAPER_BATCH, ..preset };
+    let (classifier, generator) = (config.classifier(problem)?, Generator::new(problem, WIDE)?);
     let phase = *game::phases(&config).last().expect("every step has a phase");
     let generator = Some(&generator);
     let graph = game::phase_graph(&config, &classifier, generator, phase, PAPER_BATCH, Gradients::Apply)?;

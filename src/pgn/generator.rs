@@ -13,10 +13,12 @@
 //! same numbers but for the order of sums, and in the backward pass what came from images of one class is added up before it
 //! goes on (`gather_rows`). On lavapipe, at width 1 with 128 images of 10 classes, a training step took 0.72 of the time.
 
-use super::layout::{Layer, LayerKind, ParameterLayout, Weights};
-use super::{Init, ModelError, Problem, scaled_channels};
 use crate::graph::operation::LEAKY_SLOPE;
 use crate::graph::{Borders, Convolution, Epilogue, Graph, GraphError, Tensor, Unary, Window};
+use crate::nn::layer::Extents;
+use crate::nn::slot::{FileOrder, Initial, Role, Slot};
+use crate::nn::zoo::scaled;
+use crate::nn::{Init, LayerSummary, ModelError, Problem, Slots, States, Values};
 use crate::random::Stream;
 use serde::{Deserialize, Serialize};
 
@@ -80,8 +82,8 @@ pub struct Generator {
     pub problem: Problem,
     /// Width multiplier; 1 is the paper's.
     pub width: f32,
-    /// Its layers and their places.
-    pub layout: ParameterLayout,
+    /// Its weights.
+    pub slots: Slots,
     /// Inputs that it does not see (Fig. 8): zeros take their place, so that its layers stay what they are.
     pub without: Vec<GeneratorInput>,
 }
@@ -101,33 +103,20 @@ impl Generator {
     /// The generator for a problem at a width.
     ///
     /// # Errors
-    /// If the side is not a multiple of 4 from 8 on, or another size is out of its range.
+    /// If the images are not square with a side that is a multiple of 4 from 8 on, or another size is out of its range.
     pub fn new(problem: Problem, width: f32) -> Result<Self, ModelError> {
         problem.check(width)?;
-        let (units, channels) = (scaled_channels(DENSE_UNITS, width), scaled_channels(UP_CHANNELS, width));
-        let (k, c, side) = (problem.classes, problem.channels, problem.side);
-        let quarter = side / 4;
-        let up = |stride| LayerKind::UpConvolution { stride };
-        let table = [
-            ("fc1", LayerKind::Dense, k, units, 1),
-            ("fc2", LayerKind::Dense, units + k, quarter * quarter * channels, 1),
-            ("up1", up(2), channels + k, channels, 2 * quarter),
-            ("up2", up(2), channels + k, channels, side),
-            ("up3", up(1), channels + 2 * c, channels, side),
-            ("up4", up(1), channels, c, side),
-        ];
-        let layers = table
-            .into_iter()
-            .map(|(name, kind, inputs, outputs, side)| Layer {
-                name: format!("generator.{name}"),
-                kind,
-                inputs,
-                outputs,
-                side,
-                activation: name != "up4",
-            })
-            .collect();
-        Ok(Self { problem, width, layout: ParameterLayout::new(layers), without: Vec::new() })
+        let side = problem.height;
+        if problem.width != side || side < 8 || !side.is_multiple_of(4) {
+            return Err(ModelError::Size {
+                name: "a perturbation generator for images of",
+                value: format!("{side}x{}", problem.width),
+                range: "for square images with a side that is a multiple of 4 from 8 to 1024, because it doubles a quarter of \
+                        the side twice",
+            });
+        }
+        let slots = layers(problem, width).iter().flat_map(Layer::slots).collect();
+        Ok(Self { problem, width, slots: Slots::new(slots), without: Vec::new() })
     }
 
     /// The same generator, but for inputs that it does not see.
@@ -136,27 +125,45 @@ impl Generator {
         Self { without: inputs.to_vec(), ..self }
     }
 
-    /// Initial weights (normal, scaled as `init` says; the last layer a tenth of that) in the flat layout.
-    pub fn initial(&self, init: Init, seed: u64) -> Vec<f32> {
-        let mut values = super::initial(&self.layout, init, seed, Stream::GeneratorInit);
-        let last = self.layout.entries.last().expect("a generator has layers");
-        for value in &mut values[last.weight..][..last.layer.weight_len()] {
-            *value *= LAST_LAYER_GAIN;
-        }
-        values
+    /// Initial weights (normal, scaled as `init` says; the last layer a tenth of that).
+    pub fn initial(&self, init: Init, seed: u64) -> Values {
+        self.slots.initial(init, seed, Stream::GeneratorInit)
+    }
+
+    /// Its live states in `graph`.
+    pub fn live(&self, graph: &mut Graph) -> Result<States, GraphError> {
+        self.slots.views(graph, "generator.parameters", "generator.buffers")
+    }
+
+    /// The layers in order.
+    pub fn layers(&self) -> Vec<LayerSummary> {
+        let summary = |layer: Layer| LayerSummary {
+            name: layer.name.to_string(),
+            inputs: layer.inputs,
+            result: match layer.kind {
+                Kind::Dense => Extents::Vector { len: layer.outputs },
+                Kind::Up { .. } => {
+                    Extents::Image { height: layer.side, width: layer.side, channels: layer.outputs }
+                }
+            },
+            parameters: layer.weight_len() + layer.outputs,
+            multiply_adds: layer.multiply_adds(),
+        };
+        layers(self.problem, self.width).into_iter().map(summary).collect()
     }
 
     /// Appends the forward pass: the perturbation in tanh space, `[n, s, s, c]`.
     pub fn perturbation(
         &self,
         graph: &mut Graph,
-        weights: &Weights,
+        states: &States,
         inputs: GeneratorInputs,
     ) -> Result<Tensor, GraphError> {
-        let &[fc1, fc2, up1, up2, [weight, bias], up4] = &weights.layers[..] else {
+        let layers: Vec<[Tensor; 2]> = states.tensors.chunks(2).map(|pair| [pair[0], pair[1]]).collect();
+        let &[fc1, fc2, up1, up2, [weight, bias], up4] = &layers[..] else {
             unreachable!("a generator has six layers")
         };
-        let channels = scaled_channels(UP_CHANNELS, self.width);
+        let channels = scaled(UP_CHANNELS, self.width);
         let image = self.seen(graph, GeneratorInput::Image, inputs.images)?;
         let gradient = self.seen(graph, GeneratorInput::Gradient, inputs.gradient)?;
         let weight_of_seen = graph.slice(weight, channels, 2 * self.problem.channels)?;
@@ -195,7 +202,7 @@ impl Generator {
         [fc1, fc2, up1, up2, up3]: [[Tensor; 2]; 5],
         one_hot: Tensor,
     ) -> Result<Tensor, GraphError> {
-        let (n, quarter) = (graph.shape(one_hot).rows(), self.problem.side / 4);
+        let (n, quarter) = (graph.shape(one_hot).rows(), self.problem.height / 4);
         let label = self.seen(graph, GeneratorInput::Label, one_hot)?;
         let h = dense(graph, label, fc1)?;
         let h = graph.concatenate(&[h, label])?;
@@ -219,6 +226,99 @@ impl Generator {
         let zero = graph.constant(0.0, &[1])?;
         graph.broadcast(zero, &graph.shape(tensor).clone())
     }
+}
+
+/// What a layer computes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Matrix multiplication.
+    Dense,
+    /// 3x3 transposed convolution.
+    Up {
+        /// 1 or 2.
+        stride: usize,
+    },
+}
+
+/// One line of Table 1.
+#[derive(Clone, Copy)]
+struct Layer {
+    name: &'static str,
+    kind: Kind,
+    inputs: usize,
+    outputs: usize,
+    /// Height and width of its result; 1 for dense layers.
+    side: usize,
+    /// Multiplies the initial weights.
+    gain: f32,
+}
+
+impl Layer {
+    /// Rows and columns of its kernel.
+    fn size(&self) -> usize {
+        if self.kind == Kind::Dense { 1 } else { 3 }
+    }
+
+    fn weight_len(&self) -> usize {
+        self.size() * self.size() * self.inputs * self.outputs
+    }
+
+    /// Terms in the sum of one output value. A stride of 2 spreads nine taps over four positions.
+    fn fan_in(&self) -> f32 {
+        let taps = (self.size() * self.size()) as f32;
+        match self.kind {
+            Kind::Up { stride } => taps * self.inputs as f32 / (stride * stride) as f32,
+            Kind::Dense => taps * self.inputs as f32,
+        }
+    }
+
+    /// Multiply-adds per image.
+    fn multiply_adds(&self) -> u64 {
+        let positions = match self.kind {
+            Kind::Up { stride } => (self.side / stride).pow(2),
+            Kind::Dense => 1,
+        };
+        (positions * self.weight_len()) as u64
+    }
+
+    /// Its weight and its bias.
+    fn slots(&self) -> [Slot; 2] {
+        let (size, Self { inputs, outputs, gain, .. }) = (self.size(), *self);
+        let (extents, order) = match self.kind {
+            Kind::Dense => ([1, 1, inputs, outputs], FileOrder::Linear),
+            // The image is on the coarse side of a transposed convolution.
+            Kind::Up { .. } => ([size, size, outputs, inputs], FileOrder::Kernel),
+        };
+        let slot = |part: &str, extents: &[usize], initial, order| Slot {
+            name: format!("{}.{part}", self.name),
+            extents: extents.to_vec(),
+            role: Role::Weight,
+            initial,
+            order,
+        };
+        let normal = Initial::Normal { fan_in: self.fan_in(), gain };
+        [
+            slot("weight", &extents, normal, order),
+            slot("bias", &[outputs], Initial::Constant(0.0), FileOrder::Same),
+        ]
+    }
+}
+
+/// Table 1 for a problem at a width.
+fn layers(problem: Problem, width: f32) -> [Layer; 6] {
+    let (units, channels) = (scaled(DENSE_UNITS, width), scaled(UP_CHANNELS, width));
+    let (k, c, side) = (problem.classes, problem.channels, problem.height);
+    let quarter = side / 4;
+    let up = |stride| Kind::Up { stride };
+    [
+        ("fc1", Kind::Dense, k, units, 1, 1.0),
+        ("fc2", Kind::Dense, units + k, quarter * quarter * channels, 1, 1.0),
+        ("up1", up(2), channels + k, channels, 2 * quarter, 1.0),
+        ("up2", up(2), channels + k, channels, side, 1.0),
+        ("up3", up(1), channels + 2 * c, channels, side, 1.0),
+        ("up4", up(1), channels, c, side, LAST_LAYER_GAIN),
+    ]
+    .map(|(name, kind, inputs, outputs, side, gain)| Layer { name, kind, inputs, outputs, side, gain })
 }
 
 /// A dense layer is a 1x1 convolution over `n` images of one pixel.
@@ -275,4 +375,35 @@ fn up(
     operands: &[Tensor],
 ) -> Result<Tensor, GraphError> {
     graph.convolve_input_gradient(Convolution { size: 3, stride }, epilogue, operands)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CIFAR: Problem = Problem { height: 32, width: 32, channels: 3, classes: 10 };
+
+    #[test]
+    fn the_papers_generator_has_the_papers_parameter_count() {
+        assert_eq!(Generator::new(CIFAR, 1.0).unwrap().slots.parameters(), 8_966_147);
+    }
+
+    #[test]
+    fn a_forward_pass_costs_what_the_paper_sized_network_costs() {
+        let generator = Generator::new(CIFAR, 1.0).unwrap();
+        let work: u64 = generator.layers().iter().map(|layer| layer.multiply_adds).sum();
+        assert!((215..=225).contains(&(work / 1_000_000)), "{work}");
+    }
+
+    #[test]
+    fn images_that_it_cannot_make_are_refused() {
+        for (height, width) in [(30, 30), (32, 64), (4, 4)] {
+            let error = Generator::new(Problem { height, width, ..CIFAR }, 1.0).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("{height}x{width}")) && error.contains("multiple of 4"),
+                "{error}"
+            );
+        }
+        assert!(Generator::new(CIFAR, 0.0).is_err());
+    }
 }
