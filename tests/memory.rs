@@ -202,6 +202,7 @@ fn batch() -> Batch {
         real: BATCH,
         epoch: 0,
         index: 0,
+        per_epoch: 1,
     }
 }
 

@@ -74,6 +74,7 @@ pub fn synthetic_batch(problem: Problem, images: usize) -> Batch {
         real: images,
         epoch: 0,
         index: 0,
+        per_epoch: 1,
     }
 }
 

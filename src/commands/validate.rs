@@ -12,7 +12,7 @@ use pgn_wgpu::numbers::number;
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::random::{Random, Stream};
 use pgn_wgpu::training::game::{self, Gradients};
-use pgn_wgpu::training::optimiser::Role;
+use pgn_wgpu::training::optimiser::{Role, Rule};
 use pgn_wgpu::training::options::networks;
 use pgn_wgpu::training::{Method, Preset, TrainConfig, schedule};
 use serde_json::json;
@@ -97,9 +97,13 @@ fn compare(
     let graph = step_graph(&config, &classifier, &generator)?;
     let seed = arguments.seed;
     let values = classifier.initial(Init::He, seed);
-    let mut states = Role::Classifier.start(&classifier.slots, &values);
+    let mut states = Role::Classifier.start(&classifier.slots, &values, Rule::ADAM);
     if method == Method::Pgn {
-        states.extend(Role::Generator.start(&generator.slots, &generator.initial(Init::He, seed)));
+        states.extend(Role::Generator.start(
+            &generator.slots,
+            &generator.initial(Init::He, seed),
+            Rule::ADAM,
+        ));
     }
     let inputs = inputs(&config, problem, seed);
     let case = Case { graph: &graph, states: &states, inputs: &inputs, runs: arguments.steps };

@@ -44,6 +44,8 @@ pub struct Batch {
     pub epoch: u32,
     /// Place in the epoch, counted from 0.
     pub index: u32,
+    /// Batches of an epoch.
+    pub per_epoch: u32,
 }
 
 /// Batches that `images` images make, the last possibly with fillers.
@@ -97,7 +99,8 @@ pub(super) fn fill_batch(
     let labels = indices.iter().map(|&image| f32::from(images.label(image as usize))).collect();
     let mut weights = vec![1.0 / real as f32; real];
     weights.resize(options.batch_size, 0.0);
-    Batch { images: numbers, labels, weights, indices, real, epoch, index }
+    let per_epoch = batches_per_epoch(images.len(), options.batch_size);
+    Batch { images: numbers, labels, weights, indices, real, epoch, index, per_epoch }
 }
 
 #[cfg(test)]

@@ -98,7 +98,11 @@ impl Head {
             config.changes.iter().filter(|change| change.step < self.progress.step).cloned().collect()
         };
         // Changed learning rates are compared on their own, and so is what lies in the folder of the data.
-        config.difference(&self.config, &MAY_DIFFER).or_else(|| {
+        let may_differ: Vec<&str> = MAY_DIFFER
+            .into_iter()
+            .filter(|&key| key != "epochs" || !self.config.depends_on_epochs())
+            .collect();
+        config.difference(&self.config, &may_differ).or_else(|| {
             let (first, second) = (before(config), before(&self.config));
             let shown = |changes| format!("{changes:?}");
             (first != second).then(|| Difference {

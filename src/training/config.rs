@@ -1,6 +1,8 @@
 //! Everything that decides a training run, as one struct: what flags and `--config` files fill, what is written
 //! to the run folder, and what repeats the run from there.
 
+use super::optimiser::{Decayed, Optimiser, Rule};
+use super::schedule::Schedule;
 use crate::attacks::length;
 use crate::attacks::{CeForm, Norm};
 use crate::data::{Augment, DatasetKind};
@@ -57,6 +59,16 @@ pub enum AttackLabel {
     True,
     /// The one that the classifier predicts (the library's default)
     Predicted,
+}
+
+/// With which statistics batch normalisation computes while an image is attacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum AttackMode {
+    /// The running ones
+    Evaluate,
+    /// Those of the batch, which learn nothing from it
+    Train,
 }
 
 /// In which order the two networks move.
@@ -125,7 +137,26 @@ pub struct TrainConfig {
     /// A checkpoint is written every so many steps; absent: by the clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<u64>,
-    /// Adam's learning rate for the classifier.
+    /// How the classifier's weights follow gradients.
+    pub optimiser: Optimiser,
+    /// Momentum of SGD.
+    pub momentum: f32,
+    /// Whether SGD looks ahead.
+    pub nesterov: bool,
+    /// Weight decay of the classifier.
+    pub weight_decay: f32,
+    /// Which of its weights decay.
+    pub decayed: Decayed,
+    /// Longest gradient of the classifier's weights; absent: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f32>,
+    /// How the learning rates change over the run.
+    pub schedule: Schedule,
+    /// Epochs over which the learning rates rise to what the schedule says.
+    pub warm_up: f32,
+    /// Share of the label's weight that all classes get in the classifier's objective.
+    pub label_smoothing: f32,
+    /// The classifier's learning rate.
     pub lr: f32,
     /// Adam's learning rate for the generator; absent: the classifier's.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,6 +199,8 @@ pub struct TrainConfig {
     pub attack_label: AttackLabel,
     /// Which gradient FGM and PGD follow.
     pub ce_form: CeForm,
+    /// With which statistics batch normalisation computes while an image is attacked.
+    pub attack_mode: AttackMode,
     /// Scale of the initial weights.
     pub init: Init,
     /// Start from these weights.
@@ -251,6 +284,15 @@ impl TrainConfig {
             max_steps: None,
             keep_every: None,
             checkpoint_every: None,
+            optimiser: Optimiser::Adam,
+            momentum: 0.9,
+            nesterov: true,
+            weight_decay: 0.0,
+            decayed: Decayed::All,
+            clip_norm: None,
+            schedule: Schedule::Constant,
+            warm_up: 0.0,
+            label_smoothing: 0.0,
             lr: 2e-3,
             generator_lr: None,
             ema_decay: 0.99,
@@ -271,6 +313,7 @@ impl TrainConfig {
             random_start: false,
             attack_label: AttackLabel::True,
             ce_form: CeForm::SaturationFree,
+            attack_mode: AttackMode::Evaluate,
             init: Init::He,
             from: None,
             augment: dataset.default_augment(),
@@ -312,7 +355,13 @@ impl TrainConfig {
         Some(Normalisation { mean, deviation })
     }
 
-    /// The classifier's learning rate when `step` steps are done.
+    /// How the classifier's weights follow gradients.
+    pub fn rule(&self) -> Rule {
+        let Self { optimiser, momentum, nesterov, weight_decay, decayed, clip_norm, .. } = *self;
+        Rule { optimiser, momentum, nesterov, weight_decay, decayed, clip_norm }
+    }
+
+    /// The classifier's learning rate when `step` steps are done, before the schedule's factor.
     pub fn lr_at(&self, step: u64) -> f32 {
         let mut rates =
             self.changes.iter().filter(|change| change.step <= step).filter_map(|change| change.lr);
@@ -355,6 +404,11 @@ impl TrainConfig {
         // A path that is no Unicode text; it cannot be trained, so all that matters is that it differs.
         let whole = || toml::Table::from_iter([("path".to_string(), format!("{self:?}").into())]);
         text.and_then(|text| text.parse().ok()).unwrap_or_else(whole)
+    }
+
+    /// Whether the learning rates depend on how many epochs the run has.
+    pub fn depends_on_epochs(&self) -> bool {
+        self.schedule != Schedule::Constant
     }
 
     /// The step of PGD.
@@ -402,6 +456,21 @@ impl TrainConfig {
             if !positive(lr) || lr > 10.0 {
                 return error(name, lr.to_string(), "above 0 and at most 10");
             }
+        }
+        if !(0.0..1.0).contains(&self.momentum) {
+            return error("--momentum", self.momentum.to_string(), "from 0 to below 1");
+        }
+        if !(0.0..1.0).contains(&self.weight_decay) {
+            return error("--weight-decay", self.weight_decay.to_string(), "from 0 to below 1");
+        }
+        if let Some(norm) = self.clip_norm.filter(|norm| !positive(*norm)) {
+            return error("--clip-norm", norm.to_string(), "a finite number above 0");
+        }
+        if !(0.0..=self.epochs as f32).contains(&self.warm_up) {
+            return error("--warm-up", self.warm_up.to_string(), "from 0 to the number of epochs");
+        }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return error("--label-smoothing", self.label_smoothing.to_string(), "from 0 to below 1");
         }
         if !(0.0..1.0).contains(&self.ema_decay) {
             return error("--ema-decay", self.ema_decay.to_string(), "from 0 to below 1");

@@ -5,6 +5,7 @@
 //! This lies beside the options and not beside the commands, because sweep files and reports ask the same question.
 
 use super::config::{GeneratorInput, Method, TrainConfig};
+use super::optimiser::Optimiser;
 use super::options::EFFECTS;
 use super::{Preset, TrainError};
 use std::path::Path;
@@ -73,6 +74,19 @@ pub(super) fn fgm_and_pgd(config: &TrainConfig) -> Option<NoEffect> {
 /// Where an attack has several steps.
 pub(super) fn pgd(config: &TrainConfig) -> Option<NoEffect> {
     of(config, &[Method::Pgd])
+}
+
+/// Where the classifier learns by stochastic gradient descent.
+pub(super) fn sgd(config: &TrainConfig) -> Option<NoEffect> {
+    let other = (config.optimiser != Optimiser::Sgd)
+        .then(|| NoEffect::new("the optimiser of this run", "--optimiser sgd"));
+    learning_classifier(config).or(other)
+}
+
+/// Where weights decay.
+pub(super) fn decay(config: &TrainConfig) -> Option<NoEffect> {
+    let none = (config.weight_decay == 0.0).then(|| NoEffect::new("--weight-decay 0", "--weight-decay"));
+    learning_classifier(config).or(none)
 }
 
 /// Where the classifier learns.

@@ -6,8 +6,8 @@
 //! add their gradients up, and a second, small graph applies the sum. Every image carries a weight, 1 / batch
 //! for real images and 0 for padding, so that sums over micro-batches are the batch's mean.
 
-use super::config::{AttackLabel, GradientInput, Method, PenaltySpace, TrainConfig, Update};
-use super::optimiser::{self, Role};
+use super::config::{AttackLabel, AttackMode, GradientInput, Method, PenaltySpace, TrainConfig, Update};
+use super::optimiser::{self, Role, Rule};
 use crate::attacks::{fgm, pgd};
 use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
 use crate::nn::{Classifier, Net, Pass, Problem, Slots, States};
@@ -66,21 +66,22 @@ pub fn phases(config: &TrainConfig) -> Vec<Phase> {
 /// A network's slots in one graph.
 struct Player<'a> {
     role: Role,
+    rule: Rule,
     slots: &'a Slots,
     states: States,
 }
 
 impl<'a> Player<'a> {
-    fn new(graph: &mut Graph, role: Role, slots: &'a Slots) -> Result<Self> {
+    fn new(graph: &mut Graph, role: Role, config: &TrainConfig, slots: &'a Slots) -> Result<Self> {
         let states = slots.views(graph, &role.state("parameters"), &role.state("buffers"))?;
-        Ok(Self { role, slots, states })
+        Ok(Self { role, rule: role.rule(config), slots, states })
     }
 
     /// Uses the gradients of all weights, in [`States::learned`]'s order.
     fn learn(&self, graph: &mut Graph, gradients: &[Tensor], how: Gradients) -> Result<()> {
         let packed = self.slots.pack(graph, gradients)?;
         match how {
-            Gradients::Apply => optimiser::update(graph, self.role, &self.states, packed),
+            Gradients::Apply => optimiser::update(graph, self.role, self.rule, &self.states, packed),
             Gradients::Accumulate => {
                 let sum = graph.state(&self.role.state("gradient"), &[self.slots.weights])?;
                 let more = graph.add(sum, packed)?;
@@ -91,11 +92,11 @@ impl<'a> Player<'a> {
 }
 
 /// Applies the gradients that micro-batches have added up, and clears them.
-pub fn apply_graph(role: Role, slots: &Slots) -> Result<Graph> {
+pub fn apply_graph(role: Role, config: &TrainConfig, slots: &Slots) -> Result<Graph> {
     let mut graph = Graph::new();
     let states = slots.views(&mut graph, &role.state("parameters"), &role.state("buffers"))?;
     let sum = graph.state(&role.state("gradient"), &[slots.weights])?;
-    optimiser::update(&mut graph, role, &states, sum)?;
+    optimiser::update(&mut graph, role, role.rule(config), &states, sum)?;
     let zero = graph.constant(0.0, &[1])?;
     let zeros = graph.broadcast(zero, &graph.shape(sum).clone())?;
     graph.assign(sum, zeros)?;
@@ -144,10 +145,10 @@ pub fn phase_graph(
 ) -> Result<Graph> {
     let mut graph = Graph::new();
     let batch = BatchTensors::inputs(&mut graph, net.problem, images)?;
-    let f = Player::new(&mut graph, Role::Classifier, &net.slots)?;
+    let f = Player::new(&mut graph, Role::Classifier, config, &net.slots)?;
     match generator {
         Some(generator) if config.method == Method::Pgn => {
-            let g = Player::new(&mut graph, Role::Generator, &generator.slots)?;
+            let g = Player::new(&mut graph, Role::Generator, config, &generator.slots)?;
             let game = Game { config, net, generator, f, g, batch };
             game.phase(&mut graph, phase, how)?;
         }
@@ -167,7 +168,7 @@ fn against_gradients(
 ) -> Result<()> {
     let real = batch.real(graph)?;
     let learning = Classifier { net, states: &f.states, pass: Pass::Train { real, update_statistics: true } };
-    let attacked = attacked_images(graph, config, Classifier::evaluated(net, &f.states), batch)?;
+    let attacked = attacked_images(graph, config, under_attack(config, learning, real), batch)?;
     let seen = match attacked {
         Some(x) if !config.through_attack => graph.detach(x),
         Some(x) => x,
@@ -177,11 +178,13 @@ fn against_gradients(
     let loss = graph.cross_entropy(logits, batch.labels)?;
     let a = if attacked.is_some() { config.adv_coeff } else { 1.0 };
     let own = graph.affine(batch.weights, a, 0.0);
-    let mut objective = vec![(loss, own)];
+    let smoothing = config.label_smoothing;
+    let mut objective = vec![(learned_loss(graph, logits, loss, batch.labels, smoothing)?, own)];
     if a < 1.0 {
         let clean = learning.logits(graph, batch.images)?;
         let rest = graph.affine(batch.weights, 1.0 - a, 0.0);
-        objective.push((graph.cross_entropy(clean, batch.labels)?, rest));
+        let clean_loss = graph.cross_entropy(clean, batch.labels)?;
+        objective.push((learned_loss(graph, clean, clean_loss, batch.labels, smoothing)?, rest));
     }
     let gradients = graph.gradient_of_many(&objective, &f.states.learned)?;
     f.learn(graph, &gradients, how)?;
@@ -193,6 +196,30 @@ fn against_gradients(
         graph.output("norm2", norm2);
     }
     Ok(())
+}
+
+/// The classifier in the mode in which it is attacked; no attack teaches it statistics.
+fn under_attack<'a>(config: &TrainConfig, classifier: Classifier<'a>, real: Tensor) -> Classifier<'a> {
+    let pass = match config.attack_mode {
+        AttackMode::Evaluate => Pass::Evaluate,
+        AttackMode::Train => Pass::Train { real, update_statistics: false },
+    };
+    Classifier { pass, ..classifier }
+}
+
+/// The weighted losses that a classifier learns from: the cross-entropy of `logits`, with `smoothing` of the label's weight
+/// spread over all classes.
+fn learned_loss(graph: &mut Graph, logits: Tensor, loss: Tensor, labels: Tensor, smoothing: f32) -> Result {
+    if smoothing == 0.0 {
+        return Ok(loss);
+    }
+    // Σ_k −log p_k / K = CE + z_y − mean z.
+    let classes = graph.shape(logits).columns();
+    let label = graph.one_hot(labels, classes);
+    let feed = graph.affine(label, smoothing, -smoothing / classes as f32);
+    let product = graph.multiply(logits, feed)?;
+    let more = graph.sum_columns(product);
+    graph.add(loss, more)
 }
 
 /// The images as the configured attack leaves them; `None` for natural training.
@@ -316,7 +343,13 @@ fn normalised(graph: &mut Graph, x: Tensor, scale: f32) -> Result {
 impl Game<'_> {
     fn phase(&self, graph: &mut Graph, phase: Phase, how: Gradients) -> Result<()> {
         let BatchTensors { images, labels, weights } = self.batch;
-        let attacked = Classifier::evaluated(self.net, &self.f.states);
+        let real = self.batch.real(graph)?;
+        let learning = Classifier {
+            net: self.net,
+            states: &self.f.states,
+            pass: Pass::Train { real, update_statistics: true },
+        };
+        let attacked = under_attack(self.config, learning, real);
         let clean_logits = attacked.logits(graph, images)?;
         let clean_loss = graph.cross_entropy(clean_logits, labels)?;
         let mut gradient = gradient_image(graph, self.config.gradient_input, clean_loss, images)?;
@@ -328,8 +361,6 @@ impl Game<'_> {
         // The classifier does not see past x_adv, unless it is to learn through the attack.
         let seen =
             if self.config.through_attack { answer.adversarial } else { graph.detach(answer.adversarial) };
-        let real = self.batch.real(graph)?;
-        let learning = Classifier { pass: Pass::Train { real, update_statistics: true }, ..attacked };
         let classifier = if phase == Phase::Generator { attacked } else { learning };
         let logits = classifier.logits(graph, seen)?;
         let loss = graph.cross_entropy(logits, labels)?;

@@ -4,10 +4,13 @@
 
 use super::TrainError;
 use super::config::{
-    AttackLabel, GeneratorInput, GradientInput, Method, PenaltySpace, Preset, RateChange, TrainConfig, Update,
+    AttackLabel, AttackMode, GeneratorInput, GradientInput, Method, PenaltySpace, Preset, RateChange,
+    TrainConfig, Update,
 };
 use super::effects::{self, Effect};
+use super::optimiser::{Decayed, Optimiser};
 use super::run::{LARGEST_CONFIG, from_toml};
+use super::schedule::Schedule;
 use crate::attacks::length;
 use crate::attacks::options::LINF_EPSILON;
 use crate::attacks::{CeForm, Norm};
@@ -20,6 +23,9 @@ use crate::program::precision::Precision;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+
+/// The classifier's learning rate under SGD unless another is given, as this field uses it on CIFAR.
+const SGD_LR: f32 = 0.1;
 
 /// Reads the name of an architecture, and lists all of them in help.
 pub fn networks() -> impl TypedValueParser<Value = Network> {
@@ -104,7 +110,7 @@ impl From<Wanted<Vec<GeneratorInput>>> for Vec<GeneratorInput> {
     }
 }
 into_fields! {
-    plain: Network, Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
+    plain: Network, Optimiser, Decayed, Schedule, AttackMode, Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
         CeForm, Tune, Precision;
     optional: Vec<f32>, PathBuf, f32, usize, u32, u64
 }
@@ -158,10 +164,34 @@ options! {
     /// Write a checkpoint every so many steps [default: every 10 s at the end of an epoch, and every 5 min within one]
     #[arg(value_name = "STEPS", value_parser = number(1_u64..))]
     checkpoint_every: u64 => checkpoint_every, always;
-    /// Adam's learning rate [default: 0.002]
+    /// How the classifier's weights follow gradients; the generator always learns by Adam [default: adam]
+    optimiser: Optimiser => optimiser, learning_classifier;
+    /// Momentum of --optimiser sgd [default: 0.9]
+    #[arg(value_parser = number(0.0..1.0_f32))]
+    momentum: f32 => momentum, sgd;
+    /// Nesterov's form of that momentum [default: true]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    nesterov: bool => nesterov, sgd;
+    /// Weight decay of the classifier; 5e-4 is usual with --optimiser sgd [default: 0]
+    #[arg(value_parser = number(0.0..1.0_f32))]
+    weight_decay: f32 => weight_decay, learning_classifier;
+    /// Which of the classifier's weights decay [default: all]
+    decayed: Decayed => decayed, decay;
+    /// Scale gradients of the classifier's weights down to this L2 norm where they are longer [default: never]
+    #[arg(value_parser = above(0.0, None::<f32>))]
+    clip_norm: f32 => clip_norm, learning_classifier;
+    /// How the learning rates change over the run [default: constant]
+    schedule: Schedule => schedule, always;
+    /// Epochs over which the learning rates rise to what the schedule says [default: 0]
+    #[arg(value_parser = number(0.0_f32..))]
+    warm_up: f32 => warm_up, always;
+    /// Share of the label's weight that all classes get in what the classifier learns from [default: 0]
+    #[arg(value_parser = number(0.0..1.0_f32))]
+    label_smoothing: f32 => label_smoothing, learning_classifier;
+    /// The classifier's learning rate [default: 0.002; 0.1 with --optimiser sgd]
     #[arg(value_parser = above(0.0, Some(10.0_f32)))]
     lr: f32 => lr, classifier_lr;
-    /// Adam's learning rate for the generator [default: that of the classifier]
+    /// The generator's learning rate [default: that of the classifier; 0.002 beside --optimiser sgd]
     #[arg(value_parser = above(0.0, Some(10.0_f32)))]
     generator_lr: f32 => generator_lr, pgn;
     /// Decay of the moving average of the classifier's weights [default: 0.99]
@@ -215,6 +245,8 @@ options! {
     attack_label: AttackLabel => attack_label, fgm_and_pgd;
     /// Which gradient --method fgm and pgd follow [default: saturation-free]
     ce_form: CeForm => ce_form, fgm_and_pgd;
+    /// With which statistics batch normalisation computes while an image is attacked [default: evaluate]
+    attack_mode: AttackMode => attack_mode, attacked_classifier;
     /// Scale of the initial weights [default: he]
     init: Init => init, initial_weights;
     /// Start from the weights of this file
@@ -250,6 +282,13 @@ impl TrainOptions {
         self.apply(&mut config);
         if config.norm == Norm::Linf && self.epsilon.or(file.epsilon).is_none() {
             config.epsilon = LINF_EPSILON;
+        }
+        if config.optimiser == Optimiser::Sgd {
+            let adam = TrainConfig::preset(preset, dataset).lr;
+            config.generator_lr = config.generator_lr.or((config.method == Method::Pgn).then_some(adam));
+            if self.lr.or(file.lr).is_none() {
+                config.lr = SGD_LR;
+            }
         }
         config
     }

@@ -1,7 +1,70 @@
-//! What changes from step to step on the host: Adam's bias-corrected step size and the average's decay.
+//! What changes from step to step on the host: the learning rate, Adam's bias correction and the average's decay.
 
 use super::config::TrainConfig;
+use crate::data::Batch;
 use crate::program::ADAM_BETAS;
+use serde::{Deserialize, Serialize};
+use std::f64::consts::PI;
+
+/// How the learning rate changes over a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// As it is given
+    #[default]
+    Constant,
+    /// A tenth after half of the steps, a hundredth after three quarters
+    Step,
+    /// Half a cosine, from the rate down to 0
+    Cosine,
+    /// Up from a 25th over three tenths of the steps and down to a 250,000th, by half cosines (`OneCycleLR` of PyTorch, with a
+    /// constant momentum)
+    OneCycle,
+}
+
+/// Where the rate of [`Schedule::Step`] falls to a tenth, in shares of the run.
+const MILESTONES: [f64; 2] = [0.5, 0.75];
+/// PyTorch's defaults for `OneCycleLR`: share of the steps on the way up, how much lower the first rate is, and how much lower
+/// than that the last.
+const ONE_CYCLE_UP: f64 = 0.3;
+const ONE_CYCLE_FIRST: f64 = 1.0 / 25.0;
+const ONE_CYCLE_LAST: f64 = 1e-4 * ONE_CYCLE_FIRST;
+
+impl Schedule {
+    /// What the learning rate is multiplied by in step `step`, counted from 0, of `steps`.
+    pub fn factor(self, step: u64, steps: u64) -> f64 {
+        let (t, total) = (step as f64, steps.max(1) as f64);
+        match self {
+            Self::Constant => 1.0,
+            Self::Step => {
+                0.1f64.powi(MILESTONES.into_iter().filter(|share| t >= share * total).count() as i32)
+            }
+            Self::Cosine => half_cosine(1.0, 0.0, t / total),
+            Self::OneCycle => {
+                let top = ONE_CYCLE_UP * total - 1.0;
+                match t <= top {
+                    true => half_cosine(ONE_CYCLE_FIRST, 1.0, t / top.max(1.0)),
+                    false => half_cosine(1.0, ONE_CYCLE_LAST, (t - top) / (total - 1.0 - top).max(1.0)),
+                }
+            }
+        }
+    }
+}
+
+/// From `first` at 0 to `last` at 1.
+fn half_cosine(first: f64, last: f64, at: f64) -> f64 {
+    last + (first - last) / 2.0 * (1.0 + (PI * at).cos())
+}
+
+/// What the configured schedule and warm-up multiply the learning rate by for a batch.
+pub fn factor(config: &TrainConfig, batch: &Batch) -> f32 {
+    let per_epoch = u64::from(batch.per_epoch.max(1));
+    let step = u64::from(batch.epoch) * per_epoch + u64::from(batch.index);
+    let steps = u64::from(config.epochs) * per_epoch;
+    let warm_up = f64::from(config.warm_up) * per_epoch as f64;
+    let warm = if warm_up > 0.0 { ((step + 1) as f64 / warm_up).min(1.0) } else { 1.0 };
+    (config.schedule.factor(step, steps) * warm) as f32
+}
 
 /// `lr · sqrt(1 − β2^t) / (1 − β1^t)` for the update number `t`, counted from 1.
 pub fn step_size(lr: f32, t: u64) -> f32 {
@@ -15,4 +78,35 @@ pub fn step_size(lr: f32, t: u64) -> f32 {
 pub fn ema_decay(config: &TrainConfig, t: u64) -> f32 {
     let warm = (1.0 + t as f32) / (10.0 + t as f32);
     if config.ema_warmup { config.ema_decay.min(warm) } else { config.ema_decay }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rounded(schedule: Schedule, steps: u64) -> Vec<f64> {
+        (0..steps).map(|t| (1e6 * schedule.factor(t, steps)).round() / 1e6).collect()
+    }
+
+    #[test]
+    fn a_constant_rate_never_changes_and_the_others_end_low() {
+        assert_eq!(rounded(Schedule::Constant, 3), [1.0; 3]);
+        assert_eq!(rounded(Schedule::Step, 8), [1.0, 1.0, 1.0, 1.0, 0.1, 0.1, 0.01, 0.01]);
+        assert_eq!(rounded(Schedule::Cosine, 4), [1.0, 0.853_553, 0.5, 0.146_447]);
+    }
+
+    #[test]
+    fn one_cycle_is_that_of_pytorch() {
+        // torch.optim.lr_scheduler.OneCycleLR(max_lr=1, total_steps=10, cycle_momentum=False), PyTorch 2.2.2.
+        let torch =
+            [0.04, 0.52, 1.0, 0.950_485, 0.811_746, 0.611_262, 0.388_742, 0.188_258, 0.049_519, 0.000_004];
+        assert_eq!(rounded(Schedule::OneCycle, 10), torch);
+    }
+
+    #[test]
+    fn a_run_of_one_step_has_a_rate() {
+        for schedule in [Schedule::Constant, Schedule::Step, Schedule::Cosine, Schedule::OneCycle] {
+            assert!(schedule.factor(0, 1).is_finite(), "{schedule:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@
 use super::TrainError;
 use super::config::{Method, TrainConfig};
 use super::game::{self, Gradients, Phase};
-use super::optimiser::Role;
+use super::optimiser::{Optimiser, Role, Rule};
 use super::schedule;
 use crate::data::Batch;
 use crate::executor::{Device, ExecutionError, Run, Session, Workspace};
@@ -91,11 +91,11 @@ impl Trainer {
         // The averaged weights are the ones that were evaluated.
         let given = from.map(|m| m.average.clone());
         let values = given.unwrap_or_else(|| classifier.initial(config.init, config.seed));
-        write(&mut workspace, Role::Classifier.start(&classifier.slots, &values))?;
+        write(&mut workspace, Role::Classifier.start(&classifier.slots, &values, config.rule()))?;
         if let Some(generator) = &generator {
             let given = from.and_then(|m| m.generator.as_ref()).map(|(_, weights)| weights.clone());
             let values = given.unwrap_or_else(|| generator.initial(config.init, config.seed));
-            write(&mut workspace, Role::Generator.start(&generator.slots, &values))?;
+            write(&mut workspace, Role::Generator.start(&generator.slots, &values, Rule::ADAM))?;
         }
         let (config, largest) =
             (config.clone(), largest.unwrap_or(config.batch_size).min(config.batch_size).max(1));
@@ -147,7 +147,7 @@ impl Trainer {
             let mut apply = Vec::new();
             if how == Gradients::Accumulate {
                 for (role, slots) in self.movers(phase) {
-                    apply.push(self.workspace.prepare(&game::apply_graph(role, &slots)?)?);
+                    apply.push(self.workspace.prepare(&game::apply_graph(role, &self.config, &slots)?)?);
                 }
             }
             runners.push(PhaseRunner { phase, session, apply });
@@ -236,7 +236,7 @@ impl Trainer {
     }
 
     fn submit_phase(&mut self, index: usize, batch: &Batch) -> Result<Vec<(Run, usize)>, ExecutionError> {
-        let schedules = self.schedules(self.runners[index].phase);
+        let schedules = self.schedules(self.runners[index].phase, batch);
         let pixels = self.classifier.problem.pixels();
         let runner = &mut self.runners[index];
         let mut runs = Vec::new();
@@ -266,26 +266,37 @@ impl Trainer {
         Ok(runs)
     }
 
-    /// Counts an update for each network that moves and returns their schedules.
-    fn schedules(&mut self, phase: Phase) -> Vec<(&'static str, Vec<f32>)> {
+    /// Counts an update for each network that moves and returns what it is written before: rates and decays.
+    fn schedules(&mut self, phase: Phase, batch: &Batch) -> Vec<(String, Vec<f32>)> {
+        let factor = schedule::factor(&self.config, batch);
         let mut schedules = Vec::new();
         if phase != Phase::Generator {
             self.updates[0] += 1;
-            let t = self.updates[0];
-            let step = schedule::step_size(self.config.lr_at(self.step), t);
-            let decay = schedule::ema_decay(&self.config, t);
-            schedules.push(("classifier.schedule", vec![step, decay]));
-            if self.classifier.slots.buffers > 0 {
-                schedules.push(("classifier.decay", vec![decay]));
-            }
+            let rate = factor * self.config.lr_at(self.step);
+            schedules.extend(self.schedule(Role::Classifier, rate, self.updates[0]));
         }
         if phase != Phase::Classifier {
             self.updates[1] += 1;
-            let t = self.updates[1];
-            let step = schedule::step_size(self.config.generator_lr_at(self.step), t);
-            schedules.push(("generator.schedule", vec![step, schedule::ema_decay(&self.config, t)]));
+            let rate = factor * self.config.generator_lr_at(self.step);
+            schedules.extend(self.schedule(Role::Generator, rate, self.updates[1]));
         }
         schedules
+    }
+
+    /// The inputs of update `t` of a network.
+    fn schedule(&self, role: Role, rate: f32, t: u64) -> Vec<(String, Vec<f32>)> {
+        let decay = schedule::ema_decay(&self.config, t);
+        let of = |input: &&str| match *input {
+            "rate" => vec![rate],
+            _ => vec![schedule::step_size(rate, t), decay],
+        };
+        let rule = role.rule(&self.config);
+        let mut inputs: Vec<_> = rule.inputs().iter().map(|input| (role.state(input), of(input))).collect();
+        if role == Role::Classifier && (self.classifier.slots.buffers > 0 || rule.optimiser == Optimiser::Sgd)
+        {
+            inputs.push((role.state("decay"), vec![decay]));
+        }
+        inputs
     }
 
     /// Waits for a step's metrics.
@@ -320,8 +331,12 @@ impl Trainer {
 
     /// Names of all states.
     fn states(&self) -> Vec<String> {
-        let generator = self.generator.iter().flat_map(|g| Role::Generator.states(&g.slots));
-        Role::Classifier.states(&self.classifier.slots).into_iter().chain(generator).collect()
+        let generator = self.generator.iter().flat_map(|g| Role::Generator.states(&g.slots, Rule::ADAM));
+        Role::Classifier
+            .states(&self.classifier.slots, self.config.rule())
+            .into_iter()
+            .chain(generator)
+            .collect()
     }
 
     /// The networks as they are now: the classifier's live values, those of its average, and the generator's.

@@ -109,6 +109,7 @@ impl Golden {
             real: n,
             epoch: 0,
             index: 0,
+            per_epoch: 1,
         }
     }
 
