@@ -5,8 +5,8 @@
 //
 // Reads     image: coarse [batch, height, width, out_channels], zero outside,
 //           weight [KERNEL, KERNEL, in_channels, out_channels],
-//           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or border biases
-//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = 4), or nothing (EPILOGUE = 0).
+//           beside: bias [in_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
+//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
 // Writes    result: fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
 // Dispatch  x = ceil(in_channels / 32), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
@@ -59,7 +59,7 @@ fn store(pixel: u32, phase: vec2<u32>, first_channel: u32, sum: vec4<f32>) {
     let column = STRIDE * u32(at.z) + phase.y;
     let target_pixel = (u32(at.x) * STRIDE * params.height + row) * STRIDE * params.width + column;
     var other = target_pixel;
-    if (EPILOGUE == 4u) {
+    if (EPILOGUE == BORDER_BIAS_LEAKY) {
         other = border_place(u32(at.x), vec2<u32>(at.yz), phase);
     }
     store_channels(target_pixel, other, first_channel, params.in_channels, sum);

@@ -1,6 +1,6 @@
-// Row i of the result is row indices[i] of x, with EPILOGUE = 2 added to what is beside it, then leaky ReLU: images take what the
+// Row i of the result is row indices[i] of x, with EPILOGUE = BIAS_LEAKY added to what is beside it, then leaky ReLU: images take what the
 // generator made of their label.
-// Reads x [any, columns], indices [rows] (as numbers) and beside [rows, columns], or nothing there (EPILOGUE = 0); writes y
+// Reads x [any, columns], indices [rows] (as numbers) and beside [rows, columns], or nothing there (EPILOGUE = NOTHING); writes y
 // [rows, columns].
 // Dispatch: one invocation per value, 64 per workgroup. No loop.
 
@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let row = i / params.columns;
     let chosen = x[u32(indices[row]) * params.columns + i - row * params.columns];
     var other = 0.0;
-    if EPILOGUE != 0u {
+    if EPILOGUE != NOTHING {
         other = beside[i];
     }
     y[i] = finish(vec4<f32>(chosen), vec4<f32>(other)).x;

@@ -2,8 +2,8 @@
 // the epilogue: of the fine side phase by phase, or of the coarse side, where phases are added.
 //
 // Reads     product: 81 matrices tiles x outputs (shared/phase_points.wgsl),
-//           beside: bias [outputs], or an activation like the result (params.epilogue = 3), or border biases
-//           [batch, 6, 6, outputs] (params.epilogue = 4, only with params.turned = 1), or nothing (params.epilogue = 0).
+//           beside: bias [outputs], or an activation like the result (params.epilogue = LEAKY_MASK), or border biases
+//           [batch, 6, 6, outputs] (params.epilogue = BORDER_BIAS_LEAKY, only with params.turned = 1), or nothing (params.epilogue = NOTHING).
 // Writes    result: coarse [batch, height, width, outputs], or with params.turned = 1 fine [batch, 2*height, 2*width, outputs],
 //           every element once.
 // Dispatch  x = ceil(outputs / 64), y = tiles, z = 1, or with params.turned = 1 z = 4 phases.
@@ -51,13 +51,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let pixel = step * coarse + odd;
         let at = ((first.x * step * size.x + pixel.x) * step * size.y + pixel.y) * params.outputs + channel;
         var other = 0.0;
-        if (params.epilogue == 4u) {
+        if (params.epilogue == BORDER_BIAS_LEAKY) {
             let inner = select(vec2<u32>(1u), vec2<u32>(2u), coarse == size - 1u);
             let place = 2u * select(inner, vec2<u32>(), coarse == vec2<u32>()) + odd;
             other = beside[((first.x * 6u + place.x) * 6u + place.y) * params.outputs + channel];
-        } else if (params.epilogue == 3u) {
+        } else if (params.epilogue == LEAKY_MASK) {
             other = beside[at];
-        } else if (params.epilogue != 0u) {
+        } else if (params.epilogue != NOTHING) {
             other = beside[channel];
         }
         result[at] = finish_as(params.epilogue, vec4<f32>(pixels[k]), vec4<f32>(other)).x;

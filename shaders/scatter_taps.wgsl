@@ -4,8 +4,8 @@
 //
 // Reads     matrix: coarse positions x columns, in the layout of shared/blocks.wgsl; both extents are multiples of 8, for
 //           which rows and columns of no meaning follow;
-//           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or border biases
-//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = 4), or nothing (EPILOGUE = 0).
+//           beside: bias [in_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
+//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
 // Writes    fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once; fewer than 2^22 pixels.
 // Dispatch  one invocation per value of fine, in a two-dimensional grid of workgroups of 64.
 // Longest loop  KERNEL*KERNEL.
@@ -38,14 +38,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         }
     }
     var other = 0.0;
-    if (EPILOGUE == 4u) {
+    if (EPILOGUE == BORDER_BIAS_LEAKY) {
         let own = position / STRIDE;
         let inner = select(vec2<u32>(1u), vec2<u32>(2u), own == size - 1u);
         let place = select(inner, vec2<u32>(), own == vec2<u32>()) * STRIDE + position % STRIDE;
         other = beside[((image * 3u * STRIDE + place.x) * 3u * STRIDE + place.y) * params.in_channels + channel];
-    } else if (EPILOGUE == 3u) {
+    } else if (EPILOGUE == LEAKY_MASK) {
         other = beside[index];
-    } else if (EPILOGUE != 0u) {
+    } else if (EPILOGUE != NOTHING) {
         other = beside[channel];
     }
     fine[index] = finish(vec4<f32>(sum), vec4<f32>(other)).x;

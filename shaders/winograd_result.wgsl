@@ -2,7 +2,7 @@
 // channel, and the epilogue.
 //
 // Reads     product: 36 matrices tiles x outputs (shared/winograd.wgsl),
-//           beside: bias [outputs], or an activation like the result (params.epilogue = 3), or nothing (params.epilogue = 0).
+//           beside: bias [outputs], or an activation like the result (params.epilogue = LEAKY_MASK), or nothing (params.epilogue = NOTHING).
 // Writes    result [batch, height, width, outputs], every element once.
 // Dispatch  x = ceil(outputs / 64), y = tiles.
 // Longest loop  36.
@@ -41,9 +41,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         }
         let at = ((first.x * params.height + y) * params.width + x) * params.outputs + channel;
         var other = 0.0;
-        if (params.epilogue == 3u) {
+        if (params.epilogue == LEAKY_MASK) {
             other = beside[at];
-        } else if (params.epilogue != 0u) {
+        } else if (params.epilogue != NOTHING) {
             other = beside[channel];
         }
         result[at] = finish_as(params.epilogue, vec4<f32>(pixels[k]), vec4<f32>(other)).x;

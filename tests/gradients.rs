@@ -93,7 +93,7 @@ fn convolutions() {
         let g = Convolution { size, stride };
         let (fine, coarse) = ([2, 3 * stride, 2 * stride, 2], [2, 3, 2, 3]);
         let weight = || wanted(2, &[size, size, 2, 3]).map(|v| 0.2 * v);
-        for epilogue in [Epilogue::None, Epilogue::Bias, Epilogue::BiasLeaky] {
+        for epilogue in [Epilogue::None, Epilogue::Bias, Epilogue::BiasLeaky(0.2)] {
             let name = |kind: &str| format!("{kind} {g:?} {epilogue:?}");
             let operands = |image: &[usize], channels: usize| {
                 let bias = wanted(3, &[channels]).map(|v| 0.2 * v).alternating(4.0);
@@ -103,7 +103,7 @@ fn convolutions() {
             };
             let kinked = |y| Built {
                 result: y,
-                kinks: if epilogue == Epilogue::BiasLeaky { vec![y] } else { vec![] },
+                kinks: if epilogue == Epilogue::BiasLeaky(0.2) { vec![y] } else { vec![] },
             };
             check(&name("convolution"), &operands(&fine, 3), |graph, t| {
                 Ok(kinked(graph.convolve(g, epilogue, t)?))
@@ -239,7 +239,7 @@ fn chosen_rows_add_up_where_they_came_from() {
         });
         let beside = wanted(2, &[rows.len(), 2, 3]).alternating(8.0);
         check(&format!("rows {rows:?} beside others"), &[&operands[..], &[beside]].concat(), |g, t| {
-            let result = g.gather_rows_leaky(t[0], t[1], t[2])?;
+            let result = g.gather_rows_leaky(0.2, t[0], t[1], t[2])?;
             Ok(Built { result, kinks: vec![result] })
         });
     }
@@ -253,7 +253,7 @@ fn an_activations_mask_is_part_of_the_convolution_behind_it() {
         .map(|extents| g.input(&format!("{extents:?}"), extents).unwrap());
     let mut y = x;
     for _ in 0..2 {
-        y = g.convolve(convolution, Epilogue::BiasLeaky, &[y, weight, bias]).unwrap();
+        y = g.convolve(convolution, Epilogue::BiasLeaky(0.2), &[y, weight, bias]).unwrap();
     }
     let gradient = g.gradient(y, y, &[x]).unwrap()[0];
     g.output("gradient", gradient);

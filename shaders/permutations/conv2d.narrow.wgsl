@@ -3,7 +3,7 @@
 //
 // Reads     image: fine [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
 //           weight [KERNEL, KERNEL, in_channels, out_channels],
-//           beside: bias [out_channels], or an activation like coarse (EPILOGUE = 3), or nothing (EPILOGUE = 0).
+//           beside: bias [out_channels], or an activation like coarse (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
 // Writes    result: coarse [batch, height, width, out_channels], every element once.
 // Dispatch  x = 1, pixel groups = ceil(batch*height*width / 4), y = min(pixel groups, 32768), z = ceil(pixel groups / 32768).
 // Longest loop  KERNEL*KERNEL*in_channels / 64, rounded up.

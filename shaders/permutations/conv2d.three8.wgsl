@@ -5,7 +5,7 @@
 //
 // Reads     fine [batch, height, width, 3], zero outside; the number of pixels is a multiple of 32,
 //           weight [3, 3, 3, out_channels]; out_channels is a multiple of 8,
-//           beside: bias [out_channels], or an activation like coarse (EPILOGUE = 3), or nothing (EPILOGUE = 0).
+//           beside: bias [out_channels], or an activation like coarse (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
 // Writes    result: coarse [batch, height, width, out_channels], every element once.
 // Dispatch  y = batch*height*width / 32.
 // Longest loop  out_channels / 8.
@@ -31,7 +31,7 @@ fn sum_of(taps: Taps, w: Weights) -> Eight {
 // Ends the sums of a block of channels at `at` of the result, in units of four values.
 fn store(at: u32, sum: Eight, bias: Eight) {
     var others = bias;
-    if (EPILOGUE == 3u) {
+    if (EPILOGUE == LEAKY_MASK) {
         others = Eight(beside[at], beside[at + 1u]);
     }
     result[at] = finish(sum.low, others.low);
@@ -51,7 +51,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     loop {
         let w = load_weights(lane, block, pitch);
         var bias = Eight();
-        if (EPILOGUE == 1u || EPILOGUE == 2u) {
+        if (EPILOGUE == BIAS || EPILOGUE == BIAS_LEAKY) {
             bias = Eight(beside[2u * block], beside[2u * block + 1u]);
         }
         let at = 2u * (pixel * pitch + block);

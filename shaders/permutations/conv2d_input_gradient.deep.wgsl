@@ -4,7 +4,7 @@
 //   fine[n, i, a] = epilogue(sum over b of coarse[n, i, b] * weight[a, b] + bias[a])
 //
 // Reads     image: coarse [batch, height, width, out_channels], weight [1, 1, in_channels, out_channels],
-//           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or nothing (EPILOGUE = 0).
+//           beside: bias [in_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
 // Writes    result: fine [batch, height, width, in_channels], every element once.
 // Dispatch  x = ceil(in_channels / 32), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
@@ -78,9 +78,9 @@ fn store_channel(pixel: u32, channel: u32, sum: f32) {
     }
     let at = pixel * params.in_channels + channel;
     var other = 0.0;
-    if (EPILOGUE == 3u) {
+    if (EPILOGUE == LEAKY_MASK) {
         other = beside[at];
-    } else if (EPILOGUE != 0u) {
+    } else if (EPILOGUE != NOTHING) {
         other = beside[channel];
     }
     result[at] = finish(vec4<f32>(sum), vec4<f32>(other)).x;

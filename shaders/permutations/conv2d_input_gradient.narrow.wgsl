@@ -3,8 +3,8 @@
 //
 // Reads     image: coarse [batch, height, width, out_channels], zero outside,
 //           weight [KERNEL, KERNEL, in_channels, out_channels],
-//           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or border biases
-//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = 4), or nothing (EPILOGUE = 0).
+//           beside: bias [in_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
+//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
 // Writes    result: fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
 // Dispatch  x = 1, pixel groups = ceil(batch*STRIDE*height*STRIDE*width / 4), y = min(pixel groups, 32768),
 //           z = ceil(pixel groups / 32768).
@@ -55,7 +55,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         sums.d = add(sums.d, tap, 3u, i % quads, values);
     }
     var other = pixel;
-    if (EPILOGUE == 4u) {
+    if (EPILOGUE == BORDER_BIAS_LEAKY) {
         let own = position / STRIDE;
         let inner = select(vec2<u32>(1u), vec2<u32>(2u), own == size - 1u);
         let place = select(inner, vec2<u32>(), own == vec2<u32>()) * STRIDE + position % STRIDE;

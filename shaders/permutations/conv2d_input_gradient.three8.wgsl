@@ -6,7 +6,7 @@
 //
 // Reads     image: coarse [batch, height, width, out_channels], zero outside; out_channels is a multiple of 8.
 //           weight [3, 3, 3, out_channels],
-//           beside: bias [3], or an activation like fine (EPILOGUE = 3), or nothing (EPILOGUE = 0).
+//           beside: bias [3], or an activation like fine (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
 // Writes    result: fine [batch, height, width, 3], every element once.
 // Dispatch  x = ceil(width / 6), y = ceil(height / 4), z = batch.
 // Longest loop  out_channels / 8.
@@ -63,9 +63,9 @@ fn add_taps(sums: vec4<f32>, column: Column, first: Eight, second: Eight, third:
 
 fn store(at: u32, channel: u32, sum: f32) {
     var other = 0.0;
-    if (EPILOGUE == 3u) {
+    if (EPILOGUE == LEAKY_MASK) {
         other = beside[at + channel];
-    } else if (EPILOGUE != 0u) {
+    } else if (EPILOGUE != NOTHING) {
         other = beside[channel];
     }
     result[at + channel] = finish(vec4<f32>(sum), vec4<f32>(other)).x;

@@ -3,8 +3,8 @@
 //
 // Reads     image: coarse [batch, height, width, out_channels], zero outside,
 //           weight [KERNEL, KERNEL, in_channels, out_channels],
-//           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or border biases
-//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = 4), or nothing (EPILOGUE = 0).
+//           beside: bias [in_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
+//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
 // Writes    result: fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
 // Dispatch  x = ceil(in_channels / CHANNELS), pixel tiles = ceil(batch*height*width / 128),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
@@ -70,7 +70,7 @@ fn store_channels(area: Area, position: vec3<u32>, channel: u32, sums: vec4<f32>
     let fine = STRIDE * position.yz + area.phase;
     let own = (position.x * STRIDE * params.height + fine.x) * STRIDE * params.width + fine.y;
     var other = own;
-    if (EPILOGUE == 4u) {
+    if (EPILOGUE == BORDER_BIAS_LEAKY) {
         other = border_place(position, area.phase);
     }
     store_four(own, other, channel, params.in_channels, sums);

@@ -1,7 +1,7 @@
 // gather_rows for adapters whose subgroups are exactly eight invocations wide and that have 64-bit integers (the software
 // adapter lavapipe). The contract is that of gather_rows.wgsl, for rows of whole blocks of eight values.
 //
-// Reads     x [any, columns], indices [rows] (as numbers) and beside [rows, columns], or nothing there (EPILOGUE = 0).
+// Reads     x [any, columns], indices [rows] (as numbers) and beside [rows, columns], or nothing there (EPILOGUE = NOTHING).
 // Writes    y [rows, columns]; columns is a multiple of 8.
 // Dispatch  one invocation per eight values, 64 per workgroup.
 // Longest loop  none: outside loops a fetch has no mask to test.
@@ -18,7 +18,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let i = min(flat_index(group, local), params.rows * pitch - 1u);
     let row = small_divide(i, pitch);
     let words = x[u32(indices[row]) * pitch + i - row * pitch];
-    if (EPILOGUE == 0u) {
+    if (EPILOGUE == NOTHING) {
         y[i] = words;
         return;
     }

@@ -2,8 +2,8 @@
 // software adapter lavapipe). The contract is that of phase_result.wgsl: M m M' for every tile, and the epilogue.
 //
 // Reads     product: 81 matrices tiles x outputs (shared/phase_points.wgsl); tiles and outputs are multiples of 8;
-//           beside: bias [outputs], or an activation like the result (params.epilogue = 3), or border biases
-//           [batch, 6, 6, outputs] (params.epilogue = 4, only with params.turned = 1), or nothing (params.epilogue = 0).
+//           beside: bias [outputs], or an activation like the result (params.epilogue = LEAKY_MASK), or border biases
+//           [batch, 6, 6, outputs] (params.epilogue = BORDER_BIAS_LEAKY, only with params.turned = 1), or nothing (params.epilogue = NOTHING).
 // Writes    result: coarse [batch, height, width, outputs], or with params.turned = 1 fine [batch, 2*height, 2*width, outputs],
 //           every element once.
 // Dispatch  x = outputs / 4, y = tiles / 8, z = 1, or with params.turned = 1 z = 4 phases.
@@ -67,7 +67,7 @@ struct Place {
 
 fn store(place: Place, at: u32, border: u32, sums: vec4<f32>, inside: bool) {
     // Fetched whether wanted or not: under a condition it would take the driver longer to compile.
-    let own = select(select(place.channel, at, params.epilogue == 3u), border, params.epilogue == 4u);
+    let own = select(select(place.channel, at, params.epilogue == LEAKY_MASK), border, params.epilogue == BORDER_BIAS_LEAKY);
     let others = unpack_four(beside[select(place.channel, own, inside)]);
     if (inside) {
         result[at] = pack_four(finish_as(params.epilogue, sums, others));

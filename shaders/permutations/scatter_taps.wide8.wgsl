@@ -5,8 +5,8 @@
 //
 // Reads     matrix: coarse positions x columns (all taps and channels), in the layout of shared/blocks.wgsl; in_channels is a
 //           multiple of 8, and there are as many rows as positions, rounded up to a multiple of 8;
-//           beside: bias [in_channels], or an activation like fine (EPILOGUE = 3), or border biases
-//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = 4), or nothing (EPILOGUE = 0).
+//           beside: bias [in_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
+//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
 // Writes    fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
 // Dispatch  x = in_channels / 8, or with KERNEL = 1 in_channels / (8 BLOCKS), y = ceil(batch*height*width / 8).
 // Longest loop  none: outside loops a fetch has no mask to test.
@@ -50,14 +50,14 @@ fn store(place: Place, phase: vec2<u32>, sum: Eight) {
     let pixel = (place.image * size.x + position.x) * size.y + position.y;
     let at = pixel * place.channels + place.channel;
     var others = Eight();
-    if (EPILOGUE == 4u) {
+    if (EPILOGUE == BORDER_BIAS_LEAKY) {
         let inner = select(vec2<u32>(1u), vec2<u32>(2u), place.own == place.size - 1u);
         let border = select(inner, vec2<u32>(), place.own == vec2<u32>()) * STRIDE + phase;
         let first = (place.image * 3u * STRIDE + border.x) * 3u * STRIDE + border.y;
         others = unpack(beside[first * place.channels + place.channel]);
-    } else if (EPILOGUE == 3u) {
+    } else if (EPILOGUE == LEAKY_MASK) {
         others = unpack(beside[select(0u, at, place.image < params.batch)]);
-    } else if (EPILOGUE != 0u) {
+    } else if (EPILOGUE != NOTHING) {
         others = unpack(beside[place.channel]);
     }
     if (place.image < params.batch) {

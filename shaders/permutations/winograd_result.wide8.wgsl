@@ -2,7 +2,7 @@
 // software adapter lavapipe). The contract is that of winograd_result.wgsl: M m M' for every tile, and the epilogue.
 //
 // Reads     product: 36 matrices tiles x outputs (shared/winograd.wgsl); tiles and outputs are multiples of 8;
-//           beside: bias [outputs], or an activation like the result (params.epilogue = 3), or nothing (params.epilogue = 0).
+//           beside: bias [outputs], or an activation like the result (params.epilogue = LEAKY_MASK), or nothing (params.epilogue = NOTHING).
 // Writes    result [batch, height, width, outputs], every element once.
 // Dispatch  x = outputs / 4, y = tiles / 8.
 // Longest loop  6.
@@ -69,7 +69,7 @@ struct Place {
 
 fn store(place: Place, at: u32, sums: vec4<f32>, inside: bool) {
     // Fetched whether wanted or not: under a condition it would take the driver longer to compile.
-    let others = unpack_four(beside[select(place.channel, at, inside && params.epilogue == 3u)]);
+    let others = unpack_four(beside[select(place.channel, at, inside && params.epilogue == LEAKY_MASK)]);
     if (inside) {
         result[at] = pack_four(finish_as(params.epilogue, sums, others));
     }

@@ -10,6 +10,7 @@ struct ConvolutionParams {
     splits: u32,
     rows_per_split: u32,
     columns: u32,
+    slope: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: ConvolutionParams;

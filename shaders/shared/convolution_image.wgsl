@@ -4,7 +4,7 @@
 // fine and coarse side are exchanged between the two kernels.
 @group(0) @binding(1) var<storage, read_write> image: array<f32>;
 @group(0) @binding(2) var<storage, read_write> weight: array<f32>;
-// EPILOGUE 1, 2: bias [channels of the result]. 3: the activation where the result goes, of the result's shape. 4: border
-// biases [batch, 3*STRIDE, 3*STRIDE, channels of the result] (graph::Borders).
+// BIAS, BIAS_LEAKY: bias [channels of the result]. LEAKY_MASK: the activation where the result goes, of the result's shape.
+// BORDER_BIAS_LEAKY: border biases [batch, 3*STRIDE, 3*STRIDE, channels of the result] (graph::Borders).
 @group(0) @binding(3) var<storage, read_write> beside: array<f32>;
 @group(0) @binding(4) var<storage, read_write> result: array<f32>;

@@ -57,9 +57,9 @@ fn finish_pixel(sums: Sums, local: vec2<u32>, pixel: u32, other: u32, pixels: u3
         sum += parts[(local.y * LANES + lane) * VECTORS + channel / 4u][channel % 4u];
     }
     var own = 0.0;
-    if (EPILOGUE >= 3u) {
+    if (EPILOGUE >= LEAKY_MASK) {
         own = beside[other * channels + channel];
-    } else if (EPILOGUE != 0u) {
+    } else if (EPILOGUE != NOTHING) {
         own = beside[channel];
     }
     result[pixel * channels + channel] = finish(vec4<f32>(sum), vec4<f32>(own)).x;

@@ -78,12 +78,12 @@ fn drop_four(sums: Sums, next: Sums) -> Sums {
 // What the epilogue needs for four pixels of one channel, from those pixels of the third operand.
 fn load_beside(pixels: vec4<u32>, channel: u32, channels: u32) -> vec4<f32> {
     let own = min(channel, channels - 1u);
-    if (EPILOGUE >= 3u) {
+    if (EPILOGUE >= LEAKY_MASK) {
         // The first pixel stands in for any beyond the batch.
         let at = select(pixels, vec4<u32>(), pixels == vec4<u32>(NOWHERE)) * channels + own;
         return vec4<f32>(beside[at.x], beside[at.y], beside[at.z], beside[at.w]);
     }
-    if (EPILOGUE != 0u) {
+    if (EPILOGUE != NOTHING) {
         return vec4<f32>(beside[own]);
     }
     return vec4<f32>();

@@ -11,9 +11,9 @@ fn store_channels(pixel: u32, other: u32, first_channel: u32, channels: u32, sum
     var others = vec4<f32>();
     for (var i = 0u; i < 4u; i++) {
         let channel = min(first_channel + i, channels - 1u);
-        if (EPILOGUE >= 3u) {
+        if (EPILOGUE >= LEAKY_MASK) {
             others[i] = beside[other * channels + channel];
-        } else if (EPILOGUE != 0u) {
+        } else if (EPILOGUE != NOTHING) {
             others[i] = beside[channel];
         }
     }

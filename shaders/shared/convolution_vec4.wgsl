@@ -251,9 +251,9 @@ fn store_four(own: u32, other: u32, channel: u32, channels: u32, sums: vec4<f32>
         return;
     }
     var others = vec4<f32>();
-    if (EPILOGUE >= 3u) {
+    if (EPILOGUE >= LEAKY_MASK) {
         others = beside[(other * channels + channel) / 4u];
-    } else if (EPILOGUE != 0u) {
+    } else if (EPILOGUE != NOTHING) {
         others = beside[channel / 4u];
     }
     result[(own * channels + channel) / 4u] = finish(sums, others);

@@ -1,28 +1,35 @@
-// Shared by what ends a convolution's sums: the epilogue.
+// Shared by what ends a convolution's sums: the epilogue. The slope of leaky ReLU below zero is params.slope.
 
-// 0: nothing, 1: bias, 2: bias, then leaky ReLU, 3: leaky ReLU's backward mask, 4: a bias of the image and of the place
-// by the border, then leaky ReLU.
-override EPILOGUE: u32 = 0u;
+// Sums as they are.
+const NOTHING: u32 = 0u;
+// A bias per channel is added.
+const BIAS: u32 = 1u;
+// A bias per channel is added, then leaky ReLU.
+const BIAS_LEAKY: u32 = 2u;
+// Leaky ReLU's backward: the sum, times the slope where the activation in its place is not positive.
+const LEAKY_MASK: u32 = 3u;
+// A bias of the image and of the place by the border is added, then leaky ReLU.
+const BORDER_BIAS_LEAKY: u32 = 4u;
 
-const LEAKY_SLOPE: f32 = 0.2;
+override EPILOGUE: u32 = NOTHING;
 
-// Ends four sums. `others` are their biases, or with EPILOGUE = 3 the activations in their places.
+// Ends four sums. `others` are their biases, or with LEAKY_MASK the activations in their places.
 fn finish(sums: vec4<f32>, others: vec4<f32>) -> vec4<f32> {
     return finish_as(EPILOGUE, sums, others);
 }
 
 // The same for an epilogue that is a parameter.
 fn finish_as(epilogue: u32, sums: vec4<f32>, others: vec4<f32>) -> vec4<f32> {
-    if (epilogue == 0u) {
+    if (epilogue == NOTHING) {
         return sums;
     }
-    if (epilogue == 3u) {
+    if (epilogue == LEAKY_MASK) {
         // Leaky ReLU keeps the sign, so its result says which slope it had.
-        return select(LEAKY_SLOPE * sums, sums, others > vec4<f32>());
+        return select(params.slope * sums, sums, others > vec4<f32>());
     }
     let values = sums + others;
-    if (epilogue == 1u) {
+    if (epilogue == BIAS) {
         return values;
     }
-    return select(LEAKY_SLOPE * values, values, values > vec4<f32>());
+    return select(params.slope * values, values, values > vec4<f32>());
 }

@@ -24,6 +24,7 @@ struct WinogradParams {
     tiles: u32,
     epilogue: u32,
     turned: u32,
+    slope: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: WinogradParams;

@@ -29,7 +29,7 @@ pub fn conv2d(call: &mut Arguments) {
                     }
                 }
             }
-            finish(g.epilogue, &sums, beside, (row * g.width + ox) * g.b, out);
+            finish((g.epilogue, g.slope), &sums, beside, (row * g.width + ox) * g.b, out);
         }
     });
 }

@@ -28,7 +28,7 @@ pub fn conv2d_input_gradient(call: &mut Arguments) {
                     }
                 }
             }
-            finish(g.epilogue, &sums, beside, g.beside(image, y, x), out);
+            finish((g.epilogue, g.slope), &sums, beside, g.beside(image, y, x), out);
         }
     });
 }

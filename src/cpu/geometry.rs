@@ -1,7 +1,7 @@
 //! The index arithmetic and the epilogue that the convolution twins share.
 
 use crate::graph::Borders;
-use crate::graph::operation::LEAKY_SLOPE;
+use crate::graph::operation::codes::{BIAS, BIAS_LEAKY, BORDER_BIAS_LEAKY, LEAKY_MASK};
 use crate::kernels::Arguments;
 use crate::kernels::params::ConvolutionParams;
 use std::ops::Range;
@@ -27,8 +27,10 @@ pub struct Geometry {
     pub rows_per_split: usize,
     /// Whether a weight gradient has the bias's as a further row.
     pub bias: bool,
-    /// A [`crate::graph::Epilogue`].
+    /// The code of a [`crate::graph::Epilogue`].
     pub epilogue: u32,
+    /// Its slope.
+    pub slope: f32,
 }
 
 impl Geometry {
@@ -46,6 +48,7 @@ impl Geometry {
             rows_per_split: p.rows_per_split as usize,
             bias: call.constant("BIAS") == 1,
             epilogue: call.constant("EPILOGUE"),
+            slope: p.slope,
         }
     }
 
@@ -75,7 +78,7 @@ impl Geometry {
         let (height, width) = (self.fine_height(), self.fine_width());
         let borders = Borders { stride: self.stride };
         let pixel = match self.epilogue {
-            4 => {
+            BORDER_BIAS_LEAKY => {
                 let [row, column] = [borders.class(y, height), borders.class(x, width)];
                 (image * borders.side() + row) * borders.side() + column
             }
@@ -104,17 +107,17 @@ pub fn element(matrices: usize, columns: usize, [matrix, row, column]: [usize; 3
 
 /// Ends the sums of one pixel's channels as the epilogue says. `beside` is the bias, or the whole activation or border
 /// biases of which the pixel's own values begin at `at`.
-pub fn finish(epilogue: u32, sums: &[f64], beside: &[f32], at: usize, out: &mut [f32]) {
-    let slope = f64::from(LEAKY_SLOPE);
+pub fn finish((epilogue, slope): (u32, f32), sums: &[f64], beside: &[f32], at: usize, out: &mut [f32]) {
+    let slope = f64::from(slope);
     for (channel, (&sum, out)) in sums.iter().zip(out).enumerate() {
         let value = match epilogue {
-            1 | 2 => sum + f64::from(beside[channel]),
-            4 => sum + f64::from(beside[at + channel]),
+            BIAS | BIAS_LEAKY => sum + f64::from(beside[channel]),
+            BORDER_BIAS_LEAKY => sum + f64::from(beside[at + channel]),
             _ => sum,
         };
         let positive = match epilogue {
-            2 | 4 => value > 0.0,
-            3 => beside[at + channel] > 0.0,
+            BIAS_LEAKY | BORDER_BIAS_LEAKY => value > 0.0,
+            LEAKY_MASK => beside[at + channel] > 0.0,
             _ => true,
         };
         *out = if positive { value } else { slope * value } as f32;

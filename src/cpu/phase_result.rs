@@ -2,6 +2,7 @@
 //! phase, or of the coarse side, where phases are added.
 
 use super::geometry::{element, finish};
+use crate::graph::operation::codes::BORDER_BIAS_LEAKY;
 use super::phases::{FINE_ELEMENTS, PHASES, Phase, RESULT, fine_element};
 use super::winograd::both;
 use crate::graph::Borders;
@@ -40,11 +41,11 @@ pub fn phase_result(call: &mut Arguments) {
                 let borders = Borders { stride: 2 };
                 let place = [borders.class(fine_y, 2 * p.height as usize), borders.class(fine_x, 2 * p.width as usize)];
                 let own = match p.epilogue {
-                    4 => (n * borders.side() + place[0]) * borders.side() + place[1],
+                    BORDER_BIAS_LEAKY => (n * borders.side() + place[0]) * borders.side() + place[1],
                     _ => pixel,
                 };
                 let at = pixel * outputs;
-                finish(p.epilogue, &sums, beside, own * outputs, &mut call.writes[0][at..][..outputs]);
+                finish((p.epilogue, p.slope), &sums, beside, own * outputs, &mut call.writes[0][at..][..outputs]);
             }
         }
     }

@@ -22,6 +22,6 @@ pub fn scatter_taps(call: &mut Arguments) {
                 *sum += f64::from(matrix[element(1, columns, [0, position, tap * g.a + a])]);
             }
         }
-        finish(g.epilogue, &sums, beside, g.beside(image, y, x), out);
+        finish((g.epilogue, g.slope), &sums, beside, g.beside(image, y, x), out);
     }
 }

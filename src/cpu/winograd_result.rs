@@ -19,7 +19,7 @@ pub fn winograd_result(call: &mut Arguments) {
             let Some(pixel) = p.pixel(n, y + k / 4, x + k % 4) else { continue };
             let sums: Vec<f64> = pixels.iter().map(|pixels| pixels[k / 4][k % 4]).collect();
             let at = pixel * outputs;
-            finish(p.epilogue, &sums, beside, at, &mut call.writes[0][at..][..outputs]);
+            finish((p.epilogue, p.slope), &sums, beside, at, &mut call.writes[0][at..][..outputs]);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The builder: one method per operation, which checks the shapes and states the result's.
 
-use super::operation::{Binary, Borders, Convolution, Epilogue, LEAKY_SLOPE, Operation, Unary, Window};
+use super::operation::{Binary, Borders, Convolution, Epilogue, Operation, Unary, Window};
 use super::{Graph, GraphError, Node, Shape, Tensor};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
@@ -100,31 +100,7 @@ impl Graph {
                 right: r.clone(),
             });
         }
-        Ok(match self.masked(function, left, right) {
-            Some((operation, operands)) => self.push(operation, &operands, shape),
-            None => self.push(Operation::Binary(function), &[left, right], shape),
-        })
-    }
-
-    /// The operation that computes `left` and masks it by the activation `right` in one kernel, where there is one:
-    /// in a backward pass an activation's mask follows pooling's or a convolution's.
-    fn masked(&self, function: Binary, left: Tensor, right: Tensor) -> Option<(Operation, Vec<Tensor>)> {
-        let Binary::LeakyMask(slope) = function else { return None };
-        if self.shape(left) != self.shape(right) {
-            return None;
-        }
-        let Node { operation, operands, .. } = self.node(left);
-        let operation = match *operation {
-            Operation::Unpool(window, None) => Operation::Unpool(window, Some(slope)),
-            Operation::Convolve(g, Epilogue::None) if slope == LEAKY_SLOPE => {
-                Operation::Convolve(g, Epilogue::LeakyMask)
-            }
-            Operation::ConvolveInputGradient(g, Epilogue::None) if slope == LEAKY_SLOPE => {
-                Operation::ConvolveInputGradient(g, Epilogue::LeakyMask)
-            }
-            _ => return None,
-        };
-        Some((operation, [operands, &[right][..]].concat()))
+        Ok(self.push(Operation::Binary(function), &[left, right], shape))
     }
 
     /// `l + r`.
@@ -239,9 +215,9 @@ impl Graph {
         let beside = operands.get(2).map(|&t| self.shape(t));
         let fits = match epilogue {
             Epilogue::None => beside.is_none(),
-            Epilogue::Bias | Epilogue::BiasLeaky => beside.is_some_and(|b| b.len() == result.channels()),
-            Epilogue::LeakyMask => beside == Some(result),
-            Epilogue::BorderBiasLeaky => {
+            Epilogue::Bias | Epilogue::BiasLeaky(_) => beside.is_some_and(|b| b.len() == result.channels()),
+            Epilogue::LeakyMask(_) => beside == Some(result),
+            Epilogue::BorderBiasLeaky(_) => {
                 let [n, h, w, c] = result.image().expect("convolutions make images");
                 let fits =
                     |b: &Borders| beside.is_some_and(|m| m.image() == Some([n, b.side(), b.side(), c]));
@@ -404,14 +380,14 @@ impl Graph {
 
     /// Leaky ReLU of the sum of `beside` and rows of `x` in the order of `rows`: [`Graph::gather_rows`] as biases that differ from
     /// place to place.
-    pub fn gather_rows_leaky(&mut self, x: Tensor, rows: Tensor, beside: Tensor) -> Result {
+    pub fn gather_rows_leaky(&mut self, slope: f32, x: Tensor, rows: Tensor, beside: Tensor) -> Result {
         let mut extents = self.shape(x).extents().to_vec();
         extents[0] = self.shape(rows).len();
         let shape = Shape::new(&extents);
         if *self.shape(beside) != shape {
             return Err(self.mismatch("rows added", beside, &shape));
         }
-        Ok(self.push(Operation::GatherRows(Epilogue::BiasLeaky), &[x, rows, beside], shape))
+        Ok(self.push(Operation::GatherRows(Epilogue::BiasLeaky(slope)), &[x, rows, beside], shape))
     }
 
     /// Several tensors in one of `len` values, each at its offset; where possible they are computed there.

@@ -2,9 +2,7 @@
 //! Only what was asked for is computed: a node is visited if the result depends on it and it depends on a
 //! wanted tensor.
 
-use super::operation::{
-    Binary, Borders, COMPOSE_FLOOR, Convolution, Epilogue, LEAKY_SLOPE, Operation, Unary,
-};
+use super::operation::{Binary, Borders, COMPOSE_FLOOR, Convolution, Epilogue, Operation, Unary};
 use super::{Broadcast, Graph, GraphError, Shape, Tensor};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
@@ -198,7 +196,7 @@ impl Graph {
             Operation::GatherRows(epilogue) => {
                 let d = match epilogue {
                     Epilogue::None => d,
-                    _ => self.binary(Binary::LeakyMask(LEAKY_SLOPE), d, node)?,
+                    other => self.binary(Binary::LeakyMask(other.slope()), d, node)?,
                 };
                 if wants(0) {
                     to.push((operands[0], self.gather_backward(operands[0], operands[1], d)?));
@@ -407,11 +405,11 @@ impl Graph {
         };
         let d = match epilogue {
             Epilogue::None | Epilogue::Bias => d,
-            Epilogue::BiasLeaky | Epilogue::BorderBiasLeaky => {
-                self.binary(Binary::LeakyMask(LEAKY_SLOPE), d, y)?
+            Epilogue::BiasLeaky(slope) | Epilogue::BorderBiasLeaky(slope) => {
+                self.binary(Binary::LeakyMask(slope), d, y)?
             }
             // The mask is piecewise constant in the activation.
-            Epilogue::LeakyMask => self.binary(Binary::LeakyMask(LEAKY_SLOPE), d, operands[2])?,
+            Epilogue::LeakyMask(slope) => self.binary(Binary::LeakyMask(slope), d, operands[2])?,
         };
         match *operation {
             Operation::Convolve(g, _) => {
@@ -444,11 +442,11 @@ impl Graph {
         }
         if wants[2] {
             match (epilogue, operation) {
-                (Epilogue::BorderBiasLeaky, Operation::ConvolveInputGradient(g, _)) => {
+                (Epilogue::BorderBiasLeaky(_), Operation::ConvolveInputGradient(g, _)) => {
                     let borders = Borders { stride: g.stride };
                     to.push((operands[2], self.border_sum(borders, d)?));
                 }
-                (Epilogue::LeakyMask, _) => {}
+                (Epilogue::LeakyMask(_), _) => {}
                 _ => {
                     let channels = self.shape(operands[2]).len();
                     to.push((operands[2], self.sum_rows(d, channels)?));

@@ -13,21 +13,56 @@ pub struct Convolution {
     pub stride: usize,
 }
 
-/// What happens to a convolution's sum before it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u32)]
+/// What happens to a convolution's sum before it is written. Graphs are written without; the compiler finds where one fits
+/// (`program/rewrite.rs`).
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Epilogue {
     /// Nothing.
-    None = 0,
+    None,
     /// A bias per output channel is added.
-    Bias = 1,
-    /// A bias is added, then leaky ReLU.
-    BiasLeaky = 2,
-    /// Leaky ReLU's backward, by the activation that stands where the result goes.
-    LeakyMask = 3,
-    /// A bias of the image and of the place by the border (see [`Borders`]) is added, then leaky ReLU; of transposed
-    /// convolutions only.
-    BorderBiasLeaky = 4,
+    Bias,
+    /// A bias is added, then leaky ReLU of this slope.
+    BiasLeaky(f32),
+    /// Leaky ReLU's backward for this slope, by the activation that stands where the result goes.
+    LeakyMask(f32),
+    /// A bias of the image and of the place by the border (see [`Borders`]) is added, then leaky ReLU of this slope; of
+    /// transposed convolutions only.
+    BorderBiasLeaky(f32),
+}
+
+impl Epilogue {
+    /// The number by which `shaders/shared/epilogue.wgsl` and the twins know it.
+    pub fn code(self) -> u32 {
+        match self {
+            Self::None => codes::NOTHING,
+            Self::Bias => codes::BIAS,
+            Self::BiasLeaky(_) => codes::BIAS_LEAKY,
+            Self::LeakyMask(_) => codes::LEAKY_MASK,
+            Self::BorderBiasLeaky(_) => codes::BORDER_BIAS_LEAKY,
+        }
+    }
+
+    /// The slope of leaky ReLU, 1 where there is none.
+    pub fn slope(self) -> f32 {
+        match self {
+            Self::None | Self::Bias => 1.0,
+            Self::BiasLeaky(slope) | Self::LeakyMask(slope) | Self::BorderBiasLeaky(slope) => slope,
+        }
+    }
+}
+
+/// Codes of [`Epilogue`], named as in `shaders/shared/epilogue.wgsl`.
+pub mod codes {
+    /// Sums as they are.
+    pub const NOTHING: u32 = 0;
+    /// A bias per channel is added.
+    pub const BIAS: u32 = 1;
+    /// A bias per channel is added, then leaky ReLU.
+    pub const BIAS_LEAKY: u32 = 2;
+    /// Leaky ReLU's backward.
+    pub const LEAKY_MASK: u32 = 3;
+    /// A bias of the image and of the place by the border is added, then leaky ReLU.
+    pub const BORDER_BIAS_LEAKY: u32 = 4;
 }
 
 /// What planes of one value each become under a transposed convolution of size 3: away from the border it repeats with
@@ -270,7 +305,7 @@ pub enum Operation {
     /// `[seed]`: standard normal numbers of a counter-based generator.
     RandomNormal,
     /// `[x, rows]`: row `rows[i]` of x as row i; or `[x, rows, beside]`, the epilogue being `BiasLeaky`: added to what is beside
-    /// it, then leaky ReLU.
+    /// it, then leaky ReLU of the epilogue's slope.
     GatherRows(Epilogue),
     /// `[parts…]` laid out in one tensor at the offsets, for instance all gradients of a network.
     Pack {
@@ -283,9 +318,6 @@ pub enum Operation {
     /// Adam step, in place.
     Adam,
 }
-
-/// Slope of leaky ReLU below zero after every convolution (the paper's library, its all-convolutional model).
-pub const LEAKY_SLOPE: f32 = 0.2;
 
 /// Images are clamped to `[COMPOSE_FLOOR, 1 − COMPOSE_FLOOR]` before the logit of equation 5 (the library's).
 pub const COMPOSE_FLOOR: f32 = 1e-6;

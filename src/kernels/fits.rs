@@ -3,10 +3,10 @@
 
 use super::grids::{PRODUCT_ROWS, VEC4_CHANNELS, VEC4_PIXELS};
 use super::params::{
-    AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, MatrixParams, PoolParams, RowsParams,
-    SumRowsParams,
+    AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, GatherRowsParams, MatrixParams,
+    PoolParams, SumRowsParams,
 };
-use crate::graph::Epilogue;
+use crate::graph::operation::codes;
 
 type Constants<'a> = &'a [(&'static str, u32)];
 
@@ -78,7 +78,7 @@ pub fn copy_columns_wide8(params: &[u8], _: Constants) -> bool {
 
 /// Rows of whole blocks.
 pub fn gather_rows_wide8(params: &[u8], _: Constants) -> bool {
-    let p: RowsParams = read(params);
+    let p: GatherRowsParams = read(params);
     p.columns.is_multiple_of(8) && p.rows * (p.columns / 8) < SMALL
 }
 
@@ -152,7 +152,7 @@ const DEEP: u32 = 512;
 pub fn conv2d_input_gradient_deep(params: &[u8], constants: Constants) -> bool {
     let p: ConvolutionParams = read(params);
     let is = |name, value| super::constant(constants, name) == value;
-    let dense = is("KERNEL", 1) && is("STRIDE", 1) && !is("EPILOGUE", Epilogue::BorderBiasLeaky as u32);
+    let dense = is("KERNEL", 1) && is("STRIDE", 1) && !is("EPILOGUE", codes::BORDER_BIAS_LEAKY);
     dense && p.out_channels >= DEEP && p.out_channels.is_multiple_of(4)
 }
 
@@ -183,6 +183,6 @@ pub fn conv2d_three8(params: &[u8], constants: Constants) -> bool {
 pub fn conv2d_input_gradient_three8(params: &[u8], constants: Constants) -> bool {
     let p: ConvolutionParams = read(params);
     let plain = ["KERNEL", "STRIDE"].map(|name| super::constant(constants, name)) == [3, 1];
-    let by_place = super::constant(constants, "EPILOGUE") == Epilogue::BorderBiasLeaky as u32;
+    let by_place = super::constant(constants, "EPILOGUE") == codes::BORDER_BIAS_LEAKY;
     plain && !by_place && p.in_channels == 3 && p.out_channels.is_multiple_of(8)
 }

@@ -2,8 +2,8 @@
 //! at 65,535 workgroups; `shared/grid.wgsl` has the index that belongs to them.
 
 use super::params::{
-    AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, MatrixParams,
-    PoolParams, RowsParams, SumRowsParams, WinogradParams,
+    AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, GatherRowsParams,
+    MatrixParams, PoolParams, RowsParams, SumRowsParams, WinogradParams,
 };
 
 /// Invocations per workgroup of the one-dimensional kernels.
@@ -54,9 +54,15 @@ pub fn row_elements(params: &[u8], _: Constants) -> [u32; 3] {
     flat(p.rows * p.columns)
 }
 
+/// One invocation per value of rows by index.
+pub fn gather_rows(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: GatherRowsParams = read(params);
+    flat(p.rows * p.columns)
+}
+
 /// One invocation per eight values of a matrix of rows.
 pub fn gather_rows_wide8(params: &[u8], _: Constants) -> [u32; 3] {
-    let p: RowsParams = read(params);
+    let p: GatherRowsParams = read(params);
     flat(p.rows * p.columns / 8)
 }
 

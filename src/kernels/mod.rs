@@ -14,8 +14,9 @@ use crate::cpu;
 use crate::program::Call;
 use expression::Expression;
 use params::{
-    AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, Layout,
-    MatrixParams, Params, PoolParams, RandomParams, RowsParams, SumRowsParams, UnaryParams, WinogradParams,
+    AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams,
+    GatherRowsParams, Layout, MatrixParams, Params, PoolParams, RandomParams, RowsParams, SumRowsParams,
+    UnaryParams, WinogradParams,
 };
 
 /// Values of WGSL `override` constants, by name.
@@ -280,8 +281,8 @@ fn no_tile(_params: &[u8]) -> Constants {
 mod registry {
     use super::{
         AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams,
-        Form, Kernel, MatrixParams, Needs, Params, PoolParams, RandomParams, RowsParams, SumRowsParams,
-        Tolerance, UnaryParams, WinogradParams, cpu, fits, grids, no_tile,
+        Form, GatherRowsParams, Kernel, MatrixParams, Needs, Params, PoolParams, RandomParams, RowsParams,
+        SumRowsParams, Tolerance, UnaryParams, WinogradParams, cpu, fits, grids, no_tile,
     };
     kernels! {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
@@ -395,8 +396,8 @@ mod registry {
         one_hot(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::row_elements, shared ["rows_params"];
         arg_max(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::one_invocation_per_row, shared ["rows_params"];
         random_normal(RandomParams) 1 -> 1, tolerance (2e-6, 1e-5), grid grids::elements;
-        gather_rows(RowsParams) 3 -> 1, tolerance (1e-7, 1e-6), grid grids::row_elements, shared ["rows_params", "epilogue"],
-            form wide8 grids::gather_rows_wide8, fits fits::gather_rows_wide8, with ["rows_params", "epilogue", "wide8"];
+        gather_rows(GatherRowsParams) 3 -> 1, tolerance (1e-7, 1e-6), grid grids::gather_rows, shared ["gather_rows_params", "epilogue"],
+            form wide8 grids::gather_rows_wide8, fits fits::gather_rows_wide8, with ["gather_rows_params", "epilogue", "wide8"];
         exchange_sides(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::exchange_sides, shared ["rows_params"];
         adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::blocks, shared ["adam_params"],
             form wide8 grids::adam_wide8, fits fits::adam_wide8, with ["adam_params", "wide8"];

@@ -65,6 +65,8 @@ params! {
         rows_per_split: u32,
         /// Columns of a row of gathered values: taps times channels of the fine side, and zeros up to a multiple of 8.
         columns: u32,
+        /// Slope of leaky ReLU below zero in the epilogue.
+        slope: f32,
     }
 
     /// Products of matrices, each of its own two; rows, inner and columns are multiples of 8.
@@ -104,12 +106,14 @@ params! {
         outputs: u32,
         /// Tiles of 4 x 4 pixels over all images, and empty ones up to a multiple of 8.
         tiles: u32,
-        /// The [`crate::graph::Epilogue`] of the result; with border biases only of an adjoint at stride 2. A parameter, as each
+        /// The code of the [`crate::graph::Epilogue`] of the result; with border biases only of an adjoint at stride 2. A parameter, as each
         /// constant would be compiled for itself.
         epilogue: u32,
         /// 1 for the adjoint, whose weight is turned by 180 degrees, and which at stride 2 reads the coarse side and
         /// writes the fine one; 0 for the convolution and its gradient by the weight.
         turned: u32,
+        /// Slope of leaky ReLU below zero in the epilogue.
+        slope: f32,
     }
 
     /// An element-wise function of one tensor.
@@ -178,6 +182,16 @@ params! {
         rows: u32,
         /// Values per row.
         columns: u32,
+    }
+
+    /// Rows by index, and what is added to them.
+    GatherRowsParams {
+        /// Rows of the result.
+        rows: u32,
+        /// Values per row.
+        columns: u32,
+        /// Slope of leaky ReLU below zero in the epilogue.
+        slope: f32,
     }
 
     /// Pooling over windows, or its adjoint.

@@ -9,8 +9,8 @@ mod winograd;
 use super::{Call, MemoryLimits, Root, RootKind, Split, TensorId, TensorInfo};
 use crate::graph::{Borders, Broadcast, Graph, Node, Operation, Shape, Tensor, Window};
 use crate::kernels::params::{
-    AdamParams, BinaryParams, BorderParams, CopyColumnsParams, PoolParams, RandomParams, RowsParams,
-    SumRowsParams, UnaryParams,
+    AdamParams, BinaryParams, BorderParams, CopyColumnsParams, GatherRowsParams, PoolParams, RandomParams,
+    RowsParams, SumRowsParams, UnaryParams,
 };
 use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
@@ -290,9 +290,11 @@ impl<'g> Lowering<'g> {
             Operation::GatherRows(epilogue) => {
                 // Without something beside it the binding must still name something.
                 let beside = reads.get(2).copied().unwrap_or(reads[0]);
-                let constants = vec![("EPILOGUE", *epilogue as u32)];
+                let constants = vec![("EPILOGUE", epilogue.code())];
                 let reads = [reads[0], reads[1], beside];
-                self.call(&kernels::gather_rows, bytes_of(&rows(shape)), constants, &reads, &[y]);
+                let RowsParams { rows, columns } = rows(shape);
+                let params = GatherRowsParams { rows, columns, slope: epilogue.slope() };
+                self.call(&kernels::gather_rows, bytes_of(&params), constants, &reads, &[y]);
             }
             _ => unreachable!("leaves, views and updates are lowered by `node`"),
         }
@@ -396,7 +398,7 @@ fn pool_params(window: Window, large: &Shape, slope: f32) -> PoolParams {
 }
 
 /// Which nodes an output or a state needs.
-fn live(graph: &Graph) -> Vec<bool> {
+pub fn live(graph: &Graph) -> Vec<bool> {
     let mut live = vec![false; graph.nodes.len()];
     for (_, tensor) in &graph.outputs {
         live[tensor.0] = true;

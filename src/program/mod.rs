@@ -1,7 +1,7 @@
 //! A program: the static list of kernel calls that a graph becomes, over tensors whose places in memory are
 //! planned beforehand. Both executors replay the same program.
 //!
-//! `lower` turns nodes into calls, `fuse` makes one call of element-wise calls that share values, `memory` plans places. Tensors that are views of one another share a
+//! `rewrite` joins biases, activations and masks to convolutions, `lower` turns nodes into calls, `fuse` makes one call of element-wise calls that share values, `memory` plans places. Tensors that are views of one another share a
 //! *root*; roots are what is placed. Nothing here depends on a device, except the largest buffer it offers.
 
 mod assemble;
@@ -9,6 +9,7 @@ mod fuse;
 mod lower;
 mod memory;
 pub mod precision;
+mod rewrite;
 
 use crate::graph::{Graph, Shape};
 use crate::kernels::expression::Expression;
@@ -194,7 +195,7 @@ pub struct Program {
 impl Program {
     /// Drops what no output or state needs, turns the rest into calls, fuses the element-wise ones and plans memory.
     pub fn compile(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
-        Self::planned(fuse::fuse(lower::lower(graph, limits)), limits)
+        Self::planned(fuse::fuse(lower::lower(&rewrite::rewrite(graph), limits)), limits)
     }
 
     /// As [`Program::compile`], with every operation in a call of its own: what fused programs are compared with.

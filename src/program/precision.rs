@@ -8,7 +8,7 @@
 //! reads them as f32 and adds in f32. Weights, gradients, images, perturbations, losses and all states stay f32.
 
 use super::{Call, Root, RootKind, TensorId, TensorInfo};
-use crate::graph::Epilogue;
+use crate::graph::operation::codes;
 use crate::kernels::constant;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub enum Precision {
 /// Marks the roots that may be stored as f16: activations, whole, written by nothing else and read
 /// by the program alone.
 pub fn halve(roots: &mut [Root], tensors: &[TensorInfo], calls: &[Call], outputs: &[(String, TensorId)]) {
-    let leaky = [Epilogue::BiasLeaky, Epilogue::BorderBiasLeaky].map(|e| e as u32);
+    let leaky = [codes::BIAS_LEAKY, codes::BORDER_BIAS_LEAKY];
     let activation = |call: &Call| leaky.contains(&constant(&call.constants, "EPILOGUE"));
     let mut written = vec![false; roots.len()];
     let mut other = vec![false; roots.len()];

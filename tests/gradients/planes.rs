@@ -25,7 +25,7 @@ fn borders_and_biases_by_the_border() {
         ];
         check(&format!("biases by the border, stride {stride}"), &operands, |g, t| {
             let how = Convolution { size: 3, stride };
-            let y = g.convolve_input_gradient(how, Epilogue::BorderBiasLeaky, t)?;
+            let y = g.convolve_input_gradient(how, Epilogue::BorderBiasLeaky(0.2), t)?;
             Ok(Built { result: y, kinks: vec![y] })
         });
     }
@@ -52,14 +52,14 @@ fn beside_planes(g: &mut Graph, stride: usize, planes: bool) -> Result<(), Graph
     let cotangent = g.input("cotangent", &[2, 4 * stride, 3 * stride, 2])?;
     let y = if planes {
         let both = g.concatenate(&[image, beside])?;
-        g.convolve_input_gradient(how, Epilogue::BiasLeaky, &[both, weight, bias])?
+        g.convolve_input_gradient(how, Epilogue::BiasLeaky(0.2), &[both, weight, bias])?
     } else {
         let one = g.reshape(beside, &[2, 1, 1, 2])?;
         let side = Borders::COARSE_SIDE;
         let small = g.unpool(Window { height: side, width: side, scale: 1.0 }, one, side, side)?;
         let [of_image, of_planes] = [g.slice(weight, 0, 3)?, g.slice(weight, 3, 2)?];
         let biases = g.convolve_input_gradient(how, Epilogue::Bias, &[small, of_planes, bias])?;
-        g.convolve_input_gradient(how, Epilogue::BorderBiasLeaky, &[image, of_image, biases])?
+        g.convolve_input_gradient(how, Epilogue::BorderBiasLeaky(0.2), &[image, of_image, biases])?
     };
     let wanted: [Tensor; 4] = [image, beside, weight, bias];
     let gradients = g.gradient(y, cotangent, &wanted)?;

@@ -20,7 +20,7 @@ fn network() -> Vec<Operand> {
 
 /// Logits `[2, 3]` of convolution, leaky ReLU, pooling, convolution, mean; and the activation, which has a kink.
 fn logits(g: &mut Graph, t: &[Tensor]) -> Result<[Tensor; 2], GraphError> {
-    let activation = g.convolve(SAME, Epilogue::BiasLeaky, &t[..3])?;
+    let activation = g.convolve(SAME, Epilogue::BiasLeaky(0.2), &t[..3])?;
     let pooled = g.pool(Window::mean(2, 2), activation)?;
     let classes = g.convolve(SAME, Epilogue::Bias, &[pooled, t[3], t[4]])?;
     let mean = g.pool(Window::mean(2, 2), classes)?;
@@ -94,7 +94,7 @@ fn through_a_transposed_convolution() {
         wanted(8, &[3]).map(|v| 0.2 * v).alternating(4.0),
     ];
     check("gradient by the coarse side of a sum of cubes", &operands, |g, t| {
-        let fine = g.convolve_input_gradient(up, Epilogue::BiasLeaky, t)?;
+        let fine = g.convolve_input_gradient(up, Epilogue::BiasLeaky(0.2), t)?;
         let square = g.unary(Unary::Square, fine);
         let cube = g.multiply(square, fine)?;
         let cube = g.affine(cube, 0.1, 0.0);

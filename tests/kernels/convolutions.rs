@@ -107,7 +107,8 @@ impl Extents {
 
 type Build = fn(&mut Graph, Convolution, Epilogue, &[Tensor]) -> Result<Tensor, GraphError>;
 
-const EPILOGUES: [Epilogue; 4] = [Epilogue::None, Epilogue::Bias, Epilogue::BiasLeaky, Epilogue::LeakyMask];
+const EPILOGUES: [Epilogue; 4] =
+    [Epilogue::None, Epilogue::Bias, Epilogue::BiasLeaky(0.3), Epilogue::LeakyMask(0.0)];
 
 /// All extents with all epilogues; `image` and `result` say what the operation reads and writes.
 fn with_epilogues(
@@ -116,7 +117,7 @@ fn with_epilogues(
     build: Build,
 ) -> Vec<Case> {
     let mut cases = Vec::new();
-    let many = [(MANY_PIXELS, Epilogue::BiasLeaky)];
+    let many = [(MANY_PIXELS, Epilogue::BiasLeaky(0.2))];
     // Each epilogue is compiled for each kernel size, stride and tile: a part of the shapes will do for the mask.
     let all = CASES
         .iter()
@@ -128,9 +129,9 @@ fn with_epilogues(
             vec![(&image[..], Extents::values(1, &image)), (&weight[..], Extents::values(2, &weight))];
         let beside = match epilogue {
             Epilogue::None => None,
-            Epilogue::Bias | Epilogue::BiasLeaky => Some(&result[3..]),
+            Epilogue::Bias | Epilogue::BiasLeaky(_) => Some(&result[3..]),
             // Some activations are exactly 0, where leaky ReLU's backward takes the lower slope.
-            Epilogue::LeakyMask | Epilogue::BorderBiasLeaky => Some(&result[..]),
+            Epilogue::LeakyMask(_) | Epilogue::BorderBiasLeaky(_) => Some(&result[..]),
         };
         inputs.extend(beside.map(|extents| (extents, Extents::values(3, extents))));
         cases
@@ -156,7 +157,7 @@ pub fn input_gradient() -> Vec<Case> {
             let biases = [n, 3 * stride, 3 * stride, a];
             let all = [(1, &coarse), (2, &weight), (3, &biases)];
             let inputs = all.map(|(seed, extents)| (&extents[..], Extents::values(seed, extents)));
-            let how = Epilogue::BorderBiasLeaky;
+            let how = Epilogue::BorderBiasLeaky(0.2);
             cases.push(case(format!("{e:?} {how:?}"), inputs.to_vec(), |g, t| {
                 g.convolve_input_gradient(e.convolution(), how, t)
             }));

@@ -123,7 +123,7 @@ pub fn selections() -> Vec<Case> {
         let beside = [&count[..], &extents[1..]].concat();
         inputs.push((&beside, normals(11, beside.iter().product())));
         let name = format!("rows {picked:?} beside others");
-        cases.push(case(name, inputs, |g, t| g.gather_rows_leaky(t[0], t[1], t[2])));
+        cases.push(case(name, inputs, |g, t| g.gather_rows_leaky(0.2, t[0], t[1], t[2])));
     }
     cases
 }

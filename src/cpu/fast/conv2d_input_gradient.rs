@@ -7,6 +7,7 @@ use super::matrix::{Matrix, Threads, multiply, transpose};
 use super::{BLOCK, taps};
 use crate::cpu::executor::scratch;
 use crate::cpu::geometry::Geometry;
+use crate::graph::operation::codes::BORDER_BIAS_LEAKY;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
 
@@ -18,8 +19,8 @@ pub fn conv2d_input_gradient(call: &mut Arguments) {
     let g = Geometry::of(call);
     let (coarse, weight, beside) = (call.reads[0], call.reads[1], call.reads[2]);
     let finish = |first: usize, out: &mut [f32]| match g.epilogue {
-        4 => taps::finish_borders(&g, beside, first, out),
-        _ => taps::finish(g.epilogue, beside, first * g.a, g.a, out),
+        BORDER_BIAS_LEAKY => taps::finish_borders(&g, beside, first, out),
+        _ => taps::finish(&g, beside, first * g.a, g.a, out),
     };
     let mut other = Vec::new();
     scratch(&mut other, weight.len());

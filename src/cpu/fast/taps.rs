@@ -3,7 +3,7 @@
 use super::matrix::{Matrix, Threads};
 use crate::cpu::executor::scratch;
 use crate::cpu::geometry::Geometry;
-use crate::graph::operation::LEAKY_SLOPE;
+use crate::graph::operation::codes::{BIAS_LEAKY, LEAKY_MASK, NOTHING};
 use rayon::prelude::*;
 use std::cell::Cell;
 use std::ops::Range;
@@ -110,7 +110,7 @@ pub fn finish_borders(g: &Geometry, beside: &[f32], first: usize, pixels: &mut [
     for (i, pixel) in pixels.chunks_mut(g.a).enumerate() {
         let (line, x) = ((first + i) / g.fine_width(), (first + i) % g.fine_width());
         let (image, y) = (line / g.fine_height(), line % g.fine_height());
-        add_biases(pixel, &beside[g.beside(image, y, x)..], LEAKY_SLOPE);
+        add_biases(pixel, &beside[g.beside(image, y, x)..], g.slope);
     }
 }
 
@@ -123,16 +123,16 @@ fn add_biases(pixel: &mut [f32], biases: &[f32], slope: f32) {
 
 /// Ends the sums of pixels of `channels` values as the epilogue says. `beside` is the bias, or the whole activation of
 /// which the pixels' own values begin at `at`.
-pub fn finish(epilogue: u32, beside: &[f32], at: usize, channels: usize, pixels: &mut [f32]) {
-    match epilogue {
-        0 => {}
-        3 => {
+pub fn finish(g: &Geometry, beside: &[f32], at: usize, channels: usize, pixels: &mut [f32]) {
+    match g.epilogue {
+        NOTHING => {}
+        LEAKY_MASK => {
             for (value, &activation) in pixels.iter_mut().zip(&beside[at..]) {
-                *value *= if activation > 0.0 { 1.0 } else { LEAKY_SLOPE };
+                *value *= if activation > 0.0 { 1.0 } else { g.slope };
             }
         }
         _ => {
-            let slope = if epilogue == 2 { LEAKY_SLOPE } else { 1.0 };
+            let slope = if g.epilogue == BIAS_LEAKY { g.slope } else { 1.0 };
             for pixel in pixels.chunks_mut(channels) {
                 add_biases(pixel, beside, slope);
             }

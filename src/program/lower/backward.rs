@@ -40,7 +40,8 @@ impl Lowering<'_> {
         };
         let image = self.shape(operands[0]);
         let params = if turned { params_of(g, shape, image) } else { params_of(g, image, shape) };
-        let fits = self.limits.matrix_products && (epilogue != Epilogue::BorderBiasLeaky || g.stride == 2);
+        let fits = self.limits.matrix_products
+            && (!matches!(epilogue, Epilogue::BorderBiasLeaky(_)) || g.stride == 2);
         let winograd = Winograd::new(g, &params, turned).filter(|_| fits)?;
         Some((winograd, epilogue))
     }

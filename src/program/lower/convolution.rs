@@ -27,6 +27,7 @@ impl Lowering<'_> {
         y: TensorId,
     ) {
         let turned = kernel.name == kernels::conv2d_input_gradient.name;
+        let params = ConvolutionParams { slope: epilogue.slope(), ..params };
         if self.limits.matrix_products
             && let Some(exchanged) = gathered::exchanged(g, &params)
         {
@@ -37,7 +38,7 @@ impl Lowering<'_> {
             return;
         }
         let constants =
-            vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32), ("EPILOGUE", epilogue as u32)];
+            vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32), ("EPILOGUE", epilogue.code())];
         // Between a pixel's three channels and a product stand 27 values, written and read; the direct forms do without.
         let direct = match turned {
             false => kernels::fits::conv2d_three8(bytes_of(&params), &constants),
@@ -142,5 +143,15 @@ pub(super) fn params_of(g: Convolution, fine: &Shape, coarse: &Shape) -> Convolu
     debug_assert_eq!(fine.image().map(|f| f[1]), Some(height as usize * g.stride));
     let in_channels = fine.channels() as u32;
     let (splits, rows_per_split) = (1, batch * height);
-    ConvolutionParams { batch, height, width, in_channels, out_channels, splits, rows_per_split, columns: 0 }
+    ConvolutionParams {
+        batch,
+        height,
+        width,
+        in_channels,
+        out_channels,
+        splits,
+        rows_per_split,
+        columns: 0,
+        slope: 1.0,
+    }
 }

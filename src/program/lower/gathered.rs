@@ -124,6 +124,7 @@ fn plain(rows: usize, columns: u32) -> ConvolutionParams {
         splits: 1,
         rows_per_split: 1,
         columns: in_channels.next_multiple_of(8),
+        slope: 1.0,
     }
 }
 
@@ -267,8 +268,9 @@ impl Lowering<'_> {
         y: TensorId,
     ) {
         let mut constants = geometry(g);
-        constants.push(("EPILOGUE", e as u32));
-        self.call(&kernels::scatter_taps, bytes_of(p), constants, &reads, &[y]);
+        constants.push(("EPILOGUE", e.code()));
+        let params = ConvolutionParams { slope: e.slope(), ..*p };
+        self.call(&kernels::scatter_taps, bytes_of(&params), constants, &reads, &[y]);
     }
 
     /// What an epilogue reads for a piece; `other` where it reads nothing, as the binding must name something.
@@ -281,8 +283,8 @@ impl Lowering<'_> {
     ) -> TensorId {
         match epilogue {
             Epilogue::None => other,
-            Epilogue::Bias | Epilogue::BiasLeaky => reads[2],
-            Epilogue::LeakyMask | Epilogue::BorderBiasLeaky => self.piece(reads[2], piece),
+            Epilogue::Bias | Epilogue::BiasLeaky(_) => reads[2],
+            Epilogue::LeakyMask(_) | Epilogue::BorderBiasLeaky(_) => self.piece(reads[2], piece),
         }
     }
 

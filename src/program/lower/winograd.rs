@@ -17,6 +17,7 @@
 use super::backward::{Convolved, WeightGradient};
 use super::pieces::{Piece, Pieces, aligned_images};
 use super::{Lowering, TensorId};
+use crate::graph::operation::codes;
 use crate::graph::{Convolution, Shape};
 use crate::kernels::params::{ConvolutionParams, WinogradParams};
 use crate::kernels::{self, Constants, Kernel};
@@ -131,7 +132,8 @@ impl Winograd {
             inputs,
             outputs,
             tiles: 0,
-            epilogue: 0,
+            epilogue: codes::NOTHING,
+            slope: 1.0,
             turned: turned.into(),
         };
         let winograd = Self { algorithm, params };
@@ -245,7 +247,11 @@ impl Lowering<'_> {
     /// A piece of a convolution, from the transformed image and weight.
     fn convolve_piece(&mut self, c: &Convolved, operands: [TensorId; 2], piece: Piece) {
         let w = &c.winograd;
-        let p = WinogradParams { epilogue: c.epilogue as u32, ..w.piece(piece.images) };
+        let p = WinogradParams {
+            epilogue: c.epilogue.code(),
+            slope: c.epilogue.slope(),
+            ..w.piece(piece.images)
+        };
         let extents = [w.algorithm.parts().elements, p.tiles as usize, w.params.outputs as usize];
         let product = self.matrices("product", c.y, extents);
         let own_y = self.piece(c.y, piece);
