@@ -9,6 +9,8 @@ mod common;
 mod planes;
 #[path = "gradients/second_order.rs"]
 mod second_order;
+#[path = "gradients/windows.rs"]
+mod windows;
 
 use check::{Built, check, fixed, wanted};
 use pgn_wgpu::graph::{Binary, Convolution, Epilogue, Graph, Shape, Unary, Window};

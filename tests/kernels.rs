@@ -11,6 +11,8 @@ mod elementwise;
 mod products;
 #[path = "kernels/rows.rs"]
 mod rows;
+#[path = "kernels/windows.rs"]
+mod windows;
 
 use common::Values;
 use common::judge::{Case, judge_all};
@@ -65,6 +67,11 @@ fn matrix_products_and_what_is_around_them_agree() {
 #[test]
 fn pooling_and_its_adjoint_agree() {
     judge_all(&convolutions::pooling());
+}
+
+#[test]
+fn pooling_with_stride_and_padding_agrees() {
+    judge_all(&windows::pooling());
 }
 
 #[test]
@@ -133,6 +140,7 @@ fn every_kernel_and_every_variant_of_it_has_a_case() {
         convolutions::weight_gradient(),
         convolutions::pooling(),
         convolutions::borders(),
+        windows::pooling(),
         products::cases(),
         elementwise::unary(),
         elementwise::binary(),

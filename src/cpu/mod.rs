@@ -11,6 +11,7 @@ pub mod fast;
 mod geometry;
 mod phases;
 pub mod threads;
+mod windows;
 mod winograd;
 
 /// `$function` for the operation that is known only now; the codes are those of `graph::Unary` and `graph::Binary`.
@@ -55,6 +56,8 @@ twins!(
     gather_rows,
     gather_taps,
     matrix_product,
+    max_pool,
+    max_unpool,
     one_hot,
     phase_coarse,
     phase_gradient,
@@ -69,6 +72,8 @@ twins!(
     sum_rows,
     unary,
     unpool,
+    window_pool,
+    window_unpool,
     winograd_coarse,
     winograd_gradient,
     winograd_image,

@@ -166,6 +166,12 @@ impl Graph {
                 };
                 to.push((operands[0], self.pool(window, masked)?));
             }
+            Operation::MaxPool(window) => {
+                to.push((operands[0], self.max_unpool(window, d, operands[1])?));
+            }
+            Operation::MaxUnpool(window) => {
+                to.push((operands[0], self.max_pool_by(window, d, operands[1])?));
+            }
             Operation::BorderSum(borders) => {
                 let [_, h, w, _] = self.shape(operands[0]).image().expect("borders are of images");
                 to.push((operands[0], self.border_spread(borders, d, h, w)?));
@@ -491,8 +497,7 @@ impl Graph {
             return Ok(piece);
         }
         let [_, h, w, _] = self.shape(piece).image().expect("planes stand beside images");
-        let window = super::Window { height: h, width: w, scale: 1.0 };
-        let pooled = self.pool(window, piece)?;
+        let pooled = self.pool(super::Window::new(h, w), piece)?;
         self.reshape(pooled, shape.extents())
     }
 }

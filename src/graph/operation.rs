@@ -1,6 +1,8 @@
 //! The set of primitive operations. The gradient rule of each (`gradient.rs`) uses operations of this
 //! same set, so gradients of gradients need nothing further.
 
+use super::window::Window;
+
 /// The spatial geometry that a convolution and its two gradients share. They are the three partial
 /// derivatives of one trilinear form,
 /// `T(x, w, d) = Σ x[n, s·o + k − p, a] · w[k, a, b] · d[n, o, b]`,
@@ -187,25 +189,6 @@ impl Binary {
     }
 }
 
-/// A rectangular pooling window and what a sum over it is multiplied by. Positions that do not fill a
-/// window are dropped, as the paper's library and PyTorch do.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Window {
-    /// Rows of the window.
-    pub height: usize,
-    /// Columns of the window.
-    pub width: usize,
-    /// 1 / (height·width) makes the pooling a mean.
-    pub scale: f32,
-}
-
-impl Window {
-    /// Average pooling over `height` x `width`.
-    pub fn mean(height: usize, width: usize) -> Self {
-        Self { height, width, scale: 1.0 / (height * width) as f32 }
-    }
-}
-
 /// One node of the graph; the operands are named in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
@@ -243,8 +226,12 @@ pub enum Operation {
     /// `[x]`.
     Pool(Window),
     /// `[d]` or `[d, mask]`: spreads each value over its window; with a mask, leaky ReLU's backward of
-    /// that slope follows.
+    /// that slope follows, which only windows side by side have.
     Unpool(Window, Option<f32>),
+    /// `[values, keys]`: from each window the value where the keys are largest.
+    MaxPool(Window),
+    /// `[d, keys]`: its adjoint in the values.
+    MaxUnpool(Window),
     /// `[x]`: sums over the places that [`Borders`] does not tell apart, `[n, 3s, 3s, c]`.
     BorderSum(Borders),
     /// `[x]`: the adjoint of `BorderSum`, every place's value at all places that it stands for.

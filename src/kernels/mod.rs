@@ -15,7 +15,8 @@ use crate::program::Call;
 use expression::Expression;
 use params::{
     AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, Layout,
-    MatrixParams, Params, PoolParams, RandomParams, RowsParams, SumRowsParams, UnaryParams, WinogradParams,
+    MatrixParams, Params, PoolParams, RandomParams, RowsParams, SumRowsParams, UnaryParams, WindowParams,
+    WinogradParams,
 };
 
 /// Values of WGSL `override` constants, by name.
@@ -281,7 +282,7 @@ mod registry {
     use super::{
         AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams,
         Form, Kernel, MatrixParams, Needs, Params, PoolParams, RandomParams, RowsParams, SumRowsParams,
-        Tolerance, UnaryParams, WinogradParams, cpu, fits, grids, no_tile,
+        Tolerance, UnaryParams, WindowParams, WinogradParams, cpu, fits, grids, no_tile,
     };
     kernels! {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
@@ -379,6 +380,13 @@ mod registry {
             fast cpu::fast::unpool::unpool,
             form vec4 grids::pool_vec4, fits fits::pool_vec4, with ["pool"],
             form wide8 grids::pool_wide8, fits fits::pool_wide8, with ["pool", "wide8"];
+        window_pool(WindowParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::window_pool, shared ["window"],
+            fast cpu::fast::window_pool::window_pool;
+        window_unpool(WindowParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::window_unpool, shared ["window"];
+        max_pool(WindowParams) 2 -> 1, tolerance (0.0, 0.0), grid grids::window_pool, shared ["window", "window_max"],
+            fast cpu::fast::max_pool::max_pool;
+        max_unpool(WindowParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::window_unpool,
+            shared ["window", "window_max"], fast cpu::fast::max_unpool::max_unpool;
         border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum,
             shared ["border_sum", "border_sum_of"],
             form flat grids::border_sum_flat, with ["border_sum", "border_sum_of"],

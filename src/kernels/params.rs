@@ -200,6 +200,44 @@ params! {
         slope: f32,
     }
 
+    /// Pooling over windows of any stride and padding, or an adjoint.
+    WindowParams {
+        /// Images.
+        batch: u32,
+        /// Rows of the large side.
+        height: u32,
+        /// Columns of the large side.
+        width: u32,
+        /// Channels.
+        channels: u32,
+        /// Rows of windows.
+        rows: u32,
+        /// Columns of windows.
+        columns: u32,
+        /// Rows of a window.
+        window_height: u32,
+        /// Columns of a window.
+        window_width: u32,
+        /// Rows from one window to the next.
+        stride_height: u32,
+        /// Columns from one window to the next.
+        stride_width: u32,
+        /// Rows of padding above the image.
+        top: u32,
+        /// Columns of padding before the image.
+        left: u32,
+        /// Rows of padding below the image.
+        bottom: u32,
+        /// Columns of padding behind the image.
+        right: u32,
+        /// Images of the keys, which are repeated over the batch.
+        keys: u32,
+        /// The [`crate::graph::Divisor`].
+        divisor: u32,
+        /// What a window's sum is multiplied by.
+        scale: f32,
+    }
+
     /// One extent of a border sum or of its adjoint: `[outer, length, inner]` and `[outer, 3·stride, inner]`.
     BorderParams {
         /// What stands before the extent.

@@ -4,10 +4,11 @@ mod backward;
 mod convolution;
 mod gathered;
 mod pieces;
+mod windows;
 mod winograd;
 
 use super::{Call, MemoryLimits, Root, RootKind, Split, TensorId, TensorInfo};
-use crate::graph::{Borders, Broadcast, Graph, Node, Operation, Shape, Tensor, Window};
+use crate::graph::{Borders, Broadcast, Graph, Node, Operation, Shape, Tensor};
 use crate::kernels::params::{
     AdamParams, BinaryParams, BorderParams, CopyColumnsParams, PoolParams, RandomParams, RowsParams,
     SumRowsParams, UnaryParams,
@@ -244,15 +245,8 @@ impl<'g> Lowering<'g> {
                 self.convolution(&kernels::conv2d_input_gradient, *g, *e, geometry, reads, y);
             }
             Operation::ConvolveWeightGradient(g) => self.weight_gradient(*g, tensor, reads, y),
-            Operation::Pool(window) => {
-                let params = pool_params(*window, first.expect("one operand"), 0.0);
-                self.call(&kernels::pool, bytes_of(&params), vec![], reads, &[y]);
-            }
-            Operation::Unpool(window, mask) => {
-                let params = pool_params(*window, shape, mask.unwrap_or(0.0));
-                let constants = vec![("MASK", u32::from(mask.is_some()))];
-                let mask = reads.get(1).copied().unwrap_or(reads[0]);
-                self.call(&kernels::unpool, bytes_of(&params), constants, &[reads[0], mask], &[y]);
+            Operation::Pool(_) | Operation::Unpool(..) | Operation::MaxPool(_) | Operation::MaxUnpool(_) => {
+                self.pooling(tensor, reads, y)
             }
             Operation::Concatenate => {
                 let mut start = 0;
@@ -389,12 +383,6 @@ fn reading(operand: &Shape, result: &Shape) -> (u32, u32) {
     (operand.len() as u32, (result.len() / operand.len()) as u32)
 }
 
-fn pool_params(window: Window, large: &Shape, slope: f32) -> PoolParams {
-    let [batch, height, width, channels] = large.image().expect("checked when built").map(|e| e as u32);
-    let (window_height, window_width) = (window.height as u32, window.width as u32);
-    PoolParams { batch, height, width, channels, window_height, window_width, scale: window.scale, slope }
-}
-
 /// Which nodes an output or a state needs.
 fn live(graph: &Graph) -> Vec<bool> {
     let mut live = vec![false; graph.nodes.len()];
@@ -458,6 +446,8 @@ fn name(operation: &Operation) -> &'static str {
         Operation::ConvolveWeightGradient(_) => "conv2d_weight_gradient",
         Operation::Pool(_) => "pool",
         Operation::Unpool(..) => "unpool",
+        Operation::MaxPool(_) => "max_pool",
+        Operation::MaxUnpool(_) => "max_unpool",
         Operation::BorderSum(_) => "border_sum",
         Operation::BorderSpread(_) => "border_spread",
         Operation::Concatenate => "concatenate",

@@ -1,0 +1,75 @@
+//! Calls of pooling: windows side by side have kernels of their own, all others share the geometry of `WindowParams`.
+
+use super::{Lowering, PoolParams, TensorId};
+use crate::graph::{Operation, Shape, Tensor, Window};
+use crate::kernels;
+use crate::kernels::params::WindowParams;
+use bytemuck::bytes_of;
+
+impl Lowering<'_> {
+    /// A node that pools, or the adjoint of one.
+    pub(super) fn pooling(&mut self, tensor: Tensor, reads: &[TensorId], y: TensorId) {
+        let node = self.graph.node(tensor);
+        let (own, first) = (&node.shape, self.shape(node.operands[0]));
+        match node.operation {
+            Operation::Pool(window) if window.is_plain() => {
+                let params = pool_params(window, first, 0.0);
+                self.call(&kernels::pool, bytes_of(&params), vec![], reads, &[y]);
+            }
+            Operation::Pool(window) => {
+                let params = window_params(window, first, own, first);
+                self.call(&kernels::window_pool, bytes_of(&params), vec![], reads, &[y]);
+            }
+            Operation::Unpool(window, mask) if window.is_plain() => {
+                let params = pool_params(window, own, mask.unwrap_or(0.0));
+                let constants = vec![("MASK", u32::from(mask.is_some()))];
+                let mask = reads.get(1).copied().unwrap_or(reads[0]);
+                self.call(&kernels::unpool, bytes_of(&params), constants, &[reads[0], mask], &[y]);
+            }
+            Operation::Unpool(window, _) => {
+                let params = window_params(window, own, first, own);
+                self.call(&kernels::window_unpool, bytes_of(&params), vec![], reads, &[y]);
+            }
+            Operation::MaxPool(window) => {
+                let params = window_params(window, first, own, self.shape(node.operands[1]));
+                self.call(&kernels::max_pool, bytes_of(&params), vec![], reads, &[y]);
+            }
+            Operation::MaxUnpool(window) => {
+                let params = window_params(window, own, first, self.shape(node.operands[1]));
+                self.call(&kernels::max_unpool, bytes_of(&params), vec![], reads, &[y]);
+            }
+            _ => unreachable!("called for pooling only"),
+        }
+    }
+}
+
+fn pool_params(window: Window, large: &Shape, slope: f32) -> PoolParams {
+    let [batch, height, width, channels] = large.image().expect("checked when built").map(|e| e as u32);
+    let (window_height, window_width) = (window.height as u32, window.width as u32);
+    PoolParams { batch, height, width, channels, window_height, window_width, scale: window.scale, slope }
+}
+
+fn window_params(window: Window, large: &Shape, small: &Shape, keys: &Shape) -> WindowParams {
+    let image = |shape: &Shape| shape.image().expect("checked when built").map(|e| e as u32);
+    let ([batch, height, width, channels], [_, rows, columns, _]) = (image(large), image(small));
+    let [[top, bottom], [left, right]] = window.padding.map(|side| side.map(|cells| cells as u32));
+    WindowParams {
+        batch,
+        height,
+        width,
+        channels,
+        rows,
+        columns,
+        window_height: window.height as u32,
+        window_width: window.width as u32,
+        stride_height: window.stride[0] as u32,
+        stride_width: window.stride[1] as u32,
+        top,
+        left,
+        bottom,
+        right,
+        keys: keys.rows() as u32,
+        divisor: window.divisor as u32,
+        scale: window.scale,
+    }
+}
