@@ -9,6 +9,8 @@ mod convolutions;
 mod elementwise;
 #[path = "kernels/products.rs"]
 mod products;
+#[path = "kernels/resizing.rs"]
+mod resizing;
 #[path = "kernels/rows.rs"]
 mod rows;
 #[path = "kernels/windows.rs"]
@@ -75,6 +77,11 @@ fn pooling_with_stride_and_padding_agrees() {
 }
 
 #[test]
+fn resizing_and_its_adjoint_agree() {
+    judge_all(&resizing::cases());
+}
+
+#[test]
 fn functions_of_one_value_agree() {
     judge_all(&elementwise::unary());
 }
@@ -121,7 +128,7 @@ fn row_selections_agree() {
 
 /// The override constants by which a kernel's cases must differ, as values that each takes.
 const VARIANTS: &[(&str, &[(&str, u32)])] = &[
-    ("unary", &[("OPERATION", 13), ("SOURCE", 4)]),
+    ("unary", &[("OPERATION", 16), ("SOURCE", 4)]),
     ("binary", &[("OPERATION", 13), ("LEFT", 4), ("RIGHT", 4)]),
     ("conv2d", &[("EPILOGUE", 4)]),
     ("conv2d_input_gradient", &[("EPILOGUE", 5)]),
@@ -141,6 +148,7 @@ fn every_kernel_and_every_variant_of_it_has_a_case() {
         convolutions::pooling(),
         convolutions::borders(),
         windows::pooling(),
+        resizing::cases(),
         products::cases(),
         elementwise::unary(),
         elementwise::binary(),

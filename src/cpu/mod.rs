@@ -10,6 +10,7 @@ pub mod executor;
 pub mod fast;
 mod geometry;
 mod phases;
+mod resampling;
 pub mod threads;
 mod windows;
 mod winograd;
@@ -30,6 +31,9 @@ macro_rules! by_operation {
             10 => $function::<10>,
             11 => $function::<11>,
             12 => $function::<12>,
+            13 => $function::<13>,
+            14 => $function::<14>,
+            15 => $function::<15>,
             _ => $function::<0>,
         }
     };
@@ -66,6 +70,8 @@ twins!(
     phase_weight,
     pool,
     random_normal,
+    resize,
+    resize_gradient,
     scatter_taps,
     softmax,
     sum_columns,

@@ -1,6 +1,9 @@
 //! The builder: one method per operation, which checks the shapes and states the result's.
 
+mod activations;
+mod normalisation;
 mod pooling;
+mod resizing;
 
 use super::operation::{Binary, Borders, Convolution, Epilogue, LEAKY_SLOPE, Operation, Unary};
 use super::{Graph, GraphError, Node, Shape, Tensor};

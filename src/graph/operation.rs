@@ -1,6 +1,7 @@
 //! The set of primitive operations. The gradient rule of each (`gradient.rs`) uses operations of this
 //! same set, so gradients of gradients need nothing further.
 
+use super::resize::Resize;
 use super::window::Window;
 
 /// The spatial geometry that a convolution and its two gradients share. They are the three partial
@@ -96,6 +97,12 @@ pub enum Unary {
     Sign,
     /// `1 / x`.
     Reciprocal,
+    /// The error function.
+    Erf,
+    /// `log(1 + e^x)`.
+    Softplus,
+    /// `x^a`; a negative x has only powers of whole numbers.
+    Power(f32),
 }
 
 impl Unary {
@@ -115,6 +122,9 @@ impl Unary {
             Self::Abs => 10,
             Self::Sign => 11,
             Self::Reciprocal => 12,
+            Self::Erf => 13,
+            Self::Softplus => 14,
+            Self::Power(_) => 15,
         }
     }
 
@@ -122,7 +132,7 @@ impl Unary {
     pub fn constants(self) -> [f32; 2] {
         match self {
             Self::Affine(a, b) | Self::Clamp(a, b) => [a, b],
-            Self::LeakyRelu(a) => [a, 0.0],
+            Self::LeakyRelu(a) | Self::Power(a) => [a, 0.0],
             _ => [0.0, 0.0],
         }
     }
@@ -232,6 +242,10 @@ pub enum Operation {
     MaxPool(Window),
     /// `[d, keys]`: its adjoint in the values.
     MaxUnpool(Window),
+    /// `[x]`.
+    Resize(Resize),
+    /// `[d]`: its adjoint.
+    ResizeGradient(Resize),
     /// `[x]`: sums over the places that [`Borders`] does not tell apart, `[n, 3s, 3s, c]`.
     BorderSum(Borders),
     /// `[x]`: the adjoint of `BorderSum`, every place's value at all places that it stands for.

@@ -3,7 +3,7 @@
 
 use super::params::{
     AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, MatrixParams,
-    PoolParams, RowsParams, SumRowsParams, WindowParams, WinogradParams,
+    PoolParams, ResizeParams, RowsParams, SumRowsParams, WindowParams, WinogradParams,
 };
 
 /// Invocations per workgroup of the one-dimensional kernels.
@@ -134,6 +134,18 @@ pub fn window_pool(params: &[u8], _: Constants) -> [u32; 3] {
 /// One workgroup per row of the large side, over all images.
 pub fn window_unpool(params: &[u8], _: Constants) -> [u32; 3] {
     let p: WindowParams = read(params);
+    one_group_each(p.batch * p.height)
+}
+
+/// One workgroup per row of the result of resizing, over all images.
+pub fn resize(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ResizeParams = read(params);
+    one_group_each(p.batch * p.to_height)
+}
+
+/// One workgroup per row of the operand of resizing, over all images.
+pub fn resize_gradient(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ResizeParams = read(params);
     one_group_each(p.batch * p.height)
 }
 

@@ -238,6 +238,36 @@ params! {
         scale: f32,
     }
 
+    /// Resizing, or its adjoint: position o of the result is at (o·multiply + add) / divide of the operand.
+    ResizeParams {
+        /// Images.
+        batch: u32,
+        /// Channels.
+        channels: u32,
+        /// Rows of the operand.
+        height: u32,
+        /// Columns of the operand.
+        width: u32,
+        /// Rows of the result.
+        to_height: u32,
+        /// Columns of the result.
+        to_width: u32,
+        /// Of the rows.
+        row_multiply: u32,
+        /// Of the rows.
+        row_add: i32,
+        /// Of the rows.
+        row_divide: u32,
+        /// Of the columns.
+        column_multiply: u32,
+        /// Of the columns.
+        column_add: i32,
+        /// Of the columns.
+        column_divide: u32,
+        /// 1: between neighbours by their distance; 0: the one at or before the place.
+        linear: u32,
+    }
+
     /// One extent of a border sum or of its adjoint: `[outer, length, inner]` and `[outer, 3·stride, inner]`.
     BorderParams {
         /// What stands before the extent.

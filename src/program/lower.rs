@@ -17,6 +17,7 @@ use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
 use convolution::params_of;
 use std::collections::HashMap;
+use windows::resize_params;
 use winograd::Transform;
 
 /// β1, β2 and ε of Adam (Kingma and Ba; also the paper's library's defaults).
@@ -248,6 +249,14 @@ impl<'g> Lowering<'g> {
             Operation::Pool(_) | Operation::Unpool(..) | Operation::MaxPool(_) | Operation::MaxUnpool(_) => {
                 self.pooling(tensor, reads, y)
             }
+            Operation::Resize(resize) => {
+                let params = resize_params(resize, first.expect("one operand"));
+                self.call(&kernels::resize, bytes_of(&params), vec![], reads, &[y]);
+            }
+            Operation::ResizeGradient(resize) => {
+                let params = resize_params(resize, shape);
+                self.call(&kernels::resize_gradient, bytes_of(&params), vec![], reads, &[y]);
+            }
             Operation::Concatenate => {
                 let mut start = 0;
                 for (&part, &read) in operands.iter().zip(reads) {
@@ -448,6 +457,8 @@ fn name(operation: &Operation) -> &'static str {
         Operation::Unpool(..) => "unpool",
         Operation::MaxPool(_) => "max_pool",
         Operation::MaxUnpool(_) => "max_unpool",
+        Operation::Resize(_) => "resize",
+        Operation::ResizeGradient(_) => "resize_gradient",
         Operation::BorderSum(_) => "border_sum",
         Operation::BorderSpread(_) => "border_spread",
         Operation::Concatenate => "concatenate",

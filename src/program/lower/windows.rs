@@ -1,9 +1,10 @@
-//! Calls of pooling: windows side by side have kernels of their own, all others share the geometry of `WindowParams`.
+//! Calls of pooling and resizing. Windows side by side have kernels of their own; all others share the geometry of
+//! `WindowParams`.
 
 use super::{Lowering, PoolParams, TensorId};
-use crate::graph::{Operation, Shape, Tensor, Window};
+use crate::graph::{Operation, Resize, Shape, Tensor, Window};
 use crate::kernels;
-use crate::kernels::params::WindowParams;
+use crate::kernels::params::{ResizeParams, WindowParams};
 use bytemuck::bytes_of;
 
 impl Lowering<'_> {
@@ -71,5 +72,25 @@ fn window_params(window: Window, large: &Shape, small: &Shape, keys: &Shape) -> 
         keys: keys.rows() as u32,
         divisor: window.divisor as u32,
         scale: window.scale,
+    }
+}
+
+pub(super) fn resize_params(resize: &Resize, operand: &Shape) -> ResizeParams {
+    let [batch, height, width, channels] = operand.image().expect("checked when built").map(|e| e as u32);
+    let [rows, columns] = resize.steps();
+    ResizeParams {
+        batch,
+        channels,
+        height,
+        width,
+        to_height: resize.to[0] as u32,
+        to_width: resize.to[1] as u32,
+        row_multiply: rows.multiply as u32,
+        row_add: rows.add as i32,
+        row_divide: rows.divide as u32,
+        column_multiply: columns.multiply as u32,
+        column_add: columns.add as i32,
+        column_divide: columns.divide as u32,
+        linear: u32::from(resize.sampling == crate::graph::Sampling::Linear),
     }
 }
