@@ -1,6 +1,6 @@
 // y = f(x), element by element, or x broadcast to a larger shape.
 // Reads x (read as SOURCE says); writes y [count]. The functions are those of graph::Unary, by OPERATION.
-// Dispatch: one invocation per VALUES values, 64 per workgroup. Longest loop: VALUES.
+// Dispatch: one invocation per VALUES values, 64 per workgroup. Longest loop: VALUES (of a power: 5 times that).
 
 struct UnaryParams {
     count: u32,
@@ -41,6 +41,9 @@ fn apply(v: f32) -> f32 {
         case 10u: { return abs(v); }
         case 11u: { return sign(v); }
         case 12u: { return 1.0 / v; }
+        case 13u: { return erf(v); }
+        case 14u: { return softplus(v); }
+        case 15u: { return power(v, params.a); }
         default: { return v; }
     }
 }

@@ -2,6 +2,8 @@
 //! broadcast, values that several consumers share, states that are read before and after they are written, sums.
 //! The twins agree to the bit; on the adapter every fused call is judged on its own.
 
+#[path = "fusion/batch_norm.rs"]
+mod batch_norm;
 #[allow(dead_code, reason = "every test binary uses its own part of it")]
 mod common;
 
@@ -131,6 +133,9 @@ impl Writer {
             Unary::Abs,
             Unary::Sign,
             Unary::Identity,
+            Unary::Erf,
+            Unary::Softplus,
+            Unary::Power(3.0),
         ];
         functions[self.pick(functions.len())]
     }

@@ -1,14 +1,22 @@
 //! Every gradient rule against finite differences on the CPU reference path, and on the adapter against the CPU;
 //! gradients of gradients too.
 
+#[path = "gradients/activations.rs"]
+mod activations;
 #[path = "gradients/check.rs"]
 mod check;
 #[allow(dead_code, reason = "every test binary uses its own part of it")]
 mod common;
+#[path = "gradients/copies.rs"]
+mod copies;
 #[path = "gradients/planes.rs"]
 mod planes;
+#[path = "gradients/resizing.rs"]
+mod resizing;
 #[path = "gradients/second_order.rs"]
 mod second_order;
+#[path = "gradients/windows.rs"]
+mod windows;
 
 use check::{Built, check, fixed, wanted};
 use pgn_wgpu::graph::{Binary, Convolution, Epilogue, Graph, Shape, Unary, Window};

@@ -9,8 +9,12 @@ mod convolutions;
 mod elementwise;
 #[path = "kernels/products.rs"]
 mod products;
+#[path = "kernels/resizing.rs"]
+mod resizing;
 #[path = "kernels/rows.rs"]
 mod rows;
+#[path = "kernels/windows.rs"]
+mod windows;
 
 use common::Values;
 use common::judge::{Case, judge_all};
@@ -68,6 +72,16 @@ fn pooling_and_its_adjoint_agree() {
 }
 
 #[test]
+fn pooling_with_stride_and_padding_agrees() {
+    judge_all(&windows::pooling());
+}
+
+#[test]
+fn resizing_and_its_adjoint_agree() {
+    judge_all(&resizing::cases());
+}
+
+#[test]
 fn functions_of_one_value_agree() {
     judge_all(&elementwise::unary());
 }
@@ -114,7 +128,7 @@ fn row_selections_agree() {
 
 /// The override constants by which a kernel's cases must differ, as values that each takes.
 const VARIANTS: &[(&str, &[(&str, u32)])] = &[
-    ("unary", &[("OPERATION", 13), ("SOURCE", 4)]),
+    ("unary", &[("OPERATION", 16), ("SOURCE", 4)]),
     ("binary", &[("OPERATION", 13), ("LEFT", 4), ("RIGHT", 4)]),
     ("conv2d", &[("EPILOGUE", 4)]),
     ("conv2d_input_gradient", &[("EPILOGUE", 5)]),
@@ -133,6 +147,8 @@ fn every_kernel_and_every_variant_of_it_has_a_case() {
         convolutions::weight_gradient(),
         convolutions::pooling(),
         convolutions::borders(),
+        windows::pooling(),
+        resizing::cases(),
         products::cases(),
         elementwise::unary(),
         elementwise::binary(),

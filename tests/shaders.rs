@@ -50,7 +50,7 @@ fn validated(kernel: &Kernel, form: &Form) -> (Module, ModuleInfo) {
 /// The values that the lowering gives an override constant.
 fn values(constant: &str) -> &'static [u32] {
     match constant {
-        "OPERATION" => &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+        "OPERATION" => &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
         "SOURCE" | "LEFT" | "RIGHT" => &[0, 1, 2, 3],
         "KERNEL" => &[1, 3],
         "STRIDE" => &[1, 2],

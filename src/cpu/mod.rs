@@ -10,7 +10,9 @@ pub mod executor;
 pub mod fast;
 mod geometry;
 mod phases;
+mod resampling;
 pub mod threads;
+mod windows;
 mod winograd;
 
 /// `$function` for the operation that is known only now; the codes are those of `graph::Unary` and `graph::Binary`.
@@ -29,6 +31,9 @@ macro_rules! by_operation {
             10 => $function::<10>,
             11 => $function::<11>,
             12 => $function::<12>,
+            13 => $function::<13>,
+            14 => $function::<14>,
+            15 => $function::<15>,
             _ => $function::<0>,
         }
     };
@@ -55,6 +60,8 @@ twins!(
     gather_rows,
     gather_taps,
     matrix_product,
+    max_pool,
+    max_unpool,
     one_hot,
     phase_coarse,
     phase_gradient,
@@ -63,12 +70,16 @@ twins!(
     phase_weight,
     pool,
     random_normal,
+    resize,
+    resize_gradient,
     scatter_taps,
     softmax,
     sum_columns,
     sum_rows,
     unary,
     unpool,
+    window_pool,
+    window_unpool,
     winograd_coarse,
     winograd_gradient,
     winograd_image,

@@ -1,6 +1,11 @@
 //! The builder: one method per operation, which checks the shapes and states the result's.
 
-use super::operation::{Binary, Borders, Convolution, Epilogue, Operation, Unary, Window};
+mod activations;
+mod normalisation;
+mod pooling;
+mod resizing;
+
+use super::operation::{Binary, Borders, Convolution, Epilogue, Operation, Unary};
 use super::{Graph, GraphError, Node, Shape, Tensor};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
@@ -229,28 +234,6 @@ impl Graph {
         }
         let right = beside.unwrap_or(self.shape(operands[1])).clone();
         Err(GraphError::Mismatch { operation, left: result.clone(), right })
-    }
-
-    /// Pooling over non-overlapping windows: `[n, h / wh, w / ww, c]`, rounded down.
-    pub fn pool(&mut self, window: Window, x: Tensor) -> Result {
-        match self.shape(x).image() {
-            Some([n, h, w, c]) if h >= window.height && w >= window.width => {
-                let shape = Shape::new(&[n, h / window.height, w / window.width, c]);
-                Ok(self.push(Operation::Pool(window), &[x], shape))
-            }
-            _ => Err(self.unsuitable("pooling", x, "a batch of images at least as large as the window")),
-        }
-    }
-
-    /// The adjoint of [`Graph::pool`]: every value spread over its window of a `height` x `width` image.
-    pub fn unpool(&mut self, window: Window, d: Tensor, height: usize, width: usize) -> Result {
-        match self.shape(d).image() {
-            Some([n, h, w, c]) if height / window.height == h && width / window.width == w => {
-                let shape = Shape::new(&[n, height, width, c]);
-                Ok(self.push(Operation::Unpool(window, None), &[d], shape))
-            }
-            _ => Err(self.unsuitable("unpooling", d, "a batch of images that the window can spread over")),
-        }
     }
 
     /// Sums over the places of images `[n, h, w, c]` that [`Borders`] does not tell apart: `[n, 3s, 3s, c]`.

@@ -123,16 +123,17 @@ impl Graph {
             }
             Operation::Unary(function) => {
                 let dx = self.unary_backward(function, operands[0], node, d)?;
-                to.push((operands[0], self.reduce_to(operands[0], dx)?));
+                to.push((operands[0], self.reduce_to(operands[0], node, dx)?));
             }
             Operation::Binary(function) => {
                 for (i, d) in self.binary_backward(function, &operands, node, d, [wants(0), wants(1)])? {
-                    to.push((operands[i], self.reduce_to(operands[i], d)?));
+                    to.push((operands[i], self.reduce_to(operands[i], node, d)?));
                 }
             }
             Operation::SumColumns => {
-                let shape = self.shape(operands[0]).clone();
-                to.push((operands[0], self.broadcast(d, &shape)?));
+                let mut extents = self.shape(operands[0]).extents().to_vec();
+                extents[0] *= self.copies(node, d);
+                to.push((operands[0], self.broadcast(d, &Shape::new(&extents))?));
             }
             Operation::SumRows => {
                 // The sum's own columns need not be the last extents of what it adds.
@@ -164,6 +165,14 @@ impl Graph {
                 };
                 to.push((operands[0], self.pool(window, masked)?));
             }
+            Operation::MaxPool(window) => {
+                to.push((operands[0], self.max_unpool(window, d, operands[1])?));
+            }
+            Operation::MaxUnpool(window) => {
+                to.push((operands[0], self.max_pool_by(window, d, operands[1])?));
+            }
+            Operation::Resize(resize) => to.push((operands[0], self.resize_gradient(resize, d)?)),
+            Operation::ResizeGradient(resize) => to.push((operands[0], self.resize(resize, d)?)),
             Operation::BorderSum(borders) => {
                 let [_, h, w, _] = self.shape(operands[0]).image().expect("borders are of images");
                 to.push((operands[0], self.border_spread(borders, d, h, w)?));
@@ -261,16 +270,36 @@ impl Graph {
         self.view(by_row, 0, &extents)
     }
 
-    /// Undoes a broadcast: sums `d` to the shape of `like`.
-    fn reduce_to(&mut self, like: Tensor, d: Tensor) -> Result {
-        let (own, all) = (self.shape(like).clone(), self.shape(d).clone());
-        let summed = match own.broadcast_to(&all) {
+    /// Undoes the broadcast of `like` to `node`: sums `d`, which may hold several copies of the batch, to its shape. What
+    /// belongs to images keeps its copies.
+    fn reduce_to(&mut self, like: Tensor, node: Tensor, d: Tensor) -> Result {
+        let copies = self.copies(node, d);
+        let mut extents = self.shape(like).extents().to_vec();
+        let summed = match self.shape(like).broadcast_to(self.shape(node)) {
             Some(Broadcast::Full) => return Ok(d),
             Some(Broadcast::Scalar) => self.sum(d),
-            Some(Broadcast::Stretch) => self.sum_columns(d),
-            _ => self.sum_rows(d, own.len())?,
+            Some(Broadcast::Stretch) => {
+                extents[0] *= copies;
+                self.sum_columns(d)
+            }
+            _ => {
+                let len = self.shape(like).len();
+                self.sum_rows(d, len)?
+            }
         };
-        self.reshape(summed, own.extents())
+        self.reshape(summed, &extents)
+    }
+
+    /// `operand` of `node`, for products with a cotangent `d` that holds several copies of the batch: one number per image
+    /// must be repeated itself.
+    fn repeated(&mut self, operand: Tensor, node: Tensor, d: Tensor) -> Result {
+        let copies = self.copies(node, d);
+        let how = self.shape(operand).broadcast_to(self.shape(node));
+        if copies == 1 || how != Some(Broadcast::Stretch) {
+            return Ok(operand);
+        }
+        let rows = self.shape(operand).rows();
+        self.broadcast(operand, &Shape::new(&[copies * rows, 1]))
     }
 
     fn unary_backward(&mut self, function: Unary, x: Tensor, y: Tensor, d: Tensor) -> Result {
@@ -306,6 +335,26 @@ impl Graph {
                 let shape = self.shape(x).extents().to_vec();
                 self.constant(0.0, &shape)
             }
+            Unary::Erf => {
+                let square = self.unary(Unary::Square, x);
+                let exponent = self.affine(square, -1.0, 0.0);
+                let bell = self.unary(Unary::Exp, exponent);
+                let slope = self.affine(bell, std::f32::consts::FRAC_2_SQRT_PI, 0.0);
+                self.multiply(d, slope)
+            }
+            Unary::Softplus => {
+                let slope = self.unary(Unary::Sigmoid, x);
+                self.multiply(d, slope)
+            }
+            Unary::Power(0.0) => {
+                let extents = self.shape(d).extents().to_vec();
+                self.constant(0.0, &extents)
+            }
+            Unary::Power(a) => {
+                let power = self.power(x, a - 1.0);
+                let slope = self.affine(power, a, 0.0);
+                self.multiply(d, slope)
+            }
             Unary::Reciprocal => {
                 let square = self.unary(Unary::Square, y);
                 let product = self.multiply(d, square)?;
@@ -323,14 +372,14 @@ impl Graph {
         d: Tensor,
         wants: [bool; 2],
     ) -> Result<Vec<(usize, Tensor)>> {
-        let [l, r] = [operands[0], operands[1]];
+        let [l, r] = [self.repeated(operands[0], y, d)?, self.repeated(operands[1], y, d)?];
         let mut to = Vec::new();
         if wants[0] {
             let dl = match function {
                 Binary::Add | Binary::Subtract => Some(d),
                 Binary::Multiply => Some(self.multiply(d, r)?),
                 Binary::Divide => Some(self.binary(Binary::Divide, d, r)?),
-                Binary::Maximum | Binary::Minimum => Some(self.where_chosen(function, l, r, d)?),
+                Binary::Maximum | Binary::Minimum => Some(self.where_chosen(function, operands, d)?),
                 Binary::LeakyMask(_) | Binary::ClampMask(..) | Binary::ComposeGradient | Binary::Select => {
                     Some(self.binary(function, d, r)?)
                 }
@@ -350,7 +399,7 @@ impl Graph {
                     Some(self.affine(quotient, -1.0, 0.0))
                 }
                 Binary::Maximum | Binary::Minimum => {
-                    let left = self.where_chosen(function, l, r, d)?;
+                    let left = self.where_chosen(function, operands, d)?;
                     Some(self.subtract(d, left)?)
                 }
                 Binary::Compose => Some(self.binary(Binary::ComposeGradient, d, y)?),
@@ -370,7 +419,8 @@ impl Graph {
     }
 
     /// `d` where the left operand is the result of a maximum or minimum (ties go right), else 0.
-    fn where_chosen(&mut self, function: Binary, l: Tensor, r: Tensor, d: Tensor) -> Result {
+    fn where_chosen(&mut self, function: Binary, operands: &[Tensor], d: Tensor) -> Result {
+        let [l, r] = [operands[0], operands[1]];
         let left_won = match function {
             Binary::Maximum => self.binary(Binary::Greater, l, r)?,
             _ => self.binary(Binary::Greater, r, l)?,
@@ -470,6 +520,7 @@ impl Graph {
         let (own, all) = (self.shape(d).channels(), shape.channels());
         let mut parts = Vec::new();
         let mut extents = shape.extents().to_vec();
+        extents[0] = self.shape(d).rows();
         for (before, channels) in [(true, start), (false, all - start - own)] {
             if channels > 0 {
                 *extents.last_mut().expect("shapes have extents") = channels;
@@ -484,13 +535,13 @@ impl Graph {
 
     /// Sums a slice of a concatenation over the positions over which `part` had been repeated.
     fn sum_positions(&mut self, part: Tensor, piece: Tensor) -> Result {
-        let shape = self.shape(part).clone();
-        if *self.shape(piece) == shape {
+        let mut extents = self.shape(part).extents().to_vec();
+        if self.shape(piece).extents()[1..] == extents[1..] {
             return Ok(piece);
         }
+        extents[0] = self.shape(piece).rows();
         let [_, h, w, _] = self.shape(piece).image().expect("planes stand beside images");
-        let window = super::Window { height: h, width: w, scale: 1.0 };
-        let pooled = self.pool(window, piece)?;
-        self.reshape(pooled, shape.extents())
+        let pooled = self.pool(super::Window::new(h, w), piece)?;
+        self.reshape(pooled, &extents)
     }
 }

@@ -13,11 +13,15 @@
 mod build;
 mod gradient;
 pub mod operation;
+pub mod resize;
 pub mod shape;
+pub mod window;
 
 pub use build::AdamStates;
-pub use operation::{Binary, Borders, Convolution, Epilogue, Operation, Unary, Window};
+pub use operation::{Binary, Borders, Convolution, Epilogue, Operation, Unary};
+pub use resize::{Coordinates, Resize, Rounding, Sampling};
 pub use shape::{Broadcast, Shape};
+pub use window::{Divisor, Window};
 
 /// A tensor of one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

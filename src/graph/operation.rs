@@ -1,6 +1,9 @@
 //! The set of primitive operations. The gradient rule of each (`gradient.rs`) uses operations of this
 //! same set, so gradients of gradients need nothing further.
 
+use super::resize::Resize;
+use super::window::Window;
+
 /// The spatial geometry that a convolution and its two gradients share. They are the three partial
 /// derivatives of one trilinear form,
 /// `T(x, w, d) = Σ x[n, s·o + k − p, a] · w[k, a, b] · d[n, o, b]`,
@@ -129,6 +132,12 @@ pub enum Unary {
     Sign,
     /// `1 / x`.
     Reciprocal,
+    /// The error function.
+    Erf,
+    /// `log(1 + e^x)`.
+    Softplus,
+    /// `x^a`; a negative x has only powers of whole numbers.
+    Power(f32),
 }
 
 impl Unary {
@@ -148,6 +157,9 @@ impl Unary {
             Self::Abs => 10,
             Self::Sign => 11,
             Self::Reciprocal => 12,
+            Self::Erf => 13,
+            Self::Softplus => 14,
+            Self::Power(_) => 15,
         }
     }
 
@@ -155,7 +167,7 @@ impl Unary {
     pub fn constants(self) -> [f32; 2] {
         match self {
             Self::Affine(a, b) | Self::Clamp(a, b) => [a, b],
-            Self::LeakyRelu(a) => [a, 0.0],
+            Self::LeakyRelu(a) | Self::Power(a) => [a, 0.0],
             _ => [0.0, 0.0],
         }
     }
@@ -222,25 +234,6 @@ impl Binary {
     }
 }
 
-/// A rectangular pooling window and what a sum over it is multiplied by. Positions that do not fill a
-/// window are dropped, as the paper's library and PyTorch do.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Window {
-    /// Rows of the window.
-    pub height: usize,
-    /// Columns of the window.
-    pub width: usize,
-    /// 1 / (height·width) makes the pooling a mean.
-    pub scale: f32,
-}
-
-impl Window {
-    /// Average pooling over `height` x `width`.
-    pub fn mean(height: usize, width: usize) -> Self {
-        Self { height, width, scale: 1.0 / (height * width) as f32 }
-    }
-}
-
 /// One node of the graph; the operands are named in order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operation {
@@ -278,8 +271,16 @@ pub enum Operation {
     /// `[x]`.
     Pool(Window),
     /// `[d]` or `[d, mask]`: spreads each value over its window; with a mask, leaky ReLU's backward of
-    /// that slope follows.
+    /// that slope follows, which only windows side by side have.
     Unpool(Window, Option<f32>),
+    /// `[values, keys]`: from each window the value where the keys are largest.
+    MaxPool(Window),
+    /// `[d, keys]`: its adjoint in the values.
+    MaxUnpool(Window),
+    /// `[x]`.
+    Resize(Resize),
+    /// `[d]`: its adjoint.
+    ResizeGradient(Resize),
     /// `[x]`: sums over the places that [`Borders`] does not tell apart, `[n, 3s, 3s, c]`.
     BorderSum(Borders),
     /// `[x]`: the adjoint of `BorderSum`, every place's value at all places that it stands for.

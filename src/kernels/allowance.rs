@@ -80,6 +80,9 @@ fn unary_error(code: u32, (x, e): Uncertain, y: f32, a: f32) -> f64 {
         9 => 2.0 * x.abs() * e + e * e + exact,
         11 => near(x, e, 0.0),
         12 => near(x, e, y * y * e) + RELATIVE * y.abs(),
+        13 => std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * e + rounded,
+        14 => e / (1.0 + (-x).exp()) + rounded,
+        15 => near(x, e, (a * y / x).abs() * e) + RELATIVE * y.abs(),
         _ => e + exact,
     }
 }

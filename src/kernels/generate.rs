@@ -126,6 +126,9 @@ fn unary(code: u32, [a, b]: [f32; 2], x: usize) -> String {
         10 => format!("abs(v{x})"),
         11 => format!("sign(v{x})"),
         12 => format!("1.0 / v{x}"),
+        13 => format!("erf(v{x})"),
+        14 => format!("softplus(v{x})"),
+        15 => format!("power(v{x}, {a})"),
         _ => unreachable!("graph::Unary has no function {code}"),
     }
 }

@@ -3,7 +3,7 @@
 
 use super::params::{
     AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, GatherRowsParams,
-    MatrixParams, PoolParams, RowsParams, SumRowsParams, WinogradParams,
+    MatrixParams, PoolParams, ResizeParams, RowsParams, SumRowsParams, WindowParams, WinogradParams,
 };
 
 /// Invocations per workgroup of the one-dimensional kernels.
@@ -129,6 +129,30 @@ pub fn pool_wide8(params: &[u8], _: Constants) -> [u32; 3] {
 /// The vec4 forms of both: one invocation per four values of the small side, whose windows are 2 x 2.
 pub fn pool_vec4(params: &[u8], _: Constants) -> [u32; 3] {
     flat(read::<PoolParams>(params).small_blocks(4))
+}
+
+/// One workgroup per row of windows, over all images.
+pub fn window_pool(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: WindowParams = read(params);
+    one_group_each(p.batch * p.rows)
+}
+
+/// One workgroup per row of the large side, over all images.
+pub fn window_unpool(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: WindowParams = read(params);
+    one_group_each(p.batch * p.height)
+}
+
+/// One workgroup per row of the result of resizing, over all images.
+pub fn resize(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ResizeParams = read(params);
+    one_group_each(p.batch * p.to_height)
+}
+
+/// One workgroup per row of the operand of resizing, over all images.
+pub fn resize_gradient(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ResizeParams = read(params);
+    one_group_each(p.batch * p.height)
 }
 
 /// One workgroup per image (or row of one).

@@ -15,8 +15,8 @@ use crate::program::Call;
 use expression::Expression;
 use params::{
     AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams,
-    GatherRowsParams, Layout, MatrixParams, Params, PoolParams, RandomParams, RowsParams, SumRowsParams,
-    UnaryParams, WinogradParams,
+    GatherRowsParams, Layout, MatrixParams, Params, PoolParams, RandomParams, ResizeParams, RowsParams,
+    SumRowsParams, UnaryParams, WindowParams, WinogradParams,
 };
 
 /// Values of WGSL `override` constants, by name.
@@ -281,8 +281,9 @@ fn no_tile(_params: &[u8]) -> Constants {
 mod registry {
     use super::{
         AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams,
-        Form, GatherRowsParams, Kernel, MatrixParams, Needs, Params, PoolParams, RandomParams, RowsParams,
-        SumRowsParams, Tolerance, UnaryParams, WinogradParams, cpu, fits, grids, no_tile,
+        Form, GatherRowsParams, Kernel, MatrixParams, Needs, Params, PoolParams, RandomParams, ResizeParams,
+        RowsParams, SumRowsParams, Tolerance, UnaryParams, WindowParams, WinogradParams, cpu, fits, grids,
+        no_tile,
     };
     kernels! {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
@@ -363,9 +364,9 @@ mod registry {
         phase_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
             shared ["winograd", "phase_points", "winograd_both", "blocks"],
             form wide8 grids::winograd_pairs_wide8, with ["winograd", "phase_points", "wide8", "turn8"];
-        unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
+        unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks, shared ["functions"];
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
-        elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise;
+        elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise, shared ["functions"];
         sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows,
             shared ["sum_rows_params"],
             fast cpu::fast::sum_rows::sum_rows,
@@ -380,6 +381,13 @@ mod registry {
             fast cpu::fast::unpool::unpool,
             form vec4 grids::pool_vec4, fits fits::pool_vec4, with ["pool"],
             form wide8 grids::pool_wide8, fits fits::pool_wide8, with ["pool", "wide8"];
+        window_pool(WindowParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::window_pool, shared ["window"],
+            fast cpu::fast::window_pool::window_pool;
+        window_unpool(WindowParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::window_unpool, shared ["window"];
+        max_pool(WindowParams) 2 -> 1, tolerance (0.0, 0.0), grid grids::window_pool, shared ["window", "window_max"],
+            fast cpu::fast::max_pool::max_pool;
+        max_unpool(WindowParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::window_unpool,
+            shared ["window", "window_max"], fast cpu::fast::max_unpool::max_unpool;
         border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum,
             shared ["border_sum", "border_sum_of"],
             form flat grids::border_sum_flat, with ["border_sum", "border_sum_of"],
@@ -390,6 +398,8 @@ mod registry {
             form row grids::copy_columns_row, fits fits::copy_columns_row, with ["copy_columns_params"],
             form flat grids::copy_columns_flat, with ["copy_columns_params"],
             form wide8 grids::copy_columns_wide8, fits fits::copy_columns_wide8, with ["copy_columns_params", "wide8"];
+        resize(ResizeParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::resize, shared ["resize"];
+        resize_gradient(ResizeParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::resize_gradient, shared ["resize"];
         softmax(RowsParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row, shared ["rows_params"];
         cross_entropy(RowsParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row, shared ["rows_params"];
         cross_entropy_gradient(RowsParams) 3 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row, shared ["rows_params"];

@@ -214,6 +214,74 @@ params! {
         slope: f32,
     }
 
+    /// Pooling over windows of any stride and padding, or an adjoint.
+    WindowParams {
+        /// Images.
+        batch: u32,
+        /// Rows of the large side.
+        height: u32,
+        /// Columns of the large side.
+        width: u32,
+        /// Channels.
+        channels: u32,
+        /// Rows of windows.
+        rows: u32,
+        /// Columns of windows.
+        columns: u32,
+        /// Rows of a window.
+        window_height: u32,
+        /// Columns of a window.
+        window_width: u32,
+        /// Rows from one window to the next.
+        stride_height: u32,
+        /// Columns from one window to the next.
+        stride_width: u32,
+        /// Rows of padding above the image.
+        top: u32,
+        /// Columns of padding before the image.
+        left: u32,
+        /// Rows of padding below the image.
+        bottom: u32,
+        /// Columns of padding behind the image.
+        right: u32,
+        /// Images of the keys, which are repeated over the batch.
+        keys: u32,
+        /// The [`crate::graph::Divisor`].
+        divisor: u32,
+        /// What a window's sum is multiplied by.
+        scale: f32,
+    }
+
+    /// Resizing, or its adjoint: position o of the result is at (o·multiply + add) / divide of the operand.
+    ResizeParams {
+        /// Images.
+        batch: u32,
+        /// Channels.
+        channels: u32,
+        /// Rows of the operand.
+        height: u32,
+        /// Columns of the operand.
+        width: u32,
+        /// Rows of the result.
+        to_height: u32,
+        /// Columns of the result.
+        to_width: u32,
+        /// Of the rows.
+        row_multiply: u32,
+        /// Of the rows.
+        row_add: i32,
+        /// Of the rows.
+        row_divide: u32,
+        /// Of the columns.
+        column_multiply: u32,
+        /// Of the columns.
+        column_add: i32,
+        /// Of the columns.
+        column_divide: u32,
+        /// 1: between neighbours by their distance; 0: the one at or before the place.
+        linear: u32,
+    }
+
     /// One extent of a border sum or of its adjoint: `[outer, length, inner]` and `[outer, 3·stride, inner]`.
     BorderParams {
         /// What stands before the extent.

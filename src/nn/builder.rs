@@ -7,6 +7,7 @@ use super::layer::{Activation, Extents, Layer, Pooling, Window};
 use super::net::{IMAGES, Net, Node, Value};
 use super::slot::{FileOrder, Initial, Role, Slot, Slots};
 use super::{ModelError, Normalisation, Problem};
+use crate::graph;
 
 /// ε of batch normalisation (PyTorch's default).
 const BATCH_NORM_EPSILON: f32 = 1e-5;
@@ -185,7 +186,7 @@ impl Builder {
     }
 
     /// Pooling.
-    pub fn pool(&mut self, x: Value, pooling: Pooling, window: Window) -> Value {
+    pub fn pool(&mut self, x: Value, pooling: Pooling, window: graph::Window) -> Value {
         self.layer("pool", Layer::Pool(pooling, window), &[x])
     }
 

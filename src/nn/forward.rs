@@ -8,7 +8,7 @@ use super::batch_norm::{self, Statistics};
 use super::layer::{Activation, Layer, Pooling, Window};
 use super::net::{Net, Value};
 use super::slot::States;
-use crate::graph::{self, Binary, Convolution, Graph, GraphError, Tensor, Unary};
+use crate::graph::{self, Convolution, Graph, GraphError, Tensor, Unary};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 
@@ -241,12 +241,10 @@ fn convolve(graph: &mut Graph, window: Window, groups: usize, x: Tensor, weight:
     graph.convolve(geometry, graph::Epilogue::None, &[x, weight])
 }
 
-fn pool(graph: &mut Graph, pooling: Pooling, window: Window, x: Tensor) -> Result {
-    let [height, width] = window.size;
-    let tiles = window == Window { size: [height, width], stride: [height, width], ..Window::tiles(1) };
+fn pool(graph: &mut Graph, pooling: Pooling, window: graph::Window, x: Tensor) -> Result {
     match pooling {
-        Pooling::Mean if tiles => graph.pool(graph::Window::mean(height, width), x),
-        _ => Err(unknown(graph, x, "pooling of this geometry")),
+        Pooling::Mean => graph.pool(window, x),
+        Pooling::Max => graph.max_pool(window, x),
     }
 }
 
@@ -259,9 +257,9 @@ fn activation(graph: &mut Graph, function: Activation, x: Tensor) -> Result {
         Activation::LeakyRelu(slope) => Ok(graph.unary(Unary::LeakyRelu(slope), x)),
         Activation::Sigmoid => Ok(graph.unary(Unary::Sigmoid, x)),
         Activation::Tanh => Ok(graph.unary(Unary::Tanh, x)),
-        Activation::Silu => {
-            let gate = graph.unary(Unary::Sigmoid, x);
-            graph.binary(Binary::Multiply, x, gate)
-        }
+        Activation::Softplus => Ok(graph.unary(Unary::Softplus, x)),
+        Activation::Silu => graph.silu(x),
+        Activation::Gelu => graph.gelu(x),
+        Activation::Elu(a) => graph.elu(x, a),
     }
 }

@@ -3,6 +3,7 @@
 //! A layer names its slots by index. Its arithmetic is in `forward.rs`.
 
 use super::slot::{Role, Slot};
+use crate::graph;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -62,7 +63,7 @@ impl fmt::Display for Extents {
     }
 }
 
-/// Where a window or a kernel goes over an image, in rows and columns.
+/// Where a kernel goes over an image, in rows and columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
@@ -83,11 +84,6 @@ impl Window {
         Self { size, stride, padding, dilation: [1; 2] }
     }
 
-    /// Square windows side by side.
-    pub fn tiles(size: usize) -> Self {
-        Self { size: [size; 2], stride: [size; 2], padding: [[0; 2]; 2], dilation: [1; 2] }
-    }
-
     /// Rows or columns (`axis` 0 or 1) of the result for `extent` of the image, if the window fits.
     pub fn positions(&self, axis: usize, extent: usize) -> Option<usize> {
         let reach = self.dilation[axis].checked_mul(self.size[axis].checked_sub(1)?)?.checked_add(1)?;
@@ -100,7 +96,7 @@ impl Window {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pooling {
-    /// The mean, zeros of the padding counted.
+    /// The mean; the window says what it is divided by.
     Mean,
     /// The largest.
     Max,
@@ -114,6 +110,12 @@ pub enum Activation {
     LeakyRelu(f32),
     /// `x · sigmoid(x)`.
     Silu,
+    /// `x · Φ(x)`, by the error function.
+    Gelu,
+    /// The logarithm of `1 + e^x`.
+    Softplus,
+    /// `x` where positive, else `a·(e^x − 1)`.
+    Elu(f32),
     /// `1 / (1 + e^−x)`.
     Sigmoid,
     /// Hyperbolic tangent.
@@ -167,7 +169,7 @@ pub enum Layer {
     /// A function of every value.
     Activation(Activation),
     /// Pooling.
-    Pool(Pooling, Window),
+    Pool(Pooling, graph::Window),
     /// The mean over all positions.
     GlobalMean,
     /// An image as a row of numbers, channels last.
@@ -240,7 +242,10 @@ impl Layer {
                 let Extents::Image { height, width, channels } = one()? else {
                     return Err("pooling reads an image".to_string());
                 };
-                moved(window, height, width, channels)
+                let [rows, columns] = window
+                    .places(height, width)
+                    .ok_or_else(|| misfit([window.height, window.width], [height, width]))?;
+                Ok(Extents::Image { height: rows, width: columns, channels })
             }
             Self::GlobalMean => Ok(Extents::Vector { len: one()?.channels() }),
             Self::Flatten => Ok(Extents::Vector { len: one()?.len() }),
@@ -282,11 +287,15 @@ fn convolved(
 fn moved(window: &Window, height: usize, width: usize, channels: usize) -> Result<Extents> {
     match (window.positions(0, height), window.positions(1, width)) {
         (Some(height), Some(width)) => Ok(Extents::Image { height, width, channels }),
-        _ => Err(format!(
-            "has a window of {}x{} that does not fit the image of {height}x{width}; use larger images",
-            window.size[0], window.size[1]
-        )),
+        _ => Err(misfit(window.size, [height, width])),
     }
+}
+
+fn misfit(window: [usize; 2], image: [usize; 2]) -> String {
+    format!(
+        "has a window of {}x{} that does not fit the image of {}x{}; use larger images",
+        window[0], window[1], image[0], image[1]
+    )
 }
 
 fn channels_of(slots: &[Slot], slot: usize) -> Result<usize> {

@@ -212,7 +212,7 @@ impl Generator {
         let mut h = graph.reshape(h, &[n, quarter, quarter, channels])?;
         let side = Borders::COARSE_SIDE;
         let one = graph.reshape(label, &[n, 1, 1, self.problem.classes])?;
-        let planes = graph.unpool(Window { height: side, width: side, scale: 1.0 }, one, side, side)?;
+        let planes = graph.unpool(Window::new(side, side), one, side, side)?;
         for layer in [up1, up2] {
             h = up_beside_planes(graph, h, planes, layer)?;
         }

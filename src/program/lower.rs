@@ -4,10 +4,11 @@ mod backward;
 mod convolution;
 mod gathered;
 mod pieces;
+mod windows;
 mod winograd;
 
 use super::{Call, MemoryLimits, Root, RootKind, Split, TensorId, TensorInfo};
-use crate::graph::{Borders, Broadcast, Graph, Node, Operation, Shape, Tensor, Window};
+use crate::graph::{Borders, Broadcast, Graph, Node, Operation, Shape, Tensor};
 use crate::kernels::params::{
     AdamParams, BinaryParams, BorderParams, CopyColumnsParams, GatherRowsParams, PoolParams, RandomParams,
     RowsParams, SumRowsParams, UnaryParams,
@@ -16,6 +17,7 @@ use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
 use convolution::params_of;
 use std::collections::HashMap;
+use windows::resize_params;
 use winograd::Transform;
 
 /// β1, β2 and ε of Adam (Kingma and Ba; also the paper's library's defaults).
@@ -244,15 +246,16 @@ impl<'g> Lowering<'g> {
                 self.convolution(&kernels::conv2d_input_gradient, *g, *e, geometry, reads, y);
             }
             Operation::ConvolveWeightGradient(g) => self.weight_gradient(*g, tensor, reads, y),
-            Operation::Pool(window) => {
-                let params = pool_params(*window, first.expect("one operand"), 0.0);
-                self.call(&kernels::pool, bytes_of(&params), vec![], reads, &[y]);
+            Operation::Pool(_) | Operation::Unpool(..) | Operation::MaxPool(_) | Operation::MaxUnpool(_) => {
+                self.pooling(tensor, reads, y)
             }
-            Operation::Unpool(window, mask) => {
-                let params = pool_params(*window, shape, mask.unwrap_or(0.0));
-                let constants = vec![("MASK", u32::from(mask.is_some()))];
-                let mask = reads.get(1).copied().unwrap_or(reads[0]);
-                self.call(&kernels::unpool, bytes_of(&params), constants, &[reads[0], mask], &[y]);
+            Operation::Resize(resize) => {
+                let params = resize_params(resize, first.expect("one operand"));
+                self.call(&kernels::resize, bytes_of(&params), vec![], reads, &[y]);
+            }
+            Operation::ResizeGradient(resize) => {
+                let params = resize_params(resize, shape);
+                self.call(&kernels::resize_gradient, bytes_of(&params), vec![], reads, &[y]);
             }
             Operation::Concatenate => {
                 let mut start = 0;
@@ -391,12 +394,6 @@ fn reading(operand: &Shape, result: &Shape) -> (u32, u32) {
     (operand.len() as u32, (result.len() / operand.len()) as u32)
 }
 
-fn pool_params(window: Window, large: &Shape, slope: f32) -> PoolParams {
-    let [batch, height, width, channels] = large.image().expect("checked when built").map(|e| e as u32);
-    let (window_height, window_width) = (window.height as u32, window.width as u32);
-    PoolParams { batch, height, width, channels, window_height, window_width, scale: window.scale, slope }
-}
-
 /// Which nodes an output or a state needs.
 pub fn live(graph: &Graph) -> Vec<bool> {
     let mut live = vec![false; graph.nodes.len()];
@@ -460,6 +457,10 @@ fn name(operation: &Operation) -> &'static str {
         Operation::ConvolveWeightGradient(_) => "conv2d_weight_gradient",
         Operation::Pool(_) => "pool",
         Operation::Unpool(..) => "unpool",
+        Operation::MaxPool(_) => "max_pool",
+        Operation::MaxUnpool(_) => "max_unpool",
+        Operation::Resize(_) => "resize",
+        Operation::ResizeGradient(_) => "resize_gradient",
         Operation::BorderSum(_) => "border_sum",
         Operation::BorderSpread(_) => "border_spread",
         Operation::Concatenate => "concatenate",

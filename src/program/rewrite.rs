@@ -75,7 +75,7 @@ fn joined(graph: &Graph, tensor: Tensor, uses: &[usize]) -> Option<(Operation, V
 fn sum_of(operation: &Operation) -> Option<Epilogue> {
     match operation {
         Operation::Convolve(_, epilogue) | Operation::ConvolveInputGradient(_, epilogue) => Some(*epilogue),
-        Operation::Unpool(_, None) => Some(Epilogue::None),
+        Operation::Unpool(window, None) if window.is_plain() => Some(Epilogue::None),
         _ => None,
     }
 }

@@ -56,7 +56,7 @@ fn beside_planes(g: &mut Graph, stride: usize, planes: bool) -> Result<(), Graph
     } else {
         let one = g.reshape(beside, &[2, 1, 1, 2])?;
         let side = Borders::COARSE_SIDE;
-        let small = g.unpool(Window { height: side, width: side, scale: 1.0 }, one, side, side)?;
+        let small = g.unpool(Window::new(side, side), one, side, side)?;
         let [of_image, of_planes] = [g.slice(weight, 0, 3)?, g.slice(weight, 3, 2)?];
         let biases = g.convolve_input_gradient(how, Epilogue::Bias, &[small, of_planes, bias])?;
         g.convolve_input_gradient(how, Epilogue::BorderBiasLeaky(0.2), &[image, of_image, biases])?

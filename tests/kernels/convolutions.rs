@@ -234,9 +234,9 @@ pub fn pooling() -> Vec<Case> {
         ([1, 1, 1, 1], mean(1, 1)),
         ([2, 5, 7, 3], mean(3, 2)),
         ([1, 3, 3, 2], mean(3, 3)),
-        ([2, 6, 5, 130], Window { height: 6, width: 5, scale: 1.0 }),
+        ([2, 6, 5, 130], Window::new(6, 5)),
         ([65, 2, 3, 1], mean(2, 3)),
-        ([1, 32, 32, 5], Window { height: 2, width: 2, scale: -3.0 }),
+        ([1, 32, 32, 5], Window { scale: -3.0, ..Window::new(2, 2) }),
     ];
     let mut cases = Vec::new();
     for (extents, window) in windows {

@@ -27,7 +27,7 @@ fn positive(values: Vec<f32>) -> Vec<f32> {
     values.into_iter().map(|v| if v == 0.0 { 3.0 } else { v.abs() }).collect()
 }
 
-const UNARY: [Unary; 13] = [
+const UNARY: [Unary; 19] = [
     Unary::Identity,
     Unary::Affine(-2.5, 0.75),
     Unary::Clamp(-0.5, 1.5),
@@ -41,6 +41,13 @@ const UNARY: [Unary; 13] = [
     Unary::Abs,
     Unary::Sign,
     Unary::Reciprocal,
+    Unary::Erf,
+    Unary::Softplus,
+    // By products, by products and a root, and by the logarithm; of negative numbers too where the exponent is whole.
+    Unary::Power(3.0),
+    Unary::Power(-1.5),
+    Unary::Power(2.3),
+    Unary::Power(19.0),
 ];
 const BINARY: [Binary; 13] = [
     Binary::Add,
@@ -64,6 +71,12 @@ fn operand(function: Unary, count: usize) -> Vec<f32> {
         Unary::Log | Unary::Sqrt | Unary::Reciprocal => positive(numbers(1, count)),
         // Beyond 87 the result is no number of this size.
         Unary::Exp => numbers(1, count).into_iter().map(|v| v.clamp(-200.0, 87.0)).collect(),
+        Unary::Power(a) => {
+            let [least, most] = if a.abs() > 4.0 { [0.01, 10.0] } else { [1e-4, 1e4] };
+            let bounded = |v: f32| v.abs().clamp(least, most).copysign(v);
+            let all: Vec<f32> = numbers(1, count).into_iter().map(bounded).collect();
+            if a.fract() == 0.0 { all } else { positive(all) }
+        }
         _ => numbers(1, count),
     }
 }

@@ -10,10 +10,13 @@ pub mod conv2d;
 pub mod conv2d_input_gradient;
 pub mod conv2d_weight_gradient;
 mod matrix;
+pub mod max_pool;
+pub mod max_unpool;
 pub mod pool;
 pub mod sum_rows;
 mod taps;
 pub mod unpool;
+pub mod window_pool;
 
 /// Pixels whose taps are gathered at a time: for fewer the matrix kernel packs the weight too often, for more the rows
 /// leave the cache.

@@ -5,8 +5,9 @@
 //! last one too.
 
 use super::{Plan, scaled};
+use crate::graph::Window;
 use crate::nn::builder::{Builder, Kernel};
-use crate::nn::layer::{Activation, Pooling, Window};
+use crate::nn::layer::{Activation, Pooling};
 use crate::nn::net::Value;
 
 /// Channels of the first convolution at width 1 (Table 1).
@@ -26,7 +27,7 @@ pub fn layers(net: &mut Builder, images: Value, plan: Plan) -> Value {
     for scale in 0..scales(plan.problem.height.min(plan.problem.width)) {
         x = convolution(net, x, base << scale);
         x = convolution(net, x, base << (scale + 1));
-        x = net.pool(x, Pooling::Mean, Window::tiles(2));
+        x = net.pool(x, Pooling::Mean, Window::mean(2, 2));
     }
     x = convolution(net, x, plan.problem.classes);
     net.global_mean(x)

@@ -2,8 +2,9 @@
 //! (Simonyan and Zisserman 2015; names of kuangliu's pytorch-cifar).
 
 use super::{LAST_GAIN, Plan, scaled};
+use crate::graph::Window;
 use crate::nn::builder::{Builder, Kernel};
-use crate::nn::layer::{Pooling, Window};
+use crate::nn::layer::Pooling;
 use crate::nn::net::Value;
 
 /// Channels of each convolution at width 1, and whether pooling follows.
@@ -27,7 +28,7 @@ pub fn layers(net: &mut Builder, images: Value, plan: Plan) -> Value {
         x = net.relu(x);
         index += 3;
         if pooled {
-            x = net.pool(x, Pooling::Max, Window::tiles(2));
+            x = net.pool(x, Pooling::Max, Window::new(2, 2));
             index += 1;
         }
     }

@@ -1,0 +1,110 @@
+//! Batch normalisation as a network composes it of primitive operations, with a weight per image: how many calls and how much
+//! memory traffic become of it, and that fusing keeps its results.
+
+use crate::common::judge::{Case, judge_all};
+use crate::common::{Values, compare, named, normals};
+use pgn_wgpu::cpu::Mode;
+use pgn_wgpu::executor::{Device, Workspace};
+use pgn_wgpu::graph::{Graph, GraphError, Shape, Tensor};
+use pgn_wgpu::kernels::Tolerance;
+use pgn_wgpu::program::{MemoryLimits, Program};
+use std::sync::Arc;
+
+/// `relu(scale · (x − mean) / √(variance + ε) + shift)`, the statistics being those of the images by their weights.
+fn normalised(g: &mut Graph, [x, weights, scale, shift]: [Tensor; 4]) -> Result<Tensor, GraphError> {
+    let [_, h, w, c] = <[usize; 4]>::try_from(g.shape(x).extents()).expect("images");
+    let sum = g.sum(weights);
+    let count = g.affine(sum, (h * w) as f32, 0.0);
+    let one_by_count = g.power(count, -1.0);
+    let weighted = g.multiply(x, weights)?;
+    let sums = g.sum_rows(weighted, c)?;
+    let mean = g.multiply(sums, one_by_count)?;
+    let centred = g.subtract(x, mean)?;
+    let squares = g.power(centred, 2.0);
+    let weighted = g.multiply(squares, weights)?;
+    let sums = g.sum_rows(weighted, c)?;
+    let variance = g.multiply(sums, one_by_count)?;
+    let with_epsilon = g.affine(variance, 1.0, 1e-5);
+    let deviation = g.power(with_epsilon, 0.5);
+    let inverse = g.power(deviation, -1.0);
+    let factor = g.multiply(scale, inverse)?;
+    let scaled = g.multiply(centred, factor)?;
+    let shifted = g.add(scaled, shift)?;
+    Ok(g.relu(shifted))
+}
+
+/// Forward and backward, with all gradients; every third image counts for nothing.
+fn case(extents: [usize; 4]) -> Case {
+    let mut graph = Graph::new();
+    let [n, _, _, c] = extents;
+    let shapes = [&extents[..], &[n, 1], &[c], &[c]];
+    let inputs = [0, 1, 2, 3].map(|i| graph.input(&format!("input {i}"), shapes[i]).unwrap());
+    let cotangent = graph.input("input 4", &extents).unwrap();
+    let result = normalised(&mut graph, inputs).unwrap();
+    let gradients = graph.gradient(result, cotangent, &[inputs[0], inputs[2], inputs[3]]).unwrap();
+    graph.output("result", result);
+    for (name, gradient) in ["by x", "by scale", "by shift"].iter().zip(gradients) {
+        graph.output(name, gradient);
+    }
+    let len = extents.iter().product();
+    let weights = (0..n).map(|i| if i % 3 == 2 { 0.0 } else { 1.0 }).collect();
+    // Channels of different mean and spread.
+    let spread = |(i, v): (usize, f32)| 0.5 * (i % c) as f32 + v * (1.0 + 0.1 * (i % c) as f32);
+    let values = vec![
+        named("input 0", normals(1, len).into_iter().enumerate().map(spread).collect()),
+        named("input 1", weights),
+        named("input 2", normals(2, c)),
+        named("input 3", normals(3, c)),
+        named("input 4", normals(4, len)),
+    ];
+    Case { name: format!("batch norm of {extents:?}"), graph, values, matrix_products: false }
+}
+
+/// Tensors as large as the images that the calls read and write.
+fn passes(program: &Program, extents: [usize; 4]) -> usize {
+    let large = extents.iter().product::<usize>();
+    let all = program.calls.iter().flat_map(|call| call.reads.iter().chain(&call.writes));
+    all.filter(|id| program.tensor(**id).shape.len() == large).count()
+}
+
+fn run(program: Program, values: &Values, mode: Mode) -> Vec<Vec<f32>> {
+    let outputs: Vec<String> = program.outputs.iter().map(|(name, _)| name.clone()).collect();
+    let mut session = Workspace::new(Device::Cpu(mode)).bind(Arc::new(program)).unwrap();
+    for (name, values) in values {
+        session.write(name, values).unwrap();
+    }
+    let run = session.compute().unwrap();
+    outputs.iter().map(|name| run.get(name).to_vec()).collect()
+}
+
+const IMAGES: [usize; 4] = [32, 16, 16, 64];
+
+#[test]
+#[ignore = "prints times"]
+fn times() {
+    let case = case(IMAGES);
+    let fused = Program::compile(&case.graph, MemoryLimits::NONE).unwrap();
+    println!("{} calls, {} passes over the images", fused.calls.len(), passes(&fused, IMAGES));
+    for call in &fused.calls {
+        let shapes = |ids: &[pgn_wgpu::program::TensorId]| {
+            ids.iter().map(|id| fused.tensor(*id).shape.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        println!("  {} {} -> {}", call.kernel.name, shapes(&call.reads), shapes(&call.writes));
+    }
+    for (name, device) in crate::common::devices() {
+        let mut workspace = Workspace::new(device);
+        let mut session = workspace.prepare(&case.graph).unwrap();
+        for (name, values) in &case.values {
+            session.write(name, values).unwrap();
+        }
+        let mut times: Vec<f64> = (0..9)
+            .map(|_| {
+                let start = std::time::Instant::now();
+                session.compute().unwrap();
+                start.elapsed().as_secs_f64() * 1e3
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        println!("{name}: {:.2} ms", times[4]);
+    }
+}
