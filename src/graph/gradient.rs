@@ -326,8 +326,9 @@ impl Graph {
                 self.binary(Binary::Divide, half, y)
             }
             Unary::Square => {
-                let double = self.affine(x, 2.0, 0.0);
-                self.multiply(d, double)
+                // Doubled last, which rounds nothing: so what is kept for the backward pass is x itself.
+                let product = self.multiply(d, x)?;
+                Ok(self.affine(product, 2.0, 0.0))
             }
             Unary::Abs => {
                 let sign = self.unary(Unary::Sign, x);
