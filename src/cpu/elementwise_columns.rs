@@ -52,7 +52,9 @@ pub(super) fn run<S: ColumnSums>(call: &mut Arguments) {
     for (tensor, write) in call.writes.iter_mut().enumerate() {
         let summed = expression.sums.iter().any(|s| s.tensor == expression.reads + tensor);
         let mut pieces = write.chunks_mut(if summed { columns } else { per_split * columns });
-        parts.iter_mut().for_each(|part| part.push(pieces.next().unwrap_or_default()));
+        for part in &mut parts {
+            part.push(pieces.next().unwrap_or_default());
+        }
     }
     let (reads, steady) = (call.reads, expression.steady());
     parts.into_par_iter().enumerate().for_each(|(part, writes)| {
@@ -114,12 +116,12 @@ impl Part<'_> {
         let columns = self.params.columns as usize;
         let Some(written) = tensor.checked_sub(self.expression.reads) else {
             let x = self.reads[tensor];
-            let rows = out.chunks_mut(columns).enumerate();
+            let rows = out.chunks_mut(columns);
             return match how {
                 Broadcast::Full => out.copy_from_slice(&x[(self.first + from) * columns..][..out.len()]),
                 Broadcast::Scalar => out.fill(x[0]),
-                Broadcast::Tile => rows.for_each(|(_, row)| row.copy_from_slice(x)),
-                Broadcast::Stretch => rows.for_each(|(i, row)| {
+                Broadcast::Tile => rows.for_each(|row| row.copy_from_slice(x)),
+                Broadcast::Stretch => rows.enumerate().for_each(|(i, row)| {
                     row.fill(x[source_index(how as u32, self.first + from + i, 1, self.params.stretch)]);
                 }),
             };

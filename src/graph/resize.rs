@@ -142,7 +142,7 @@ fn fraction(factor: f64) -> Option<[usize; 2]> {
     (1..=1000u32).find_map(|denominator| {
         let numerator = (factor * f64::from(denominator)).round();
         let error = (numerator / f64::from(denominator) - factor).abs();
-        let near = numerator >= 1.0 && numerator <= 1e6 && error <= 1e-7 * factor;
+        let near = (1.0..=1e6).contains(&numerator) && error <= 1e-7 * factor;
         near.then_some([numerator as usize, denominator as usize])
     })
 }

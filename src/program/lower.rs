@@ -249,7 +249,7 @@ impl<'g> Lowering<'g> {
             }
             Operation::ConvolveWeightGradient(g) => self.weight_gradient(*g, tensor, reads, y),
             Operation::Pool(_) | Operation::Unpool(..) | Operation::MaxPool(_) | Operation::MaxUnpool(_) => {
-                self.pooling(tensor, reads, y)
+                self.pooling(tensor, reads, y);
             }
             Operation::Resize(resize) => {
                 let params = resize_params(resize, first.expect("one operand"));
