@@ -22,18 +22,6 @@ struct ElementwiseParams {
 @group(0) @binding(2) var<storage, read_write> t1: array<f32>;
 // [end]
 
-// The images' clamp before the logit of equation 5.
-const COMPOSE_FLOOR: f32 = 1e-6;
-
-// sigmoid(logit(image) + 2 g), written so that no intermediate overflows.
-fn compose(image: f32, g: f32) -> f32 {
-    let x = clamp(image, COMPOSE_FLOOR, 1.0 - COMPOSE_FLOOR);
-    let e = exp(-2.0 * abs(g));
-    let odds = select((1.0 - x) * e, 1.0 - x, g < 0.0);
-    let weight = select(x, x * e, g < 0.0);
-    return weight / (weight + odds);
-}
-
 // i / d; quick in software where the numbers are small.
 fn quotient(i: u32, d: u32) -> u32 {
     if params.columns < 4194304u {

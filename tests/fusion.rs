@@ -338,3 +338,22 @@ fn the_penalty_and_its_gradient_are_two_calls_around_the_sum() {
     assert_eq!(calls(&program, "unary") + calls(&program, "binary") + calls(&program, "sum_columns"), 0);
     assert!(program.calls.len() <= 2, "{} calls", program.calls.len());
 }
+
+#[test]
+fn groups_never_wait_for_each_other_by_way_of_an_earlier_call() {
+    let (mut graph, x, z, values) = image_graph();
+    let turned = |graph: &mut Graph, tensor| {
+        let [first, rest] = [(0, 1), (1, 2)].map(|(start, len)| graph.slice(tensor, start, len).unwrap());
+        graph.concatenate(&[rest, first]).unwrap()
+    };
+    let early = graph.unary(Unary::Tanh, x);
+    let between = turned(&mut graph, early);
+    // These two read the same; the first needs what the earlier call makes, the second is needed by what joins that call.
+    let after = graph.add(between, z).unwrap();
+    let before = graph.affine(z, 2.0, 0.0);
+    let far = turned(&mut graph, before);
+    let late = graph.add(early, far).unwrap();
+    graph.output("after", after);
+    graph.output("late", late);
+    assert_same(&graph, &values, "groups around others");
+}

@@ -3,6 +3,8 @@
 
 #[allow(dead_code, reason = "every test binary uses its own part of it")]
 mod common;
+#[path = "golden/networks.rs"]
+mod networks;
 #[path = "golden/through_attack.rs"]
 mod through_attack;
 #[path = "golden/values.rs"]

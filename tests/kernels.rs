@@ -97,6 +97,11 @@ fn fused_functions_agree() {
 }
 
 #[test]
+fn fused_sums_over_rows_agree() {
+    judge_all(&elementwise::fused_columns());
+}
+
+#[test]
 fn adam_agrees() {
     judge_all(&elementwise::adam());
 }
@@ -153,6 +158,7 @@ fn every_kernel_and_every_variant_of_it_has_a_case() {
         elementwise::unary(),
         elementwise::binary(),
         elementwise::fused(),
+        elementwise::fused_columns(),
         elementwise::adam(),
         elementwise::random_normal(),
         rows::sums(),

@@ -144,6 +144,7 @@ fn a_step_computes_the_same_in_its_planned_memory_as_with_memory_for_every_tenso
     for config in configs() {
         for graph in step_graphs(&config) {
             replay::assert_same(&graph, &inputs(&config), &states());
+            replay::assert_same_unfused(&graph, &inputs(&config), &states());
         }
     }
 }

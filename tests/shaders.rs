@@ -157,8 +157,7 @@ fn generated() -> BTreeSet<String> {
         programs.extend(Attacker::new(&cpu, &model, options, 64).unwrap().programs());
     }
     let calls = programs.iter().flat_map(|p| &p.calls);
-    let source = kernels::elementwise.forms[0].source;
-    calls.filter_map(|c| c.expression.as_deref()).map(|e| generate::shader(source, e)).collect()
+    calls.filter_map(|c| Some(generate::shader(c.kernel.forms[0].source, c.expression.as_deref()?))).collect()
 }
 
 #[test]

@@ -70,24 +70,13 @@ impl Unit<'_> {
             }
         }
         for (total, sum) in sums.iter().zip(&expression.sums) {
-            self.writes[sum.tensor - expression.reads][0] = *total as f32;
+            self.writes[sum.tensor - expression.reads][0] = flushed(*total as f32);
         }
     }
 
     /// One instruction for the values from `from` on; `before` has the blocks of earlier ones.
     fn instruction(&self, instruction: Instruction, from: usize, before: &[f32], out: &mut [f32]) {
-        let operand = |value: usize| &before[value * BLOCK..][..out.len()];
-        match instruction {
-            Instruction::Constant(value) => return out.fill(value),
-            Instruction::Load { tensor, how } => return self.load(tensor, how, from, out),
-            Instruction::Unary { code, constants: [a, b], x } => unary::block(code, operand(x), a, b, out),
-            Instruction::Binary { code, constants: [a, b], operands: [l, r] } => {
-                binary::block(code, [operand(l), operand(r)], a, b, out);
-            }
-        }
-        for value in out {
-            *value = flushed(*value);
-        }
+        compute(instruction, BLOCK, before, out, |tensor, how, out| self.load(tensor, how, from, out));
     }
 
     fn load(&self, tensor: usize, how: Broadcast, from: usize, out: &mut [f32]) {
@@ -107,5 +96,28 @@ impl Unit<'_> {
             };
         };
         out.copy_from_slice(&self.writes[written][from..][..out.len()]);
+    }
+}
+
+/// One instruction for a block of values. `before` has the blocks of earlier ones, `block` apart; `load` fills a block from a
+/// tensor.
+pub(super) fn compute(
+    instruction: Instruction,
+    block: usize,
+    before: &[f32],
+    out: &mut [f32],
+    load: impl FnOnce(usize, Broadcast, &mut [f32]),
+) {
+    let operand = |value: usize| &before[value * block..][..out.len()];
+    match instruction {
+        Instruction::Constant(value) => return out.fill(value),
+        Instruction::Load { tensor, how } => return load(tensor, how, out),
+        Instruction::Unary { code, constants: [a, b], x } => unary::block(code, operand(x), a, b, out),
+        Instruction::Binary { code, constants: [a, b], operands: [l, r] } => {
+            binary::block(code, [operand(l), operand(r)], a, b, out);
+        }
+    }
+    for value in out {
+        *value = flushed(*value);
     }
 }

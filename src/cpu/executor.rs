@@ -5,6 +5,7 @@
 //! caller can split its batch, and not in the middle of a step.
 
 use super::Mode;
+use crate::kernels::expression::Expression;
 use crate::memory::{self, OutOfMemory};
 use crate::program::{Call, Program, RootKind, TensorId};
 use rayon::prelude::*;
@@ -199,9 +200,12 @@ impl CpuSession {
             Mode::Reference => call.kernel.twin,
         };
         let computed = refusable(|| function(&mut call.arguments(&reads, &mut writes)));
+        let flushed = call.expression.as_deref().is_some_and(Expression::writes_results);
         for (mut values, id) in taken.into_iter().zip(&call.writes) {
             let (root, range) = span(id);
-            flush_denormals(&mut values[range]);
+            if !flushed {
+                flush_denormals(&mut values[range]);
+            }
             self.memory[root] = values;
         }
         self.copies = copies;

@@ -56,6 +56,7 @@ twins!(
     cross_entropy,
     cross_entropy_gradient,
     elementwise,
+    elementwise_columns,
     exchange_sides,
     gather_rows,
     gather_taps,

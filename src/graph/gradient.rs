@@ -2,6 +2,8 @@
 //! Only what was asked for is computed: a node is visited if the result depends on it and it depends on a
 //! wanted tensor.
 
+mod spatial;
+
 use super::operation::{Binary, Borders, COMPOSE_FLOOR, Convolution, Epilogue, Operation, Unary};
 use super::{Broadcast, Graph, GraphError, Shape, Tensor};
 
@@ -154,30 +156,16 @@ impl Graph {
                     [wants(0), wants(1), wants(2)],
                 )?;
             }
-            Operation::Pool(window) => {
-                let [_, h, w, _] = self.shape(operands[0]).image().expect("pooling takes images");
-                to.push((operands[0], self.unpool(window, d, h, w)?));
+            Operation::Pool(_)
+            | Operation::Unpool(..)
+            | Operation::MaxPool(_)
+            | Operation::MaxUnpool(_)
+            | Operation::Resize(_)
+            | Operation::ResizeGradient(_)
+            | Operation::BorderSum(_)
+            | Operation::BorderSpread(_) => {
+                to.push((operands[0], self.spatial_backward(&operation, &operands, d)?));
             }
-            Operation::Unpool(window, mask) => {
-                let masked = match mask {
-                    Some(slope) => self.binary(Binary::LeakyMask(slope), d, operands[1])?,
-                    None => d,
-                };
-                to.push((operands[0], self.pool(window, masked)?));
-            }
-            Operation::MaxPool(window) => {
-                to.push((operands[0], self.max_unpool(window, d, operands[1])?));
-            }
-            Operation::MaxUnpool(window) => {
-                to.push((operands[0], self.max_pool_by(window, d, operands[1])?));
-            }
-            Operation::Resize(resize) => to.push((operands[0], self.resize_gradient(resize, d)?)),
-            Operation::ResizeGradient(resize) => to.push((operands[0], self.resize(resize, d)?)),
-            Operation::BorderSum(borders) => {
-                let [_, h, w, _] = self.shape(operands[0]).image().expect("borders are of images");
-                to.push((operands[0], self.border_spread(borders, d, h, w)?));
-            }
-            Operation::BorderSpread(borders) => to.push((operands[0], self.border_sum(borders, d)?)),
             Operation::Concatenate => {
                 let mut start = 0;
                 for (i, &part) in operands.iter().enumerate() {
@@ -324,8 +312,9 @@ impl Graph {
                 self.binary(Binary::Divide, half, y)
             }
             Unary::Square => {
-                let double = self.affine(x, 2.0, 0.0);
-                self.multiply(d, double)
+                // Doubled last, which rounds nothing: so what is kept for the backward pass is x itself.
+                let product = self.multiply(d, x)?;
+                Ok(self.affine(product, 2.0, 0.0))
             }
             Unary::Abs => {
                 let sign = self.unary(Unary::Sign, x);

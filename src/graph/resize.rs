@@ -142,7 +142,7 @@ fn fraction(factor: f64) -> Option<[usize; 2]> {
     (1..=1000u32).find_map(|denominator| {
         let numerator = (factor * f64::from(denominator)).round();
         let error = (numerator / f64::from(denominator) - factor).abs();
-        let near = numerator >= 1.0 && numerator <= 1e6 && error <= 1e-7 * factor;
+        let near = (1.0..=1e6).contains(&numerator) && error <= 1e-7 * factor;
         near.then_some([numerator as usize, denominator as usize])
     })
 }
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(fraction(2.0), Some([2, 1]));
         assert_eq!(fraction(f64::from(2.3f32)), Some([23, 10]));
         assert_eq!(fraction(1.0 / 3.0), Some([1, 3]));
-        assert_eq!([0.0, -2.0, f64::NAN, f64::INFINITY, std::f64::consts::PI].map(fraction), [None; 5]);
+        assert_eq!([0.0, -2.0, f64::NAN, f64::INFINITY, std::f64::consts::SQRT_2].map(fraction), [None; 5]);
         let resize = |factor| {
             Resize::scaled([5, 5], [factor, 2.0], Coordinates::Asymmetric, Sampling::Linear).unwrap()
         };

@@ -5,7 +5,7 @@
 
 use super::Arguments;
 use super::expression::{Expression, Instruction};
-use super::params::ElementwiseParams;
+use super::params::{ElementwiseColumnsParams, ElementwiseParams};
 use crate::cpu::{binary, flushed, source_index, unary};
 
 /// Relative rounding of what adapters round correctly (sums, products, choices), with some room for flushed values.
@@ -22,8 +22,11 @@ type Uncertain = (f32, f64);
 /// For each tensor that the call writes, how far each value may be from the twin's, besides the kernel's tolerance. The
 /// tensors that are written must hold what they hold before the call.
 pub fn allowance(call: &Arguments) -> Vec<Vec<f32>> {
-    let (params, expression): (ElementwiseParams, _) =
-        (call.params(), call.expression.expect("a fused call"));
+    let expression = call.expression.expect("a fused call");
+    if expression.by_column {
+        return allowance_of_columns(call, expression);
+    }
+    let params: ElementwiseParams = call.params();
     let mut allowed: Vec<Vec<f32>> = call.writes.iter().map(|w| vec![0.0; w.len()]).collect();
     let columns = params.columns as usize;
     for i in 0..params.rows as usize * columns {
@@ -34,6 +37,28 @@ pub fn allowance(call: &Arguments) -> Vec<Vec<f32>> {
         for sum in &expression.sums {
             let (value, error) = values[sum.value];
             allowed[sum.tensor - expression.reads][i / columns] +=
+                (error + RELATIVE * f64::from(value).abs()) as f32;
+        }
+    }
+    allowed
+}
+
+/// As [`allowance`], where rows are added up in parts.
+fn allowance_of_columns(call: &Arguments, expression: &Expression) -> Vec<Vec<f32>> {
+    let p: ElementwiseColumnsParams = call.params();
+    let (columns, rows_per_split) = (p.columns as usize, p.rows_per_split as usize);
+    let mut allowed: Vec<Vec<f32>> = call.writes.iter().map(|w| vec![0.0; w.len()]).collect();
+    let (stretch, tile) = (p.stretch * p.columns, p.columns);
+    let params = ElementwiseParams { rows: p.rows, columns: p.columns, blocks: 1, block: 1, stretch, tile };
+    for i in 0..p.rows as usize * columns {
+        let values = at(call, expression, &params, i);
+        for store in &expression.stores {
+            allowed[store.tensor - expression.reads][i] = values[store.value].1 as f32;
+        }
+        for sum in &expression.sums {
+            let (value, error) = values[sum.value];
+            let part = i / columns / rows_per_split * columns + i % columns;
+            allowed[sum.tensor - expression.reads][part] +=
                 (error + RELATIVE * f64::from(value).abs()) as f32;
         }
     }

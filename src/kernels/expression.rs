@@ -63,10 +63,13 @@ pub struct Expression {
     pub writes: usize,
     /// What is written value by value.
     pub stores: Vec<Store>,
-    /// What is added over each row.
+    /// What is added over each row, or over the rows (`by_column`).
     pub sums: Vec<Store>,
     /// Whether workgroups keep to one row, so that what is one number per row is read once and not per value.
     pub by_row: bool,
+    /// Whether rows are added up, in parts of many rows, so that what is one number per column is read once per part. Such a call
+    /// is one of `elementwise_columns`.
+    pub by_column: bool,
 }
 
 impl Expression {
@@ -77,7 +80,9 @@ impl Expression {
             let this = match *instruction {
                 Instruction::Constant(_) => true,
                 Instruction::Load { how, .. } => {
-                    how == Broadcast::Scalar || (how == Broadcast::Stretch && self.by_row)
+                    how == Broadcast::Scalar
+                        || (how == Broadcast::Stretch && self.by_row)
+                        || (how == Broadcast::Tile && self.by_column)
                 }
                 Instruction::Unary { x, .. } => steady[x],
                 Instruction::Binary { operands: [l, r], .. } => steady[l] && steady[r],
@@ -85,5 +90,11 @@ impl Expression {
             steady.push(this);
         }
         steady
+    }
+
+    /// Whether everything that is written is the result of an instruction, which is flushed already, and not just loaded.
+    pub fn writes_results(&self) -> bool {
+        let loaded = |store: &Store| matches!(self.instructions[store.value], Instruction::Load { .. });
+        !self.stores.iter().any(loaded)
     }
 }

@@ -1,4 +1,4 @@
-//! The WGSL of an [`Expression`]: `shaders/elementwise.wgsl` with the tensors and instructions of a call in place of
+//! The WGSL of an [`Expression`]: `shaders/elementwise.wgsl` or `shaders/elementwise_columns.wgsl` with the tensors and instructions of a call in place of
 //! the example between its marks. The text depends on the expression alone, so it is what pipelines are remembered by.
 
 use super::expression::{Expression, Instruction};
@@ -32,7 +32,8 @@ fn tensors(expression: &Expression) -> String {
             writeln!(text, "@group(0) @binding({binding}) var<storage, read_write> t{tensor}: array<f32>;");
     }
     if !expression.sums.is_empty() {
-        text.push_str("var<workgroup> partial: array<f32, 64>;\n");
+        let lanes = if expression.by_column { 256 } else { 64 };
+        let _ = writeln!(text, "var<workgroup> partial: array<f32, {lanes}>;");
     }
     text
 }
@@ -58,8 +59,40 @@ fn value(expression: &Expression) -> String {
     text
 }
 
-/// The tree of `sum_columns`, for one sum after the other. Workgroups beyond the last row must not write.
+/// The end of the sums, one after the other.
 fn sums(expression: &Expression) -> String {
+    if expression.by_column { sums_of_columns(expression) } else { sums_of_rows(expression) }
+}
+
+/// The lanes of each column, the upper half added to the lower. Workgroups beyond the last part, and lanes beyond the last
+/// column, must not write.
+fn sums_of_columns(expression: &Expression) -> String {
+    let mut text = String::new();
+    for (i, sum) in expression.sums.iter().enumerate() {
+        if i > 0 {
+            text.push_str("    workgroupBarrier();\n");
+        }
+        let _ = write!(
+            text,
+            "    partial[local] = sum{i};
+    for (var half = 128u; half >= params.width; half >>= 1u) {{
+        workgroupBarrier();
+        if local < half {{
+            partial[local] += partial[local + half];
+        }}
+    }}
+    if local < params.width && inside {{
+        t{}[part * params.columns + column] = partial[local];
+    }}
+",
+            sum.tensor
+        );
+    }
+    text
+}
+
+/// The tree of `sum_columns`, for one sum after the other. Workgroups beyond the last row must not write.
+fn sums_of_rows(expression: &Expression) -> String {
     let mut text = String::new();
     for (i, sum) in expression.sums.iter().enumerate() {
         if i > 0 {
@@ -99,6 +132,8 @@ fn formula(expression: &Expression, instruction: Instruction) -> String {
         Instruction::Constant(value) => literal(value),
         Instruction::Load { tensor, how } => match how {
             Broadcast::Full => format!("t{tensor}[i]"),
+            Broadcast::Tile if expression.by_column => format!("t{tensor}[column]"),
+            Broadcast::Stretch if expression.by_column => format!("t{tensor}[image]"),
             Broadcast::Tile => format!("t{tensor}[i - quotient(i, params.tile) * params.tile]"),
             Broadcast::Stretch if expression.by_row => format!("t{tensor}[row]"),
             Broadcast::Stretch => format!("t{tensor}[quotient(i, params.stretch)]"),
@@ -178,6 +213,7 @@ mod tests {
             stores: vec![Store { tensor: 2, value: 2 }],
             sums: vec![Store { tensor: 3, value: 2 }],
             by_row: true,
+            by_column: false,
         };
         let text = shader(crate::kernels::elementwise.forms[0].source, &expression);
         let (row, value) = text.split_once("for (var column").unwrap();

@@ -2,8 +2,9 @@
 //! at 65,535 workgroups; `shared/grid.wgsl` has the index that belongs to them.
 
 use super::params::{
-    AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams, GatherRowsParams,
-    MatrixParams, PoolParams, ResizeParams, RowsParams, SumRowsParams, WindowParams, WinogradParams,
+    AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseColumnsParams,
+    ElementwiseParams, GatherRowsParams, MatrixParams, PoolParams, ResizeParams, RowsParams, SumRowsParams,
+    WindowParams, WinogradParams,
 };
 
 /// Invocations per workgroup of the one-dimensional kernels.
@@ -41,6 +42,20 @@ pub fn adam_wide8(params: &[u8], _: Constants) -> [u32; 3] {
 pub fn elementwise(params: &[u8], _: Constants) -> [u32; 3] {
     let p: ElementwiseParams = read(params);
     one_group_each(p.rows * p.blocks)
+}
+
+/// Columns of a workgroup of fused sums over rows, at most.
+const COLUMNS: u32 = 32;
+
+/// Columns of a workgroup of fused sums over rows of so many.
+pub fn columns_at_once(columns: u32) -> u32 {
+    columns.next_power_of_two().min(COLUMNS)
+}
+
+/// One workgroup per block of columns and partial sum.
+pub fn elementwise_columns(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: ElementwiseColumnsParams = read(params);
+    one_group_each(p.columns.div_ceil(p.width) * p.splits)
 }
 
 /// One invocation per value; the count is every such struct's first field.

@@ -14,9 +14,9 @@ use crate::cpu;
 use crate::program::Call;
 use expression::Expression;
 use params::{
-    AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams,
-    GatherRowsParams, Layout, MatrixParams, Params, PoolParams, RandomParams, ResizeParams, RowsParams,
-    SumRowsParams, UnaryParams, WindowParams, WinogradParams,
+    AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseColumnsParams,
+    ElementwiseParams, GatherRowsParams, Layout, MatrixParams, Params, PoolParams, RandomParams,
+    ResizeParams, RowsParams, SumRowsParams, UnaryParams, WindowParams, WinogradParams,
 };
 
 /// Values of WGSL `override` constants, by name.
@@ -280,10 +280,10 @@ fn no_tile(_params: &[u8]) -> Constants {
 #[expect(non_upper_case_globals, reason = "a kernel has one name in WGSL, twin and registry")]
 mod registry {
     use super::{
-        AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams,
-        Form, GatherRowsParams, Kernel, MatrixParams, Needs, Params, PoolParams, RandomParams, ResizeParams,
-        RowsParams, SumRowsParams, Tolerance, UnaryParams, WindowParams, WinogradParams, cpu, fits, grids,
-        no_tile,
+        AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams,
+        ElementwiseColumnsParams, ElementwiseParams, Form, GatherRowsParams, Kernel, MatrixParams, Needs,
+        Params, PoolParams, RandomParams, ResizeParams, RowsParams, SumRowsParams, Tolerance, UnaryParams,
+        WindowParams, WinogradParams, cpu, fits, grids, no_tile,
     };
     kernels! {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
@@ -366,7 +366,10 @@ mod registry {
             form wide8 grids::winograd_pairs_wide8, with ["winograd", "phase_points", "wide8", "turn8"];
         unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks, shared ["functions"];
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
-        elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise, shared ["functions"];
+        elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise,
+            shared ["functions", "compose"];
+        elementwise_columns(ElementwiseColumnsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::elementwise_columns,
+            shared ["functions", "compose"], fast cpu::fast::elementwise_columns::elementwise_columns;
         sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows,
             shared ["sum_rows_params"],
             fast cpu::fast::sum_rows::sum_rows,

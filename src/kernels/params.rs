@@ -164,6 +164,22 @@ params! {
         tile: u32,
     }
 
+    /// Several element-wise functions at once, and sums over rows of their results in parts.
+    ElementwiseColumnsParams {
+        /// Rows.
+        rows: u32,
+        /// Values per row.
+        columns: u32,
+        /// Partial sums.
+        splits: u32,
+        /// Rows per partial sum.
+        rows_per_split: u32,
+        /// Columns that a workgroup takes, a power of two.
+        width: u32,
+        /// Rows per value of the stretched operands.
+        stretch: u32,
+    }
+
     /// A sum over rows in parts.
     SumRowsParams {
         /// Rows to add.

@@ -35,6 +35,9 @@ fn inverse_deviation(graph: &mut Graph, variance: Tensor, epsilon: f32) -> Tenso
 /// The scale and the shift per channel that normalisation by the running statistics is.
 pub fn affine(graph: &mut Graph, numbers: Statistics) -> Result<(Tensor, Tensor)> {
     let Statistics { scale, shift, mean, variance, epsilon, .. } = numbers;
+    // A copy: gradients through an attack are written down after a training pass has moved the running mean, and would
+    // read the new one.
+    let mean = graph.affine(mean, 1.0, 0.0);
     let inverse = inverse_deviation(graph, variance, epsilon);
     let scale = graph.multiply(scale, inverse)?;
     let moved = graph.multiply(mean, scale)?;

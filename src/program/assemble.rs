@@ -1,4 +1,4 @@
-//! Makes one call of `elementwise` of several calls: their instructions in order, what must be loaded, and what must be
+//! Makes one call of `elementwise` (or of `elementwise_columns`, where rows are added up) of several calls: their instructions in order, what must be loaded, and what must be
 //! written because somebody else needs it. Says no where a value would be needed at a place of which another invocation
 //! writes it, or where the tensors are more than every adapter can bind.
 
@@ -6,7 +6,9 @@ use super::lower::Lowered;
 use super::{Call, RootKind, TensorId};
 use crate::graph::Broadcast;
 use crate::kernels::expression::{Expression, Instruction, Store};
-use crate::kernels::params::{BinaryParams, ElementwiseParams, RowsParams, UnaryParams};
+use crate::kernels::params::{
+    BinaryParams, ElementwiseColumnsParams, ElementwiseParams, RowsParams, SumRowsParams, UnaryParams,
+};
 use crate::kernels::{self, constant, grids};
 use std::sync::Arc;
 
@@ -55,6 +57,8 @@ enum Step {
     Unary(u32, [f32; 2]),
     Binary(u32, [f32; 2]),
     Sum,
+    /// Over the rows, in parts.
+    SumRows(SumRowsParams),
 }
 
 /// How an operand is read: the broadcast, its values, and results per value.
@@ -95,11 +99,18 @@ fn member(call: &Call) -> Option<Member> {
             let count = p.rows * p.columns;
             Member { count, step: Step::Sum, readings: vec![(Broadcast::Full, count, p.columns)] }
         }
+        // A sum in one part has few rows.
+        "sum_rows" => {
+            let p: SumRowsParams = bytemuck::pod_read_unaligned(&call.params);
+            let count = p.rows * p.columns;
+            let readings = vec![(Broadcast::Full, count, 1)];
+            (p.splits > 1).then_some(Member { count, step: Step::SumRows(p), readings })?
+        }
         _ => return None,
     };
     let numbers = match member.step {
         Step::Unary(_, numbers) | Step::Binary(_, numbers) => numbers,
-        Step::Sum => [0.0; 2],
+        Step::Sum | Step::SumRows(_) => [0.0; 2],
     };
     // WGSL has no literals for the others.
     numbers.iter().all(|&v| v == 0.0 || v.is_normal()).then_some(member)
@@ -125,6 +136,8 @@ struct Assembly<'a> {
     results: Vec<(TensorId, usize)>,
     /// The same for sums.
     sums: Vec<(TensorId, usize)>,
+    /// How rows are added up, if they are.
+    parts: Option<SumRowsParams>,
 }
 
 /// One call that does what `calls` do in this order; `outside` says whether a tensor's root is used by others.
@@ -145,6 +158,7 @@ pub fn assemble(
         loads: Vec::new(),
         results: Vec::new(),
         sums: Vec::new(),
+        parts: None,
     };
     for call in calls {
         assembly.add(call)?;
@@ -196,10 +210,9 @@ impl Assembly<'_> {
             Step::Sum => {
                 let columns = constant_columns(call);
                 self.agree_on_columns(columns)?;
-                self.written(call.writes[0], false)?;
-                self.sums.push((call.writes[0], operands[0]));
-                return Some(());
+                return self.sum(call.writes[0], operands[0], None);
             }
+            Step::SumRows(parts) => return self.sum(call.writes[0], operands[0], Some(parts)),
         };
         self.written(call.writes[0], true)?;
         let own = self.span(call.writes[0]);
@@ -221,6 +234,19 @@ impl Assembly<'_> {
         let results = self.results.iter().any(|&(other, _)| meets(other, Broadcast::Full));
         let sums = self.sums.iter().any(|&(other, _)| self.span(other).root == span.root);
         (!loads && !results && !sums).then_some(())
+    }
+
+    /// A sum of each row, or over the rows in parts. A workgroup takes whole rows for the one and some columns for the other, so
+    /// a call has one kind.
+    fn sum(&mut self, id: TensorId, value: usize, parts: Option<SumRowsParams>) -> Option<()> {
+        let layout = |p: SumRowsParams| [p.rows, p.columns, p.splits, p.rows_per_split];
+        if !self.sums.is_empty() && self.parts.map(layout) != parts.map(layout) {
+            return None;
+        }
+        self.written(id, false)?;
+        self.parts = parts;
+        self.sums.push((id, value));
+        Some(())
     }
 
     fn agree_on_columns(&mut self, columns: u32) -> Option<()> {
@@ -277,24 +303,28 @@ impl Assembly<'_> {
         let store = |&(id, value): &(TensorId, usize)| Store { tensor: position(id), value };
         let stretched = self.loads.iter().any(|&(_, how, _)| how == Broadcast::Stretch);
         let columns = self.columns.unwrap_or(1);
+        let by_column = self.parts.is_some();
         let expression = Expression {
             stores: self.results.iter().map(store).collect(),
             sums: self.sums.iter().map(store).collect(),
             reads: reads.len(),
             writes: writes.len(),
-            by_row: !self.sums.is_empty() || (stretched && columns >= LONG_ROW),
+            by_row: !by_column && (!self.sums.is_empty() || (stretched && columns >= LONG_ROW)),
+            by_column,
             instructions: self.instructions,
         };
-        let params = params(&expression, self.count, columns, self.tile.unwrap_or(1));
-        Some(Call {
-            kernel: &kernels::elementwise,
-            params: bytemuck::bytes_of(&params).to_vec(),
-            constants: Vec::new(),
-            expression: Some(Arc::new(expression)),
-            reads,
-            writes,
-            flops,
-        })
+        let (kernel, params) = match self.parts {
+            None => {
+                let params = params(&expression, self.count, columns, self.tile.unwrap_or(1));
+                (&kernels::elementwise, bytemuck::bytes_of(&params).to_vec())
+            }
+            Some(parts) => {
+                let params = column_params(parts, self.columns, self.tile)?;
+                (&kernels::elementwise_columns, bytemuck::bytes_of(&params).to_vec())
+            }
+        };
+        let expression = Some(Arc::new(expression));
+        Some(Call { kernel, params, constants: Vec::new(), expression, reads, writes, flops })
     }
 }
 
@@ -306,4 +336,22 @@ fn params(expression: &Expression, count: u32, stretch: u32, tile: u32) -> Eleme
     let (rows, columns) = if expression.by_row { (count / stretch, stretch) } else { (1, count) };
     let block = if expression.sums.is_empty() { grids::BLOCK } else { columns };
     ElementwiseParams { rows, columns, blocks: columns.div_ceil(block), block, stretch, tile }
+}
+
+/// The parameters of sums over rows, if what is repeated is one value per column, and what is stretched one per so many rows.
+fn column_params(
+    parts: SumRowsParams,
+    stretch: Option<u32>,
+    tile: Option<u32>,
+) -> Option<ElementwiseColumnsParams> {
+    let SumRowsParams { rows, columns, splits, rows_per_split } = parts;
+    let (stretch, tile) = (stretch.unwrap_or(columns), tile.unwrap_or(columns));
+    (tile == columns && stretch.is_multiple_of(columns)).then(|| ElementwiseColumnsParams {
+        rows,
+        columns,
+        splits,
+        rows_per_split,
+        width: grids::columns_at_once(columns),
+        stretch: stretch / columns,
+    })
 }

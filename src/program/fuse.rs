@@ -41,6 +41,8 @@ struct Groups<'a> {
     /// Per group: its calls in order, and what they become; empty once merged into another.
     members: Vec<Vec<usize>>,
     fused: Vec<Option<Call>>,
+    /// Per call: the groups that have calls up to it and calls after it.
+    spanning: Vec<usize>,
 }
 
 impl<'a> Groups<'a> {
@@ -65,6 +67,7 @@ impl<'a> Groups<'a> {
             group: (0..calls.len()).collect(),
             members: (0..calls.len()).map(|at| vec![at]).collect(),
             fused: vec![None; calls.len()],
+            spanning: vec![0; calls.len()],
         }
     }
 
@@ -112,6 +115,10 @@ impl<'a> Groups<'a> {
         for &at in &members {
             self.group[at] = b;
         }
+        let span = |calls: &[usize]| calls[0]..calls[calls.len() - 1];
+        let [one, other] = [a, b].map(|group| span(&self.members[group]));
+        one.chain(other).for_each(|at| self.spanning[at] -= 1);
+        span(&members).for_each(|at| self.spanning[at] += 1);
         self.members[a].clear();
         self.members[b] = members;
         self.fused[b] = Some(call);
@@ -121,13 +128,15 @@ impl<'a> Groups<'a> {
     /// Whether something that `members` need needs one of them itself.
     fn leads_back(&self, members: &[usize]) -> bool {
         let inside = |at: usize| members.binary_search(&at).is_ok();
+        // Calls before this one need nothing from it on, for no group has calls on either side.
+        let closed = (0..members[0]).rev().find(|&at| self.spanning[at] == 0).map_or(0, |at| at + 1);
         let mut seen = BTreeSet::new();
         let mut open: Vec<usize> =
             members.iter().flat_map(|&m| &self.after[m]).copied().filter(|&at| !inside(at)).collect();
         while let Some(at) = open.pop() {
             let group = self.group[at];
-            // What comes before the first member as a whole cannot need it.
-            if self.members[group].last() < members.first() || !seen.insert(group) {
+            // A group that ends before the first member may yet need one that goes on after it.
+            if self.members[group].last() < Some(&closed) || !seen.insert(group) {
                 continue;
             }
             for &earlier in self.members[group].iter().flat_map(|&m| &self.after[m]) {
@@ -168,6 +177,8 @@ impl<'a> Groups<'a> {
                 }
             }
         }
+        let groups = self.members.iter().filter(|members| !members.is_empty()).count();
+        assert_eq!(ordered.len(), groups, "groups that wait for each other");
         ordered
     }
 }

@@ -27,6 +27,8 @@ pub const ADAM_EPSILON: f32 = 1e-8;
 
 /// Rows that are added in one stage, at least.
 const ROWS_PER_SUM: usize = 256;
+/// The same on a GPU where rows are computed by the call that adds them.
+const ROWS_PER_COMPUTED_SUM: usize = 32;
 
 pub struct Lowered {
     pub tensors: Vec<TensorInfo>,
@@ -227,7 +229,7 @@ impl<'g> Lowering<'g> {
                 let constants = vec![("OPERATION", function.code()), ("LEFT", how(l)), ("RIGHT", how(r))];
                 self.call(&kernels::binary, bytes_of(&params), constants, reads, &[y]);
             }
-            Operation::SumRows => self.sum_rows(reads[0], y),
+            Operation::SumRows => self.sum_rows(reads[0], y, self.is_elementwise(operands[0])),
             Operation::SumColumns => {
                 self.call(
                     &kernels::sum_columns,
@@ -247,7 +249,7 @@ impl<'g> Lowering<'g> {
             }
             Operation::ConvolveWeightGradient(g) => self.weight_gradient(*g, tensor, reads, y),
             Operation::Pool(_) | Operation::Unpool(..) | Operation::MaxPool(_) | Operation::MaxUnpool(_) => {
-                self.pooling(tensor, reads, y)
+                self.pooling(tensor, reads, y);
             }
             Operation::Resize(resize) => {
                 let params = resize_params(resize, first.expect("one operand"));
@@ -364,15 +366,29 @@ impl<'g> Lowering<'g> {
         [(rows, [between, small]), (params(n * height, width, channels), [large, between])]
     }
 
-    /// Sums `[rows, columns]` to `[columns]`, in two stages where there are more rows than a weight gradient has parts.
-    fn sum_rows(&mut self, x: TensorId, y: TensorId) {
+    /// Whether a tensor is what an element-wise operation makes, with which its sum becomes one call.
+    fn is_elementwise(&self, tensor: Tensor) -> bool {
+        let Node { operation, operands, .. } = self.graph.node(tensor);
+        match operation {
+            Operation::Alias { .. } => self.is_elementwise(operands[0]),
+            operation => matches!(operation, Operation::Unary(_) | Operation::Binary(_)),
+        }
+    }
+
+    /// Sums `[rows, columns]` to `[columns]`, in two stages where there are more rows than a weight gradient has parts. A
+    /// GPU is only busy with many parts where the first stage computes what it adds.
+    fn sum_rows(&mut self, x: TensorId, y: TensorId, computed: bool) {
         let columns = self.tensors[y.0].shape.len();
         let rows = self.tensors[x.0].shape.len() / columns;
-        if rows <= ROWS_PER_SUM.max(self.limits.split.most) {
+        let most = self.limits.split.most;
+        if rows <= ROWS_PER_SUM.max(most) {
             self.sum_rows_once(x, y, rows, columns, 1);
             return;
         }
-        let splits = rows.div_ceil(ROWS_PER_SUM).min(ROWS_PER_SUM);
+        let splits = match computed && most > ROWS_PER_SUM {
+            true => rows.div_ceil(ROWS_PER_COMPUTED_SUM).min(most),
+            false => rows.div_ceil(ROWS_PER_SUM).min(ROWS_PER_SUM),
+        };
         let parts = self.fresh(format!("{} parts", self.tensors[y.0].label), Shape::new(&[splits, columns]));
         self.sum_rows_once(x, parts, rows, columns, splits);
         self.sum_rows_once(parts, y, splits, columns, 1);

@@ -121,6 +121,33 @@ pub fn fused() -> Vec<Case> {
     cases
 }
 
+/// Sums over rows of functions, in parts, every way to read beside them; rows that end within a part, columns beyond a
+/// workgroup's and others.
+pub fn fused_columns() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for images in [[6, 8, 11, 3], [3, 10, 10, 70], [2, 20, 20, 32], [700, 1, 1, 300], [5, 11, 13, 1]] {
+        let (whole, channels): (usize, usize) = (images.iter().product(), images[3]);
+        for part in [&[channels][..], &[images[0], 1], &[1]] {
+            let inputs = vec![(&images[..], normals(9, whole)), (part, normals(10, part.iter().product()))];
+            cases.push(case(format!("columns of {images:?} and {part:?}"), inputs, |g, t| {
+                let difference = g.subtract(t[0], t[1])?;
+                let square = g.unary(Unary::Square, difference);
+                let sums = [g.sum_rows(difference, channels)?, g.sum_rows(square, channels)?];
+                g.output("difference", difference);
+                g.multiply(sums[0], sums[1])
+            }));
+        }
+        // What is one number per image is used beside a sum that is written alone.
+        let per_image = [images[0], 1];
+        let inputs = vec![(&images[..], normals(9, whole)), (&per_image[..], normals(10, images[0]))];
+        cases.push(case(format!("one sum over {images:?}"), inputs, |g, t| {
+            let weighted = g.multiply(t[0], t[1])?;
+            g.sum_rows(weighted, channels)
+        }));
+    }
+    cases
+}
+
 /// Every function of one value, and every way to read it.
 pub fn unary() -> Vec<Case> {
     let mut cases = Vec::new();

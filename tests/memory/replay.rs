@@ -27,6 +27,28 @@ pub fn assert_same(graph: &Graph, inputs: &Values, states: &Values) {
     }
 }
 
+/// Fails unless a run of the fused program gives to the bit what a run of single calls gives.
+pub fn assert_same_unfused(graph: &Graph, inputs: &Values, states: &Values) {
+    let [fused, plain] = [Program::compile, Program::compile_unfused].map(|compile| {
+        let program = compile(graph, MemoryLimits::NONE).unwrap();
+        let mut planned = Planned::new(&program, states);
+        planned.run(inputs);
+        let outputs = program.outputs.iter().map(|(name, id)| (name.clone(), *id)).collect::<Vec<_>>();
+        let outputs = outputs.into_iter().map(|(name, id)| (name, planned.tensor(id)));
+        let outputs: Vec<_> = outputs.collect();
+        let states =
+            program.roots.iter().zip(&planned.states).filter_map(|(root, values)| match &root.kind {
+                RootKind::State(name) => Some((name.clone(), values.clone())),
+                _ => None,
+            });
+        outputs.into_iter().chain(states).collect::<Vec<_>>()
+    });
+    for ((name, own), (_, expected)) in fused.iter().zip(&plain) {
+        let differ = own.iter().zip(expected).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+        assert_eq!(differ, 0, "of {} values of {name}", own.len());
+    }
+}
+
 struct Planned<'p> {
     program: &'p Program,
     arenas: Vec<Vec<f32>>,

@@ -9,6 +9,7 @@
 pub mod conv2d;
 pub mod conv2d_input_gradient;
 pub mod conv2d_weight_gradient;
+pub mod elementwise_columns;
 mod matrix;
 pub mod max_pool;
 pub mod max_unpool;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 /// Columns that are summed at a time.
 const COLUMNS: usize = 256;
 /// Rows that are added in f32: few enough for rounding not to show.
-const ROWS: usize = 32;
+pub const ROWS: usize = 32;
 
 /// As the twin, `cpu::sum_rows::sum_rows`.
 pub fn sum_rows(call: &mut Arguments) {

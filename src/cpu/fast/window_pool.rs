@@ -18,7 +18,9 @@ pub fn window_pool(call: &mut Arguments) {
                 out.iter_mut().zip(&x[cell * channels..]).for_each(|(sum, &value)| *sum += value);
             }
             let share = windows.share(row, column) as f32;
-            out.iter_mut().for_each(|sum| *sum *= share);
+            for sum in out {
+                *sum *= share;
+            }
         }
     });
 }

@@ -30,17 +30,20 @@ pub fn layers(net: &mut Builder, images: Value, plan: Plan) -> Value {
 fn preact_block(net: &mut Builder, x: Value, name: &str, channels: usize, stride: usize) -> Value {
     let same = stride == 1 && net.extents(x).channels() == channels;
     let y = net.batch_norm(x, &format!("{name}.bn1"));
+    let seen = net.relu(y);
+    let y = net.convolution(
+        seen,
+        &format!("{name}.conv1"),
+        Kernel::new(3, channels).stride(stride).without_bias(),
+    );
+    let y = net.batch_norm(y, &format!("{name}.bn2"));
     let y = net.relu(y);
+    let y = net.convolution(y, &format!("{name}.conv2"), Kernel::new(3, channels).without_bias());
     let beside = if same {
         x
     } else {
         let kernel = Kernel::new(1, channels).stride(stride).without_bias();
-        net.convolution(y, &format!("{name}.shortcut.0"), kernel)
+        net.convolution(seen, &format!("{name}.shortcut.0"), kernel)
     };
-    let y =
-        net.convolution(y, &format!("{name}.conv1"), Kernel::new(3, channels).stride(stride).without_bias());
-    let y = net.batch_norm(y, &format!("{name}.bn2"));
-    let y = net.relu(y);
-    let y = net.convolution(y, &format!("{name}.conv2"), Kernel::new(3, channels).without_bias());
     net.add(y, beside)
 }

@@ -40,17 +40,20 @@ fn layers(net: &mut Builder, images: Value, plan: Plan, depth: usize, widen: usi
 fn wide_block(net: &mut Builder, x: Value, name: &str, channels: usize, stride: usize) -> Value {
     let same = net.extents(x).channels() == channels;
     let y = net.batch_norm(x, &format!("{name}.bn1"));
+    let seen = net.relu(y);
+    let y = net.convolution(
+        seen,
+        &format!("{name}.conv1"),
+        Kernel::new(3, channels).stride(stride).without_bias(),
+    );
+    let y = net.batch_norm(y, &format!("{name}.bn2"));
     let y = net.relu(y);
+    let y = net.convolution(y, &format!("{name}.conv2"), Kernel::new(3, channels).without_bias());
     let beside = if same && stride == 1 {
         x
     } else {
         let kernel = Kernel::new(1, channels).stride(stride).without_bias();
-        net.convolution(y, &format!("{name}.convShortcut"), kernel)
+        net.convolution(seen, &format!("{name}.convShortcut"), kernel)
     };
-    let y =
-        net.convolution(y, &format!("{name}.conv1"), Kernel::new(3, channels).stride(stride).without_bias());
-    let y = net.batch_norm(y, &format!("{name}.bn2"));
-    let y = net.relu(y);
-    let y = net.convolution(y, &format!("{name}.conv2"), Kernel::new(3, channels).without_bias());
     net.add(y, beside)
 }

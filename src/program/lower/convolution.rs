@@ -108,7 +108,7 @@ impl Lowering<'_> {
         self.call(&kernels::conv2d_weight_gradient, bytes_of(&params), constants, reads, &[parts]);
         self.count_flops(g, &params);
         if splits > 1 {
-            self.sum_rows(parts, y);
+            self.sum_rows(parts, y, false);
         }
     }
 

@@ -1,0 +1,263 @@
+//! Networks with batch normalisation against PyTorch: `networks.json`, which `make_networks.py` writes.
+//!
+//! Weights, statistics, images and labels follow from formulas that the script has too. Of a tensor the file holds a digest:
+//! its L2 norm, its sum, the sum of `v_i cos(i)`, and its first four values, in PyTorch's order.
+
+use crate::common::{devices, named, session};
+use pgn_wgpu::data::{Batch, DatasetKind};
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::graph::Graph;
+use pgn_wgpu::nn::{Init, Net, Pass, Plan, Problem, Values};
+use pgn_wgpu::training::config::AttackMode;
+use pgn_wgpu::training::game::{Gradients, Phase, phase_graph};
+use pgn_wgpu::training::optimiser::{Decayed, Optimiser, Role};
+use pgn_wgpu::training::{Method, Preset, TrainConfig, Trainer};
+use serde_json::Value;
+
+const PROBLEM: Problem = Problem { height: 16, width: 16, channels: 3, classes: 5 };
+const BATCH: usize = 4;
+const SEED: u64 = 7;
+/// No input of a ReLU comes near 0 with it; see the script.
+const FREQUENCY: f64 = 0.300;
+/// What a number may differ, in units of the tensor's norm: rounding of f32 through eighteen layers and their statistics.
+const TOLERANCE: f64 = 3e-5;
+
+/// The networks in the file, and whether SGD looks ahead and decays everything in its run.
+const NETWORKS: [(&str, bool); 2] = [("resnet18", true), ("preact-resnet18", false)];
+
+fn file() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/networks.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+fn config(network: &str, nesterov: bool) -> TrainConfig {
+    TrainConfig {
+        method: Method::Natural,
+        network: network.parse().unwrap(),
+        width: 0.125,
+        batch_size: BATCH,
+        epsilon: 0.5,
+        nesterov,
+        decayed: if nesterov { Decayed::All } else { Decayed::Kernels },
+        seed: SEED,
+        ..TrainConfig::preset(Preset::Small, DatasetKind::Cifar10)
+    }
+}
+
+fn net(config: &TrainConfig) -> Net {
+    config.network.build(Plan::new(PROBLEM, config.width)).unwrap()
+}
+
+/// He's initial weights of seed 7, and batch normalisations with statistics that are not 0 and 1.
+fn known_values(net: &Net) -> Values {
+    let mut values = net.initial(Init::He, SEED);
+    for (index, slot) in net.slots.all.iter().enumerate().filter(|(_, slot)| slot.extents.len() == 1) {
+        let part = slot.name.rsplit('.').next().unwrap();
+        for (c, value) in net.slots.get_mut(&mut values, index).iter_mut().enumerate() {
+            let c = c as f64;
+            *value = match part {
+                "weight" => 1.0 + 0.3 * (c + 1.0).sin(),
+                "bias" => 0.2 * (2.0 * c).cos(),
+                "running_mean" => 0.1 * (3.0 * c).sin(),
+                _ => 1.0 + 0.4 * c.cos().powi(2),
+            } as f32;
+        }
+    }
+    values
+}
+
+fn batch() -> Batch {
+    let images = (0..BATCH * PROBLEM.pixels()).map(|i| (0.5 + 0.45 * (FREQUENCY * i as f64).sin()) as f32);
+    Batch {
+        images: images.collect(),
+        labels: (0..BATCH).map(|n| (7 * n % PROBLEM.classes) as f32).collect(),
+        weights: vec![1.0 / BATCH as f32; BATCH],
+        indices: (0..BATCH as u32).collect(),
+        real: BATCH,
+        epoch: 0,
+        index: 0,
+        per_epoch: 1,
+    }
+}
+
+fn inputs() -> crate::common::Values {
+    let Batch { images, labels, weights, .. } = batch();
+    vec![named("images", images), named("labels", labels), named("weights", weights)]
+}
+
+/// The digest of a tensor in PyTorch's order.
+fn digest(values: &[f32]) -> Vec<f64> {
+    let all = || values.iter().map(|&v| f64::from(v));
+    let norm = all().map(|v| v * v).sum::<f64>().sqrt();
+    let waved = all().enumerate().map(|(i, v)| v * (i as f64).cos()).sum();
+    [norm, all().sum(), waved].into_iter().chain(all().take(4)).collect()
+}
+
+/// Fails unless two lists of numbers are as close as allowed, in units of `scale`.
+#[track_caller]
+fn close(what: &str, actual: &[f64], expected: &[f64], scale: f64) {
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
+        assert!(
+            (a - e).abs() <= TOLERANCE * scale,
+            "{what}: number {i} is {a:e}, PyTorch has {e:e} (scale {scale:e})"
+        );
+    }
+}
+
+/// Compares the slots that `expected` names with the file. A sum over n values may differ by as much as the root of n
+/// values of the tensor's size, and no tensor counts as smaller than a hundredth of the largest.
+#[track_caller]
+fn slots_agree(what: &str, net: &Net, values: &Values, expected: &Value) {
+    let expected = expected.as_object().unwrap();
+    let largest = expected.values().map(|digest| numbers(digest)[0]).fold(0.0, f64::max);
+    let mut compared = 0;
+    for (index, slot) in net.slots.all.iter().enumerate() {
+        let Some(wanted) = expected.get(&slot.name) else { continue };
+        let (own, wanted) = (digest(&slot.to_file_order(net.slots.get(values, index))), numbers(wanted));
+        let scale = wanted[0].max(largest / 100.0);
+        let name = format!("{what}, {}", slot.name);
+        close(&name, &own[..1], &wanted[..1], scale);
+        close(&name, &own[1..3], &wanted[1..3], scale * (slot.len() as f64).sqrt());
+        close(&name, &own[3..], &wanted[3..], scale);
+        compared += 1;
+    }
+    assert_eq!(compared, expected.len(), "{what}: every tensor of the file is compared");
+}
+
+fn states(net: &Net, values: &Values) -> crate::common::Values {
+    let states = [("parameters", &values.weights), ("buffers", &values.buffers)];
+    let zeros = named("classifier.gradient", vec![0.0; net.slots.weights]);
+    states
+        .map(|(part, values)| named(&Role::Classifier.state(part), values.clone()))
+        .into_iter()
+        .chain([zeros])
+        .collect()
+}
+
+/// The gradient that one phase hands to the optimiser, the statistics after it, and the mean loss.
+fn phase(device: &Device, config: &TrainConfig) -> (Net, Values, f64) {
+    let net = net(config);
+    let graph = phase_graph(config, &net, None, Phase::Classifier, BATCH, Gradients::Accumulate).unwrap();
+    let (workspace, mut session) = session(device, &graph, &inputs(), &states(&net, &known_values(&net)));
+    let outputs = session.compute().unwrap();
+    let loss = outputs.get("loss").iter().map(|&v| f64::from(v)).sum::<f64>() / BATCH as f64;
+    let weights = workspace.read("classifier.gradient").unwrap();
+    let buffers = workspace.read("classifier.buffers").unwrap();
+    (net, Values { weights, buffers }, loss)
+}
+
+#[test]
+fn initial_weights_and_known_statistics_are_those_of_the_script() {
+    let file = file();
+    for (network, _) in NETWORKS {
+        let net = net(&config(network, true));
+        slots_agree(network, &net, &known_values(&net), &file[network]["parameters"]);
+    }
+}
+
+#[test]
+fn logits_with_running_statistics_and_with_those_of_the_batch() {
+    let file = file();
+    for (network, _) in NETWORKS {
+        let net = net(&config(network, true));
+        for (device, open) in devices() {
+            let mut graph = Graph::new();
+            let images = graph.input("images", &PROBLEM.batch(BATCH)).unwrap();
+            let real = graph.constant(1.0, &[BATCH, 1]).unwrap();
+            let live = net.live(&mut graph, "classifier").unwrap();
+            for (name, pass) in
+                [("evaluate", Pass::Evaluate), ("train", Pass::Train { real, update_statistics: false })]
+            {
+                let logits = net.forward(&mut graph, &live, images, pass).unwrap();
+                graph.output(name, logits);
+            }
+            let images = vec![named("images", batch().images)];
+            let (_workspace, mut session) =
+                session(&open, &graph, &images, &states(&net, &known_values(&net)));
+            let outputs = session.compute().unwrap();
+            for name in ["evaluate", "train"] {
+                let own: Vec<f64> = outputs.get(name).iter().map(|&v| f64::from(v)).collect();
+                let expected = numbers(&file[network][format!("{name}.logits")]);
+                let scale = expected.iter().fold(0.0f64, |most, v| most.max(v.abs()));
+                close(&format!("{network} on {device}, {name}"), &own, &expected, scale);
+            }
+        }
+    }
+}
+
+#[test]
+fn gradients_and_running_statistics_of_a_step() {
+    let file = file();
+    for (network, _) in NETWORKS {
+        let natural = config(network, true);
+        let smoothed = TrainConfig { label_smoothing: 0.1, ..natural.clone() };
+        for (device, open) in devices() {
+            let what = format!("{network} on {device}");
+            let (net, found, _) = phase(&open, &natural);
+            slots_agree(&format!("{what}, gradient"), &net, &found, &file[network]["train.gradient"]);
+            slots_agree(&format!("{what}, statistics"), &net, &found, &file[network]["train.statistics"]);
+            let (net, found, _) = phase(&open, &smoothed);
+            slots_agree(&format!("{what}, smoothed"), &net, &found, &file[network]["smoothed.gradient"]);
+        }
+    }
+}
+
+#[test]
+fn a_step_on_attacked_images_learns_statistics_from_those_alone_and_goes_through_the_attack() {
+    let file = file();
+    for (network, _) in NETWORKS {
+        for (mode, attack_mode) in [("evaluate", AttackMode::Evaluate), ("train", AttackMode::Train)] {
+            for (how, through_attack) in [("detached", false), ("through", true)] {
+                let config =
+                    TrainConfig { method: Method::Fgm, attack_mode, through_attack, ..config(network, true) };
+                for (device, open) in devices() {
+                    let (net, found, loss) = phase(&open, &config);
+                    let key = format!("fgm.{mode}.{how}");
+                    let what = format!("{network} on {device}, {key}");
+                    let expected = |part: &str| &file[network][format!("{key}.{part}")];
+                    close(&format!("{what}, loss"), &[loss], &numbers(expected("loss")), 1.0);
+                    slots_agree(&what, &net, &found, expected("gradient"));
+                    slots_agree(&what, &net, &found, expected("statistics"));
+                }
+            }
+        }
+    }
+}
+
+/// Three steps from the known values; the losses before each, and the network after.
+fn three_steps(device: &Device, config: &TrainConfig) -> (Net, Values, Vec<f64>) {
+    let net = net(config);
+    let mut trainer = Trainer::new(device.clone(), config, PROBLEM, None, None).unwrap();
+    let start = Role::Classifier.start(&net.slots, &known_values(&net), config.rule());
+    trainer.restore(&start, [0, 0], 0).unwrap();
+    let losses = (0..3).map(|_| {
+        let pending = trainer.submit(&batch()).unwrap();
+        trainer.collect(pending).unwrap().loss
+    });
+    let losses = losses.collect();
+    (net, trainer.values().unwrap().0, losses)
+}
+
+#[test]
+fn three_steps_of_sgd_and_of_adam() {
+    let file = file();
+    for (network, nesterov) in NETWORKS {
+        let adam = TrainConfig { lr: 2e-3, ..config(network, nesterov) };
+        let sgd = TrainConfig { optimiser: Optimiser::Sgd, lr: 0.05, weight_decay: 5e-4, ..adam.clone() };
+        for (name, config) in [("sgd", sgd), ("adam", adam)] {
+            for (device, open) in devices() {
+                let (net, found, losses) = three_steps(&open, &config);
+                let what = format!("{network} on {device}, {name}");
+                let expected = |part: &str| &file[network][format!("{name}.{part}")];
+                close(&format!("{what}, losses"), &losses, &numbers(expected("losses")), 5.0);
+                slots_agree(&what, &net, &found, expected("parameters"));
+                slots_agree(&what, &net, &found, expected("statistics"));
+            }
+        }
+    }
+}
