@@ -113,7 +113,7 @@ fn judge(case: &Case, ended: &Ended) -> Verdict {
         {
             Verdict::Expected
         }
-        (true, Expected::Refused) => Verdict::Silent("was taken without a word".to_string()),
+        (true, Expected::Refused) => Verdict::Silent(format!("was taken; {}", ended.brief())),
         (true, _) => Verdict::Expected,
         (false, Expected::Accepted) => Verdict::Wrong(format!("should have gone on; {}", ended.brief())),
         (false, _) => match ended.sentence() {
