@@ -168,6 +168,7 @@ fn report(arguments: &Arguments, suite: &Suite, runs: &[Subject], findings: &[Fi
     let reports = runs.iter().zip(findings).map(|(run, findings)| RunReport {
         name: run.place.name.clone(),
         model: run.place.file.display().to_string(),
+        run: run.model.facts.run.clone(),
         method: run.model.facts.method.clone(),
         measures: measures(run, findings, radius, seed),
         warnings: doubts(findings, radius, run.model.facts.problem.classes),

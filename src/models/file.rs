@@ -8,6 +8,7 @@ use super::weights::Reader;
 use super::{Classifier, Generator, GeneratorInput, GradientInput, ModelError, Problem};
 use crate::files::{self, FileError};
 use crate::integrity::Unreadable;
+use crate::memory::{self, OutOfMemory};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -112,18 +113,31 @@ pub enum ModelFileError {
     /// Sizes that no model can have.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Too large to be written in the memory that there is.
+    #[error("cannot write {}: {refused}", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// What the system did not give.
+        refused: OutOfMemory,
+    },
 }
 
 impl Model {
     /// Writes the model.
     pub fn save(&self, path: &Path) -> Result<(), ModelFileError> {
+        let no_room = |refused| ModelFileError::Memory { path: path.to_path_buf(), refused };
+        let generator = self.generator.as_ref().map_or(0, |(_, weights)| weights.len());
+        // They are copied into the order of the file, layer by layer.
+        memory::with_room::<f32>(self.weights.len() + self.average.len() + generator).map_err(no_room)?;
         let mut tensors = Vec::new();
         export(&self.classifier.layout, &self.weights, "classifier", &mut tensors);
         export(&self.classifier.layout, &self.average, "classifier_ema", &mut tensors);
         if let Some((generator, weights)) = &self.generator {
             export(&generator.layout, weights, "generator", &mut tensors);
         }
-        files::write(path, &sealed::file_of(&tensors, METADATA_KEY, &self.facts))?;
+        let bytes = sealed::file_of(&tensors, METADATA_KEY, &self.facts).map_err(no_room)?;
+        files::write(path, &bytes)?;
         Ok(())
     }
 

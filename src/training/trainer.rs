@@ -141,9 +141,9 @@ impl Trainer {
     }
 
     /// Sees whether there is room for a checkpoint beside the programs: a run that cannot save its first epoch has computed
-    /// in vain. It is in memory as states, as tensors and as the bytes of the file.
-    fn room_to_save(&self) -> Result<(), OutOfMemory> {
-        memory::with_room::<u8>(3 * self.workspace.bytes() as usize).map(drop)
+    /// in vain. It is in memory as states and as the bytes of the file.
+    pub(super) fn room_to_save(&self) -> Result<(), OutOfMemory> {
+        memory::with_room::<u8>(2 * self.workspace.bytes() as usize).map(drop)
     }
 
     fn runners_at(&mut self, images: usize) -> Result<Vec<PhaseRunner>, ExecutionError> {

@@ -127,10 +127,15 @@ fn unknown_flags_and_commands_are_named() {
 fn mistakes_in_a_configuration_file_are_named_with_their_line() {
     let cases: &[(&str, &[&str])] = &[
         ("seed = 1\nwdith = 2.0\n", &["line 2", "wdith", "width"]),
-        ("\n\nlr = \"fast\"\n", &["line 3", "fast"]),
+        ("\n\nlr = \"fast\"\n", &["line 3: lr: ", "fast"]),
         ("epochs = \n", &["line 1"]),
         ("seed = 1\nmethod = \"magic\"\n", &["line 2", "magic", "natural"]),
-        ("batch-size = -4\n", &["line 1", "-4"]),
+        ("batch-size = -4\n", &["line 1: batch-size: ", "-4", "a whole number from 0 on"]),
+        ("seed = 99999999999999999999\n", &["line 1: seed: ", "99999999999999999999", "a whole number"]),
+        ("epochs = 4294967296\n", &["line 1: epochs: ", "4294967296", "from 0 to 4294967295"]),
+        ("width = true\n", &["line 1: width: ", "`true`", "a number"]),
+        ("seed = 1\nwithout = [\"imagine\"]\n", &["line 2: without: ", "imagine"]),
+        ("method = \"\\u0000\"\n", &["line 1: method: ", "\\u{0}"]),
     ];
     for (text, expected) in cases {
         let scratch = Scratch::new();
@@ -144,7 +149,15 @@ fn mistakes_in_a_configuration_file_are_named_with_their_line() {
         &["none.toml", "check the path"],
     );
     assert_mentions(&Scratch::new().refuse_to_train(&["--config", "."]), &["cannot read ."]);
-    let scratch = Scratch::new();
-    fs::write(scratch.path("mine.toml"), "epochs = 0").unwrap();
-    assert_mentions(&scratch.refuse_to_train(&["--config", "mine.toml"]), &["--epochs 0"]);
+    let beyond: &[(&str, &[&str])] = &[
+        ("epochs = 0", &["--epochs 0"]),
+        ("validation-share = nan", &["--validation-share NaN", "from 0 to 0.5"]),
+        ("side = 2", &["--side 2", "from 4 to 1024"]),
+        ("side = 8", &["--side", "fixed size"]),
+    ];
+    for (text, expected) in beyond {
+        let scratch = Scratch::new();
+        fs::write(scratch.path("mine.toml"), text).unwrap();
+        assert_mentions(&scratch.refuse_to_train(&["--config", "mine.toml"]), expected);
+    }
 }

@@ -20,7 +20,8 @@ fn tamper(folder: &Path, state: &str, value: f32) {
     let mut saved = checkpoint(folder);
     let (_, values) = saved.states.iter_mut().find(|(name, _)| name == state).unwrap();
     values.fill(value);
-    pgn_wgpu::files::write(&folder.join("checkpoints/last.safetensors"), &saved.to_bytes()).unwrap();
+    pgn_wgpu::files::write(&folder.join("checkpoints/last.safetensors"), &saved.into_bytes().unwrap())
+        .unwrap();
 }
 
 #[test]
@@ -121,7 +122,7 @@ fn a_checkpoint_of_another_run_is_refused_and_kept() {
     ];
     for (states, expected) in cases {
         let bad = Checkpoint { states, ..good.clone() };
-        pgn_wgpu::files::write(&last, &bad.to_bytes()).unwrap();
+        pgn_wgpu::files::write(&last, &bad.into_bytes().unwrap()).unwrap();
         let before = fs::read(&last).unwrap();
         let text = run(&cpu(), &config(5), &path, None).unwrap_err().to_string();
         assert!(text.contains(expected) && text.contains("last.safetensors"), "{text}");

@@ -55,6 +55,16 @@ impl Run {
                 Metrics::default()
             }
         };
+        let metrics = match metrics.of_another_run(&config.fingerprint()) {
+            Some(problem) => {
+                notes.push((
+                    format!("metrics.jsonl {problem}"),
+                    "there are no curves of this run".to_string(),
+                ));
+                Metrics::default()
+            }
+            None => metrics,
+        };
         let progress = folder.progress().ok().flatten().unwrap_or_default();
         if let Some(missing) = metrics.missing(&progress).filter(|_| progress.step > 0) {
             notes.push((missing, "the curves are without it".to_string()));
@@ -71,6 +81,9 @@ impl Run {
         // What is kept knows its weights, which evaluation.json does not.
         let again = "it counts as not there; `pgn-wgpu evaluate` computes it again".to_string();
         let (written, mut damaged) = match evaluation(path) {
+            Ok(Some(written)) if written.is_of_others_alone(&config.fingerprint()) => {
+                (None, vec!["evaluation.json is of another run".to_string()])
+            }
             Ok(written) => (written, Vec::new()),
             Err(problem) => (None, vec![problem]),
         };
@@ -103,10 +116,14 @@ impl Run {
     }
 
     /// What the reader must know before believing the curves.
-    pub(super) fn notes(&self) -> Vec<Note> {
+    pub fn notes(&self) -> Vec<Note> {
         let mut all = self.notes.clone();
         if self.metrics.unreadable > 0 {
             let figure = format!("{} lines of metrics.jsonl are damaged", self.metrics.unreadable);
+            all.push((figure, "the curves are without them".to_string()));
+        }
+        if self.metrics.repeated > 0 {
+            let figure = format!("{} lines of metrics.jsonl repeat earlier ones", self.metrics.repeated);
             all.push((figure, "the curves are without them".to_string()));
         }
         if self.metrics.cut_off {
