@@ -119,6 +119,23 @@ impl Record {
         self.labels.is_empty()
     }
 
+    /// The record of some of its images.
+    pub fn subset(&self, images: &[u32]) -> Self {
+        fn of<T: Copy>(all: &[T], images: &[u32]) -> Vec<T> {
+            images.iter().map(|&i| all[i as usize]).collect()
+        }
+        Self {
+            key: self.key.clone(),
+            labels: of(&self.labels, images),
+            clean_predictions: of(&self.clean_predictions, images),
+            predictions: of(&self.predictions, images),
+            l2: of(&self.l2, images),
+            linf: of(&self.linf, images),
+            zero_gradient: of(&self.zero_gradient, images),
+            seconds: self.seconds,
+        }
+    }
+
     /// The attack.
     pub fn kind(&self) -> AttackKind {
         self.key.options.kind
