@@ -116,6 +116,38 @@ fn keys_that_no_run_of_a_file_uses_are_refused() {
 }
 
 #[test]
+fn a_file_says_nothing_else_than_what_training_a_generator_sets() {
+    let scratch = Scratch::new();
+    scratch.train(&["--method", "natural", "--max-steps", "1", "--out", "run"]);
+    let train = [
+        "train-generator",
+        "--adapter",
+        "cpu",
+        "--model",
+        "run",
+        "--max-steps",
+        "1",
+        "--config",
+        "mine.toml",
+    ];
+    let cases: &[(&str, &[&str])] = &[
+        ("method = \"fgm\"\n", &["method has no effect", "always trained by pgn"]),
+        ("width = 0.25\n", &["width has no effect", "as wide as the classifier"]),
+        ("freeze-classifier = false\n", &["freeze-classifier has no effect"]),
+        ("from = \"other.safetensors\"\n", &["from has no effect", "--model"]),
+    ];
+    for (text, expected) in cases {
+        fs::write(scratch.path("mine.toml"), text).unwrap();
+        let sentence = scratch.refuse(train);
+        assert_mentions(&sentence, &["mine.toml", "train-generator"]);
+        assert_mentions(&sentence, expected);
+    }
+    // What it says of itself may be repeated.
+    fs::write(scratch.path("mine.toml"), "method = \"pgn\"\nwidth = 0.03125\nc-l = 2.0\n").unwrap();
+    scratch.succeed(train.iter().chain(&["--out", "generator"]));
+}
+
+#[test]
 fn unknown_flags_and_commands_are_named() {
     let scratch = Scratch::new();
     assert_mentions(&scratch.refuse_to_train(&["--wdith", "1"]), &["--wdith"]);
