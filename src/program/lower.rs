@@ -442,7 +442,7 @@ fn packed(graph: &Graph, live: &[bool]) -> Vec<Option<(Tensor, usize)>> {
 }
 
 /// What a node is called in reports.
-fn name(operation: &Operation) -> &'static str {
+pub(super) fn name(operation: &Operation) -> &'static str {
     match operation {
         Operation::Input(_) => "input",
         Operation::State(_) => "state",
