@@ -412,7 +412,8 @@ impl<'a> Fit<'a> {
             }
             Err(_) => "no checkpoint can be read".to_string(),
         };
-        TrainError::Diverged { what: what.to_string(), value, step, lr: self.config.lr_at(step), checkpoint }
+        let (lr, precision) = (self.config.lr_at(step), self.config.precision);
+        TrainError::Diverged { what: what.to_string(), value, step, lr, checkpoint, precision }
     }
 
     fn end_epoch(&mut self, epoch: u32, (since, images): (Instant, usize)) -> Result<(), TrainError> {
