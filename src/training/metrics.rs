@@ -64,6 +64,12 @@ impl MetricsFile {
                 notes.push(keep_aside(&aside, &lines, what)?);
             }
         }
+        if kept.strip_suffix('\n').is_some_and(|without| text == without) {
+            notes.push(
+                "the last line of metrics.jsonl had no end; it has one again, and nothing is lost"
+                    .to_string(),
+            );
+        }
         notes.extend(all.missing(progress).filter(|_| progress.step > 0));
         if kept != text {
             files::write(path, kept.as_bytes())?;
@@ -108,9 +114,13 @@ fn stays(record: &Value, progress: &Progress, over: bool) -> bool {
 
 /// Adds lines to the file `path` and says so; `what` is wrong with one of them, and with several.
 fn keep_aside(path: &Path, lines: &[&str], [one, several]: [&str; 2]) -> Result<String, FileError> {
-    let before = if path.exists() { files::read(path)? } else { Vec::new() };
     let added: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    files::write(path, &[&before, added.as_bytes()].concat())?;
+    let append = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.write_all(added.as_bytes())?;
+        file.sync_all()
+    };
+    append().map_err(file_error("write", path))?;
     let what = match lines.len() {
         1 => format!("a line of metrics.jsonl {one}; it is"),
         n => format!("{n} lines of metrics.jsonl {several}; they are"),
@@ -328,6 +338,10 @@ mod tests {
         assert!(notes[0].starts_with("a line of metrics.jsonl repeats an earlier one"), "{notes:?}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), once);
         assert_eq!(std::fs::read_to_string(folder.path().join(DAMAGED)).unwrap(), line(&records[1]));
+        std::fs::write(&path, once.trim_end()).unwrap();
+        let (_, notes) = MetricsFile::open(&path, &run, &progress, true).unwrap();
+        assert!(notes.len() == 1 && notes[0].contains("nothing is lost"), "{notes:?}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), once);
         let refused = MetricsFile::open(&path, "another", &progress, true).err().unwrap().to_string();
         assert!(refused.contains("metrics.jsonl") && refused.contains("of another run"), "{refused}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), once, "a file of another run was changed");

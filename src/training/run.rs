@@ -308,7 +308,7 @@ impl RunFolder {
 
     /// Why the last attempt at this run failed, if it did.
     pub fn failure(&self) -> Option<String> {
-        let text = files::read(&self.failure_path()).ok()?;
+        let text = files::read_at_most(&self.failure_path(), LARGEST_CONFIG).ok()?;
         Some(String::from_utf8_lossy(&text).trim_end().to_string())
     }
 
