@@ -120,6 +120,7 @@ impl Record {
     }
 
     /// The record of some of its images.
+    #[must_use]
     pub fn subset(&self, images: &[u32]) -> Self {
         fn of<T: Copy>(all: &[T], images: &[u32]) -> Vec<T> {
             images.iter().map(|&i| all[i as usize]).collect()

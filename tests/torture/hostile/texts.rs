@@ -134,6 +134,8 @@ fn with_file(
 }
 
 fn metrics(fixture: &Fixture) -> Vec<Case> {
+    // What cannot be read at all stops a resumption; lines that cannot are kept.
+    const KEPT: &[&str] = &["of metrics.jsonl", "cut off or damaged", "kept in run/metrics.damaged.jsonl"];
     const UNREAD: &[&str] = &["cannot read run/metrics.jsonl", "there are no curves of this run"];
     let kinds: [(&str, &[&str], Make); 7] = [
         ("a-line-of-200-megabytes", UNREAD, |path| {
@@ -158,8 +160,6 @@ fn metrics(fixture: &Fixture) -> Vec<Case> {
         ("pipe", UNREAD, |path| fs::remove_file(path).and_then(|()| super::build::fifo(path))),
     ];
     let mut all = Vec::new();
-    // What cannot be read at all stops a resumption; lines that cannot are kept.
-    const KEPT: &[&str] = &["of metrics.jsonl", "cut off or damaged", "kept in run/metrics.damaged.jsonl"];
     for (name, reported, make) in kinds {
         for (command, arguments, said) in [("report", &REPORT[..], reported), ("resume", &RESUME[..], KEPT)] {
             let make = with_file(fixture, "metrics.jsonl".into(), make);
