@@ -64,8 +64,11 @@ impl ExecutionError {
     pub fn is_too_large(&self) -> bool {
         matches!(
             self,
-            Self::Program(ProgramError::TensorTooLarge { .. } | ProgramError::GridTooLarge { .. })
-                | Self::Gpu(GpuError::OutOfMemory { .. })
+            Self::Program(
+                ProgramError::TensorTooLarge { .. }
+                    | ProgramError::TooManyValues { .. }
+                    | ProgramError::GridTooLarge { .. }
+            ) | Self::Gpu(GpuError::OutOfMemory { .. })
                 | Self::Memory(_)
         )
     }

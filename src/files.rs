@@ -5,7 +5,7 @@
 //! link stays one: the file that it names is replaced.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::{Duration, Instant};
@@ -125,22 +125,51 @@ pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// If it is larger, or no regular file: a pipe would be waited for, a device would not end.
 pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
-    let read = || -> io::Result<Vec<u8>> {
-        let about = fs::metadata(path)?;
-        if about.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
+    bytes_of(path, limit).map_err(file_error("read", path))
+}
+
+/// The length of the regular file `path`. A folder, a pipe or a device is refused, because reading it could wait for ever.
+pub(crate) fn length(path: &Path) -> io::Result<u64> {
+    let found = fs::metadata(path)?;
+    match (found.is_file(), found.is_dir()) {
+        (true, _) => Ok(found.len()),
+        (_, true) => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Err(io::Error::other("it is a pipe or a device; give a regular file")),
+    }
+}
+
+/// The whole regular file `path`, if it has at most `limit` bytes.
+pub(crate) fn bytes_of(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let too_long = || io::Error::other(format!("it has more than the {limit} bytes that are possible here"));
+    let len = length(path)?;
+    if len > limit {
+        return Err(too_long());
+    }
+    let mut bytes = Vec::new();
+    let room = usize::try_from(len).map_err(|_| too_long())?;
+    bytes.try_reserve_exact(room).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    // A file can grow while it is read.
+    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(too_long()) } else { Ok(bytes) }
+}
+
+/// Whether the file `path` has exactly these bytes; it is read piece by piece.
+pub fn holds(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
+    const PIECE: usize = 1 << 20;
+    let same = || -> io::Result<bool> {
+        if length(path)? != bytes.len() as u64 {
+            return Ok(false);
         }
-        if !about.is_file() {
-            return Err(io::Error::other("it is a pipe or a device; give a regular file"));
+        let (mut file, mut own) = (File::open(path)?, vec![0; PIECE.min(bytes.len())]);
+        for piece in bytes.chunks(PIECE) {
+            file.read_exact(&mut own[..piece.len()])?;
+            if own[..piece.len()] != *piece {
+                return Ok(false);
+            }
         }
-        if about.len() > limit {
-            return Err(io::Error::other(format!(
-                "it has more than the {limit} bytes that are possible here"
-            )));
-        }
-        fs::read(path)
+        Ok(true)
     };
-    read().map_err(file_error("read", path))
+    same().map_err(file_error("read", path))
 }
 
 /// Makes a folder and its parents.
@@ -232,6 +261,43 @@ mod tests {
         drop(guard);
         writer.join().unwrap();
         assert_eq!(read(&path).unwrap(), b"late");
+    }
+
+    #[test]
+    fn a_file_is_compared_to_its_last_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let mut bytes = vec![7; (1 << 20) + 3];
+        fs::write(&path, &bytes).unwrap();
+        assert!(holds(&path, &bytes).unwrap());
+        assert!(!holds(&path, &bytes[1..]).unwrap());
+        *bytes.last_mut().unwrap() = 8;
+        assert!(!holds(&path, &bytes).unwrap());
+    }
+
+    #[test]
+    fn a_file_longer_than_the_limit_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        fs::write(&path, b"12345").unwrap();
+        assert_eq!(read_at_most(&path, 5).unwrap(), b"12345");
+        let error = read_at_most(&path, 4).unwrap_err().to_string();
+        assert!(error.contains("more than the 4 bytes"), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_before_it_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(length(folder.path()).map_err(|e| e.kind()), Err(io::ErrorKind::IsADirectory));
+        #[cfg(unix)]
+        {
+            let pipe = folder.path().join("pipe");
+            let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+            if made.is_ok_and(|status| status.success()) {
+                let error = read(&pipe).unwrap_err().to_string();
+                assert!(error.contains("a pipe"), "{error}");
+            }
+        }
     }
 
     #[test]

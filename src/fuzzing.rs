@@ -97,8 +97,8 @@ pub fn metrics(bytes: &[u8]) {
     let _ = Metrics::read(&String::from_utf8_lossy(bytes)).best();
     file("run/config.toml", b"");
     file("run/metrics.jsonl", bytes);
-    if let Ok((run, _)) = RunFolder::open(&folder().join("run")) {
-        let _ = run.metrics(&Default::default(), false);
+    if let Ok((run, config)) = RunFolder::open(&folder().join("run")) {
+        let _ = run.metrics(&config, &Default::default());
     }
 }
 

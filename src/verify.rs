@@ -4,13 +4,15 @@
 //! What is made from other files (pages, pictures) is not looked at: it can be made again.
 
 use crate::evaluation::export;
-use crate::evaluation::record::LARGEST_RECORD;
+use crate::evaluation::record::{self, LARGEST_RECORD};
 use crate::evaluation::report::Report;
+use crate::evaluation::suite::records_in;
 use crate::files;
 use crate::integrity::{self, Seal};
 use crate::models::container::Container;
 use crate::models::file::Model;
 use crate::models::sealed::Origin;
+use crate::report::runs::evaluated;
 use crate::training::checkpoint::{self, Checkpoint};
 use crate::training::metrics::{LARGEST_METRICS, Metrics, record_of};
 use crate::training::run::RunFolder;
@@ -91,6 +93,7 @@ enum Kind {
     Metrics,
     Tensors,
     Sealed,
+    Record,
     Table,
     Events,
 }
@@ -106,11 +109,15 @@ fn kind(path: &Path) -> Option<Kind> {
         "evaluation.csv" => Some(Kind::Table),
         name if name.starts_with('.') => None,
         _ if ends_with("safetensors") => Some(Kind::Tensors),
+        _ if folder == "evaluation" && record::is_record(path) => Some(Kind::Record),
         _ if ends_with("json") && folder == "evaluation" => Some(Kind::Sealed),
         name if tensorboard::is_event_file(name) => Some(Kind::Events),
         _ => None,
     }
 }
+
+/// What is wrong with a whole file in the folder of another run.
+const OF_ANOTHER_RUN: &str = "is of another run than the config.toml beside it; put the run's own file back, or move this one out of the folder";
 
 fn file(path: &Path) -> State {
     let read = |limit| files::read_at_most(path, limit).map_err(|e| e.to_string());
@@ -120,6 +127,7 @@ fn file(path: &Path) -> State {
         Some(Kind::Metrics) => read(LARGEST_METRICS).and_then(|bytes| metrics(&bytes)),
         Some(Kind::Table) => return table(path).unwrap_or_else(State::Damaged),
         Some(Kind::Events) => read(LARGEST_METRICS).and_then(|bytes| tensorboard::check(&bytes)),
+        Some(Kind::Record) => record::read(path).map(|_| ()),
         // Or a file of any name that the user asks about.
         Some(Kind::Sealed) | None => read(LARGEST_RECORD).and_then(|bytes| sealed(&bytes)),
     };
@@ -159,7 +167,13 @@ fn metrics(bytes: &[u8]) -> Result<(), String> {
     let text = String::from_utf8_lossy(bytes);
     let wrong: Vec<usize> =
         (1..).zip(text.split_inclusive('\n')).filter(|(_, line)| !whole_line(line)).map(|(n, _)| n).collect();
+    let all = Metrics::read(&text);
     match wrong.as_slice() {
+        [] if all.unreadable > 0 => Err(format!("{} lines are no records of this version", all.unreadable)),
+        [] if all.repeated > 0 => Err(format!(
+            "{} lines repeat earlier ones; `pgn-wgpu train --resume` moves them to a file beside it",
+            all.repeated
+        )),
         [] => Ok(()),
         [line] => Err(format!("line {line} is damaged or cut off")),
         [first, ..] => {
@@ -196,6 +210,28 @@ fn belongs_together(path: &Path) -> Result<(), String> {
         let own = Model::load(&model, None).map_err(|e| e.to_string())?;
         folder.check_own(&model, &own, &config).map_err(|e| e.to_string())?;
     }
+    let run = config.fingerprint();
+    let of_another = |path: &Path| format!("{} {OF_ANOTHER_RUN}", path.display());
+    for record in records_in(path).paths() {
+        let key = record::read(&record)?.key;
+        if key.run.is_some_and(|own| own != run) {
+            return Err(of_another(&record));
+        }
+    }
+    if let Some(table) = evaluated::of_other_runs(path, &run).into_iter().next() {
+        return Err(of_another(&table));
+    }
+    let written = path.join("evaluation.json");
+    if written.exists() && of_others_alone(&written, &run)? {
+        return Err(of_another(&written));
+    }
+    let metrics = folder.metrics_path();
+    if metrics.exists() {
+        let found = Metrics::load(&metrics).map_err(|e| e.to_string())?.of_another_run(&run);
+        if let Some(problem) = found {
+            return Err(format!("{} {problem}", metrics.display()));
+        }
+    }
     for checkpoint in [folder.last_checkpoint(), folder.previous_checkpoint()] {
         if !checkpoint.exists() {
             continue;
@@ -219,6 +255,13 @@ fn belongs_together(path: &Path) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether the evaluation in the file `path` is of runs, but not of the one with the fingerprint `run`.
+fn of_others_alone(path: &Path, run: &str) -> Result<bool, String> {
+    let bytes = files::read_at_most(path, LARGEST_RECORD).map_err(|e| e.to_string())?;
+    let report: Report = integrity::from_json(&bytes).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(report.is_of_others_alone(run))
 }
 
 /// The models in a run folder.

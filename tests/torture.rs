@@ -98,7 +98,7 @@ fn run(settings: &settings::Settings) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let mut report = tally::Report::new(settings.seed);
+    let mut report = tally::Report::new(settings.seed, settings.all);
     for (name, campaign) in campaigns {
         if settings.wants(name) {
             eprintln!("[{:4.0} s] {name}", started.elapsed().as_secs_f64());

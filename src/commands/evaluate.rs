@@ -7,6 +7,7 @@ use super::{CommandResult, DeviceArguments, duration, fail, table};
 use pgn_wgpu::attacks::{AttackKind, Norm, length};
 use pgn_wgpu::evaluation::doubts::doubts;
 use pgn_wgpu::evaluation::measures::measures;
+use pgn_wgpu::evaluation::record::LARGEST_RECORD;
 use pgn_wgpu::evaluation::report::{Report, RunReport, published};
 use pgn_wgpu::evaluation::suite::{Findings, Radius, Source};
 use pgn_wgpu::evaluation::{EvaluationError, Event, ImageChoice, Paper, Place, Subject, Suite};
@@ -124,7 +125,7 @@ fn check_output(
     wrote: fn(&[u8]) -> bool,
     force: bool,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    if path.exists() && !force && !wrote(&files::read(path)?) {
+    if path.exists() && !force && !wrote(&files::read_at_most(path, LARGEST_RECORD)?) {
         return fail(format!(
             "{} exists and is no evaluation that this version can read; choose another place with --out, or overwrite it \
              with --force",
@@ -168,6 +169,7 @@ fn report(arguments: &Arguments, suite: &Suite, runs: &[Subject], findings: &[Fi
     let reports = runs.iter().zip(findings).map(|(run, findings)| RunReport {
         name: run.place.name.clone(),
         model: run.place.file.display().to_string(),
+        run: run.model.facts.run.clone(),
         method: run.model.facts.method.clone(),
         measures: measures(run, findings, radius, seed),
         warnings: doubts(findings, radius, run.model.facts.problem.classes),

@@ -48,6 +48,9 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     if runs.runs.is_empty() {
         return fail(runs.refused.join("; "));
     }
+    for note in runs.runs.iter().flat_map(Run::notes) {
+        eprintln!("note: {}: {}; {}", note.about, note.figure, note.explanation);
+    }
     if arguments.sheets {
         let device = arguments.device.open()?;
         for run in &mut runs.runs {

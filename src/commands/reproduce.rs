@@ -3,7 +3,7 @@
 use super::progress::Progress;
 use super::sweep::Lines;
 use super::{CommandResult, OpeningArguments, duration, fail, grouped, loudness, signals};
-use pgn_wgpu::data::DatasetKind;
+use pgn_wgpu::data::{DatasetKind, absolute};
 use pgn_wgpu::evaluation::suite::Event;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let studies: Vec<Study> = groups
         .into_iter()
         .map(|(dataset, group)| {
-            let settings = Settings::new(arguments.scale, dataset, arguments.data.clone());
+            let settings = Settings::new(arguments.scale, dataset, arguments.data.as_deref().map(absolute));
             Study::new(settings.opened_as(opening), group, &out)
         })
         .collect::<Result<_, _>>()?;

@@ -118,8 +118,8 @@ fn closing_table(plan: &Plan, summary: &Summary) -> String {
 /// Benign accuracy and seconds at the end of a run's last epoch.
 fn last_epoch(plan: &Plan, name: &str) -> (Option<f64>, Option<f64>) {
     let metrics = RunFolder::open(&plan.folder.join(name)).map(|(folder, _)| folder.metrics_path());
-    let text = metrics.ok().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
-    let last = Metrics::read(&text).epochs.pop();
+    let metrics = metrics.ok().and_then(|path| Metrics::load(&path).ok()).unwrap_or_default();
+    let last = metrics.epochs.last();
     last.map_or((None, None), |epoch| (epoch.benign_accuracy, epoch.seconds))
 }
 

@@ -44,7 +44,7 @@ pub struct Arguments {
     no_ema_warmup: bool,
     /// A TOML file of options; flags win over it
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub config: Option<PathBuf>,
     /// The run folder [default: runs/METHOD-DATASET or runs/generator-MODEL, numbered]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,

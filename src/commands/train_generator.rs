@@ -1,11 +1,13 @@
 //! `pgn-wgpu train-generator`: a perturbation generator against a frozen classifier, so that it can be used
 //! as an attack. It is the game of `train` in which only the generator moves.
 
-use super::{CommandResult, train};
+use super::{CommandResult, fail, train};
+use pgn_wgpu::data::absolute;
 use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::models::file::Model;
 use pgn_wgpu::training::Method;
-use std::path::PathBuf;
+use pgn_wgpu::training::options::TrainOptions;
+use std::path::{Path, PathBuf};
 
 /// The flags that this command sets, and those that have no effect while the classifier stays as it is, are not offered:
 /// `effects.rs` hides and refuses them.
@@ -25,6 +27,9 @@ pub fn run(arguments: Arguments) -> CommandResult {
     let path = place.file;
     let model = Model::load(&path, None)?;
     let normalisation = model.classifier.normalisation(&model.average);
+    if let Some(file) = &train.config {
+        check_file(file, &path, model.facts.width)?;
+    }
     let options = &mut train.options;
     options.method = Some(Method::Pgn);
     options.freeze_classifier = Some(true);
@@ -34,4 +39,38 @@ pub fn run(arguments: Arguments) -> CommandResult {
     options.std = normalisation.map(|by| by.deviation);
     options.from = Some(path);
     train::run(train)
+}
+
+/// Refuses a `--config` file whose keys say something else than this command sets: they would have no effect.
+fn check_file(file: &Path, model: &Path, width: f32) -> Result<(), Box<dyn std::error::Error>> {
+    let options = TrainOptions::from_file(file)?;
+    let wrong = [
+        (
+            "method",
+            options.method.is_some_and(|method| method != Method::Pgn),
+            "a generator is always trained by pgn",
+        ),
+        (
+            "freeze-classifier",
+            options.freeze_classifier == Some(false),
+            "the classifier always stays as it is",
+        ),
+        (
+            "width",
+            options.width.is_some_and(|own| own.to_bits() != width.to_bits()),
+            "the generator is as wide as the classifier",
+        ),
+        (
+            "from",
+            options.from.is_some_and(|own| absolute(&own) != absolute(model)),
+            "--model names the classifier",
+        ),
+    ];
+    match wrong.iter().find(|(_, wrong, _)| *wrong) {
+        None => Ok(()),
+        Some((key, _, reason)) => fail(format!(
+            "{}: {key} has no effect with train-generator: {reason}; leave it out",
+            file.display()
+        )),
+    }
 }

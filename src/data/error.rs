@@ -21,7 +21,7 @@ pub enum DataError {
 
     /// A side or channels were asked for of images that have theirs.
     #[error(
-        "the images of --dataset {kind} have a fixed size and fixed channels: they can only be chosen for --dataset folder"
+        "the images of --dataset {kind} have a fixed size and fixed channels: --side and channels can only be chosen for --dataset folder"
     )]
     FixedSide { kind: DatasetKind },
 

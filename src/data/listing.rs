@@ -129,7 +129,13 @@ pub(super) fn image_files(
                 Kind::File => *own.formats.entry(shown(&ending(&entry.path))).or_default() += 1,
                 // A link may lead back up; that there is a folder is known without following it.
                 Kind::Folder if entry.is_link => own.nested += 1,
-                Kind::Folder => own.nested += files_below(&entry.path)?,
+                Kind::Folder => {
+                    let below = files_below(&entry.path)?;
+                    own.nested += below;
+                    // An empty folder is no loss, unless it stands where an image should be.
+                    let image = ENDINGS.contains(&ending(&entry.path).as_str());
+                    own.special += usize::from(below == 0 && image);
+                }
                 Kind::BrokenLink => own.broken_links += 1,
                 Kind::Special => own.special += 1,
             }

@@ -14,7 +14,7 @@ pub(super) struct Tally {
     pub(super) formats: BTreeMap<String, usize>,
     /// Links to nothing.
     pub(super) broken_links: usize,
-    /// Pipes, sockets and devices.
+    /// Pipes, sockets and devices, and empty folders with the name of an image.
     pub(super) special: usize,
     /// Beside the class folders.
     pub(super) outside: usize,

@@ -49,7 +49,7 @@ pub fn doubts_about_attacks(records: &[Record], classes: usize) -> Vec<Warning> 
     for radius in radii {
         let belongs = |r: &&Record| !r.kind().has_radius() || Radius::of(&r.key.options) == radius;
         let white_box = records.iter().filter(belongs).cloned().collect();
-        let findings = Findings { white_box, black_box: Vec::new(), sweep: Vec::new() };
+        let findings = Findings { white_box, black_box: Vec::new(), sweep: Vec::new(), few: Vec::new() };
         found.extend(doubts(&findings, radius, classes));
     }
     found.extend(growing_radii(records));
@@ -139,7 +139,7 @@ fn sweep(findings: &Findings, record: &Record, classes: usize) -> Option<Warning
     if kind == AttackKind::Pgd {
         return warnings::huge_epsilon("PGD", options.epsilon, record.accuracy(record.len()), classes);
     }
-    let usual = findings.of(kind)?;
+    let usual = &findings.of(kind)?.subset(&findings.few);
     let (name, other) = (title(kind), &usual.key.options);
     if options.epsilon > other.epsilon {
         // The same number of steps, from the sweep where it has them.
@@ -203,7 +203,8 @@ mod tests {
         (double.key.options.iterations, double.key.options.epsilon) = (50, 1.0);
         // Over its 40 images the usual MIM leaves 30.
         half.predictions = vec![0; 40];
-        let findings = Findings { white_box, black_box: vec![], sweep: vec![double, half] };
+        let few = (0..40).collect();
+        let findings = Findings { white_box, black_box: vec![], sweep: vec![double, half], few };
         assert_eq!(figures(&findings), Vec::<String>::new());
     }
 
@@ -222,8 +223,10 @@ mod tests {
         }];
         let mut double = leaving(AttackKind::Fgm, 50, 50);
         double.key.options.epsilon = 1.0;
+        // Not the first: of these, FGM leaves 20.
+        let few = (0..20).chain(70..100).collect();
         let findings =
-            Findings { white_box, black_box, sweep: vec![double, leaving(AttackKind::Pgd, 50, 40)] };
+            Findings { white_box, black_box, sweep: vec![double, leaving(AttackKind::Pgd, 50, 40)], few };
         let text = figures(&findings).join("\n");
         for part in [
             "MIM leaves an accuracy of 60.0 %, FGM 20.0 %",

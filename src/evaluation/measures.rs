@@ -180,7 +180,7 @@ mod tests {
     }
 
     fn findings(white_box: Vec<Record>) -> Findings {
-        Findings { white_box, black_box: vec![], sweep: vec![] }
+        Findings { white_box, black_box: vec![], sweep: vec![], few: vec![] }
     }
 
     #[test]

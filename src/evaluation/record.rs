@@ -30,6 +30,9 @@ pub struct Key {
     pub version: String,
     /// Fingerprint of the attacked classifier.
     pub classifier: String,
+    /// Fingerprint of the run that trained it, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// Fingerprint of the classifier that the images were made on, if it is another one.
     pub made_on: Option<String>,
     /// The attack. The batch size is that of [`AttackOptions::new`] whatever was used; results do not depend on it.
@@ -60,6 +63,7 @@ impl Key {
         Self {
             version: env!("CARGO_PKG_VERSION").to_string(),
             classifier: fingerprint_of_model(model, options.kind),
+            run: model.facts.run.clone(),
             made_on: made_on.map(|m| fingerprint_of_model(m, options.kind)),
             options: AttackOptions { batch_size, ..options.clone() },
             images: images.to_string(),
@@ -113,6 +117,24 @@ impl Record {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
+    }
+
+    /// The record of some of its images.
+    #[must_use]
+    pub fn subset(&self, images: &[u32]) -> Self {
+        fn of<T: Copy>(all: &[T], images: &[u32]) -> Vec<T> {
+            images.iter().map(|&i| all[i as usize]).collect()
+        }
+        Self {
+            key: self.key.clone(),
+            labels: of(&self.labels, images),
+            clean_predictions: of(&self.clean_predictions, images),
+            predictions: of(&self.predictions, images),
+            l2: of(&self.l2, images),
+            linf: of(&self.linf, images),
+            zero_gradient: of(&self.zero_gradient, images),
+            seconds: self.seconds,
+        }
     }
 
     /// The attack.
@@ -192,7 +214,7 @@ impl Store {
         }
         match read(&path) {
             Ok(record) if record.key == *key => Kept::Whole(Box::new(record)),
-            // Two keys of one fingerprint.
+            // Two keys of one fingerprint, which is as good as impossible.
             Ok(_) => Kept::Absent,
             Err(problem) => Kept::Damaged(problem),
         }
@@ -219,14 +241,8 @@ impl Store {
     /// The files of all records, sorted.
     pub fn paths(&self) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
-        let named = |path: &PathBuf| {
-            let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-            let kind = name.strip_prefix(BLACK_BOX).unwrap_or(&name).split('-').next().unwrap_or_default();
-            path.extension().is_some_and(|e| e == "json")
-                && AttackKind::value_variants().iter().any(|known| known.name() == kind)
-        };
         let mut paths: Vec<PathBuf> =
-            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(named).collect();
+            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_record(path)).collect();
         paths.sort();
         paths
     }
@@ -250,17 +266,30 @@ pub enum Kept {
     Damaged(String),
 }
 
+/// Whether a file has the name of a record.
+pub fn is_record(path: &Path) -> bool {
+    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let kind = name.strip_prefix(BLACK_BOX).unwrap_or(&name).split('-').next().unwrap_or_default();
+    path.extension().is_some_and(|e| e == "json")
+        && AttackKind::value_variants().iter().any(|known| known.name() == kind)
+}
+
 /// The record in a file.
 ///
 /// # Errors
-/// A sentence that names the file, if it is damaged or its lists have different lengths.
+/// A sentence that names the file, if it is damaged, its lists have different lengths, or it has the name of another record.
 pub fn read(path: &Path) -> Result<Record, String> {
     let bytes = files::read_at_most(path, LARGEST_RECORD).map_err(|error| error.to_string())?;
     let record: Record = integrity::from_json(&bytes)
         .map_err(|reason| format!("{} cannot be believed: {reason}", path.display()))?;
-    match record.whole() {
-        true => Ok(record),
-        false => Err(format!("{} has lists of different lengths", path.display())),
+    let name = record.key.file_name();
+    match (record.whole(), path.file_name().is_some_and(|own| *own == *name)) {
+        (true, true) => Ok(record),
+        (false, _) => Err(format!("{} has lists of different lengths", path.display())),
+        (_, false) => Err(format!(
+            "{} has another record than its name says: that of {name}, of other weights, images or settings",
+            path.display()
+        )),
     }
 }
 
@@ -321,6 +350,7 @@ pub(crate) mod tests {
         let key = Key {
             version: "1".into(),
             classifier: "a".into(),
+            run: None,
             made_on: None,
             options: AttackOptions::new(kind),
             images: "b".into(),
@@ -376,6 +406,9 @@ pub(crate) mod tests {
         }
         std::fs::write(&path, b"{").unwrap();
         assert!(problem().contains("no checksum"), "{}", problem());
+        let other = Record { key: Key { classifier: "c".into(), ..record.key.clone() }, ..record.clone() };
+        std::fs::write(&path, integrity::to_json(&other)).unwrap();
+        assert!(problem().contains("another record than its name says"), "{}", problem());
         record.l2.pop();
         store.save(&record).unwrap();
         let Kept::Damaged(problem) = store.load(&record.key) else { panic!("not damaged") };

@@ -21,6 +21,9 @@ pub struct RunReport {
     pub name: String,
     /// Its model file.
     pub model: String,
+    /// Fingerprint of its configuration, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
     /// How it was trained: `natural`, `fgm`, `pgd`, `pgn` or `unknown`.
     pub method: String,
     /// The numbers, in the order of the table.
@@ -65,6 +68,11 @@ fn published_again<'de, D: Deserializer<'de>>(
 }
 
 impl Report {
+    /// Whether it is of runs that are known, and the one with the fingerprint `run` is none of them.
+    pub fn is_of_others_alone(&self, run: &str) -> bool {
+        !self.runs.is_empty() && self.runs.iter().all(|own| own.run.as_ref().is_some_and(|own| own != run))
+    }
+
     /// Indented JSON with a checksum.
     pub fn json(&self) -> Vec<u8> {
         integrity::to_pretty_json(self)
@@ -227,6 +235,7 @@ mod tests {
         let run = |name: &str, method: &str, keys: &[&str]| RunReport {
             name: name.into(),
             model: "m".into(),
+            run: None,
             method: method.into(),
             measures: keys.iter().map(|key| measure(key, 0.5)).collect(),
             warnings: vec![],

@@ -12,7 +12,7 @@ use crate::attacks::length;
 use crate::attacks::target::Target;
 use crate::attacks::verify::Verifier;
 use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, CeForm, Norm};
-use crate::data::{Images, classes};
+use crate::data::{Images, classes, stratified};
 use crate::executor::Device;
 use crate::models::file::{Model, UNKNOWN};
 use std::path::{Path, PathBuf};
@@ -104,8 +104,10 @@ pub struct Findings {
     pub white_box: Vec<Record>,
     /// Attacks with a radius, made elsewhere.
     pub black_box: Vec<BlackBox>,
-    /// Other settings, over the first images only.
+    /// Other settings, over a few images only.
     pub sweep: Vec<Record>,
+    /// Those images, by their places in the other records.
+    pub few: Vec<u32>,
 }
 
 impl Findings {
@@ -172,11 +174,11 @@ impl Suite {
         let mut findings = Vec::new();
         for run in runs {
             let white_box = self.white_box(run, &self.attacks, (&run.images, &images), watch)?;
-            let few: Vec<u32> = (0..run.images.len().min(SWEEP_IMAGES) as u32).collect();
-            let few = run.images.subset(&few);
+            let few = few_of(run);
+            let images = run.images.subset(&few);
             let settings = self.sweep(&run.model);
-            let sweep = self.white_box(run, &settings, (&few, &fingerprint_of_images(&few)), watch)?;
-            findings.push(Findings { white_box, black_box: Vec::new(), sweep });
+            let sweep = self.white_box(run, &settings, (&images, &fingerprint_of_images(&images)), watch)?;
+            findings.push(Findings { white_box, black_box: Vec::new(), sweep, few });
         }
         for (source, model) in sources.iter().zip(&models) {
             self.black_box(source, model, runs, &mut findings, watch)?;
@@ -366,6 +368,16 @@ impl Suite {
             }
         }
         Ok(record)
+    }
+}
+
+/// The images of the sweep: of every class its share, also where all images are attacked, in the order of their file. The
+/// beginning of fewer, chosen ones is such a choice.
+fn few_of(run: &Subject) -> Vec<u32> {
+    let all = run.images.len();
+    match all > SWEEP_IMAGES && run.indices.is_sorted() {
+        true => stratified(run.images.labels(), SWEEP_IMAGES, 0),
+        false => (0..all.min(SWEEP_IMAGES) as u32).collect(),
     }
 }
 

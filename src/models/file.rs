@@ -6,6 +6,7 @@ use super::sealed;
 use super::weights::Reader;
 use crate::files::{self, FileError};
 use crate::integrity::Unreadable;
+use crate::memory::{self, OutOfMemory};
 use crate::nn::{ModelError, Net, Network, Problem, Slots, Values};
 use crate::pgn::{Generator, GeneratorInput, GradientInput};
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -124,11 +125,25 @@ pub enum ModelFileError {
     /// Sizes that no model can have.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Too large to be written in the memory that there is.
+    #[error("cannot write {}: {refused}", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// What the system did not give.
+        refused: OutOfMemory,
+    },
 }
 
 impl Model {
     /// Writes the model.
     pub fn save(&self, path: &Path) -> Result<(), ModelFileError> {
+        let no_room = |refused| ModelFileError::Memory { path: path.to_path_buf(), refused };
+        let networks =
+            [Some(&self.live), Some(&self.average), self.generator.as_ref().map(|(_, values)| values)];
+        let values = networks.into_iter().flatten().map(Values::len).sum();
+        // They are copied into the order of the file, slot by slot.
+        memory::with_room::<f32>(values).map_err(no_room)?;
         let mut tensors = Vec::new();
         export(&self.classifier.slots, &self.live, "classifier", &mut tensors);
         export(&self.classifier.slots, &self.average, "classifier_ema", &mut tensors);
@@ -136,7 +151,8 @@ impl Model {
             export(&generator.slots, values, "generator", &mut tensors);
         }
         let described = Described { facts: self.facts.clone(), classifier: self.classifier.clone() };
-        files::write(path, &sealed::file_of(&tensors, METADATA_KEY, &described))?;
+        let bytes = sealed::file_of(&tensors, METADATA_KEY, &described).map_err(no_room)?;
+        files::write(path, &bytes)?;
         Ok(())
     }
 

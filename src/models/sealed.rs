@@ -5,12 +5,15 @@
 
 use super::file::{NamedTensor, to_bytes};
 use crate::integrity::{self, EMPTY_SEAL, Seal, Unreadable};
+use crate::memory::{self, OutOfMemory};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 
 /// What the keys of all our metadata begin with.
 const OURS: &str = "pgn-wgpu";
+/// Bytes of what a header says of a tensor, beside its name.
+const LONGEST_ENTRY: usize = 200;
 
 /// The metadata of a file with `facts` under `key`; [`seal`] completes it.
 pub fn metadata(key: &str, facts: &impl Serialize) -> HashMap<String, String> {
@@ -24,8 +27,17 @@ pub fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 /// The bytes of a sealed file of `tensors`.
-pub fn file_of(tensors: &[NamedTensor], key: &str, facts: &impl Serialize) -> Vec<u8> {
-    seal(to_bytes(tensors, metadata(key, facts)))
+///
+/// # Errors
+/// If there is no memory for them.
+pub fn file_of(tensors: &[NamedTensor], key: &str, facts: &impl Serialize) -> Result<Vec<u8>, OutOfMemory> {
+    let metadata = metadata(key, facts);
+    let text: usize = metadata.iter().map(|(key, value)| key.len() + 2 * value.len()).sum();
+    let described: usize = tensors.iter().map(|(name, ..)| name.len() + LONGEST_ENTRY).sum();
+    let values: usize = tensors.iter().map(|(.., values)| size_of_val(values.as_slice())).sum();
+    // The serialiser takes the memory by itself and would end the process where there is none.
+    memory::with_room::<u8>(values + 2 * (text + described))?;
+    Ok(seal(to_bytes(tensors, metadata)))
 }
 
 /// Where a file's metadata come from.
@@ -78,6 +90,7 @@ mod tests {
 
     fn example() -> Vec<u8> {
         file_of(&[("a".to_string(), vec![2], vec![1.0, 2.0])], KEY, &HashMap::from([("name", "\"cat\"")]))
+            .unwrap()
     }
 
     #[test]

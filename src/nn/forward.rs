@@ -71,7 +71,7 @@ impl Net {
             let result = forward.node(index)?;
             forward.values.push(result);
         }
-        forward.value(Value(self.nodes.len()))
+        Ok(forward.value(Value(self.nodes.len())))
     }
 
     /// Per node: whether it is a convolution that the batch normalisation after it takes in.
@@ -103,8 +103,8 @@ struct Forward<'a> {
 }
 
 impl Forward<'_> {
-    fn value(&self, value: Value) -> Result {
-        Ok(self.values[value.0].expect("folded convolutions have one reader, which does not ask"))
+    fn value(&self, value: Value) -> Tensor {
+        self.values[value.0].expect("folded convolutions have one reader, which does not ask")
     }
 
     fn slot(&self, index: usize) -> Tensor {
@@ -120,15 +120,15 @@ impl Forward<'_> {
         let result = match node.layer {
             Layer::BatchNorm { .. } => self.batch_norm(node.layer, input)?,
             Layer::Add => {
-                let mut sum = self.value(input)?;
+                let mut sum = self.value(input);
                 for &more in &node.inputs[1..] {
-                    let more = self.value(more)?;
+                    let more = self.value(more);
                     sum = self.graph.add(sum, more)?;
                 }
                 sum
             }
             layer => {
-                let x = self.value(input)?;
+                let x = self.value(input);
                 self.layer(layer, x)?
             }
         };
@@ -199,14 +199,14 @@ impl Forward<'_> {
             momentum,
         };
         if let Pass::Train { real, update_statistics } = self.pass {
-            let x = self.value(input)?;
+            let x = self.value(input);
             return batch_norm::train(self.graph, statistics, x, real, update_statistics);
         }
         let (scale, shift) = batch_norm::affine(self.graph, statistics)?;
         match input.0.checked_sub(1).filter(|&source| self.folded[source]) {
             Some(source) => self.folded_convolution(source, scale, shift),
             None => {
-                let x = self.value(input)?;
+                let x = self.value(input);
                 let scaled = self.graph.multiply(x, scale)?;
                 self.graph.add(scaled, shift)
             }
@@ -219,7 +219,7 @@ impl Forward<'_> {
         let Layer::Convolution { weight, bias, window, groups } = node.layer else {
             unreachable!("only convolutions are folded")
         };
-        let x = self.value(node.inputs[0])?;
+        let x = self.value(node.inputs[0]);
         let weight = self.graph.multiply(self.slot(weight), scale)?;
         let bias = match bias {
             None => shift,

@@ -160,6 +160,18 @@ pub struct Values {
     pub buffers: Vec<f32>,
 }
 
+impl Values {
+    /// All values.
+    pub fn len(&self) -> usize {
+        self.weights.len() + self.buffers.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 impl From<Vec<Slot>> for Slots {
     fn from(all: Vec<Slot>) -> Self {
         Self::new(all)

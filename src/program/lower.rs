@@ -8,7 +8,7 @@ mod windows;
 mod winograd;
 
 use super::{Call, MemoryLimits, Root, RootKind, Split, TensorId, TensorInfo};
-use crate::graph::{Borders, Broadcast, Graph, Node, Operation, Shape, Tensor};
+use crate::graph::{Borders, Broadcast, Epilogue, Graph, Node, Operation, Shape, Tensor};
 use crate::kernels::params::{
     AdamParams, BinaryParams, BorderParams, CopyColumnsParams, GatherRowsParams, PoolParams, RandomParams,
     RowsParams, SumRowsParams, UnaryParams,
@@ -292,17 +292,18 @@ impl<'g> Lowering<'g> {
                 let params = RandomParams { count: shape.len() as u32 };
                 self.call(&kernels::random_normal, bytes_of(&params), vec![], reads, &[y]);
             }
-            Operation::GatherRows(epilogue) => {
-                // Without something beside it the binding must still name something.
-                let beside = reads.get(2).copied().unwrap_or(reads[0]);
-                let constants = vec![("EPILOGUE", epilogue.code())];
-                let reads = [reads[0], reads[1], beside];
-                let RowsParams { rows, columns } = rows(shape);
-                let params = GatherRowsParams { rows, columns, slope: epilogue.slope() };
-                self.call(&kernels::gather_rows, bytes_of(&params), constants, &reads, &[y]);
-            }
+            Operation::GatherRows(epilogue) => self.gather_rows(*epilogue, rows(shape), reads, y),
             _ => unreachable!("leaves, views and updates are lowered by `node`"),
         }
+    }
+
+    fn gather_rows(&mut self, epilogue: Epilogue, shape: RowsParams, reads: &[TensorId], y: TensorId) {
+        // Without something beside it the binding must still name something.
+        let beside = reads.get(2).copied().unwrap_or(reads[0]);
+        let constants = vec![("EPILOGUE", epilogue.code())];
+        let RowsParams { rows, columns } = shape;
+        let params = GatherRowsParams { rows, columns, slope: epilogue.slope() };
+        self.call(&kernels::gather_rows, bytes_of(&params), constants, &[reads[0], reads[1], beside], &[y]);
     }
 
     fn copy(&mut self, from: TensorId, to: TensorId) {
@@ -457,7 +458,7 @@ fn packed(graph: &Graph, live: &[bool]) -> Vec<Option<(Tensor, usize)>> {
 }
 
 /// What a node is called in reports.
-fn name(operation: &Operation) -> &'static str {
+pub(super) fn name(operation: &Operation) -> &'static str {
     match operation {
         Operation::Input(_) => "input",
         Operation::State(_) => "state",

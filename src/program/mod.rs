@@ -109,6 +109,17 @@ pub enum ProgramError {
         /// The adapter's limit.
         limit: u64,
     },
+    /// One tensor has more values than kernels count, which they do in 32 bits.
+    #[error(
+        "the tensor {label} of shape {shape} has more than the {} values that are possible; use a smaller batch or width",
+        u32::MAX
+    )]
+    TooManyValues {
+        /// The tensor.
+        label: String,
+        /// Its shape.
+        shape: Shape,
+    },
     /// A call needs more workgroups than any adapter offers.
     #[error(
         "{kernel} on {label} of shape {shape} needs {groups} workgroups along one dimension, more than {MOST_GROUPS}; \
@@ -195,12 +206,12 @@ pub struct Program {
 impl Program {
     /// Drops what no output or state needs, turns the rest into calls, fuses the element-wise ones and plans memory.
     pub fn compile(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
-        Self::planned(fuse::fuse(lower::lower(&rewrite::rewrite(graph), limits)), limits)
+        Self::planned(fuse::fuse(lowered(&rewrite::rewrite(graph), limits)?), limits)
     }
 
     /// As [`Program::compile`], with every operation in a call of its own: what fused programs are compared with.
     pub fn compile_unfused(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
-        Self::planned(lower::lower(graph, limits), limits)
+        Self::planned(lowered(graph, limits)?, limits)
     }
 
     fn planned(lowered: lower::Lowered, limits: MemoryLimits) -> Result<Self, ProgramError> {
@@ -233,6 +244,21 @@ impl Program {
     pub fn flops(&self) -> u64 {
         self.calls.iter().map(|c| c.flops).sum()
     }
+}
+
+/// The calls of a graph, none of whose tensors has more values than kernels count. Lengths are multiplied with each other on
+/// the way to calls and when these are fused, so they are looked at before both.
+fn lowered(graph: &Graph, limits: MemoryLimits) -> Result<lower::Lowered, ProgramError> {
+    let countable = |label: &str, shape: &Shape| match u32::try_from(shape.len()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ProgramError::TooManyValues { label: label.to_string(), shape: shape.clone() }),
+    };
+    for (index, node) in graph.nodes.iter().enumerate() {
+        countable(&format!("{}.{index}", lower::name(&node.operation)), &node.shape)?;
+    }
+    let lowered = lower::lower(graph, limits);
+    lowered.tensors.iter().try_for_each(|tensor| countable(&tensor.label, &tensor.shape))?;
+    Ok(lowered)
 }
 
 fn check(tensors: &[TensorInfo], calls: &[Call], limits: MemoryLimits) -> Result<(), ProgramError> {

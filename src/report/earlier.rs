@@ -49,6 +49,9 @@ pub enum ReportError {
     },
 }
 
+/// Bytes of the largest report that is read.
+const LARGEST: u64 = 256 << 20;
+
 impl Earlier {
     /// The earlier report in `folder`; an empty one if there is none that this program wrote.
     pub fn find(folder: &Path) -> Self {
@@ -56,7 +59,7 @@ impl Earlier {
         struct Json {
             written: Earlier,
         }
-        let bytes = files::read(&folder.join("report.json")).unwrap_or_default();
+        let bytes = files::read_at_most(&folder.join("report.json"), LARGEST).unwrap_or_default();
         let mut earlier = serde_json::from_slice::<Json>(&bytes).map(|json| json.written).unwrap_or_default();
         earlier.files.retain(|file| is_a_reports(file));
         earlier

@@ -15,7 +15,7 @@ use crate::data::absolute;
 use crate::files;
 use crate::training::effects::check_file;
 use crate::training::options::TrainOptions;
-use crate::training::run::from_toml;
+use crate::training::run::{from_toml, value_problem};
 use crate::training::{Preset, TrainError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -57,7 +57,8 @@ pub fn read(path: &Path, overrides: &Overrides) -> Result<Plan, SweepError> {
         Path::new("runs").join(path.file_stem().map_or_else(|| "sweep".into(), std::ffi::OsStr::to_os_string))
     });
     let plan = Plan { folder, points: sheet.points(path, overrides)? };
-    plan.check()?;
+    plan.check()
+        .map_err(|problem| SweepError::File { path: path.to_path_buf(), problem: problem.to_string() })?;
     let runs: Vec<_> = plan.points.iter().map(|point| point.config.clone()).collect();
     check_file(path, &sheet.keys(), sheet.preset(), &runs)?;
     Ok(plan)
@@ -88,7 +89,7 @@ impl Source<'_> {
         let entry = (key.to_string(), self.text.get(span.clone()).unwrap_or_default().to_string());
         match toml::from_str::<TrainOptions>(&line_of(&entry)) {
             Ok(_) => Ok(entry),
-            Err(e) => Err(self.wrong(Some(span.start), e.message())),
+            Err(e) => Err(self.wrong(Some(span.start), &value_problem(Some(key), e.message()))),
         }
     }
 

@@ -4,6 +4,7 @@
 use super::TrainError;
 use super::config::{Difference, MAY_DIFFER, TrainConfig};
 use crate::data::{Images, Position, classes};
+use crate::memory::{self, OutOfMemory};
 use crate::models::container::Container;
 use crate::models::file::NamedTensor;
 use crate::models::sealed;
@@ -152,12 +153,12 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// The bytes of its file.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let tensors: Vec<NamedTensor> = self
-            .states
-            .iter()
-            .map(|(name, values)| (name.clone(), vec![values.len()], values.clone()))
-            .collect();
+    ///
+    /// # Errors
+    /// If there is no memory for them.
+    pub fn into_bytes(self) -> Result<Vec<u8>, OutOfMemory> {
+        let flat = |(name, values): (String, Vec<f32>)| (name, vec![values.len()], values);
+        let tensors: Vec<NamedTensor> = self.states.into_iter().map(flat).collect();
         sealed::file_of(&tensors, METADATA_KEY, &self.head)
     }
 
@@ -174,7 +175,11 @@ impl Checkpoint {
                 return Err(wrong(path, problem));
             }
             let name = name.clone();
-            states.push((name, bytemuck::pod_collect_to_vec(&file.bytes(index)?)));
+            let bytes = file.bytes(index)?;
+            let mut values: Vec<f32> = memory::zeros(bytes.len() / size_of::<f32>())
+                .map_err(|refused| wrong(path, format!("cannot be read: {refused}")))?;
+            bytemuck::cast_slice_mut(&mut values).copy_from_slice(&bytes);
+            states.push((name, values));
         }
         Ok(Self { head, states })
     }
@@ -243,7 +248,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("last.safetensors");
         let saved = Checkpoint { head: head(), states: vec![("a".to_string(), vec![0.1, f32::MIN])] };
-        crate::files::write(&path, &saved.to_bytes()).unwrap();
+        crate::files::write(&path, &saved.clone().into_bytes().unwrap()).unwrap();
         assert_eq!(Checkpoint::load(&path).unwrap(), saved);
         assert_eq!(Head::load(&path).unwrap(), saved.head);
     }

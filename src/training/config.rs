@@ -437,6 +437,15 @@ impl TrainConfig {
         if self.epochs == 0 || self.epochs > 100_000 {
             return error("--epochs", self.epochs.to_string(), "from 1 to 100000");
         }
+        if !(0.031_25..=4.0).contains(&self.width) {
+            return error("--width", self.width.to_string(), "from 0.03125 to 4");
+        }
+        if let Some(share) = self.validation_share.filter(|share| !(0.0..=0.5).contains(share)) {
+            return error("--validation-share", share.to_string(), "from 0 to 0.5");
+        }
+        if let Some(side) = self.side.filter(|side| !(4..=1024).contains(side)) {
+            return error("--side", side.to_string(), "from 4 to 1024");
+        }
         if self.keep_every == Some(0) {
             return error("--keep-every", "0".to_string(), "at least 1");
         }

@@ -4,7 +4,7 @@
 use super::TrainError;
 use super::checkpoint::{Checkpoint, Head, Progress, TrainingData, not_finite};
 use super::config::{Method, TrainConfig};
-use super::metrics::{Metrics, MetricsFile};
+use super::metrics::MetricsFile;
 use super::run::RunFolder;
 use super::session::SessionRecord;
 use super::tensorboard::EventFile;
@@ -12,7 +12,7 @@ use super::trainer::{NamedStates, PendingStep, StepMetrics, Trainer};
 use super::validation::{Validation, Validator};
 use crate::data::classes::{self, ClassMismatch};
 use crate::data::{self, BatchOptions, Dataset, Prefetcher, batches_per_epoch};
-use crate::executor::Device;
+use crate::executor::{Device, ExecutionError};
 use crate::models::file::{Facts, Model};
 use crate::nn::{Normalisation, Problem};
 use serde::Serialize;
@@ -236,6 +236,8 @@ impl<'a> Fit<'a> {
         let validator = Validator::new(trainer.workspace(), &config, &classifier, generator.as_ref())?;
         config.kernels = trainer.workspace().choices().cloned().filter(|choices| !choices.forms.is_empty());
         let data = TrainingData::of(&dataset.train, &dataset.class_names);
+        // The validator has taken its share.
+        trainer.room_to_save().map_err(ExecutionError::from)?;
         let mut folder = folder(&config)?;
         folder.lock()?;
         let latest = folder.latest()?;
@@ -249,23 +251,20 @@ impl<'a> Fit<'a> {
             progress = saved.head.progress;
         }
         // From here on the folder changes.
+        if resumed_at.is_none() {
+            // Metrics without a checkpoint are then always a sign of damage.
+            let head = Head { progress: progress.clone(), config: config.clone(), data: data.clone() };
+            folder.save_checkpoint(Checkpoint { head, states: trainer.snapshot()?.0 })?;
+        }
+        let (mut metrics, of_metrics) = folder.metrics(&config, &progress)?;
         folder.record_failure(None)?;
         folder.write_config(&config)?;
         if latest.fallback.is_some() {
             folder.set_aside_last_checkpoint()?;
         }
-        if resumed_at.is_none() {
-            // Metrics without a checkpoint are then always a sign of damage.
-            let head = Head { progress: progress.clone(), config: config.clone(), data: data.clone() };
-            folder.save_checkpoint(&Checkpoint { head, states: trainer.snapshot()?.0 })?;
-        }
-        let missing =
-            Metrics::load(&folder.metrics_path()).ok().and_then(|metrics| metrics.missing(&progress));
-        let missing = missing.filter(|_| resumed_at.is_some());
-        let (mut metrics, unreadable) = folder.metrics(&progress, progress.is_end_of(&config))?;
         metrics.append(&SessionRecord::new(progress.step, &described, &config))?;
         let of_model = from.iter().flat_map(|model| model.notes.clone());
-        let notes = of_model.chain(latest.fallback).chain(unreadable).chain(missing).collect();
+        let notes = of_model.chain(latest.fallback).chain(of_metrics).collect();
         let events = folder.tensorboard();
         let goes_on = events.exists().then(|| EventFile::create(&events, progress.step + 1)).transpose()?;
         let (now, pending) = (Instant::now(), VecDeque::new());
@@ -430,7 +429,8 @@ impl<'a> Fit<'a> {
             }
             Err(_) => "no checkpoint can be read".to_string(),
         };
-        TrainError::Diverged { what: what.to_string(), value, step, lr: self.config.lr_at(step), checkpoint }
+        let (lr, precision) = (self.config.lr_at(step), self.config.precision);
+        TrainError::Diverged { what: what.to_string(), value, step, lr, checkpoint, precision }
     }
 
     fn end_epoch(&mut self, epoch: u32, (since, images): (Instant, usize)) -> Result<(), TrainError> {
@@ -507,7 +507,7 @@ impl<'a> Fit<'a> {
         // Lines up to this step shall not be missing when the run goes on from it.
         self.metrics.sync()?;
         let head = Head { progress, config: self.config.clone(), data: self.data.clone() };
-        self.folder.save_checkpoint(&Checkpoint { head, states })?;
+        self.folder.save_checkpoint(Checkpoint { head, states })?;
         self.last_checkpoint = Instant::now();
         Ok(())
     }

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 pub const LARGEST_METRICS: u64 = 128 << 20;
 /// Where unreadable lines are kept, beside the metrics.
 const DAMAGED: &str = "metrics.damaged.jsonl";
+/// What a line does that comes twice, and what several do.
+const REPEAT: [&str; 2] = ["repeats an earlier one", "repeat earlier ones"];
 
 /// The file, open for appending.
 pub struct MetricsFile {
@@ -25,31 +27,56 @@ pub struct MetricsFile {
 }
 
 impl MetricsFile {
-    /// Opens the file `path` without the lines that the run will write again from `progress` on: those of later steps and,
-    /// unless the run is `over`, what was measured in the middle of the epoch that goes on. Lines that cannot be read move to
-    /// a file beside it, and the second value is a sentence about them.
-    pub fn open(path: &Path, progress: &Progress, over: bool) -> Result<(Self, Option<String>), TrainError> {
-        let mut note = None;
-        if path.exists() {
-            let text = text_of(path)?;
-            let (mut kept, mut unreadable) = (String::new(), Vec::new());
-            for line in text.lines() {
-                match record_of(line) {
-                    None => unreadable.push(line),
-                    Some(record) if stays(&record, progress, over) => kept += &format!("{line}\n"),
-                    Some(_) => {}
-                }
+    /// Opens the file `path` of the run `run` (its fingerprint) without the lines that the run will write again from
+    /// `progress` on: those of later steps and, unless the run is `over`, what was measured in the middle of the epoch that
+    /// goes on. Lines that cannot be read, and lines that repeat earlier ones, move to a file beside it. The second value is
+    /// a sentence about each kind of them, and one if lines up to `progress` are missing.
+    ///
+    /// # Errors
+    /// If the file is of another run.
+    pub fn open(
+        path: &Path,
+        run: &str,
+        progress: &Progress,
+        over: bool,
+    ) -> Result<(Self, Vec<String>), TrainError> {
+        let text = if path.exists() { text_of(path)? } else { String::new() };
+        let mut all = Metrics::default();
+        let (mut kept, mut unreadable, mut repeated) = (String::new(), Vec::new(), Vec::new());
+        for line in text.lines() {
+            let record = record_of(line);
+            let stays = record.as_ref().is_some_and(|record| stays(record, progress, over));
+            match record.map_or(Line::Unreadable, |record| all.add(record)) {
+                Line::Unreadable => unreadable.push(line),
+                Line::Repeated => repeated.push(line),
+                Line::Read if stays => kept += &format!("{line}\n"),
+                Line::Read => {}
             }
-            if !unreadable.is_empty() {
-                note = Some(keep_aside(&path.with_file_name(DAMAGED), &unreadable)?);
+        }
+        if let Some(problem) = all.of_another_run(run) {
+            return Err(TrainError::Run { path: path.to_path_buf(), problem });
+        }
+        let (mut notes, aside) = (Vec::new(), path.with_file_name(DAMAGED));
+        for (lines, what) in
+            [(unreadable, ["was cut off or damaged", "were cut off or damaged"]), (repeated, REPEAT)]
+        {
+            if !lines.is_empty() {
+                notes.push(keep_aside(&aside, &lines, what)?);
             }
-            if kept != text {
-                files::write(path, kept.as_bytes())?;
-            }
+        }
+        if kept.strip_suffix('\n').is_some_and(|without| text == without) {
+            notes.push(
+                "the last line of metrics.jsonl had no end; it has one again, and nothing is lost"
+                    .to_string(),
+            );
+        }
+        notes.extend(all.missing(progress).filter(|_| progress.step > 0));
+        if kept != text {
+            files::write(path, kept.as_bytes())?;
         }
         let file =
             OpenOptions::new().create(true).append(true).open(path).map_err(file_error("open", path))?;
-        Ok((Self { file, path: path.to_path_buf() }, note))
+        Ok((Self { file, path: path.to_path_buf() }, notes))
     }
 
     /// Appends one line.
@@ -85,14 +112,18 @@ fn stays(record: &Value, progress: &Progress, over: bool) -> bool {
     number("step").is_some_and(|step| step <= progress.step) && !again
 }
 
-/// Adds lines to the file `path` and says so.
-fn keep_aside(path: &Path, lines: &[&str]) -> Result<String, FileError> {
-    let before = if path.exists() { files::read(path)? } else { Vec::new() };
+/// Adds lines to the file `path` and says so; `what` is wrong with one of them, and with several.
+fn keep_aside(path: &Path, lines: &[&str], [one, several]: [&str; 2]) -> Result<String, FileError> {
     let added: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    files::write(path, &[&before, added.as_bytes()].concat())?;
+    let append = || -> std::io::Result<()> {
+        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.write_all(added.as_bytes())?;
+        file.sync_all()
+    };
+    append().map_err(file_error("write", path))?;
     let what = match lines.len() {
-        1 => "a line of metrics.jsonl was cut off or damaged; it is".to_string(),
-        n => format!("{n} lines of metrics.jsonl were cut off or damaged; they are"),
+        1 => format!("a line of metrics.jsonl {one}; it is"),
+        n => format!("{n} lines of metrics.jsonl {several}; they are"),
     };
     Ok(format!("{what} kept in {}", path.display()))
 }
@@ -130,9 +161,17 @@ pub struct Steps {
     pub delta: Option<f64>,
 }
 
+/// What became of a line.
+enum Line {
+    Read,
+    /// It is recorded already.
+    Repeated,
+    Unreadable,
+}
+
 #[derive(Deserialize)]
 struct Step {
-    #[serde(default, rename = "step")]
+    #[serde(rename = "step")]
     number: u64,
     epoch: u32,
     loss: Option<f64>,
@@ -150,6 +189,10 @@ pub struct Metrics {
     pub epochs: Vec<EpochEnd>,
     /// Steps that have a line.
     step_numbers: BTreeSet<u64>,
+    /// Sums over the steps of each epoch: their number, losses, those with a perturbation, and its lengths.
+    sums: Vec<(u32, [f64; 4])>,
+    /// Lines of steps, epochs or sessions that are recorded before them already.
+    pub repeated: usize,
     /// Lines that are no records, or whose checksum does not fit.
     pub unreadable: usize,
     /// Whether the file ends within a line, as while that is being written.
@@ -164,14 +207,18 @@ impl Metrics {
 
     /// Reads the lines; what cannot be read is counted.
     pub fn read(text: &str) -> Self {
-        let (mut all, mut sums) = (Self::default(), Vec::<(u32, [f64; 4])>::new());
+        let mut all = Self::default();
         let (whole, rest) = text.rsplit_once('\n').unwrap_or(("", text));
         all.cut_off = !rest.is_empty();
         for line in whole.lines() {
-            let known = record_of(line).and_then(|value| all.add(value, &mut sums));
-            all.unreadable += usize::from(known.is_none());
+            match record_of(line).map_or(Line::Unreadable, |value| all.add(value)) {
+                Line::Read => {}
+                Line::Repeated => all.repeated += 1,
+                Line::Unreadable => all.unreadable += 1,
+            }
         }
-        all.steps = sums
+        all.steps = all
+            .sums
             .iter()
             .map(|(epoch, [steps, loss, with_delta, delta])| Steps {
                 epoch: *epoch,
@@ -182,25 +229,54 @@ impl Metrics {
         all
     }
 
-    fn add(&mut self, value: Value, sums: &mut Vec<(u32, [f64; 4])>) -> Option<()> {
-        match value["kind"].as_str()? {
-            "run" => self.sessions.push(serde_json::from_value(value).ok()?),
-            "epoch" => self.epochs.push(serde_json::from_value(value).ok()?),
+    fn add(&mut self, value: Value) -> Line {
+        self.try_add(value).unwrap_or(Line::Unreadable)
+    }
+
+    /// Adds a record, unless it is out of order: what a session does again is removed before it begins, so numbers only
+    /// rise.
+    fn try_add(&mut self, value: Value) -> Option<Line> {
+        let last = self.step_numbers.last().copied().unwrap_or(0);
+        let repeated = match value["kind"].as_str()? {
+            "run" => {
+                let session: SessionRecord = serde_json::from_value(value).ok()?;
+                let repeated = session.step < last;
+                self.sessions.extend((!repeated).then_some(session));
+                repeated
+            }
+            "epoch" => {
+                let end: EpochEnd = serde_json::from_value(value).ok()?;
+                let repeated = self.epochs.last().is_some_and(|last| end.epoch <= last.epoch);
+                self.epochs.extend((!repeated).then_some(end));
+                repeated
+            }
             "step" => {
                 let step: Step = serde_json::from_value(value).ok()?;
-                self.step_numbers.insert(step.number);
-                if sums.last().is_none_or(|(epoch, _)| *epoch != step.epoch) {
-                    sums.push((step.epoch, [0.0; 4]));
+                if step.number <= last {
+                    return Some(Line::Repeated);
                 }
-                let (_, sum) = sums.last_mut()?;
+                self.step_numbers.insert(step.number);
+                if self.sums.last().is_none_or(|(epoch, _)| *epoch != step.epoch) {
+                    self.sums.push((step.epoch, [0.0; 4]));
+                }
+                let (_, sum) = self.sums.last_mut()?;
                 let delta = step.delta.map_or([0.0; 2], |delta| [1.0, delta]);
                 let more = [1.0, step.loss.unwrap_or(f64::NAN), delta[0], delta[1]];
                 sum.iter_mut().zip(more).for_each(|(sum, value)| *sum += value);
+                false
             }
             // Of a later version.
-            _ => {}
-        }
-        Some(())
+            _ => false,
+        };
+        Some(if repeated { Line::Repeated } else { Line::Read })
+    }
+
+    /// A sentence if a session is of another run than the one with the fingerprint `run`.
+    pub fn of_another_run(&self, run: &str) -> Option<String> {
+        self.sessions.iter().any(|session| session.run != run).then(|| {
+            "is of another run than the config.toml beside it; put the run's own file back, or move this one out of the folder"
+                .to_string()
+        })
     }
 
     /// What is not recorded although a checkpoint at `progress` says that it was done: a sentence, if anything.
@@ -228,6 +304,48 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::DatasetKind;
+    use crate::training::{Preset, TrainConfig};
+
+    fn line(record: &Value) -> String {
+        format!("{}\n", integrity::to_line(record))
+    }
+
+    #[test]
+    fn lines_that_repeat_earlier_ones_are_counted_once_and_kept_aside() {
+        let config = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
+        let session = |step| serde_json::to_value(SessionRecord::new(step, "cpu", &config)).unwrap();
+        let records = [
+            session(0),
+            serde_json::json!({"kind": "step", "step": 1, "epoch": 0, "loss": 2.0}),
+            serde_json::json!({"kind": "step", "step": 2, "epoch": 0, "loss": 1.0}),
+            serde_json::json!({"kind": "epoch", "step": 2, "epoch": 0, "benign_accuracy": 0.5}),
+            session(2),
+            session(2),
+        ];
+        let once: String = records.iter().map(line).collect();
+        let twice = Metrics::read(&once.repeat(2));
+        assert_eq!((twice.repeated, twice.sessions.len(), twice.epochs.len()), (4, 5, 1));
+        assert_eq!((Metrics::read(&once).repeated, twice.steps[0].loss), (0, 1.5));
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        std::fs::write(&path, format!("{once}{}", line(&records[1]))).unwrap();
+        let progress = Progress { step: 2, epoch: 1, ..Progress::default() };
+        let run = config.fingerprint();
+        let (_, notes) = MetricsFile::open(&path, &run, &progress, true).unwrap();
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].starts_with("a line of metrics.jsonl repeats an earlier one"), "{notes:?}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), once);
+        assert_eq!(std::fs::read_to_string(folder.path().join(DAMAGED)).unwrap(), line(&records[1]));
+        std::fs::write(&path, once.trim_end()).unwrap();
+        let (_, notes) = MetricsFile::open(&path, &run, &progress, true).unwrap();
+        assert!(notes.len() == 1 && notes[0].contains("nothing is lost"), "{notes:?}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), once);
+        let refused = MetricsFile::open(&path, "another", &progress, true).err().unwrap().to_string();
+        assert!(refused.contains("metrics.jsonl") && refused.contains("of another run"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), once, "a file of another run was changed");
+    }
 
     #[test]
     fn steps_are_averaged_and_what_is_damaged_is_counted() {

@@ -26,6 +26,7 @@ use crate::files::FileError;
 use crate::gpu::GpuError;
 use crate::models::file::ModelFileError;
 use crate::nn::ModelError;
+use crate::program::precision::Precision;
 use std::path::PathBuf;
 
 /// Why a training run could not start or go on.
@@ -84,7 +85,7 @@ pub enum TrainError {
         holder: String,
     },
     /// The loss or a weight left the numbers.
-    #[error("{what} became {value} at step {step} with learning rate {lr}; {checkpoint}; try a smaller --lr")]
+    #[error("{what} became {value} at step {step} with learning rate {lr}; {checkpoint}; try a smaller --lr{}", remedy(*precision))]
     Diverged {
         /// The loss, or the name of a state.
         what: String,
@@ -96,5 +97,17 @@ pub enum TrainError {
         lr: f32,
         /// Where the last good weights are.
         checkpoint: String,
+        /// How the device stores numbers.
+        precision: Precision,
     },
+}
+
+/// What else may help a run that diverged.
+fn remedy(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "",
+        Precision::Mixed => {
+            ", or --precision f32: f16, which mixed precision stores activations in, ends at 65504"
+        }
+    }
 }

@@ -228,7 +228,8 @@ fn with_decay(
     }
     let mut decay = graph.affine(weights, rule.weight_decay, 0.0);
     if rule.uses_mask() {
-        let mask = graph.state(&role.state(MASK), &graph.shape(weights).extents().to_vec())?;
+        let extents = graph.shape(weights).extents().to_vec();
+        let mask = graph.state(&role.state(MASK), &extents)?;
         decay = graph.multiply(decay, mask)?;
     }
     graph.add(gradient, decay)

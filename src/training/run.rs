@@ -259,12 +259,15 @@ impl RunFolder {
     }
 
     /// Writes a checkpoint. The one before it stays until this one is durable and was read back.
-    pub fn save_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), TrainError> {
+    pub fn save_checkpoint(&self, checkpoint: Checkpoint) -> Result<(), TrainError> {
         self.check_lock()?;
         let last = self.last_checkpoint();
-        let bytes = checkpoint.to_bytes();
+        let bytes = checkpoint.into_bytes().map_err(|refused| TrainError::Run {
+            path: last.clone(),
+            problem: format!("cannot be written: {refused}"),
+        })?;
         let pending = Pending::write(&last, &bytes)?;
-        if files::read(pending.temporary())? != bytes {
+        if !files::holds(pending.temporary(), &bytes)? {
             let problem = "reads back other bytes than were written; check the disk".to_string();
             return Err(TrainError::Run { path: last, problem });
         }
@@ -305,7 +308,7 @@ impl RunFolder {
 
     /// Why the last attempt at this run failed, if it did.
     pub fn failure(&self) -> Option<String> {
-        let text = files::read(&self.failure_path()).ok()?;
+        let text = files::read_at_most(&self.failure_path(), LARGEST_CONFIG).ok()?;
         Some(String::from_utf8_lossy(&text).trim_end().to_string())
     }
 
@@ -324,14 +327,18 @@ impl RunFolder {
         self.path.join("failed.txt")
     }
 
-    /// Opens the metrics for appending, without what the run will write again from `progress` on; the second value is a
-    /// sentence about lines that could not be read.
+    /// Opens the metrics of the run with this configuration for appending, without what it will write again from
+    /// `progress` on; the second value is a sentence about each kind of lines that are damaged, repeated or missing.
+    ///
+    /// # Errors
+    /// If they are of another run.
     pub fn metrics(
         &self,
+        config: &TrainConfig,
         progress: &Progress,
-        over: bool,
-    ) -> Result<(MetricsFile, Option<String>), TrainError> {
-        MetricsFile::open(&self.metrics_path(), progress, over)
+    ) -> Result<(MetricsFile, Vec<String>), TrainError> {
+        let over = progress.is_end_of(config);
+        MetricsFile::open(&self.metrics_path(), &config.fingerprint(), progress, over)
     }
 }
 
@@ -349,14 +356,41 @@ pub fn kept_name(epochs: u32) -> String {
     format!("epoch-{epochs:04}.safetensors")
 }
 
-/// Parses the TOML text of the file `path`; an error names the line.
+/// Parses the TOML text of the file `path`; an error names the line and its key.
 pub fn from_toml<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, TrainError> {
     toml::from_str(text).map_err(|e| {
         let before = e.span().and_then(|span| text.get(..span.start));
         let line = before.map_or(String::new(), |text| format!("line {}: ", 1 + text.matches('\n').count()));
-        TrainError::Run {
-            path: path.to_path_buf(),
-            problem: format!("{line}{}", e.message().replace('\n', ", ")),
-        }
+        let problem = value_problem(before.and_then(key_before), e.message());
+        TrainError::Run { path: path.to_path_buf(), problem: format!("{line}{problem}") }
     })
+}
+
+/// What a TOML parser says of a value, with its key and without the names of Rust's types.
+pub fn value_problem(key: Option<&str>, message: &str) -> String {
+    let whole = "expected a whole number from 0 on";
+    let plain = [
+        ("expected usize", whole),
+        ("expected u64", whole),
+        ("expected u32", "expected a whole number from 0 to 4294967295"),
+        ("expected f32", "expected a number"),
+        (" as i128", ""),
+        ("\n", ", "),
+    ];
+    let message = plain.iter().fold(message.to_string(), |text, (own, plain)| text.replace(own, plain));
+    // A terminal would obey what a file has between quotation marks.
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let message: String = message.chars().map(shown).collect();
+    match key.filter(|key| !message.contains(&format!("`{key}`"))) {
+        Some(key) => format!("{key}: {message}"),
+        None => message,
+    }
+}
+
+/// The key of the value at which `text` ends, if it stands on the same line.
+fn key_before(text: &str) -> Option<&str> {
+    let (key, _) = text.rsplit('\n').next()?.split_once('=')?;
+    let key = key.trim().trim_matches('"');
+    let of_a_key = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    (!key.is_empty() && key.chars().all(of_a_key)).then_some(key)
 }

@@ -11,6 +11,8 @@ pub struct SessionRecord {
     kind: String,
     /// Steps done before.
     pub step: u64,
+    /// Fingerprint of the run's configuration.
+    pub run: String,
     /// Version of the program.
     pub version: String,
     /// The adapter with its driver, or the CPU path.
@@ -56,6 +58,7 @@ impl SessionRecord {
         Self {
             kind: "run".to_string(),
             step,
+            run: config.fingerprint(),
             version: env!("CARGO_PKG_VERSION").to_string(),
             device: device.to_string(),
             started: utc(since.as_secs()),

@@ -59,7 +59,7 @@ pub struct Trainer {
     step: u64,
 }
 
-fn write(workspace: &mut Workspace, states: NamedStates) -> Result<(), ExecutionError> {
+fn write(workspace: &mut Workspace, states: &NamedStates) -> Result<(), ExecutionError> {
     states.iter().try_for_each(|(name, values)| workspace.write(name, values))
 }
 
@@ -91,11 +91,11 @@ impl Trainer {
         // The averaged weights are the ones that were evaluated.
         let given = from.map(|m| m.average.clone());
         let values = given.unwrap_or_else(|| classifier.initial(config.init, config.seed));
-        write(&mut workspace, Role::Classifier.start(&classifier.slots, &values, config.rule()))?;
+        write(&mut workspace, &Role::Classifier.start(&classifier.slots, &values, config.rule()))?;
         if let Some(generator) = &generator {
             let given = from.and_then(|m| m.generator.as_ref()).map(|(_, weights)| weights.clone());
             let values = given.unwrap_or_else(|| generator.initial(config.init, config.seed));
-            write(&mut workspace, Role::Generator.start(&generator.slots, &values, Rule::ADAM))?;
+            write(&mut workspace, &Role::Generator.start(&generator.slots, &values, Rule::ADAM))?;
         }
         let (config, largest) =
             (config.clone(), largest.unwrap_or(config.batch_size).min(config.batch_size).max(1));
@@ -132,9 +132,9 @@ impl Trainer {
     }
 
     /// Sees whether there is room for a checkpoint beside the programs: a run that cannot save its first epoch has computed
-    /// in vain. It is in memory as states, as tensors and as the bytes of the file.
-    fn room_to_save(&self) -> Result<(), OutOfMemory> {
-        memory::with_room::<u8>(3 * self.workspace.bytes() as usize).map(drop)
+    /// in vain. It is in memory as states and as the bytes of the file.
+    pub(super) fn room_to_save(&self) -> Result<(), OutOfMemory> {
+        memory::with_room::<u8>(2 * self.workspace.bytes() as usize).map(drop)
     }
 
     fn runners_at(&mut self, images: usize) -> Result<Vec<PhaseRunner>, ExecutionError> {

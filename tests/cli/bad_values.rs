@@ -116,6 +116,38 @@ fn keys_that_no_run_of_a_file_uses_are_refused() {
 }
 
 #[test]
+fn a_file_says_nothing_else_than_what_training_a_generator_sets() {
+    let scratch = Scratch::new();
+    scratch.train(&["--method", "natural", "--max-steps", "1", "--out", "run"]);
+    let train = [
+        "train-generator",
+        "--adapter",
+        "cpu",
+        "--model",
+        "run",
+        "--max-steps",
+        "1",
+        "--config",
+        "mine.toml",
+    ];
+    let cases: &[(&str, &[&str])] = &[
+        ("method = \"fgm\"\n", &["method has no effect", "always trained by pgn"]),
+        ("width = 0.25\n", &["width has no effect", "as wide as the classifier"]),
+        ("freeze-classifier = false\n", &["freeze-classifier has no effect"]),
+        ("from = \"other.safetensors\"\n", &["from has no effect", "--model"]),
+    ];
+    for (text, expected) in cases {
+        fs::write(scratch.path("mine.toml"), text).unwrap();
+        let sentence = scratch.refuse(train);
+        assert_mentions(&sentence, &["mine.toml", "train-generator"]);
+        assert_mentions(&sentence, expected);
+    }
+    // What it says of itself may be repeated.
+    fs::write(scratch.path("mine.toml"), "method = \"pgn\"\nwidth = 0.03125\nc-l = 2.0\n").unwrap();
+    scratch.succeed(train.iter().chain(&["--out", "generator"]));
+}
+
+#[test]
 fn unknown_flags_and_commands_are_named() {
     let scratch = Scratch::new();
     assert_mentions(&scratch.refuse_to_train(&["--wdith", "1"]), &["--wdith"]);
@@ -127,10 +159,15 @@ fn unknown_flags_and_commands_are_named() {
 fn mistakes_in_a_configuration_file_are_named_with_their_line() {
     let cases: &[(&str, &[&str])] = &[
         ("seed = 1\nwdith = 2.0\n", &["line 2", "wdith", "width"]),
-        ("\n\nlr = \"fast\"\n", &["line 3", "fast"]),
+        ("\n\nlr = \"fast\"\n", &["line 3: lr: ", "fast"]),
         ("epochs = \n", &["line 1"]),
         ("seed = 1\nmethod = \"magic\"\n", &["line 2", "magic", "natural"]),
-        ("batch-size = -4\n", &["line 1", "-4"]),
+        ("batch-size = -4\n", &["line 1: batch-size: ", "-4", "a whole number from 0 on"]),
+        ("seed = 99999999999999999999\n", &["line 1: seed: ", "99999999999999999999", "a whole number"]),
+        ("epochs = 4294967296\n", &["line 1: epochs: ", "4294967296", "from 0 to 4294967295"]),
+        ("width = true\n", &["line 1: width: ", "`true`", "a number"]),
+        ("seed = 1\nwithout = [\"imagine\"]\n", &["line 2: without: ", "imagine"]),
+        ("method = \"\\u0000\"\n", &["line 1: method: ", "\\u{0}"]),
     ];
     for (text, expected) in cases {
         let scratch = Scratch::new();
@@ -144,7 +181,15 @@ fn mistakes_in_a_configuration_file_are_named_with_their_line() {
         &["none.toml", "check the path"],
     );
     assert_mentions(&Scratch::new().refuse_to_train(&["--config", "."]), &["cannot read ."]);
-    let scratch = Scratch::new();
-    fs::write(scratch.path("mine.toml"), "epochs = 0").unwrap();
-    assert_mentions(&scratch.refuse_to_train(&["--config", "mine.toml"]), &["--epochs 0"]);
+    let beyond: &[(&str, &[&str])] = &[
+        ("epochs = 0", &["--epochs 0"]),
+        ("validation-share = nan", &["--validation-share NaN", "from 0 to 0.5"]),
+        ("side = 2", &["--side 2", "from 4 to 1024"]),
+        ("side = 8", &["--side", "fixed size"]),
+    ];
+    for (text, expected) in beyond {
+        let scratch = Scratch::new();
+        fs::write(scratch.path("mine.toml"), text).unwrap();
+        assert_mentions(&scratch.refuse_to_train(&["--config", "mine.toml"]), expected);
+    }
 }

@@ -97,6 +97,86 @@ fn files_of_another_run_are_found_although_each_is_whole() {
 }
 
 #[test]
+fn metrics_of_another_run_are_neither_continued_nor_shown_and_repeated_lines_are_moved_aside() {
+    let scratch = Scratch::new();
+    for (name, seed) in [("one", "1"), ("two", "2")] {
+        scratch.train(&["--max-steps", "2", "--seed", seed, "--out", name]);
+    }
+    let path = scratch.path("one/metrics.jsonl");
+    let own = fs::read_to_string(&path).unwrap();
+    fs::copy(scratch.path("two/metrics.jsonl"), &path).unwrap();
+    let parts = ["metrics.jsonl", "of another run"];
+    let output = scratch.run(["verify", "one"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_mentions(&String::from_utf8_lossy(&output.stdout), &parts);
+    assert_mentions(&scratch.refuse(["train", "--resume", "one", "--max-steps", "3"]), &parts);
+    let said = String::from_utf8_lossy(&scratch.run(["report", "one", "--out", "page"]).stderr).into_owned();
+    assert_mentions(&said, &parts);
+    assert_mentions(&fs::read_to_string(scratch.path("page/report.html")).unwrap(), &parts);
+
+    fs::write(&path, own.repeat(2)).unwrap();
+    let output = scratch.run(["verify", "one"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_mentions(
+        &String::from_utf8_lossy(&output.stdout),
+        &["metrics.jsonl", "lines repeat earlier ones"],
+    );
+    let said = String::from_utf8_lossy(&scratch.run(["report", "one", "--out", "page"]).stderr).into_owned();
+    assert_mentions(&said, &["lines of metrics.jsonl repeat earlier ones"]);
+    let said = scratch.succeed(["train", "--resume", "one", "--max-steps", "3"]);
+    assert_mentions(&said, &["lines of metrics.jsonl repeat earlier ones", "metrics.damaged.jsonl"]);
+    assert_mentions(&scratch.succeed(["verify", "one"]), &["0 damaged"]);
+
+    fs::remove_file(&path).unwrap();
+    let said = scratch.succeed(["train", "--resume", "one", "--max-steps", "4"]);
+    assert_mentions(&said, &["metrics.jsonl has no line for the first session"]);
+}
+
+#[test]
+fn evaluations_of_another_run_are_named() {
+    let scratch = Scratch::new();
+    for (name, seed) in [("one", "1"), ("two", "2")] {
+        scratch.train(&["--max-steps", "2", "--seed", seed, "--out", name]);
+        scratch.succeed(["evaluate", name, "--adapter", "cpu", "--attack", "fgm", "--limit", "20"]);
+    }
+    assert_mentions(&scratch.succeed(["verify", "one"]), &["0 damaged"]);
+    let all = |run: &str| own_files(&scratch.path(run).join("evaluation"));
+    let (own, other) = (all("one"), all("two"));
+    let damaged = |file: &str| {
+        let output = scratch.run(["verify", "one"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{file}: {text}");
+        assert_mentions(&text, &[file, "another"]);
+        text
+    };
+    // A record of the other run with its own name, and with that of one of this run.
+    for path in &other {
+        let name = path.file_name().unwrap();
+        let place = scratch.path("one/evaluation").join(name);
+        let before = fs::read(&place).ok();
+        fs::copy(path, &place).unwrap();
+        assert_mentions(&damaged(name.to_str().unwrap()), &["of another run"]);
+        match before {
+            Some(bytes) => fs::write(&place, bytes).unwrap(),
+            None => fs::remove_file(&place).unwrap(),
+        }
+    }
+    let record = own.iter().find(|path| path.to_string_lossy().contains("/fgm-")).unwrap();
+    let name = record.file_name().unwrap().to_str().unwrap();
+    fs::copy(other.iter().find(|path| path.to_string_lossy().contains("/fgm-")).unwrap(), record).unwrap();
+    assert_mentions(&damaged(name), &["another record than its name says"]);
+    let output = scratch.run(["evaluate", "one", "--adapter", "cpu", "--attack", "fgm", "--limit", "20"]);
+    assert_mentions(&String::from_utf8_lossy(&output.stderr), &[name, "computed again"]);
+    assert_mentions(&scratch.succeed(["verify", "one"]), &["0 damaged"]);
+
+    fs::copy(scratch.path("two/evaluation.json"), scratch.path("one/evaluation.json")).unwrap();
+    fs::copy(scratch.path("two/evaluation.csv"), scratch.path("one/evaluation.csv")).unwrap();
+    damaged("evaluation.json");
+    let said = String::from_utf8_lossy(&scratch.run(["report", "one", "--out", "page"]).stderr).into_owned();
+    assert_mentions(&said, &["evaluation.json is of another run"]);
+}
+
+#[test]
 fn an_edited_configuration_is_refused_with_the_key_that_differs() {
     let scratch = Scratch::new();
     scratch.train(&["--max-steps", "2", "--out", "run"]);

@@ -111,7 +111,7 @@ fn every_mistake_in_a_sweep_file_is_one_sentence_with_its_line() {
         ("epochs = 3\nwdith = 1.0\n[grid]\nseed = [1]\n", &["line 2: ", "wdith"][..]),
         ("[grid]\nseed = [1]\nepsilom = [1]\n", &["line 3: ", "epsilom"]),
         ("[grid]\n\nmethod = [\"fgm\", \"fgn\"]\n", &["line 3: ", "fgn"]),
-        ("epochs = \"many\"\n[grid]\nseed = [1]\n", &["line 1: ", "many"]),
+        ("epochs = \"many\"\n[grid]\nseed = [1]\n", &["line 1: epochs: ", "many"]),
         ("epochs = 3\n", &["has no [grid]"]),
         ("epochs = 3\n[grid]\n", &["line 2: ", "the grid is empty"]),
         ("[grid]\nseed = []\n", &["line 2: ", "seed has no values"]),
@@ -129,7 +129,7 @@ fn every_mistake_in_a_sweep_file_is_one_sentence_with_its_line() {
     ] {
         let error = read_text(text).unwrap_err().to_string();
         assert!(!error.contains('\n'), "{error}");
-        for part in parts {
+        for part in [&["mine.toml"], parts].concat() {
             assert!(error.contains(part), "{part:?} is not in {error:?}, of {text:?}");
         }
     }

@@ -19,6 +19,8 @@ pub struct Settings {
     pub reads: usize,
     /// Tries at a time.
     pub jobs: usize,
+    /// Whether every deviation is printed, not only the first of each kind in a group.
+    pub all: bool,
     /// Where runs and files are made, and stay; a temporary folder if absent.
     pub keep: Option<PathBuf>,
     /// Where seeds for `make fuzz` go; then nothing is tortured.
@@ -40,12 +42,18 @@ impl Settings {
             flips: 300,
             reads: 30,
             jobs,
+            all: false,
             keep: None,
             seeds: None,
         };
         while let Some(flag) = arguments.next() {
-            if flag == "--run" {
-                continue;
+            match flag.as_str() {
+                "--run" => continue,
+                "--all" => {
+                    all.all = true;
+                    continue;
+                }
+                _ => {}
             }
             let value = arguments.next().ok_or(format!("{flag} needs a value"))?;
             let number =
@@ -61,8 +69,7 @@ impl Settings {
                 "--seeds" => all.seeds = Some(PathBuf::from(value)),
                 "--keep" => all.keep = Some(PathBuf::from(value)),
                 _ => {
-                    let flags =
-                        "--seed, --only, --kills, --calls, --flips, --reads, --jobs, --keep and --seeds";
+                    let flags = "--seed, --only, --all, --kills, --calls, --flips, --reads, --jobs, --keep and --seeds";
                     return Err(format!("there is no flag {flag}; there are {flags}"));
                 }
             }

@@ -58,19 +58,22 @@ struct Row {
 /// Everything that came out.
 pub struct Report {
     seed: u64,
+    /// Deviations of one kind in one group that are printed.
+    shown: usize,
     order: Vec<String>,
     rows: BTreeMap<String, Row>,
     skipped: Vec<String>,
 }
 
-/// Deviations of the same kind in the same group that are written out.
+/// The same, unless all are asked for.
 const SHOWN: usize = 5;
 
 impl Report {
     /// Nothing tried yet.
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, all: bool) -> Self {
+        let shown = if all { usize::MAX } else { SHOWN };
         let (order, rows) = (Vec::new(), BTreeMap::new());
-        Self { seed, order, rows, skipped: Vec::new() }
+        Self { seed, shown, order, rows, skipped: Vec::new() }
     }
 
     /// Adds the tries of a group, and prints those that deviate.
@@ -90,7 +93,7 @@ impl Report {
             row.counts[kind] += 1;
             row.peak = row.peak.max(peak);
             let Some((word, reason)) = verdict.reason() else { continue };
-            if row.counts[kind] > SHOWN {
+            if row.counts[kind] > self.shown {
                 left_out[kind] += 1;
                 continue;
             }
@@ -100,7 +103,7 @@ impl Report {
         }
         let left_out: usize = left_out.iter().sum();
         if left_out > 0 {
-            println!("       {group}: {left_out} more deviations of the same kinds");
+            println!("       {group}: {left_out} more deviations of the same kinds; --all prints them");
         }
     }
 

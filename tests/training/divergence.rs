@@ -3,6 +3,7 @@
 use super::{DIGITS, checkpoint, cpu, digits, run, step_numbers, tiny};
 use pgn_wgpu::models::file::{Facts, Model};
 use pgn_wgpu::nn::{Init, Network, Plan};
+use pgn_wgpu::program::precision::Precision;
 use pgn_wgpu::training::checkpoint::Checkpoint;
 use pgn_wgpu::training::{GradientInput, Method, TrainConfig, TrainError};
 use std::fs;
@@ -20,7 +21,8 @@ fn tamper(folder: &Path, state: &str, value: f32) {
     let mut saved = checkpoint(folder);
     let (_, values) = saved.states.iter_mut().find(|(name, _)| name == state).unwrap();
     values.fill(value);
-    pgn_wgpu::files::write(&folder.join("checkpoints/last.safetensors"), &saved.to_bytes()).unwrap();
+    pgn_wgpu::files::write(&folder.join("checkpoints/last.safetensors"), &saved.into_bytes().unwrap())
+        .unwrap();
 }
 
 #[test]
@@ -47,11 +49,15 @@ fn a_loss_that_is_no_number_stops_the_run_with_step_and_learning_rate() {
         .unwrap();
     let path = folder.path().join("run");
     let config = TrainConfig { from: Some(file), lr: 9.5, ..config(5) };
+    let mixed = TrainConfig { precision: Precision::Mixed, ..config.clone() };
+    let of_mixed = run(&cpu(), &mixed, &folder.path().join("mixed"), None).unwrap_err().to_string();
+    assert!(of_mixed.contains("f16") && of_mixed.contains("--precision f32"), "{of_mixed}");
 
     let error = run(&cpu(), &config, &path, None).unwrap_err();
 
     assert!(matches!(error, TrainError::Diverged { .. }), "{error}");
     let text = error.to_string();
+    assert!(!text.contains("f16"), "{text}");
     for part in ["the loss became", "at step 1 ", "learning rate 9.5", "(step 0)", "--lr"] {
         assert!(text.contains(part), "{part:?} is not in: {text}");
     }
@@ -123,7 +129,7 @@ fn a_checkpoint_of_another_run_is_refused_and_kept() {
     ];
     for (states, expected) in cases {
         let bad = Checkpoint { states, ..good.clone() };
-        pgn_wgpu::files::write(&last, &bad.to_bytes()).unwrap();
+        pgn_wgpu::files::write(&last, &bad.into_bytes().unwrap()).unwrap();
         let before = fs::read(&last).unwrap();
         let text = run(&cpu(), &config(5), &path, None).unwrap_err().to_string();
         assert!(text.contains(expected) && text.contains("last.safetensors"), "{text}");

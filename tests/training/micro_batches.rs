@@ -140,6 +140,15 @@ fn a_tensor_beyond_the_limit_of_a_binding_is_refused_by_name_and_fits_in_a_small
 }
 
 #[test]
+fn a_tensor_with_more_values_than_kernels_count_is_refused_by_name() {
+    let error = compile(&tiny(Method::Pgn), 1 << 27, MemoryLimits::NONE).map(|program| program.memory);
+
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("more than the 4294967295 values") && text.contains("smaller batch"), "{text}");
+    assert!(text.contains("134217728"), "{text}");
+}
+
+#[test]
 fn a_batch_beyond_the_adapters_limits_is_halved_until_it_fits() {
     let Some(gpu) = gpus().pop() else { return };
     let limits = gpu.memory_limits();

@@ -1,5 +1,5 @@
-//! WideResNet (Zagoruyko and Komodakis 2016): three stages of blocks with normalisation before convolution; depth counts
-//! convolutions, width multiplies channels. Names of the TRADES repository, which RobustBench's models have too.
+//! Wide residual networks (Zagoruyko and Komodakis 2016): three stages of blocks with normalisation before convolution; depth counts
+//! convolutions, width multiplies channels. Names of the TRADES repository, which the models of `RobustBench` have too.
 
 use super::{LAST_GAIN, Plan, scaled};
 use crate::nn::builder::{Builder, Kernel};

@@ -19,6 +19,8 @@ const PREFIX: &str = "table-";
 #[derive(Serialize, Deserialize)]
 struct Kept {
     classifier: String,
+    /// Fingerprint of the run's configuration, if it is known.
+    run: Option<String>,
     report: Report,
 }
 
@@ -33,7 +35,11 @@ pub fn keep(report: &Report, run: &Subject) -> Result<(), EvaluationError> {
     let settings = format!("{data_set}, {split}, {images}, {epsilon}, {attacks}, {model}");
     let folder = records_folder(&run.place.home);
     files::create_folder(&folder)?;
-    let kept = Kept { classifier: fingerprint(&run.model), report: report.clone() };
+    let kept = Kept {
+        classifier: fingerprint(&run.model),
+        run: run.model.facts.run.clone(),
+        report: report.clone(),
+    };
     let path = folder.join(format!("{PREFIX}{}.json", fingerprint_of_text(&settings)));
     files::write(&path, &integrity::to_json(&kept))?;
     Ok(())
@@ -42,20 +48,35 @@ pub fn keep(report: &Report, run: &Subject) -> Result<(), EvaluationError> {
 /// The evaluations of these weights that are kept in a run's folder, and a sentence for each file that cannot be
 /// believed; those of other weights are left out. `None` if nothing was ever kept there.
 pub fn kept(folder: &Path, model: &Model) -> Option<(Vec<Report>, Vec<String>)> {
-    let entries = std::fs::read_dir(records_folder(folder)).ok()?;
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX)));
-    paths.sort();
+    let paths = paths(folder);
     let classifier = fingerprint(model);
     let (mut own, mut damaged) = (Vec::new(), Vec::new());
     for path in &paths {
         match read(path) {
             Ok(kept) if kept.classifier == classifier => own.push(kept.report),
+            Ok(kept) if kept.run.is_some() && kept.run != model.facts.run => {
+                damaged.push(format!("{} is of another run", path.display()));
+            }
+            // Of earlier weights of the run, or of its best.
             Ok(_) => {}
             Err(problem) => damaged.push(problem),
         }
     }
     (!paths.is_empty()).then_some((own, damaged))
+}
+
+fn paths(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(records_folder(folder)) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX)));
+    paths.sort();
+    paths
+}
+
+/// The evaluations kept in a run's folder that are of runs with another fingerprint than `run`.
+pub fn of_other_runs(folder: &Path, run: &str) -> Vec<PathBuf> {
+    let other = |path: &PathBuf| read(path).is_ok_and(|kept| kept.run.is_some_and(|own| own != run));
+    paths(folder).into_iter().filter(other).collect()
 }
 
 fn read(path: &Path) -> Result<Kept, String> {

@@ -15,7 +15,7 @@ use crate::training::{Method, TrainConfig, TrainError};
 use std::path::{Path, PathBuf};
 
 /// Larger files are no image sheets.
-const LARGEST_PICTURE: usize = 8 << 20;
+const LARGEST_PICTURE: u64 = 8 << 20;
 /// A report is no album.
 const MOST_PICTURES: usize = 8;
 /// Losses that are printed alike are alike.
@@ -55,6 +55,16 @@ impl Run {
                 Metrics::default()
             }
         };
+        let metrics = match metrics.of_another_run(&config.fingerprint()) {
+            Some(problem) => {
+                notes.push((
+                    format!("metrics.jsonl {problem}"),
+                    "there are no curves of this run".to_string(),
+                ));
+                Metrics::default()
+            }
+            None => metrics,
+        };
         let progress = folder.progress().ok().flatten().unwrap_or_default();
         if let Some(missing) = metrics.missing(&progress).filter(|_| progress.step > 0) {
             notes.push((missing, "the curves are without it".to_string()));
@@ -71,6 +81,9 @@ impl Run {
         // What is kept knows its weights, which evaluation.json does not.
         let again = "it counts as not there; `pgn-wgpu evaluate` computes it again".to_string();
         let (written, mut damaged) = match evaluation(path) {
+            Ok(Some(written)) if written.is_of_others_alone(&config.fingerprint()) => {
+                (None, vec!["evaluation.json is of another run".to_string()])
+            }
             Ok(written) => (written, Vec::new()),
             Err(problem) => (None, vec![problem]),
         };
@@ -94,7 +107,13 @@ impl Run {
     /// Whether the numbers of two runs may stand side by side.
     pub fn same_data(&self, other: &Self) -> bool {
         let (own, its) = (&self.config, &other.config);
-        own.dataset == its.dataset && (own.dataset != DatasetKind::Folder || own.data == its.data)
+        own.dataset == its.dataset
+            && match own.dataset {
+                DatasetKind::Folder => own.data == its.data,
+                // Every set in the format of MNIST is of this kind.
+                DatasetKind::Mnist => own.data == its.data || self.data_set == other.data_set,
+                _ => true,
+            }
     }
 
     /// Epochs that have ended.
@@ -103,11 +122,21 @@ impl Run {
     }
 
     /// What the reader must know before believing the curves.
-    pub(super) fn notes(&self) -> Vec<Note> {
+    pub fn notes(&self) -> Vec<Note> {
         let mut all = self.notes.clone();
         if self.metrics.unreadable > 0 {
-            let figure = format!("{} lines of metrics.jsonl are damaged", self.metrics.unreadable);
-            all.push((figure, "the curves are without them".to_string()));
+            let figure = match self.metrics.unreadable {
+                1 => "1 line of metrics.jsonl is damaged".to_string(),
+                lines => format!("{lines} lines of metrics.jsonl are damaged"),
+            };
+            all.push((figure, "the curves are without what stood there".to_string()));
+        }
+        if self.metrics.repeated > 0 {
+            let figure = match self.metrics.repeated {
+                1 => "1 line of metrics.jsonl repeats an earlier one".to_string(),
+                lines => format!("{lines} lines of metrics.jsonl repeat earlier ones"),
+            };
+            all.push((figure, "the curves have each once".to_string()));
         }
         if self.metrics.cut_off {
             let figure = "the last line of metrics.jsonl is cut off".to_string();
@@ -153,7 +182,7 @@ fn pictures(folder: &Path, run: &str) -> Vec<Picture> {
     paths.retain(|path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")));
     paths.sort();
     let read = |path: &PathBuf| {
-        let png = files::read(path).ok().filter(|bytes| bytes.len() <= LARGEST_PICTURE)?;
+        let png = files::read_at_most(path, LARGEST_PICTURE).ok()?;
         let file = path.file_name()?.to_string_lossy().into_owned();
         let caption = format!("{file} in the folder of {run}.");
         png.starts_with(b"\x89PNG").then(|| Picture {
@@ -164,4 +193,29 @@ fn pictures(folder: &Path, run: &str) -> Vec<Picture> {
         })
     };
     paths.iter().filter_map(read).take(MOST_PICTURES).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::Preset;
+
+    #[test]
+    fn sets_of_one_format_in_different_folders_are_different_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |name: &str, kind, data: &str| {
+            let config = TrainConfig { data: Some(data.into()), ..TrainConfig::preset(Preset::Small, kind) };
+            RunFolder::create(&folder.path().join(name), &config).unwrap();
+            let mut run = Run::open(&folder.path().join(name)).unwrap();
+            run.data_set = format!("{data} (IDX)");
+            run
+        };
+        for kind in [DatasetKind::Mnist, DatasetKind::Folder] {
+            let of = |name: &str, data| run(&format!("{}-{name}", kind.name()), kind, data);
+            let (one, two, again) = (of("one", "letters"), of("two", "clothes"), of("again", "letters"));
+            assert!(!one.same_data(&two) && one.same_data(&again), "{kind:?}");
+        }
+        let (one, two) = (run("one", DatasetKind::Cifar10, "a"), run("two", DatasetKind::Cifar10, "b"));
+        assert!(one.same_data(&two), "wherever it lies");
+    }
 }

@@ -160,16 +160,31 @@ pub fn cases() -> Vec<Case> {
     for (name, file, make) in headers().into_iter().chain(damaged()) {
         all.push(Case::new(name, &TRAIN, file, among(file, make)));
     }
+    // What is no image is left out, and one line counts it; what an image is, its content says and not its ending.
+    let left_out: [(&str, Expected); 6] = [
+        ("jpeg-as-gif", Expected::Taken),
+        ("pipe-as-png", Expected::Said(&["skipped 1 of 21 files: 1 no regular files"])),
+        ("folder-as-png", Expected::Said(&["skipped 1 of 21 files: 1 no regular files"])),
+        ("link-to-a-device", Expected::Said(&["skipped 1 of 21 files: 1 no regular files"])),
+        ("link-to-itself", Expected::Said(&["skipped 1 of 21 files: 1 broken link"])),
+        ("link-to-nothing", Expected::Said(&["skipped 1 of 21 files: 1 broken link"])),
+    ];
+    for case in &mut all {
+        if let Some((_, expected)) = left_out.iter().find(|(name, _)| case.name == *name) {
+            case.expected = *expected;
+        }
+    }
     // What a small image carries beside its pixels does not make them wrong.
     for case in &mut all {
         if ["of-text", "of-a-profile", "behind-a-small-image"].iter().any(|end| case.name.ends_with(end)) {
             case.expected = Expected::Either;
         }
     }
-    all.push(Case::new("links-in-a-circle", &TRAIN, "data", |folder| {
+    let circle = Case::new("links-in-a-circle", &TRAIN, "data", |folder| {
         good(folder)?;
         symlink("..", folder.join("data/cat/up"))
-    }));
+    });
+    all.push(circle.expecting(Expected::Said(&["skipped 1 of 21 files: 1 in nested folders"])));
     all.push(Case::new("a-class-that-is-a-link-to-its-parent", &TRAIN, "data", |folder| {
         good(folder)?;
         symlink(".", folder.join("data/around"))
@@ -189,10 +204,12 @@ pub fn cases() -> Vec<Case> {
         good(folder)?;
         (0..2000).try_for_each(|i| fs::create_dir(folder.join(format!("data/class{i}"))))
     }));
-    all.push(Case::new("100000-files", &TRAIN, "data", |folder| {
+    let texts = Case::new("100000-files", &TRAIN, "data", |folder| {
         good(folder)?;
         (0..100_000).try_for_each(|i| fs::write(folder.join(format!("data/cat/{i}.txt")), b""))
-    }));
+    });
+    let said = "skipped 100000 of 100020 files: 100000 of unsupported formats (.txt)";
+    all.push(texts.expecting(Expected::Said(Box::leak(Box::new([said])))));
     all.push(Case::new("the-folder-is-a-pipe", &TRAIN, "data", |folder| fifo(&folder.join("data"))));
     all
 }

@@ -32,6 +32,10 @@ pub enum Expected {
     Either,
     /// Success.
     Accepted,
+    /// Success with nothing left out.
+    Taken,
+    /// Success that says all this, on the terminal; or a refusal.
+    Said(&'static [&'static str]),
 }
 
 /// A hostile file, or several, and the command that reads it.
@@ -108,14 +112,18 @@ fn judge(case: &Case, ended: &Ended) -> Verdict {
         return Verdict::Wrong(format!("took {:.0} MB; {}", ended.peak as f64 / 1e6, ended.brief()));
     }
     match (ended.succeeded(), case.expected) {
-        (true, Expected::Refused)
-            if ended.text().contains(&case.mentions) && ended.errors.contains("warning") =>
-        {
-            Verdict::Expected
+        (true, Expected::Said(parts)) => match parts.iter().find(|part| !ended.text().contains(**part)) {
+            None => Verdict::Expected,
+            Some(part) => Verdict::Silent(format!("does not say {part:?}; {}", ended.brief())),
+        },
+        (true, Expected::Taken) if ended.text().contains("skipped") => {
+            Verdict::Wrong(format!("should have been read; {}", ended.brief()))
         }
-        (true, Expected::Refused) => Verdict::Silent("was taken without a word".to_string()),
+        (true, Expected::Refused) => Verdict::Silent(format!("was taken; {}", ended.brief())),
         (true, _) => Verdict::Expected,
-        (false, Expected::Accepted) => Verdict::Wrong(format!("should have gone on; {}", ended.brief())),
+        (false, Expected::Accepted | Expected::Taken) => {
+            Verdict::Wrong(format!("should have gone on; {}", ended.brief()))
+        }
         (false, _) => match ended.sentence() {
             Some(sentence) if sentence.contains(&case.mentions) => Verdict::Expected,
             Some(_) => Verdict::Wrong(format!("does not name {}; {}", case.mentions, ended.brief())),

@@ -144,12 +144,16 @@ pub fn cases(fixture: &Fixture) -> Vec<Case> {
         // As the checkpoint of a run, which an earlier one may replace if that is said.
         let run = fixture.a();
         let resume = ["train", "--resume", RUN, "--max-steps", "61"];
-        all.push(Case::new(format!("resume/{name}"), &resume, "last.safetensors", move |folder| {
+        let case = Case::new(format!("resume/{name}"), &resume, "last.safetensors", move |folder| {
             copy(&run, &folder.join(RUN));
             let path = folder.join(RUN).join("checkpoints/last.safetensors");
             fs::remove_file(&path)?;
             make(&path)
-        }));
+        });
+        all.push(case.expecting(Expected::Said(&[
+            "last.safetensors",
+            "; the run goes on from the checkpoint before it, at step 59",
+        ])));
     }
     for (name, header) in impossible() {
         let make = move |folder: &Path| written(&header, None, b"", &folder.join(FILE));

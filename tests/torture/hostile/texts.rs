@@ -134,27 +134,37 @@ fn with_file(
 }
 
 fn metrics(fixture: &Fixture) -> Vec<Case> {
-    let kinds: [(&str, Make); 7] = [
-        ("a-line-of-200-megabytes", |path| {
+    // What cannot be read at all stops a resumption; lines that cannot are kept.
+    const KEPT: &[&str] = &["of metrics.jsonl", "cut off or damaged", "kept in run/metrics.damaged.jsonl"];
+    const UNREAD: &[&str] = &["cannot read run/metrics.jsonl", "there are no curves of this run"];
+    let kinds: [(&str, &[&str], Make); 7] = [
+        ("a-line-of-200-megabytes", UNREAD, |path| {
             repeated(path, b"{\"kind\":\"", b"xxxxxxxxxx", 20_000_000, b"\"}\n")
         }),
-        ("a-deep-line", |path| fs::write(path, "[".repeat(1_000_000))),
-        ("ten-million-lines", |path| repeated(path, b"", b"{}\n", 10_000_000, b"")),
-        ("no-text", |path| fs::write(path, b"\xff\xfe\n\xff\n")),
-        ("numbers-beyond", |path| {
+        (
+            "a-deep-line",
+            &["the last line of metrics.jsonl is cut off", "the curves are without it"],
+            |path| fs::write(path, "[".repeat(1_000_000)),
+        ),
+        ("ten-million-lines", &["10000000 lines of metrics.jsonl are damaged"], |path| {
+            repeated(path, b"", b"{}\n", 10_000_000, b"")
+        }),
+        ("no-text", &["2 lines of metrics.jsonl are damaged"], |path| fs::write(path, b"\xff\xfe\n\xff\n")),
+        ("numbers-beyond", &["1 line of metrics.jsonl is damaged"], |path| {
             fs::write(
                 path,
                 "{\"kind\":\"step\",\"step\":18446744073709551615,\"epoch\":4294967295,\"loss\":1e400}\n\n",
             )
         }),
-        ("sparse-gigabytes", |path| sparse(path, b"{", 3 << 30)),
-        ("pipe", |path| fs::remove_file(path).and_then(|()| super::build::fifo(path))),
+        ("sparse-gigabytes", UNREAD, |path| sparse(path, b"{", 3 << 30)),
+        ("pipe", UNREAD, |path| fs::remove_file(path).and_then(|()| super::build::fifo(path))),
     ];
     let mut all = Vec::new();
-    for (name, make) in kinds {
-        for (command, arguments) in [("report", &REPORT[..]), ("resume", &RESUME[..])] {
+    for (name, reported, make) in kinds {
+        for (command, arguments, said) in [("report", &REPORT[..], reported), ("resume", &RESUME[..], KEPT)] {
             let make = with_file(fixture, "metrics.jsonl".into(), make);
-            all.push(Case::new(format!("metrics/{command}/{name}"), arguments, "metrics.jsonl", make));
+            let case = Case::new(format!("metrics/{command}/{name}"), arguments, "metrics.jsonl", make);
+            all.push(case.expecting(Expected::Said(said)));
         }
     }
     all
@@ -182,6 +192,8 @@ fn evaluations(fixture: &Fixture) -> Vec<Case> {
             *prediction = json!((prediction.as_u64().unwrap_or(0) + 1) % 10);
         }),
     ];
+    let named: &'static str = Box::leak(name.clone().into_boxed_str());
+    let again = Expected::Said(Box::leak(Box::new([named, "; it is computed again"])));
     let mut all = Vec::new();
     for (what, change) in changes {
         let make = with_file(fixture, record.clone(), move |path| {
@@ -193,7 +205,7 @@ fn evaluations(fixture: &Fixture) -> Vec<Case> {
             change(&mut value);
             fs::write(path, [value.to_string().as_bytes(), rest].concat())
         });
-        all.push(Case::new(format!("record/{what}"), &arguments, &name, make));
+        all.push(Case::new(format!("record/{what}"), &arguments, &name, make).expecting(again));
     }
     let files: [(&str, Make); 4] = [
         ("deep", |path| fs::write(path, "[".repeat(1_000_000))),
@@ -203,9 +215,10 @@ fn evaluations(fixture: &Fixture) -> Vec<Case> {
     ];
     for (what, make) in files {
         let record = with_file(fixture, record.clone(), make);
-        all.push(Case::new(format!("record/{what}"), &arguments, &name, record));
+        all.push(Case::new(format!("record/{what}"), &arguments, &name, record).expecting(again));
         let report = with_file(fixture, "evaluation.json".into(), make);
-        all.push(Case::new(format!("evaluation/{what}"), &REPORT, "evaluation.json", report));
+        let case = Case::new(format!("evaluation/{what}"), &REPORT, "evaluation.json", report);
+        all.push(case.expecting(Expected::Said(&["evaluation.json", "it counts as not there"])));
     }
     all
 }
