@@ -15,6 +15,8 @@ mod planes;
 mod resizing;
 #[path = "gradients/second_order.rs"]
 mod second_order;
+#[path = "gradients/patches.rs"]
+mod patches;
 #[path = "gradients/windows.rs"]
 mod windows;
 

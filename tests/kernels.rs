@@ -77,6 +77,11 @@ fn pooling_with_stride_and_padding_agrees() {
 }
 
 #[test]
+fn patches_of_images() {
+    judge_all(&windows::patches());
+}
+
+#[test]
 fn resizing_and_its_adjoint_agree() {
     judge_all(&resizing::cases());
 }
@@ -153,6 +158,7 @@ fn every_kernel_and_every_variant_of_it_has_a_case() {
         convolutions::pooling(),
         convolutions::borders(),
         windows::pooling(),
+        windows::patches(),
         resizing::cases(),
         products::cases(),
         elementwise::unary(),

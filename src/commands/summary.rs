@@ -77,7 +77,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         "live at least".to_string(),
     ]];
     for config in configs.iter().filter(|config| config.method != Method::Pgn || generator.is_ok()) {
-        let phase = *game::phases(&config).last().expect("every step has a phase");
+        let phase = *game::phases(config).last().expect("every step has a phase");
         let graph = game::phase_graph(
             config,
             &classifier,

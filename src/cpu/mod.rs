@@ -9,6 +9,7 @@
 pub mod executor;
 pub mod fast;
 mod geometry;
+mod patches;
 mod phases;
 mod resampling;
 pub mod threads;
@@ -58,6 +59,7 @@ twins!(
     elementwise,
     elementwise_columns,
     exchange_sides,
+    fold,
     gather_rows,
     gather_taps,
     matrix_product,
@@ -78,6 +80,7 @@ twins!(
     sum_columns,
     sum_rows,
     unary,
+    unfold,
     unpool,
     window_pool,
     window_unpool,

@@ -1,6 +1,7 @@
 //! The builder: one method per operation, which checks the shapes and states the result's.
 
 mod activations;
+mod convolutions;
 mod normalisation;
 mod pooling;
 mod resizing;

@@ -160,6 +160,8 @@ impl Graph {
             | Operation::Unpool(..)
             | Operation::MaxPool(_)
             | Operation::MaxUnpool(_)
+            | Operation::Unfold(_)
+            | Operation::Fold(_)
             | Operation::Resize(_)
             | Operation::ResizeGradient(_)
             | Operation::BorderSum(_)

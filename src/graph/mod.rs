@@ -13,12 +13,14 @@
 mod build;
 mod gradient;
 pub mod operation;
+mod patches;
 pub mod resize;
 pub mod shape;
 pub mod window;
 
 pub use build::AdamStates;
 pub use operation::{Binary, Borders, Convolution, Epilogue, Operation, Unary};
+pub use patches::Patches;
 pub use resize::{Coordinates, Resize, Rounding, Sampling};
 pub use shape::{Broadcast, Shape};
 pub use window::{Divisor, Window};

@@ -1,6 +1,7 @@
 //! The set of primitive operations. The gradient rule of each (`gradient.rs`) uses operations of this
 //! same set, so gradients of gradients need nothing further.
 
+use super::Patches;
 use super::resize::Resize;
 use super::window::Window;
 
@@ -281,6 +282,10 @@ pub enum Operation {
     Resize(Resize),
     /// `[d]`: its adjoint.
     ResizeGradient(Resize),
+    /// `[x]`: what a kernel meets at each place, side by side along the channels.
+    Unfold(Patches),
+    /// `[d]`: the adjoint of `Unfold`.
+    Fold(Patches),
     /// `[x]`: sums over the places that [`Borders`] does not tell apart, `[n, 3s, 3s, c]`.
     BorderSum(Borders),
     /// `[x]`: the adjoint of `BorderSum`, every place's value at all places that it stands for.

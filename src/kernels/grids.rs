@@ -3,8 +3,8 @@
 
 use super::params::{
     AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseColumnsParams,
-    ElementwiseParams, GatherRowsParams, MatrixParams, PoolParams, ResizeParams, RowsParams, SumRowsParams,
-    WindowParams, WinogradParams,
+    ElementwiseParams, GatherRowsParams, MatrixParams, PatchesParams, PoolParams, ResizeParams, RowsParams,
+    SumRowsParams, WindowParams, WinogradParams,
 };
 
 /// Invocations per workgroup of the one-dimensional kernels.
@@ -156,6 +156,18 @@ pub fn window_pool(params: &[u8], _: Constants) -> [u32; 3] {
 pub fn window_unpool(params: &[u8], _: Constants) -> [u32; 3] {
     let p: WindowParams = read(params);
     one_group_each(p.batch * p.height)
+}
+
+/// One invocation per value of unfolded patches.
+pub fn unfold(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: PatchesParams = read(params);
+    flat(p.batch * p.rows * p.columns * p.kernel_height * p.kernel_width * p.channels)
+}
+
+/// One invocation per value of the images that patches are of.
+pub fn fold(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: PatchesParams = read(params);
+    flat(p.batch * p.height * p.width * p.channels)
 }
 
 /// One workgroup per row of the result of resizing, over all images.

@@ -15,8 +15,8 @@ use crate::program::Call;
 use expression::Expression;
 use params::{
     AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseColumnsParams,
-    ElementwiseParams, GatherRowsParams, Layout, MatrixParams, Params, PoolParams, RandomParams,
-    ResizeParams, RowsParams, SumRowsParams, UnaryParams, WindowParams, WinogradParams,
+    ElementwiseParams, GatherRowsParams, Layout, MatrixParams, Params, PatchesParams, PoolParams,
+    RandomParams, ResizeParams, RowsParams, SumRowsParams, UnaryParams, WindowParams, WinogradParams,
 };
 
 /// Values of WGSL `override` constants, by name.
@@ -282,8 +282,8 @@ mod registry {
     use super::{
         AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams,
         ElementwiseColumnsParams, ElementwiseParams, Form, GatherRowsParams, Kernel, MatrixParams, Needs,
-        Params, PoolParams, RandomParams, ResizeParams, RowsParams, SumRowsParams, Tolerance, UnaryParams,
-        WindowParams, WinogradParams, cpu, fits, grids, no_tile,
+        Params, PatchesParams, PoolParams, RandomParams, ResizeParams, RowsParams, SumRowsParams, Tolerance,
+        UnaryParams, WindowParams, WinogradParams, cpu, fits, grids, no_tile,
     };
     kernels! {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
@@ -391,6 +391,10 @@ mod registry {
             fast cpu::fast::max_pool::max_pool;
         max_unpool(WindowParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::window_unpool,
             shared ["window", "window_max"], fast cpu::fast::max_unpool::max_unpool;
+        unfold(PatchesParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::unfold, shared ["patches"],
+            fast cpu::fast::unfold::unfold;
+        fold(PatchesParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::fold, shared ["patches"],
+            fast cpu::fast::fold::fold;
         border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum,
             shared ["border_sum", "border_sum_of"],
             form flat grids::border_sum_flat, with ["border_sum", "border_sum_of"],

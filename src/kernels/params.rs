@@ -268,6 +268,38 @@ params! {
         scale: f32,
     }
 
+    /// The patches that a kernel meets on an image, or the adjoint.
+    PatchesParams {
+        /// Images.
+        batch: u32,
+        /// Rows of the image.
+        height: u32,
+        /// Columns of the image.
+        width: u32,
+        /// Channels of the image.
+        channels: u32,
+        /// Rows of places.
+        rows: u32,
+        /// Columns of places.
+        columns: u32,
+        /// Rows of the kernel.
+        kernel_height: u32,
+        /// Columns of the kernel.
+        kernel_width: u32,
+        /// Rows from one place to the next.
+        stride_height: u32,
+        /// Columns from one place to the next.
+        stride_width: u32,
+        /// Rows from one tap to the next.
+        dilation_height: u32,
+        /// Columns from one tap to the next.
+        dilation_width: u32,
+        /// Rows of zeros above the image.
+        top: u32,
+        /// Columns of zeros before the image.
+        left: u32,
+    }
+
     /// Resizing, or its adjoint: position o of the result is at (o·multiply + add) / divide of the operand.
     ResizeParams {
         /// Images.

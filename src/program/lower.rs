@@ -17,7 +17,7 @@ use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
 use convolution::params_of;
 use std::collections::HashMap;
-use windows::resize_params;
+use windows::{patches_params, resize_params};
 use winograd::Transform;
 
 /// β1, β2 and ε of Adam (Kingma and Ba; also the paper's library's defaults).
@@ -251,6 +251,14 @@ impl<'g> Lowering<'g> {
             Operation::Pool(_) | Operation::Unpool(..) | Operation::MaxPool(_) | Operation::MaxUnpool(_) => {
                 self.pooling(tensor, reads, y);
             }
+            Operation::Unfold(patches) => {
+                let params = patches_params(*patches, first.expect("one operand"), shape);
+                self.call(&kernels::unfold, bytes_of(&params), vec![], reads, &[y]);
+            }
+            Operation::Fold(patches) => {
+                let params = patches_params(*patches, shape, first.expect("one operand"));
+                self.call(&kernels::fold, bytes_of(&params), vec![], reads, &[y]);
+            }
             Operation::Resize(resize) => {
                 let params = resize_params(resize, first.expect("one operand"));
                 self.call(&kernels::resize, bytes_of(&params), vec![], reads, &[y]);
@@ -476,6 +484,8 @@ pub(super) fn name(operation: &Operation) -> &'static str {
         Operation::Unpool(..) => "unpool",
         Operation::MaxPool(_) => "max_pool",
         Operation::MaxUnpool(_) => "max_unpool",
+        Operation::Unfold(_) => "unfold",
+        Operation::Fold(_) => "fold",
         Operation::Resize(_) => "resize",
         Operation::ResizeGradient(_) => "resize_gradient",
         Operation::BorderSum(_) => "border_sum",

@@ -206,9 +206,12 @@ mod tests {
     #[test]
     fn every_option_has_an_effect_in_some_run_and_in_its_own_method() {
         let methods = [Method::Natural, Method::Fgm, Method::Pgd, Method::Pgn];
+        let sgd = TrainConfig { optimiser: Optimiser::Sgd, weight_decay: 5e-4, ..config(Method::Natural) };
+        let runs: Vec<TrainConfig> = methods.map(config).into_iter().chain([sgd]).collect();
         for (field, _) in EFFECTS {
-            assert!(methods.iter().any(|&method| flag(&key(field), &config(method)).is_ok()), "{field}");
+            assert!(runs.iter().any(|run| flag(&key(field), run).is_ok()), "{field}");
         }
+        assert!(flag("momentum", &config(Method::Natural)).unwrap_err().contains("--optimiser sgd"));
         for key in ["iterations", "step-size", "random-start", "epsilon", "norm", "through-attack"] {
             assert!(flag(key, &config(Method::Pgd)).is_ok(), "{key}");
             assert!(flag(key, &config(Method::Natural)).is_err(), "{key}");

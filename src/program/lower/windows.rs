@@ -2,9 +2,9 @@
 //! `WindowParams`.
 
 use super::{Lowering, PoolParams, TensorId};
-use crate::graph::{Operation, Resize, Shape, Tensor, Window};
+use crate::graph::{Operation, Patches, Resize, Shape, Tensor, Window};
 use crate::kernels;
-use crate::kernels::params::{ResizeParams, WindowParams};
+use crate::kernels::params::{PatchesParams, ResizeParams, WindowParams};
 use bytemuck::bytes_of;
 
 impl Lowering<'_> {
@@ -72,6 +72,32 @@ fn window_params(window: Window, large: &Shape, small: &Shape, keys: &Shape) -> 
         keys: keys.rows() as u32,
         divisor: window.divisor as u32,
         scale: window.scale,
+    }
+}
+
+pub(super) fn patches_params(patches: Patches, image: &Shape, unfolded: &Shape) -> PatchesParams {
+    let [batch, height, width, channels] = image.image().expect("checked when built").map(|e| e as u32);
+    let [_, rows, columns, _] = unfolded.image().expect("checked when built").map(|e| e as u32);
+    let pair = |pair: [usize; 2]| pair.map(|e| e as u32);
+    let ([kernel_height, kernel_width], [stride_height, stride_width]) =
+        (pair(patches.size), pair(patches.stride));
+    let [dilation_height, dilation_width] = pair(patches.dilation);
+    let [top, left] = patches.padding.map(|[before, _]| before as u32);
+    PatchesParams {
+        batch,
+        height,
+        width,
+        channels,
+        rows,
+        columns,
+        kernel_height,
+        kernel_width,
+        stride_height,
+        stride_width,
+        dilation_height,
+        dilation_width,
+        top,
+        left,
     }
 }
 
