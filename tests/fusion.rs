@@ -1,6 +1,6 @@
 //! Fused programs against the same graphs with every operation in a call of its own: random graphs with every function and
 //! broadcast, values that several consumers share, states that are read before and after they are written, sums.
-//! The twins agree to the bit; on the adapter every fused call is judged on its own.
+//! The twins agree to the bit, and so do the fast CPU forms; on the adapter every fused call is judged on its own.
 
 #[path = "fusion/batch_norm.rs"]
 mod batch_norm;
@@ -17,8 +17,8 @@ use pgn_wgpu::random::{Random, Stream};
 use std::sync::Arc;
 
 /// Outputs and states after each of two runs.
-fn results(program: Program, values: &Values) -> Vec<Vec<f32>> {
-    let mut workspace = Workspace::new(Device::Cpu(Mode::Reference));
+fn results(program: Program, values: &Values, mode: Mode) -> Vec<Vec<f32>> {
+    let mut workspace = Workspace::new(Device::Cpu(mode));
     let states: Vec<&str> =
         values.iter().map(|(n, _)| n.as_str()).filter(|n| n.starts_with("state")).collect();
     for (name, values) in values.iter().filter(|(n, _)| n.starts_with("state")) {
@@ -48,14 +48,16 @@ fn fused(graph: &Graph) -> Program {
 
 /// Fails unless fusing changes no bit; returns the fused program.
 fn assert_same(graph: &Graph, values: &Values, name: &str) -> Program {
-    let plain = Program::compile_unfused(graph, MemoryLimits::NONE).unwrap();
-    let [own, expected] = [fused(graph), plain].map(|program| results(program, values));
-    for (i, (own, expected)) in own.iter().zip(&expected).enumerate() {
-        let differs = own
-            .iter()
-            .zip(expected)
-            .position(|(a, b)| a.to_bits() != b.to_bits() && !(a.is_nan() && b.is_nan()));
-        assert_eq!(differs, None, "{name}: result {i} of {}", expected.len());
+    for mode in [Mode::Reference, Mode::Fast] {
+        let plain = Program::compile_unfused(graph, MemoryLimits::NONE).unwrap();
+        let [own, expected] = [fused(graph), plain].map(|program| results(program, values, mode));
+        for (i, (own, expected)) in own.iter().zip(&expected).enumerate() {
+            let differs = own
+                .iter()
+                .zip(expected)
+                .position(|(a, b)| a.to_bits() != b.to_bits() && !(a.is_nan() && b.is_nan()));
+            assert_eq!(differs, None, "{name}, {mode:?}: result {i} of {}", expected.len());
+        }
     }
     fused(graph)
 }
@@ -159,7 +161,7 @@ impl Writer {
     /// One more node.
     fn step(&mut self) {
         let whole = self.whole.clone();
-        match self.pick(12) {
+        match self.pick(14) {
             0..=2 => {
                 let (function, x) = (self.unary(), self.any(&whole));
                 let y = self.graph.unary(function, x);
@@ -185,6 +187,13 @@ impl Writer {
                 let (state, x) = (self.any(&among), self.any(&whole));
                 let bounded = self.graph.unary(Unary::Clamp(-4.0, 4.0), x);
                 self.graph.assign(state, bounded).unwrap();
+            }
+            // Over rows, in several parts where there are many.
+            11 | 12 => {
+                let x = self.any(&whole);
+                let small = self.graph.affine(x, 0.01, 0.0);
+                let sum = self.graph.sum_rows(small, self.images[3]).unwrap();
+                self.parts.push(sum);
             }
             // Something that is not element-wise stands between.
             _ => {

@@ -1,4 +1,4 @@
-//! The graph: tensors with static shapes and about two dozen primitive operations. Models, attacks and
+//! The graph: tensors with static shapes and some thirty primitive operations. Models, attacks and
 //! training write graphs and nothing else; `gradient` appends backward operations; `compile` turns the
 //! result into a [`Program`](crate::program::Program).
 //!

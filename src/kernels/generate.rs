@@ -32,8 +32,7 @@ fn tensors(expression: &Expression) -> String {
             writeln!(text, "@group(0) @binding({binding}) var<storage, read_write> t{tensor}: array<f32>;");
     }
     if !expression.sums.is_empty() {
-        let lanes = if expression.by_column { 256 } else { 64 };
-        let _ = writeln!(text, "var<workgroup> partial: array<f32, {lanes}>;");
+        text.push_str("var<workgroup> partial: array<f32, 64>;\n");
     }
     text
 }
@@ -75,7 +74,7 @@ fn sums_of_columns(expression: &Expression) -> String {
         let _ = write!(
             text,
             "    partial[local] = sum{i};
-    for (var half = 128u; half >= params.width; half >>= 1u) {{
+    for (var half = 32u; half >= params.width; half >>= 1u) {{
         workgroupBarrier();
         if local < half {{
             partial[local] += partial[local + half];
