@@ -9,14 +9,14 @@ mod check;
 mod common;
 #[path = "gradients/copies.rs"]
 mod copies;
+#[path = "gradients/patches.rs"]
+mod patches;
 #[path = "gradients/planes.rs"]
 mod planes;
 #[path = "gradients/resizing.rs"]
 mod resizing;
 #[path = "gradients/second_order.rs"]
 mod second_order;
-#[path = "gradients/patches.rs"]
-mod patches;
 #[path = "gradients/windows.rs"]
 mod windows;
 

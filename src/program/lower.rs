@@ -17,7 +17,6 @@ use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
 use convolution::params_of;
 use std::collections::HashMap;
-use windows::{patches_params, resize_params};
 use winograd::Transform;
 
 /// β1, β2 and ε of Adam (Kingma and Ba; also the paper's library's defaults).
@@ -251,22 +250,10 @@ impl<'g> Lowering<'g> {
             Operation::Pool(_) | Operation::Unpool(..) | Operation::MaxPool(_) | Operation::MaxUnpool(_) => {
                 self.pooling(tensor, reads, y);
             }
-            Operation::Unfold(patches) => {
-                let params = patches_params(*patches, first.expect("one operand"), shape);
-                self.call(&kernels::unfold, bytes_of(&params), vec![], reads, &[y]);
-            }
-            Operation::Fold(patches) => {
-                let params = patches_params(*patches, shape, first.expect("one operand"));
-                self.call(&kernels::fold, bytes_of(&params), vec![], reads, &[y]);
-            }
-            Operation::Resize(resize) => {
-                let params = resize_params(resize, first.expect("one operand"));
-                self.call(&kernels::resize, bytes_of(&params), vec![], reads, &[y]);
-            }
-            Operation::ResizeGradient(resize) => {
-                let params = resize_params(resize, shape);
-                self.call(&kernels::resize_gradient, bytes_of(&params), vec![], reads, &[y]);
-            }
+            Operation::Unfold(_)
+            | Operation::Fold(_)
+            | Operation::Resize(_)
+            | Operation::ResizeGradient(_) => self.moved_values(tensor, reads, y),
             Operation::Concatenate => {
                 let mut start = 0;
                 for (&part, &read) in operands.iter().zip(reads) {

@@ -42,6 +42,31 @@ impl Lowering<'_> {
             _ => unreachable!("called for pooling only"),
         }
     }
+
+    /// A node that takes patches of images or resizes them, or the adjoint of one.
+    pub(super) fn moved_values(&mut self, tensor: Tensor, reads: &[TensorId], y: TensorId) {
+        let node = self.graph.node(tensor);
+        let (own, first) = (&node.shape, self.shape(node.operands[0]));
+        match &node.operation {
+            Operation::Unfold(patches) => {
+                let params = patches_params(*patches, first, own);
+                self.call(&kernels::unfold, bytes_of(&params), vec![], reads, &[y]);
+            }
+            Operation::Fold(patches) => {
+                let params = patches_params(*patches, own, first);
+                self.call(&kernels::fold, bytes_of(&params), vec![], reads, &[y]);
+            }
+            Operation::Resize(resize) => {
+                let params = resize_params(resize, first);
+                self.call(&kernels::resize, bytes_of(&params), vec![], reads, &[y]);
+            }
+            Operation::ResizeGradient(resize) => {
+                let params = resize_params(resize, own);
+                self.call(&kernels::resize_gradient, bytes_of(&params), vec![], reads, &[y]);
+            }
+            _ => unreachable!("called for patches and resizing only"),
+        }
+    }
 }
 
 fn pool_params(window: Window, large: &Shape, slope: f32) -> PoolParams {
@@ -75,7 +100,7 @@ fn window_params(window: Window, large: &Shape, small: &Shape, keys: &Shape) -> 
     }
 }
 
-pub(super) fn patches_params(patches: Patches, image: &Shape, unfolded: &Shape) -> PatchesParams {
+fn patches_params(patches: Patches, image: &Shape, unfolded: &Shape) -> PatchesParams {
     let [batch, height, width, channels] = image.image().expect("checked when built").map(|e| e as u32);
     let [_, rows, columns, _] = unfolded.image().expect("checked when built").map(|e| e as u32);
     let pair = |pair: [usize; 2]| pair.map(|e| e as u32);
@@ -101,7 +126,7 @@ pub(super) fn patches_params(patches: Patches, image: &Shape, unfolded: &Shape) 
     }
 }
 
-pub(super) fn resize_params(resize: &Resize, operand: &Shape) -> ResizeParams {
+fn resize_params(resize: &Resize, operand: &Shape) -> ResizeParams {
     let [batch, height, width, channels] = operand.image().expect("checked when built").map(|e| e as u32);
     let [rows, columns] = resize.steps();
     ResizeParams {
