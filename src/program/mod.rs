@@ -211,7 +211,7 @@ impl Program {
 
     /// As [`Program::compile`], with every operation in a call of its own: what fused programs are compared with.
     pub fn compile_unfused(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
-        Self::planned(lowered(graph, limits)?, limits)
+        Self::planned(lowered(&rewrite::rewrite(graph), limits)?, limits)
     }
 
     fn planned(lowered: lower::Lowered, limits: MemoryLimits) -> Result<Self, ProgramError> {

@@ -143,10 +143,10 @@ options! {
     #[arg(value_parser = number(0.03125..=4.0_f32))]
     width: f32 => width, always;
     /// What the network subtracts from each channel before its first layer, pixels being in [0, 1] [default: nothing]
-    #[arg(value_delimiter = ',', value_name = "NUMBERS")]
+    #[arg(value_delimiter = ',', value_name = "NUMBERS", value_parser = number(-1e6..=1e6_f32))]
     mean: Vec<f32> => mean, always;
     /// What the network divides each channel by after that; with --mean [default: 1]
-    #[arg(value_delimiter = ',', value_name = "NUMBERS")]
+    #[arg(value_delimiter = ',', value_name = "NUMBERS", value_parser = above(0.0, Some(1e6_f32)))]
     std: Vec<f32> => std, always;
     /// Images per step [default: 128]
     #[arg(value_parser = number(1..=65_536_usize))]

@@ -48,9 +48,9 @@ fn sizes_that_cannot_be_are_named_with_what_can() {
 #[test]
 fn a_summary_or_validation_of_an_impossible_model_prints_the_sentence_alone() {
     let cases: &[(&[&str], &[&str])] = &[
-        (&["summary", "--side", "30"], &["30", "multiple of 4"]),
+        (&["summary", "--side", "3"], &["3", "4 to 1024"]),
         (&["summary", "--classes", "1"], &["1", "2 to 1000"]),
-        (&["summary", "--channels", "2"], &["2", "1 (grey) or 3 (RGB)"]),
+        (&["summary", "--channels", "5"], &["5", "1 to 4"]),
         (&["summary", "--batch-size", "0"], &["--batch-size", "0"]),
         (&["summary", "--width", "nan"], &["--width nan", "0.03125 to 4"]),
         (&["validate", "--adapter", "cpu", "--width", "9"], &["9", "0.03125 to 4"]),

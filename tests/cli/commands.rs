@@ -35,7 +35,7 @@ fn the_help_of_train_has_every_flag_and_the_true_defaults() {
     assert_eq!(said("width"), config.width.to_string());
     assert_eq!(said("batch-size"), config.batch_size.to_string());
     assert_eq!(said("epochs"), format!("{} for digits, 8 for others", config.epochs));
-    assert_eq!(said("lr"), config.lr.to_string());
+    assert_eq!(said("lr"), format!("{}; 0.1 with --optimiser sgd", config.lr));
     assert_eq!(said("ema-decay"), config.ema_decay.to_string());
     assert_eq!(said("adv-coeff"), config.adv_coeff.to_string());
     assert_eq!(said("c-l"), config.c_l.to_string());
