@@ -7,6 +7,8 @@ mod common;
 mod convolutions;
 #[path = "kernels/elementwise.rs"]
 mod elementwise;
+#[path = "kernels/geometry.rs"]
+mod geometry;
 #[path = "kernels/products.rs"]
 mod products;
 #[path = "kernels/resizing.rs"]
@@ -49,6 +51,11 @@ fn convolutions_agree() {
 #[test]
 fn transposed_convolutions_agree() {
     judge_all(&convolutions::input_gradient());
+}
+
+#[test]
+fn convolutions_of_any_geometry_agree() {
+    judge_all(&geometry::cases());
 }
 
 #[test]
@@ -133,6 +140,8 @@ const VARIANTS: &[(&str, &[(&str, u32)])] = &[
     ("conv2d", &[("EPILOGUE", 4)]),
     ("conv2d_input_gradient", &[("EPILOGUE", 5)]),
     ("conv2d_weight_gradient", &[("BIAS", 2)]),
+    ("convolution", &[("EPILOGUE", 4)]),
+    ("convolution_input_gradient", &[("EPILOGUE", 4)]),
     ("unpool", &[("MASK", 2)]),
     ("matrix_product", &[("ACCUMULATE", 2)]),
     ("gather_taps", &[("TURNED", 2)]),
@@ -147,6 +156,7 @@ fn every_kernel_and_every_variant_of_it_has_a_case() {
         convolutions::weight_gradient(),
         convolutions::pooling(),
         convolutions::borders(),
+        geometry::cases(),
         windows::pooling(),
         resizing::cases(),
         products::cases(),

@@ -8,6 +8,7 @@
 
 pub mod executor;
 pub mod fast;
+mod general;
 mod geometry;
 mod phases;
 mod resampling;
@@ -52,6 +53,9 @@ twins!(
     conv2d,
     conv2d_input_gradient,
     conv2d_weight_gradient,
+    convolution,
+    convolution_input_gradient,
+    convolution_weight_gradient,
     copy_columns,
     cross_entropy,
     cross_entropy_gradient,

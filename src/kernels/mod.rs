@@ -15,7 +15,7 @@ use crate::program::Call;
 use expression::Expression;
 use params::{
     AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams,
-    GatherRowsParams, Layout, MatrixParams, Params, PoolParams, RandomParams, ResizeParams, RowsParams,
+    GatherRowsParams, GeneralParams, Layout, MatrixParams, Params, PoolParams, RandomParams, ResizeParams, RowsParams,
     SumRowsParams, UnaryParams, WindowParams, WinogradParams,
 };
 
@@ -281,7 +281,7 @@ fn no_tile(_params: &[u8]) -> Constants {
 mod registry {
     use super::{
         AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseParams,
-        Form, GatherRowsParams, Kernel, MatrixParams, Needs, Params, PoolParams, RandomParams, ResizeParams,
+        Form, GatherRowsParams, GeneralParams, Kernel, MatrixParams, Needs, Params, PoolParams, RandomParams, ResizeParams,
         RowsParams, SumRowsParams, Tolerance, UnaryParams, WindowParams, WinogradParams, cpu, fits, grids,
         no_tile,
     };
@@ -323,6 +323,12 @@ mod registry {
             form subgroup8 grids::conv2d_weight_gradient_subgroup8, fits fits::conv2d_weight_gradient_subgroup8,
             tile grids::conv2d_weight_gradient_tile,
             with ["convolution", "subgroup8"];
+        convolution(GeneralParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::general,
+            shared ["general", "epilogue"], fast cpu::fast::convolution::convolution;
+        convolution_input_gradient(GeneralParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::general_input_gradient,
+            shared ["general", "epilogue"], fast cpu::fast::convolution_input_gradient::convolution_input_gradient;
+        convolution_weight_gradient(GeneralParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::general_weight_gradient,
+            shared ["general"], fast cpu::fast::convolution_weight_gradient::convolution_weight_gradient;
         matrix_product(MatrixParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::matrix_product,
             shared ["matrices", "blocks"],
             form wide8 grids::matrix_product_wide8, with ["matrices", "wide8", "rows8", "product8"],

@@ -5,7 +5,7 @@
 //! over its result, which is not.
 
 use super::batch_norm::{self, Statistics};
-use super::layer::{Activation, Layer, Pooling, Window};
+use super::layer::{Activation, Layer, Pooling};
 use super::net::{Net, Value};
 use super::slot::States;
 use crate::graph::{self, Convolution, Graph, GraphError, Tensor, Unary};
@@ -144,15 +144,15 @@ impl Forward<'_> {
                 let centred = self.graph.subtract(x, mean)?;
                 self.graph.multiply(centred, inverse)
             }
-            Layer::Convolution { weight, bias, window, groups } => {
+            Layer::Convolution { weight, bias, geometry } => {
                 let (weight, bias) = (self.slot(weight), bias.map(|slot| self.slot(slot)));
-                self.convolution(x, weight, bias, window, groups)
+                self.convolution(x, weight, bias, geometry)
             }
             Layer::Dense { weight, bias } => {
                 let (weight, bias) = (self.slot(weight), bias.map(|slot| self.slot(slot)));
                 let [n, inputs] = [self.graph.shape(x).rows(), self.graph.shape(x).columns()];
                 let row = self.graph.reshape(x, &[n, 1, 1, inputs])?;
-                let y = self.convolution(row, weight, bias, Window::same(1, 1), 1)?;
+                let y = self.convolution(row, weight, bias, Convolution::same(1, 1))?;
                 let outputs = self.graph.shape(y).channels();
                 self.graph.reshape(y, &[n, outputs])
             }
@@ -176,10 +176,9 @@ impl Forward<'_> {
         x: Tensor,
         weight: Tensor,
         bias: Option<Tensor>,
-        window: Window,
-        groups: usize,
+        geometry: Convolution,
     ) -> Result {
-        let y = convolve(self.graph, window, groups, x, weight)?;
+        let y = self.graph.convolve(geometry, x, weight)?;
         match bias {
             Some(bias) => self.graph.add(y, bias),
             None => Ok(y),
@@ -216,7 +215,7 @@ impl Forward<'_> {
     /// The convolution of node `source`, its result scaled and shifted per channel.
     fn folded_convolution(&mut self, source: usize, scale: Tensor, shift: Tensor) -> Result {
         let node = &self.net.nodes[source];
-        let Layer::Convolution { weight, bias, window, groups } = node.layer else {
+        let Layer::Convolution { weight, bias, geometry } = node.layer else {
             unreachable!("only convolutions are folded")
         };
         let x = self.value(node.inputs[0])?;
@@ -228,17 +227,8 @@ impl Forward<'_> {
                 self.graph.add(scaled, shift)?
             }
         };
-        self.convolution(x, weight, Some(bias), window, groups)
+        self.convolution(x, weight, Some(bias), geometry)
     }
-}
-
-fn convolve(graph: &mut Graph, window: Window, groups: usize, x: Tensor, weight: Tensor) -> Result {
-    let known = window == Window::same(window.size[0], window.stride[0]) && groups == 1;
-    if !known {
-        return Err(unknown(graph, x, "convolution of this geometry"));
-    }
-    let geometry = Convolution { size: window.size[0], stride: window.stride[0] };
-    graph.convolve(geometry, graph::Epilogue::None, &[x, weight])
 }
 
 fn pool(graph: &mut Graph, pooling: Pooling, window: graph::Window, x: Tensor) -> Result {
@@ -246,10 +236,6 @@ fn pool(graph: &mut Graph, pooling: Pooling, window: graph::Window, x: Tensor) -
         Pooling::Mean => graph.pool(window, x),
         Pooling::Max => graph.max_pool(window, x),
     }
-}
-
-fn unknown(graph: &Graph, x: Tensor, operation: &'static str) -> GraphError {
-    GraphError::Unsuitable { operation, shape: graph.shape(x).clone(), expected: "computed yet" }
 }
 
 fn activation(graph: &mut Graph, function: Activation, x: Tensor) -> Result {

@@ -63,35 +63,6 @@ impl fmt::Display for Extents {
     }
 }
 
-/// Where a kernel goes over an image, in rows and columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Window {
-    /// Rows and columns of the window.
-    pub size: [usize; 2],
-    /// Steps from one window to the next.
-    pub stride: [usize; 2],
-    /// Rows, then columns, added before and after the image.
-    pub padding: [[usize; 2]; 2],
-    /// Distance of neighbouring taps.
-    pub dilation: [usize; 2],
-}
-
-impl Window {
-    /// A square window with zeros around the image so that at stride 1 the result has the image's extents.
-    pub fn same(size: usize, stride: usize) -> Self {
-        let (size, stride, padding) = ([size; 2], [stride; 2], [[size / 2; 2]; 2]);
-        Self { size, stride, padding, dilation: [1; 2] }
-    }
-
-    /// Rows or columns (`axis` 0 or 1) of the result for `extent` of the image, if the window fits.
-    pub fn positions(&self, axis: usize, extent: usize) -> Option<usize> {
-        let reach = self.dilation[axis].checked_mul(self.size[axis].checked_sub(1)?)?.checked_add(1)?;
-        let padded = extent.checked_add(self.padding[axis][0])?.checked_add(self.padding[axis][1])?;
-        padded.checked_sub(reach)?.checked_div(self.stride[axis]).map(|steps| steps + 1)
-    }
-}
-
 /// Which value of a window pooling keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -140,9 +111,7 @@ pub enum Layer {
         /// Slot of the bias, `[outputs]`.
         bias: Option<usize>,
         /// Where the kernel goes.
-        window: Window,
-        /// Groups of channels that do not see each other.
-        groups: usize,
+        geometry: graph::Convolution,
     },
     /// A linear layer over a row of numbers.
     Dense {
@@ -217,8 +186,8 @@ impl Layer {
                 }
                 Ok(x)
             }
-            Self::Convolution { weight, bias, window, groups } => {
-                convolved(one()?, [*weight, bias.unwrap_or(*weight)], bias.is_some(), window, *groups, slots)
+            Self::Convolution { weight, bias, geometry } => {
+                convolved(one()?, *weight, *bias, geometry, slots)
             }
             Self::Dense { weight, bias } => {
                 let Extents::Vector { len } = one()? else {
@@ -262,33 +231,24 @@ impl Layer {
 
 fn convolved(
     x: Extents,
-    [weight, bias]: [usize; 2],
-    has_bias: bool,
-    window: &Window,
-    groups: usize,
+    weight: usize,
+    bias: Option<usize>,
+    geometry: &graph::Convolution,
     slots: &[Slot],
 ) -> Result<Extents> {
     let Extents::Image { height, width, channels } = x else {
         return Err("a convolution reads an image".to_string());
     };
     let outputs = channels_of(slots, weight)?;
-    if groups == 0 || !channels.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
-        return Err(format!("has {groups} groups, which do not divide {channels} channels into {outputs}"));
-    }
-    let [rows, columns] = window.size;
-    needs(slots, weight, &[rows, columns, channels / groups, outputs], Role::Weight)?;
-    if has_bias {
-        needs(slots, bias, &[outputs], Role::Weight)?;
-    }
-    moved(window, height, width, outputs)
-}
-
-/// The image that a window makes by going over one.
-fn moved(window: &Window, height: usize, width: usize, channels: usize) -> Result<Extents> {
-    match (window.positions(0, height), window.positions(1, width)) {
-        (Some(height), Some(width)) => Ok(Extents::Image { height, width, channels }),
-        _ => Err(misfit(window.size, [height, width])),
-    }
+    let extents = geometry
+        .weight(channels, outputs)
+        .map_err(|problem| format!("goes from {channels} to {outputs} channels, but {problem}"))?;
+    needs(slots, weight, &extents, Role::Weight)?;
+    bias.map_or(Ok(()), |bias| needs(slots, bias, &[outputs], Role::Weight))?;
+    let [rows, columns] = geometry
+        .positions([height, width])
+        .ok_or_else(|| misfit(geometry.size, [height, width]))?;
+    Ok(Extents::Image { height: rows, width: columns, channels: outputs })
 }
 
 fn misfit(window: [usize; 2], image: [usize; 2]) -> String {

@@ -3,6 +3,7 @@
 mod backward;
 mod convolution;
 mod gathered;
+mod general;
 mod pieces;
 mod windows;
 mod winograd;
@@ -238,14 +239,35 @@ impl<'g> Lowering<'g> {
                 );
             }
             Operation::Convolve(g, e) => {
-                let geometry = params_of(*g, first.expect("image"), shape);
-                self.convolution(&kernels::conv2d, *g, *e, geometry, reads, y);
+                let fine = first.expect("image");
+                match g.plain(fine, shape) {
+                    Ok(plain) => {
+                        let params = params_of(plain, fine, shape);
+                        self.convolution(&kernels::conv2d, plain, *e, params, reads, y);
+                    }
+                    Err(_) => self.general(&kernels::convolution, *g, *e, [fine, shape], reads, y),
+                }
             }
             Operation::ConvolveInputGradient(g, e) => {
-                let geometry = params_of(*g, shape, first.expect("image"));
-                self.convolution(&kernels::conv2d_input_gradient, *g, *e, geometry, reads, y);
+                let (kernel, coarse) = (&kernels::conv2d_input_gradient, first.expect("image"));
+                match g.plain(shape, coarse) {
+                    Ok(plain) => {
+                        let params = params_of(plain, shape, coarse);
+                        self.convolution(kernel, plain, *e, params, reads, y);
+                    }
+                    Err(_) => {
+                        let kernel = &kernels::convolution_input_gradient;
+                        self.general(kernel, *g, *e, [shape, coarse], reads, y);
+                    }
+                }
             }
-            Operation::ConvolveWeightGradient(g) => self.weight_gradient(*g, tensor, reads, y),
+            Operation::ConvolveWeightGradient(g) => {
+                let sides = [self.shape(operands[0]), self.shape(operands[1])];
+                match g.plain(sides[0], sides[1]) {
+                    Ok(plain) => self.weight_gradient(plain, tensor, reads, y),
+                    Err(_) => self.general_weight_gradient(*g, sides, reads, y),
+                }
+            }
             Operation::Pool(_) | Operation::Unpool(..) | Operation::MaxPool(_) | Operation::MaxUnpool(_) => {
                 self.pooling(tensor, reads, y)
             }

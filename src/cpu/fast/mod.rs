@@ -9,6 +9,10 @@
 pub mod conv2d;
 pub mod conv2d_input_gradient;
 pub mod conv2d_weight_gradient;
+pub mod convolution;
+pub mod convolution_input_gradient;
+pub mod convolution_weight_gradient;
+mod im2col;
 mod matrix;
 pub mod max_pool;
 pub mod max_unpool;

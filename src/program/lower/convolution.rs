@@ -3,7 +3,7 @@
 
 use super::gathered::{self, Gathered};
 use super::{Lowering, Split, TensorId, TensorInfo};
-use crate::graph::{Convolution, Epilogue, Node, Operation, Shape, Tensor};
+use crate::graph::{Plain, Epilogue, Node, Operation, Shape, Tensor};
 use crate::kernels::params::ConvolutionParams;
 use crate::kernels::{self, Kernel};
 use bytemuck::bytes_of;
@@ -20,7 +20,7 @@ impl Lowering<'_> {
     pub(super) fn convolution(
         &mut self,
         kernel: &'static Kernel,
-        g: Convolution,
+        g: Plain,
         epilogue: Epilogue,
         params: ConvolutionParams,
         reads: &[TensorId],
@@ -65,7 +65,7 @@ impl Lowering<'_> {
 
     pub(super) fn weight_gradient(
         &mut self,
-        g: Convolution,
+        g: Plain,
         tensor: Tensor,
         reads: &[TensorId],
         y: TensorId,
@@ -90,11 +90,7 @@ impl Lowering<'_> {
         let y = bias.unwrap_or(y);
         let weight = self.tensors[y.0].shape.clone();
         let (rows, width) = ((params.batch * params.height) as usize, params.width as usize);
-        let Split { values, most } = self.limits.split;
-        let busy = values.div_ceil(weight.len()).min(most);
-        let short = (rows * width).div_ceil(WEIGHT_GRADIENT_PIXELS);
-        let per_split = rows.div_ceil(busy.max(short).min(rows));
-        let splits = rows.div_ceil(per_split);
+        let (splits, per_split) = self.splits(weight.len(), rows, width);
         (params.splits, params.rows_per_split) = (splits as u32, per_split as u32);
         let mut constants = vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32)];
         if bias.is_some() {
@@ -110,6 +106,15 @@ impl Lowering<'_> {
         if splits > 1 {
             self.sum_rows(parts, y);
         }
+    }
+
+    /// Partial sums of a weight gradient of so many values over `rows` of `width` coarse pixels, and rows of each.
+    pub(super) fn splits(&self, values_of_weight: usize, rows: usize, width: usize) -> (usize, usize) {
+        let Split { values, most } = self.limits.split;
+        let busy = values.div_ceil(values_of_weight).min(most);
+        let short = (rows * width).div_ceil(WEIGHT_GRADIENT_PIXELS);
+        let per_split = rows.div_ceil(busy.max(short).min(rows));
+        (rows.div_ceil(per_split), per_split)
     }
 
     /// The gradient of a weight and, right behind it, of its bias, if the graph wants both in such places of one pack; the bias's
@@ -131,14 +136,14 @@ impl Lowering<'_> {
         Some(self.tensor(label, Shape::new(&[rows, channels]), root, offset))
     }
 
-    fn count_flops(&mut self, g: Convolution, p: &ConvolutionParams) {
+    fn count_flops(&mut self, g: Plain, p: &ConvolutionParams) {
         let positions = u64::from(p.batch) * u64::from(p.height) * u64::from(p.width);
         let taps = (g.size * g.size) as u64 * u64::from(p.in_channels) * u64::from(p.out_channels);
         self.calls.last_mut().expect("just pushed").flops = 2 * positions * taps;
     }
 }
 
-pub(super) fn params_of(g: Convolution, fine: &Shape, coarse: &Shape) -> ConvolutionParams {
+pub(super) fn params_of(g: Plain, fine: &Shape, coarse: &Shape) -> ConvolutionParams {
     let [batch, height, width, out_channels] = coarse.image().expect("checked when built").map(|e| e as u32);
     debug_assert_eq!(fine.image().map(|f| f[1]), Some(height as usize * g.stride));
     let in_channels = fine.channels() as u32;
