@@ -31,17 +31,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let y = down + ky * params.dilation_height - params.top;
         for (var kx = columns.x; kx < columns.y; kx++) {
             let x = along + kx * params.dilation_width - params.left;
-            let from = ((image * params.fine_height + y) * params.fine_width + x) * params.in_channels + first;
+            let start = ((image * params.fine_height + y) * params.fine_width + x) * params.in_channels + first;
             let by = (ky * params.kernel_width + kx) * channels * params.out_channels + b;
             for (var a = 0u; a < whole; a += 4u) {
                 let at = by + a * params.out_channels;
-                sum += fine[from + a] * weight[at]
-                    + fine[from + a + 1u] * weight[at + params.out_channels]
-                    + fine[from + a + 2u] * weight[at + 2u * params.out_channels]
-                    + fine[from + a + 3u] * weight[at + 3u * params.out_channels];
+                sum += fine[start + a] * weight[at]
+                    + fine[start + a + 1u] * weight[at + params.out_channels]
+                    + fine[start + a + 2u] * weight[at + 2u * params.out_channels]
+                    + fine[start + a + 3u] * weight[at + 3u * params.out_channels];
             }
             for (var a = whole; a < channels; a++) {
-                sum += fine[from + a] * weight[by + a * params.out_channels];
+                sum += fine[start + a] * weight[by + a * params.out_channels];
             }
         }
     }

@@ -12,9 +12,9 @@
 // The coarse row or column whose tap, `reach` behind its first one, lies on what is `at` behind the beginning of the padding; one that
 // no image has where there is none.
 fn coarse_at(at: u32, reach: u32, stride: u32) -> u32 {
-    let from = at - reach;
-    let o = from / stride;
-    return select(0xffffffffu, o, at >= reach && o * stride == from);
+    let start = at - reach;
+    let o = start / stride;
+    return select(0xffffffffu, o, at >= reach && o * stride == start);
 }
 
 @compute @workgroup_size(64)
@@ -45,17 +45,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 continue;
             }
             let first = own_group * channels;
-            let from = ((image * params.height + oy) * params.width + ox) * params.out_channels + first;
+            let start = ((image * params.height + oy) * params.width + ox) * params.out_channels + first;
             let row = (ky * params.kernel_width + kx) * inputs + a - own_group * inputs;
             let by = row * params.out_channels + first;
             for (var b = 0u; b < whole; b += 4u) {
-                sum += coarse[from + b] * weight[by + b]
-                    + coarse[from + b + 1u] * weight[by + b + 1u]
-                    + coarse[from + b + 2u] * weight[by + b + 2u]
-                    + coarse[from + b + 3u] * weight[by + b + 3u];
+                sum += coarse[start + b] * weight[by + b]
+                    + coarse[start + b + 1u] * weight[by + b + 1u]
+                    + coarse[start + b + 2u] * weight[by + b + 2u]
+                    + coarse[start + b + 3u] * weight[by + b + 3u];
             }
             for (var b = whole; b < channels; b++) {
-                sum += coarse[from + b] * weight[by + b];
+                sum += coarse[start + b] * weight[by + b];
             }
         }
     }

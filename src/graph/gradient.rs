@@ -275,8 +275,12 @@ impl Graph {
     fn reduce_to(&mut self, like: Tensor, node: Tensor, d: Tensor) -> Result {
         let copies = self.copies(node, d);
         let mut extents = self.shape(like).extents().to_vec();
-        let summed = match self.shape(like).broadcast_to(self.shape(node)) {
+        let images = self.shape(node);
+        let bias = images.image().is_some() && self.shape(like).extents() == [images.channels()];
+        let summed = match self.shape(like).broadcast_to(images) {
             Some(Broadcast::Full) => return Ok(d),
+            // The bias of a single channel too is summed as those of many are.
+            Some(Broadcast::Scalar) if bias => self.sum_rows(d, 1)?,
             Some(Broadcast::Scalar) => self.sum(d),
             Some(Broadcast::Stretch) => {
                 extents[0] *= copies;
