@@ -9,8 +9,8 @@ mod check;
 mod common;
 #[path = "gradients/copies.rs"]
 mod copies;
-#[path = "gradients/patches.rs"]
-mod patches;
+#[path = "gradients/geometry.rs"]
+mod geometry;
 #[path = "gradients/planes.rs"]
 mod planes;
 #[path = "gradients/resizing.rs"]
@@ -21,6 +21,7 @@ mod second_order;
 mod windows;
 
 use check::{Built, check, fixed, wanted};
+use common::epilogue::{convolve, transposed};
 use pgn_wgpu::graph::{Binary, Convolution, Epilogue, Graph, Shape, Unary, Window};
 use pgn_wgpu::program::{MemoryLimits, Program};
 
@@ -100,7 +101,7 @@ fn sums() {
 fn convolutions() {
     let sizes = [(3, 1), (3, 2), (1, 1), (1, 2)];
     for (size, stride) in sizes {
-        let g = Convolution { size, stride };
+        let g = Convolution::same(size, stride);
         let (fine, coarse) = ([2, 3 * stride, 2 * stride, 2], [2, 3, 2, 3]);
         let weight = || wanted(2, &[size, size, 2, 3]).map(|v| 0.2 * v);
         for epilogue in [Epilogue::None, Epilogue::Bias, Epilogue::BiasLeaky(0.2)] {
@@ -116,18 +117,18 @@ fn convolutions() {
                 kinks: if epilogue == Epilogue::BiasLeaky(0.2) { vec![y] } else { vec![] },
             };
             check(&name("convolution"), &operands(&fine, 3), |graph, t| {
-                Ok(kinked(graph.convolve(g, epilogue, t)?))
+                Ok(kinked(convolve(graph, g, epilogue, t)?))
             });
             check(&name("transposed"), &operands(&coarse, 2), |graph, t| {
-                Ok(kinked(graph.convolve_input_gradient(g, epilogue, t)?))
+                Ok(kinked(transposed(graph, g, epilogue, t)?))
             });
         }
         for (image, result) in [(&fine, &coarse), (&coarse, &fine)] {
             let operands = [wanted(6, image), weight(), wanted(7, result).away_from_zero()];
             check(&format!("masked, {image:?} to {result:?} {g:?}"), &operands, |graph, t| {
                 let plain = match image == &fine {
-                    true => graph.convolve(g, Epilogue::None, &t[..2])?,
-                    false => graph.convolve_input_gradient(g, Epilogue::None, &t[..2])?,
+                    true => graph.convolve(g, t[0], t[1])?,
+                    false => graph.convolve_transposed(g, t[0], t[1])?,
                 };
                 graph.binary(Binary::LeakyMask(0.2), plain, t[2])
             });
@@ -257,13 +258,13 @@ fn chosen_rows_add_up_where_they_came_from() {
 
 #[test]
 fn an_activations_mask_is_part_of_the_convolution_behind_it() {
-    let convolution = Convolution { size: 3, stride: 1 };
+    let convolution = Convolution::same(3, 1);
     let mut g = Graph::new();
     let [x, weight, bias] = [&[1, 2, 2, 3][..], &[3, 3, 3, 3], &[3]]
         .map(|extents| g.input(&format!("{extents:?}"), extents).unwrap());
     let mut y = x;
     for _ in 0..2 {
-        y = g.convolve(convolution, Epilogue::BiasLeaky(0.2), &[y, weight, bias]).unwrap();
+        y = convolve(&mut g, convolution, Epilogue::BiasLeaky(0.2), &[y, weight, bias]).unwrap();
     }
     let gradient = g.gradient(y, y, &[x]).unwrap()[0];
     g.output("gradient", gradient);

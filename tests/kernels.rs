@@ -7,6 +7,8 @@ mod common;
 mod convolutions;
 #[path = "kernels/elementwise.rs"]
 mod elementwise;
+#[path = "kernels/geometry.rs"]
+mod geometry;
 #[path = "kernels/products.rs"]
 mod products;
 #[path = "kernels/resizing.rs"]
@@ -52,6 +54,11 @@ fn transposed_convolutions_agree() {
 }
 
 #[test]
+fn convolutions_of_any_geometry_agree() {
+    judge_all(&geometry::cases());
+}
+
+#[test]
 fn border_sums_and_their_adjoint_agree() {
     judge_all(&convolutions::borders());
 }
@@ -74,11 +81,6 @@ fn pooling_and_its_adjoint_agree() {
 #[test]
 fn pooling_with_stride_and_padding_agrees() {
     judge_all(&windows::pooling());
-}
-
-#[test]
-fn patches_of_images() {
-    judge_all(&windows::patches());
 }
 
 #[test]
@@ -143,6 +145,8 @@ const VARIANTS: &[(&str, &[(&str, u32)])] = &[
     ("conv2d", &[("EPILOGUE", 4)]),
     ("conv2d_input_gradient", &[("EPILOGUE", 5)]),
     ("conv2d_weight_gradient", &[("BIAS", 2)]),
+    ("convolution", &[("EPILOGUE", 4)]),
+    ("convolution_input_gradient", &[("EPILOGUE", 4)]),
     ("unpool", &[("MASK", 2)]),
     ("matrix_product", &[("ACCUMULATE", 2)]),
     ("gather_taps", &[("TURNED", 2)]),
@@ -157,8 +161,8 @@ fn every_kernel_and_every_variant_of_it_has_a_case() {
         convolutions::weight_gradient(),
         convolutions::pooling(),
         convolutions::borders(),
+        geometry::cases(),
         windows::pooling(),
-        windows::patches(),
         resizing::cases(),
         products::cases(),
         elementwise::unary(),

@@ -6,6 +6,8 @@
 mod common;
 #[path = "training/divergence.rs"]
 mod divergence;
+#[path = "training/geometry.rs"]
+mod geometry;
 #[path = "training/learning.rs"]
 mod learning;
 #[path = "training/micro_batches.rs"]

@@ -5,6 +5,7 @@ use crate::data::Batch;
 use crate::executor::{Device, ExecutionError, Session};
 use crate::gpu::session::GpuSession;
 use crate::kernels;
+use crate::kernels::params::{GeneralParams, Params};
 use crate::nn::Problem;
 use crate::program::{Call, Program};
 use crate::random::{Random, Stream};
@@ -34,6 +35,8 @@ pub struct StepTiming {
     pub other_share: Option<f64>,
     /// Time by kernel.
     pub kernels: Vec<KernelTiming>,
+    /// The convolutions that the kernels for any geometry compute, and why the usual ones do not.
+    pub general: Vec<String>,
 }
 
 /// All calls of one form of a kernel in a step.
@@ -52,13 +55,30 @@ pub struct KernelTiming {
 }
 
 /// What the names of kernels begin with that are part of convolutions and matrix multiplications.
-const CONVOLUTION: [&str; 6] = ["conv2d", "winograd", "phase", "matrix", "gather_taps", "scatter_taps"];
+const CONVOLUTION: [&str; 7] =
+    ["conv2d", "convolution", "winograd", "phase", "matrix", "gather_taps", "scatter_taps"];
 
 /// Whether a call is part of a convolution or matrix multiplication: by its kernel, or because it adds the parts of one.
 fn convolves(program: &Program, call: &Call) -> bool {
     let of_result = program.tensor(call.writes[0]).label.starts_with("conv2d");
     let adds_parts = call.kernel.name == kernels::sum_rows.name && of_result;
     adds_parts || CONVOLUTION.iter().any(|name| call.kernel.name.starts_with(name))
+}
+
+/// The calls of a step's convolutions for any geometry, each once, and why there is none for the usual one.
+pub fn general(trainer: &mut Trainer) -> Vec<String> {
+    let mut lines = Vec::new();
+    for session in trainer.sessions() {
+        let calls = &session.program().calls;
+        for call in calls.iter().filter(|call| call.kernel.layout.name == GeneralParams::LAYOUT.name) {
+            let params: GeneralParams = bytemuck::pod_read_unaligned(&call.params);
+            let line = format!("{} {}", call.kernel.name, params.explain());
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
+    lines
 }
 
 /// A batch of seeded noise.
@@ -171,6 +191,7 @@ impl Timed {
             allocated_bytes: self.allocated_bytes,
             other_share: (!kernels.is_empty()).then_some(1.0 - convolution / total),
             kernels,
+            general: general(&mut self.trainer),
         })
     }
 }

@@ -12,7 +12,9 @@ use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::gpu::tuning::{Decision, Tune};
+use pgn_wgpu::nn::zoo::Network;
 use pgn_wgpu::numbers::number;
+use pgn_wgpu::training::options::networks;
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,6 +29,9 @@ pub struct Arguments {
     /// Images and classes of this data set (its files are not needed)
     #[arg(long, default_value = "cifar10")]
     dataset: DatasetKind,
+    /// The classifier's network
+    #[arg(long, default_value_t, value_parser = networks())]
+    network: Network,
     /// Width multiplier of both networks
     #[arg(long, default_value_t = 0.25, allow_negative_numbers = true, value_parser = number(0.03125..=4.0_f32))]
     width: f32,
@@ -39,7 +44,8 @@ pub struct Arguments {
     /// The steps
     #[arg(long, value_delimiter = ',', default_value = "natural,fgm,pgd,pgn")]
     method: Vec<Method>,
-    /// Show which form of each kernel was chosen for which shape, and why
+    /// Show which form of each kernel was chosen for which shape, and why, and which convolutions of a step the usual kernels
+    /// do not serve, and why
     #[arg(long)]
     explain: bool,
     /// Measure what this program promises and print it beside the targets, at sizes of its own
@@ -154,6 +160,7 @@ fn write_json(out: Option<&Path>, json: &str) -> Result<(), files::FileError> {
 fn config(arguments: &Arguments, method: Method) -> Result<TrainConfig, Box<dyn std::error::Error>> {
     let mut config = TrainConfig::preset(Preset::Small, arguments.dataset);
     (config.method, config.width, config.batch_size) = (method, arguments.width, arguments.batch_size);
+    config.network = arguments.network;
     config.check()?;
     Ok(config)
 }
@@ -168,6 +175,7 @@ fn cold_and_warm(arguments: &Arguments, width: f32, batch_size: usize) -> FirstS
             .args(["bench", "--first-step"])
             .args(["--adapter", &arguments.device.adapter.to_string()])
             .args(["--dataset", arguments.dataset.name()])
+            .args(["--network", arguments.network.name()])
             .args(["--tune", tune_name(arguments)])
             .args(["--width", &width.to_string()])
             .args(["--batch-size", &batch_size.to_string()])
@@ -252,6 +260,9 @@ fn print(report: &Report) {
         print!("{}", table(&rows));
     }
     if let Some(decisions) = &report.explain {
+        for (name, step) in &report.steps {
+            print!("\n{}", explain::convolutions(name, &step.general));
+        }
         print!("\n{}", explain::text(decisions));
     }
 }

@@ -57,7 +57,8 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("report", "runs" | "out" | "force" | "sheets") => Nothing,
         (
             "bench",
-            "dataset" | "width" | "batch_size" | "seconds" | "method" | "explain" | "precision" | "checked",
+            "dataset" | "network" | "width" | "batch_size" | "seconds" | "method" | "explain" | "precision"
+            | "checked",
         ) => Without("targets"),
         ("bench", "targets" | "out" | "steps_only" | "first_step" | "adapter") => Nothing,
         ("attack" | "evaluate" | "validate" | "bench" | "reproduce" | "sweep", "tune" | "checked") => Shaders,

@@ -8,8 +8,8 @@
 
 pub mod executor;
 pub mod fast;
+mod general;
 mod geometry;
-mod patches;
 mod phases;
 mod resampling;
 pub mod threads;
@@ -53,13 +53,15 @@ twins!(
     conv2d,
     conv2d_input_gradient,
     conv2d_weight_gradient,
+    convolution,
+    convolution_input_gradient,
+    convolution_weight_gradient,
     copy_columns,
     cross_entropy,
     cross_entropy_gradient,
     elementwise,
     elementwise_columns,
     exchange_sides,
-    fold,
     gather_rows,
     gather_taps,
     matrix_product,
@@ -80,7 +82,6 @@ twins!(
     sum_columns,
     sum_rows,
     unary,
-    unfold,
     unpool,
     window_pool,
     window_unpool,

@@ -6,7 +6,7 @@ mod normalisation;
 mod pooling;
 mod resizing;
 
-use super::operation::{Binary, Borders, Convolution, Epilogue, Operation, Unary};
+use super::operation::{Binary, Borders, Epilogue, Operation, Unary};
 use super::{Graph, GraphError, Node, Shape, Tensor};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
@@ -144,99 +144,6 @@ impl Graph {
         self.push(Operation::SumRows, &[rows], Shape::new(&[1]))
     }
 
-    /// A convolution, "same" zero padding, with what the epilogue says: fine `[n, s·h, s·w, a]` by
-    /// `[k, k, a, b]` to coarse `[n, h, w, b]`.
-    pub fn convolve(&mut self, g: Convolution, epilogue: Epilogue, operands: &[Tensor]) -> Result {
-        let [n, h, w, _] = self.convolution_operands("convolution", g, operands, 2)?;
-        if h % g.stride != 0 || w % g.stride != 0 {
-            let shape = self.shape(operands[0]).clone();
-            let expected = "divisible by the stride";
-            return Err(GraphError::Unsuitable { operation: "convolution", shape, expected });
-        }
-        let channels = self.shape(operands[1]).extents()[3];
-        let shape = Shape::new(&[n, h / g.stride, w / g.stride, channels]);
-        self.fits_epilogue("convolution", epilogue, operands, &shape, None)?;
-        Ok(self.push(Operation::Convolve(g, epilogue), operands, shape))
-    }
-
-    /// The adjoint of [`Graph::convolve`] in its image, which is the transposed convolution: coarse
-    /// `[n, h, w, b]` by `[k, k, a, b]` to fine `[n, s·h, s·w, a]`.
-    pub fn convolve_input_gradient(
-        &mut self,
-        g: Convolution,
-        epilogue: Epilogue,
-        operands: &[Tensor],
-    ) -> Result {
-        let name = "transposed convolution";
-        let [n, h, w, _] = self.convolution_operands(name, g, operands, 3)?;
-        let channels = self.shape(operands[1]).extents()[2];
-        let shape = Shape::new(&[n, h * g.stride, w * g.stride, channels]);
-        let borders = (g.size == 3).then_some(Borders { stride: g.stride });
-        self.fits_epilogue(name, epilogue, operands, &shape, borders)?;
-        Ok(self.push(Operation::ConvolveInputGradient(g, epilogue), operands, shape))
-    }
-
-    /// The adjoint of [`Graph::convolve`] in its weight: `[k, k, a, b]`.
-    pub fn convolve_weight_gradient(&mut self, g: Convolution, x: Tensor, d: Tensor) -> Result {
-        let fits = match (self.shape(x).image(), self.shape(d).image()) {
-            (Some([n, h, w, _]), Some([m, i, j, _])) => n == m && h == i * g.stride && w == j * g.stride,
-            _ => false,
-        };
-        if !fits {
-            return Err(self.mismatch("weight gradient", x, self.shape(d)));
-        }
-        let shape = Shape::new(&[g.size, g.size, self.shape(x).channels(), self.shape(d).channels()]);
-        Ok(self.push(Operation::ConvolveWeightGradient(g), &[x, d], shape))
-    }
-
-    /// Checks image and weight of a convolution whose image's channels are the weight's extent `input`; returns the
-    /// image's extents.
-    fn convolution_operands(
-        &self,
-        operation: &'static str,
-        g: Convolution,
-        operands: &[Tensor],
-        input: usize,
-    ) -> Result<[usize; 4]> {
-        let [x, w] = [self.shape(operands[0]), self.shape(operands[1])];
-        let mismatch =
-            |right: &Shape| GraphError::Mismatch { operation, left: x.clone(), right: right.clone() };
-        let (Some(image), Some(weight)) = (x.image(), w.image()) else { return Err(mismatch(w)) };
-        if weight[0] != g.size || weight[1] != g.size || weight[input] != image[3] {
-            return Err(mismatch(w));
-        }
-        Ok(image)
-    }
-
-    /// Checks a convolution's third operand: a bias per channel of the result, an activation of its shape, or a bias by
-    /// the place at its borders, if it has those.
-    fn fits_epilogue(
-        &self,
-        operation: &'static str,
-        epilogue: Epilogue,
-        operands: &[Tensor],
-        result: &Shape,
-        borders: Option<Borders>,
-    ) -> Result<()> {
-        let beside = operands.get(2).map(|&t| self.shape(t));
-        let fits = match epilogue {
-            Epilogue::None => beside.is_none(),
-            Epilogue::Bias | Epilogue::BiasLeaky(_) => beside.is_some_and(|b| b.len() == result.channels()),
-            Epilogue::LeakyMask(_) => beside == Some(result),
-            Epilogue::BorderBiasLeaky(_) => {
-                let [n, h, w, c] = result.image().expect("convolutions make images");
-                let fits =
-                    |b: &Borders| beside.is_some_and(|m| m.image() == Some([n, b.side(), b.side(), c]));
-                borders.is_some_and(|b| b.fit(h) && b.fit(w) && fits(&b))
-            }
-        };
-        if fits {
-            return Ok(());
-        }
-        let right = beside.unwrap_or(self.shape(operands[1])).clone();
-        Err(GraphError::Mismatch { operation, left: result.clone(), right })
-    }
-
     /// Sums over the places of images `[n, h, w, c]` that [`Borders`] does not tell apart: `[n, 3s, 3s, c]`.
     pub fn border_sum(&mut self, borders: Borders, x: Tensor) -> Result {
         match self.shape(x).image() {
@@ -290,17 +197,18 @@ impl Graph {
         }
         let Node { operation, operands, .. } = self.node(x).clone();
         match operation {
-            Operation::Convolve(g, Epilogue::None) => {
+            Operation::Convolve(g, Epilogue::None) if g.groups == 1 => {
                 let weight = self.slice(operands[1], start, len)?;
-                return self.convolve(g, Epilogue::None, &[operands[0], weight]);
+                return self.convolve(g, operands[0], weight);
             }
-            Operation::ConvolveInputGradient(g, Epilogue::None) => {
-                let [_, _, a, b] = self.shape(operands[1]).image().expect("weights have four extents");
-                let taps = g.size * g.size;
-                let rows = self.reshape(operands[1], &[taps, a * b])?;
-                let rows = self.slice(rows, start * b, len * b)?;
-                let weight = self.reshape(rows, &[g.size, g.size, len, b])?;
-                return self.convolve_input_gradient(g, Epilogue::None, &[operands[0], weight]);
+            Operation::ConvolveInputGradient(g, Epilogue::None) if g.groups == 1 => {
+                let [_, height, width, _] = self.shape(x).image().expect("convolutions make images");
+                let [rows, columns, a, b] =
+                    self.shape(operands[1]).image().expect("weights have four extents");
+                let taps = self.reshape(operands[1], &[rows * columns, a * b])?;
+                let taps = self.slice(taps, start * b, len * b)?;
+                let weight = self.reshape(taps, &[rows, columns, len, b])?;
+                return self.convolve_input_gradient(g, operands[0], weight, [height, width]);
             }
             _ => {}
         }

@@ -4,8 +4,8 @@
 
 mod spatial;
 
-use super::operation::{Binary, Borders, COMPOSE_FLOOR, Convolution, Epilogue, Operation, Unary};
-use super::{Broadcast, Graph, GraphError, Shape, Tensor};
+use super::operation::{Binary, Borders, COMPOSE_FLOOR, Epilogue, Operation, Unary};
+use super::{Broadcast, Convolution, Graph, GraphError, Shape, Tensor};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 
@@ -160,8 +160,6 @@ impl Graph {
             | Operation::Unpool(..)
             | Operation::MaxPool(_)
             | Operation::MaxUnpool(_)
-            | Operation::Unfold(_)
-            | Operation::Fold(_)
             | Operation::Resize(_)
             | Operation::ResizeGradient(_)
             | Operation::BorderSum(_)
@@ -256,7 +254,7 @@ impl Graph {
             let [n, columns] = [self.shape(tensor).rows(), self.shape(tensor).columns()];
             self.reshape(tensor, &[n, 1, 1, columns])
         });
-        let by_row = self.convolve_weight_gradient(Convolution { size: 1, stride: 1 }, chosen?, d?)?;
+        let by_row = self.convolve_weight_gradient(Convolution::same(1, 1), chosen?, d?)?;
         self.view(by_row, 0, &extents)
     }
 
@@ -265,8 +263,12 @@ impl Graph {
     fn reduce_to(&mut self, like: Tensor, node: Tensor, d: Tensor) -> Result {
         let copies = self.copies(node, d);
         let mut extents = self.shape(like).extents().to_vec();
-        let summed = match self.shape(like).broadcast_to(self.shape(node)) {
+        let images = self.shape(node);
+        let bias = images.image().is_some() && self.shape(like).extents() == [images.channels()];
+        let summed = match self.shape(like).broadcast_to(images) {
             Some(Broadcast::Full) => return Ok(d),
+            // The bias of a single channel too is summed as those of many are.
+            Some(Broadcast::Scalar) if bias => self.sum_rows(d, 1)?,
             Some(Broadcast::Scalar) => self.sum(d),
             Some(Broadcast::Stretch) => {
                 extents[0] *= copies;
@@ -440,59 +442,45 @@ impl Graph {
         wants: [bool; 3],
     ) -> Result<Vec<(Tensor, Tensor)>> {
         let mut to = Vec::new();
-        let epilogue = match operation {
-            Operation::Convolve(_, e) | Operation::ConvolveInputGradient(_, e) => *e,
-            _ => Epilogue::None,
-        };
-        let d = match epilogue {
-            Epilogue::None | Epilogue::Bias => d,
-            Epilogue::BiasLeaky(slope) | Epilogue::BorderBiasLeaky(slope) => {
-                self.binary(Binary::LeakyMask(slope), d, y)?
-            }
-            // The mask is piecewise constant in the activation.
-            Epilogue::LeakyMask(slope) => self.binary(Binary::LeakyMask(slope), d, operands[2])?,
+        let image = |graph: &Self, t: Tensor| {
+            let [_, height, width, _] = graph.shape(t).image().expect("convolutions are of images");
+            [height, width]
         };
         match *operation {
             Operation::Convolve(g, _) => {
                 if wants[0] {
-                    let dx = self.convolve_input_gradient(g, Epilogue::None, &[d, operands[1]])?;
-                    to.push((operands[0], dx));
+                    let fine = image(self, operands[0]);
+                    to.push((operands[0], self.convolve_input_gradient(g, d, operands[1], fine)?));
                 }
                 if wants[1] {
                     to.push((operands[1], self.convolve_weight_gradient(g, operands[0], d)?));
                 }
             }
-            Operation::ConvolveInputGradient(g, _) => {
+            Operation::ConvolveInputGradient(g, epilogue) => {
+                // Other epilogues than that for borders are the compiler's, which comes after the gradients.
+                let borders = matches!(epilogue, Epilogue::BorderBiasLeaky(_));
+                let d = if borders { self.binary(Binary::LeakyMask(epilogue.slope()), d, y)? } else { d };
                 if wants[0] {
-                    to.push((operands[0], self.convolve(g, Epilogue::None, &[d, operands[1]])?));
+                    to.push((operands[0], self.convolve(g, d, operands[1])?));
                 }
                 if wants[1] {
                     to.push((operands[1], self.convolve_weight_gradient(g, d, operands[0])?));
                 }
+                if wants[2] {
+                    let borders = Borders { stride: g.stride[0] };
+                    to.push((operands[2], self.border_sum(borders, d)?));
+                }
             }
             Operation::ConvolveWeightGradient(g) => {
                 if wants[0] {
-                    let dx = self.convolve_input_gradient(g, Epilogue::None, &[operands[1], d])?;
-                    to.push((operands[0], dx));
+                    let fine = image(self, operands[0]);
+                    to.push((operands[0], self.convolve_input_gradient(g, operands[1], d, fine)?));
                 }
                 if wants[1] {
-                    to.push((operands[1], self.convolve(g, Epilogue::None, &[operands[0], d])?));
+                    to.push((operands[1], self.convolve(g, operands[0], d)?));
                 }
             }
             _ => unreachable!("called for convolutions only"),
-        }
-        if wants[2] {
-            match (epilogue, operation) {
-                (Epilogue::BorderBiasLeaky(_), Operation::ConvolveInputGradient(g, _)) => {
-                    let borders = Borders { stride: g.stride };
-                    to.push((operands[2], self.border_sum(borders, d)?));
-                }
-                (Epilogue::LeakyMask(_), _) => {}
-                _ => {
-                    let channels = self.shape(operands[2]).len();
-                    to.push((operands[2], self.sum_rows(d, channels)?));
-                }
-            }
         }
         Ok(to)
     }

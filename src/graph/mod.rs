@@ -11,16 +11,17 @@
 //! Shapes are checked when a node is made; an error names the operation and the shapes.
 
 mod build;
+pub mod convolution;
 mod gradient;
 pub mod operation;
-mod patches;
 pub mod resize;
 pub mod shape;
 pub mod window;
 
 pub use build::AdamStates;
-pub use operation::{Binary, Borders, Convolution, Epilogue, Operation, Unary};
-pub use patches::Patches;
+pub use convolution::Convolution;
+pub(crate) use convolution::Plain;
+pub use operation::{Binary, Borders, Epilogue, Operation, Unary};
 pub use resize::{Coordinates, Resize, Rounding, Sampling};
 pub use shape::{Broadcast, Shape};
 pub use window::{Divisor, Window};
@@ -42,6 +43,18 @@ pub enum GraphError {
         left: Shape,
         /// Second operand.
         right: Shape,
+    },
+    /// The geometry of a convolution does not fit its operands.
+    #[error("{operation}: shapes {left} and {right} do not fit together: {expected}")]
+    Geometry {
+        /// Name of the operation.
+        operation: &'static str,
+        /// First operand.
+        left: Shape,
+        /// Second operand.
+        right: Shape,
+        /// What would fit.
+        expected: String,
     },
     /// One operand is of the wrong kind.
     #[error("{operation}: shape {shape} is not {expected}")]

@@ -1,21 +1,9 @@
 //! The set of primitive operations. The gradient rule of each (`gradient.rs`) uses operations of this
 //! same set, so gradients of gradients need nothing further.
 
-use super::Patches;
+use super::convolution::Convolution;
 use super::resize::Resize;
 use super::window::Window;
-
-/// The spatial geometry that a convolution and its two gradients share. They are the three partial
-/// derivatives of one trilinear form,
-/// `T(x, w, d) = Σ x[n, s·o + k − p, a] · w[k, a, b] · d[n, o, b]`,
-/// over images n, coarse positions o, taps k, channels a (fine side) and b (coarse side), with p = size / 2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Convolution {
-    /// Side of the square kernel: 3, or 1 for dense layers.
-    pub size: usize,
-    /// 1 or 2; the fine side has exactly `stride` times the coarse side's height and width.
-    pub stride: usize,
-}
 
 /// What happens to a convolution's sum before it is written. Graphs are written without; the compiler finds where one fits
 /// (`program/rewrite.rs`).
@@ -262,10 +250,10 @@ pub enum Operation {
     SumRows,
     /// `[x]`: the sum of each row.
     SumColumns,
-    /// `[x, w]`, `[x, w, bias]` or `[x, w, activation]`: from the fine to the coarse side.
+    /// `[x, w]`, and as the compiler ends it `[x, w, bias]` or `[x, w, activation]`: from the fine to the coarse side.
     Convolve(Convolution, Epilogue),
-    /// `[d, w]`, `[d, w, bias]` or `[d, w, activation]`: from the coarse to the fine side; a transposed
-    /// convolution.
+    /// `[d, w]`, `[d, w, bias]` or `[d, w, activation]`: from the coarse to the fine side, whose extents are the
+    /// result's; a transposed convolution.
     ConvolveInputGradient(Convolution, Epilogue),
     /// `[x, d]`: the weight's gradient.
     ConvolveWeightGradient(Convolution),
@@ -282,10 +270,6 @@ pub enum Operation {
     Resize(Resize),
     /// `[d]`: its adjoint.
     ResizeGradient(Resize),
-    /// `[x]`: what a kernel meets at each place, side by side along the channels.
-    Unfold(Patches),
-    /// `[d]`: the adjoint of `Unfold`.
-    Fold(Patches),
     /// `[x]`: sums over the places that [`Borders`] does not tell apart, `[n, 3s, 3s, c]`.
     BorderSum(Borders),
     /// `[x]`: the adjoint of `BorderSum`, every place's value at all places that it stands for.

@@ -3,7 +3,7 @@
 
 use super::params::{
     AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseColumnsParams,
-    ElementwiseParams, GatherRowsParams, MatrixParams, PatchesParams, PoolParams, ResizeParams, RowsParams,
+    ElementwiseParams, GatherRowsParams, GeneralParams, MatrixParams, PoolParams, ResizeParams, RowsParams,
     SumRowsParams, WindowParams, WinogradParams,
 };
 
@@ -158,18 +158,6 @@ pub fn window_unpool(params: &[u8], _: Constants) -> [u32; 3] {
     one_group_each(p.batch * p.height)
 }
 
-/// One invocation per value of unfolded patches.
-pub fn unfold(params: &[u8], _: Constants) -> [u32; 3] {
-    let p: PatchesParams = read(params);
-    flat(p.batch * p.rows * p.columns * p.kernel_height * p.kernel_width * p.channels)
-}
-
-/// One invocation per value of the images that patches are of.
-pub fn fold(params: &[u8], _: Constants) -> [u32; 3] {
-    let p: PatchesParams = read(params);
-    flat(p.batch * p.height * p.width * p.channels)
-}
-
 /// One workgroup per row of the result of resizing, over all images.
 pub fn resize(params: &[u8], _: Constants) -> [u32; 3] {
     let p: ResizeParams = read(params);
@@ -226,6 +214,24 @@ pub fn copy_columns_row(params: &[u8], _: Constants) -> [u32; 3] {
 pub fn copy_columns_wide8(params: &[u8], _: Constants) -> [u32; 3] {
     let p: CopyColumnsParams = read(params);
     flat(p.rows * p.columns / 8)
+}
+
+/// One invocation per value of the coarse side of a convolution of any geometry.
+pub fn general(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: GeneralParams = read(params);
+    flat(p.batch * p.height * p.width * p.out_channels)
+}
+
+/// One invocation per value of its fine side.
+pub fn general_input_gradient(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: GeneralParams = read(params);
+    flat(p.batch * p.fine_height * p.fine_width * p.in_channels)
+}
+
+/// One invocation per value of its weight and partial sum.
+pub fn general_weight_gradient(params: &[u8], _: Constants) -> [u32; 3] {
+    let p: GeneralParams = read(params);
+    flat(p.splits * p.kernel_height * p.kernel_width * (p.in_channels / p.groups) * p.out_channels)
 }
 
 /// Results per side of a workgroup's tile in the portable convolutions.

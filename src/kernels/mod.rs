@@ -15,7 +15,7 @@ use crate::program::Call;
 use expression::Expression;
 use params::{
     AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseColumnsParams,
-    ElementwiseParams, GatherRowsParams, Layout, MatrixParams, Params, PatchesParams, PoolParams,
+    ElementwiseParams, GatherRowsParams, GeneralParams, Layout, MatrixParams, Params, PoolParams,
     RandomParams, ResizeParams, RowsParams, SumRowsParams, UnaryParams, WindowParams, WinogradParams,
 };
 
@@ -281,9 +281,9 @@ fn no_tile(_params: &[u8]) -> Constants {
 mod registry {
     use super::{
         AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams,
-        ElementwiseColumnsParams, ElementwiseParams, Form, GatherRowsParams, Kernel, MatrixParams, Needs,
-        Params, PatchesParams, PoolParams, RandomParams, ResizeParams, RowsParams, SumRowsParams, Tolerance,
-        UnaryParams, WindowParams, WinogradParams, cpu, fits, grids, no_tile,
+        ElementwiseColumnsParams, ElementwiseParams, Form, GatherRowsParams, GeneralParams, Kernel,
+        MatrixParams, Needs, Params, PoolParams, RandomParams, ResizeParams, RowsParams, SumRowsParams,
+        Tolerance, UnaryParams, WindowParams, WinogradParams, cpu, fits, grids, no_tile,
     };
     kernels! {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
@@ -323,6 +323,12 @@ mod registry {
             form subgroup8 grids::conv2d_weight_gradient_subgroup8, fits fits::conv2d_weight_gradient_subgroup8,
             tile grids::conv2d_weight_gradient_tile,
             with ["convolution", "subgroup8"];
+        convolution(GeneralParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::general,
+            shared ["general", "epilogue"], fast cpu::fast::convolution::convolution;
+        convolution_input_gradient(GeneralParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::general_input_gradient,
+            shared ["general", "epilogue"], fast cpu::fast::convolution_input_gradient::convolution_input_gradient;
+        convolution_weight_gradient(GeneralParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::general_weight_gradient,
+            shared ["general"], fast cpu::fast::convolution_weight_gradient::convolution_weight_gradient;
         matrix_product(MatrixParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::matrix_product,
             shared ["matrices", "blocks"],
             form wide8 grids::matrix_product_wide8, with ["matrices", "wide8", "rows8", "product8"],
@@ -391,10 +397,6 @@ mod registry {
             fast cpu::fast::max_pool::max_pool;
         max_unpool(WindowParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::window_unpool,
             shared ["window", "window_max"], fast cpu::fast::max_unpool::max_unpool;
-        unfold(PatchesParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::unfold, shared ["patches"],
-            fast cpu::fast::unfold::unfold;
-        fold(PatchesParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::fold, shared ["patches"],
-            fast cpu::fast::fold::fold;
         border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum,
             shared ["border_sum", "border_sum_of"],
             form flat grids::border_sum_flat, with ["border_sum", "border_sum_of"],

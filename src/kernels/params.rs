@@ -1,6 +1,7 @@
 //! The parameter structs of all kernels, one definition each. WGSL declares the same struct under the same
 //! name; a test compares them field by field (naga's layouter against these offsets).
 
+use crate::graph::{Convolution, Shape};
 use bytemuck::{Pod, Zeroable};
 
 /// Name, byte offset and size of one field.
@@ -65,6 +66,48 @@ params! {
         rows_per_split: u32,
         /// Columns of a row of gathered values: taps times channels of the fine side, and zeros up to a multiple of 8.
         columns: u32,
+        /// Slope of leaky ReLU below zero in the epilogue.
+        slope: f32,
+    }
+
+    /// A convolution of any geometry, or one of its gradients.
+    GeneralParams {
+        /// Images.
+        batch: u32,
+        /// Rows of the fine side.
+        fine_height: u32,
+        /// Columns of the fine side.
+        fine_width: u32,
+        /// Channels of the fine side (a).
+        in_channels: u32,
+        /// Rows of the coarse side.
+        height: u32,
+        /// Columns of the coarse side.
+        width: u32,
+        /// Channels of the coarse side (b).
+        out_channels: u32,
+        /// Groups of channels.
+        groups: u32,
+        /// Rows of the kernel.
+        kernel_height: u32,
+        /// Columns of the kernel.
+        kernel_width: u32,
+        /// Fine rows from one coarse row to the next.
+        stride_height: u32,
+        /// Fine columns from one coarse column to the next.
+        stride_width: u32,
+        /// Fine rows from one tap to the next.
+        dilation_height: u32,
+        /// Fine columns from one tap to the next.
+        dilation_width: u32,
+        /// Rows of zeros above the image.
+        top: u32,
+        /// Columns of zeros before the image.
+        left: u32,
+        /// Partial sums of the weight gradient.
+        splits: u32,
+        /// Coarse rows (over all images) per partial sum.
+        rows_per_split: u32,
         /// Slope of leaky ReLU below zero in the epilogue.
         slope: f32,
     }
@@ -268,38 +311,6 @@ params! {
         scale: f32,
     }
 
-    /// The patches that a kernel meets on an image, or the adjoint.
-    PatchesParams {
-        /// Images.
-        batch: u32,
-        /// Rows of the image.
-        height: u32,
-        /// Columns of the image.
-        width: u32,
-        /// Channels of the image.
-        channels: u32,
-        /// Rows of places.
-        rows: u32,
-        /// Columns of places.
-        columns: u32,
-        /// Rows of the kernel.
-        kernel_height: u32,
-        /// Columns of the kernel.
-        kernel_width: u32,
-        /// Rows from one place to the next.
-        stride_height: u32,
-        /// Columns from one place to the next.
-        stride_width: u32,
-        /// Rows from one tap to the next.
-        dilation_height: u32,
-        /// Columns from one tap to the next.
-        dilation_width: u32,
-        /// Rows of zeros above the image.
-        top: u32,
-        /// Columns of zeros before the image.
-        left: u32,
-    }
-
     /// Resizing, or its adjoint: position o of the result is at (o·multiply + add) / divide of the operand.
     ResizeParams {
         /// Images.
@@ -376,6 +387,31 @@ params! {
         beta2: f32,
         /// Added to the root of the second moment.
         epsilon: f32,
+    }
+}
+
+impl GeneralParams {
+    /// The geometry; of the padding behind the image nothing is known, nor does any kernel need it.
+    fn geometry(&self) -> Convolution {
+        let pair = |rows: u32, columns: u32| [rows as usize, columns as usize];
+        let [top, left] = pair(self.top, self.left);
+        Convolution {
+            size: pair(self.kernel_height, self.kernel_width),
+            stride: pair(self.stride_height, self.stride_width),
+            padding: [[top, 0], [left, 0]],
+            dilation: pair(self.dilation_height, self.dilation_width),
+            groups: self.groups as usize,
+        }
+    }
+
+    /// The shape for people, and why the kernels for the usual geometry do not serve it.
+    pub fn explain(&self) -> String {
+        let image = |[h, w, c]: [u32; 3]| Shape::new(&[self.batch, h, w, c].map(|e| e as usize));
+        let fine = image([self.fine_height, self.fine_width, self.in_channels]);
+        let coarse = image([self.height, self.width, self.out_channels]);
+        let [rows, columns] = [self.kernel_height, self.kernel_width];
+        let reason = self.geometry().plain(&fine, &coarse).err().unwrap_or("none");
+        format!("between {fine} and {coarse}, kernel {rows}x{columns}: {reason}")
     }
 }
 

@@ -7,7 +7,7 @@ use super::layer::{Activation, Extents, Layer, Pooling};
 use super::net::{IMAGES, Net, Node, Value};
 use super::slot::{FileOrder, Initial, Role, Slot, Slots};
 use super::{ModelError, Normalisation, Problem};
-use crate::graph::{self, Patches};
+use crate::graph::{self, Convolution};
 
 /// ε of batch normalisation (PyTorch's default).
 const BATCH_NORM_EPSILON: f32 = 1e-5;
@@ -28,21 +28,20 @@ pub struct Builder {
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     outputs: usize,
-    patches: Patches,
-    groups: usize,
+    geometry: Convolution,
     bias: bool,
 }
 
 impl Kernel {
     /// A square kernel to `outputs` channels, stride 1, padded so that the image keeps its extents, with a bias.
     pub fn new(size: usize, outputs: usize) -> Self {
-        Self { outputs, patches: Patches::same(size, 1), groups: 1, bias: true }
+        Self { outputs, geometry: Convolution::same(size, 1), bias: true }
     }
 
     /// The same with another stride.
     #[must_use]
     pub fn stride(self, stride: usize) -> Self {
-        Self { patches: Patches { stride: [stride; 2], ..self.patches }, ..self }
+        Self { geometry: Convolution { stride: [stride; 2], ..self.geometry }, ..self }
     }
 
     /// The same without a bias, as before batch normalisation.
@@ -51,16 +50,16 @@ impl Kernel {
         Self { bias: false, ..self }
     }
 
-    /// The same with other places.
+    /// The same with another geometry.
     #[must_use]
-    pub fn patches(self, patches: Patches) -> Self {
-        Self { patches, ..self }
+    pub fn geometry(self, geometry: Convolution) -> Self {
+        Self { geometry, ..self }
     }
 
     /// The same with channels in groups that do not see each other.
     #[must_use]
     pub fn groups(self, groups: usize) -> Self {
-        Self { groups, ..self }
+        Self { geometry: self.geometry.grouped(groups), ..self }
     }
 }
 
@@ -113,14 +112,14 @@ impl Builder {
 
     /// A convolution with a weight named `name.weight` and perhaps a bias `name.bias`.
     pub fn convolution(&mut self, x: Value, name: &str, kernel: Kernel) -> Value {
-        let Kernel { outputs, patches, groups, bias } = kernel;
-        let inputs = self.extents(x).channels() / groups.max(1);
-        let [rows, columns] = patches.size;
+        let Kernel { outputs, geometry, bias } = kernel;
+        let inputs = self.extents(x).channels() / geometry.groups.max(1);
+        let [rows, columns] = geometry.size;
         let fan_in = (rows * columns * inputs) as f32;
         let (initial, extents) = (Initial::Normal { fan_in, gain: 1.0 }, [rows, columns, inputs, outputs]);
         let weight = self.slot(format!("{name}.weight"), &extents, Role::Weight, initial, FileOrder::Kernel);
         let bias = bias.then(|| self.bias(name, outputs));
-        self.layer(name, Layer::Convolution { weight, bias, patches, groups }, &[x])
+        self.layer(name, Layer::Convolution { weight, bias, geometry }, &[x])
     }
 
     /// A linear layer; an image is flattened first. The gain scales the initial weights: the last layer of a network starts

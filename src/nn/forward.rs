@@ -8,7 +8,7 @@ use super::batch_norm::{self, Statistics};
 use super::layer::{Activation, Layer, Pooling};
 use super::net::{Net, Value};
 use super::slot::States;
-use crate::graph::{self, Graph, GraphError, Patches, Tensor, Unary};
+use crate::graph::{self, Convolution, Graph, GraphError, Tensor, Unary};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 
@@ -144,15 +144,15 @@ impl Forward<'_> {
                 let centred = self.graph.subtract(x, mean)?;
                 self.graph.multiply(centred, inverse)
             }
-            Layer::Convolution { weight, bias, patches, groups } => {
+            Layer::Convolution { weight, bias, geometry } => {
                 let (weight, bias) = (self.slot(weight), bias.map(|slot| self.slot(slot)));
-                self.convolution(x, weight, bias, patches, groups)
+                self.convolution(x, weight, bias, geometry)
             }
             Layer::Dense { weight, bias } => {
                 let (weight, bias) = (self.slot(weight), bias.map(|slot| self.slot(slot)));
                 let [n, inputs] = [self.graph.shape(x).rows(), self.graph.shape(x).columns()];
                 let row = self.graph.reshape(x, &[n, 1, 1, inputs])?;
-                let y = self.convolution(row, weight, bias, Patches::same(1, 1), 1)?;
+                let y = self.convolution(row, weight, bias, Convolution::same(1, 1))?;
                 let outputs = self.graph.shape(y).channels();
                 self.graph.reshape(y, &[n, outputs])
             }
@@ -176,10 +176,9 @@ impl Forward<'_> {
         x: Tensor,
         weight: Tensor,
         bias: Option<Tensor>,
-        patches: Patches,
-        groups: usize,
+        geometry: Convolution,
     ) -> Result {
-        let y = self.graph.convolution(patches, groups, x, weight)?;
+        let y = self.graph.convolve(geometry, x, weight)?;
         match bias {
             Some(bias) => self.graph.add(y, bias),
             None => Ok(y),
@@ -216,7 +215,7 @@ impl Forward<'_> {
     /// The convolution of node `source`, its result scaled and shifted per channel.
     fn folded_convolution(&mut self, source: usize, scale: Tensor, shift: Tensor) -> Result {
         let node = &self.net.nodes[source];
-        let Layer::Convolution { weight, bias, patches, groups } = node.layer else {
+        let Layer::Convolution { weight, bias, geometry } = node.layer else {
             unreachable!("only convolutions are folded")
         };
         let x = self.value(node.inputs[0]);
@@ -228,7 +227,7 @@ impl Forward<'_> {
                 self.graph.add(scaled, shift)?
             }
         };
-        self.convolution(x, weight, Some(bias), patches, groups)
+        self.convolution(x, weight, Some(bias), geometry)
     }
 }
 

@@ -3,7 +3,7 @@
 //! A layer names its slots by index. Its arithmetic is in `forward.rs`.
 
 use super::slot::{Role, Slot};
-use crate::graph::{self, Patches};
+use crate::graph;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -111,9 +111,7 @@ pub enum Layer {
         /// Slot of the bias, `[outputs]`.
         bias: Option<usize>,
         /// Where the kernel goes.
-        patches: Patches,
-        /// Groups of channels that do not see each other.
-        groups: usize,
+        geometry: graph::Convolution,
     },
     /// A linear layer over a row of numbers.
     Dense {
@@ -188,8 +186,8 @@ impl Layer {
                 }
                 Ok(x)
             }
-            Self::Convolution { weight, bias, patches, groups } => {
-                convolved(one()?, [*weight, bias.unwrap_or(*weight)], bias.is_some(), patches, *groups, slots)
+            Self::Convolution { weight, bias, geometry } => {
+                convolved(one()?, *weight, *bias, geometry, slots)
             }
             Self::Dense { weight, bias } => {
                 let Extents::Vector { len } = one()? else {
@@ -233,26 +231,22 @@ impl Layer {
 
 fn convolved(
     x: Extents,
-    [weight, bias]: [usize; 2],
-    has_bias: bool,
-    patches: &Patches,
-    groups: usize,
+    weight: usize,
+    bias: Option<usize>,
+    geometry: &graph::Convolution,
     slots: &[Slot],
 ) -> Result<Extents> {
     let Extents::Image { height, width, channels } = x else {
         return Err("a convolution reads an image".to_string());
     };
     let outputs = channels_of(slots, weight)?;
-    if groups == 0 || !channels.is_multiple_of(groups) || !outputs.is_multiple_of(groups) {
-        return Err(format!("has {groups} groups, which do not divide {channels} channels into {outputs}"));
-    }
-    let [rows, columns] = patches.size;
-    needs(slots, weight, &[rows, columns, channels / groups, outputs], Role::Weight)?;
-    if has_bias {
-        needs(slots, bias, &[outputs], Role::Weight)?;
-    }
+    let extents = geometry
+        .weight(channels, outputs)
+        .map_err(|problem| format!("goes from {channels} to {outputs} channels, but {problem}"))?;
+    needs(slots, weight, &extents, Role::Weight)?;
+    bias.map_or(Ok(()), |bias| needs(slots, bias, &[outputs], Role::Weight))?;
     let [rows, columns] =
-        patches.places(height, width).ok_or_else(|| misfit(patches.size, [height, width]))?;
+        geometry.positions([height, width]).ok_or_else(|| misfit(geometry.size, [height, width]))?;
     Ok(Extents::Image { height: rows, width: columns, channels: outputs })
 }
 

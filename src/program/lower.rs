@@ -3,6 +3,7 @@
 mod backward;
 mod convolution;
 mod gathered;
+mod general;
 mod pieces;
 mod windows;
 mod winograd;
@@ -15,7 +16,6 @@ use crate::kernels::params::{
 };
 use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
-use convolution::params_of;
 use std::collections::HashMap;
 use winograd::Transform;
 
@@ -238,22 +238,13 @@ impl<'g> Lowering<'g> {
                     &[y],
                 );
             }
-            Operation::Convolve(g, e) => {
-                let geometry = params_of(*g, first.expect("image"), shape);
-                self.convolution(&kernels::conv2d, *g, *e, geometry, reads, y);
-            }
-            Operation::ConvolveInputGradient(g, e) => {
-                let geometry = params_of(*g, shape, first.expect("image"));
-                self.convolution(&kernels::conv2d_input_gradient, *g, *e, geometry, reads, y);
-            }
-            Operation::ConvolveWeightGradient(g) => self.weight_gradient(*g, tensor, reads, y),
+            Operation::Convolve(..)
+            | Operation::ConvolveInputGradient(..)
+            | Operation::ConvolveWeightGradient(_) => self.convolved(tensor, reads, y),
             Operation::Pool(_) | Operation::Unpool(..) | Operation::MaxPool(_) | Operation::MaxUnpool(_) => {
                 self.pooling(tensor, reads, y);
             }
-            Operation::Unfold(_)
-            | Operation::Fold(_)
-            | Operation::Resize(_)
-            | Operation::ResizeGradient(_) => self.moved_values(tensor, reads, y),
+            Operation::Resize(_) | Operation::ResizeGradient(_) => self.resizing(tensor, reads, y),
             Operation::Concatenate => {
                 let mut start = 0;
                 for (&part, &read) in operands.iter().zip(reads) {
@@ -471,8 +462,6 @@ pub(super) fn name(operation: &Operation) -> &'static str {
         Operation::Unpool(..) => "unpool",
         Operation::MaxPool(_) => "max_pool",
         Operation::MaxUnpool(_) => "max_unpool",
-        Operation::Unfold(_) => "unfold",
-        Operation::Fold(_) => "fold",
         Operation::Resize(_) => "resize",
         Operation::ResizeGradient(_) => "resize_gradient",
         Operation::BorderSum(_) => "border_sum",

@@ -85,14 +85,14 @@ mod tests {
     use super::*;
     use crate::graph::Convolution;
 
-    const SAME: Convolution = Convolution { size: 3, stride: 1 };
+    const SAME: Convolution = Convolution::same(3, 1);
 
     /// A convolution with bias and leaky ReLU of slope 0.1; `again` reads its values once more.
     fn layer(again: impl Fn(&mut Graph, [Tensor; 3])) -> Graph {
         let mut g = Graph::new();
         let x = g.input("x", &[2, 4, 4, 3]).unwrap();
         let (w, b) = (g.state("w", &[3, 3, 3, 5]).unwrap(), g.state("b", &[5]).unwrap());
-        let sum = g.convolve(SAME, Epilogue::None, &[x, w]).unwrap();
+        let sum = g.convolve(SAME, x, w).unwrap();
         let biased = g.add(sum, b).unwrap();
         let y = g.unary(Unary::LeakyRelu(0.1), biased);
         again(&mut g, [sum, biased, y]);
@@ -124,7 +124,7 @@ mod tests {
         let mut g = Graph::new();
         let x = g.input("x", &[2, 4, 4, 3]).unwrap();
         let w = g.state("w", &[3, 3, 3, 3]).unwrap();
-        let sum = g.convolve(SAME, Epilogue::None, &[x, w]).unwrap();
+        let sum = g.convolve(SAME, x, w).unwrap();
         let residual = g.add(sum, x).unwrap();
         g.output("y", residual);
         assert_eq!(epilogues(&rewrite(&g)), [Epilogue::None]);
@@ -136,7 +136,7 @@ mod tests {
         let y = g.outputs[0].1;
         let x = Tensor(0);
         let w = g.state("second", &[3, 3, 5, 2]).unwrap();
-        let z = g.convolve(SAME, Epilogue::None, &[y, w]).unwrap();
+        let z = g.convolve(SAME, y, w).unwrap();
         let gradient = g.gradient(z, z, &[x]).unwrap()[0];
         g.output("gradient", gradient);
         assert!(epilogues(&rewrite(&g)).contains(&Epilogue::LeakyMask(0.1)), "{:?}", epilogues(&rewrite(&g)));

@@ -4,6 +4,7 @@
 //! software too, which `auto` would pass over: the shaders are what is tested. Where there is none, the tests run their
 //! CPU half and say so once; with `PGN_REQUIRE_GPU=1` they fail instead.
 
+pub mod epilogue;
 pub mod judge;
 
 use pgn_wgpu::cpu::Mode;

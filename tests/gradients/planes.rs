@@ -2,6 +2,7 @@
 //! beside an image are replaced by what they become under the convolution.
 
 use crate::check::{Built, check, wanted};
+use crate::common::epilogue::transposed;
 use crate::common::{Values, compare, devices, named, normals, session};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::{Borders, Convolution, Epilogue, Graph, GraphError, Shape, Tensor, Window};
@@ -24,8 +25,8 @@ fn borders_and_biases_by_the_border() {
             wanted(5, &[2, side, side, 2]).map(|v| 0.2 * v).alternating(6.0),
         ];
         check(&format!("biases by the border, stride {stride}"), &operands, |g, t| {
-            let how = Convolution { size: 3, stride };
-            let y = g.convolve_input_gradient(how, Epilogue::BorderBiasLeaky(0.2), t)?;
+            let how = Convolution::same(3, stride);
+            let y = transposed(g, how, Epilogue::BorderBiasLeaky(0.2), t)?;
             Ok(Built { result: y, kinks: vec![y] })
         });
     }
@@ -45,21 +46,21 @@ fn results(device: &Device, graph: &Graph, values: &Values, names: &[&str]) -> V
 /// A transposed convolution of an image with `[n, 2]` beside it as planes, and its gradients by image, weight and bias;
 /// made as planes or as biases by the border.
 fn beside_planes(g: &mut Graph, stride: usize, planes: bool) -> Result<(), GraphError> {
-    let how = Convolution { size: 3, stride };
+    let how = Convolution::same(3, stride);
     let image = g.input("image", &[2, 4, 3, 3])?;
     let beside = g.input("beside", &[2, 2])?;
     let [weight, bias] = [g.input("weight", &[3, 3, 2, 5])?, g.input("bias", &[2])?];
     let cotangent = g.input("cotangent", &[2, 4 * stride, 3 * stride, 2])?;
     let y = if planes {
         let both = g.concatenate(&[image, beside])?;
-        g.convolve_input_gradient(how, Epilogue::BiasLeaky(0.2), &[both, weight, bias])?
+        transposed(g, how, Epilogue::BiasLeaky(0.2), &[both, weight, bias])?
     } else {
         let one = g.reshape(beside, &[2, 1, 1, 2])?;
         let side = Borders::COARSE_SIDE;
         let small = g.unpool(Window::new(side, side), one, side, side)?;
         let [of_image, of_planes] = [g.slice(weight, 0, 3)?, g.slice(weight, 3, 2)?];
-        let biases = g.convolve_input_gradient(how, Epilogue::Bias, &[small, of_planes, bias])?;
-        g.convolve_input_gradient(how, Epilogue::BorderBiasLeaky(0.2), &[image, of_image, biases])?
+        let biases = transposed(g, how, Epilogue::Bias, &[small, of_planes, bias])?;
+        transposed(g, how, Epilogue::BorderBiasLeaky(0.2), &[image, of_image, biases])?
     };
     let wanted: [Tensor; 4] = [image, beside, weight, bias];
     let gradients = g.gradient(y, cotangent, &wanted)?;
@@ -100,11 +101,11 @@ fn planes_beside_an_image_act_as_biases_by_the_border() {
 fn of_a_convolution_only_the_channels_asked_for_are_computed() {
     let build = |sliced: bool| {
         let mut g = Graph::new();
-        let how = Convolution { size: 3, stride: 1 };
+        let how = Convolution::same(3, 1);
         let d = g.input("d", &[1, 4, 4, 2]).unwrap();
         let [out, back] = [g.input("out", &[3, 3, 2, 7]).unwrap(), g.input("back", &[3, 3, 7, 2]).unwrap()];
-        let coarse = g.convolve(how, Epilogue::None, &[d, out]).unwrap();
-        let fine = g.convolve_input_gradient(how, Epilogue::None, &[d, back]).unwrap();
+        let coarse = g.convolve(how, d, out).unwrap();
+        let fine = g.convolve_transposed(how, d, back).unwrap();
         for (name, whole) in [("coarse", coarse), ("fine", fine)] {
             let result = if sliced { g.slice(whole, 2, 3).unwrap() } else { whole };
             g.output(name, result);

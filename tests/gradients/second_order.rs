@@ -1,9 +1,10 @@
 //! Gradients of gradients: what "through the attack" training and JSMA-like attacks rest on.
 
 use crate::check::{Built, Operand, check, fixed, wanted};
+use crate::common::epilogue::{convolve, transposed};
 use pgn_wgpu::graph::{Convolution, Epilogue, Graph, GraphError, Tensor, Unary, Window};
 
-const SAME: Convolution = Convolution { size: 3, stride: 1 };
+const SAME: Convolution = Convolution::same(3, 1);
 const LABELS: [f32; 2] = [2.0, 0.0];
 
 /// Images, two convolutions (the first with leaky ReLU) with weight and bias, labels.
@@ -20,9 +21,9 @@ fn network() -> Vec<Operand> {
 
 /// Logits `[2, 3]` of convolution, leaky ReLU, pooling, convolution, mean; and the activation, which has a kink.
 fn logits(g: &mut Graph, t: &[Tensor]) -> Result<[Tensor; 2], GraphError> {
-    let activation = g.convolve(SAME, Epilogue::BiasLeaky(0.2), &t[..3])?;
+    let activation = convolve(g, SAME, Epilogue::BiasLeaky(0.2), &t[..3])?;
     let pooled = g.pool(Window::mean(2, 2), activation)?;
-    let classes = g.convolve(SAME, Epilogue::Bias, &[pooled, t[3], t[4]])?;
+    let classes = convolve(g, SAME, Epilogue::Bias, &[pooled, t[3], t[4]])?;
     let mean = g.pool(Window::mean(2, 2), classes)?;
     Ok([g.reshape(mean, &[2, 3])?, activation])
 }
@@ -87,14 +88,14 @@ fn through_an_attack_back_into_the_network() {
 
 #[test]
 fn through_a_transposed_convolution() {
-    let up = Convolution { size: 3, stride: 2 };
+    let up = Convolution::same(3, 2);
     let operands = [
         wanted(6, &[2, 2, 3, 2]),
         wanted(7, &[3, 3, 3, 2]).map(|v| 0.2 * v),
         wanted(8, &[3]).map(|v| 0.2 * v).alternating(4.0),
     ];
     check("gradient by the coarse side of a sum of cubes", &operands, |g, t| {
-        let fine = g.convolve_input_gradient(up, Epilogue::BiasLeaky(0.2), t)?;
+        let fine = transposed(g, up, Epilogue::BiasLeaky(0.2), t)?;
         let square = g.unary(Unary::Square, fine);
         let cube = g.multiply(square, fine)?;
         let cube = g.affine(cube, 0.1, 0.0);

@@ -1,6 +1,7 @@
 //! Cases of the convolution and pooling kernels.
 
 use super::case;
+use crate::common::epilogue::{convolve, transposed};
 use crate::common::judge::Case;
 use crate::common::{compare, normals};
 use pgn_wgpu::cpu::Mode;
@@ -80,7 +81,7 @@ const MANY_PIXELS: Extents = extents([1, 1, 32 * 32_768 + 33, 1, 2, 1, 1]);
 
 impl Extents {
     fn convolution(&self) -> Convolution {
-        Convolution { size: self.size, stride: self.stride }
+        Convolution::same(self.size, self.stride)
     }
 
     fn fine(&self) -> [usize; 4] {
@@ -142,12 +143,12 @@ fn with_epilogues(
 
 /// `conv2d`.
 pub fn forward() -> Vec<Case> {
-    with_epilogues(Extents::fine, Extents::coarse, Graph::convolve)
+    with_epilogues(Extents::fine, Extents::coarse, convolve)
 }
 
 /// `conv2d_input_gradient`.
 pub fn input_gradient() -> Vec<Case> {
-    let mut cases = with_epilogues(Extents::coarse, Extents::fine, Graph::convolve_input_gradient);
+    let mut cases = with_epilogues(Extents::coarse, Extents::fine, transposed);
     // Biases by the place at the border: two positions that are all border, one tile, several tiles, channels that end
     // within a tile; both strides.
     for stride in [1, 2] {
@@ -159,7 +160,7 @@ pub fn input_gradient() -> Vec<Case> {
             let inputs = all.map(|(seed, extents)| (&extents[..], Extents::values(seed, extents)));
             let how = Epilogue::BorderBiasLeaky(0.2);
             cases.push(case(format!("{e:?} {how:?}"), inputs.to_vec(), |g, t| {
-                g.convolve_input_gradient(e.convolution(), how, t)
+                transposed(g, e.convolution(), how, t)
             }));
         }
     }

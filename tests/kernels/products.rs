@@ -3,6 +3,7 @@
 
 use super::case;
 use super::convolutions::Extents;
+use crate::common::epilogue::{convolve, transposed};
 use crate::common::judge::Case;
 use crate::common::{Values, compare, devices};
 use pgn_wgpu::cpu::Mode;
@@ -20,9 +21,9 @@ enum Way {
     WeightGradient,
 }
 
-const SAME: Convolution = Convolution { size: 3, stride: 1 };
-const HALVED: Convolution = Convolution { size: 3, stride: 2 };
-const DENSE: Convolution = Convolution { size: 1, stride: 1 };
+const SAME: Convolution = Convolution::same(3, 1);
+const HALVED: Convolution = Convolution::same(3, 2);
+const DENSE: Convolution = Convolution::same(1, 1);
 
 /// Kernel; images, height and width of the coarse side, channels read and written (of a weight gradient fine and coarse
 /// ones); what. Several tiles per row and few, more than eight and such as reach beyond the image, tiles that do not fill the last
@@ -112,7 +113,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn make(&(convolution, [n, h, w, from, to], way): &(Convolution, [usize; 5], Way)) -> Case {
-    let Convolution { size, stride } = convolution;
+    let [size, stride] = [convolution.size[0], convolution.stride[0]];
     let (coarse, fine) = (|c| [n, h, w, c], |c| [n, stride * h, stride * w, c]);
     let (reads, result) = match way {
         Way::Forward(_) => ([fine(from), [size, size, from, to]], coarse(to)),
@@ -133,8 +134,8 @@ fn make(&(convolution, [n, h, w, from, to], way): &(Convolution, [usize; 5], Way
     }
     let build = move |g: &mut Graph, t: &[Tensor]| -> Result<Tensor, GraphError> {
         match way {
-            Way::Forward(epilogue) => g.convolve(convolution, epilogue, t),
-            Way::Adjoint(epilogue) => g.convolve_input_gradient(convolution, epilogue, t),
+            Way::Forward(epilogue) => convolve(g, convolution, epilogue, t),
+            Way::Adjoint(epilogue) => transposed(g, convolution, epilogue, t),
             Way::WeightGradient => g.convolve_weight_gradient(convolution, t[0], t[1]),
         }
     };
@@ -195,10 +196,10 @@ const LAYERS: &[(bool, Convolution, [usize; 6])] = &[
 
 /// The gradients of a layer by its weight and by what it reads, in the order asked for.
 fn gradients(
-    (transposed, g, [n, h, w, from, to, beside]): (bool, Convolution, [usize; 6]),
+    (up, g, [n, h, w, from, to, beside]): (bool, Convolution, [usize; 6]),
     weight_first: bool,
 ) -> (Graph, Values) {
-    let [fine, coarse] = [[n, g.stride * h, g.stride * w, from], [n, h, w, to]];
+    let [fine, coarse] = [[n, g.stride[0] * h, g.stride[1] * w, from], [n, h, w, to]];
     let (mut graph, mut values) = (Graph::new(), Values::new());
     let mut input = |graph: &mut Graph, name: &str, extents: [usize; 4]| {
         values.push((name.to_string(), Extents::values(values.len() as u32, &extents)));
@@ -206,8 +207,8 @@ fn gradients(
     };
     let sides = [input(&mut graph, "fine", fine), input(&mut graph, "coarse", coarse)];
     // Part of a larger weight, so that something is to be done before it is there.
-    let larger = input(&mut graph, "weight", [g.size, g.size, from, 2 * to]);
-    let mask = input(&mut graph, "mask", if transposed { [n, h, w, to - beside] } else { fine });
+    let larger = input(&mut graph, "weight", [g.size[0], g.size[1], from, 2 * to]);
+    let mask = input(&mut graph, "mask", if up { [n, h, w, to - beside] } else { fine });
     let by_weight = |graph: &mut Graph| {
         let gradient = graph.convolve_weight_gradient(g, sides[0], sides[1]).unwrap();
         graph.output("by the weight", gradient);
@@ -216,9 +217,9 @@ fn gradients(
         by_weight(&mut graph);
     }
     let weight = graph.slice(larger, 0, to - beside).unwrap();
-    let carried = match transposed {
-        false => graph.convolve_input_gradient(g, Epilogue::LeakyMask(0.2), &[sides[1], weight, mask]),
-        true => graph.convolve(g, Epilogue::LeakyMask(0.2), &[sides[0], weight, mask]),
+    let carried = match up {
+        false => transposed(&mut graph, g, Epilogue::LeakyMask(0.2), &[sides[1], weight, mask]),
+        true => convolve(&mut graph, g, Epilogue::LeakyMask(0.2), &[sides[0], weight, mask]),
     };
     graph.output("by what it reads", carried.unwrap());
     if !weight_first {
@@ -261,7 +262,7 @@ fn a_gradient_waits_for_the_weight_that_changes_before_it() {
     let by_weight = graph.convolve_weight_gradient(SAME, x, d).unwrap();
     graph.output("by the weight", by_weight);
     graph.assign(state, new).unwrap();
-    let carried = graph.convolve_input_gradient(SAME, Epilogue::None, &[d, state]).unwrap();
+    let carried = graph.convolve_transposed(SAME, d, state).unwrap();
     graph.output("by what it reads", carried);
     let direct = run(&graph, &values, &Device::Cpu(Mode::Reference), false).1;
     for (name, device) in devices() {

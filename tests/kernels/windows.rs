@@ -3,7 +3,7 @@
 use super::case;
 use crate::common::judge::Case;
 use crate::common::normals;
-use pgn_wgpu::graph::{Graph, Patches, Window};
+use pgn_wgpu::graph::{Graph, Window};
 
 /// Images and windows over them: overlap, gaps, padding on either side alone, cells that no window covers, windows that
 /// end beyond the padding, windows larger than the image, more channels and columns than a workgroup has lanes.
@@ -69,30 +69,6 @@ pub fn pooling() -> Vec<Case> {
         cases.push(case(&name, vec![(&small_twice, d), (&extents, tied)], |g, t| {
             g.max_unpool(window, t[0], t[1])
         }));
-    }
-    cases
-}
-
-/// `unfold` and `fold`: odd sides, even kernels, strides, dilation, padding on one side, more channels than lanes.
-pub fn patches() -> Vec<Case> {
-    let same = Patches::same;
-    let all = [
-        (same(3, 2), [2, 7, 9, 5]),
-        (same(1, 2), [3, 5, 5, 70]),
-        (Patches { size: [2, 4], stride: [1, 3], padding: [[1, 0], [0, 2]], dilation: [1, 1] }, [2, 6, 8, 3]),
-        (Patches { padding: [[4, 0], [1, 3]], dilation: [2, 3], ..same(3, 1) }, [1, 9, 8, 2]),
-        (same(7, 4), [1, 11, 10, 1]),
-        (same(3, 1), [1, 1, 1, 1]),
-    ];
-    let mut cases = Vec::new();
-    for (patches, extents) in all {
-        let [n, h, w, c] = extents;
-        let [rows, columns] = patches.places(h, w).unwrap();
-        let unfolded = [n, rows, columns, patches.taps() * c];
-        let name = format!("{extents:?} {patches:?}");
-        let (x, d) = (normals(1, extents.iter().product()), normals(2, unfolded.iter().product()));
-        cases.push(case(&name, vec![(&extents, x)], |g, t| g.unfold(patches, t[0])));
-        cases.push(case(&name, vec![(&unfolded, d)], |g, t| g.fold(patches, t[0], h, w)));
     }
     cases
 }

@@ -1,4 +1,5 @@
-//! `pgn-wgpu bench --explain`: the form of every kernel and shape, why it was chosen, and what the others took.
+//! `pgn-wgpu bench --explain`: the form of every kernel and shape, why it was chosen, and what the others took; and which
+//! convolutions the kernels for the usual geometry do not serve.
 
 use crate::commands::table;
 use pgn_wgpu::executor::Device;
@@ -28,6 +29,15 @@ pub fn text(decisions: &[Decision]) -> String {
         .collect()
 }
 
+/// The convolutions of a kind of step that the kernels for any geometry compute, one line each.
+pub fn convolutions(step: &str, general: &[String]) -> String {
+    if general.is_empty() {
+        return format!("convolutions of a {step} step: the kernels for the usual geometry compute all\n");
+    }
+    let lines: String = general.iter().map(|line| format!("  {line}\n")).collect();
+    format!("convolutions of a {step} step that the kernels for any geometry compute:\n{lines}")
+}
+
 fn reason(why: Why) -> &'static str {
     match why {
         Why::OnlyOne => "only one",
@@ -50,6 +60,14 @@ fn result(candidate: &Candidate) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_convolution_of_the_general_path_has_a_line() {
+        let lines = ["one: dilation".to_string(), "other: depthwise".to_string()];
+        let text = convolutions("natural", &lines);
+        assert!(text.ends_with(":\n  one: dilation\n  other: depthwise\n"), "{text}");
+        assert!(convolutions("natural", &[]).ends_with("compute all\n"));
+    }
 
     #[test]
     fn the_table_has_the_times_of_all_forms_and_says_which_one_is_wrong() {

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 pub fn conv2d(call: &mut Arguments) {
     let g = Geometry::of(call);
     let beside = call.reads[2];
-    let finish = |first, out: &mut [f32]| taps::finish(&g, beside, first * g.b, g.b, out);
+    let finish = |first, out: &mut [f32]| taps::finish((g.epilogue, g.slope), beside, first * g.b, g.b, out);
     convolve(&g, call.reads[0], call.reads[1], finish, call.writes[0]);
 }
 

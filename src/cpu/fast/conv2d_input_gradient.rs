@@ -20,7 +20,7 @@ pub fn conv2d_input_gradient(call: &mut Arguments) {
     let (coarse, weight, beside) = (call.reads[0], call.reads[1], call.reads[2]);
     let finish = |first: usize, out: &mut [f32]| match g.epilogue {
         BORDER_BIAS_LEAKY => taps::finish_borders(&g, beside, first, out),
-        _ => taps::finish(&g, beside, first * g.a, g.a, out),
+        _ => taps::finish((g.epilogue, g.slope), beside, first * g.a, g.a, out),
     };
     let mut other = Vec::new();
     scratch(&mut other, weight.len());

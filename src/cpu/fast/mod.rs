@@ -9,15 +9,17 @@
 pub mod conv2d;
 pub mod conv2d_input_gradient;
 pub mod conv2d_weight_gradient;
+pub mod convolution;
+pub mod convolution_input_gradient;
+pub mod convolution_weight_gradient;
 pub mod elementwise_columns;
-pub mod fold;
+mod im2col;
 mod matrix;
 pub mod max_pool;
 pub mod max_unpool;
 pub mod pool;
 pub mod sum_rows;
 mod taps;
-pub mod unfold;
 pub mod unpool;
 pub mod window_pool;
 

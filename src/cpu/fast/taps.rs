@@ -123,16 +123,16 @@ fn add_biases(pixel: &mut [f32], biases: &[f32], slope: f32) {
 
 /// Ends the sums of pixels of `channels` values as the epilogue says. `beside` is the bias, or the whole activation of
 /// which the pixels' own values begin at `at`.
-pub fn finish(g: &Geometry, beside: &[f32], at: usize, channels: usize, pixels: &mut [f32]) {
-    match g.epilogue {
+pub fn finish((epilogue, slope): (u32, f32), beside: &[f32], at: usize, channels: usize, pixels: &mut [f32]) {
+    match epilogue {
         NOTHING => {}
         LEAKY_MASK => {
             for (value, &activation) in pixels.iter_mut().zip(&beside[at..]) {
-                *value *= if activation > 0.0 { 1.0 } else { g.slope };
+                *value *= if activation > 0.0 { 1.0 } else { slope };
             }
         }
         _ => {
-            let slope = if g.epilogue == BIAS_LEAKY { g.slope } else { 1.0 };
+            let slope = if epilogue == BIAS_LEAKY { slope } else { 1.0 };
             for pixel in pixels.chunks_mut(channels) {
                 add_biases(pixel, beside, slope);
             }

@@ -179,7 +179,7 @@ impl Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Convolution, Epilogue, Graph};
+    use crate::graph::{Convolution, Graph};
     use crate::program::MemoryLimits;
 
     /// The problem of the first call of a graph's program.
@@ -194,8 +194,8 @@ mod tests {
         let mut graph = Graph::new();
         let image = graph.input("image", &[images, side, side, a]).unwrap();
         let weight = graph.input("weight", &[3, 3, a, b]).unwrap();
-        let how = Convolution { size: 3, stride: 1 };
-        let y = graph.convolve(how, Epilogue::None, &[image, weight]).unwrap();
+        let how = Convolution::same(3, 1);
+        let y = graph.convolve(how, image, weight).unwrap();
         graph.output("y", y);
         problem(&graph)
     }
@@ -204,7 +204,7 @@ mod tests {
         let mut graph = Graph::new();
         let fine = graph.input("fine", &[images, side, side, a]).unwrap();
         let coarse = graph.input("coarse", &[images, side, side, b]).unwrap();
-        let how = Convolution { size: 3, stride: 1 };
+        let how = Convolution::same(3, 1);
         let y = graph.convolve_weight_gradient(how, fine, coarse).unwrap();
         graph.output("y", y);
         problem(&graph)

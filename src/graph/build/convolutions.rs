@@ -1,97 +1,169 @@
-//! Convolutions of any geometry. The kernels for the usual one are fast; everything else becomes a matrix product over
-//! patches, or for a kernel per channel a product and a sum.
-//!
-//! Three ways were weighed: the geometry as parameters of the three convolution kernels and all their forms (some forty
-//! shaders and lowering rules), three slow general kernels beside them, and patches as an operation of their own. Patches won: two
-//! small kernels, everything else exists, gradients of gradients come from it, and the product is the fast one. The
-//! price is memory, a value per tap.
+//! Convolutions and their two gradients. They are written without an end: the compiler finds biases, activations and masks that
+//! their kernels can take in (`program/rewrite.rs`).
 
-use super::Result;
-use crate::graph::{Convolution, Epilogue, Graph, GraphError, Operation, Patches, Shape, Tensor, Window};
+use super::{Graph, GraphError, Result};
+use crate::graph::{Borders, Convolution, Epilogue, Operation, Shape, Tensor};
 
-const PLACED: &str = "a batch of images on which the kernel has a place: no larger than the padded image, with strides and \
-                      dilations of at least 1";
+/// Values that one invocation of a kernel for any geometry may add: no kernel loops more often than 32,768 times, and these take
+/// four at a time and up to three more for every tap.
+const LONGEST_SUM: usize = 1 << 15;
 
 impl Graph {
-    /// A convolution: images `[n, h, w, a]` by `[kernel rows, kernel columns, a / groups, b]` to `[n, rows, columns, b]`.
-    ///
-    /// # Errors
-    /// If the kernel has no place on the images, the groups do not divide the channels, or the weight has other extents.
-    pub fn convolution(&mut self, patches: Patches, groups: usize, x: Tensor, w: Tensor) -> Result {
-        let [_, height, width, channels] = self.placed(patches, x)?;
-        let expected = [patches.size[0], patches.size[1], channels / groups.max(1)];
-        let outputs = self.shape(w).channels();
-        let grouped = groups > 0 && channels.is_multiple_of(groups) && outputs.is_multiple_of(groups);
-        if !grouped || self.shape(w).image().is_none_or(|own| own[..3] != expected) {
-            return Err(self.mismatch("convolution", x, self.shape(w)));
+    /// A convolution: fine `[n, H, W, a]` by `[kh, kw, a/groups, b]` to coarse `[n, h, w, b]`; [`Convolution::positions`]
+    /// says how many positions there are.
+    pub fn convolve(&mut self, g: Convolution, x: Tensor, w: Tensor) -> Result {
+        let name = "convolution";
+        let [[n, height, width, a], weight] = self.images(name, x, w)?;
+        let b = weight[3];
+        self.fits_weight(name, [x, w], g, [a, b])?;
+        let Some([h, w_]) = g.positions([height, width]) else {
+            let expected = format!("the kernel reaches beyond the padded image of {height}x{width}");
+            return Err(self.misfit(name, x, w, expected));
+        };
+        let shape = Shape::new(&[n, h, w_, b]);
+        self.fits_kernels(name, [x, w], g, [self.shape(x), &shape], weight[2])?;
+        Ok(self.push(Operation::Convolve(g, Epilogue::None), &[x, w], shape))
+    }
+
+    /// The adjoint of [`Graph::convolve`] in its image, which is the transposed convolution: coarse `[n, h, w, b]` by
+    /// `[kh, kw, a/groups, b]` to fine `[n, height, width, a]`, of which the coarse side alone does not tell the extents.
+    pub fn convolve_input_gradient(
+        &mut self,
+        g: Convolution,
+        d: Tensor,
+        w: Tensor,
+        [height, width]: [usize; 2],
+    ) -> Result {
+        let name = "transposed convolution";
+        let shape = self.transposed(name, g, [d, w], [height, width])?;
+        Ok(self.push(Operation::ConvolveInputGradient(g, Epilogue::None), &[d, w], shape))
+    }
+
+    /// [`Graph::convolve_input_gradient`] to the fine side that has `stride` times the coarse side's rows and columns.
+    pub fn convolve_transposed(&mut self, g: Convolution, d: Tensor, w: Tensor) -> Result {
+        let fine = self.whole_multiple("transposed convolution", g, d, w)?;
+        self.convolve_input_gradient(g, d, w, fine)
+    }
+
+    /// [`Graph::convolve_transposed`], to which a bias of the image and of the place by the border is added (see [`Borders`]),
+    /// `[n, 3s, 3s, a]`, then leaky ReLU. The geometry is [`Convolution::same`] of a 3x3 kernel at stride 1 or 2.
+    pub fn convolve_transposed_with_borders(
+        &mut self,
+        g: Convolution,
+        slope: f32,
+        [d, w, biases]: [Tensor; 3],
+    ) -> Result {
+        let name = "transposed convolution with biases by the border";
+        let fine = self.whole_multiple(name, g, d, w)?;
+        let shape = self.transposed(name, g, [d, w], fine)?;
+        let borders = Borders { stride: g.stride[0] };
+        let [n, h, width, a] = shape.image().expect("convolutions make images");
+        let usual = [1, 2].map(|stride| Convolution::same(3, stride)).contains(&g);
+        if !usual || !borders.fit(h) || !borders.fit(width) {
+            let expected = "it takes a 3x3 kernel at stride 1 or 2, padded by 1, and two positions to a side";
+            return Err(self.misfit(name, d, w, expected.to_string()));
         }
-        match (groups, patches.own(height, width)) {
-            (1, Some(own)) => self.convolve(own, Epilogue::None, &[x, w]),
-            (1, None) => self.by_patches(patches, x, w),
-            _ if groups == channels && outputs == channels => self.by_channel(patches, x, w),
-            _ => self.by_groups(patches, groups, x, w),
+        if self.shape(biases).image() != Some([n, borders.side(), borders.side(), a]) {
+            return Err(GraphError::Mismatch {
+                operation: name,
+                left: shape,
+                right: self.shape(biases).clone(),
+            });
         }
+        let operation = Operation::ConvolveInputGradient(g, Epilogue::BorderBiasLeaky(slope));
+        Ok(self.push(operation, &[d, w, biases], shape))
     }
 
-    /// A product of patches and weight.
-    fn by_patches(&mut self, patches: Patches, x: Tensor, w: Tensor) -> Result {
-        let unfolded = self.unfold(patches, x)?;
-        let [inputs, outputs] = [self.shape(unfolded).channels(), self.shape(w).channels()];
-        let matrix = self.reshape(w, &[1, 1, inputs, outputs])?;
-        self.convolve(Convolution { size: 1, stride: 1 }, Epilogue::None, &[unfolded, matrix])
-    }
-
-    /// A kernel per channel: taps are multiplied value by value and added.
-    fn by_channel(&mut self, patches: Patches, x: Tensor, w: Tensor) -> Result {
-        let unfolded = self.unfold(patches, x)?;
-        let [n, rows, columns, values] = self.shape(unfolded).image().expect("patches are images");
-        let taps = patches.taps();
-        let channels = values / taps;
-        let own = self.reshape(unfolded, &[n * rows * columns, taps, 1, channels])?;
-        let weight = self.reshape(w, &[taps, 1, channels])?;
-        let product = self.multiply(own, weight)?;
-        let sum = self.pool(Window::new(taps, 1), product)?;
-        self.reshape(sum, &[n, rows, columns, channels])
-    }
-
-    /// Each group for itself.
-    fn by_groups(&mut self, patches: Patches, groups: usize, x: Tensor, w: Tensor) -> Result {
-        let [inputs, outputs] = [self.shape(x).channels() / groups, self.shape(w).channels() / groups];
-        let mut parts = Vec::new();
-        for group in 0..groups {
-            let own = self.slice(x, group * inputs, inputs)?;
-            let weight = self.slice(w, group * outputs, outputs)?;
-            parts.push(self.convolution(patches, 1, own, weight)?);
-        }
-        self.concatenate(&parts)
-    }
-
-    /// What a kernel meets at each place, side by side: `[n, h, w, c]` to `[n, rows, columns, taps · c]`, taps in rows of the
-    /// kernel, zeros outside the image.
-    pub fn unfold(&mut self, patches: Patches, x: Tensor) -> Result {
-        let [n, height, width, channels] = self.placed(patches, x)?;
-        let [rows, columns] = patches.places(height, width).expect("placed");
-        let shape = Shape::new(&[n, rows, columns, patches.taps() * channels]);
-        Ok(self.push(Operation::Unfold(patches), &[x], shape))
-    }
-
-    /// The adjoint of [`Graph::unfold`]: every value added where it was read from a `height` x `width` image.
-    pub fn fold(&mut self, patches: Patches, d: Tensor, height: usize, width: usize) -> Result {
-        match self.shape(d).image() {
-            Some([n, rows, columns, values])
-                if patches.places(height, width) == Some([rows, columns])
-                    && values.is_multiple_of(patches.taps()) =>
-            {
-                let shape = Shape::new(&[n, height, width, values / patches.taps()]);
-                Ok(self.push(Operation::Fold(patches), &[d], shape))
+    /// The adjoint of [`Graph::convolve`] in its weight: `[kh, kw, a/groups, b]`.
+    pub fn convolve_weight_gradient(&mut self, g: Convolution, x: Tensor, d: Tensor) -> Result {
+        let name = "weight gradient of a convolution";
+        let [[n, height, width, a], [m, h, w, b]] = self.images(name, x, d)?;
+        let weight = g.weight(a, b).map_err(|expected| self.misfit(name, x, d, expected))?;
+        match g.positions([height, width]) {
+            Some(coarse) if coarse == [h, w] && n == m => {
+                Ok(self.push(Operation::ConvolveWeightGradient(g), &[x, d], Shape::new(&weight)))
             }
-            _ => Err(self.unsuitable("fold", d, "patches of images of the stated height and width")),
+            Some([rows, columns]) => {
+                let expected = format!("the coarse side would be [{n}, {rows}, {columns}, {b}]");
+                Err(self.misfit(name, x, d, expected))
+            }
+            None => {
+                let expected = format!("the kernel reaches beyond the padded image of {height}x{width}");
+                Err(self.misfit(name, x, d, expected))
+            }
         }
     }
 
-    /// The extents of images on which `patches` have a place.
-    fn placed(&self, patches: Patches, x: Tensor) -> std::result::Result<[usize; 4], GraphError> {
-        let image = self.shape(x).image().filter(|&[_, h, w, _]| patches.places(h, w).is_some());
-        image.ok_or_else(|| self.unsuitable("convolution", x, PLACED))
+    /// The fine side of a transposed convolution, if that has these rows and columns.
+    fn transposed(
+        &self,
+        name: &'static str,
+        g: Convolution,
+        [d, w]: [Tensor; 2],
+        [height, width]: [usize; 2],
+    ) -> Result<Shape> {
+        let [[n, rows, columns, b], weight] = self.images(name, d, w)?;
+        let a = weight[2].saturating_mul(g.groups);
+        self.fits_weight(name, [d, w], g, [a, b])?;
+        let coarse = g.positions([height, width]);
+        if coarse != Some([rows, columns]) {
+            let made = coarse.map_or("nothing".to_string(), |[h, w]| format!("{h}x{w}"));
+            let expected = format!(
+                "the convolution makes {made} of the {height}x{width} asked for, not {rows}x{columns}"
+            );
+            return Err(self.misfit(name, d, w, expected));
+        }
+        let shape = Shape::new(&[n, height, width, a]);
+        self.fits_kernels(name, [d, w], g, [&shape, self.shape(d)], b / g.groups)?;
+        Ok(shape)
+    }
+
+    fn whole_multiple(&self, name: &'static str, g: Convolution, d: Tensor, w: Tensor) -> Result<[usize; 2]> {
+        let [[_, rows, columns, _], _] = self.images(name, d, w)?;
+        Ok([rows * g.stride[0], columns * g.stride[1]])
+    }
+
+    fn images(&self, name: &'static str, x: Tensor, w: Tensor) -> Result<[[usize; 4]; 2]> {
+        match (self.shape(x).image(), self.shape(w).image()) {
+            (Some(image), Some(weight)) => Ok([image, weight]),
+            _ => Err(self.misfit(name, x, w, "both need four extents".to_string())),
+        }
+    }
+
+    fn fits_weight(
+        &self,
+        name: &'static str,
+        [x, w]: [Tensor; 2],
+        g: Convolution,
+        channels: [usize; 2],
+    ) -> Result<()> {
+        let weight =
+            g.weight(channels[0], channels[1]).map_err(|expected| self.misfit(name, x, w, expected))?;
+        match self.shape(w).extents() == weight {
+            true => Ok(()),
+            false => Err(self.misfit(name, x, w, format!("the weight would be {weight:?}"))),
+        }
+    }
+
+    /// Whether some kernel adds as much as one result takes: `channels` at every tap.
+    fn fits_kernels(
+        &self,
+        name: &'static str,
+        [x, w]: [Tensor; 2],
+        g: Convolution,
+        [fine, coarse]: [&Shape; 2],
+        channels: usize,
+    ) -> Result<()> {
+        let steps = g.size[0].saturating_mul(g.size[1]).saturating_mul(channels / 4 + 3);
+        if g.plain(fine, coarse).is_ok() || steps <= LONGEST_SUM {
+            return Ok(());
+        }
+        let expected = format!("one result would add {channels} channels at each tap; split it into groups");
+        Err(self.misfit(name, x, w, expected))
+    }
+
+    fn misfit(&self, operation: &'static str, x: Tensor, w: Tensor, expected: String) -> GraphError {
+        let [left, right] = [x, w].map(|tensor| self.shape(tensor).clone());
+        GraphError::Geometry { operation, left, right, expected }
     }
 }

@@ -29,11 +29,6 @@ impl Graph {
             }
             Operation::MaxPool(window) => self.max_unpool(window, d, operands[1]),
             Operation::MaxUnpool(window) => self.max_pool_by(window, d, operands[1]),
-            Operation::Unfold(patches) => {
-                let [h, w] = size(self);
-                self.fold(patches, d, h, w)
-            }
-            Operation::Fold(patches) => self.unfold(patches, d),
             Operation::Resize(resize) => self.resize_gradient(resize, d),
             Operation::ResizeGradient(resize) => self.resize(resize, d),
             Operation::BorderSum(borders) => {

@@ -9,8 +9,9 @@
 //! of the tensor itself, or to compute both gradients piece by piece, the later one early. It is the second: what is shared
 //! stays in the caches, and memory is a piece's.
 
+use super::convolution::params_of;
 use super::winograd::{Transform, Winograd};
-use super::{Lowering, TensorId, params_of};
+use super::{Lowering, TensorId};
 use crate::graph::{Epilogue, Node, Operation, Tensor};
 
 /// A convolution of the graph that the algorithms compute.
@@ -39,7 +40,9 @@ impl Lowering<'_> {
             _ => return None,
         };
         let image = self.shape(operands[0]);
-        let params = if turned { params_of(g, shape, image) } else { params_of(g, image, shape) };
+        let [fine, coarse] = if turned { [shape, image] } else { [image, shape] };
+        let g = g.plain(fine, coarse).ok()?;
+        let params = params_of(g, fine, coarse);
         let fits = self.limits.matrix_products
             && (!matches!(epilogue, Epilogue::BorderBiasLeaky(_)) || g.stride == 2);
         let winograd = Winograd::new(g, &params, turned).filter(|_| fits)?;
@@ -53,9 +56,11 @@ impl Lowering<'_> {
             return None;
         };
         let turned = side == 1;
+        let [fine, coarse] = [self.shape(operands[0]), self.shape(operands[1])];
+        let g = g.plain(fine, coarse).ok()?;
         let exchangeable = !turned || g.stride == 1;
-        let params = params_of(*g, self.shape(operands[0]), self.shape(operands[1]));
-        Winograd::new(*g, &params, turned).filter(|_| self.limits.matrix_products && exchangeable)
+        let params = params_of(g, fine, coarse);
+        Winograd::new(g, &params, turned).filter(|_| self.limits.matrix_products && exchangeable)
     }
 
     /// Lowers a convolution, and beside it the gradient by a weight that meets the same image in the same pieces.

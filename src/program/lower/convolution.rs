@@ -3,7 +3,7 @@
 
 use super::gathered::{self, Gathered};
 use super::{Lowering, Split, TensorId, TensorInfo};
-use crate::graph::{Convolution, Epilogue, Node, Operation, Shape, Tensor};
+use crate::graph::{Epilogue, Node, Operation, Plain, Shape, Tensor};
 use crate::kernels::params::ConvolutionParams;
 use crate::kernels::{self, Kernel};
 use bytemuck::bytes_of;
@@ -16,11 +16,44 @@ const WEIGHT_GRADIENT_PIXELS: usize = 1 << 14;
 const DIRECT_CHANNELS: u32 = 16;
 
 impl Lowering<'_> {
+    /// A convolution or one of its gradients: by the kernels of the plain geometry where it is that, else by the general ones.
+    pub(super) fn convolved(&mut self, tensor: Tensor, reads: &[TensorId], y: TensorId) {
+        let Node { operation, operands, shape } = self.graph.node(tensor);
+        let first = self.shape(operands[0]);
+        match operation {
+            Operation::Convolve(g, e) => match g.plain(first, shape) {
+                Ok(plain) => {
+                    let params = params_of(plain, first, shape);
+                    self.convolution(&kernels::conv2d, plain, *e, params, reads, y);
+                }
+                Err(_) => self.general(&kernels::convolution, *g, *e, [first, shape], reads, y),
+            },
+            Operation::ConvolveInputGradient(g, e) => match g.plain(shape, first) {
+                Ok(plain) => {
+                    let params = params_of(plain, shape, first);
+                    self.convolution(&kernels::conv2d_input_gradient, plain, *e, params, reads, y);
+                }
+                Err(_) => {
+                    let kernel = &kernels::convolution_input_gradient;
+                    self.general(kernel, *g, *e, [shape, first], reads, y);
+                }
+            },
+            Operation::ConvolveWeightGradient(g) => {
+                let sides = [first, self.shape(operands[1])];
+                match g.plain(sides[0], sides[1]) {
+                    Ok(plain) => self.weight_gradient(plain, tensor, reads, y),
+                    Err(_) => self.general_weight_gradient(*g, sides, reads, y),
+                }
+            }
+            _ => unreachable!("called for convolutions only"),
+        }
+    }
+
     /// Calls that compute a convolution (`kernel` is `conv2d`) or its adjoint (`conv2d_input_gradient`).
     pub(super) fn convolution(
         &mut self,
         kernel: &'static Kernel,
-        g: Convolution,
+        g: Plain,
         epilogue: Epilogue,
         params: ConvolutionParams,
         reads: &[TensorId],
@@ -63,13 +96,7 @@ impl Lowering<'_> {
         self.count_flops(g, &params);
     }
 
-    pub(super) fn weight_gradient(
-        &mut self,
-        g: Convolution,
-        tensor: Tensor,
-        reads: &[TensorId],
-        y: TensorId,
-    ) {
+    pub(super) fn weight_gradient(&mut self, g: Plain, tensor: Tensor, reads: &[TensorId], y: TensorId) {
         let operands = &self.graph.node(tensor).operands;
         let (fine, coarse) = (self.shape(operands[0]), self.shape(operands[1]));
         let mut params = params_of(g, fine, coarse);
@@ -90,11 +117,7 @@ impl Lowering<'_> {
         let y = bias.unwrap_or(y);
         let weight = self.tensors[y.0].shape.clone();
         let (rows, width) = ((params.batch * params.height) as usize, params.width as usize);
-        let Split { values, most } = self.limits.split;
-        let busy = values.div_ceil(weight.len()).min(most);
-        let short = (rows * width).div_ceil(WEIGHT_GRADIENT_PIXELS);
-        let per_split = rows.div_ceil(busy.max(short).min(rows));
-        let splits = rows.div_ceil(per_split);
+        let (splits, per_split) = self.splits(weight.len(), rows, width);
         (params.splits, params.rows_per_split) = (splits as u32, per_split as u32);
         let mut constants = vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32)];
         if bias.is_some() {
@@ -110,6 +133,15 @@ impl Lowering<'_> {
         if splits > 1 {
             self.sum_rows(parts, y, false);
         }
+    }
+
+    /// Partial sums of a weight gradient of so many values over `rows` of `width` coarse pixels, and rows of each.
+    pub(super) fn splits(&self, values_of_weight: usize, rows: usize, width: usize) -> (usize, usize) {
+        let Split { values, most } = self.limits.split;
+        let busy = values.div_ceil(values_of_weight).min(most);
+        let short = (rows * width).div_ceil(WEIGHT_GRADIENT_PIXELS);
+        let per_split = rows.div_ceil(busy.max(short).min(rows));
+        (rows.div_ceil(per_split), per_split)
     }
 
     /// The gradient of a weight and, right behind it, of its bias, if the graph wants both in such places of one pack; the bias's
@@ -131,14 +163,14 @@ impl Lowering<'_> {
         Some(self.tensor(label, Shape::new(&[rows, channels]), root, offset))
     }
 
-    fn count_flops(&mut self, g: Convolution, p: &ConvolutionParams) {
+    fn count_flops(&mut self, g: Plain, p: &ConvolutionParams) {
         let positions = u64::from(p.batch) * u64::from(p.height) * u64::from(p.width);
         let taps = (g.size * g.size) as u64 * u64::from(p.in_channels) * u64::from(p.out_channels);
         self.calls.last_mut().expect("just pushed").flops = 2 * positions * taps;
     }
 }
 
-pub(super) fn params_of(g: Convolution, fine: &Shape, coarse: &Shape) -> ConvolutionParams {
+pub(super) fn params_of(g: Plain, fine: &Shape, coarse: &Shape) -> ConvolutionParams {
     let [batch, height, width, out_channels] = coarse.image().expect("checked when built").map(|e| e as u32);
     debug_assert_eq!(fine.image().map(|f| f[1]), Some(height as usize * g.stride));
     let in_channels = fine.channels() as u32;

@@ -14,7 +14,7 @@
 use super::pieces::{Matrix, Piece, Pieces, aligned_images};
 use super::winograd::Transform;
 use super::{Lowering, TensorId};
-use crate::graph::{Convolution, Epilogue, Shape};
+use crate::graph::{Epilogue, Plain, Shape};
 use crate::kernels;
 use crate::kernels::params::{ConvolutionParams, RowsParams};
 use bytemuck::bytes_of;
@@ -29,14 +29,14 @@ const FEW_CHANNELS: u32 = 8;
 
 /// A convolution that goes by gathering.
 pub(super) struct Gathered {
-    g: Convolution,
+    g: Plain,
     /// Of the whole batch.
     params: ConvolutionParams,
 }
 
 impl Gathered {
     /// `None` if it does not fit.
-    pub fn new(g: Convolution, p: &ConvolutionParams) -> Option<Self> {
+    pub fn new(g: Plain, p: &ConvolutionParams) -> Option<Self> {
         // With one tap images do not matter: all positions are one row.
         let row = ConvolutionParams { batch: 1, height: 1, width: p.batch * p.height * p.width, ..*p };
         let p = if g == PLAIN { &row } else { p };
@@ -44,8 +44,8 @@ impl Gathered {
         let eights = |channels: u32| channels.is_multiple_of(8);
         let pays = match g {
             // With sixteen fine channels, an image's border biases begin where a binding may.
-            Convolution { size: 3, stride: 2 } => p.in_channels.is_multiple_of(16),
-            Convolution { size: 3, stride: 1 } => {
+            Plain { size: 3, stride: 2 } => p.in_channels.is_multiple_of(16),
+            Plain { size: 3, stride: 1 } => {
                 p.in_channels <= FEW_CHANNELS || !eights(p.in_channels) || !eights(p.out_channels)
             }
             PLAIN => {
@@ -98,20 +98,20 @@ impl Gathered {
 
 /// At stride 1 the sides of a convolution may change places (`backward.rs` has the formula): that with fewer channels has the fewer
 /// taps to gather or to scatter. The other way round, if it is the coarse one.
-pub(super) fn exchanged(g: Convolution, p: &ConvolutionParams) -> Option<ConvolutionParams> {
+pub(super) fn exchanged(g: Plain, p: &ConvolutionParams) -> Option<ConvolutionParams> {
     let exchanged = ConvolutionParams { in_channels: p.out_channels, out_channels: p.in_channels, ..*p };
-    let fewer = g == Convolution { size: 3, stride: 1 } && p.out_channels < p.in_channels;
+    let fewer = g == Plain { size: 3, stride: 1 } && p.out_channels < p.in_channels;
     (fewer && Gathered::new(g, &exchanged).is_some()).then_some(exchanged)
 }
 
 /// Images after which either side is where a binding may begin: the fewest of a piece.
-fn step(p: &ConvolutionParams, g: Convolution) -> usize {
+fn step(p: &ConvolutionParams, g: Plain) -> usize {
     let [coarse, fine] = [p.out_channels, (g.stride * g.stride) as u32 * p.in_channels];
     aligned_images((p.height * p.width * (coarse | fine)) as usize)
 }
 
 /// A plain matrix as the kernels see it: a kernel of one tap over one row of positions.
-const PLAIN: Convolution = Convolution { size: 1, stride: 1 };
+const PLAIN: Plain = Plain { size: 1, stride: 1 };
 
 fn plain(rows: usize, columns: u32) -> ConvolutionParams {
     let (width, in_channels) = (rows as u32, columns);
@@ -253,20 +253,13 @@ impl Lowering<'_> {
         Matrix::Blocks(matrix)
     }
 
-    fn gather(&mut self, g: Convolution, p: &ConvolutionParams, turned: bool, x: TensorId, matrix: TensorId) {
+    fn gather(&mut self, g: Plain, p: &ConvolutionParams, turned: bool, x: TensorId, matrix: TensorId) {
         let mut constants = geometry(g);
         constants.push(("TURNED", u32::from(turned)));
         self.call(&kernels::gather_taps, bytes_of(p), constants, &[x], &[matrix]);
     }
 
-    fn scatter(
-        &mut self,
-        g: Convolution,
-        p: &ConvolutionParams,
-        e: Epilogue,
-        reads: [TensorId; 2],
-        y: TensorId,
-    ) {
+    fn scatter(&mut self, g: Plain, p: &ConvolutionParams, e: Epilogue, reads: [TensorId; 2], y: TensorId) {
         let mut constants = geometry(g);
         constants.push(("EPILOGUE", e.code()));
         let params = ConvolutionParams { slope: e.slope(), ..*p };
@@ -301,6 +294,6 @@ fn is_whole(channels: u32) -> bool {
     channels.is_multiple_of(8)
 }
 
-fn geometry(g: Convolution) -> Vec<(&'static str, u32)> {
+fn geometry(g: Plain) -> Vec<(&'static str, u32)> {
     vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32)]
 }

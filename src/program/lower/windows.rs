@@ -2,9 +2,9 @@
 //! `WindowParams`.
 
 use super::{Lowering, PoolParams, TensorId};
-use crate::graph::{Operation, Patches, Resize, Shape, Tensor, Window};
+use crate::graph::{Operation, Resize, Shape, Tensor, Window};
 use crate::kernels;
-use crate::kernels::params::{PatchesParams, ResizeParams, WindowParams};
+use crate::kernels::params::{ResizeParams, WindowParams};
 use bytemuck::bytes_of;
 
 impl Lowering<'_> {
@@ -43,19 +43,11 @@ impl Lowering<'_> {
         }
     }
 
-    /// A node that takes patches of images or resizes them, or the adjoint of one.
-    pub(super) fn moved_values(&mut self, tensor: Tensor, reads: &[TensorId], y: TensorId) {
+    /// A node that resizes, or the adjoint of one.
+    pub(super) fn resizing(&mut self, tensor: Tensor, reads: &[TensorId], y: TensorId) {
         let node = self.graph.node(tensor);
         let (own, first) = (&node.shape, self.shape(node.operands[0]));
         match &node.operation {
-            Operation::Unfold(patches) => {
-                let params = patches_params(*patches, first, own);
-                self.call(&kernels::unfold, bytes_of(&params), vec![], reads, &[y]);
-            }
-            Operation::Fold(patches) => {
-                let params = patches_params(*patches, own, first);
-                self.call(&kernels::fold, bytes_of(&params), vec![], reads, &[y]);
-            }
             Operation::Resize(resize) => {
                 let params = resize_params(resize, first);
                 self.call(&kernels::resize, bytes_of(&params), vec![], reads, &[y]);
@@ -64,7 +56,7 @@ impl Lowering<'_> {
                 let params = resize_params(resize, own);
                 self.call(&kernels::resize_gradient, bytes_of(&params), vec![], reads, &[y]);
             }
-            _ => unreachable!("called for patches and resizing only"),
+            _ => unreachable!("called for resizing only"),
         }
     }
 }
@@ -97,32 +89,6 @@ fn window_params(window: Window, large: &Shape, small: &Shape, keys: &Shape) -> 
         keys: keys.rows() as u32,
         divisor: window.divisor as u32,
         scale: window.scale,
-    }
-}
-
-fn patches_params(patches: Patches, image: &Shape, unfolded: &Shape) -> PatchesParams {
-    let [batch, height, width, channels] = image.image().expect("checked when built").map(|e| e as u32);
-    let [_, rows, columns, _] = unfolded.image().expect("checked when built").map(|e| e as u32);
-    let pair = |pair: [usize; 2]| pair.map(|e| e as u32);
-    let ([kernel_height, kernel_width], [stride_height, stride_width]) =
-        (pair(patches.size), pair(patches.stride));
-    let [dilation_height, dilation_width] = pair(patches.dilation);
-    let [top, left] = patches.padding.map(|[before, _]| before as u32);
-    PatchesParams {
-        batch,
-        height,
-        width,
-        channels,
-        rows,
-        columns,
-        kernel_height,
-        kernel_width,
-        stride_height,
-        stride_width,
-        dilation_height,
-        dilation_width,
-        top,
-        left,
     }
 }
 

@@ -18,7 +18,7 @@ use super::backward::{Convolved, WeightGradient};
 use super::pieces::{Piece, Pieces, aligned_images};
 use super::{Lowering, TensorId};
 use crate::graph::operation::codes;
-use crate::graph::{Convolution, Shape};
+use crate::graph::{Plain, Shape};
 use crate::kernels::params::{ConvolutionParams, WinogradParams};
 use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
@@ -113,15 +113,15 @@ pub(super) struct Winograd {
 
 impl Winograd {
     /// `None` if the algorithms do not fit or do not pay. `turned` exchanges the sides, for the adjoint.
-    pub fn new(g: Convolution, p: &ConvolutionParams, turned: bool) -> Option<Self> {
+    pub fn new(g: Plain, p: &ConvolutionParams, turned: bool) -> Option<Self> {
         let [inputs, outputs] = match turned {
             false => [p.in_channels, p.out_channels],
             true => [p.out_channels, p.in_channels],
         };
         let algorithm = match (g, turned) {
-            (Convolution { size: 3, stride: 1 }, _) => Algorithm::Same,
-            (Convolution { size: 3, stride: 2 }, false) => Algorithm::Down,
-            (Convolution { size: 3, stride: 2 }, true) => Algorithm::Up,
+            (Plain { size: 3, stride: 1 }, _) => Algorithm::Same,
+            (Plain { size: 3, stride: 2 }, false) => Algorithm::Down,
+            (Plain { size: 3, stride: 2 }, true) => Algorithm::Up,
             _ => return None,
         };
         let (batch, height, width) = (p.batch, p.height, p.width);
