@@ -3,8 +3,8 @@
 //!
 //! Start reading here. A data point passes through the modules in this order:
 //!
-//! [`data`] makes batches; [`models`] and [`training`] write [`graph`]s over
-//! them; a graph is compiled to a [`program`] of calls to [`kernels`], which an [`executor`] replays on the
+//! [`data`] makes batches; networks ([`nn`]), the paper's generator ([`pgn`]) and [`training`] write [`graph`]s over
+//! them, and [`models`] are their files; a graph is compiled to a [`program`] of calls to [`kernels`], which an [`executor`] replays on the
 //! [`gpu`] or the [`cpu`]. [`attacks`] are graphs over a trained model; [`evaluation`] says what became of it under them.
 //! A [`sweep`] is many runs, [`reproduce`] the paper's experiments over sweeps and evaluations, a [`report`] the page about them.
 
