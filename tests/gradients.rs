@@ -37,7 +37,7 @@ fn functions_of_one_value() {
         let operand = wanted(2, &[2, 5]).map(|v| v.abs() + 1.5);
         check(&format!("{function:?}"), &[operand], |g, t| Ok(g.unary(function, t[0])));
     }
-    for function in [Unary::LeakyRelu(0.2), Unary::Abs, Unary::Sign] {
+    for function in [Unary::LeakyRelu(0.2), Unary::LeakyRelu(-0.5), Unary::Abs, Unary::Sign] {
         let operand = wanted(3, &[2, 5]).away_from_zero();
         check(&format!("{function:?}"), &[operand], |g, t| Ok(g.unary(function, t[0])));
     }

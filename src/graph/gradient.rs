@@ -299,7 +299,8 @@ impl Graph {
             Unary::Identity => Ok(d),
             Unary::Affine(a, _) => Ok(self.affine(d, a, 0.0)),
             Unary::Clamp(a, b) => self.binary(Binary::ClampMask(a, b), d, x),
-            Unary::LeakyRelu(a) => self.binary(Binary::LeakyMask(a), d, y),
+            // The result has the operand's sign unless the slope is negative. It is kept in any case, so it is the mask.
+            Unary::LeakyRelu(a) => self.binary(Binary::LeakyMask(a), d, if a < 0.0 { x } else { y }),
             Unary::Exp => self.multiply(d, y),
             Unary::Log => self.binary(Binary::Divide, d, x),
             Unary::Tanh => {
