@@ -15,6 +15,7 @@ use crate::models::sealed::Origin;
 use crate::report::runs::evaluated;
 use crate::training::checkpoint::{self, Checkpoint};
 use crate::training::metrics::{LARGEST_METRICS, Metrics, record_of};
+use crate::training::optimiser::Role;
 use crate::training::run::RunFolder;
 use crate::training::tensorboard;
 use std::fs;
@@ -283,13 +284,17 @@ fn models_of(path: &Path) -> Vec<PathBuf> {
 /// The final model has the weights of the checkpoint at the end.
 fn model_is_the_checkpoint(path: &Path, saved: &Checkpoint) -> Result<(), String> {
     let model = Model::load(path, None).map_err(|e| e.to_string())?;
-    let same = |state: &str, weights: &[f32]| {
-        let saved = saved.states.iter().find(|(name, _)| name == state);
-        saved.is_some_and(|(_, values)| values == weights)
+    let same = |part: &str, values: &[f32]| {
+        let saved = saved.states.iter().find(|(name, _)| *name == Role::Classifier.state(part));
+        saved.map_or(values.is_empty(), |(_, saved)| saved == values)
     };
-    match same("classifier.parameters", &model.live.weights)
-        && same("classifier.average", &model.average.weights)
-    {
+    let parts = [
+        ("parameters", &model.live.weights),
+        ("average", &model.average.weights),
+        ("buffers", &model.live.buffers),
+        ("average-buffers", &model.average.buffers),
+    ];
+    match parts.into_iter().all(|(part, values)| same(part, values)) {
         true => Ok(()),
         false => Err(format!(
             "{} has other weights than the last checkpoint: it is of another run",

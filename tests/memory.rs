@@ -195,16 +195,7 @@ fn inputs(config: &TrainConfig) -> common::Values {
 fn batch() -> Batch {
     let images =
         normals(1, BATCH * PROBLEM.pixels()).iter().map(|v| (0.5 + 0.3 * v).clamp(0.0, 1.0)).collect();
-    Batch {
-        images,
-        labels: labels(2, BATCH, PROBLEM.classes),
-        weights: vec![1.0 / BATCH as f32; BATCH],
-        indices: (0..BATCH as u32).collect(),
-        real: BATCH,
-        epoch: 0,
-        index: 0,
-        per_epoch: 1,
-    }
+    Batch::whole(images, labels(2, BATCH, PROBLEM.classes))
 }
 
 /// Initial weights of both networks and everything that belongs to them.

@@ -84,18 +84,9 @@ pub fn general(trainer: &mut Trainer) -> Vec<String> {
 /// A batch of seeded noise.
 pub fn synthetic_batch(problem: Problem, images: usize) -> Batch {
     let random = Random::new(0, Stream::Augment);
-    Batch {
-        images: (0..images * problem.pixels()).map(|i| random.uniform(0, i as u32)).collect(),
-        labels: (0..images)
-            .map(|i| (random.bits(1, i as u32)[0] as usize % problem.classes) as f32)
-            .collect(),
-        weights: vec![1.0 / images as f32; images],
-        indices: (0..images as u32).collect(),
-        real: images,
-        epoch: 0,
-        index: 0,
-        per_epoch: 1,
-    }
+    let labels = (0..images).map(|i| (random.bits(1, i as u32)[0] as usize % problem.classes) as f32);
+    let pixels = (0..images * problem.pixels()).map(|i| random.uniform(0, i as u32));
+    Batch::whole(pixels.collect(), labels.collect())
 }
 
 /// Prepares training on `device` and takes one step.

@@ -48,6 +48,23 @@ pub struct Batch {
     pub per_epoch: u32,
 }
 
+impl Batch {
+    /// All images of an epoch that has no other batch.
+    pub fn whole(images: Vec<f32>, labels: Vec<f32>) -> Self {
+        let real = labels.len();
+        Self {
+            images,
+            labels,
+            weights: vec![1.0 / real as f32; real],
+            indices: (0..real as u32).collect(),
+            real,
+            epoch: 0,
+            index: 0,
+            per_epoch: 1,
+        }
+    }
+}
+
 /// Batches that `images` images make, the last possibly with fillers.
 pub const fn batches_per_epoch(images: usize, batch_size: usize) -> u32 {
     images.div_ceil(batch_size) as u32

@@ -312,10 +312,12 @@ impl Fingerprint {
     }
 }
 
-/// Of what an attack of `kind` sees of a model: the averaged weights and, for PGN, the generator.
+/// Of what an attack of `kind` sees of a model: the network, its averaged values and, for PGN, the generator.
 fn fingerprint_of_model(model: &Model, kind: AttackKind) -> String {
     let mut hash = Fingerprint::new();
     let generator = model.generator.as_ref().filter(|_| kind == AttackKind::Pgn);
+    // The same values compute something else in other layers.
+    hash.add(&serde_json::to_vec(&model.classifier).expect("networks are plain data"));
     let networks = std::iter::once(&model.average).chain(generator.map(|(_, values)| values));
     for weight in networks.flat_map(|values| values.weights.iter().chain(&values.buffers)) {
         hash.add(&weight.to_le_bytes());

@@ -30,6 +30,9 @@ pub struct Problem {
     pub classes: usize,
 }
 
+/// The least width multiplier.
+const SMALLEST_WIDTH: f32 = 0.031_25;
+
 /// Why a network cannot be built.
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[non_exhaustive]
@@ -82,7 +85,7 @@ impl Problem {
         if !(2..=1000).contains(&self.classes) {
             return error("a class count of", self.classes.to_string(), "from 2 to 1000");
         }
-        if !(0.031_25..=4.0).contains(&width) {
+        if !(SMALLEST_WIDTH..=4.0).contains(&width) {
             return error("a width multiplier of", width.to_string(), "from 0.03125 to 4");
         }
         Ok(())

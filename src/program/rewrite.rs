@@ -10,10 +10,10 @@ use crate::graph::{Binary, Epilogue, Graph, Node, Operation, Tensor, Unary};
 /// The same calculation with epilogues.
 pub fn rewrite(graph: &Graph) -> Graph {
     let mut graph = graph.clone();
-    let uses = uses(&graph);
+    let (uses, updates) = (uses(&graph), updates(&graph));
     // Operands come before results, so a chain grows from its convolution on.
     for index in 0..graph.nodes.len() {
-        let joined = joined(&graph, Tensor(index), &uses);
+        let joined = joined(&graph, Tensor(index), &uses, &updates);
         if let Some((operation, operands)) = joined {
             let node = &mut graph.nodes[index];
             (node.operation, node.operands) = (operation, operands);
@@ -36,12 +36,29 @@ fn uses(graph: &Graph) -> Vec<usize> {
     uses
 }
 
+/// How many states have been written before each node.
+fn updates(graph: &Graph) -> Vec<usize> {
+    let writes = |node: &Node| matches!(node.operation, Operation::Assign | Operation::Adam);
+    let counted = graph.nodes.iter().scan(0, |count, node| {
+        let before = *count;
+        *count += usize::from(writes(node));
+        Some(before)
+    });
+    counted.collect()
+}
+
 /// What a node becomes together with the one whose result it ends, and what that reads.
-fn joined(graph: &Graph, tensor: Tensor, uses: &[usize]) -> Option<(Operation, Vec<Tensor>)> {
+fn joined(
+    graph: &Graph,
+    tensor: Tensor,
+    uses: &[usize],
+    updates: &[usize],
+) -> Option<(Operation, Vec<Tensor>)> {
     let Node { operation, operands, shape } = graph.node(tensor);
     let &first = operands.first()?;
     let whole = graph.shape(first) == shape && uses[first.0] == 1;
-    if !whole {
+    // The sum moves to where it ends, and would read a state that is written in between after it.
+    if !whole || updates[first.0] != updates[tensor.0] {
         return None;
     }
     let source = graph.node(first);
@@ -117,6 +134,19 @@ mod tests {
         assert_eq!(epilogues(&rewrite(&biased)), [Epilogue::Bias]);
         let sum = layer(|g, [sum, ..]| g.output("before the bias", sum));
         assert_eq!(epilogues(&rewrite(&sum)), [Epilogue::None]);
+    }
+
+    #[test]
+    fn a_sum_does_not_move_past_a_write_of_what_it_reads() {
+        let mut g = Graph::new();
+        let x = g.input("x", &[2, 4, 4, 3]).unwrap();
+        let (w, b) = (g.state("w", &[3, 3, 3, 5]).unwrap(), g.state("b", &[5]).unwrap());
+        let sum = g.convolve(SAME, x, w).unwrap();
+        let doubled = g.affine(w, 2.0, 0.0);
+        g.assign(w, doubled).unwrap();
+        let biased = g.add(sum, b).unwrap();
+        g.output("y", biased);
+        assert_eq!(epilogues(&rewrite(&g)), [Epilogue::None]);
     }
 
     #[test]

@@ -99,6 +99,13 @@ pub(super) fn attacked_classifier(config: &TrainConfig) -> Option<NoEffect> {
     of(config, &[Method::Fgm, Method::Pgd, Method::Pgn]).or_else(|| learning_classifier(config))
 }
 
+/// Where an attacked classifier computes with statistics of the batch.
+pub(super) fn attacked_statistics(config: &TrainConfig) -> Option<NoEffect> {
+    let none =
+        || NoEffect::new(&format!("--network {}", config.network), "networks with batch normalisation");
+    attacked_classifier(config).or_else(|| (!config.network.has_batch_statistics()).then(none))
+}
+
 /// Where classifier and generator both learn.
 pub(super) fn both_learn(config: &TrainConfig) -> Option<NoEffect> {
     pgn(config).or_else(|| learning_classifier(config))
@@ -207,10 +214,12 @@ mod tests {
     fn every_option_has_an_effect_in_some_run_and_in_its_own_method() {
         let methods = [Method::Natural, Method::Fgm, Method::Pgd, Method::Pgn];
         let sgd = TrainConfig { optimiser: Optimiser::Sgd, weight_decay: 5e-4, ..config(Method::Natural) };
-        let runs: Vec<TrainConfig> = methods.map(config).into_iter().chain([sgd]).collect();
+        let resnet = TrainConfig { network: "resnet18".parse().unwrap(), ..config(Method::Fgm) };
+        let runs: Vec<TrainConfig> = methods.map(config).into_iter().chain([sgd, resnet]).collect();
         for (field, _) in EFFECTS {
             assert!(runs.iter().any(|run| flag(&key(field), run).is_ok()), "{field}");
         }
+        assert!(flag("attack-mode", &config(Method::Fgm)).unwrap_err().contains("batch normalisation"));
         assert!(flag("momentum", &config(Method::Natural)).unwrap_err().contains("--optimiser sgd"));
         for key in ["iterations", "step-size", "random-start", "epsilon", "norm", "through-attack"] {
             assert!(flag(key, &config(Method::Pgd)).is_ok(), "{key}");

@@ -246,7 +246,7 @@ options! {
     /// Which gradient --method fgm and pgd follow [default: saturation-free]
     ce_form: CeForm => ce_form, fgm_and_pgd;
     /// With which statistics batch normalisation computes while an image is attacked [default: evaluate]
-    attack_mode: AttackMode => attack_mode, attacked_classifier;
+    attack_mode: AttackMode => attack_mode, attacked_statistics;
     /// Scale of the initial weights [default: he]
     init: Init => init, initial_weights;
     /// Start from the weights of this file

@@ -4,6 +4,7 @@
 //! its L2 norm, its sum, the sum of `v_i cos(i)`, and its first four values, in PyTorch's order.
 
 use crate::common::{devices, named, session};
+use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::{Batch, DatasetKind};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Graph;
@@ -11,6 +12,7 @@ use pgn_wgpu::nn::{Init, Net, Pass, Plan, Problem, Values};
 use pgn_wgpu::training::config::AttackMode;
 use pgn_wgpu::training::game::{Gradients, Phase, phase_graph};
 use pgn_wgpu::training::optimiser::{Decayed, Optimiser, Role};
+use pgn_wgpu::training::schedule::Schedule;
 use pgn_wgpu::training::{Method, Preset, TrainConfig, Trainer};
 use serde_json::Value;
 
@@ -72,16 +74,8 @@ fn known_values(net: &Net) -> Values {
 
 fn batch() -> Batch {
     let images = (0..BATCH * PROBLEM.pixels()).map(|i| (0.5 + 0.45 * (FREQUENCY * i as f64).sin()) as f32);
-    Batch {
-        images: images.collect(),
-        labels: (0..BATCH).map(|n| (7 * n % PROBLEM.classes) as f32).collect(),
-        weights: vec![1.0 / BATCH as f32; BATCH],
-        indices: (0..BATCH as u32).collect(),
-        real: BATCH,
-        epoch: 0,
-        index: 0,
-        per_epoch: 1,
-    }
+    let labels = (0..BATCH).map(|n| (7 * n % PROBLEM.classes) as f32);
+    Batch::whole(images.collect(), labels.collect())
 }
 
 fn inputs() -> crate::common::Values {
@@ -260,4 +254,105 @@ fn three_steps_of_sgd_and_of_adam() {
             }
         }
     }
+}
+
+/// One step of a network from the known values.
+fn one_step(config: &TrainConfig, batch: &Batch) -> (Net, Values, Values) {
+    let net = net(config);
+    let mut trainer = Trainer::new(Device::Cpu(Mode::Fast), config, PROBLEM, None, None).unwrap();
+    let start = Role::Classifier.start(&net.slots, &known_values(&net), config.rule());
+    trainer.restore(&start, [0, 0], 0).unwrap();
+    let pending = trainer.submit(batch).unwrap();
+    trainer.collect(pending).unwrap();
+    let (live, average, _) = trainer.values().unwrap();
+    (net, live, average)
+}
+
+fn moved(from: &[f32], to: &[f32]) -> Vec<f32> {
+    to.iter().zip(from).map(|(to, from)| to - from).collect()
+}
+
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt()
+}
+
+/// Fails unless two lists differ by rounding of numbers of `size`.
+#[track_caller]
+fn same_but_for_rounding(what: &str, one: &[f32], other: &[f32], size: f32) {
+    let worst = moved(one, other).iter().fold(0.0f32, |most, v| most.max(v.abs()));
+    assert!(worst <= 4.0 * f32::EPSILON * size, "{what}: {worst:e}");
+}
+
+#[test]
+fn averages_of_weights_and_of_statistics_follow_every_optimiser() {
+    for optimiser in [Optimiser::Adam, Optimiser::AdamW, Optimiser::Sgd] {
+        let config = TrainConfig { optimiser, ..config("resnet18", true) };
+        let (net, live, average) = one_step(&config, &batch());
+        let start = known_values(&net);
+        // The first decay of the warm-up is 2 / 11.
+        for (start, live, average) in [
+            (&start.weights, &live.weights, &average.weights),
+            (&start.buffers, &live.buffers, &average.buffers),
+        ] {
+            assert_ne!(start, live, "{optimiser:?}");
+            let expected: Vec<f32> = start.iter().zip(live).map(|(s, l)| s + 9.0 / 11.0 * (l - s)).collect();
+            same_but_for_rounding(&format!("{optimiser:?}"), average, &expected, 2.0);
+        }
+    }
+}
+
+#[test]
+fn weight_decay_of_adam_goes_through_the_gradient_and_that_of_adamw_past_it() {
+    let plain = TrainConfig { lr: 0.01, ..config("resnet18", true) };
+    let (net, adam, _) = one_step(&plain, &batch());
+    let start = known_values(&net);
+    let decayed = TrainConfig { weight_decay: 0.5, decayed: Decayed::All, ..plain.clone() };
+    let (_, adamw, _) = one_step(&TrainConfig { optimiser: Optimiser::AdamW, ..decayed.clone() }, &batch());
+    let expected: Vec<f32> = adam.weights.iter().zip(&start.weights).map(|(a, s)| a - 0.005 * s).collect();
+    same_but_for_rounding("AdamW", &adamw.weights, &expected, 2.0);
+    // Adam's first step has the length of the rate whatever the gradient is, so decay changes directions alone.
+    let (_, through, _) = one_step(&decayed, &batch());
+    assert_ne!(through.weights, adam.weights);
+    let longest = moved(&start.weights, &through.weights).iter().fold(0.0f32, |most, v| most.max(v.abs()));
+    assert!(longest < 0.010_01, "{longest}");
+}
+
+#[test]
+fn a_long_gradient_is_clipped_and_a_short_one_is_not() {
+    let sgd = |clip_norm| TrainConfig {
+        optimiser: Optimiser::Sgd,
+        lr: 0.1,
+        momentum: 0.0,
+        nesterov: false,
+        clip_norm,
+        ..config("resnet18", true)
+    };
+    let length = |config: &TrainConfig| {
+        let (net, live, _) = one_step(config, &batch());
+        norm(&moved(&known_values(&net).weights, &live.weights))
+    };
+    let free = length(&sgd(None));
+    assert!((length(&sgd(Some(0.5))) - 0.05).abs() < 1e-5);
+    assert!((length(&sgd(Some(1e3))) - free).abs() < 1e-6 && free > 0.06, "{free}");
+}
+
+#[test]
+fn schedule_and_warm_up_scale_the_steps_of_the_trainer() {
+    let sgd = TrainConfig {
+        optimiser: Optimiser::Sgd,
+        lr: 0.1,
+        momentum: 0.0,
+        nesterov: false,
+        epochs: 4,
+        ..config("resnet18", true)
+    };
+    let length = |config: &TrainConfig, epoch| {
+        let (net, live, _) = one_step(config, &Batch { epoch, ..batch() });
+        norm(&moved(&known_values(&net).weights, &live.weights))
+    };
+    let whole = length(&sgd, 2);
+    let cosine = TrainConfig { schedule: Schedule::Cosine, ..sgd.clone() };
+    assert!((length(&cosine, 2) / whole - 0.5).abs() < 1e-4);
+    let warm_up = TrainConfig { warm_up: 4.0, ..sgd };
+    assert!((length(&warm_up, 2) / whole - 0.75).abs() < 1e-4);
 }

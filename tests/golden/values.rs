@@ -100,17 +100,7 @@ impl Golden {
 
     /// The file's images and labels.
     pub fn batch(&self) -> Batch {
-        let n = self.settings.batch;
-        Batch {
-            images: self.tensor("images"),
-            labels: self.tensor("labels"),
-            weights: vec![1.0 / n as f32; n],
-            indices: (0..n as u32).collect(),
-            real: n,
-            epoch: 0,
-            index: 0,
-            per_epoch: 1,
-        }
+        Batch::whole(self.tensor("images"), self.tensor("labels"))
     }
 
     /// A tensor; images with the channels last, as ours are.

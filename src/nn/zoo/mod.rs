@@ -10,7 +10,7 @@ mod wide_resnet;
 
 use super::builder::Builder;
 use super::net::{Net, Value};
-use super::{ModelError, Normalisation, Problem};
+use super::{ModelError, Normalisation, Problem, SMALLEST_WIDTH};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -99,6 +99,12 @@ impl Network {
     /// One line for help.
     pub fn title(self) -> &'static str {
         self.0.title
+    }
+
+    /// Whether it computes with statistics of the batch in training.
+    pub fn has_batch_statistics(self) -> bool {
+        let plan = Plan::new(Problem::square(32, 3, 10), SMALLEST_WIDTH);
+        self.build(plan).is_ok_and(|net| net.has_batch_statistics())
     }
 
     /// The network for a plan.

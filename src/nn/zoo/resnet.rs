@@ -8,21 +8,30 @@ use crate::nn::net::Value;
 /// Channels of the four stages at width 1, and the stride of each one's first block.
 pub const STAGES: [(usize, usize); 4] = [(64, 1), (128, 2), (256, 2), (512, 2)];
 /// Blocks of a stage.
-pub const BLOCKS: usize = 2;
+const BLOCKS: usize = 2;
 
 /// `conv1`, `bn1`, `layer{1..4}.{0,1}`, `linear`.
 pub fn layers(net: &mut Builder, images: Value, plan: Plan) -> Value {
     let x = net.convolution(images, "conv1", Kernel::new(3, scaled(STAGES[0].0, plan.width)).without_bias());
     let x = net.batch_norm(x, "bn1");
-    let mut x = net.relu(x);
-    for (stage, (channels, stride)) in STAGES.into_iter().enumerate() {
-        for block in 0..BLOCKS {
-            let name = format!("layer{}.{block}", stage + 1);
-            x = basic_block(net, x, &name, scaled(channels, plan.width), if block == 0 { stride } else { 1 });
-        }
-    }
+    let x = net.relu(x);
+    let x = stages(net, x, plan, basic_block);
     let x = net.global_mean(x);
     net.dense(x, "linear", plan.problem.classes, LAST_GAIN)
+}
+
+/// Appends a block of so many channels and a stride: the network, what it reads, its name.
+type Block = fn(&mut Builder, Value, &str, usize, usize) -> Value;
+
+/// The four stages, `layer{1..4}.{0,1}`.
+pub fn stages(net: &mut Builder, mut x: Value, plan: Plan, block: Block) -> Value {
+    for (stage, (channels, stride)) in STAGES.into_iter().enumerate() {
+        for index in 0..BLOCKS {
+            let name = format!("layer{}.{index}", stage + 1);
+            x = block(net, x, &name, scaled(channels, plan.width), if index == 0 { stride } else { 1 });
+        }
+    }
+    x
 }
 
 /// Two convolutions beside the identity, or beside a 1x1 convolution where channels or extents change.
