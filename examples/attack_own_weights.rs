@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("name a safetensors file with a classifier for the digits")?;
     let digits = data::open(&DataOptions::default())?;
     let model = Model::load(path.as_ref(), Some(problem_of(&digits)))?;
-    let options = AttackOptions::new(AttackKind::DeepFool);
+    let options = AttackOptions::new(AttackKind::DEEPFOOL);
     let mut attacker = Attacker::new(&Device::Cpu(Mode::Fast), &model, options, digits.test.len())?;
     let outcome = attacker.run(&digits.test, &mut |done, total| eprint!("\r{done}/{total} images"))?;
     let fooled = (0..outcome.len()).filter(|&i| outcome.verdict(i) == Verdict::Fooled);

@@ -143,6 +143,7 @@ impl Device {
     }
 }
 
+#[derive(Clone)]
 enum State {
     Cpu(cpu::executor::State),
     Gpu(wgpu::Buffer),
@@ -159,6 +160,12 @@ impl Workspace {
     /// An empty workspace.
     pub fn new(device: Device) -> Self {
         Self { device, states: HashMap::new(), choices: None }
+    }
+
+    /// A workspace that has the states of this one, not copies of them. States that either makes later are its own.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self { device: self.device.clone(), states: self.states.clone(), choices: self.choices.clone() }
     }
 
     /// The device.

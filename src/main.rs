@@ -1,6 +1,8 @@
 //! The command line: types and dispatch only. Every subcommand is one file under `commands/`.
 
 mod commands;
+#[cfg(test)]
+mod extension_tests;
 
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::process::ExitCode;
@@ -78,7 +80,13 @@ fn run() -> commands::CommandResult {
         eprintln!("note: signals are not heard ({error}), so Ctrl-C ends the program without saving");
     }
     let timer = commands::loudness::begin(cli.quiet, cli.verbose);
-    let code = match cli.command {
+    let code = dispatch(cli.command, program);
+    timer.say("the whole command");
+    code
+}
+
+fn dispatch(command: Command, program: clap::Command) -> commands::CommandResult {
+    match command {
         Command::Train(arguments) => commands::train::run(*arguments),
         Command::Attack(arguments) => commands::attack::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
@@ -96,7 +104,5 @@ fn run() -> commands::CommandResult {
             Ok(ExitCode::SUCCESS)
         }
         Command::Man(arguments) => commands::completions::man(&arguments, program),
-    };
-    timer.say("the whole command");
-    code
+    }
 }

@@ -157,7 +157,7 @@ fn on_every_device(check: impl Fn(&Device, &Model, &Images, &[f64])) {
 #[test]
 fn deepfool_steps_exactly_to_the_boundary_and_a_fiftieth_beyond() {
     on_every_device(|device, model, images, distances| {
-        let outcome = attack(device, model, images, AttackOptions::new(AttackKind::DeepFool));
+        let outcome = attack(device, model, images, AttackOptions::new(AttackKind::DEEPFOOL));
         let length = norm(&gradient_of(model));
         for (i, &distance) in distances.iter().enumerate() {
             let expected = 1.02 * (distance + 1e-5 / length);
@@ -189,7 +189,7 @@ fn carlini_wagner_comes_within_two_percent_of_the_smallest_perturbation() {
             initial_c: 1.0,
             learning_rate: 1e-2,
             abort_early: false,
-            ..AttackOptions::new(AttackKind::Cw)
+            ..AttackOptions::new(AttackKind::CW)
         };
         let few = images.subset(&(0..8).collect::<Vec<_>>());
         let outcome = attack(device, model, &few, options);
@@ -208,7 +208,7 @@ fn fgm_flips_an_image_exactly_when_epsilon_exceeds_its_distance() {
         sorted.sort_by(f64::total_cmp);
         // Between two images' distances.
         let epsilon = f64::midpoint(sorted[IMAGES / 2], sorted[IMAGES / 2 + 1]);
-        let options = AttackOptions { epsilon: epsilon as f32, ..AttackOptions::new(AttackKind::Fgm) };
+        let options = AttackOptions { epsilon: epsilon as f32, ..AttackOptions::new(AttackKind::FGM) };
         let outcome = attack(device, model, images, options);
         for (i, &distance) in distances.iter().enumerate() {
             if (distance - epsilon).abs() > 1e-5 {
@@ -227,7 +227,7 @@ fn fgm_flips_an_image_exactly_when_epsilon_exceeds_its_distance() {
 fn pgd_and_mim_end_on_the_sphere_and_never_leave_it_or_the_box() {
     on_every_device(|device, model, images, _| {
         for (kind, random_start) in
-            [(AttackKind::Pgd, false), (AttackKind::Pgd, true), (AttackKind::Mim, false)]
+            [(AttackKind::PGD, false), (AttackKind::PGD, true), (AttackKind::MIM, false)]
         {
             let options =
                 AttackOptions { epsilon: 0.3, iterations: 20, random_start, ..AttackOptions::new(kind) };
@@ -243,7 +243,7 @@ fn pgd_and_mim_end_on_the_sphere_and_never_leave_it_or_the_box() {
 #[test]
 fn a_huge_epsilon_brings_accuracy_to_zero_and_epsilon_zero_changes_nothing() {
     on_every_device(|device, model, images, _| {
-        for kind in [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim] {
+        for kind in [AttackKind::FGM, AttackKind::PGD, AttackKind::MIM] {
             let at = |epsilon: f32| {
                 let options = AttackOptions {
                     epsilon,
@@ -263,7 +263,7 @@ fn a_huge_epsilon_brings_accuracy_to_zero_and_epsilon_zero_changes_nothing() {
 
 #[test]
 fn an_attack_takes_no_more_places_than_its_images_fill_and_makes_the_same_images() {
-    let kinds = [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim, AttackKind::DeepFool, AttackKind::Cw];
+    let kinds = [AttackKind::FGM, AttackKind::PGD, AttackKind::MIM, AttackKind::DEEPFOOL, AttackKind::CW];
     let (model, digits) = digits_model();
     let few = digits.subset(&[0, 1, 2, 3, 4]);
     for (name, device) in common::devices().iter().skip(1) {
@@ -275,7 +275,7 @@ fn an_attack_takes_no_more_places_than_its_images_fill_and_makes_the_same_images
                 assert_eq!(attacker.slots(), slots, "{kind:?}");
                 attacker.run(images, &mut |_, _| {}).unwrap().adversarial
             };
-            let stacked = kind == AttackKind::DeepFool;
+            let stacked = kind == AttackKind::DEEPFOOL;
             let narrow = run(&few, 5, if stacked { 64 } else { 5 });
             let wide = run(&few, 128, 128);
             // 24 images through 5 places.
@@ -298,7 +298,7 @@ fn an_attack_takes_no_more_places_than_its_images_fill_and_makes_the_same_images
 fn two_batches_that_are_not_full_become_two_smaller_ones() {
     let (model, _) = digits_model();
     let slots = |images| {
-        let options = AttackOptions::new(AttackKind::Fgm);
+        let options = AttackOptions::new(AttackKind::FGM);
         Attacker::new(&Device::Cpu(Mode::Fast), &model, options, images).unwrap().slots()
     };
     assert_eq!([0, 1, 128, 129, 200, 1000].map(slots), [1, 1, 128, 65, 100, 125]);
@@ -311,7 +311,7 @@ fn carlini_wagner_does_not_depend_on_which_images_share_the_batch() {
             iterations: 20,
             search_steps: 3,
             initial_c: 1.0,
-            ..AttackOptions::new(AttackKind::Cw)
+            ..AttackOptions::new(AttackKind::CW)
         };
         let all = attack(device, model, images, options());
         let one = attack(device, model, &images.subset(&[69]), options());
@@ -333,7 +333,7 @@ fn digits_model() -> (Model, Images) {
 
 /// The same images with the classes that `model` sees in them, so that none is wrong without an attack.
 fn as_seen(model: &Model, images: &Images) -> Images {
-    let still = AttackOptions { epsilon: 0.0, ..AttackOptions::new(AttackKind::Fgm) };
+    let still = AttackOptions { epsilon: 0.0, ..AttackOptions::new(AttackKind::FGM) };
     let seen = attack(&Device::Cpu(Mode::Fast), model, images, still).clean_predictions;
     relabelled(images, |i| seen[i] as u16)
 }
@@ -358,17 +358,17 @@ fn best_devices() -> Vec<(&'static str, Device)> {
 
 /// All attacks that need no generator, short ones.
 fn short_attacks() -> Vec<AttackOptions> {
-    let kinds = [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim, AttackKind::DeepFool, AttackKind::Cw];
+    let kinds = [AttackKind::FGM, AttackKind::PGD, AttackKind::MIM, AttackKind::DEEPFOOL, AttackKind::CW];
     let short = |kind| AttackOptions {
         epsilon: 2.0,
-        iterations: if kind == AttackKind::Cw { 50 } else { 10 },
+        iterations: if kind == AttackKind::CW { 50 } else { 10 },
         search_steps: 2,
         initial_c: SUITABLE_C,
         learning_rate: SUITABLE_RATE,
         ..AttackOptions::new(kind)
     };
-    let random = AttackOptions { random_start: true, ..short(AttackKind::Pgd) };
-    let linf = AttackOptions { norm: Norm::Linf, epsilon: 0.4, ..short(AttackKind::Mim) };
+    let random = AttackOptions { random_start: true, ..short(AttackKind::PGD) };
+    let linf = AttackOptions { norm: Norm::Linf, epsilon: 0.4, ..short(AttackKind::MIM) };
     kinds.map(short).into_iter().chain([random, linf]).collect()
 }
 
@@ -409,7 +409,7 @@ fn images_for_another_classifier_are_attacked_whatever_this_one_says() {
     let (model, seen) = digits_model();
     let mixed = relabelled(&seen, |i| (seen.label(i) + u16::from(i == 0)) % 10);
     let mut attacker =
-        Attacker::new(&Device::Cpu(Mode::Fast), &model, AttackOptions::new(AttackKind::Fgm), 24).unwrap();
+        Attacker::new(&Device::Cpu(Mode::Fast), &model, AttackOptions::new(AttackKind::FGM), 24).unwrap();
     let made = attacker.run_for_others(&mixed, &mut |_, _| {}).unwrap();
     assert!(made.l2.iter().all(|&l2| l2 > 0.1), "{:?}", made.l2);
 }
@@ -427,7 +427,7 @@ fn distances_of_deepfool_do_not_depend_on_the_scale_of_the_logits() {
         scaled
     };
     for (name, device) in &best_devices() {
-        let run = |model: &Model| attack(device, model, &images, AttackOptions::new(AttackKind::DeepFool));
+        let run = |model: &Model| attack(device, model, &images, AttackOptions::new(AttackKind::DEEPFOOL));
         let usual = run(&model);
         assert_eq!(usual.count(Verdict::Fooled), images.len());
         for scale in [1e-6, 1e-3, 1e3, 1e6] {
@@ -446,7 +446,7 @@ fn the_adapter_and_the_cpu_path_make_the_same_images() {
     let devices = common::devices();
     let (_, reference) = devices.iter().find(|(_, d)| matches!(d, Device::Cpu(Mode::Fast))).unwrap();
     for (name, device) in devices.iter().filter(|(name, _)| name.ends_with("best forms")) {
-        for kind in [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim] {
+        for kind in [AttackKind::FGM, AttackKind::PGD, AttackKind::MIM] {
             let options = || AttackOptions { iterations: 10, ..AttackOptions::new(kind) };
             let ours = attack(device, &model, &images, options());
             let theirs = attack(reference, &model, &images, options());
@@ -454,7 +454,7 @@ fn the_adapter_and_the_cpu_path_make_the_same_images() {
             let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(worst < 1e-3, "{name}, {kind:?}: {worst}");
         }
-        for kind in [AttackKind::DeepFool, AttackKind::Cw] {
+        for kind in [AttackKind::DEEPFOOL, AttackKind::CW] {
             let options = || AttackOptions {
                 iterations: 50,
                 search_steps: 2,
@@ -486,9 +486,9 @@ fn accuracy_does_not_rise_with_epsilon_or_with_more_steps() {
             attack(device, model, images, options).accuracy()
         };
         let rising = |values: &[f64]| values.windows(2).all(|w| w[1] <= w[0]);
-        let over_epsilon: Vec<f64> = [0.1, 0.2, 0.4, 0.8].map(|e| at(AttackKind::Fgm, e, 1)).to_vec();
+        let over_epsilon: Vec<f64> = [0.1, 0.2, 0.4, 0.8].map(|e| at(AttackKind::FGM, e, 1)).to_vec();
         assert!(rising(&over_epsilon), "{over_epsilon:?}");
-        let over_steps: Vec<f64> = [1, 2, 4, 8].map(|n| at(AttackKind::Pgd, 0.4, n)).to_vec();
+        let over_steps: Vec<f64> = [1, 2, 4, 8].map(|n| at(AttackKind::PGD, 0.4, n)).to_vec();
         assert!(rising(&over_steps), "{over_steps:?}");
     });
 }
@@ -499,7 +499,7 @@ fn misclassified_images_flat_classifiers_and_single_images_are_attacked_without_
     let mut flat = model.clone();
     flat.average.weights.fill(0.0);
     let device = Device::Cpu(Mode::Fast);
-    for kind in [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim, AttackKind::DeepFool, AttackKind::Cw] {
+    for kind in [AttackKind::FGM, AttackKind::PGD, AttackKind::MIM, AttackKind::DEEPFOOL, AttackKind::CW] {
         let options = || AttackOptions { iterations: 10, search_steps: 2, ..AttackOptions::new(kind) };
         // With equal logits everything is class 0 and no gradient points anywhere.
         let still = attack(&device, &flat, &images, options());

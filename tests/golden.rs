@@ -15,7 +15,8 @@ use pgn_wgpu::executor::{Device, Outputs};
 use pgn_wgpu::graph::{Graph, GraphError};
 use pgn_wgpu::nn::Classifier;
 use pgn_wgpu::pgn::GeneratorInputs;
-use pgn_wgpu::training::game::{BatchTensors, Gradients, Phase, generator_move, gradient_image, phase_graph};
+use pgn_wgpu::pgn::{generator_move, gradient_image};
+use pgn_wgpu::training::step::{BatchTensors, Gradients, Phase, phase_graph};
 use pgn_wgpu::training::{GradientInput, Method, PenaltySpace, TrainConfig, Trainer, Update};
 use values::Allowed::{self, Absolute, Relative};
 use values::{Golden, close};
@@ -151,7 +152,7 @@ fn negative(values: &[f32]) -> Vec<f32> {
 #[test]
 fn gradients_of_natural_and_adversarial_training() {
     for golden in Golden::all() {
-        let (natural, pgn) = (golden.config(Method::Natural), golden.config(Method::Pgn));
+        let (natural, pgn) = (golden.config(Method::NATURAL), golden.config(Method::PGN));
         for (name, device) in devices() {
             let [classifier, _] = phase_gradients(&golden, &device, &natural, Phase::Classifier);
             golden.assert_network(name, "natural.gradient.classifier", &classifier, GRADIENT);
@@ -172,7 +173,7 @@ fn gradients_of_natural_and_adversarial_training() {
 #[test]
 fn gradients_of_the_variants() {
     for golden in Golden::all().into_iter().filter(|g| g.settings.variants) {
-        let pgn = golden.config(Method::Pgn);
+        let pgn = golden.config(Method::PGN);
         let tanh = TrainConfig { penalty_space: PenaltySpace::Tanh, ..pgn.clone() };
         let mixed = TrainConfig { adv_coeff: golden.settings.adv_coeff.unwrap(), ..pgn.clone() };
         let detached = TrainConfig { gradient_input: GradientInput::Raw, ..pgn };
@@ -215,7 +216,7 @@ fn state<'a>(states: &'a Values, name: &str) -> &'a [f32] {
 fn three_natural_steps() {
     for golden in Golden::all() {
         for (name, device) in devices() {
-            let ([losses, _], states) = train(&golden, &device, &golden.config(Method::Natural), 3);
+            let ([losses, _], states) = train(&golden, &device, &golden.config(Method::NATURAL), 3);
             golden.assert(name, "natural.losses", &losses, FORWARD);
             let (live, average) =
                 (state(&states, "classifier.parameters"), state(&states, "classifier.average"));
@@ -228,7 +229,7 @@ fn three_natural_steps() {
 #[test]
 fn three_adversarial_steps() {
     for golden in Golden::all() {
-        let config = golden.config(Method::Pgn);
+        let config = golden.config(Method::PGN);
         for (name, device) in devices() {
             let ([losses, norms], states) = train(&golden, &device, &config, 3);
             golden.assert(name, "pgn.cross_entropies", &losses, FORWARD);
@@ -246,7 +247,7 @@ fn three_adversarial_steps() {
 #[test]
 fn an_alternating_step() {
     for golden in Golden::all().into_iter().filter(|g| g.settings.variants) {
-        let config = TrainConfig { update: Update::Alternating, ..golden.config(Method::Pgn) };
+        let config = TrainConfig { update: Update::Alternating, ..golden.config(Method::PGN) };
         for (name, device) in devices() {
             let ([losses, _], states) = train(&golden, &device, &config, 1);
             golden.assert(name, "alternating.cross_entropy", &losses, FORWARD);
@@ -261,7 +262,7 @@ fn an_alternating_step() {
 fn micro_batches_add_up_to_the_whole_batch() {
     for golden in Golden::all() {
         let problem = golden.classifier().problem;
-        let config = golden.config(Method::Pgn);
+        let config = golden.config(Method::PGN);
         for (name, device) in devices() {
             // Neither 5 nor 3 is a multiple of 2: the last micro-batch is filled up.
             let mut trainer =

@@ -15,7 +15,7 @@ use pgn_wgpu::nn::{Network, Plan, Problem};
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{ALIGNMENT, MemoryLimits, MemoryPlan, Program, Root, RootKind};
 use pgn_wgpu::random::{Random, Stream};
-use pgn_wgpu::training::game::{Gradients, phase_graph, phases};
+use pgn_wgpu::training::step::{Gradients, phase_graph, phases};
 use pgn_wgpu::training::{GradientInput, Method, PenaltySpace, Preset, TrainConfig, Trainer, Update};
 
 const PROBLEM: Problem = Problem { height: 12, width: 12, channels: 3, classes: 3 };
@@ -29,9 +29,9 @@ fn config(method: Method) -> TrainConfig {
 
 /// Training in all its variants, whose graphs differ most.
 fn configs() -> Vec<TrainConfig> {
-    let pgn = config(Method::Pgn);
+    let pgn = config(Method::PGN);
     vec![
-        config(Method::Natural),
+        config(Method::NATURAL),
         pgn.clone(),
         TrainConfig { adv_coeff: 0.5, penalty_space: PenaltySpace::Tanh, ..pgn.clone() },
         TrainConfig { update: Update::Alternating, gradient_input: GradientInput::Rms, ..pgn.clone() },
@@ -163,7 +163,7 @@ fn the_adapter_allocates_what_the_plan_says() {
     let Some(gpu) = common::open(Checks::Trusted, Forms::Best) else { return };
     let Some(before) = gpu.device.generate_allocator_report() else { return };
     assert!(before.allocations.iter().all(|a| a.name != "arena"), "a fresh device has nothing of ours");
-    let config = config(Method::Pgn);
+    let config = config(Method::PGN);
     let graph = &step_graphs(&config)[0];
     let (_workspace, mut session) = session(&Device::Gpu(gpu.clone()), graph, &inputs(&config), &states());
     session.compute().unwrap();
@@ -200,7 +200,7 @@ fn batch() -> Batch {
 
 /// Initial weights of both networks and everything that belongs to them.
 fn states() -> common::Values {
-    let config = config(Method::Pgn);
+    let config = config(Method::PGN);
     let classifier = Network::default().build(Plan::new(PROBLEM, WIDTH)).unwrap().initial(config.init, 1);
     let generator = Generator::new(PROBLEM, WIDTH).unwrap().initial(config.init, 1);
     let mut states = Vec::new();
@@ -279,7 +279,7 @@ fn after_three_steps(device: &Device, method: Method) -> Vec<(String, Vec<u32>)>
 #[test]
 fn the_same_seed_gives_the_same_bits_on_the_same_device() {
     for (name, device) in devices() {
-        for method in [Method::Natural, Method::Pgn] {
+        for method in [Method::NATURAL, Method::PGN] {
             assert_eq!(
                 after_three_steps(&device, method),
                 after_three_steps(&device, method),

@@ -18,7 +18,7 @@ use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::precision::Precision;
 use pgn_wgpu::program::{MemoryLimits, Program, RootKind};
 use pgn_wgpu::random::{Random, Stream};
-use pgn_wgpu::training::game::{Gradients, Phase, phase_graph};
+use pgn_wgpu::training::step::{Gradients, Phase, phase_graph};
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 
 /// More than classes, so that the generator works class by class.
@@ -29,7 +29,7 @@ const HALF: MemoryLimits = MemoryLimits { half: true, ..MemoryLimits::NONE };
 /// A PGN step of small networks, with its states and inputs.
 fn step() -> (Graph, Values, Values) {
     let preset = TrainConfig::preset(Preset::Small, pgn_wgpu::data::DatasetKind::Digits);
-    let config = TrainConfig { method: Method::Pgn, width: 0.125, batch_size: IMAGES, ..preset };
+    let config = TrainConfig { method: Method::PGN, width: 0.125, batch_size: IMAGES, ..preset };
     let (classifier, generator) = (
         Network::default().build(Plan::new(PROBLEM, config.width)).unwrap(),
         Generator::new(PROBLEM, config.width).unwrap(),

@@ -117,7 +117,7 @@ fn generated() -> BTreeSet<String> {
         ..TrainConfig::preset(Preset::Small, DatasetKind::Digits)
     };
     let mut programs = Vec::new();
-    for method in [Method::Natural, Method::Fgm, Method::Pgd, Method::Pgn] {
+    for method in [Method::NATURAL, Method::FGM, Method::PGD, Method::PGN] {
         for through_attack in [false, true] {
             for norm in [Norm::L2, Norm::Linf] {
                 let config = TrainConfig { method, through_attack, norm, ..small.clone() };
@@ -125,7 +125,7 @@ fn generated() -> BTreeSet<String> {
             }
         }
     }
-    let pgn = TrainConfig { method: Method::Pgn, ..small };
+    let pgn = TrainConfig { method: Method::PGN, ..small };
     let trainer = Trainer::new(cpu.clone(), &pgn, PROBLEM, None, None).unwrap();
     let (classifier, generator) = (trainer.classifier().clone(), trainer.generator().unwrap().clone());
     let live = classifier.initial(pgn.init, 0);
@@ -145,12 +145,12 @@ fn generated() -> BTreeSet<String> {
     let generator = Some((generator, values));
     let model = Model { facts, classifier, average: live.clone(), live, generator, notes: Vec::new() };
     let kinds = [
-        AttackKind::Fgm,
-        AttackKind::Pgd,
-        AttackKind::Mim,
-        AttackKind::DeepFool,
-        AttackKind::Cw,
-        AttackKind::Pgn,
+        AttackKind::FGM,
+        AttackKind::PGD,
+        AttackKind::MIM,
+        AttackKind::DEEPFOOL,
+        AttackKind::CW,
+        AttackKind::PGN,
     ];
     for kind in kinds {
         let options = AttackOptions { candidates: 3, random_start: true, ..AttackOptions::new(kind) };

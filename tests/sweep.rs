@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicBool;
 /// Twelve steps an epoch.
 fn tiny() -> TrainConfig {
     TrainConfig {
-        method: Method::Natural,
+        method: Method::NATURAL,
         width: 0.03125,
         batch_size: 100,
         max_steps: Some(4),

@@ -2,12 +2,44 @@
 //! binary search on c. Everything is per image: constants, Adam's moments and step count, the early end of
 //! a search step. So a result does not depend on which images share its batch.
 
-use super::attacker::{SlotAttack, chunk_of};
-use super::options::AttackOptions;
+use super::driver::{SlotAttack, chunk_of};
+use super::objective::EXCLUDED;
+use super::options::{AttackOptions, Norm};
+use super::registry::{Attack, Goal, Run};
 use super::target::{IMAGES, Target};
 use crate::executor::{ExecutionError, Session};
 use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
-use crate::program::{ADAM_BETAS, ADAM_EPSILON};
+use crate::program::{ADAM_BETAS, ADAM_EPSILON, adam_step_size};
+
+/// Its description.
+pub static CW: Attack = Attack {
+    name: "cw",
+    title: "C&W",
+    about: "Carlini and Wagner's L2 attack with a binary search on its constant",
+    goal: Goal::Smallest { careful: true },
+    norms: &[Norm::L2],
+    usual: &[Norm::L2],
+    options: &["search-steps", "iterations", "learning-rate", "initial-c", "confidence", "abort-early"],
+    defaults: |_| {},
+    passes: |options, _| (options.iterations * options.search_steps) as f64,
+    remedy,
+    run: Run::Slots {
+        prepare: |target, options| Ok(Box::new(CarliniWagner::new(target, options)?)),
+        multiple: 1,
+    },
+};
+
+/// What makes the search stronger.
+fn remedy(options: &AttackOptions) -> String {
+    let AttackOptions { iterations, search_steps, learning_rate, initial_c, .. } = options;
+    // Every failure multiplies the constant by 10.
+    let largest = initial_c * 10_f32.powi(*search_steps as i32 - 1);
+    format!(
+        "its constant must suit the scale of the logits; the search starts at {initial_c} and reaches {largest} at most: raise \
+         --initial-c or --search-steps (now {search_steps}), or try other --iterations (now {iterations}) and another \
+         --learning-rate (now {learning_rate})"
+    )
+}
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 
@@ -29,8 +61,6 @@ const NONE: f32 = 1e10;
 const UNBOUNDED: f32 = 1e9;
 /// A search step ends when a tenth of its iterations bring the loss down by less than this share (the library's).
 const LEAST_PROGRESS: f32 = 0.9999;
-/// Takes a class out of a maximum.
-const EXCLUDED: f32 = -1e9;
 
 /// One image's search.
 #[derive(Clone, Copy, Debug)]
@@ -101,9 +131,7 @@ impl CarliniWagner {
     fn write_inputs(&mut self) -> std::result::Result<(), ExecutionError> {
         let constants: Vec<f32> = self.searches.iter().map(|s| s.constant).collect();
         let keep: Vec<f32> = self.searches.iter().map(|s| if s.fresh { 0.0 } else { 1.0 }).collect();
-        let rate = |s: &Search| {
-            crate::training::schedule::step_size(self.options.learning_rate, s.iteration as u64 + 1)
-        };
+        let rate = |s: &Search| adam_step_size(self.options.learning_rate, s.iteration as u64 + 1);
         let steps: Vec<f32> = self.searches.iter().map(rate).collect();
         self.iterate.write("constant", &constants)?;
         self.iterate.write("keep", &keep)?;

@@ -8,8 +8,10 @@
 //! The gradients of all candidate classes come out of one backward pass over a stacked batch: the
 //! activations of n images serve cotangents of m·n. Which class each cotangent stands for is chosen on the device.
 
-use super::attacker::SlotAttack;
-use super::options::AttackOptions;
+use super::driver::{SlotAttack, chunk_of};
+use super::objective::EXCLUDED;
+use super::options::{AttackOptions, Norm};
+use super::registry::{Attack, Goal, Run};
 use super::target::Target;
 use crate::executor::{ExecutionError, Session};
 use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
@@ -17,7 +19,28 @@ use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 
 /// Slots come in multiples of this, so that every part of a stacked tensor starts where a binding may.
-pub const STACKED: usize = 64;
+const STACKED: usize = 64;
+
+/// Its description.
+pub static DEEPFOOL: Attack = Attack {
+    name: "deepfool",
+    title: "DeepFool",
+    about: "Smallest step to the nearest linearised class boundary, repeated",
+    goal: Goal::Smallest { careful: false },
+    norms: &[Norm::L2],
+    usual: &[Norm::L2],
+    options: &["iterations", "candidates", "overshoot"],
+    defaults: |_| {},
+    // One forward pass and a backward pass per candidate; a backward pass counts as one of two halves.
+    passes: |options, classes| {
+        options.iterations as f64 * (1.0 + options.candidates.min(classes) as f64) / 2.0
+    },
+    remedy: |options| format!("raise --iterations, now {}", options.iterations),
+    run: Run::Slots {
+        prepare: |target, options| Ok(Box::new(DeepFool::new(target, options)?)),
+        multiple: STACKED,
+    },
+};
 
 const PERTURBATION: &str = "deepfool.perturbation";
 const ACTIVE: &str = "deepfool.active";
@@ -25,8 +48,6 @@ const ACTIVE: &str = "deepfool.active";
 const BEYOND: f32 = 1e-5;
 /// The distance of a boundary that no step leads to.
 const UNREACHABLE: f32 = 1e30;
-/// Takes a class out of a maximum.
-const EXCLUDED: f32 = -1e9;
 /// Squared gradients up to this count as flat: no step is taken along them. Smaller squares are not exact any more.
 const FLAT: f32 = 1e-34;
 
@@ -196,6 +217,6 @@ impl SlotAttack for DeepFool {
     }
 
     fn chunk(&self) -> usize {
-        super::attacker::chunk_of(self.iterations)
+        chunk_of(self.iterations)
     }
 }

@@ -1,21 +1,31 @@
 //! The fast gradient method (Goodfellow et al.): one step of length ε along the gradient,
 //! `clip(x + ε g / ‖g‖)`, or along its signs under the largest-value norm.
 
-use super::attacker::BatchAttack;
-use super::direction::{self, CeForm};
+use super::ball;
+use super::objective::{self, CeForm};
 use super::options::{AttackOptions, Norm};
-use super::target::Target;
-use crate::executor::{ExecutionError, Session};
-use crate::graph::{Graph, GraphError, Tensor, Unary};
-use crate::nn::Classifier;
+use super::registry::{Attack, Goal, Run};
+use super::steps::{Steps, Victim};
+use crate::graph::{Graph, GraphError, Tensor};
 
-/// Which images are attacked, how far and how.
+/// Its description.
+pub static FGM: Attack = Attack {
+    name: "fgm",
+    title: "FGM",
+    about: "Fast gradient method: one step of length epsilon",
+    goal: Goal::Ball,
+    norms: &Norm::ALL,
+    usual: &Norm::ALL,
+    options: &["epsilon", "norm", "ce-form"],
+    defaults: |_| {},
+    passes: |_, _| 1.0,
+    remedy: |_| "use an attack of several steps".to_string(),
+    run: Run::Steps(|options| Box::new(Fgm { options: options.clone() })),
+};
+
+/// How far images are moved and along which gradient.
 #[derive(Clone, Copy)]
-pub struct Step {
-    /// The images, `[n, s, s, c]`.
-    pub images: Tensor,
-    /// The attacked classes, `[n, 1]`.
-    pub labels: Tensor,
+pub struct Move {
     /// Length in pixel units, one value.
     pub length: Tensor,
     /// Its norm.
@@ -24,44 +34,52 @@ pub struct Step {
     pub form: CeForm,
 }
 
-/// The images moved by one step, not clipped.
-pub fn step(graph: &mut Graph, classifier: Classifier, step: Step) -> Result<Tensor, GraphError> {
-    let gradient = direction::gradient(graph, classifier, step.images, step.labels, step.form)?;
-    let unit = direction::unit(graph, gradient, step.form, step.norm)?;
-    let move_by = graph.multiply(unit, step.length)?;
-    graph.add(step.images, move_by)
+/// The images `from` moved by one step, not clipped.
+pub fn moved(
+    graph: &mut Graph,
+    victim: Victim,
+    from: Tensor,
+    Move { length, norm, form }: Move,
+) -> Result<Tensor, GraphError> {
+    let gradient = objective::gradient(graph, victim.classifier, from, victim.labels, form)?;
+    let unit = ball::unit(graph, gradient, form, norm)?;
+    let offset = graph.multiply(unit, length)?;
+    graph.add(from, offset)
 }
 
-/// The attacked images.
-pub fn fgm(graph: &mut Graph, classifier: Classifier, parts: Step) -> Result<Tensor, GraphError> {
-    let moved = step(graph, classifier, parts)?;
-    Ok(graph.unary(Unary::Clamp(0.0, 1.0), moved))
+/// The attack with a length that is a tensor.
+pub fn fgm(graph: &mut Graph, victim: Victim, how: Move) -> Result<Tensor, GraphError> {
+    let moved = moved(graph, victim, victim.images, how)?;
+    Ok(ball::clip(graph, moved))
 }
 
-/// The attack over a batch.
-pub struct Fgm {
-    session: Session,
+struct Fgm {
+    options: AttackOptions,
 }
 
-impl Fgm {
-    /// Prepares it.
-    pub fn new(target: &mut Target, options: &AttackOptions) -> Result<Self, ExecutionError> {
-        let mut a = target.graph()?;
-        let length = a.graph.constant(options.epsilon, &[1])?;
-        let (images, labels) = (a.images, a.labels);
-        let parts = Step { images, labels, length, norm: options.norm, form: options.ce_form };
-        let x = fgm(&mut a.graph, target.classifier(&a.states), parts)?;
-        a.graph.output("adversarial", x);
-        Ok(Self { session: target.prepare(&a.graph)? })
-    }
-}
-
-impl BatchAttack for Fgm {
-    fn attack(&mut self, _target: &mut Target, _first: usize) -> Result<Vec<f32>, ExecutionError> {
-        Ok(self.session.compute()?.get("adversarial").to_vec())
+impl Steps for Fgm {
+    fn iterations(&self) -> usize {
+        1
     }
 
-    fn sessions(&self) -> Vec<&Session> {
-        vec![&self.session]
+    fn seed(&self) -> Option<u64> {
+        None
+    }
+
+    fn start(&self, _: &mut Graph, victim: Victim, _: Option<Tensor>) -> Result<Vec<Tensor>, GraphError> {
+        Ok(vec![victim.images])
+    }
+
+    fn step(
+        &self,
+        graph: &mut Graph,
+        victim: Victim,
+        kept: &[Tensor],
+        _: &[Tensor],
+    ) -> Result<Vec<Tensor>, GraphError> {
+        let length = graph.constant(self.options.epsilon, &[1])?;
+        let how = Move { length, norm: self.options.norm, form: self.options.ce_form };
+        let moved = moved(graph, victim, kept[0], how)?;
+        Ok(vec![ball::clip(graph, moved)])
     }
 }

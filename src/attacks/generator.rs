@@ -1,47 +1,64 @@
 //! The perturbation generator as an attack: one forward pass, its perturbation as it is or scaled to a
 //! given norm.
 
-use super::attacker::BatchAttack;
-use super::options::AttackOptions;
-use super::projection::l2;
+use super::attacker::AttackError;
+use super::ball;
+use super::driver::BatchAttack;
+use super::options::{AttackOptions, Norm};
+use super::registry::{Attack, Goal, Run};
 use super::target::Target;
 use crate::executor::{ExecutionError, Session};
-use crate::graph::{Binary, Unary};
-use crate::nn::Values;
-use crate::pgn::{Generator, GeneratorInputs, GradientInput};
-use crate::training::game;
+use crate::graph::Binary;
+use crate::models::file::Model;
+use crate::pgn::{GeneratorInputs, generator_move, gradient_image};
+
+/// Its description.
+pub static PGN: Attack = Attack {
+    name: "pgn",
+    title: "PGN",
+    about: "The model's own perturbation generator",
+    goal: Goal::Generator,
+    norms: &[Norm::L2],
+    usual: &[],
+    options: &["radius"],
+    defaults: |_| {},
+    // A gradient, and the generator.
+    passes: |_, _| 2.0,
+    remedy: |_| "train the generator for longer, with `pgn-wgpu train-generator`".to_string(),
+    run: Run::Batch(|target, options, model| Ok(Box::new(GeneratorAttack::new(target, options, model)?))),
+};
 
 /// The attack over a batch.
-pub struct GeneratorAttack {
+struct GeneratorAttack {
     session: Session,
 }
 
 impl GeneratorAttack {
-    /// Prepares the attack of `generator`, which sees the gradient in the given reading.
-    pub fn new(
-        target: &mut Target,
-        options: &AttackOptions,
-        (generator, values): &(Generator, Values),
-        reading: GradientInput,
-    ) -> Result<Self, ExecutionError> {
-        target.workspace.write("generator.parameters", &values.weights)?;
+    /// Prepares the attack of the model's generator.
+    fn new(target: &mut Target, options: &AttackOptions, model: &Model) -> Result<Self, AttackError> {
+        let Some((generator, values)) = &model.generator else {
+            let problem =
+                "the model has no generator to attack with; make one with `pgn-wgpu train-generator`";
+            return Err(AttackError::Unsuitable(problem.to_string()));
+        };
+        target.workspace.write("generator.parameters", &values.weights).map_err(AttackError::from)?;
         let mut a = target.graph()?;
         let graph = &mut a.graph;
         let logits = target.classifier(&a.states).logits(graph, a.images)?;
         let loss = graph.cross_entropy(logits, a.labels)?;
-        let gradient = game::gradient_image(graph, reading, loss, a.images)?;
+        let gradient = gradient_image(graph, model.facts.gradient_input, loss, a.images)?;
         let states = generator.live(graph)?;
         let inputs = GeneratorInputs { labels: a.labels, images: a.images, gradient };
-        let answer = game::generator_move(graph, generator, &states, inputs)?;
+        let answer = generator_move(graph, generator, &states, inputs)?;
         let x = match options.radius {
             None => answer.adversarial,
             Some(radius) => {
-                let length = l2(graph, answer.delta);
+                let length = ball::l2(graph, answer.delta);
                 let wanted = graph.constant(radius, &[1])?;
                 let scale = graph.binary(Binary::Divide, wanted, length)?;
                 let delta = graph.multiply(answer.delta, scale)?;
                 let moved = graph.add(a.images, delta)?;
-                graph.unary(Unary::Clamp(0.0, 1.0), moved)
+                ball::clip(graph, moved)
             }
         };
         graph.output("adversarial", x);

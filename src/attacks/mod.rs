@@ -4,7 +4,7 @@
 //! # use pgn_wgpu::{data::Images, executor::Device, models::file::Model};
 //! use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker};
 //! # fn example(device: Device, model: Model, images: Images) -> Result<(), Box<dyn std::error::Error>> {
-//! let options = AttackOptions::new(AttackKind::DeepFool);
+//! let options = AttackOptions::new(AttackKind::DEEPFOOL);
 //! let mut attacker = Attacker::new(&device, &model, options, images.len())?;
 //! let outcome = attacker.run(&images, &mut |_done, _total| {})?;
 //! println!("accuracy {:.3}", outcome.accuracy());
@@ -12,23 +12,27 @@
 //! ```
 
 pub mod attacker;
+pub mod ball;
 pub mod carlini_wagner;
 pub mod confidence;
 pub mod deepfool;
-pub mod direction;
+pub mod driver;
 pub mod fgm;
 pub mod generator;
 pub mod length;
 pub mod mim;
+pub mod objective;
 pub mod options;
 pub mod outcome;
 pub mod pgd;
-mod projection;
+pub mod registry;
 mod sound;
+pub mod steps;
 pub mod target;
 pub mod verify;
 
 pub use attacker::{AttackError, Attacker};
-pub use direction::CeForm;
-pub use options::{AttackKind, AttackOptions, Norm};
+pub use objective::CeForm;
+pub use options::{AttackOptions, Norm};
 pub use outcome::{AttackOutcome, Verdict};
+pub use registry::{Attack, AttackKind, Goal, Run, register};

@@ -1,53 +1,17 @@
-//! Which attack, and its options with the defaults of the paper's evaluation (METHOD and library defaults
-//! are named where they stand).
+//! The options of all attacks, each declared once: its field, default, values and help. An attack names those that it
+//! reads; flags, files, records, help and reports follow from both lists.
+//!
+//! Lengths are in pixel units, pixels being in [0, 1]. Defaults are those of the paper's evaluation; a library's are named
+//! where they stand.
 
-use super::direction::CeForm;
 use super::length;
+use super::objective::CeForm;
+use super::registry::{AttackKind, Goal};
 use crate::nn::Problem;
-use serde::{Deserialize, Serialize};
-
-/// The attacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum AttackKind {
-    /// Fast gradient method: one step of length epsilon
-    Fgm,
-    /// Projected gradient descent inside the ball of radius epsilon
-    Pgd,
-    /// Momentum iterative method inside the ball of radius epsilon
-    Mim,
-    /// Smallest step to the nearest linearised class boundary, repeated
-    #[value(name = "deepfool")]
-    DeepFool,
-    /// Carlini and Wagner's L2 attack with a binary search on its constant
-    Cw,
-    /// The model's own perturbation generator
-    Pgn,
-}
-
-impl AttackKind {
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Fgm => "fgm",
-            Self::Pgd => "pgd",
-            Self::Mim => "mim",
-            Self::DeepFool => "deepfool",
-            Self::Cw => "cw",
-            Self::Pgn => "pgn",
-        }
-    }
-
-    /// Whether the attack stays within a given radius, rather than looking for the smallest one.
-    pub fn has_radius(self) -> bool {
-        matches!(self, Self::Fgm | Self::Pgd | Self::Mim)
-    }
-
-    /// Whether it can measure its perturbations in `norm`. DeepFool, C&W and the generator know L2 alone.
-    pub fn knows(self, norm: Norm) -> bool {
-        norm == Norm::L2 || self.has_radius()
-    }
-}
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
 
 /// How a perturbation is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -60,6 +24,9 @@ pub enum Norm {
 }
 
 impl Norm {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::L2, Self::Linf];
+
     /// As on the command line.
     pub fn flag(self) -> &'static str {
         match self {
@@ -85,150 +52,339 @@ impl Norm {
     }
 }
 
-/// Options of one attack. Lengths are in pixel units, pixels being in [0, 1].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct AttackOptions {
-    /// Which attack.
-    pub kind: AttackKind,
-    /// Radius of FGM, PGD and MIM.
-    pub epsilon: f32,
-    /// Norm of that radius.
-    pub norm: Norm,
-    /// Iterations; for Carlini-Wagner, of each search step.
-    pub iterations: usize,
-    /// Step of PGD and MIM; absent: as [`AttackOptions::step`] says.
-    pub step_size: Option<f32>,
-    /// PGD starts at a random point of the sphere.
-    pub random_start: bool,
-    /// Decay of MIM's momentum.
-    pub decay: f32,
-    /// Share by which DeepFool's result is lengthened.
-    pub overshoot: f32,
-    /// Classes that DeepFool looks at in each iteration, the current one included.
-    pub candidates: usize,
-    /// Binary search steps of Carlini-Wagner.
-    pub search_steps: usize,
-    /// Adam's learning rate in Carlini-Wagner.
-    pub learning_rate: f32,
-    /// Carlini-Wagner's first constant.
-    pub initial_c: f32,
-    /// Margin κ that Carlini-Wagner asks for.
-    pub confidence: f32,
-    /// Carlini-Wagner ends a search step, image by image, when its loss stops falling.
-    pub abort_early: bool,
-    /// Which gradient FGM, PGD and MIM follow.
-    pub ce_form: CeForm,
-    /// Scales the generator's perturbation to this L2 norm.
-    pub radius: Option<f32>,
-    /// Images at a time.
-    pub batch_size: usize,
-    /// Seed of random starts.
-    pub seed: u64,
-}
-
-/// The library's default step of MIM in L2.
-pub const MIM_STEP: f32 = 0.06;
 /// The usual radius in Linf, of attacks and of training.
 pub const LINF_EPSILON: f32 = 8.0 / 255.0;
+
+/// Images at a time, unless it is said.
+pub const BATCH_SIZE: usize = 128;
+
+/// Which values an option takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Values {
+    /// A length in pixel units: from 0 to that of the box of all images.
+    Length,
+    /// A whole number in this range.
+    Count(u64, u64),
+    /// A finite number above 0.
+    Positive,
+    /// A finite number from 0 on.
+    NotNegative,
+    /// Off unless the flag is given.
+    Switch,
+    /// On unless the flag of this other name is given.
+    SwitchOff(&'static str),
+    /// One of these words, each with a line of help.
+    Words(&'static [(&'static str, &'static str)]),
+}
+
+/// The value of an option.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Setting {
+    /// Not set: the attack has a rule of its own.
+    Usual,
+    /// A whole number.
+    Count(u64),
+    /// A number.
+    Number(f32),
+    /// Whether.
+    Switch(bool),
+    /// A word.
+    Word(&'static str),
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usual => f.write_str("usual"),
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Switch(yes) => f.write_str(if *yes { "yes" } else { "no" }),
+            Self::Word(word) => f.write_str(word),
+        }
+    }
+}
+
+/// A type that a field of the options may have.
+trait Field: Sized {
+    fn setting(&self) -> Setting;
+    fn from_setting(setting: &Setting) -> Option<Self>;
+}
+
+macro_rules! fields {
+    ($($kind:ty: $variant:ident, $get:expr, $set:expr;)*) => {
+        $(impl Field for $kind {
+            fn setting(&self) -> Setting {
+                Setting::$variant(($get)(*self))
+            }
+            fn from_setting(setting: &Setting) -> Option<Self> {
+                match setting {
+                    Setting::$variant(value) => ($set)(*value),
+                    _ => None,
+                }
+            }
+        })*
+    };
+}
+fields! {
+    f32: Number, |v| v, Some;
+    usize: Count, |v| v as u64, |v| usize::try_from(v).ok();
+    u64: Count, |v| v, Some;
+    bool: Switch, |v| v, Some;
+    Norm: Word, Self::flag, |word| Self::ALL.into_iter().find(|norm| norm.flag() == word);
+    CeForm: Word, Self::flag, |word| Self::ALL.into_iter().find(|form| form.flag() == word);
+}
+
+impl Field for Option<f32> {
+    fn setting(&self) -> Setting {
+        self.map_or(Setting::Usual, Setting::Number)
+    }
+
+    fn from_setting(setting: &Setting) -> Option<Self> {
+        match setting {
+            Setting::Usual => Some(None),
+            Setting::Number(number) => Some(Some(*number)),
+            _ => None,
+        }
+    }
+}
+
+/// One option.
+pub struct OptionSpec {
+    /// As in files and, but for [`Values::SwitchOff`], on the command line.
+    pub name: &'static str,
+    /// Which values it takes.
+    pub values: Values,
+    /// One line for help, without the attacks that read it and without its default.
+    pub help: &'static str,
+    /// Its value.
+    pub get: fn(&AttackOptions) -> Setting,
+    set: fn(&mut AttackOptions, &Setting) -> bool,
+}
+
+impl OptionSpec {
+    /// As on the command line, without hyphens in front.
+    pub fn flag(&self) -> &'static str {
+        match self.values {
+            Values::SwitchOff(flag) => flag,
+            _ => self.name,
+        }
+    }
+}
+
+/// The option of this name.
+pub fn find(name: &str) -> Option<&'static OptionSpec> {
+    OPTIONS.iter().find(|option| option.name == name)
+}
+
+macro_rules! options {
+    ($($name:literal $field:ident: $kind:ty = $default:expr, $values:expr, $help:literal;)*) => {
+        /// Options of one attack. Those that it does not read are left out of files and comparisons.
+        #[derive(Clone, Debug)]
+        pub struct AttackOptions {
+            /// Which attack.
+            pub kind: AttackKind,
+            /// Images at a time; results do not depend on it.
+            pub batch_size: usize,
+            $(#[doc = $help] pub $field: $kind,)*
+        }
+
+        /// All options, in the order of help.
+        pub static OPTIONS: &[OptionSpec] = &[$(OptionSpec {
+            name: $name,
+            values: $values,
+            help: $help,
+            get: |options| options.$field.setting(),
+            set: |options, setting| {
+                Field::from_setting(setting).map(|value| options.$field = value).is_some()
+            },
+        }),*];
+
+        impl AttackOptions {
+            /// The defaults of an attack.
+            pub fn new(kind: AttackKind) -> Self {
+                let mut options = Self { kind, batch_size: BATCH_SIZE, $($field: $default),* };
+                (kind.defaults)(&mut options);
+                options
+            }
+        }
+
+        impl Serialize for AttackOptions {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut map = serializer.serialize_map(None)?;
+                map.serialize_entry("kind", &self.kind)?;
+                $(if self.kind.reads($name) {
+                    map.serialize_entry($name, &self.$field)?;
+                })*
+                map.end()
+            }
+        }
+
+        impl<'de> Visitor<'de> for OptionsVisitor {
+            type Value = AttackOptions;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("the options of an attack")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AttackOptions, A::Error> {
+                match map.next_key::<String>()?.as_deref() {
+                    Some("kind") => {}
+                    _ => return Err(A::Error::custom("the options of an attack begin with its kind")),
+                }
+                let mut options = AttackOptions::new(map.next_value()?);
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        $($name if options.kind.reads($name) => options.$field = map.next_value()?,)*
+                        other => return Err(A::Error::custom(format!("{} has no option {other}", options.kind))),
+                    }
+                }
+                Ok(options)
+            }
+        }
+    };
+}
+
+struct OptionsVisitor;
+
+impl<'de> Deserialize<'de> for AttackOptions {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OptionsVisitor)
+    }
+}
+
+options! {
+    "epsilon" epsilon: f32 = Norm::L2.usual_epsilon(), Values::Length,
+        "Radius of the ball, pixels being in [0, 1]";
+    "norm" norm: Norm = Norm::L2, Values::Words(&[("l2", "Euclidean, over all values of the image"), ("linf", "Largest absolute value")]),
+        "Norm of the radius";
+    "iterations" iterations: usize = 100, Values::Count(1, 100_000),
+        "Iterations; of cw, in each search step";
+    "step-size" step_size: Option<f32> = None, Values::Length,
+        "Length of a step, as epsilon is given [default: 2.5 epsilon / iterations; for mim 0.06 in l2 and epsilon / iterations in linf]";
+    "random-start" random_start: bool = false, Values::Switch,
+        "Start at a random point of the sphere";
+    "decay" decay: f32 = 1.0, Values::NotNegative,
+        "Decay of the momentum";
+    "candidates" candidates: usize = 10, Values::Count(2, 65_536),
+        "Classes that are looked at in each iteration, the current one included";
+    "overshoot" overshoot: f32 = 0.02, Values::NotNegative,
+        "Share by which the result is lengthened";
+    "search-steps" search_steps: usize = 5, Values::Count(1, 100),
+        "Binary search steps for the constant";
+    "learning-rate" learning_rate: f32 = 5e-3, Values::Positive,
+        "Adam's learning rate";
+    "initial-c" initial_c: f32 = 0.01, Values::Positive,
+        "First constant of the search";
+    "confidence" confidence: f32 = 0.0, Values::NotNegative,
+        "Margin between logits that is asked for";
+    "abort-early" abort_early: bool = true, Values::SwitchOff("no-abort"),
+        "Use all iterations, even where the loss no longer falls";
+    "ce-form" ce_form: CeForm = CeForm::SaturationFree, Values::Words(&[
+        ("saturation-free", "Without the factor that vanishes for confident images"),
+        ("plain", "As it stands, with a floor under its norm"),
+    ]),
+        "Which gradient of the cross-entropy is followed";
+    "radius" radius: Option<f32> = None, Values::Length,
+        "Scale the generator's perturbation to this L2 norm, a number or a fraction";
+    "seed" seed: u64 = 0, Values::Count(0, u64::MAX),
+        "Seed of everything random";
+}
 
 /// An option that cannot be.
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[error("{name} {value} is not possible; it must be {range}")]
 pub struct OptionError {
-    name: &'static str,
+    name: String,
     value: String,
     range: String,
 }
 
+/// Two are equal if every option that their attack reads is.
+impl PartialEq for AttackOptions {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.own().eq(other.own())
+    }
+}
+
 impl AttackOptions {
-    /// The paper's evaluation: FGM and MIM at epsilon 0.5, 100 iterations; PGD with 10.
-    pub fn new(kind: AttackKind) -> Self {
-        Self {
-            kind,
-            epsilon: Norm::L2.usual_epsilon(),
-            norm: Norm::L2,
-            iterations: if kind == AttackKind::Pgd { 10 } else { 100 },
-            step_size: None,
-            random_start: false,
-            decay: 1.0,
-            overshoot: 0.02,
-            candidates: 10,
-            search_steps: 5,
-            learning_rate: 5e-3,
-            initial_c: 0.01,
-            confidence: 0.0,
-            abort_early: true,
-            ce_form: CeForm::SaturationFree,
-            radius: None,
-            batch_size: 128,
-            seed: 0,
+    /// The options that the attack reads, in the order in which it names them, with their values.
+    pub fn own(&self) -> impl Iterator<Item = (&'static str, Setting)> + '_ {
+        let options = self.kind.options.iter().filter_map(|name| find(name));
+        options.map(|option| (option.name, (option.get)(self)))
+    }
+
+    /// Sets an option that the attack reads; others are left alone.
+    ///
+    /// # Panics
+    /// If the value is of another type than the option: a mistake in the code that reads flags.
+    pub fn set(&mut self, name: &str, setting: &Setting) {
+        if let Some(option) = find(name).filter(|option| self.kind.reads(option.name)) {
+            assert!((option.set)(self, setting), "{name} cannot be {setting:?}");
         }
     }
 
-    /// The step of PGD and MIM. Unless it is given: 2.5 · epsilon / iterations for PGD. For MIM the library's 0.06 in L2, and
-    /// epsilon / iterations in Linf, as its authors have it.
-    pub fn step(&self) -> f32 {
-        let share = self.epsilon / self.iterations as f32;
-        self.step_size.unwrap_or(match (self.kind, self.norm) {
-            (AttackKind::Mim, Norm::L2) => MIM_STEP,
-            (AttackKind::Mim, Norm::Linf) => share,
-            _ => 2.5 * share,
-        })
-    }
-
-    /// The ball that every adversarial image lies in, for attacks that promise one.
+    /// The radius that the attack is told to keep to.
     pub fn ball(&self) -> Option<(Norm, f32)> {
-        match self.kind {
-            AttackKind::Fgm | AttackKind::Pgd | AttackKind::Mim => Some((self.norm, self.epsilon)),
-            AttackKind::Pgn => self.radius.map(|radius| (Norm::L2, radius)),
-            AttackKind::DeepFool | AttackKind::Cw => None,
+        match self.kind.goal {
+            Goal::Ball => Some((self.norm, self.epsilon)),
+            Goal::Generator => self.radius.map(|radius| (Norm::L2, radius)),
+            Goal::Smallest { .. } => None,
         }
+    }
+
+    /// What one image costs, as a number of forward-backward pairs.
+    pub fn passes(&self, classes: usize) -> f64 {
+        (self.kind.passes)(self, classes)
     }
 
     /// Refuses values that make no sense for images of `problem`.
     pub fn check(&self, problem: Problem) -> Result<(), OptionError> {
-        let error = |name, value: String, range: String| Err(OptionError { name, value, range });
-        if !self.kind.knows(self.norm) {
-            let range = format!("l2 for {}, which measures in L2 alone", self.kind.name());
-            return error("--norm", self.norm.flag().to_string(), range);
-        }
-        let lengths = [
-            ("--epsilon", Some(self.epsilon), self.norm),
-            ("--step-size", self.step_size, self.norm),
-            ("--radius", self.radius, Norm::L2),
-        ];
-        for (name, length, norm) in lengths {
-            let Some(length) = length else { continue };
-            if let Err(range) = length::possible(length, norm, Some(problem.pixels())) {
-                return error(name, length.to_string(), range);
-            }
-        }
-        if !(1..=100_000).contains(&self.iterations) {
-            return error("--iterations", self.iterations.to_string(), "from 1 to 100000".to_string());
-        }
-        if !(1..=100).contains(&self.search_steps) {
-            return error("--search-steps", self.search_steps.to_string(), "from 1 to 100".to_string());
-        }
-        if self.candidates < 2 {
-            return error("--candidates", self.candidates.to_string(), "at least 2".to_string());
-        }
-        if !(1..=65_536).contains(&self.batch_size) {
-            return error("--batch-size", self.batch_size.to_string(), "from 1 to 65536".to_string());
-        }
-        for (name, value) in [("--learning-rate", self.learning_rate), ("--initial-c", self.initial_c)] {
-            if !value.is_finite() || value <= 0.0 {
-                return error(name, value.to_string(), "a finite number above 0".to_string());
-            }
-        }
-        for (name, value) in
-            [("--decay", self.decay), ("--overshoot", self.overshoot), ("--confidence", self.confidence)]
+        if self.kind.reads("norm") && !self.kind.knows(self.norm)
+            || !self.kind.reads("norm") && self.norm != Norm::L2
         {
-            if !value.is_finite() || value < 0.0 {
-                return error(name, value.to_string(), "a finite number from 0 on".to_string());
+            let range = match self.kind.norms {
+                [only] => {
+                    format!("{} for {}, which measures in {} alone", only.flag(), self.kind, only.name())
+                }
+                _ => format!("a norm that {} knows", self.kind),
+            };
+            let (name, value) = ("--norm".to_string(), self.norm.flag().to_string());
+            return Err(OptionError { name, value, range });
+        }
+        if self.batch_size == 0 || self.batch_size > 65_536 {
+            let (name, value) = ("--batch-size".to_string(), self.batch_size.to_string());
+            return Err(OptionError { name, value, range: "from 1 to 65536".to_string() });
+        }
+        for (name, setting) in self.own() {
+            let option = find(name).expect("own options exist");
+            if let Err(range) = self.possible(option, &setting, problem) {
+                let (name, value) = (format!("--{}", option.flag()), setting.to_string());
+                return Err(OptionError { name, value, range });
             }
         }
         Ok(())
+    }
+
+    fn possible(&self, option: &OptionSpec, setting: &Setting, problem: Problem) -> Result<(), String> {
+        let refuse =
+            |possible: bool, range: &dyn Fn() -> String| if possible { Ok(()) } else { Err(range()) };
+        match (option.values, setting) {
+            (_, Setting::Usual) => Ok(()),
+            (Values::Length, Setting::Number(length)) => {
+                let norm = if self.kind.reads("norm") { self.norm } else { Norm::L2 };
+                length::possible(*length, norm, Some(problem.pixels()))
+            }
+            (Values::Count(low, high), Setting::Count(count)) => {
+                refuse((low..=high).contains(count), &|| format!("from {low} to {high}"))
+            }
+            (Values::Positive, Setting::Number(number)) => {
+                refuse(number.is_finite() && *number > 0.0, &|| "a finite number above 0".to_string())
+            }
+            (Values::NotNegative, Setting::Number(number)) => {
+                refuse(number.is_finite() && *number >= 0.0, &|| "a finite number from 0 on".to_string())
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -244,25 +400,25 @@ mod tests {
 
     #[test]
     fn attacks_that_measure_in_l2_alone_refuse_linf_by_name() {
-        for kind in [AttackKind::DeepFool, AttackKind::Cw, AttackKind::Pgn] {
+        for kind in AttackKind::all() {
             let options = AttackOptions { norm: Norm::Linf, epsilon: 0.1, ..AttackOptions::new(kind) };
-            let text = refusal(&options);
-            assert!(text.contains("--norm linf") && text.contains(kind.name()), "{text}");
-        }
-        for kind in [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim] {
-            let options = AttackOptions { norm: Norm::Linf, epsilon: 0.1, ..AttackOptions::new(kind) };
-            assert_eq!(options.check(PROBLEM), Ok(()));
+            if kind.knows(Norm::Linf) {
+                assert_eq!(options.check(PROBLEM), Ok(()));
+            } else {
+                let text = refusal(&options);
+                assert!(text.contains("--norm linf") && text.contains(kind.name()), "{text}");
+            }
         }
     }
 
     #[test]
     fn every_length_has_the_bound_of_its_norm_and_a_hint_at_bytes() {
-        let pgd = AttackOptions::new(AttackKind::Pgd);
+        let pgd = AttackOptions::new(AttackKind::PGD);
         let linf = AttackOptions { norm: Norm::Linf, epsilon: 0.1, ..pgd.clone() };
         for (options, name) in [
             (AttackOptions { epsilon: 8.0, ..linf.clone() }, "--epsilon 8"),
             (AttackOptions { step_size: Some(2.0), ..linf }, "--step-size 2"),
-            (AttackOptions { radius: Some(9.0), ..AttackOptions::new(AttackKind::Pgn) }, "--radius 9"),
+            (AttackOptions { radius: Some(9.0), ..AttackOptions::new(AttackKind::PGN) }, "--radius 9"),
             (AttackOptions { epsilon: 16.0, ..pgd.clone() }, "--epsilon 16"),
         ] {
             let text = refusal(&options);
@@ -272,12 +428,41 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_is_not_given_follows_attack_and_norm() {
-        let step = |kind, norm, epsilon| {
-            AttackOptions { norm, epsilon, iterations: 10, ..AttackOptions::new(kind) }.step()
-        };
-        assert_eq!(step(AttackKind::Mim, Norm::L2, 1.0), MIM_STEP);
-        assert_eq!(step(AttackKind::Mim, Norm::Linf, 0.5), 0.05);
-        assert_eq!([Norm::L2, Norm::Linf].map(|norm| step(AttackKind::Pgd, norm, 0.5)), [0.125; 2]);
+    fn an_option_outside_its_range_is_refused_where_it_is_read() {
+        let cw = AttackOptions::new(AttackKind::CW);
+        for (options, name) in [
+            (AttackOptions { iterations: 0, ..cw.clone() }, "--iterations 0"),
+            (AttackOptions { search_steps: 101, ..cw.clone() }, "--search-steps 101"),
+            (AttackOptions { initial_c: 0.0, ..cw.clone() }, "--initial-c 0"),
+            (AttackOptions { confidence: f32::NAN, ..cw.clone() }, "--confidence NaN"),
+            (AttackOptions { batch_size: 0, ..cw.clone() }, "--batch-size 0"),
+        ] {
+            assert!(refusal(&options).contains(name), "{}", refusal(&options));
+        }
+        assert_eq!(AttackOptions { candidates: 0, ..cw }.check(PROBLEM), Ok(()), "cw looks at no candidates");
+    }
+
+    #[test]
+    fn files_hold_what_the_attack_reads_and_equality_asks_for_no_more() {
+        let options =
+            AttackOptions { step_size: Some(0.1), batch_size: 3, ..AttackOptions::new(AttackKind::PGD) };
+        let text = serde_json::to_string(&options).unwrap();
+        assert!(text.starts_with("{\"kind\":\"pgd\",\"epsilon\":0.5,\"norm\":\"l2\""), "{text}");
+        assert!(text.contains("\"step-size\":0.1") && !text.contains("overshoot"), "{text}");
+        let again: AttackOptions = serde_json::from_str(&text).unwrap();
+        assert_eq!(again, options);
+        assert_eq!(again, AttackOptions { overshoot: 7.0, ..options.clone() });
+        assert_ne!(again, AttackOptions { iterations: 7, ..options });
+        let foreign = r#"{"kind":"fgm","overshoot":1.0}"#;
+        let error = serde_json::from_str::<AttackOptions>(foreign).unwrap_err().to_string();
+        assert!(error.contains("fgm has no option overshoot"), "{error}");
+    }
+
+    #[test]
+    fn an_option_is_set_only_where_it_is_read() {
+        let mut options = AttackOptions::new(AttackKind::FGM);
+        options.set("iterations", &Setting::Count(7));
+        options.set("epsilon", &Setting::Number(0.25));
+        assert_eq!((options.iterations, options.epsilon), (100, 0.25));
     }
 }

@@ -1,118 +1,81 @@
 //! Projected gradient descent (Madry et al.): steps of length α along the gradient, each followed by the
 //! projection onto the ball of radius ε and the box. Starts at the image or at a random point of the sphere.
 
-use super::attacker::{BatchAttack, READ_BACK_INTERVAL};
-use super::direction;
-use super::fgm::{self, Step};
+use super::ball;
+use super::fgm::{self, Move};
 use super::options::{AttackOptions, Norm};
-use super::projection::project;
-use super::target::{IMAGES, Target};
-use crate::executor::{ExecutionError, Session};
-use crate::graph::{Graph, GraphError, Tensor, Unary};
-use crate::nn::Classifier;
+use super::registry::{Attack, Goal, Run};
+use super::steps::{Steps, Victim};
+use crate::graph::{Graph, GraphError, Tensor};
 
-const CURRENT: &str = "pgd.current";
+/// Its description.
+pub static PGD: Attack = Attack {
+    name: "pgd",
+    title: "PGD",
+    about: "Projected gradient descent inside the ball of radius epsilon",
+    goal: Goal::Ball,
+    norms: &Norm::ALL,
+    usual: &[Norm::Linf],
+    options: &["epsilon", "norm", "iterations", "step-size", "random-start", "seed", "ce-form"],
+    defaults: |options| options.iterations = 10,
+    passes: |options, _| options.iterations as f64,
+    remedy: |options| format!("raise --iterations, now {}", options.iterations),
+    run: Run::Steps(|options| Box::new(Pgd { options: options.clone() })),
+};
 
-/// One iteration from `current.images`, projected around `images`.
-pub fn iteration(
-    graph: &mut Graph,
-    classifier: Classifier,
-    images: Tensor,
-    current: Step,
-    epsilon: Tensor,
-) -> Result<Tensor, GraphError> {
-    let moved = fgm::step(graph, classifier, current)?;
-    project(graph, images, moved, epsilon, current.norm)
+struct Pgd {
+    options: AttackOptions,
 }
 
-/// A random point of the sphere of radius `epsilon` around `images`, clipped to the box; `seed` as for
-/// [`Graph::random_normal`].
-pub fn random_start(
-    graph: &mut Graph,
-    images: Tensor,
-    seed: Tensor,
-    epsilon: Tensor,
-    norm: Norm,
-) -> Result<Tensor, GraphError> {
-    let extents = graph.shape(images).extents().to_vec();
-    let noise = graph.random_normal(seed, &extents)?;
-    let unit = direction::unit(graph, noise, direction::CeForm::SaturationFree, norm)?;
-    let offset = graph.multiply(unit, epsilon)?;
-    let moved = graph.add(images, offset)?;
-    Ok(graph.unary(Unary::Clamp(0.0, 1.0), moved))
+/// The length of a step: 2.5 ε / iterations unless it is given.
+pub fn step_size(options: &AttackOptions) -> f32 {
+    options.step_size.unwrap_or(2.5 * options.epsilon / options.iterations as f32)
 }
 
-/// The attack over a batch.
-pub struct Pgd {
-    iterations: usize,
-    seed: u64,
-    start: Option<Session>,
-    iterate: Session,
-}
+impl Steps for Pgd {
+    fn iterations(&self) -> usize {
+        self.options.iterations
+    }
 
-impl Pgd {
-    /// Prepares it.
-    pub fn new(target: &mut Target, options: &AttackOptions) -> Result<Self, ExecutionError> {
-        let start = if options.random_start {
-            let mut a = target.graph()?;
-            let current = a.graph.state(CURRENT, &target.extents())?;
-            let seed = a.graph.input("seed", &[3])?;
-            let epsilon = a.graph.constant(options.epsilon, &[1])?;
-            let x = random_start(&mut a.graph, a.images, seed, epsilon, options.norm)?;
-            a.graph.assign(current, x)?;
-            Some(target.prepare(&a.graph)?)
-        } else {
-            None
-        };
-        let mut a = target.graph()?;
-        let images = a.graph.state(CURRENT, &target.extents())?;
-        let epsilon = a.graph.constant(options.epsilon, &[1])?;
-        let length = a.graph.constant(options.step(), &[1])?;
-        let step = Step { images, labels: a.labels, length, norm: options.norm, form: options.ce_form };
-        let x = iteration(&mut a.graph, target.classifier(&a.states), a.images, step, epsilon)?;
-        a.graph.assign(images, x)?;
-        let iterate = target.prepare(&a.graph)?;
-        Ok(Self { iterations: options.iterations, seed: options.seed, start, iterate })
+    fn seed(&self) -> Option<u64> {
+        self.options.random_start.then_some(self.options.seed)
+    }
+
+    fn start(
+        &self,
+        graph: &mut Graph,
+        victim: Victim,
+        seed: Option<Tensor>,
+    ) -> Result<Vec<Tensor>, GraphError> {
+        let Some(seed) = seed else { return Ok(vec![victim.images]) };
+        let epsilon = graph.constant(self.options.epsilon, &[1])?;
+        Ok(vec![ball::random_point(graph, victim.images, seed, epsilon, self.options.norm)?])
+    }
+
+    fn step(
+        &self,
+        graph: &mut Graph,
+        victim: Victim,
+        kept: &[Tensor],
+        _: &[Tensor],
+    ) -> Result<Vec<Tensor>, GraphError> {
+        let AttackOptions { epsilon, norm, ce_form, .. } = self.options;
+        let epsilon = graph.constant(epsilon, &[1])?;
+        let length = graph.constant(step_size(&self.options), &[1])?;
+        let moved = fgm::moved(graph, victim, kept[0], Move { length, norm, form: ce_form })?;
+        Ok(vec![ball::project(graph, victim.images, moved, epsilon, norm)?])
     }
 }
 
-impl BatchAttack for Pgd {
-    fn attack(&mut self, target: &mut Target, first: usize) -> Result<Vec<f32>, ExecutionError> {
-        match &mut self.start {
-            Some(start) => {
-                // By an image's place in the set, so that the batch size does not matter.
-                let noise = [self.seed as u32, 0, (first * target.pixels()) as u32];
-                start.write("seed", &noise.map(f32::from_bits))?;
-                start.compute()?;
-            }
-            None => {
-                let images = target.workspace.read(IMAGES)?;
-                target.workspace.write(CURRENT, &images)?;
-            }
-        }
-        iterate(&mut self.iterate, self.iterations)?;
-        target.workspace.read(CURRENT)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attacks::AttackKind;
 
-    fn goes_by_place(&self) -> bool {
-        self.start.is_some()
+    #[test]
+    fn ten_steps_go_two_and_a_half_times_as_far_as_the_radius() {
+        let options = AttackOptions { epsilon: 0.5, ..AttackOptions::new(AttackKind::PGD) };
+        assert_eq!(step_size(&options), 0.125);
+        assert_eq!(step_size(&AttackOptions { step_size: Some(0.2), ..options }), 0.2);
     }
-
-    fn sessions(&self) -> Vec<&Session> {
-        self.start.iter().chain([&self.iterate]).collect()
-    }
-}
-
-/// Replays a session, waiting now and then so that the queue does not grow without bound.
-pub fn iterate(session: &mut Session, iterations: usize) -> Result<(), ExecutionError> {
-    let mut last = None;
-    for i in 0..iterations {
-        let run = session.run()?;
-        if i % READ_BACK_INTERVAL == READ_BACK_INTERVAL - 1
-            && let Some(earlier) = last.replace(run)
-        {
-            session.finish(earlier)?;
-        }
-    }
-    Ok(())
 }

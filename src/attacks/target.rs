@@ -68,6 +68,11 @@ impl Target {
         Ok(Self { net: model.classifier.clone(), workspace, slots })
     }
 
+    /// The network whose weights live in `workspace`, such as that of a training run, as they are at every moment.
+    pub fn live(workspace: &Workspace, net: &Net, slots: usize) -> Self {
+        Self { net: net.clone(), workspace: workspace.share(), slots }
+    }
+
     /// Images and classes.
     pub fn problem(&self) -> Problem {
         self.net.problem

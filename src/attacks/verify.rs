@@ -1,7 +1,7 @@
 //! The judge of every attack: a plain forward pass that knows nothing of it, and a look at where its images lie.
 
 use super::attacker::{AttackError, Perturbed};
-use super::direction::{self, CeForm};
+use super::objective::{self, CeForm};
 use super::options::{AttackOptions, Norm};
 use super::sound;
 use super::target::Target;
@@ -62,7 +62,7 @@ impl Verifier {
         let plain = target.prepare(&a.graph)?;
         a.graph.output(sound::LOGITS, logits);
         let classifier = target.classifier(&a.states);
-        let gradient = direction::gradient(&mut a.graph, classifier, a.images, a.labels, form)?;
+        let gradient = objective::gradient(&mut a.graph, classifier, a.images, a.labels, form)?;
         let absolute = a.graph.unary(Unary::Abs, gradient);
         let size = a.graph.sum_columns(absolute);
         a.graph.output(sound::GRADIENT, size);
@@ -180,21 +180,21 @@ mod tests {
     #[test]
     fn an_image_beyond_the_radius_is_refused_by_name() {
         for norm in [Norm::L2, Norm::Linf] {
-            assert_eq!(judged(AttackKind::Pgd, norm, 0.25, 0.25), Ok(()));
-            let error = judged(AttackKind::Pgd, norm, 0.25, 0.2503).unwrap_err();
+            assert_eq!(judged(AttackKind::PGD, norm, 0.25, 0.25), Ok(()));
+            let error = judged(AttackKind::PGD, norm, 0.25, 0.2503).unwrap_err();
             assert!(
                 error.starts_with("image 0 of pgd lies at L") && error.contains("radius 0.25"),
                 "{error}"
             );
         }
         // An attack that looks for the smallest distance promises none.
-        assert_eq!(judged(AttackKind::Cw, Norm::L2, 0.25, 0.5), Ok(()));
+        assert_eq!(judged(AttackKind::CW, Norm::L2, 0.25, 0.5), Ok(()));
     }
 
     #[test]
     fn an_image_outside_the_box_or_without_a_number_is_refused() {
         for delta in [0.6, -0.6, f32::NAN] {
-            let error = judged(AttackKind::Cw, Norm::L2, 0.25, delta).unwrap_err();
+            let error = judged(AttackKind::CW, Norm::L2, 0.25, delta).unwrap_err();
             assert!(error.contains("outside [0, 1]"), "{error}");
         }
     }

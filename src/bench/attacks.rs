@@ -2,8 +2,8 @@
 
 use super::median;
 use super::steps::synthetic_batch;
-use crate::attacks::attacker::SlotAttack;
 use crate::attacks::carlini_wagner::CarliniWagner;
+use crate::attacks::driver::SlotAttack;
 use crate::attacks::target::Target;
 use crate::attacks::{AttackKind, AttackOptions};
 use crate::executor::{Device, ExecutionError, Session};
@@ -38,7 +38,7 @@ pub fn time_carlini_wagner(
 ) -> Result<IterationTiming, TrainError> {
     let model = untrained(config, problem)?;
     let mut target = Target::new(device, &model, config.batch_size)?;
-    let options = AttackOptions { abort_early: false, ..AttackOptions::new(AttackKind::Cw) };
+    let options = AttackOptions { abort_early: false, ..AttackOptions::new(AttackKind::CW) };
     let mut attack = CarliniWagner::new(&mut target, &options)?;
     let batch = synthetic_batch(problem, target.slots);
     target.load(&batch.images, &batch.labels)?;

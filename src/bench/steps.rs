@@ -135,7 +135,7 @@ pub fn time_steps(
             t.seconds.push(step(&mut t.trainer, &batch, t.steps)?);
         }
     }
-    let natural = configs.iter().position(|config| config.method == Method::Natural);
+    let natural = configs.iter().position(|config| config.method == Method::NATURAL);
     let natural = natural.map(|i| timed[i].seconds.clone());
     timed.into_iter().map(|t| t.report(device, natural.as_deref(), &batch, long)).collect()
 }

@@ -8,11 +8,12 @@ use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, Norm, Verdict,
 use pgn_wgpu::evaluation::doubts::doubts_about_attacks;
 use pgn_wgpu::evaluation::record::{Key, Record, fingerprint_of_images};
 use pgn_wgpu::evaluation::statistics::{Reading, Statistic};
-use pgn_wgpu::evaluation::suite::{self, title};
+use pgn_wgpu::evaluation::suite;
 use pgn_wgpu::evaluation::{ImageChoice, Place, Subject, export, sheet};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::numbers::number;
+use pgn_wgpu::training::options::attacks;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -25,9 +26,9 @@ pub struct Arguments {
     #[arg(long, value_name = "RUN|FILE")]
     model: PathBuf,
     /// The attack; several by commas or by repeating the flag
-    #[arg(long, required = true, value_delimiter = ',')]
+    #[arg(long, required = true, value_delimiter = ',', value_parser = attacks())]
     attack: Vec<AttackKind>,
-    /// Radius of fgm, pgd and mim, pixels being in [0, 1]: a number or a fraction such as 8/255; several by commas or by
+    /// Radius of the attacks that keep to one, pixels being in [0, 1]: a number or a fraction such as 8/255; several by commas or by
     /// repeating the flag [default: 0.5 in l2, 8/255 in linf]
     #[arg(long, value_delimiter = ',', allow_negative_numbers = true, value_parser = length::parse)]
     epsilon: Vec<f32>,
@@ -95,8 +96,8 @@ fn attack(
     progress: &mut Progress,
 ) -> Result<AttackOutcome, Box<dyn std::error::Error>> {
     let label = match export::radius(options) {
-        Some(radius) => format!("{} {radius}", title(options.kind)),
-        None => title(options.kind).to_string(),
+        Some(radius) => format!("{} {radius}", options.kind.title),
+        None => options.kind.title.to_string(),
     };
     let images = &subject.images;
     progress.show(&label, 0, images.len());
@@ -168,7 +169,7 @@ fn row(options: &AttackOptions, outcome: &AttackOutcome) -> Vec<String> {
     let mut length =
         |statistic: Statistic| statistic.of(&mut lengths).map_or("-".to_string(), |l2| format!("{l2:.4}"));
     vec![
-        title(options.kind).to_string(),
+        options.kind.title.to_string(),
         export::radius(options).map_or("-".to_string(), |radius| radius.to_string()),
         format!("{:.4}", outcome.accuracy()),
         if attacked == 0 { "-".to_string() } else { format!("{share:.4}") },
@@ -249,7 +250,7 @@ fn write_outcome(
     if let Some(path) = &arguments.sheet {
         let radius = export::radius(options)
             .map_or(String::new(), |radius| format!(", {} epsilon {radius}", options.norm.name()));
-        let heading = format!("{} on {}{radius}", title(options.kind), subject.place.name);
+        let heading = format!("{} on {}{radius}", options.kind.title, subject.place.name);
         let picture = sheet::png(outcome, &subject.class_names, &heading, arguments.sheet_images)?;
         files::write(&file_for(path, attacks, options), &picture)?;
     }
@@ -262,7 +263,7 @@ mod tests {
 
     #[test]
     fn several_attacks_get_their_names_and_radii_into_the_files_names() {
-        let [fgm, cw] = [AttackKind::Fgm, AttackKind::Cw].map(AttackOptions::new);
+        let [fgm, cw] = [AttackKind::FGM, AttackKind::CW].map(AttackOptions::new);
         let path = Path::new("to/out.v2.safetensors");
         let alone = std::slice::from_ref(&fgm);
         assert_eq!(file_for(path, alone, &fgm), path);

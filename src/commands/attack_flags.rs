@@ -1,75 +1,52 @@
-//! Flags of the attacks, shared by `attack` and `evaluate`; what is not given keeps the default of the paper's
-//! evaluation. Which attack each belongs to stands in `effects.rs`.
+//! Flags of the attacks, shared by `attack` and `evaluate`, made from the options that the library declares. What is not
+//! given keeps the default of the paper's evaluation. Each says in help which attacks read it.
 
-use pgn_wgpu::attacks::direction::CeForm;
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use pgn_wgpu::attacks::options::{BATCH_SIZE, OPTIONS, OptionSpec, Setting, Values};
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, Norm, length};
 use pgn_wgpu::numbers::{above, number};
 
-#[derive(clap::Args)]
+/// The commands have flags of their own for it: one takes several.
+const RADIUS: &str = "epsilon";
+
+/// The options that are given.
 pub struct AttackFlags {
-    /// Norm of the radius of fgm, pgd and mim [default: l2]
-    #[arg(long)]
-    norm: Option<Norm>,
-    /// Iterations; of cw, in each search step [default: 10 for pgd, else 100]
-    #[arg(long, allow_negative_numbers = true, value_parser = number(1..=100_000_usize))]
-    iterations: Option<usize>,
-    /// Step of pgd and mim, as epsilon is given [default: 2.5 epsilon / iterations for pgd; for mim 0.06 in l2 and epsilon /
-    /// iterations in linf]
-    #[arg(long, allow_negative_numbers = true, value_parser = length::parse)]
-    step_size: Option<f32>,
-    /// Start pgd at a random point of the sphere
-    #[arg(long)]
-    random_start: bool,
-    /// Decay of mim's momentum [default: 1]
-    #[arg(long, allow_negative_numbers = true, value_parser = number(0.0_f32..))]
-    decay: Option<f32>,
-    /// Share by which deepfool's result is lengthened [default: 0.02]
-    #[arg(long, allow_negative_numbers = true, value_parser = number(0.0_f32..))]
-    overshoot: Option<f32>,
-    /// Classes that deepfool looks at in each iteration [default: 10]
-    #[arg(long, allow_negative_numbers = true, value_parser = number(2_usize..))]
-    candidates: Option<usize>,
-    /// Binary search steps of cw [default: 5]
-    #[arg(long, allow_negative_numbers = true, value_parser = number(1..=100_usize))]
-    search_steps: Option<usize>,
-    /// Adam's learning rate in cw [default: 0.005]
-    #[arg(long, allow_negative_numbers = true, value_parser = above(0.0_f32, None))]
-    learning_rate: Option<f32>,
-    /// First constant of cw's search [default: 0.01]
-    #[arg(long, allow_negative_numbers = true, value_parser = above(0.0_f32, None))]
-    initial_c: Option<f32>,
-    /// Margin that cw asks for [default: 0]
-    #[arg(long, allow_negative_numbers = true, value_parser = number(0.0_f32..))]
-    confidence: Option<f32>,
-    /// Let cw use all its iterations, even where its loss no longer falls
-    #[arg(long)]
-    no_abort: bool,
-    /// Which gradient of the cross-entropy fgm, pgd and mim follow [default: saturation-free]
-    #[arg(long)]
-    ce_form: Option<CeForm>,
-    /// Scale pgn's perturbation to this L2 norm, a number or a fraction
-    #[arg(long, allow_negative_numbers = true, value_parser = length::parse)]
-    radius: Option<f32>,
-    /// Images at a time
-    #[arg(long, default_value_t = 128, allow_negative_numbers = true, value_parser = number(1..=65_536_usize))]
+    given: Vec<(&'static str, Setting)>,
     batch_size: usize,
-    /// Seed of everything random
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_parser = number(0_u64..))]
-    pub seed: u64,
 }
 
 impl AttackFlags {
     /// The norm, if it is given.
     pub fn norm(&self) -> Option<Norm> {
-        self.norm
+        match self.setting("norm")? {
+            Setting::Word(word) => Norm::ALL.into_iter().find(|norm| norm.flag() == *word),
+            _ => None,
+        }
+    }
+
+    /// The seed of everything random.
+    pub fn seed(&self) -> u64 {
+        match self.setting("seed") {
+            Some(Setting::Count(seed)) => *seed,
+            _ => 0,
+        }
+    }
+
+    fn setting(&self, name: &str) -> Option<&Setting> {
+        self.given.iter().find(|(given, _)| *given == name).map(|(_, setting)| setting)
     }
 
     /// Every attack with its options: those with a radius once for each of `epsilons`, the others once.
     pub fn attacks(&self, kinds: &[AttackKind], epsilons: &[f32]) -> Vec<AttackOptions> {
         let mut all: Vec<AttackOptions> = Vec::new();
         for &kind in kinds {
-            let radii = if kind.has_radius() { epsilons } else { &epsilons[..1] };
-            for options in radii.iter().map(|&epsilon| self.options(kind, epsilon)) {
+            for &epsilon in epsilons {
+                let mut options = AttackOptions { batch_size: self.batch_size, ..AttackOptions::new(kind) };
+                options.set(RADIUS, &Setting::Number(epsilon));
+                self.given.iter().for_each(|(name, setting)| options.set(name, setting));
+                // Attacks that measure in L2 alone refuse another norm, rather than run beside the others in their own.
+                options.norm = self.norm().unwrap_or(options.norm);
                 if !all.contains(&options) {
                     all.push(options);
                 }
@@ -77,28 +54,104 @@ impl AttackFlags {
         }
         all
     }
+}
 
-    fn options(&self, kind: AttackKind, epsilon: f32) -> AttackOptions {
-        let usual = AttackOptions::new(kind);
-        AttackOptions {
-            kind,
-            epsilon: if kind.has_radius() { epsilon } else { usual.epsilon },
-            norm: self.norm.unwrap_or(usual.norm),
-            iterations: self.iterations.unwrap_or(usual.iterations),
-            step_size: self.step_size.or(usual.step_size),
-            random_start: self.random_start,
-            decay: self.decay.unwrap_or(usual.decay),
-            overshoot: self.overshoot.unwrap_or(usual.overshoot),
-            candidates: self.candidates.unwrap_or(usual.candidates),
-            search_steps: self.search_steps.unwrap_or(usual.search_steps),
-            learning_rate: self.learning_rate.unwrap_or(usual.learning_rate),
-            initial_c: self.initial_c.unwrap_or(usual.initial_c),
-            confidence: self.confidence.unwrap_or(usual.confidence),
-            abort_early: !self.no_abort,
-            ce_form: self.ce_form.unwrap_or(usual.ce_form),
-            radius: self.radius,
-            batch_size: self.batch_size,
-            seed: self.seed,
+impl clap::Args for AttackFlags {
+    fn augment_args(command: Command) -> Command {
+        let options = OPTIONS.iter().filter(|option| option.name != RADIUS);
+        command.args(options.map(argument)).arg(
+            Arg::new("batch_size")
+                .long("batch-size")
+                .value_name("BATCH_SIZE")
+                .help(format!("Images at a time [default: {BATCH_SIZE}]"))
+                .allow_negative_numbers(true)
+                .value_parser(number(1..=65_536_usize)),
+        )
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+/// The name of an option among clap's, as its other arguments have theirs.
+pub fn id(option: &OptionSpec) -> String {
+    option.flag().replace('-', "_")
+}
+
+fn argument(option: &'static OptionSpec) -> Arg {
+    let id = id(option);
+    let argument = Arg::new(id.clone()).long(option.flag()).help(help(option));
+    let value = argument.clone().value_name(id.to_uppercase()).allow_negative_numbers(true);
+    match option.values {
+        Values::Length => value.value_parser(length::parse),
+        Values::Count(low, u64::MAX) => value.value_parser(number(low..)),
+        Values::Count(low, high) => value.value_parser(number(low..=high)),
+        Values::Positive => value.value_parser(above(0.0_f32, None)),
+        Values::NotNegative => value.value_parser(number(0.0_f32..)),
+        Values::Switch | Values::SwitchOff(_) => argument.action(ArgAction::SetTrue),
+        Values::Words(words) => value.value_parser(PossibleValuesParser::new(
+            words.iter().map(|(word, help)| PossibleValue::new(*word).help(*help)),
+        )),
+    }
+}
+
+/// What it is, which attacks read it, and its defaults where the text has none.
+fn help(option: &OptionSpec) -> String {
+    let reading = AttackKind::reading(option.name);
+    let names: Vec<&str> = reading.iter().map(|kind| kind.name()).collect();
+    let (text, rule) = option
+        .help
+        .split_once(" [")
+        .map_or((option.help, String::new()), |(text, rule)| (text, format!(" [{rule}")));
+    let mut defaults: Vec<(Setting, Vec<&str>)> = Vec::new();
+    for kind in &reading {
+        let value = (option.get)(&AttackOptions::new(*kind));
+        match defaults.iter_mut().find(|(known, _)| *known == value) {
+            Some((_, names)) => names.push(kind.name()),
+            None => defaults.push((value, vec![kind.name()])),
+        }
+    }
+    // The commonest first.
+    defaults.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
+    let own = match defaults.as_slice() {
+        [] | [(Setting::Usual | Setting::Switch(_), _), ..] => rule,
+        [(value, _)] => format!(" [default: {value}]"),
+        [(value, _), rest @ ..] => {
+            let rest: String =
+                rest.iter().map(|(value, of)| format!("; {} {value}", of.join(", "))).collect();
+            format!(" [default: {value}{rest}]")
+        }
+    };
+    format!("{text}: {}{own}", names.join(", "))
+}
+
+impl clap::FromArgMatches for AttackFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = OPTIONS.iter().filter(|option| option.name != RADIUS);
+        let given = given.filter_map(|option| Some((option.name, setting(matches, option)?))).collect();
+        let batch_size = matches.get_one("batch_size").copied().unwrap_or(BATCH_SIZE);
+        Ok(Self { given, batch_size })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn setting(matches: &ArgMatches, option: &OptionSpec) -> Option<Setting> {
+    let id = &id(option);
+    match option.values {
+        Values::Length | Values::Positive | Values::NotNegative => {
+            matches.get_one(id).map(|number| Setting::Number(*number))
+        }
+        Values::Count(..) => matches.get_one(id).map(|count| Setting::Count(*count)),
+        Values::Switch => matches.get_flag(id).then_some(Setting::Switch(true)),
+        Values::SwitchOff(_) => matches.get_flag(id).then_some(Setting::Switch(false)),
+        Values::Words(words) => {
+            let given = matches.get_one::<String>(id)?;
+            words.iter().find(|(word, _)| word == given).map(|(word, _)| Setting::Word(word))
         }
     }
 }
@@ -117,18 +170,57 @@ mod tests {
     #[test]
     fn attacks_with_a_radius_run_at_every_epsilon_and_the_others_once() {
         let flags = Line::parse_from(["line", "--iterations", "7"]).flags;
-        let kinds = [AttackKind::Fgm, AttackKind::Cw, AttackKind::Fgm];
+        let kinds = [AttackKind::MIM, AttackKind::CW, AttackKind::MIM];
         let all = flags.attacks(&kinds, &[0.25, 0.5]);
         let plan: Vec<_> = all.iter().map(|o| (o.kind, o.epsilon, o.iterations)).collect();
-        let expected = [(AttackKind::Fgm, 0.25, 7), (AttackKind::Fgm, 0.5, 7), (AttackKind::Cw, 0.5, 7)];
+        let expected = [(AttackKind::MIM, 0.25, 7), (AttackKind::MIM, 0.5, 7), (AttackKind::CW, 0.5, 7)];
         assert_eq!(plan, expected);
     }
 
     #[test]
     fn without_flags_every_attack_has_its_own_defaults() {
         let flags = Line::parse_from(["line"]).flags;
-        for kind in [AttackKind::Pgd, AttackKind::Mim, AttackKind::DeepFool, AttackKind::Pgn] {
-            assert_eq!(flags.attacks(&[kind], &[0.5]), [AttackOptions::new(kind)]);
+        for kind in AttackKind::all() {
+            let radius = AttackOptions::new(kind).epsilon;
+            assert_eq!(flags.attacks(&[kind], &[radius]), [AttackOptions::new(kind)]);
         }
+    }
+
+    #[test]
+    fn every_kind_of_value_reaches_the_attack_that_reads_it() {
+        let line = [
+            "line",
+            "--norm",
+            "linf",
+            "--step-size",
+            "2/255",
+            "--random-start",
+            "--seed",
+            "3",
+            "--ce-form",
+            "plain",
+        ];
+        let flags = Line::parse_from(line).flags;
+        let [pgd] = &flags.attacks(&[AttackKind::PGD], &[0.1])[..] else { panic!("one attack") };
+        assert_eq!(
+            (pgd.norm, pgd.step_size, pgd.random_start, pgd.seed),
+            (Norm::Linf, Some(2.0 / 255.0), true, 3)
+        );
+        assert_eq!((flags.norm(), flags.seed()), (Some(Norm::Linf), 3));
+        let flags = Line::parse_from(["line", "--no-abort", "--confidence", "0.5"]).flags;
+        let [cw] = &flags.attacks(&[AttackKind::CW], &[0.1])[..] else { panic!("one attack") };
+        assert_eq!((cw.abort_early, cw.confidence), (false, 0.5));
+    }
+
+    #[test]
+    fn help_names_the_attacks_and_their_defaults() {
+        let of = |name| help(pgn_wgpu::attacks::options::find(name).unwrap());
+        assert!(
+            of("iterations").ends_with("pgd, mim, deepfool, cw [default: 100; pgd 10]"),
+            "{}",
+            of("iterations")
+        );
+        assert!(of("decay").ends_with("momentum: mim [default: 1]"), "{}", of("decay"));
+        assert!(of("step-size").contains(": pgd, mim [default: 2.5 epsilon"), "{}", of("step-size"));
     }
 }

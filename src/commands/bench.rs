@@ -14,7 +14,7 @@ use pgn_wgpu::files;
 use pgn_wgpu::gpu::tuning::{Decision, Tune};
 use pgn_wgpu::nn::zoo::Network;
 use pgn_wgpu::numbers::number;
-use pgn_wgpu::training::options::networks;
+use pgn_wgpu::training::options::{methods, networks};
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = 4.0, allow_negative_numbers = true, value_parser = number(0.1..=600.0_f64))]
     seconds: f64,
     /// The steps
-    #[arg(long, value_delimiter = ',', default_value = "natural,fgm,pgd,pgn")]
+    #[arg(long, visible_alias = "defense", value_delimiter = ',', default_value = "natural,fgm,pgd,pgn", value_parser = methods())]
     method: Vec<Method>,
     /// Show which form of each kernel was chosen for which shape, and why, and which convolutions of a step the usual kernels
     /// do not serve, and why
@@ -108,11 +108,11 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let problem = usual_problem(arguments.dataset);
     if arguments.first_step {
         let device = super::open(&arguments.device.adapter, arguments.device.opening())?;
-        first_step(&device, &config(arguments, Method::Natural)?, problem)?;
+        first_step(&device, &config(arguments, Method::NATURAL)?, problem)?;
         println!("{}", started.elapsed().as_secs_f64());
         return Ok(ExitCode::SUCCESS);
     }
-    config(arguments, Method::Natural)?;
+    config(arguments, Method::NATURAL)?;
     let device = arguments.device.open()?;
     let first_step = match &device {
         Device::Gpu(_) if !arguments.steps_only => {
@@ -125,7 +125,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let configs = methods.iter().map(|&method| config(arguments, method)).collect::<Result<Vec<_>, _>>()?;
     let timings = time_steps(&device, &configs, problem, budget)?;
     steps.extend(methods.iter().map(|method| method.name()).zip(timings));
-    let natural = config(arguments, Method::Natural)?;
+    let natural = config(arguments, Method::NATURAL)?;
     let carlini_wagner = match arguments.steps_only {
         true => None,
         false => Some(time_carlini_wagner(&device, &natural, problem, budget)?),

@@ -4,10 +4,10 @@
 //!
 //! `--dry-run` leaves no flag without effect: it stands for the same command without it.
 
-use super::evaluate::usual_attacks;
+use super::attack_flags::id;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
-use pgn_wgpu::attacks::AttackKind::{Cw, DeepFool, Fgm, Mim, Pgd, Pgn};
+use pgn_wgpu::attacks::options::OPTIONS;
 use pgn_wgpu::attacks::{AttackKind, Norm};
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::training::effects::{key, listed, without_effect};
@@ -19,8 +19,8 @@ use pgn_wgpu::training::{Method, Preset, TrainConfig};
 enum Needs {
     /// Nothing.
     Nothing,
-    /// One of these attacks.
-    Attacks(&'static [AttackKind]),
+    /// An attack that reads this option.
+    Attack(&'static str),
     /// One of these flags.
     Flags(&'static [&'static str]),
     /// That this flag is not given.
@@ -33,7 +33,7 @@ enum Needs {
     Training,
 }
 
-use Needs::{Attacks, Flags, Nothing, Set, Shaders, Training, Without};
+use Needs::{Attack, Flags, Nothing, Set, Shaders, Training, Without};
 
 /// The table. `None`: nobody has thought about it.
 fn needs(command: &str, flag: &str) -> Option<Needs> {
@@ -67,21 +67,10 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
             "adapter" | "precision" | "dataset" | "data" | "split" | "limit" | "out" | "dry_run" | "shard",
         ) => Nothing,
 
-        ("attack" | "evaluate", "norm") => Attacks(&[Fgm, Pgd, Mim]),
-        ("attack" | "evaluate", "iterations") => Attacks(&[Pgd, Mim, DeepFool, Cw]),
-        ("attack" | "evaluate", "step_size") => Attacks(&[Pgd, Mim]),
-        ("attack" | "evaluate", "random_start") => Attacks(&[Pgd]),
-        ("attack" | "evaluate", "decay") => Attacks(&[Mim]),
-        ("attack" | "evaluate", "overshoot" | "candidates") => Attacks(&[DeepFool]),
-        (
-            "attack" | "evaluate",
-            "search_steps" | "learning_rate" | "initial_c" | "confidence" | "no_abort",
-        ) => Attacks(&[Cw]),
-        ("attack" | "evaluate", "radius") => Attacks(&[Pgn]),
-        ("attack", "epsilon" | "ce_form") => Attacks(&[Fgm, Pgd, Mim]),
         // The radius is the worst case's too, the form that of the attack which checks the others, the seed the bootstrap's.
         ("evaluate", "epsilon" | "ce_form" | "seed") => Nothing,
         ("attack", "seed") => Flags(&["random_start"]),
+        ("attack" | "evaluate", flag) if attack_option(flag).is_some() => Attack(attack_option(flag)?),
         ("attack" | "evaluate", "batch_size" | "attack") => Nothing,
         ("attack", "model" | "save" | "csv" | "sheet") => Nothing,
         ("attack", "sheet_images") => Flags(&["sheet"]),
@@ -100,6 +89,11 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("completions", "shell") => Nothing,
         _ => return None,
     })
+}
+
+/// The option of attacks that a flag sets.
+fn attack_option(flag: &str) -> Option<&'static str> {
+    OPTIONS.iter().find(|option| id(option) == flag).map(|option| option.name)
 }
 
 /// Refuses the first flag that is given without effect. Options of training are left to the command, which knows the
@@ -129,24 +123,26 @@ fn is_given(matches: &ArgMatches, flag: &str) -> bool {
 
 /// The attacks of `attack`, or of `evaluate`, which has usual ones.
 fn chosen_attacks(matches: &ArgMatches) -> Vec<AttackKind> {
-    let norm = matches.get_one::<Norm>("norm").copied().unwrap_or(Norm::L2);
+    let given = matches.get_one::<String>("norm");
+    let norm = Norm::ALL.into_iter().find(|norm| given.is_some_and(|given| given == norm.flag()));
+    let norm = norm.unwrap_or(Norm::L2);
     let given = matches.get_many("attack").map(|given| given.copied().collect());
-    given.unwrap_or_else(|| usual_attacks(norm).to_vec())
+    given.unwrap_or_else(|| AttackKind::usual(norm))
 }
 
 fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Option<String> {
     let name = format!("--{}", key(flag));
     match needs {
         Nothing | Training => None,
-        Attacks(kinds) => {
-            let chosen = chosen_attacks(matches);
+        Attack(option) => {
+            let (chosen, kinds) = (chosen_attacks(matches), AttackKind::reading(option));
             let names =
                 |kinds: &[AttackKind]| listed(&kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>());
             (!chosen.iter().any(|kind| kinds.contains(kind))).then(|| {
                 format!(
                     "{name} has no effect with --attack {}; it belongs to --attack {}; leave it out",
                     names(&chosen),
-                    names(kinds)
+                    names(&kinds)
                 )
             })
         }
@@ -172,7 +168,7 @@ fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Opt
 /// `train-generator` without the flags that have no effect there.
 pub fn without_those_of_a_classifier(command: clap::Command) -> clap::Command {
     let preset = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
-    let run = TrainConfig { method: Method::Pgn, freeze_classifier: true, ..preset };
+    let run = TrainConfig { method: Method::PGN, freeze_classifier: true, ..preset };
     let flags: Vec<clap::Id> = command.get_arguments().map(|argument| argument.get_id().clone()).collect();
     let unused = |flag: &str| {
         matches!(needs("train-generator", flag), Some(Set(_))) || without_effect(&key(flag), &run).is_some()

@@ -13,6 +13,7 @@ use pgn_wgpu::evaluation::suite::{Findings, Radius, Source};
 use pgn_wgpu::evaluation::{EvaluationError, Event, ImageChoice, Paper, Place, Subject, Suite};
 use pgn_wgpu::files;
 use pgn_wgpu::report::runs::evaluated;
+use pgn_wgpu::training::options::attacks as attack_names;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -27,10 +28,9 @@ pub struct Arguments {
     /// Try images made on another run of the same defense, too; one for each RUN, in their order
     #[arg(long, value_name = "RUN")]
     twin: Vec<PathBuf>,
-    /// The attacks [default: fgm,mim,deepfool,cw in l2; fgm,pgd,mim in linf]
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = attack_names(), help = usual_attacks())]
     attack: Vec<AttackKind>,
-    /// Radius of fgm, pgd and mim and of the worst case, pixels being in [0, 1]: a number or a fraction such as 8/255
+    /// Radius of the attacks that keep to one and of the worst case, pixels being in [0, 1]: a number or a fraction such as 8/255
     /// [default: 0.5 in l2, 8/255 in linf]
     #[arg(long, allow_negative_numbers = true, value_parser = length::parse)]
     epsilon: Option<f32>,
@@ -101,22 +101,23 @@ fn attacks(arguments: &Arguments, norm: Norm) -> Vec<AttackKind> {
         return arguments.attack.clone();
     }
     if norm == Norm::Linf {
-        let left_out = usual_attacks(Norm::L2).iter().filter(|kind| !kind.knows(norm));
-        let names: Vec<&str> = left_out.map(|kind| kind.name()).collect();
+        let left_out = AttackKind::usual(Norm::L2).into_iter().filter(|kind| !kind.knows(norm));
+        let names: Vec<&str> = left_out.map(AttackKind::name).collect();
         eprintln!(
-            "note: {} measure in L2 alone and are left out; pgd takes their place, and there are no distances",
+            "note: {} measure in L2 alone and are left out, so there are no distances",
             names.join(" and ")
         );
     }
-    usual_attacks(norm).to_vec()
+    AttackKind::usual(norm)
 }
 
-/// The attacks that are run where none is named: in L2 the paper's.
-pub fn usual_attacks(norm: Norm) -> &'static [AttackKind] {
-    match norm {
-        Norm::L2 => &[AttackKind::Fgm, AttackKind::Mim, AttackKind::DeepFool, AttackKind::Cw],
-        Norm::Linf => &[AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim],
-    }
+/// Help that names the attacks that are run where none is named.
+fn usual_attacks() -> String {
+    let usual = Norm::ALL.map(|norm| {
+        let names: Vec<&str> = AttackKind::usual(norm).into_iter().map(AttackKind::name).collect();
+        format!("{} in {}", names.join(","), norm.flag())
+    });
+    format!("The attacks [default: {}]", usual.join("; "))
 }
 
 /// An earlier evaluation may be replaced: it follows from the records, which stay. Other files of these names are kept.
@@ -165,7 +166,7 @@ fn sources(arguments: &Arguments) -> Result<Vec<Source>, Box<dyn std::error::Err
 }
 
 fn report(arguments: &Arguments, suite: &Suite, runs: &[Subject], findings: &[Findings]) -> Report {
-    let (radius, seed) = (suite.radius, arguments.flags.seed);
+    let (radius, seed) = (suite.radius, arguments.flags.seed());
     let reports = runs.iter().zip(findings).map(|(run, findings)| RunReport {
         name: run.place.name.clone(),
         model: run.place.file.display().to_string(),

@@ -85,7 +85,7 @@ fn origin(arguments: &Arguments) -> Origin {
 fn sheet(device: &Device, run: &Run, epsilon: f32) -> Result<Picture, Box<dyn std::error::Error>> {
     let choice = ImageChoice { limit: Some(SHEET_IMAGES), ..ImageChoice::default() };
     let subject = Place::find(&run.path)?.open(&choice)?;
-    let options = AttackOptions { epsilon, ..AttackOptions::new(AttackKind::Pgd) };
+    let options = AttackOptions { epsilon, ..AttackOptions::new(AttackKind::PGD) };
     suite::check(&subject.place, &subject.model, &options)?;
     let attacked = (&subject.place, &subject.model);
     let outcome = suite::attack(device, attacked, &subject.images, &options, &mut |_, _| {})?;

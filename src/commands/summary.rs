@@ -6,8 +6,8 @@ use pgn_wgpu::nn::{LayerSummary, Network, Problem};
 use pgn_wgpu::numbers::number;
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program};
-use pgn_wgpu::training::game::{self, Gradients};
 use pgn_wgpu::training::options::networks;
+use pgn_wgpu::training::step::{self, Gradients};
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use std::process::ExitCode;
 
@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         channels: arguments.channels.unwrap_or(usual.channels),
         classes: arguments.classes.unwrap_or(usual.classes),
     };
-    let configs = [Method::Natural, Method::Pgn].map(|method| {
+    let configs = [Method::NATURAL, Method::PGN].map(|method| {
         let (network, width) = (arguments.network, arguments.width);
         let preset = TrainConfig::preset(Preset::Small, arguments.dataset);
         TrainConfig { method, network, width, batch_size: arguments.batch_size, ..preset }
@@ -76,9 +76,9 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         "bytes on the device".to_string(),
         "live at least".to_string(),
     ]];
-    for config in configs.iter().filter(|config| config.method != Method::Pgn || generator.is_ok()) {
-        let phase = *game::phases(config).last().expect("every step has a phase");
-        let graph = game::phase_graph(
+    for config in configs.iter().filter(|config| !config.method.generator || generator.is_ok()) {
+        let phase = *step::phases(config).last().expect("every step has a phase");
+        let graph = step::phase_graph(
             config,
             &classifier,
             generator.as_ref().ok(),

@@ -15,7 +15,7 @@ use pgn_wgpu::training::fit::{
 use pgn_wgpu::training::options::TrainOptions;
 use pgn_wgpu::training::resume;
 use pgn_wgpu::training::run::RunFolder;
-use pgn_wgpu::training::{Method, TrainConfig, Trainer};
+use pgn_wgpu::training::{TrainConfig, Trainer};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -273,9 +273,13 @@ fn describe(&What { trainer, data, config, device }: &What, run: &Path, resumed_
             trainer.micro_batch()
         );
     }
-    if matches!(config.method, Method::Fgm | Method::Pgd) {
-        let (name, norm) = (config.method.name(), config.norm.name());
-        println!("attack   {name} within {norm} epsilon {}, pixels in [0, 1]", config.epsilon);
+    match config.inner_attack() {
+        Some(attack) if attack.kind.has_radius() => {
+            let (name, norm) = (attack.kind, attack.norm.name());
+            println!("attack   {name} within {norm} epsilon {}, pixels in [0, 1]", attack.epsilon);
+        }
+        Some(attack) => println!("attack   {}, {} iterations", attack.kind, attack.iterations),
+        None => {}
     }
     let steps = grouped(steps_of(config, data.train.len()));
     println!("run      {} ({steps} steps)", run.display());
@@ -310,7 +314,7 @@ fn closing_table(config: &TrainConfig, outcome: &Outcome) -> String {
 
 /// Says so if the generator raises the loss by less than FGM at its own mean norm.
 fn weak_generator(config: &TrainConfig, outcome: &Outcome) -> Option<String> {
-    let attacked = outcome.test?.generator.filter(|_| config.method == Method::Pgn)?;
+    let attacked = outcome.test?.generator.filter(|_| config.method.generator)?;
     let weak = attacked.loss < attacked.fgm_loss - SAME_LOSS;
     weak.then(|| {
         format!(

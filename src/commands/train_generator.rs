@@ -31,7 +31,7 @@ pub fn run(arguments: Arguments) -> CommandResult {
         check_file(file, &path, model.facts.width)?;
     }
     let options = &mut train.options;
-    options.method = Some(Method::Pgn);
+    options.method = Some(Method::PGN);
     options.freeze_classifier = Some(true);
     options.network = Some(model.facts.network);
     options.width = Some(model.facts.width);
@@ -47,7 +47,7 @@ fn check_file(file: &Path, model: &Path, width: f32) -> Result<(), Box<dyn std::
     let wrong = [
         (
             "method",
-            options.method.is_some_and(|method| method != Method::Pgn),
+            options.method.is_some_and(|method| method != Method::PGN),
             "a generator is always trained by pgn",
         ),
         (

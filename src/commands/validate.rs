@@ -10,10 +10,11 @@ use pgn_wgpu::lockstep::{self, Case, Effect, KernelReport};
 use pgn_wgpu::nn::{Init, Net, Network, Problem};
 use pgn_wgpu::numbers::number;
 use pgn_wgpu::pgn::Generator;
+use pgn_wgpu::program::adam_step_size;
 use pgn_wgpu::random::{Random, Stream};
-use pgn_wgpu::training::game::{self, Gradients};
 use pgn_wgpu::training::optimiser::{Role, Rule};
-use pgn_wgpu::training::options::networks;
+use pgn_wgpu::training::options::{methods, networks};
+use pgn_wgpu::training::step::{self, Gradients};
 use pgn_wgpu::training::{Method, Preset, TrainConfig, schedule};
 use serde_json::json;
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ pub struct Arguments {
     #[command(flatten)]
     device: DeviceArguments,
     /// Steps to compare [default: natural, fgm and pgn]
-    #[arg(long)]
+    #[arg(long, visible_alias = "defense", value_parser = methods())]
     method: Option<Method>,
     /// Images and classes of this data set (its files are not needed)
     #[arg(long, default_value = "cifar10")]
@@ -60,7 +61,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     }
     let device = arguments.device.open()?;
     let methods =
-        arguments.method.map_or_else(|| vec![Method::Natural, Method::Fgm, Method::Pgn], |m| vec![m]);
+        arguments.method.map_or_else(|| vec![Method::NATURAL, Method::FGM, Method::PGN], |m| vec![m]);
     let mut reports = Vec::new();
     for &method in &methods {
         let (kernels, effects) = compare(arguments, &device, method)?;
@@ -98,7 +99,7 @@ fn compare(
     let seed = arguments.seed;
     let values = classifier.initial(Init::He, seed);
     let mut states = Role::Classifier.start(&classifier.slots, &values, Rule::ADAM);
-    if method == Method::Pgn {
+    if method.generator {
         states.extend(Role::Generator.start(
             &generator.slots,
             &generator.initial(Init::He, seed),
@@ -116,8 +117,8 @@ fn step_graph(
     classifier: &Net,
     generator: &Generator,
 ) -> Result<Graph, pgn_wgpu::graph::GraphError> {
-    let phase = *game::phases(config).last().expect("every step has a phase");
-    game::phase_graph(config, classifier, Some(generator), phase, config.batch_size, Gradients::Apply)
+    let phase = *step::phases(config).last().expect("every step has a phase");
+    step::phase_graph(config, classifier, Some(generator), phase, config.batch_size, Gradients::Apply)
 }
 
 /// Seeded images of smooth noise, labels and schedules.
@@ -126,7 +127,7 @@ fn inputs(config: &TrainConfig, problem: Problem, seed: u64) -> Vec<(String, Vec
     let n = config.batch_size;
     let images = (0..n * problem.pixels()).map(|i| random.uniform(0, i as u32)).collect();
     let labels = (0..n).map(|i| (random.bits(1, i as u32)[0] as usize % problem.classes) as f32).collect();
-    let schedule = vec![schedule::step_size(config.lr, 1), schedule::ema_decay(config, 1)];
+    let schedule = vec![adam_step_size(config.lr, 1), schedule::ema_decay(config, 1)];
     vec![
         ("images".to_string(), images),
         ("labels".to_string(), labels),

@@ -3,9 +3,9 @@
 
 use super::measures::smallest_distance;
 use super::record::Record;
-use super::suite::{Findings, Radius, title};
+use super::suite::{Findings, Radius};
 use super::warnings::{self, Pair, Warning};
-use crate::attacks::{AttackKind, AttackOptions, Norm, Verdict};
+use crate::attacks::{AttackKind, Goal, Norm, Verdict};
 
 /// A perturbation is noticeably shorter than another below this share of its length. Rounding is far smaller, and two
 /// searches that have both converged differ by less.
@@ -14,24 +14,31 @@ const NOTICEABLE: f64 = 0.95;
 /// The warnings about a run of so many classes, judged within `radius`.
 pub fn doubts(findings: &Findings, radius: Radius, classes: usize) -> Vec<Warning> {
     let mut found = vec![zero_gradients(findings)];
-    let fgm = findings.of(AttackKind::Fgm);
-    for kind in [AttackKind::Mim, AttackKind::Pgd] {
-        if let (Some(fgm), Some(many)) = (fgm, findings.of(kind)) {
-            found.push(warnings::weaker_than_fgm(title(kind), pair(fgm, many)));
-        }
+    let (many, one): (Vec<&Record>, Vec<&Record>) = findings
+        .white_box
+        .iter()
+        .filter(|record| record.kind().has_radius())
+        .partition(|record| record.kind().iterates_in_ball());
+    for (one, many) in one.iter().flat_map(|one| many.iter().map(move |many| (one, many))) {
+        let names = [one, many].map(|record| record.kind().title);
+        found.push(warnings::weaker_than_one_step(names, pair(one, many)));
     }
     found.extend(findings.black_box.iter().map(|black_box| {
         let kind = black_box.record.kind();
         let white_box = findings.of(kind)?;
-        warnings::black_box_stronger(title(kind), pair(&black_box.record, white_box))
+        warnings::black_box_stronger(kind.title, pair(&black_box.record, white_box))
     }));
     let mut relatives: Vec<_> =
         findings.black_box.iter().filter_map(|b| Some((&b.made_on, b.same_seed?))).collect();
     relatives.dedup();
     found.extend(relatives.into_iter().map(|(made_on, seed)| Some(warnings::same_seed(made_on, seed))));
-    found.extend(findings.sweep.iter().map(|record| sweep(findings, record, classes)));
-    found.extend([AttackKind::DeepFool, AttackKind::Cw].map(|kind| failures(findings.of(kind)?)));
-    found.push(stronger_than_carlini_wagner(findings));
+    found.extend(findings.sweep.iter().map(|record| sweep(findings, record)));
+    found.extend(findings.huge.iter().map(|record| {
+        let (epsilon, accuracy) = (record.key.options.epsilon, record.accuracy(record.len()));
+        warnings::huge_epsilon(record.kind().title, epsilon, accuracy, classes)
+    }));
+    found.extend(smallest(findings).map(failures));
+    found.extend(smallest(findings).map(|record| stronger_than_careful(findings, record)));
     found.push(radius_against_distances(findings, radius.epsilon));
     found.into_iter().flatten().collect()
 }
@@ -49,7 +56,8 @@ pub fn doubts_about_attacks(records: &[Record], classes: usize) -> Vec<Warning> 
     for radius in radii {
         let belongs = |r: &&Record| !r.kind().has_radius() || Radius::of(&r.key.options) == radius;
         let white_box = records.iter().filter(belongs).cloned().collect();
-        let findings = Findings { white_box, black_box: Vec::new(), sweep: Vec::new(), few: Vec::new() };
+        let findings =
+            Findings { white_box, black_box: Vec::new(), sweep: Vec::new(), huge: None, few: Vec::new() };
         found.extend(doubts(&findings, radius, classes));
     }
     found.extend(growing_radii(records));
@@ -65,12 +73,12 @@ pub fn doubts_about_attacks(records: &[Record], classes: usize) -> Vec<Warning> 
 /// Each attack with a radius against itself at the next larger one.
 fn growing_radii(records: &[Record]) -> Vec<Warning> {
     let mut found = Vec::new();
-    for kind in [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Mim] {
+    for kind in AttackKind::all().into_iter().filter(|kind| kind.has_radius()) {
         let mut own: Vec<&Record> = records.iter().filter(|record| record.kind() == kind).collect();
         own.sort_by(|a, b| a.key.options.epsilon.total_cmp(&b.key.options.epsilon));
         found.extend(own.windows(2).filter_map(|both| {
             let epsilons = [both[0], both[1]].map(|record| record.key.options.epsilon);
-            warnings::larger_epsilon(title(kind), epsilons, pair(both[0], both[1]))
+            warnings::larger_epsilon(kind.title, epsilons, pair(both[0], both[1]))
         }));
     }
     found
@@ -92,28 +100,20 @@ fn zero_gradients(findings: &Findings) -> Option<Warning> {
 
 fn failures(record: &Record) -> Option<Warning> {
     let (failures, fooled) = (record.count(Verdict::Withstood), record.count(Verdict::Fooled));
-    warnings::many_failures(title(record.kind()), failures, failures + fooled, &remedy(&record.key.options))
+    let remedy = (record.kind().remedy)(&record.key.options);
+    warnings::many_failures(record.kind().title, failures, failures + fooled, &remedy)
 }
 
-/// What makes a minimal-norm attack stronger, with the flags and what they are now.
-fn remedy(options: &AttackOptions) -> String {
-    let AttackOptions { iterations, search_steps, learning_rate, initial_c, .. } = options;
-    if options.kind != AttackKind::Cw {
-        return format!("raise --iterations, now {iterations}");
+/// The records of attacks that look for the smallest perturbation.
+fn smallest(findings: &Findings) -> impl Iterator<Item = &Record> {
+    findings.white_box.iter().filter(|record| record.kind().is_smallest())
+}
+
+/// The attack that beats a careful search for the smallest perturbation on the most images, if there are many.
+fn stronger_than_careful(findings: &Findings, own: &Record) -> Option<Warning> {
+    if own.kind().goal != (Goal::Smallest { careful: true }) {
+        return None;
     }
-    // Every failure multiplies the constant by 10.
-    let largest = initial_c * 10_f32.powi(*search_steps as i32 - 1);
-    format!(
-        "its constant must suit the scale of the logits; the search starts at {initial_c} and reaches {largest} at most: raise \
-         --initial-c or --search-steps (now {search_steps}), or try other --iterations (now {iterations}) and another \
-         --learning-rate (now {learning_rate})"
-    )
-}
-
-/// The attack that beats C&W on the most images, if there are many. C&W is the more careful search, so DeepFool's longer
-/// distances are no reason to doubt.
-fn stronger_than_carlini_wagner(findings: &Findings) -> Option<Warning> {
-    let own = findings.of(AttackKind::Cw)?;
     let attacked: Vec<usize> = (0..own.len()).filter(|&i| own.correct(i)).collect();
     let beaten_by = |other: &Record| {
         let beaten = |i: usize| {
@@ -125,22 +125,15 @@ fn stronger_than_carlini_wagner(findings: &Findings) -> Option<Warning> {
     let others =
         findings.white_box.iter().filter(|r| r.kind() != own.kind() && r.key.options.norm == Norm::L2);
     let (other, beaten) = others.map(|other| (other, beaten_by(other))).max_by_key(|(_, beaten)| *beaten)?;
-    let AttackOptions { iterations, search_steps, learning_rate, initial_c, .. } = &own.key.options;
-    let remedy = format!(
-        "give it more --iterations (now {iterations}) and --search-steps (now {search_steps}), another --initial-c (now \
-         {initial_c}) or another --learning-rate (now {learning_rate})"
-    );
-    warnings::stronger_beside(title(own.kind()), title(other.kind()), beaten, attacked.len(), &remedy)
+    let remedy = (own.kind().remedy)(&own.key.options);
+    warnings::stronger_beside(own.kind().title, other.kind().title, beaten, attacked.len(), &remedy)
 }
 
 /// What one record of the sweep says beside that of the same attack with the usual settings.
-fn sweep(findings: &Findings, record: &Record, classes: usize) -> Option<Warning> {
+fn sweep(findings: &Findings, record: &Record) -> Option<Warning> {
     let (kind, options) = (record.kind(), &record.key.options);
-    if kind == AttackKind::Pgd {
-        return warnings::huge_epsilon("PGD", options.epsilon, record.accuracy(record.len()), classes);
-    }
     let usual = &findings.of(kind)?.subset(&findings.few);
-    let (name, other) = (title(kind), &usual.key.options);
+    let (name, other) = (kind.title, &usual.key.options);
     if options.epsilon > other.epsilon {
         // The same number of steps, from the sweep where it has them.
         let smaller = findings.sweep.iter().find(|candidate| {
@@ -154,10 +147,9 @@ fn sweep(findings: &Findings, record: &Record, classes: usize) -> Option<Warning
 }
 
 fn radius_against_distances(findings: &Findings, epsilon: f32) -> Option<Warning> {
-    let lengths: Vec<&Record> =
-        [AttackKind::DeepFool, AttackKind::Cw].into_iter().filter_map(|kind| findings.of(kind)).collect();
+    let lengths: Vec<&Record> = smallest(findings).collect();
     // Smallest distances are in L2, and say nothing of another radius.
-    let within = [AttackKind::Mim, AttackKind::Pgd].into_iter().filter_map(|kind| findings.of(kind));
+    let within = findings.white_box.iter().filter(|record| record.kind().iterates_in_ball());
     let within = within.filter(|record| record.key.options.norm == Norm::L2);
     let accuracy = |record: &&Record| record.accuracy(record.len());
     let strongest = within.min_by(|a, b| accuracy(a).total_cmp(&accuracy(b)))?;
@@ -167,7 +159,7 @@ fn radius_against_distances(findings: &Findings, epsilon: f32) -> Option<Warning
         first.correct(i) && distance.is_none_or(|d| d > f64::from(epsilon))
     });
     let beyond = beyond.count() as f64 / first.len().max(1) as f64;
-    let (name, accuracy) = (title(strongest.kind()), accuracy(&strongest));
+    let (name, accuracy) = (strongest.kind().title, accuracy(&strongest));
     warnings::radius_against_distances(name, (accuracy, epsilon), beyond, first.len())
 }
 
@@ -196,37 +188,42 @@ mod tests {
 
     #[test]
     fn findings_that_agree_raise_no_doubt() {
-        let white_box = vec![leaving(AttackKind::Fgm, 100, 50), leaving(AttackKind::Mim, 100, 30)];
-        let mut half = leaving(AttackKind::Mim, 40, 12);
+        let white_box = vec![leaving(AttackKind::FGM, 100, 50), leaving(AttackKind::MIM, 100, 30)];
+        let mut half = leaving(AttackKind::MIM, 40, 12);
         half.key.options.iterations = 50;
-        let mut double = leaving(AttackKind::Mim, 40, 2);
+        let mut double = leaving(AttackKind::MIM, 40, 2);
         (double.key.options.iterations, double.key.options.epsilon) = (50, 1.0);
         // Over its 40 images the usual MIM leaves 30.
         half.predictions = vec![0; 40];
         let few = (0..40).collect();
-        let findings = Findings { white_box, black_box: vec![], sweep: vec![double, half], few };
+        let findings = Findings { white_box, black_box: vec![], sweep: vec![double, half], huge: None, few };
         assert_eq!(figures(&findings), Vec::<String>::new());
     }
 
     #[test]
     fn each_finding_is_held_against_its_own_counterpart() {
         let white_box = vec![
-            leaving(AttackKind::Fgm, 100, 20),
-            leaving(AttackKind::Mim, 100, 60),
-            Record { l2: vec![0.1; 100], ..leaving(AttackKind::Cw, 100, 0) },
+            leaving(AttackKind::FGM, 100, 20),
+            leaving(AttackKind::MIM, 100, 60),
+            Record { l2: vec![0.1; 100], ..leaving(AttackKind::CW, 100, 0) },
         ];
         let black_box = vec![BlackBox {
             flag: "source",
             made_on: "naive".into(),
             same_seed: Some(7),
-            record: leaving(AttackKind::Mim, 100, 10),
+            record: leaving(AttackKind::MIM, 100, 10),
         }];
-        let mut double = leaving(AttackKind::Fgm, 50, 50);
+        let mut double = leaving(AttackKind::FGM, 50, 50);
         double.key.options.epsilon = 1.0;
         // Not the first: of these, FGM leaves 20.
         let few = (0..20).chain(70..100).collect();
-        let findings =
-            Findings { white_box, black_box, sweep: vec![double, leaving(AttackKind::Pgd, 50, 40)], few };
+        let findings = Findings {
+            white_box,
+            black_box,
+            sweep: vec![double],
+            huge: Some(leaving(AttackKind::PGD, 50, 40)),
+            few,
+        };
         let text = figures(&findings).join("\n");
         for part in [
             "MIM leaves an accuracy of 60.0 %, FGM 20.0 %",
@@ -248,8 +245,8 @@ mod tests {
 
     #[test]
     fn carlini_wagner_beside_a_stronger_attack_is_doubted_with_its_flags() {
-        let deepfool = leaving(AttackKind::DeepFool, 100, 0);
-        let failing = leaving(AttackKind::Cw, 100, 6);
+        let deepfool = leaving(AttackKind::DEEPFOOL, 100, 0);
+        let failing = leaving(AttackKind::CW, 100, 6);
         let text = about(&[deepfool.clone(), failing]);
         let flags =
             ["--initial-c", "--search-steps", "--learning-rate", "starts at 0.01 and reaches 100", "now 5"];
@@ -258,23 +255,23 @@ mod tests {
         {
             assert!(text.contains(part), "{part} in\n{text}");
         }
-        let longer = Record { l2: vec![0.53; 100], ..leaving(AttackKind::Cw, 100, 0) };
+        let longer = Record { l2: vec![0.53; 100], ..leaving(AttackKind::CW, 100, 0) };
         assert!(about(&[deepfool.clone(), longer]).contains("better than C&W on 100 of 100"));
-        let rounding = Record { l2: vec![0.502; 100], ..leaving(AttackKind::Cw, 100, 0) };
+        let rounding = Record { l2: vec![0.502; 100], ..leaving(AttackKind::CW, 100, 0) };
         assert_eq!(about(&[deepfool.clone(), rounding]), "");
-        let shorter = Record { l2: vec![0.4; 100], ..leaving(AttackKind::Cw, 100, 0) };
+        let shorter = Record { l2: vec![0.4; 100], ..leaving(AttackKind::CW, 100, 0) };
         assert_eq!(about(&[deepfool, shorter]), "");
     }
 
     #[test]
     fn an_attack_alone_is_doubted_for_zero_gradients_of_images_that_it_attacks() {
-        for kind in [AttackKind::Fgm, AttackKind::Cw] {
+        for kind in [AttackKind::FGM, AttackKind::CW] {
             let flat = Record { zero_gradient: vec![true; 100], ..leaving(kind, 100, 2) };
             assert!(
                 about(&[flat]).contains("100.0 % of the attacked images have a gradient of exactly zero")
             );
         }
-        let mut wrong = leaving(AttackKind::Fgm, 100, 2);
+        let mut wrong = leaving(AttackKind::FGM, 100, 2);
         for i in 0..50 {
             (wrong.clean_predictions[i], wrong.zero_gradient[i]) = (1, true);
         }
@@ -283,10 +280,10 @@ mod tests {
 
     #[test]
     fn attacks_at_several_radii_are_held_against_each_other_and_doubted_once() {
-        let mut far = leaving(AttackKind::Pgd, 100, 50);
+        let mut far = leaving(AttackKind::PGD, 100, 50);
         far.key.options.epsilon = 1.0;
-        let near = leaving(AttackKind::Pgd, 100, 40);
-        let text = about(&[far.clone(), near.clone(), leaving(AttackKind::Cw, 100, 10)]);
+        let near = leaving(AttackKind::PGD, 100, 40);
+        let text = about(&[far.clone(), near.clone(), leaving(AttackKind::CW, 100, 10)]);
         assert!(
             text.contains("PGD leaves an accuracy of 40.0 % at epsilon 0.5 and of 50.0 % at 1"),
             "{text}"

@@ -1,6 +1,6 @@
 //! One attack's outcome as files: safetensors that PyTorch reads, and per-image lines of CSV.
 
-use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Verdict};
+use crate::attacks::{AttackOptions, AttackOutcome, Verdict};
 use crate::csv::{self, Cell};
 use crate::models::sealed;
 use crate::nn::Problem;
@@ -106,15 +106,13 @@ pub fn csv_lines(
 
 /// The radius that an attack was told to keep to.
 pub fn radius(options: &AttackOptions) -> Option<f32> {
-    match options.kind {
-        AttackKind::Pgn => options.radius,
-        kind => kind.has_radius().then_some(options.epsilon),
-    }
+    options.ball().map(|(_, radius)| radius)
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::attacks::AttackKind;
     use crate::nn::Problem;
     use safetensors::SafeTensors;
 
@@ -139,7 +137,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_saved_file_has_channels_first_and_every_tensor_by_name() {
-        let bytes = safetensors(&outcome(), &AttackOptions::new(AttackKind::Fgm));
+        let bytes = safetensors(&outcome(), &AttackOptions::new(AttackKind::FGM));
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let adversarial = file.tensor("adversarial").unwrap();
         assert_eq!(adversarial.shape(), [2, 3, 2, 2]);
@@ -161,7 +159,7 @@ pub(super) mod tests {
     #[test]
     fn csv_has_a_line_per_image_with_names_quoted_where_needed() {
         let names = ["cat, small", "dog", "=ship"].map(str::to_string);
-        let lines = csv_lines(&outcome(), &AttackOptions::new(AttackKind::Fgm), &[0, 1, 2], &names);
+        let lines = csv_lines(&outcome(), &AttackOptions::new(AttackKind::FGM), &[0, 1, 2], &names);
         assert_eq!(
             lines,
             "fgm,L2,0.5,0,0,\"cat, small\",0,1,dog,0.5,0.5,fooled,false\n\
@@ -173,7 +171,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_attack_without_a_radius_claims_none() {
-        let lines = csv_lines(&outcome(), &AttackOptions::new(AttackKind::Cw), &[0, 1, 2], &[]);
+        let lines = csv_lines(&outcome(), &AttackOptions::new(AttackKind::CW), &[0, 1, 2], &[]);
         assert!(lines.starts_with("cw,L2,,0,0,,0,1,,"), "{lines}");
     }
 }

@@ -3,8 +3,8 @@
 use super::record::Record;
 use super::statistics::{Estimate, Reading, Statistic, estimate};
 use super::subject::{Place, Subject};
-use super::suite::{Findings, Radius, title};
-use crate::attacks::{AttackKind, Norm, Verdict};
+use super::suite::{Findings, Radius};
+use crate::attacks::{Goal, Norm, Verdict};
 use crate::training::metrics::Metrics;
 use serde::{Deserialize, Serialize};
 
@@ -73,17 +73,18 @@ pub fn measures(run: &Subject, findings: &Findings, radius: Radius, seed: u64) -
         all.share("benign-accuracy", "benign accuracy", record.len(), correct);
     }
     for record in &findings.white_box {
-        match record.kind() {
-            AttackKind::DeepFool | AttackKind::Cw => all.distances(record),
-            AttackKind::Pgn => all.accuracy("", "accuracy under PGN", record),
-            kind => {
-                let name = format!("accuracy under {}, {}", title(kind), Radius::of(&record.key.options));
+        let title = record.kind().title;
+        match record.kind().goal {
+            Goal::Smallest { .. } => all.distances(record),
+            Goal::Generator => all.accuracy("", &format!("accuracy under {title}"), record),
+            Goal::Ball => {
+                let name = format!("accuracy under {title}, {}", Radius::of(&record.key.options));
                 all.accuracy("", &name, record);
             }
         }
     }
     for black_box in &findings.black_box {
-        let kind = title(black_box.record.kind());
+        let kind = black_box.record.kind().title;
         let name = match black_box.flag {
             "twin" => format!("black-box {kind} of its twin"),
             _ => format!("black-box {kind} of {}", black_box.made_on),
@@ -128,7 +129,7 @@ impl Collector {
     }
 
     fn distances(&mut self, record: &Record) {
-        let (key, name) = (record.kind().name(), title(record.kind()));
+        let (key, name) = (record.kind().name(), record.kind().title);
         for reading in Reading::ALL {
             let values: Vec<_> = (0..record.len()).map(|i| reading.distance(record.attacked(i))).collect();
             self.lengths(key, name, reading, &values);
@@ -173,6 +174,7 @@ fn images_per_second(place: &Place) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attacks::AttackKind;
     use crate::evaluation::record::tests::record;
 
     fn value(all: &[Measure], key: &str) -> f64 {
@@ -180,7 +182,7 @@ mod tests {
     }
 
     fn findings(white_box: Vec<Record>) -> Findings {
-        Findings { white_box, black_box: vec![], sweep: vec![], few: vec![] }
+        Findings { white_box, black_box: vec![], sweep: vec![], huge: None, few: vec![] }
     }
 
     #[test]
@@ -195,7 +197,7 @@ mod tests {
             zero_gradient: vec![false; 2],
             ..record(kind)
         };
-        let records = vec![two(AttackKind::Mim, [1, 0], [0.4, 0.5]), two(AttackKind::Cw, [1, 1], [0.9, 0.3])];
+        let records = vec![two(AttackKind::MIM, [1, 0], [0.4, 0.5]), two(AttackKind::CW, [1, 1], [0.9, 0.3])];
         let mut all = Collector { seed: 0, all: vec![] };
         all.worst_case(&findings(records.clone()), Radius::l2(0.35));
         assert_eq!(value(&all.all, "worst-case-accuracy"), 0.5);
@@ -213,7 +215,7 @@ mod tests {
     #[test]
     fn a_misclassified_image_is_broken_and_at_no_distance() {
         let mut all = Collector { seed: 0, all: vec![] };
-        all.worst_case(&findings(vec![record(AttackKind::Cw)]), Radius::l2(0.1));
+        all.worst_case(&findings(vec![record(AttackKind::CW)]), Radius::l2(0.1));
         // Of three images one withstands all attacks and one falls at 0.5, beyond the radius.
         assert_eq!(value(&all.all, "worst-case-accuracy"), 2.0 / 3.0);
         assert_eq!(value(&all.all, "worst-case-mean-l2-r2"), 0.5);
@@ -223,7 +225,7 @@ mod tests {
     #[test]
     fn failures_are_counted_and_have_no_distance() {
         let mut all = Collector { seed: 0, all: vec![] };
-        all.distances(&record(AttackKind::Cw));
+        all.distances(&record(AttackKind::CW));
         // Of three images one withstood, one was fooled, and one was wrong from the start.
         assert_eq!(value(&all.all, "cw-failures"), 1.0);
         assert_eq!(value(&all.all, "cw-mean-l2-r2"), 0.5);

@@ -4,13 +4,12 @@
 //! named and computed again.
 
 use super::statistics::Attacked;
-use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Norm, Verdict};
+use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Goal, Norm, Verdict};
 use crate::data::Images;
 use crate::files::{self, FileError};
 use crate::integrity;
 use crate::models::file::Model;
 use crate::program::precision::Precision;
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,7 +34,7 @@ pub struct Key {
     pub run: Option<String>,
     /// Fingerprint of the classifier that the images were made on, if it is another one.
     pub made_on: Option<String>,
-    /// The attack. The batch size is that of [`AttackOptions::new`] whatever was used; results do not depend on it.
+    /// The attack.
     pub options: AttackOptions,
     /// Fingerprint of the images and labels.
     pub images: String,
@@ -59,13 +58,12 @@ impl Key {
         images: &str,
         precision: Precision,
     ) -> Self {
-        let batch_size = AttackOptions::new(options.kind).batch_size;
         Self {
             version: env!("CARGO_PKG_VERSION").to_string(),
             classifier: fingerprint_of_model(model, options.kind),
             run: model.facts.run.clone(),
             made_on: made_on.map(|m| fingerprint_of_model(m, options.kind)),
-            options: AttackOptions { batch_size, ..options.clone() },
+            options: options.clone(),
             images: images.to_string(),
             precision,
         }
@@ -269,9 +267,9 @@ pub enum Kept {
 /// Whether a file has the name of a record.
 pub fn is_record(path: &Path) -> bool {
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let kind = name.strip_prefix(BLACK_BOX).unwrap_or(&name).split('-').next().unwrap_or_default();
+    let kind = name.strip_prefix(BLACK_BOX).unwrap_or(&name).rsplit_once('-').map_or("", |(kind, _)| kind);
     path.extension().is_some_and(|e| e == "json")
-        && AttackKind::value_variants().iter().any(|known| known.name() == kind)
+        && AttackKind::all().iter().any(|known| known.name() == kind)
 }
 
 /// The record in a file.
@@ -315,7 +313,7 @@ impl Fingerprint {
 /// Of what an attack of `kind` sees of a model: the network, its averaged values and, for PGN, the generator.
 fn fingerprint_of_model(model: &Model, kind: AttackKind) -> String {
     let mut hash = Fingerprint::new();
-    let generator = model.generator.as_ref().filter(|_| kind == AttackKind::Pgn);
+    let generator = model.generator.as_ref().filter(|_| kind.goal == Goal::Generator);
     // The same values compute something else in other layers.
     hash.add(&serde_json::to_vec(&model.classifier).expect("networks are plain data"));
     let networks = std::iter::once(&model.average).chain(generator.map(|(_, values)| values));
@@ -374,7 +372,7 @@ pub(crate) mod tests {
     fn a_record_comes_back_for_its_own_key_only() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(&folder.path().join("evaluation"));
-        let record = record(AttackKind::Mim);
+        let record = record(AttackKind::MIM);
         store.save(&record).unwrap();
         assert_eq!(store.load(&record.key), Kept::Whole(Box::new(record.clone())));
         let other_weights = Key { classifier: "c".into(), ..record.key.clone() };
@@ -391,7 +389,7 @@ pub(crate) mod tests {
     fn a_record_that_is_damaged_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::new(folder.path());
-        let mut record = record(AttackKind::Cw);
+        let mut record = record(AttackKind::CW);
         let path = folder.path().join(record.key.file_name());
         let problem = || match store.load(&record.key) {
             Kept::Damaged(problem) => problem,
@@ -419,7 +417,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_image_that_was_wrong_from_the_start_is_no_gain_even_in_its_own_class() {
-        let mut record = record(AttackKind::Fgm);
+        let mut record = record(AttackKind::FGM);
         record.predictions[2] = 2;
         assert_eq!([record.accuracy(3), record.accuracy(1)], [1.0 / 3.0, 1.0]);
         assert_eq!(Verdict::ALL.map(|verdict| record.count(verdict)), [1, 1, 1]);
@@ -427,6 +425,6 @@ pub(crate) mod tests {
 
     #[test]
     fn a_mean_norm_is_over_the_images_that_were_attacked() {
-        assert_eq!(record(AttackKind::Fgm).mean_l2(), 0.625);
+        assert_eq!(record(AttackKind::FGM).mean_l2(), 0.625);
     }
 }

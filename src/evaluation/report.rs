@@ -183,8 +183,8 @@ impl Report {
         };
         match key {
             "benign-accuracy" => Some(row.benign_accuracy),
-            "fgm-accuracy" if at_its_radius(AttackKind::Fgm) => Some(row.fgm),
-            "mim-accuracy" if at_its_radius(AttackKind::Mim) => Some(row.mim),
+            "fgm-accuracy" if at_its_radius(AttackKind::FGM) => Some(row.fgm),
+            "mim-accuracy" if at_its_radius(AttackKind::MIM) => Some(row.mim),
             "deepfool-mean-l2-r3" => Some(row.deepfool),
             "cw-mean-l2-r3" => Some(row.cw),
             _ => None,
@@ -248,7 +248,7 @@ mod tests {
             images: 10,
             epsilon: 0.5,
             norm: Norm::L2,
-            attacks: vec![AttackOptions::new(AttackKind::Fgm)],
+            attacks: vec![AttackOptions::new(AttackKind::FGM)],
             runs: vec![
                 run("a", "natural", &["benign-accuracy", "last"]),
                 run("b, c", "pgn", &["benign-accuracy", "fgm-accuracy", "last"]),

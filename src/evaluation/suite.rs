@@ -11,7 +11,7 @@ use crate::attacks::attacker::Perturbed;
 use crate::attacks::length;
 use crate::attacks::target::Target;
 use crate::attacks::verify::Verifier;
-use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, CeForm, Norm};
+use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, CeForm, Goal, Norm};
 use crate::data::{Images, classes, stratified};
 use crate::executor::Device;
 use crate::models::file::{Model, UNKNOWN};
@@ -106,6 +106,8 @@ pub struct Findings {
     pub black_box: Vec<BlackBox>,
     /// Other settings, over a few images only.
     pub sweep: Vec<Record>,
+    /// An attack within a radius that nothing withstands, over the same few images.
+    pub huge: Option<Record>,
     /// Those images, by their places in the other records.
     pub few: Vec<u32>,
 }
@@ -122,22 +124,10 @@ impl Findings {
     }
 }
 
-/// An attack's name in tables.
-pub fn title(kind: AttackKind) -> &'static str {
-    match kind {
-        AttackKind::Fgm => "FGM",
-        AttackKind::Pgd => "PGD",
-        AttackKind::Mim => "MIM",
-        AttackKind::DeepFool => "DeepFool",
-        AttackKind::Cw => "C&W",
-        AttackKind::Pgn => "PGN",
-    }
-}
-
 /// Refuses an attack that cannot run on a model, before anything is computed.
 pub fn check(place: &Place, model: &Model, options: &AttackOptions) -> Result<(), EvaluationError> {
     options.check(model.facts.problem)?;
-    if options.kind == AttackKind::Pgn && model.generator.is_none() {
+    if options.kind.goal == Goal::Generator && model.generator.is_none() {
         return Err(EvaluationError::NoGenerator { path: place.file.clone() });
     }
     Ok(())
@@ -176,9 +166,11 @@ impl Suite {
             let white_box = self.white_box(run, &self.attacks, (&run.images, &images), watch)?;
             let few = few_of(run);
             let images = run.images.subset(&few);
-            let settings = self.sweep(&run.model);
-            let sweep = self.white_box(run, &settings, (&images, &fingerprint_of_images(&images)), watch)?;
-            findings.push(Findings { white_box, black_box: Vec::new(), sweep, few });
+            let (settings, huge) = self.sweep(&run.model);
+            let on = (&images, &*fingerprint_of_images(&images));
+            let sweep = self.white_box(run, &settings, on, watch)?;
+            let huge = self.white_box(run, &[huge], on, watch)?.pop();
+            findings.push(Findings { white_box, black_box: Vec::new(), sweep, huge, few });
         }
         for (source, model) in sources.iter().zip(&models) {
             self.black_box(source, model, runs, &mut findings, watch)?;
@@ -199,29 +191,27 @@ impl Suite {
     }
 
     /// Settings that must leave less than those of the attacks, or no more: a larger radius, half the steps, and a
-    /// radius that nothing withstands.
-    fn sweep(&self, model: &Model) -> Vec<AttackOptions> {
+    /// radius that nothing withstands, which comes apart.
+    fn sweep(&self, model: &Model) -> (Vec<AttackOptions>, AttackOptions) {
         let Radius { norm, epsilon } = self.radius;
         let box_norm = length::longest(norm, model.facts.problem.pixels());
         let epsilon = (2.0 * epsilon).min(box_norm);
         let mut settings = Vec::new();
-        for options in &self.attacks {
-            match options.kind {
-                AttackKind::Fgm => settings.push(AttackOptions { epsilon, ..options.clone() }),
-                AttackKind::Mim if options.iterations > 1 => {
-                    let half = AttackOptions { iterations: options.iterations / 2, ..options.clone() };
-                    settings.push(AttackOptions { epsilon, ..half.clone() });
-                    settings.push(half);
-                }
-                _ => {}
+        for options in self.attacks.iter().filter(|options| options.kind.has_radius()) {
+            if !options.kind.iterates_in_ball() {
+                settings.push(AttackOptions { epsilon, ..options.clone() });
+            } else if options.iterations > 1 {
+                let half = AttackOptions { iterations: options.iterations / 2, ..options.clone() };
+                settings.push(AttackOptions { epsilon, ..half.clone() });
+                settings.push(half);
             }
         }
-        let huge = AttackOptions::new(AttackKind::Pgd);
+        let huge = AttackOptions::new(AttackKind::PGD);
         let like = self.attacks.first().unwrap_or(&huge);
         let (ce_form, batch_size, seed) = (like.ce_form, like.batch_size, like.seed);
         let (epsilon, iterations) = (box_norm / 2.0, HUGE_STEPS);
-        settings.push(AttackOptions { epsilon, norm, iterations, ce_form, batch_size, seed, ..huge });
-        settings
+        let huge = AttackOptions { epsilon, norm, iterations, ce_form, batch_size, seed, ..huge };
+        (settings, huge)
     }
 
     /// The attacks on one run, from its records where they are kept there.
@@ -383,12 +373,11 @@ fn few_of(run: &Subject) -> Vec<u32> {
 
 /// The attack with what the sweep varies.
 fn describe(options: &AttackOptions) -> String {
-    match options.kind {
-        AttackKind::Mim | AttackKind::Pgd => {
-            format!("{} {} x{}", title(options.kind), options.epsilon, options.iterations)
-        }
-        AttackKind::Fgm => format!("{} {}", title(options.kind), options.epsilon),
-        kind => title(kind).to_string(),
+    let kind = options.kind;
+    match (kind.has_radius(), kind.iterates_in_ball()) {
+        (true, true) => format!("{} {} x{}", kind.title, options.epsilon, options.iterations),
+        (true, false) => format!("{} {}", kind.title, options.epsilon),
+        _ => kind.title.to_string(),
     }
 }
 

@@ -24,6 +24,13 @@ pub const ADAM_BETAS: [f32; 2] = [0.9, 0.999];
 /// Added to the root of Adam's second moment.
 pub const ADAM_EPSILON: f32 = 1e-8;
 
+/// Adam's step size: `lr · sqrt(1 − β2^t) / (1 − β1^t)` for the update number `t`, counted from 1.
+pub fn adam_step_size(lr: f32, t: u64) -> f32 {
+    let [beta1, beta2] = ADAM_BETAS.map(f64::from);
+    let t = t.min(i32::MAX as u64) as i32;
+    (f64::from(lr) * (1.0 - beta2.powi(t)).sqrt() / (1.0 - beta1.powi(t))) as f32
+}
+
 /// Rows that are added in one stage, at least.
 const ROWS_PER_SUM: usize = 256;
 /// The same on a GPU where rows are computed by the call that adds them.

@@ -14,7 +14,7 @@ mod rewrite;
 use crate::graph::{Graph, Shape};
 use crate::kernels::expression::Expression;
 use crate::kernels::{Arguments, Constants, Kernel};
-pub use lower::{ADAM_BETAS, ADAM_EPSILON};
+pub use lower::{ADAM_BETAS, ADAM_EPSILON, adam_step_size};
 pub use memory::{ALIGNMENT, MemoryPlan};
 use std::sync::Arc;
 

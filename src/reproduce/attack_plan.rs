@@ -62,19 +62,19 @@ fn of(experiment: Experiment, planner: &Planner) -> Vec<Planned> {
                 let file = format!("{}/checkpoints/{}", run.name(settings), kept_name(epoch));
                 planner.standing(file, run.width)
             });
-            planner.standings(&over(&[Method::Natural, Method::Fgm])).into_iter().chain(looks).collect()
+            planner.standings(&over(&[Method::NATURAL, Method::FGM])).into_iter().chain(looks).collect()
         }
         Experiment::Figure3 => {
             plan::fixed_classifiers(settings).iter().flat_map(|r| planner.radii(r)).collect()
         }
         Experiment::Figure4 => {
             let cw =
-                |run: Run| planner.one(vec![run.name(settings)], run.width, settings.attack(AttackKind::Cw));
+                |run: Run| planner.one(vec![run.name(settings)], run.width, settings.attack(AttackKind::CW));
             over(&DEFENSES).into_iter().map(cw).collect()
         }
         Experiment::Figure5 => planner.standings(&over(&METHODS)),
         Experiment::Figure7 => {
-            let methods = [Method::Fgm, Method::Pgn];
+            let methods = [Method::FGM, Method::PGN];
             let at = |&width: &f32| methods.map(|method| plan::at_width(settings, method, width)).concat();
             planner.standings(&settings.widths.iter().flat_map(at).collect::<Vec<_>>())
         }
@@ -93,14 +93,14 @@ struct Planner<'a> {
 impl Planner<'_> {
     /// An attack on as many images as the scale says.
     fn one(&self, runs: Vec<String>, width: f32, options: AttackOptions) -> Planned {
-        let passes = self.passes(&options) + JUDGING;
+        let passes = options.passes(self.classes) + JUDGING;
         Planned { runs, width, options, limit: Some(self.settings.attack_images), passes }
     }
 
     /// What a point of a robustness curve takes: benign accuracy over all test images, and Carlini-Wagner.
     fn standing(&self, run: String, width: f32) -> [Planned; 2] {
-        let benign = self.one(vec![run.clone()], width, self.settings.attack(AttackKind::Fgm));
-        let cw = self.one(vec![run], width, self.settings.attack(AttackKind::Cw));
+        let benign = self.one(vec![run.clone()], width, self.settings.attack(AttackKind::FGM));
+        let cw = self.one(vec![run], width, self.settings.attack(AttackKind::CW));
         [Planned { limit: None, ..benign }, cw]
     }
 
@@ -112,11 +112,11 @@ impl Planner<'_> {
     fn radii(&self, run: &Run) -> Vec<Planned> {
         let name = run.name(self.settings);
         let at = |&radius: &f32| {
-            let by_epsilon = [AttackKind::Fgm, AttackKind::Pgd].map(|kind| {
+            let by_epsilon = [AttackKind::FGM, AttackKind::PGD].map(|kind| {
                 let options = AttackOptions { epsilon: radius, ..self.settings.attack(kind) };
                 self.one(vec![name.clone()], run.width, options)
             });
-            let options = AttackOptions { radius: Some(radius), ..self.settings.attack(AttackKind::Pgn) };
+            let options = AttackOptions { radius: Some(radius), ..self.settings.attack(AttackKind::PGN) };
             let generator = self.one(vec![generator_name(&name)], run.width, options);
             by_epsilon.into_iter().chain([generator]).collect::<Vec<_>>()
         };
@@ -133,34 +133,20 @@ impl Planner<'_> {
                 let names: Vec<String> = runs.iter().map(|run| run.name(self.settings)).collect();
                 let width = runs[0].width;
                 let one = |kind| self.one(names.clone(), width, self.settings.attack(kind));
-                let mut mim = one(AttackKind::Mim);
+                let mut mim = one(AttackKind::MIM);
                 // With half the steps at the radius and at twice of it, and made on the source and on the twin.
                 mim.passes = 4.0 * mim.passes + HUGE_RADIUS;
-                let benign = Planned { limit: None, ..one(AttackKind::Fgm) };
+                let benign = Planned { limit: None, ..one(AttackKind::FGM) };
                 all.extend([
                     benign,
-                    one(AttackKind::Fgm),
+                    one(AttackKind::FGM),
                     mim,
-                    one(AttackKind::DeepFool),
-                    one(AttackKind::Cw),
+                    one(AttackKind::DEEPFOOL),
+                    one(AttackKind::CW),
                 ]);
             }
         }
         all
-    }
-
-    /// Forward and gradient passes over each image if none is fooled before its time.
-    fn passes(&self, options: &AttackOptions) -> f64 {
-        let iterations = options.iterations as f64;
-        match options.kind {
-            AttackKind::Fgm => 1.0,
-            AttackKind::Pgd | AttackKind::Mim => iterations,
-            AttackKind::Cw => iterations * options.search_steps as f64,
-            // One forward half, and a backward half for every class that is looked at.
-            AttackKind::DeepFool => iterations * (1.0 + options.candidates.min(self.classes) as f64) / 2.0,
-            // A gradient, and the generator.
-            AttackKind::Pgn => 2.0,
-        }
     }
 }
 
@@ -177,10 +163,10 @@ mod tests {
     fn every_point_of_a_curve_costs_carlini_wagner_and_benign_accuracy() {
         let all = attacks(&[Experiment::Figure5], &settings(), 10);
         let of = |kind| all.iter().filter(move |planned| planned.options.kind == kind);
-        assert_eq!((of(AttackKind::Cw).count(), of(AttackKind::Fgm).count(), all.len()), (20, 20, 40));
+        assert_eq!((of(AttackKind::CW).count(), of(AttackKind::FGM).count(), all.len()), (20, 20, 40));
         // Five search steps of a hundred iterations.
-        assert!(of(AttackKind::Cw).all(|planned| planned.passes == 502.0 && planned.limit == Some(200)));
-        assert!(of(AttackKind::Fgm).all(|planned| planned.passes == 3.0 && planned.limit.is_none()));
+        assert!(of(AttackKind::CW).all(|planned| planned.passes == 502.0 && planned.limit == Some(200)));
+        assert!(of(AttackKind::FGM).all(|planned| planned.passes == 3.0 && planned.limit.is_none()));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub fn cost(
         return Ok(Cost::default());
     }
     let problem = problem_of(dataset);
-    let naive = TrainConfig { method: Method::Natural, ..settings.base.clone() };
+    let naive = TrainConfig { method: Method::NATURAL, ..settings.base.clone() };
     let operations = timing::operations(&naive, problem)?;
     let mut cost = Cost::default();
     if !points.is_empty() {
@@ -104,7 +104,7 @@ mod tests {
     fn training_costs_every_runs_steps_at_its_own_seconds() {
         let (settings, digits) = smoke();
         let points = plan::classifiers(&[Experiment::Figure5], &settings);
-        let step = |config: &TrainConfig| Ok(if config.method == Method::Natural { 0.25 } else { 1.0 });
+        let step = |config: &TrainConfig| Ok(if config.method == Method::NATURAL { 0.25 } else { 1.0 });
         let cost = training(&points, &digits, step).unwrap();
         // Eight epochs of 38 batches; two seeds of naive training, and of two settings of three methods.
         assert_eq!((cost.runs, cost.steps), (14, 14 * 8 * 38));
@@ -124,7 +124,7 @@ mod tests {
         let planned = |limit, passes, width| Planned {
             runs: vec!["fgm".into()],
             width,
-            options: AttackOptions::new(AttackKind::Fgm),
+            options: AttackOptions::new(AttackKind::FGM),
             limit,
             passes,
         };

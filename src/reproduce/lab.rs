@@ -125,14 +125,14 @@ impl<'a> Lab<'a> {
 
     /// Benign accuracy over all test images.
     pub fn benign_accuracy(&self, name: &str) -> Found<f64> {
-        let record = self.record(name, &self.settings.attack(AttackKind::Fgm), None)?;
+        let record = self.record(name, &self.settings.attack(AttackKind::FGM), None)?;
         let correct = (0..record.len()).filter(|&i| record.correct(i)).count();
         Ok(correct as f64 / record.len().max(1) as f64)
     }
 
     /// Mean Carlini-Wagner distance in a reading.
     pub fn distance(&self, name: &str, reading: Reading) -> Found<f64> {
-        let record = self.attacked(name, AttackKind::Cw)?;
+        let record = self.attacked(name, AttackKind::CW)?;
         let distances = (0..record.len()).filter_map(|i| reading.distance(record.attacked(i)));
         let distances: Vec<f64> = distances.collect();
         if distances.is_empty() {

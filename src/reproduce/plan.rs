@@ -38,7 +38,7 @@ impl Run {
     pub fn name(&self, settings: &Settings) -> String {
         let mut name = self.method.name().to_string();
         if let Some(strength) = self.strength {
-            name += &format!("-{}{strength}", if self.method == Method::Pgn { "c-l" } else { "epsilon" });
+            name += &format!("-{}{strength}", self.method.strength.map_or("", |of| of.key));
         }
         if self.width.to_bits() != settings.base.width.to_bits() {
             name += &format!("-width{}", self.width);
@@ -58,10 +58,8 @@ impl Run {
             without: self.without.into_iter().collect(),
             ..settings.base.clone()
         };
-        match (self.method, self.strength) {
-            (Method::Pgn, Some(c_l)) => config.c_l = c_l,
-            (_, Some(epsilon)) => config.epsilon = epsilon,
-            (_, None) => {}
+        if let Some((of, value)) = self.method.strength.zip(self.strength) {
+            (of.set)(&mut config, value);
         }
         config
     }
@@ -104,7 +102,7 @@ fn greatest_common_divisor(a: u32, b: u32) -> u32 {
 
 /// The naive nets.
 fn naive(settings: &Settings) -> Vec<Run> {
-    settings.seeds.iter().map(|&seed| Run::new(settings, Method::Natural, None, seed)).collect()
+    settings.seeds.iter().map(|&seed| Run::new(settings, Method::NATURAL, None, seed)).collect()
 }
 
 /// A method over its grid and the seeds.
@@ -119,7 +117,7 @@ fn over_grid(settings: &Settings, method: Method) -> Vec<Run> {
 
 /// The naive net that black-box images are made on.
 pub fn source(settings: &Settings) -> Run {
-    Run::new(settings, Method::Natural, None, settings.source_seed)
+    Run::new(settings, Method::NATURAL, None, settings.source_seed)
 }
 
 /// The runs of figure 7: FGM and PGN over their grids at one width, with the first seed.
@@ -132,18 +130,18 @@ pub fn at_width(settings: &Settings, method: Method, width: f32) -> Vec<Run> {
 /// The generators of figure 8: all inputs, then without each.
 pub fn ablations(settings: &Settings) -> Vec<(Option<GeneratorInput>, Vec<Run>)> {
     let inputs = std::iter::once(None).chain(GeneratorInput::ALL.map(Some));
-    let run = |without, seed| Run { seed, without, ..Run::middle(settings, Method::Pgn) };
+    let run = |without, seed| Run { seed, without, ..Run::middle(settings, Method::PGN) };
     inputs.map(|without| (without, settings.seeds.iter().map(|&seed| run(without, seed)).collect())).collect()
 }
 
 /// The run of figure 2 that is looked at on the way.
 pub fn over_epochs(settings: &Settings) -> Run {
-    Run::middle(settings, Method::Fgm)
+    Run::middle(settings, Method::FGM)
 }
 
 /// The two fixed robust classifiers of figure 3.
 pub fn fixed_classifiers(settings: &Settings) -> [Run; 2] {
-    [Method::Pgd, Method::Pgn].map(|method| Run::middle(settings, method))
+    [Method::PGD, Method::PGN].map(|method| Run::middle(settings, method))
 }
 
 /// What an experiment needs.
@@ -164,14 +162,14 @@ fn needed(experiment: Experiment, settings: &Settings) -> Vec<Run> {
             naive(settings).into_iter().chain([source(settings)]).chain(grids()).collect()
         }
         Experiment::Figure4 | Experiment::Figure5 => naive(settings).into_iter().chain(grids()).collect(),
-        Experiment::Figure2 => naive(settings).into_iter().chain(over_grid(settings, Method::Fgm)).collect(),
+        Experiment::Figure2 => naive(settings).into_iter().chain(over_grid(settings, Method::FGM)).collect(),
         Experiment::Figure3 => fixed_classifiers(settings).into(),
-        Experiment::Figure6 | Experiment::Table4 => vec![Run::middle(settings, Method::Pgn)],
+        Experiment::Figure6 | Experiment::Table4 => vec![Run::middle(settings, Method::PGN)],
         Experiment::Figure7 => {
             let widths = settings.widths.iter();
             widths
                 .flat_map(|&w| {
-                    [Method::Fgm, Method::Pgn].into_iter().flat_map(move |m| at_width(settings, m, w))
+                    [Method::FGM, Method::PGN].into_iter().flat_map(move |m| at_width(settings, m, w))
                 })
                 .collect()
         }
@@ -214,11 +212,11 @@ pub fn generators(experiments: &[Experiment], settings: &Settings, folder: &Path
     let points = fixed_classifiers(settings).map(|run| {
         let classifier = run.name(settings);
         let config = TrainConfig {
-            method: Method::Pgn,
+            method: Method::PGN,
             freeze_classifier: true,
             from: Some(folder.join(&classifier).join("model.safetensors")),
             epochs: settings.generator_epochs,
-            c_l: settings.middle(Method::Pgn),
+            c_l: settings.middle(Method::PGN),
             seed: run.seed,
             ..settings.base.clone()
         };
@@ -229,9 +227,9 @@ pub fn generators(experiments: &[Experiment], settings: &Settings, folder: &Path
 
 /// Strengths with their runs over the seeds, for a method's curve.
 pub fn curve(settings: &Settings, method: Method) -> Vec<(Option<f32>, Vec<Run>)> {
-    let strengths: Vec<Option<f32>> = match method {
-        Method::Natural => vec![None],
-        _ => settings.grid(method).iter().copied().map(Some).collect(),
+    let strengths: Vec<Option<f32>> = match method.strength {
+        None => vec![None],
+        Some(_) => settings.grid(method).iter().copied().map(Some).collect(),
     };
     let runs = |s| settings.seeds.iter().map(|&seed| Run::new(settings, method, s, seed)).collect();
     strengths.into_iter().map(|s| (s, runs(s))).collect()
@@ -304,7 +302,7 @@ mod tests {
         let points = classifiers(&[Experiment::Table3], &settings);
         let of = |method| points.iter().filter(move |p| p.config.method == method);
         for method in DEFENSES {
-            assert_eq!(of(method).count(), of(Method::Fgm).count());
+            assert_eq!(of(method).count(), of(Method::FGM).count());
             assert!(of(method).all(|p| p.config.epochs == settings.base.epochs));
         }
     }

@@ -7,8 +7,8 @@ use crate::nn::Problem;
 use crate::pgn::Generator;
 use crate::program::{MemoryLimits, Program};
 use crate::training::fit::problem_of;
-use crate::training::game::{self, Gradients};
-use crate::training::{Method, TrainConfig, TrainError, Trainer};
+use crate::training::step::{self, Gradients};
+use crate::training::{TrainConfig, TrainError, Trainer};
 use std::time::Instant;
 
 /// Steps that are timed, after a first one that compiles.
@@ -50,13 +50,10 @@ pub fn seconds_per_epoch(device: &Device, config: &TrainConfig, data: &Dataset) 
 pub fn operations(config: &TrainConfig, problem: Problem) -> Result<f64, TrainError> {
     let config = TrainConfig { batch_size: COUNTED_IMAGES, ..config.clone() };
     let classifier = config.classifier(problem)?;
-    let generator = match config.method {
-        Method::Pgn => Some(Generator::new(problem, config.width)?),
-        _ => None,
-    };
+    let generator = config.method.generator.then(|| Generator::new(problem, config.width)).transpose()?;
     let mut flops = 0;
-    for phase in game::phases(&config) {
-        let graph = game::phase_graph(
+    for phase in step::phases(&config) {
+        let graph = step::phase_graph(
             &config,
             &classifier,
             generator.as_ref(),

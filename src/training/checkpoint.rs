@@ -259,7 +259,7 @@ mod tests {
         let mut config = same.config.clone();
         (config.adapter, config.epochs, config.max_steps) = ("cpu".into(), 3, Some(7));
         same.check(&config, &same.data, Path::new("last")).unwrap();
-        let other = TrainConfig { method: Method::Fgm, ..config.clone() };
+        let other = TrainConfig { method: Method::FGM, ..config.clone() };
         let text = sentence(&other, &same.data);
         assert!(text.contains("method = \"pgn\"") && text.contains("has \"fgm\""), "{text}");
         let other = TrainConfig { max_steps: None, seed: 5, ..config };

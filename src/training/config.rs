@@ -1,10 +1,11 @@
 //! Everything that decides a training run, as one struct: what flags and `--config` files fill, what is written
 //! to the run folder, and what repeats the run from there.
 
+use super::defenses::{Inner, Method};
 use super::optimiser::{Decayed, Optimiser, Rule};
 use super::schedule::Schedule;
 use crate::attacks::length;
-use crate::attacks::{CeForm, Norm};
+use crate::attacks::{AttackKind, AttackOptions, CeForm, Goal, Norm};
 use crate::data::{Augment, DatasetKind};
 use crate::executor::Opening;
 use crate::gpu::tuning::{KernelChoices, Tune};
@@ -14,32 +15,6 @@ use crate::program::precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::path::PathBuf;
-
-/// How the classifier is defended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// Clean images only
-    Natural,
-    /// Against the fast gradient method (Goodfellow et al.)
-    Fgm,
-    /// Against projected gradient descent (Madry et al.)
-    Pgd,
-    /// Against a perturbation generator network
-    Pgn,
-}
-
-impl Method {
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Natural => "natural",
-            Self::Fgm => "fgm",
-            Self::Pgd => "pgd",
-            Self::Pgn => "pgn",
-        }
-    }
-}
 
 /// Where the penalty on the perturbation is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -184,20 +159,23 @@ pub struct TrainConfig {
     pub through_attack: bool,
     /// Whether only the generator learns, against the classifier as it is.
     pub freeze_classifier: bool,
-    /// Radius of FGM and PGD in pixel units.
+    /// The attack of a defense that takes any; absent: PGD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inner: Option<AttackKind>,
+    /// Radius of the inner attack in pixel units.
     pub epsilon: f32,
     /// Norm of that radius.
     pub norm: Norm,
-    /// Iterations of PGD.
+    /// Iterations of the inner attack.
     pub iterations: usize,
-    /// Step of PGD; absent: 2.5 · epsilon / iterations.
+    /// Step of the inner attack; absent: its own rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_size: Option<f32>,
-    /// Whether PGD starts at a random point of the sphere.
+    /// Whether the inner attack starts at a random point of the sphere.
     pub random_start: bool,
-    /// Which class FGM and PGD move images away from.
+    /// Which class the inner attack moves images away from.
     pub attack_label: AttackLabel,
-    /// Which gradient FGM and PGD follow.
+    /// Which gradient the inner attack follows.
     pub ce_form: CeForm,
     /// With which statistics batch normalisation computes while an image is attacked.
     pub attack_mode: AttackMode,
@@ -267,7 +245,7 @@ impl TrainConfig {
     /// A preset's values for a data set.
     pub fn preset(preset: Preset, dataset: DatasetKind) -> Self {
         let small = Self {
-            method: Method::Pgn,
+            method: Method::PGN,
             dataset,
             data: None,
             side: None,
@@ -306,6 +284,7 @@ impl TrainConfig {
             generator_steps: 1,
             through_attack: false,
             freeze_classifier: false,
+            inner: None,
             epsilon: if dataset == DatasetKind::Cifar100 { 0.02 } else { 0.1 },
             norm: Norm::L2,
             iterations: 10,
@@ -411,9 +390,36 @@ impl TrainConfig {
         self.schedule != Schedule::Constant
     }
 
-    /// The step of PGD.
-    pub fn attack_step(&self) -> f32 {
-        self.step_size.unwrap_or(2.5 * self.epsilon / self.iterations as f32)
+    /// The attack that the classifier trains against, if there is one.
+    pub fn inner(&self) -> Option<AttackKind> {
+        match self.method.inner {
+            Inner::None => None,
+            Inner::Fixed(kind) => Some(kind),
+            Inner::Chosen => Some(self.inner.unwrap_or(AttackKind::PGD)),
+        }
+    }
+
+    /// That attack with the run's options.
+    pub fn inner_attack(&self) -> Option<AttackOptions> {
+        let usual = AttackOptions::new(self.inner()?);
+        Some(AttackOptions {
+            epsilon: self.epsilon,
+            norm: self.norm,
+            iterations: self.iterations,
+            step_size: self.step_size,
+            random_start: self.random_start,
+            ce_form: self.ce_form,
+            seed: self.seed,
+            ..usual
+        })
+    }
+
+    /// How the run's defense is called in tables: `PGD`, or the attack's title for one that takes any.
+    pub fn title(&self) -> &'static str {
+        match self.method.inner {
+            Inner::Chosen => self.inner().map_or(self.method.title, |kind| kind.title),
+            Inner::None | Inner::Fixed(_) => self.method.title,
+        }
     }
 
     /// Refuses zero and absurd values with one sentence.
@@ -491,13 +497,14 @@ impl TrainConfig {
         if !self.c_l.is_finite() || self.c_l < 0.0 {
             return error("--c-l", self.c_l.to_string(), "a finite number from 0 on");
         }
-        if self.freeze_classifier && self.method != Method::Pgn {
+        if self.freeze_classifier && !self.method.generator {
             return error(
                 "--freeze-classifier",
                 format!("with --method {}", self.method.name()),
                 "used with --method pgn",
             );
         }
+        self.check_inner()?;
         self.check_lengths(None)?;
         if !(1..=100).contains(&self.iterations) {
             return error("--iterations", self.iterations.to_string(), "from 1 to 100 in training");
@@ -507,6 +514,25 @@ impl TrainConfig {
         }
         if self.generator_steps == 0 || self.generator_steps > 100 {
             return error("--generator-steps", self.generator_steps.to_string(), "from 1 to 100");
+        }
+        Ok(())
+    }
+
+    /// Refuses an inner attack that cannot be one.
+    fn check_inner(&self) -> Result<(), ConfigError> {
+        let Some(kind) = self.inner() else { return Ok(()) };
+        let error = |name, value: &str, range: String| {
+            Err(ConfigError { name, value: value.to_string(), range: range.into() })
+        };
+        if kind.goal == Goal::Generator {
+            return error(
+                "--inner",
+                kind.name(),
+                "an attack without a generator; for one, use --method pgn".to_string(),
+            );
+        }
+        if kind.reads("norm") && !kind.knows(self.norm) {
+            return error("--norm", self.norm.flag(), format!("a norm that {kind} knows"));
         }
         Ok(())
     }

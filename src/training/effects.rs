@@ -4,10 +4,12 @@
 //!
 //! This lies beside the options and not beside the commands, because sweep files and reports ask the same question.
 
-use super::config::{GeneratorInput, Method, TrainConfig};
+use super::config::{GeneratorInput, TrainConfig};
+use super::defenses::{Inner, Method};
 use super::optimiser::Optimiser;
 use super::options::EFFECTS;
 use super::{Preset, TrainError};
+use crate::attacks::{AttackKind, Run};
 use std::path::Path;
 
 /// Why a setting leaves an option without an effect.
@@ -30,15 +32,8 @@ impl NoEffect {
     }
 }
 
-/// Whether an option has an effect in a run; if not, why.
-pub type Effect = fn(&TrainConfig) -> Option<NoEffect>;
-
-fn of(config: &TrainConfig, methods: &[Method]) -> Option<NoEffect> {
-    let names: Vec<&str> = methods.iter().map(|method| method.name()).collect();
-    (!methods.contains(&config.method)).then(|| {
-        NoEffect::new(&format!("--method {}", config.method.name()), &format!("--method {}", listed(&names)))
-    })
-}
+/// Whether an option, named as in `config.toml`, has an effect in a run; if not, why.
+pub type Effect = fn(&TrainConfig, &str) -> Option<NoEffect>;
 
 /// `a`, `a and b`, `a, b and c`.
 pub fn listed(names: &[&str]) -> String {
@@ -52,82 +47,98 @@ pub fn listed(names: &[&str]) -> String {
 const FREEZE: &str = "--freeze-classifier (which `train-generator` sets)";
 
 /// In every run. An option that opening the data set refuses where it has no effect counts too.
-pub(super) fn always(_: &TrainConfig) -> Option<NoEffect> {
+pub(super) fn always(_: &TrainConfig, _: &str) -> Option<NoEffect> {
     None
 }
 
 /// On an adapter with shaders. What `auto` comes to is only known when it is opened.
-pub(super) fn shaders(config: &TrainConfig) -> Option<NoEffect> {
+pub(super) fn shaders(config: &TrainConfig, _: &str) -> Option<NoEffect> {
     (config.adapter == "cpu").then(|| NoEffect::new("--adapter cpu", "adapters with shaders"))
 }
 
-/// Where there is a generator.
-pub(super) fn pgn(config: &TrainConfig) -> Option<NoEffect> {
-    of(config, &[Method::Pgn])
+/// With the defenses that name the option.
+pub(super) fn defense(config: &TrainConfig, key: &str) -> Option<NoEffect> {
+    let has = |method: &Method| method.options.contains(&key);
+    (!has(&config.method)).then(|| no_effect_with(config, has))
 }
 
-/// Where images are attacked within a radius.
-pub(super) fn fgm_and_pgd(config: &TrainConfig) -> Option<NoEffect> {
-    of(config, &[Method::Fgm, Method::Pgd])
+/// The run's defense, and those that the option belongs to.
+fn no_effect_with(config: &TrainConfig, has: impl Fn(&Method) -> bool) -> NoEffect {
+    let names: Vec<&str> = Method::all().into_iter().filter(has).map(Method::name).collect();
+    NoEffect::new(&format!("--method {}", config.method), &format!("--method {}", listed(&names)))
 }
 
-/// Where an attack has several steps.
-pub(super) fn pgd(config: &TrainConfig) -> Option<NoEffect> {
-    of(config, &[Method::Pgd])
+/// Where the attack that is trained against reads the option.
+pub(super) fn inner_attack(config: &TrainConfig, key: &str) -> Option<NoEffect> {
+    let reads = |method: &Method| match method.inner {
+        Inner::None => false,
+        Inner::Fixed(kind) => kind.reads(key),
+        Inner::Chosen => true,
+    };
+    let reading = || AttackKind::reading(key).iter().map(|kind| kind.name()).collect::<Vec<_>>();
+    match config.inner() {
+        Some(kind) if kind.reads(key) => None,
+        Some(kind) if config.method.inner == Inner::Chosen => {
+            Some(NoEffect::new(&format!("--inner {kind}"), &format!("--inner {}", listed(&reading()))))
+        }
+        _ => Some(no_effect_with(config, reads)),
+    }
+}
+
+/// Where the classifier learns and the defense names the option.
+pub(super) fn learned_defense(config: &TrainConfig, key: &str) -> Option<NoEffect> {
+    defense(config, key).or_else(|| learning_classifier(config, key))
+}
+
+/// The same where images are attacked within the training step's graph.
+pub(super) fn unrolled_attack(config: &TrainConfig, key: &str) -> Option<NoEffect> {
+    let apart = config.inner().filter(|kind| !matches!(kind.run, Run::Steps(_)));
+    let reason = |kind| NoEffect::new(&format!("--inner {kind}"), "attacks of a fixed number of steps");
+    learned_defense(config, key).or_else(|| apart.map(reason))
 }
 
 /// Where the classifier learns by stochastic gradient descent.
-pub(super) fn sgd(config: &TrainConfig) -> Option<NoEffect> {
+pub(super) fn sgd(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     let other = (config.optimiser != Optimiser::Sgd)
         .then(|| NoEffect::new("the optimiser of this run", "--optimiser sgd"));
-    learning_classifier(config).or(other)
+    learning_classifier(config, key).or(other)
 }
 
 /// Where weights decay.
-pub(super) fn decay(config: &TrainConfig) -> Option<NoEffect> {
+pub(super) fn decay(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     let none = (config.weight_decay == 0.0).then(|| NoEffect::new("--weight-decay 0", "--weight-decay"));
-    learning_classifier(config).or(none)
+    learning_classifier(config, key).or(none)
 }
 
 /// Where the classifier learns.
-pub(super) fn learning_classifier(config: &TrainConfig) -> Option<NoEffect> {
+pub(super) fn learning_classifier(config: &TrainConfig, _: &str) -> Option<NoEffect> {
     config.freeze_classifier.then(|| NoEffect::new(FREEZE, "a classifier that learns"))
 }
 
-/// Where the classifier learns from attacked images.
-pub(super) fn attacked_classifier(config: &TrainConfig) -> Option<NoEffect> {
-    of(config, &[Method::Fgm, Method::Pgd, Method::Pgn]).or_else(|| learning_classifier(config))
-}
-
 /// Where an attacked classifier computes with statistics of the batch.
-pub(super) fn attacked_statistics(config: &TrainConfig) -> Option<NoEffect> {
+pub(super) fn attacked_statistics(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     let none =
         || NoEffect::new(&format!("--network {}", config.network), "networks with batch normalisation");
-    attacked_classifier(config).or_else(|| (!config.network.has_batch_statistics()).then(none))
-}
-
-/// Where classifier and generator both learn.
-pub(super) fn both_learn(config: &TrainConfig) -> Option<NoEffect> {
-    pgn(config).or_else(|| learning_classifier(config))
+    unrolled_attack(config, key).or_else(|| (!config.network.has_batch_statistics()).then(none))
 }
 
 /// Where the classifier's learning rate is anybody's: a generator without one of its own has it too.
-pub(super) fn classifier_lr(config: &TrainConfig) -> Option<NoEffect> {
-    learning_classifier(config)
+pub(super) fn classifier_lr(config: &TrainConfig, key: &str) -> Option<NoEffect> {
+    learning_classifier(config, key)
         .filter(|_| config.generator_lr.is_some())
         .map(|reason| NoEffect { with: format!("--generator-lr and {FREEZE}"), ..reason })
 }
 
 /// Where the generator sees a gradient.
-pub(super) fn seen_gradient(config: &TrainConfig) -> Option<NoEffect> {
+pub(super) fn seen_gradient(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     let unseen = config.without.contains(&GeneratorInput::Gradient);
     let reason = || NoEffect::new("--without gradient", "a generator that sees the gradient");
-    pgn(config).or_else(|| unseen.then(reason))
+    defense(config, key).or_else(|| unseen.then(reason))
 }
 
 /// Where some weights are not read from a file. Whether the file has a generator's is only known when it is read.
-pub(super) fn initial_weights(config: &TrainConfig) -> Option<NoEffect> {
-    let all_read = config.from.is_some() && config.method != Method::Pgn;
+pub(super) fn initial_weights(config: &TrainConfig, _: &str) -> Option<NoEffect> {
+    let all_read = config.from.is_some() && !config.method.generator;
     all_read.then(|| NoEffect::new("--from", "weights that are not read from a file"))
 }
 
@@ -139,7 +150,7 @@ pub fn key(field: &str) -> String {
 /// Why an option, named as in `config.toml`, has no effect in a run.
 pub fn without_effect(key: &str, config: &TrainConfig) -> Option<NoEffect> {
     let own = EFFECTS.iter().find(|(field, _)| self::key(field) == key);
-    own.and_then(|(_, effect)| effect(config))
+    own.and_then(|(_, effect)| effect(config, key))
 }
 
 /// Refuses the first of the options that are `given` as flags and have no effect in the run.
@@ -201,38 +212,44 @@ mod tests {
 
     #[test]
     fn a_flag_without_effect_is_refused_with_what_it_belongs_to() {
-        let sentence = flag("iterations", &config(Method::Fgm)).unwrap_err();
+        let sentence = flag("iterations", &config(Method::FGM)).unwrap_err();
         assert_eq!(
             sentence,
-            "--iterations has no effect with --method fgm; it belongs to --method pgd; leave it out"
+            "--iterations has no effect with --method fgm; it belongs to --method pgd and adversarial; leave it out"
         );
-        assert!(flag("epsilon", &config(Method::Pgn)).unwrap_err().contains("--method fgm and pgd"));
-        assert!(flag("adv-coeff", &config(Method::Natural)).unwrap_err().contains("fgm, pgd and pgn"));
+        assert!(
+            flag("epsilon", &config(Method::PGN)).unwrap_err().contains("--method fgm, pgd and adversarial")
+        );
+        assert!(
+            flag("adv-coeff", &config(Method::NATURAL))
+                .unwrap_err()
+                .contains("fgm, pgd, adversarial and pgn")
+        );
     }
 
     #[test]
     fn every_option_has_an_effect_in_some_run_and_in_its_own_method() {
-        let methods = [Method::Natural, Method::Fgm, Method::Pgd, Method::Pgn];
-        let sgd = TrainConfig { optimiser: Optimiser::Sgd, weight_decay: 5e-4, ..config(Method::Natural) };
-        let resnet = TrainConfig { network: "resnet18".parse().unwrap(), ..config(Method::Fgm) };
-        let runs: Vec<TrainConfig> = methods.map(config).into_iter().chain([sgd, resnet]).collect();
+        let methods = Method::all();
+        let sgd = TrainConfig { optimiser: Optimiser::Sgd, weight_decay: 5e-4, ..config(Method::NATURAL) };
+        let resnet = TrainConfig { network: "resnet18".parse().unwrap(), ..config(Method::FGM) };
+        let runs: Vec<TrainConfig> = methods.into_iter().map(config).chain([sgd, resnet]).collect();
         for (field, _) in EFFECTS {
             assert!(runs.iter().any(|run| flag(&key(field), run).is_ok()), "{field}");
         }
-        assert!(flag("attack-mode", &config(Method::Fgm)).unwrap_err().contains("batch normalisation"));
-        assert!(flag("momentum", &config(Method::Natural)).unwrap_err().contains("--optimiser sgd"));
+        assert!(flag("attack-mode", &config(Method::FGM)).unwrap_err().contains("batch normalisation"));
+        assert!(flag("momentum", &config(Method::NATURAL)).unwrap_err().contains("--optimiser sgd"));
         for key in ["iterations", "step-size", "random-start", "epsilon", "norm", "through-attack"] {
-            assert!(flag(key, &config(Method::Pgd)).is_ok(), "{key}");
-            assert!(flag(key, &config(Method::Natural)).is_err(), "{key}");
+            assert!(flag(key, &config(Method::PGD)).is_ok(), "{key}");
+            assert!(flag(key, &config(Method::NATURAL)).is_err(), "{key}");
         }
     }
 
     #[test]
     fn a_frozen_classifier_leaves_its_own_options_without_effect() {
-        let frozen = TrainConfig { freeze_classifier: true, ..config(Method::Pgn) };
+        let frozen = TrainConfig { freeze_classifier: true, ..config(Method::PGN) };
         for key in ["ema-decay", "ema-warmup", "adv-coeff", "through-attack", "update", "generator-steps"] {
             assert!(flag(key, &frozen).unwrap_err().contains("--freeze-classifier"), "{key}");
-            assert!(flag(key, &config(Method::Pgn)).is_ok(), "{key}");
+            assert!(flag(key, &config(Method::PGN)).is_ok(), "{key}");
         }
         assert!(flag("lr", &frozen).is_ok());
         let own_rate = TrainConfig { generator_lr: Some(0.1), ..frozen };
@@ -241,11 +258,11 @@ mod tests {
 
     #[test]
     fn what_other_settings_shadow_is_refused_too() {
-        let blind = TrainConfig { without: vec![GeneratorInput::Gradient], ..config(Method::Pgn) };
+        let blind = TrainConfig { without: vec![GeneratorInput::Gradient], ..config(Method::PGN) };
         assert!(flag("gradient-input", &blind).unwrap_err().contains("--without gradient"));
-        let read = TrainConfig { from: Some("a".into()), ..config(Method::Natural) };
+        let read = TrainConfig { from: Some("a".into()), ..config(Method::NATURAL) };
         assert!(flag("init", &read).unwrap_err().contains("--from"));
-        assert!(flag("init", &TrainConfig { method: Method::Pgn, ..read }).is_ok());
+        assert!(flag("init", &TrainConfig { method: Method::PGN, ..read }).is_ok());
     }
 
     fn file(text: &str) -> Result<(), String> {
@@ -261,7 +278,7 @@ mod tests {
         assert!(sentence.contains("c.toml: c-l has no effect with --method natural"), "{sentence}");
         assert_eq!(file("method = \"natural\"\nc-l = 3.0"), Ok(()));
         assert_eq!(file("c-l = 7.0"), Ok(()));
-        let runs = [Method::Natural, Method::Pgn].map(|method| TrainConfig { c_l: 7.0, ..config(method) });
+        let runs = [Method::NATURAL, Method::PGN].map(|method| TrainConfig { c_l: 7.0, ..config(method) });
         let check = |runs: &[TrainConfig]| check_file(Path::new("s.toml"), &["c-l".to_string()], None, runs);
         assert!(check(&runs).is_ok(), "one of the runs uses it");
         assert!(check(&runs[..1]).is_err());
@@ -269,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_resolved_configuration_repeats_its_run_whatever_it_has() {
-        let odd = TrainConfig { c_l: 7.0, iterations: 3, ..config(Method::Natural) };
+        let odd = TrainConfig { c_l: 7.0, iterations: 3, ..config(Method::NATURAL) };
         assert_eq!(file(&toml::to_string(&odd).unwrap()), Ok(()));
     }
 }

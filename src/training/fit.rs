@@ -3,7 +3,7 @@
 
 use super::TrainError;
 use super::checkpoint::{Checkpoint, Head, Progress, TrainingData, not_finite};
-use super::config::{Method, TrainConfig};
+use super::config::TrainConfig;
 use super::metrics::MetricsFile;
 use super::run::RunFolder;
 use super::session::SessionRecord;
@@ -403,7 +403,7 @@ impl<'a> Fit<'a> {
                 epoch,
                 loss,
                 accuracy,
-                delta: (self.config.method != Method::Natural).then_some(delta),
+                delta: (self.config.method.perturbs()).then_some(delta),
                 predicted_delta: (game && predicted_delta.is_finite()).then_some(predicted_delta),
                 seconds: self.seconds(),
             };

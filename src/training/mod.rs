@@ -2,9 +2,9 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod defenses;
 pub mod effects;
 pub mod fit;
-pub mod game;
 pub mod lock;
 pub mod metrics;
 pub mod optimiser;
@@ -13,11 +13,13 @@ pub mod resume;
 pub mod run;
 pub mod schedule;
 pub mod session;
+pub mod step;
 pub mod tensorboard;
 pub mod trainer;
 pub mod validation;
 
-pub use config::{GeneratorInput, GradientInput, Method, PenaltySpace, Preset, TrainConfig, Update};
+pub use config::{GeneratorInput, GradientInput, PenaltySpace, Preset, TrainConfig, Update};
+pub use defenses::{Defense, Method};
 pub use trainer::{StepMetrics, Trainer};
 
 use crate::data::DataError;

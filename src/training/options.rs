@@ -4,16 +4,17 @@
 
 use super::TrainError;
 use super::config::{
-    AttackLabel, AttackMode, GeneratorInput, GradientInput, Method, PenaltySpace, Preset, RateChange,
-    TrainConfig, Update,
+    AttackLabel, AttackMode, GeneratorInput, GradientInput, PenaltySpace, Preset, RateChange, TrainConfig,
+    Update,
 };
+use super::defenses::Method;
 use super::effects::{self, Effect};
 use super::optimiser::{Decayed, Optimiser};
 use super::run::{LARGEST_CONFIG, from_toml};
 use super::schedule::Schedule;
 use crate::attacks::length;
 use crate::attacks::options::LINF_EPSILON;
-use crate::attacks::{CeForm, Norm};
+use crate::attacks::{AttackKind, AttackOptions, CeForm, Goal, Norm};
 use crate::data::{Augment, DatasetKind};
 use crate::files;
 use crate::gpu::tuning::{KernelChoices, Tune};
@@ -31,6 +32,18 @@ const SGD_LR: f32 = 0.1;
 pub fn networks() -> impl TypedValueParser<Value = Network> {
     let values = Network::all().map(|network| PossibleValue::new(network.name()).help(network.title()));
     PossibleValuesParser::new(values).try_map(|name| name.parse::<Network>())
+}
+
+/// Reads the name of a defense, and lists all of them in help.
+pub fn methods() -> impl TypedValueParser<Value = Method> {
+    let values = Method::all().into_iter().map(|m| PossibleValue::new(m.name()).help(m.about));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Method>())
+}
+
+/// Reads the name of an attack, and lists all of them in help.
+pub fn attacks() -> impl TypedValueParser<Value = AttackKind> {
+    let values = AttackKind::all().into_iter().map(|kind| PossibleValue::new(kind.name()).help(kind.about));
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<AttackKind>())
 }
 
 macro_rules! options {
@@ -112,11 +125,12 @@ impl From<Wanted<Vec<GeneratorInput>>> for Vec<GeneratorInput> {
 into_fields! {
     plain: Network, Optimiser, Decayed, Schedule, AttackMode, Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
         CeForm, Tune, Precision;
-    optional: Vec<f32>, PathBuf, f32, usize, u32, u64
+    optional: AttackKind, Vec<f32>, PathBuf, f32, usize, u32, u64
 }
 
 options! {
     /// How the classifier is defended [default: pgn]
+    #[arg(value_parser = methods(), visible_alias = "defense")]
     method: Method => method, always;
     /// The data set [default: digits, which are embedded]
     dataset: DatasetKind => dataset, always;
@@ -193,7 +207,7 @@ options! {
     lr: f32 => lr, classifier_lr;
     /// The generator's learning rate [default: that of the classifier; 0.002 beside --optimiser sgd]
     #[arg(value_parser = above(0.0, Some(10.0_f32)))]
-    generator_lr: f32 => generator_lr, pgn;
+    generator_lr: f32 => generator_lr, defense;
     /// Decay of the moving average of the classifier's weights [default: 0.99]
     #[arg(value_parser = number(0.0..1.0_f32))]
     ema_decay: f32 => ema_decay, learning_classifier;
@@ -202,49 +216,52 @@ options! {
     ema_warmup: bool => ema_warmup, learning_classifier;
     /// Weight of the adversarial term; the clean term has the rest [default: 1]
     #[arg(value_parser = above(0.0, Some(1.0_f32)))]
-    adv_coeff: f32 => adv_coeff, attacked_classifier;
+    adv_coeff: f32 => adv_coeff, learned_defense;
     /// Weight of the penalty on the squared perturbation [default: 3]
     #[arg(value_parser = number(0.0_f32..))]
-    c_l: f32 => c_l, pgn;
+    c_l: f32 => c_l, defense;
     /// What the generator sees of the classifier's gradient [default: log]
     gradient_input: GradientInput => gradient_input, seen_gradient;
     /// Inputs that the generator is to do without, zeros take their place [default: none]
     #[arg(value_delimiter = ',', value_name = "INPUT")]
-    without: Vec<GeneratorInput> => without, pgn;
+    without: Vec<GeneratorInput> => without, defense;
     /// Where the penalty is charged [default: pixel]
-    penalty_space: PenaltySpace => penalty_space, pgn;
+    penalty_space: PenaltySpace => penalty_space, defense;
     /// In which order the networks move [default: simultaneous]
-    update: Update => update, both_learn;
+    update: Update => update, learned_defense;
     /// Generator steps per classifier step [default: 1]
     #[arg(value_parser = number(1..=100_u32))]
-    generator_steps: u32 => generator_steps, both_learn;
+    generator_steps: u32 => generator_steps, learned_defense;
     /// Let the classifier's gradient flow back through the attack, as the paper's library does [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    through_attack: bool => through_attack, attacked_classifier;
+    through_attack: bool => through_attack, unrolled_attack;
     /// Let only the generator learn, against the classifier as it is [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    freeze_classifier: bool => freeze_classifier, pgn;
-    /// Radius of --method fgm and pgd, pixels being in [0, 1]: a number or a fraction such as 8/255 [default: 0.1 in l2, 0.02
+    freeze_classifier: bool => freeze_classifier, defense;
+    /// The attack of --method adversarial [default: pgd]
+    #[arg(value_parser = attacks())]
+    inner: AttackKind => inner, defense;
+    /// Radius of the attack that is trained against, pixels being in [0, 1]: a number or a fraction such as 8/255 [default: 0.1 in l2, 0.02
     /// for cifar100; 8/255 in linf]
     #[arg(value_parser = length::parse)]
     #[serde(default, deserialize_with = "length::deserialize")]
-    epsilon: f32 => epsilon, fgm_and_pgd;
+    epsilon: f32 => epsilon, inner_attack;
     /// Norm of that radius [default: l2]
-    norm: Norm => norm, fgm_and_pgd;
-    /// Iterations of --method pgd [default: 10]
+    norm: Norm => norm, inner_attack;
+    /// Iterations of that attack [default: 10; that of `attack` for one that has no radius]
     #[arg(value_parser = number(1..=100_usize))]
-    iterations: usize => iterations, pgd;
-    /// Step of --method pgd, as epsilon is given [default: 2.5 epsilon / iterations]
+    iterations: usize => iterations, inner_attack;
+    /// Step of that attack, as epsilon is given [default: its own rule; 2.5 epsilon / iterations for pgd]
     #[arg(value_parser = length::parse)]
     #[serde(default, deserialize_with = "length::deserialize")]
-    step_size: f32 => step_size, pgd;
-    /// Start --method pgd at a random point of the sphere [default: false]
+    step_size: f32 => step_size, inner_attack;
+    /// Start that attack at a random point of the sphere [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    random_start: bool => random_start, pgd;
-    /// Which class --method fgm and pgd move images away from [default: true]
-    attack_label: AttackLabel => attack_label, fgm_and_pgd;
-    /// Which gradient --method fgm and pgd follow [default: saturation-free]
-    ce_form: CeForm => ce_form, fgm_and_pgd;
+    random_start: bool => random_start, inner_attack;
+    /// Which class that attack moves images away from [default: true]
+    attack_label: AttackLabel => attack_label, unrolled_attack;
+    /// Which gradient that attack follows [default: saturation-free]
+    ce_form: CeForm => ce_form, inner_attack;
     /// With which statistics batch normalisation computes while an image is attacked [default: evaluate]
     attack_mode: AttackMode => attack_mode, attacked_statistics;
     /// Scale of the initial weights [default: he]
@@ -283,9 +300,14 @@ impl TrainOptions {
         if config.norm == Norm::Linf && self.epsilon.or(file.epsilon).is_none() {
             config.epsilon = LINF_EPSILON;
         }
+        if let Some(kind) = config.inner().filter(|kind| kind.goal != Goal::Ball)
+            && self.iterations.or(file.iterations).is_none()
+        {
+            config.iterations = AttackOptions::new(kind).iterations;
+        }
         if config.optimiser == Optimiser::Sgd {
             let adam = TrainConfig::preset(preset, dataset).lr;
-            config.generator_lr = config.generator_lr.or((config.method == Method::Pgn).then_some(adam));
+            config.generator_lr = config.generator_lr.or((config.method.generator).then_some(adam));
             if self.lr.or(file.lr).is_none() {
                 config.lr = SGD_LR;
             }

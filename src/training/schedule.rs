@@ -2,7 +2,6 @@
 
 use super::config::TrainConfig;
 use crate::data::Batch;
-use crate::program::ADAM_BETAS;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
@@ -64,13 +63,6 @@ pub fn factor(config: &TrainConfig, batch: &Batch) -> f32 {
     let warm_up = f64::from(config.warm_up) * per_epoch as f64;
     let warm = if warm_up > 0.0 { ((step + 1) as f64 / warm_up).min(1.0) } else { 1.0 };
     (config.schedule.factor(step, steps) * warm) as f32
-}
-
-/// `lr · sqrt(1 − β2^t) / (1 − β1^t)` for the update number `t`, counted from 1.
-pub fn step_size(lr: f32, t: u64) -> f32 {
-    let [beta1, beta2] = ADAM_BETAS.map(f64::from);
-    let t = t.min(i32::MAX as u64) as i32;
-    (f64::from(lr) * (1.0 - beta2.powi(t)).sqrt() / (1.0 - beta1.powi(t))) as f32
 }
 
 /// The moving average's decay at update number `t`, counted from 1: min(decay, (1 + t) / (10 + t)) with

@@ -4,17 +4,19 @@
 //! the adapter cannot hold is split into micro-batches whose gradients add up.
 
 use super::TrainError;
-use super::config::{Method, TrainConfig};
-use super::game::{self, Gradients, Phase};
+use super::config::TrainConfig;
 use super::optimiser::{Optimiser, Role, Rule};
 use super::schedule;
+use super::step::{self, ADVERSARIAL, Gradients, Phase};
+use crate::attacks::AttackError;
+use crate::attacks::driver::LiveAttack;
 use crate::data::Batch;
 use crate::executor::{Device, ExecutionError, Run, Session, Workspace};
 use crate::memory::{self, OutOfMemory};
 use crate::models::file::Model;
 use crate::nn::{Net, Problem, Slots, Values};
 use crate::pgn::Generator;
-use crate::program::Program;
+use crate::program::{Program, adam_step_size};
 use std::sync::Arc;
 
 /// Means over the images of one step.
@@ -40,6 +42,8 @@ pub struct PendingStep {
 
 struct PhaseRunner {
     phase: Phase,
+    /// Makes the images that the phase learns from, where the defense's attack has programs of its own.
+    attack: Option<LiveAttack>,
     session: Session,
     /// Applies accumulated gradients; empty when the phase applies its own.
     apply: Vec<Session>,
@@ -79,9 +83,9 @@ impl Trainer {
             Some(model) => model.classifier.clone(),
             None => config.classifier(problem)?,
         };
-        let generator = match config.method {
-            Method::Pgn => Some(Generator::new(problem, config.width)?.without(&config.without)),
-            Method::Natural | Method::Fgm | Method::Pgd => None,
+        let generator = match config.method.generator {
+            true => Some(Generator::new(problem, config.width)?.without(&config.without)),
+            false => None,
         };
         let generator_weights = generator.as_ref().map_or(0, |g| g.slots.weights);
         let weights = classifier.slots.weights + classifier.slots.buffers + generator_weights;
@@ -141,24 +145,37 @@ impl Trainer {
         let whole = images == self.config.batch_size;
         let how = if whole { Gradients::Apply } else { Gradients::Accumulate };
         let mut runners: Vec<PhaseRunner> = Vec::new();
-        for phase in game::phases(&self.config) {
+        for phase in step::phases(&self.config) {
             let program = self.program(phase, images, how)?;
             let session = self.workspace.bind(Arc::new(program))?;
             let mut apply = Vec::new();
             if how == Gradients::Accumulate {
                 for (role, slots) in self.movers(phase) {
-                    apply.push(self.workspace.prepare(&game::apply_graph(role, &self.config, &slots)?)?);
+                    apply.push(self.workspace.prepare(&step::apply_graph(role, &self.config, &slots)?)?);
                 }
             }
-            runners.push(PhaseRunner { phase, session, apply });
+            let attack = self.live_attack(session.program(), images)?;
+            runners.push(PhaseRunner { phase, attack, session, apply });
         }
         Ok(runners)
     }
 
     fn program(&self, phase: Phase, images: usize, how: Gradients) -> Result<Program, ExecutionError> {
         let generator = self.generator.as_ref();
-        let graph = game::phase_graph(&self.config, &self.classifier, generator, phase, images, how)?;
+        let graph = step::phase_graph(&self.config, &self.classifier, generator, phase, images, how)?;
         Ok(Program::compile(&graph, self.workspace.device().memory_limits())?)
+    }
+
+    /// The attack whose images a program asks for.
+    fn live_attack(&self, program: &Program, images: usize) -> Result<Option<LiveAttack>, ExecutionError> {
+        let options = self.config.inner_attack().filter(|_| program.input(ADVERSARIAL).is_some());
+        let Some(options) = options else { return Ok(None) };
+        match LiveAttack::new(&self.workspace, &self.classifier, &options, images) {
+            Ok(attack) => Ok(Some(attack)),
+            Err(AttackError::Execution(error)) => Err(error),
+            Err(AttackError::Graph(error)) => Err(error.into()),
+            Err(other) => unreachable!("the configuration was checked: {other}"),
+        }
     }
 
     /// The networks that move in a phase.
@@ -252,6 +269,15 @@ impl Trainer {
             runner.session.write("weights", &padded(&batch.weights, 1))?;
             let noise = [self.config.seed as u32, self.step as u32, (start * pixels) as u32];
             runner.session.write("seed", &noise.map(f32::from_bits))?;
+            if let Some(attack) = &mut runner.attack {
+                let real = start..end.min(batch.real);
+                let classes: Vec<usize> =
+                    batch.labels[real.clone()].iter().map(|&label| label as usize).collect();
+                let mut moved =
+                    attack.run(&batch.images[real.start * pixels..real.end * pixels], &classes)?;
+                moved.resize(self.micro_batch * pixels, 0.0);
+                runner.session.write(ADVERSARIAL, &moved)?;
+            }
             for (name, schedule) in &schedules {
                 runner.session.write(name, schedule)?;
             }
@@ -288,7 +314,7 @@ impl Trainer {
         let decay = schedule::ema_decay(&self.config, t);
         let of = |input: &&str| match *input {
             "rate" => vec![rate],
-            _ => vec![schedule::step_size(rate, t), decay],
+            _ => vec![adam_step_size(rate, t), decay],
         };
         let rule = role.rule(&self.config);
         let mut inputs: Vec<_> = rule.inputs().iter().map(|input| (role.state(input), of(input))).collect();
@@ -301,7 +327,7 @@ impl Trainer {
 
     /// Waits for a step's metrics.
     pub fn collect(&mut self, pending: PendingStep) -> Result<StepMetrics, ExecutionError> {
-        let (game, attacked) = (self.generator.is_some(), self.config.method != Method::Natural);
+        let (game, attacked) = (self.generator.is_some(), self.config.method.perturbs());
         let price = 2.0 * f64::from(self.config.c_l);
         let session = &mut self.runners.last_mut().expect("every step has a phase").session;
         let (mut sums, mut images) = (StepMetrics::default(), 0);

@@ -1,11 +1,11 @@
 //! How good the networks are between epochs: benign accuracy with the averaged weights, accuracy under the
 //! generator's own attack, and whether the generator does better than FGM at its own mean norm.
 
-use super::config::{Method, TrainConfig};
-use super::game::{self, BatchTensors};
+use super::config::TrainConfig;
 use super::optimiser::Role;
-use crate::attacks::direction::CeForm;
-use crate::attacks::{Norm, fgm};
+use super::step::{self, BatchTensors};
+use crate::attacks::steps::Victim;
+use crate::attacks::{CeForm, Norm, fgm};
 use crate::data::{BatchOptions, Images, batches_per_epoch, make_batch};
 use crate::executor::{ExecutionError, Outputs, Session, Workspace};
 use crate::graph::{Binary, Graph, GraphError};
@@ -57,7 +57,7 @@ impl Validator {
         generator: Option<&Generator>,
     ) -> Result<Self, ExecutionError> {
         let batch = IMAGES.min(config.batch_size);
-        let generator = generator.filter(|_| config.method == Method::Pgn);
+        let generator = generator.filter(|_| config.method.generator);
         let session = workspace.prepare(&evaluation_graph(config, net, generator, batch)?)?;
         let fgm = match generator {
             Some(_) => Some(workspace.prepare(&fgm_graph(net, batch)?)?),
@@ -141,12 +141,12 @@ fn evaluation_graph(
     let classifier = Classifier::evaluated(net, &states);
     let logits = classifier.logits(&mut graph, batch.images)?;
     let loss = graph.cross_entropy(logits, batch.labels)?;
-    game::metrics(&mut graph, logits, loss, batch.labels)?;
+    step::metrics(&mut graph, logits, loss, batch.labels)?;
     let Some(generator) = generator else { return Ok(graph) };
-    let gradient = game::gradient_image(&mut graph, config.gradient_input, loss, batch.images)?;
+    let gradient = crate::pgn::gradient_image(&mut graph, config.gradient_input, loss, batch.images)?;
     let g = generator.live(&mut graph)?;
     let inputs = GeneratorInputs { labels: batch.labels, images: batch.images, gradient };
-    let answer = game::generator_move(&mut graph, generator, &g, inputs)?;
+    let answer = crate::pgn::generator_move(&mut graph, generator, &g, inputs)?;
     let logits = classifier.logits(&mut graph, answer.adversarial)?;
     let loss = graph.cross_entropy(logits, batch.labels)?;
     let predictions = graph.arg_max(logits);
@@ -164,8 +164,8 @@ fn fgm_graph(net: &Net, images: usize) -> Result<Graph, GraphError> {
     let classifier = Classifier::evaluated(net, &states);
     let epsilon = graph.input("epsilon", &[1])?;
     let (images, labels) = (batch.images, batch.labels);
-    let step = fgm::Step { images, labels, length: epsilon, norm: Norm::L2, form: CeForm::SaturationFree };
-    let moved = fgm::fgm(&mut graph, classifier, step)?;
+    let how = fgm::Move { length: epsilon, norm: Norm::L2, form: CeForm::SaturationFree };
+    let moved = fgm::fgm(&mut graph, Victim { classifier, images, labels }, how)?;
     let logits = classifier.logits(&mut graph, moved)?;
     let loss = graph.cross_entropy(logits, batch.labels)?;
     graph.output("loss", loss);

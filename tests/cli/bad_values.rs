@@ -77,7 +77,7 @@ fn flags_without_effect_are_refused_with_what_they_belong_to() {
             &["--iterations", "--method fgm", "--method pgd", "leave it out"],
         ),
         (&["--method", "fgm", "--c-l", "3"], &["--c-l", "--method fgm", "--method pgn"]),
-        (&["--norm", "linf"], &["--norm", "--method pgn", "fgm and pgd"]),
+        (&["--norm", "linf"], &["--norm", "--method pgn", "fgm, pgd and adversarial"]),
         (&["--method", "natural", "--through-attack"], &["--through-attack", "--method natural"]),
         (&["--freeze-classifier", "--no-ema-warmup"], &["--no-ema-warmup", "--freeze-classifier"]),
         (&["--tune", "off"], &["--tune", "--adapter cpu"]),

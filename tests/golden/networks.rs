@@ -10,9 +10,9 @@ use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Graph;
 use pgn_wgpu::nn::{Init, Net, Pass, Plan, Problem, Values};
 use pgn_wgpu::training::config::AttackMode;
-use pgn_wgpu::training::game::{Gradients, Phase, phase_graph};
 use pgn_wgpu::training::optimiser::{Decayed, Optimiser, Role};
 use pgn_wgpu::training::schedule::Schedule;
+use pgn_wgpu::training::step::{Gradients, Phase, phase_graph};
 use pgn_wgpu::training::{Method, Preset, TrainConfig, Trainer};
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ fn numbers(value: &Value) -> Vec<f64> {
 
 fn config(network: &str, nesterov: bool) -> TrainConfig {
     TrainConfig {
-        method: Method::Natural,
+        method: Method::NATURAL,
         network: network.parse().unwrap(),
         width: 0.125,
         batch_size: BATCH,
@@ -208,7 +208,7 @@ fn a_step_on_attacked_images_learns_statistics_from_those_alone_and_goes_through
         for (mode, attack_mode) in [("evaluate", AttackMode::Evaluate), ("train", AttackMode::Train)] {
             for (how, through_attack) in [("detached", false), ("through", true)] {
                 let config =
-                    TrainConfig { method: Method::Fgm, attack_mode, through_attack, ..config(network, true) };
+                    TrainConfig { method: Method::FGM, attack_mode, through_attack, ..config(network, true) };
                 for (device, open) in devices() {
                     let (net, found, loss) = phase(&open, &config);
                     let key = format!("fgm.{mode}.{how}");

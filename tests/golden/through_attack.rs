@@ -6,7 +6,7 @@ use crate::values::Golden;
 use crate::{COMPOSED, FORWARD, GRADIENT, run};
 use pgn_wgpu::graph::{Binary, Graph, GraphError, Tensor, Unary};
 use pgn_wgpu::nn::Classifier;
-use pgn_wgpu::training::game::BatchTensors;
+use pgn_wgpu::training::step::BatchTensors;
 
 /// The gradient by the images with the logits fed softmax over the wrong classes, and −1 at the true one.
 fn saturation_free(g: &mut Graph, classifier: Classifier, batch: BatchTensors) -> Result<Tensor, GraphError> {

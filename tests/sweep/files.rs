@@ -36,7 +36,7 @@ fn a_grid_is_every_combination_named_by_what_varies() {
     ];
     assert_eq!(names(&plan), expected);
     let config = &plan.points[5].config;
-    assert_eq!((config.method, config.epsilon, config.seed), (Method::Pgd, 0.3, 2));
+    assert_eq!((config.method, config.epsilon, config.seed), (Method::PGD, 0.3, 2));
     assert_eq!((config.epochs, config.lr, config.width), (3, 0.5, 0.25));
 }
 

@@ -13,7 +13,7 @@ use std::path::Path;
 const TOO_LARGE: f32 = 1e30;
 
 fn config(max_steps: u64) -> TrainConfig {
-    TrainConfig { max_steps: Some(max_steps), ..tiny(Method::Natural) }
+    TrainConfig { max_steps: Some(max_steps), ..tiny(Method::NATURAL) }
 }
 
 /// Overwrites one state of the last checkpoint.

@@ -37,7 +37,7 @@ fn losses(device: &Device, problem: Problem, method: Method, steps: usize) -> Ve
 #[test]
 fn a_resnet_learns_images_of_odd_sides() {
     for problem in [GREY, WIDE] {
-        let losses = losses(&cpu(), problem, Method::Natural, 12);
+        let losses = losses(&cpu(), problem, Method::NATURAL, 12);
         assert!(losses.iter().all(|loss| loss.is_finite()), "{problem:?}: {losses:?}");
         assert!(losses[11] < 0.8 * losses[0], "{problem:?}: {losses:?}");
     }
@@ -45,9 +45,9 @@ fn a_resnet_learns_images_of_odd_sides() {
 
 #[test]
 fn an_attacked_step_on_images_of_odd_sides_is_the_same_on_every_device() {
-    let expected = losses(&cpu(), GREY, Method::Pgd, 1)[0];
+    let expected = losses(&cpu(), GREY, Method::PGD, 1)[0];
     for (name, device) in devices() {
-        let own = losses(&device, GREY, Method::Pgd, 1)[0];
+        let own = losses(&device, GREY, Method::PGD, 1)[0];
         assert!((own - expected).abs() <= 1e-3 * expected.abs(), "{name}: {own}, not {expected}");
     }
 }
@@ -55,7 +55,7 @@ fn an_attacked_step_on_images_of_odd_sides_is_the_same_on_every_device() {
 #[test]
 fn the_convolutions_that_the_usual_kernels_do_not_serve_are_named_with_the_reason() {
     let lines = |problem| {
-        let mut trainer = Trainer::new(cpu(), &resnet(Method::Natural), problem, None, None).unwrap();
+        let mut trainer = Trainer::new(cpu(), &resnet(Method::NATURAL), problem, None, None).unwrap();
         general(&mut trainer)
     };
     let odd = lines(GREY);

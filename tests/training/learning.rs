@@ -15,7 +15,7 @@ fn config(method: Method) -> TrainConfig {
 fn natural_training_learns_the_digits_on_every_device() {
     for (name, device) in devices() {
         let folder = tempfile::tempdir().unwrap();
-        let config = TrainConfig { epochs: 8, ..config(Method::Natural) };
+        let config = TrainConfig { epochs: 8, ..config(Method::NATURAL) };
         let test = run(&device, &config, &folder.path().join("run"), None).unwrap().test.unwrap();
         assert_eq!(test.images, 400);
         assert!(test.benign_accuracy > 0.6, "{name}: 0.78 is usual, chance is 0.1: {test:?}");
@@ -27,7 +27,7 @@ fn natural_training_learns_the_digits_on_every_device() {
 fn the_game_learns_the_digits_and_an_attack_of_the_predicted_size() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let config = TrainConfig { epochs: 8, ..config(Method::Pgn) };
+    let config = TrainConfig { epochs: 8, ..config(Method::PGN) };
     let test = run(&cpu(), &config, &path, None).unwrap().test.unwrap();
     let attacked = test.generator.unwrap();
     assert!(test.benign_accuracy > 0.6, "0.8 is usual, chance is 0.1: {test:?}");
@@ -45,7 +45,7 @@ fn the_game_learns_the_digits_and_an_attack_of_the_predicted_size() {
 fn a_higher_price_makes_the_generators_answers_smaller() {
     let delta = |c_l| {
         let folder = tempfile::tempdir().unwrap();
-        let config = TrainConfig { epochs: 4, c_l, ..config(Method::Pgn) };
+        let config = TrainConfig { epochs: 4, c_l, ..config(Method::PGN) };
         run(&cpu(), &config, &folder.path().join("run"), None).unwrap().test.unwrap().generator.unwrap().delta
     };
     let (cheap, dear) = (delta(1.0), delta(30.0));

@@ -9,7 +9,7 @@ use pgn_wgpu::kernels::{self, Tolerance};
 use pgn_wgpu::nn::{Network, Plan};
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program, ProgramError};
-use pgn_wgpu::training::game::{self, Gradients};
+use pgn_wgpu::training::step::{self, Gradients};
 use pgn_wgpu::training::{Method, StepMetrics, TrainConfig, Trainer, Update};
 
 /// The sums of gradients over images are made in another order; that kernel says what its sums may differ by.
@@ -61,7 +61,7 @@ fn agree(what: &str, device: &Device, config: &TrainConfig, batch: &Batch, large
 #[test]
 fn micro_batches_add_up_to_the_unsplit_step_whether_or_not_they_divide_the_batch() {
     for (name, device) in devices() {
-        for method in [Method::Natural, Method::Pgn] {
+        for method in [Method::NATURAL, Method::PGN] {
             // More images than classes, of which the generator makes what the label says once for each; and fewer.
             let config = TrainConfig { batch_size: 12, ..tiny(method) };
             for largest in [11, 5, 1] {
@@ -74,7 +74,7 @@ fn micro_batches_add_up_to_the_unsplit_step_whether_or_not_they_divide_the_batch
 #[test]
 fn a_random_start_is_the_same_in_micro_batches() {
     for (name, device) in devices() {
-        let config = TrainConfig { batch_size: 10, random_start: true, iterations: 2, ..tiny(Method::Pgd) };
+        let config = TrainConfig { batch_size: 10, random_start: true, iterations: 2, ..tiny(Method::PGD) };
         agree(&format!("{name}, PGD"), &device, &config, &batch(10), 4);
     }
 }
@@ -88,7 +88,7 @@ fn fillers_of_the_last_batch_count_for_nothing_in_micro_batches_either() {
     assert_eq!((last.real, last.labels.len()), (7, 17));
     let alone = make_batch(&images.subset(&last.indices[..7]), &BatchOptions::in_order(7), 0, 0);
     for (name, device) in devices() {
-        let config = TrainConfig { batch_size: 17, ..tiny(Method::Pgn) };
+        let config = TrainConfig { batch_size: 17, ..tiny(Method::PGN) };
         for largest in [5, 7, 16] {
             agree(name, &device, &config, &last, largest);
         }
@@ -105,7 +105,7 @@ fn fillers_of_the_last_batch_count_for_nothing_in_micro_batches_either() {
 
 #[test]
 fn every_phase_of_a_step_is_split() {
-    let config = TrainConfig { batch_size: 6, update: Update::Alternating, ..tiny(Method::Pgn) };
+    let config = TrainConfig { batch_size: 6, update: Update::Alternating, ..tiny(Method::PGN) };
     agree("CPU fast, alternating", &cpu(), &config, &batch(6), 4);
 }
 
@@ -115,16 +115,16 @@ fn compile(config: &TrainConfig, images: usize, limits: MemoryLimits) -> Result<
         Network::default().build(Plan::new(DIGITS, config.width)).unwrap(),
         Generator::new(DIGITS, config.width).unwrap(),
     );
-    let phase = game::phases(config)[0];
+    let phase = step::phases(config)[0];
     let graph =
-        game::phase_graph(config, &classifier, Some(&generator), phase, images, Gradients::Accumulate)
+        step::phase_graph(config, &classifier, Some(&generator), phase, images, Gradients::Accumulate)
             .unwrap();
     Program::compile(&graph, limits)
 }
 
 #[test]
 fn a_tensor_beyond_the_limit_of_a_binding_is_refused_by_name_and_fits_in_a_smaller_batch() {
-    let config = tiny(Method::Pgn);
+    let config = tiny(Method::PGN);
     let program = compile(&config, 512, MemoryLimits::NONE).unwrap();
     let largest = program.tensors.iter().map(|t| t.shape.bytes()).max().unwrap();
     let limits = MemoryLimits { binding: largest - 1, ..MemoryLimits::NONE };
@@ -141,7 +141,7 @@ fn a_tensor_beyond_the_limit_of_a_binding_is_refused_by_name_and_fits_in_a_small
 
 #[test]
 fn a_tensor_with_more_values_than_kernels_count_is_refused_by_name() {
-    let error = compile(&tiny(Method::Pgn), 1 << 27, MemoryLimits::NONE).map(|program| program.memory);
+    let error = compile(&tiny(Method::PGN), 1 << 27, MemoryLimits::NONE).map(|program| program.memory);
 
     let text = error.unwrap_err().to_string();
     assert!(text.contains("more than the 4294967295 values") && text.contains("smaller batch"), "{text}");
@@ -158,7 +158,7 @@ fn a_batch_beyond_the_adapters_limits_is_halved_until_it_fits() {
         eprintln!("SKIPPED: a batch that this adapter cannot bind takes gigabytes");
         return;
     }
-    let config = TrainConfig { width: 0.125, batch_size: images, ..tiny(Method::Natural) };
+    let config = TrainConfig { width: 0.125, batch_size: images, ..tiny(Method::NATURAL) };
     assert!(compile(&config, images, limits).is_err(), "{images} images do not fit");
 
     let trainer = Trainer::new(Device::Gpu(gpu.clone()), &config, DIGITS, None, None).unwrap();

@@ -20,7 +20,7 @@ const PILED_UP: Tolerance = Tolerance { absolute: 1e-3, relative: 1e-3 };
 
 /// Every option that is not the default of either preset, alone; and the paper's.
 fn variants() -> Vec<(String, TrainConfig)> {
-    let base = TrainConfig { batch_size: 12, ..tiny(Method::Pgn) };
+    let base = TrainConfig { batch_size: 12, ..tiny(Method::PGN) };
     let with = |name: &str, change: fn(&mut TrainConfig)| {
         let mut config = base.clone();
         change(&mut config);
@@ -44,7 +44,7 @@ fn variants() -> Vec<(String, TrainConfig)> {
         with("without the label, through the attack", |c| {
             (c.without, c.through_attack) = (vec![GeneratorInput::Label], true);
         }),
-        with("natural", |c| c.method = Method::Natural),
+        with("natural", |c| c.method = Method::NATURAL),
     ];
     for input in [GradientInput::Rms, GradientInput::L2, GradientInput::Raw] {
         let config = TrainConfig { gradient_input: input, ..base.clone() };
@@ -124,7 +124,7 @@ fn a_gradient_image_of_zeros_gives_no_nan() {
         {
             for through_attack in [false, true] {
                 let config =
-                    TrainConfig { gradient_input, through_attack, batch_size: 3, ..tiny(Method::Pgn) };
+                    TrainConfig { gradient_input, through_attack, batch_size: 3, ..tiny(Method::PGN) };
                 let what = format!("{gradient_input:?} on {name}, through the attack: {through_attack}");
                 let mut trainer = Trainer::new(device.clone(), &config, DIGITS, None, None).unwrap();
                 let zeros = vec![0.0; trainer.classifier().slots.weights];

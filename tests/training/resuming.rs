@@ -23,7 +23,7 @@ fn config(method: Method) -> TrainConfig {
 #[test]
 fn a_run_that_was_interrupted_twice_ends_with_the_bits_of_one_that_was_not() {
     for (name, device) in devices() {
-        for method in [Method::Natural, Method::Pgn] {
+        for method in [Method::NATURAL, Method::PGN] {
             let folder = tempfile::tempdir().unwrap();
             let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
             let config = config(method);
@@ -43,7 +43,7 @@ fn a_run_that_was_interrupted_twice_ends_with_the_bits_of_one_that_was_not() {
             }
             run(&device, &config, &pieces, None).unwrap();
 
-            assert_eq!(bits(&whole).len(), if method == Method::Pgn { 7 } else { 4 });
+            assert_eq!(bits(&whole).len(), if method == Method::PGN { 7 } else { 4 });
             assert!(bits(&whole) == bits(&pieces), "{name}, {}: other bits after resuming", method.name());
             let (model, again) =
                 (fs::read(whole.join("model.safetensors")), fs::read(pieces.join("model.safetensors")));
@@ -64,7 +64,7 @@ fn a_run_goes_on_with_the_forms_of_kernels_that_it_began_with() {
     let folder = tempfile::tempdir().unwrap();
     let place = |name: &str| folder.path().join(name);
     // Twelve channels, so that there are layers that no matrix product computes and whose forms add in different orders.
-    let config = TrainConfig { max_steps: Some(9), width: 0.1875, ..tiny(Method::Natural) };
+    let config = TrainConfig { max_steps: Some(9), width: 0.1875, ..tiny(Method::NATURAL) };
     run(&device, &config, &place("usual"), None).unwrap();
     let kernels = |name: &str| RunFolder::open(&place(name)).unwrap().1.kernels;
     let Some(mut portable) = kernels("usual").filter(|k| k.forms.values().any(|form| form != "portable"))
@@ -92,9 +92,9 @@ fn a_run_goes_on_with_the_forms_of_kernels_that_it_began_with() {
 fn a_run_that_was_limited_to_fewer_steps_goes_on_to_the_bits_of_one_that_was_not() {
     let folder = tempfile::tempdir().unwrap();
     let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
-    run(&cpu(), &config(Method::Pgn), &whole, None).unwrap();
+    run(&cpu(), &config(Method::PGN), &whole, None).unwrap();
     for max_steps in [Some(1), Some(12), Some(20), Some(29)] {
-        run(&cpu(), &TrainConfig { max_steps, ..config(Method::Pgn) }, &pieces, None).unwrap();
+        run(&cpu(), &TrainConfig { max_steps, ..config(Method::PGN) }, &pieces, None).unwrap();
     }
     assert!(bits(&whole) == bits(&pieces));
 }
@@ -103,7 +103,7 @@ fn a_run_that_was_limited_to_fewer_steps_goes_on_to_the_bits_of_one_that_was_not
 fn steps_that_a_crash_left_in_the_metrics_without_a_checkpoint_are_not_there_twice() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let config = config(Method::Natural);
+    let config = config(Method::NATURAL);
     let saved = run(&cpu(), &config, &path, Some(5)).unwrap().steps;
     // What a run leaves that is killed two and a half steps after its checkpoint.
     let mut metrics = fs::OpenOptions::new().append(true).open(path.join("metrics.jsonl")).unwrap();
@@ -136,7 +136,7 @@ fn an_epoch_that_a_limit_had_cut_has_one_record_when_the_run_goes_on() {
             .collect()
     };
     let train = |max_steps| {
-        let config = TrainConfig { max_steps: Some(max_steps), ..tiny(Method::Natural) };
+        let config = TrainConfig { max_steps: Some(max_steps), ..tiny(Method::NATURAL) };
         run(&cpu(), &config, &path, None).unwrap();
     };
     train(15);
@@ -154,14 +154,14 @@ fn an_epoch_that_a_limit_had_cut_has_one_record_when_the_run_goes_on() {
 fn a_run_in_training_is_not_trained_by_anybody_else() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    run(&cpu(), &config(Method::Natural), &path, Some(5)).unwrap();
+    run(&cpu(), &config(Method::NATURAL), &path, Some(5)).unwrap();
     let lock = RunLock::take(&path).unwrap();
     let before = bits(&path);
-    let error = run(&cpu(), &config(Method::Natural), &path, None).unwrap_err().to_string();
+    let error = run(&cpu(), &config(Method::NATURAL), &path, None).unwrap_err().to_string();
     assert!(error.contains("is being trained by process") && error.contains("run"), "{error}");
     assert!(bits(&path) == before);
     drop(lock);
-    run(&cpu(), &config(Method::Natural), &path, None).unwrap();
+    run(&cpu(), &config(Method::NATURAL), &path, None).unwrap();
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn a_run_that_was_taken_over_while_it_slept_writes_nothing_more() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    let config = TrainConfig { checkpoint_every: Some(4), ..config(Method::Natural) };
+    let config = TrainConfig { checkpoint_every: Some(4), ..config(Method::NATURAL) };
     let stop = AtomicBool::new(false);
     let mut observer = TakeOver(&path);
     let create = |config: &TrainConfig| RunFolder::create(&path, config);
@@ -195,9 +195,9 @@ fn a_run_that_was_taken_over_while_it_slept_writes_nothing_more() {
 fn a_finished_run_that_is_resumed_keeps_its_weights() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
-    run(&cpu(), &config(Method::Pgn), &path, None).unwrap();
+    run(&cpu(), &config(Method::PGN), &path, None).unwrap();
     let before = bits(&path);
-    let outcome = run(&cpu(), &config(Method::Pgn), &path, None).unwrap();
+    let outcome = run(&cpu(), &config(Method::PGN), &path, None).unwrap();
     assert!(!outcome.interrupted && outcome.steps == 29 && outcome.test.is_some());
     assert!(bits(&path) == before);
 }
@@ -205,7 +205,7 @@ fn a_finished_run_that_is_resumed_keeps_its_weights() {
 #[test]
 fn a_seed_gives_the_same_bits_every_time_and_another_seed_others() {
     for (name, device) in devices() {
-        for method in [Method::Natural, Method::Pgn] {
+        for method in [Method::NATURAL, Method::PGN] {
             let folder = tempfile::tempdir().unwrap();
             let bits_of = |place: &str, seed| {
                 let path = folder.path().join(place);
@@ -238,7 +238,7 @@ fn the_resolved_configuration_of_a_run_repeats_it_to_the_bit() {
         validation_share: Some(0.2),
         max_steps: Some(7),
         batch_size: 33,
-        ..tiny(Method::Pgn)
+        ..tiny(Method::PGN)
     };
     run(&cpu(), &config, &first, None).unwrap();
 

@@ -13,7 +13,7 @@ use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program};
-use pgn_wgpu::training::game::{self, Gradients};
+use pgn_wgpu::training::step::{self, Gradients};
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use serde::Serialize;
 use serde_json::Value;
@@ -224,11 +224,11 @@ fn per_core(one: &Value, rounds: &[[Value; 2]]) -> Vec<Row> {
 fn memory() -> Result<StepMemory, Box<dyn std::error::Error>> {
     let problem = usual_problem(DatasetKind::Cifar10);
     let preset = TrainConfig::preset(Preset::Small, DatasetKind::Cifar10);
-    let config = TrainConfig { method: Method::Pgn, width: WIDE, batch_size: PAPER_BATCH, ..preset };
+    let config = TrainConfig { method: Method::PGN, width: WIDE, batch_size: PAPER_BATCH, ..preset };
     let (classifier, generator) = (config.classifier(problem)?, Generator::new(problem, WIDE)?);
-    let phase = *game::phases(&config).last().expect("every step has a phase");
+    let phase = *step::phases(&config).last().expect("every step has a phase");
     let generator = Some(&generator);
-    let graph = game::phase_graph(&config, &classifier, generator, phase, PAPER_BATCH, Gradients::Apply)?;
+    let graph = step::phase_graph(&config, &classifier, generator, phase, PAPER_BATCH, Gradients::Apply)?;
     let program = Program::compile(&graph, MemoryLimits::NONE)?;
     Ok(step_memory(&program).expect("training has a backward pass"))
 }

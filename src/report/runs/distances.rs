@@ -6,7 +6,6 @@ use super::super::page::{Axis, Figure, Mark, Note, Point, Series};
 use super::Run;
 use crate::attacks::AttackKind;
 use crate::evaluation::record::Record;
-use crate::evaluation::suite::title;
 
 /// A curve of more steps is drawn through every so many-th.
 const MOST_POINTS: usize = 60;
@@ -14,7 +13,11 @@ const MOST_POINTS: usize = 60;
 /// A figure for each minimal-norm attack that was run on any of `runs`, and what the reader must know before comparing
 /// its curves.
 pub fn figures(runs: &[&Run]) -> (Vec<Figure>, Vec<Note>) {
-    let all = [AttackKind::Cw, AttackKind::DeepFool].into_iter().filter_map(|kind| figure(runs, kind));
+    let mut kinds: Vec<AttackKind> =
+        AttackKind::all().into_iter().filter(|kind| kind.is_smallest()).collect();
+    // The most careful search first: of the built-in ones, the last.
+    kinds.reverse();
+    let all = kinds.into_iter().filter_map(|kind| figure(runs, kind));
     let (figures, notes): (Vec<Figure>, Vec<Option<Note>>) = all.unzip();
     (figures, notes.into_iter().flatten().collect())
 }
@@ -25,7 +28,7 @@ fn figure(runs: &[&Run], kind: AttackKind) -> Option<(Figure, Option<Note>)> {
     let records: Vec<(&Run, &Record)> =
         runs.iter().zip(&chosen).filter_map(|(run, record)| Some((*run, (*record)?))).collect();
     let first = records.first()?.1;
-    let name = title(kind);
+    let name = kind.title;
     let budgets =
         budget::differences(&records.iter().map(|(_, record)| &record.key.options).collect::<Vec<_>>());
     let differ = budgets.iter().any(|budget| !budget.is_empty());
@@ -118,7 +121,7 @@ mod tests {
     #[test]
     fn accuracy_falls_by_an_image_at_each_distance_and_failures_stay() {
         // Of three images one is misclassified from the start, one is fooled at 0.5, one withstands.
-        let points = curve(&record(AttackKind::Cw));
+        let points = curve(&record(AttackKind::CW));
         let values: Vec<(f64, f64)> = points.iter().map(|point| (point.x, point.y)).collect();
         assert_eq!(values, [(0.0, 2.0 / 3.0), (0.5, 1.0 / 3.0)]);
         assert_eq!(points[1].label, "1 of 3 images");
@@ -127,12 +130,12 @@ mod tests {
     #[test]
     fn runs_are_compared_at_the_attack_that_they_share() {
         let with = |iterations: usize| {
-            let mut record = record(AttackKind::Cw);
+            let mut record = record(AttackKind::CW);
             record.key.options.iterations = iterations;
             record
         };
         let (long, short) = ([with(100), with(30)], [with(30), with(10)]);
-        let own = [candidates(&long, AttackKind::Cw), candidates(&short, AttackKind::Cw), Vec::new()];
+        let own = [candidates(&long, AttackKind::CW), candidates(&short, AttackKind::CW), Vec::new()];
         let iterations = |own: &[Vec<&Record>]| -> Vec<Option<usize>> {
             comparable(own).iter().map(|record| record.map(|record| record.key.options.iterations)).collect()
         };
@@ -150,7 +153,7 @@ mod tests {
             l2: (0..n).map(|i| 1.0 - i as f32 / n as f32).collect(),
             linf: vec![0.1; n],
             zero_gradient: vec![false; n],
-            ..record(AttackKind::DeepFool)
+            ..record(AttackKind::DEEPFOOL)
         };
         let points = curve(&long);
         assert!(points.len() <= MOST_POINTS + 2);

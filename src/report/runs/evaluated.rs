@@ -86,6 +86,6 @@ fn read(path: &Path) -> Result<Kept, String> {
 
 fn fingerprint(model: &Model) -> String {
     // Any attack on the classifier alone sees all that counts.
-    let options = AttackOptions::new(AttackKind::Fgm);
+    let options = AttackOptions::new(AttackKind::FGM);
     Key::new(model, None, &options, "", Precision::F32).classifier
 }

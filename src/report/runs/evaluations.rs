@@ -5,7 +5,6 @@ use super::super::page::{Block, Cell, Note, Table};
 use super::Run;
 use crate::attacks::AttackOptions;
 use crate::evaluation::report::{Report, RunReport, paper_name, shown};
-use crate::evaluation::suite::title;
 use std::path::Path;
 
 /// A table for each way in which `runs` were evaluated, with its warnings; or what to do if they were not.
@@ -117,7 +116,7 @@ fn table(report: &Report, runs: &[&Run]) -> Table {
 
 /// Every attack with its budget.
 fn attacks(report: &Report) -> String {
-    let one = |options: &AttackOptions| format!("{} ({})", title(options.kind), budget::text(options));
+    let one = |options: &AttackOptions| format!("{} ({})", options.kind.title, budget::text(options));
     report.attacks.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 

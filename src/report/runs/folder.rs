@@ -11,7 +11,7 @@ use crate::integrity;
 use crate::models::file::Model;
 use crate::training::metrics::Metrics;
 use crate::training::run::RunFolder;
-use crate::training::{Method, TrainConfig, TrainError};
+use crate::training::{TrainConfig, TrainError};
 use std::path::{Path, PathBuf};
 
 /// Larger files are no image sheets.
@@ -152,8 +152,8 @@ impl Run {
             all.push((figure, remedy));
         }
         if let Some(epoch) = self.metrics.epochs.last()
-            && let (Some(own), Some(fgm), Method::Pgn) =
-                (epoch.generator_loss, epoch.fgm_loss, self.config.method)
+            && let (Some(own), Some(fgm)) = (epoch.generator_loss, epoch.fgm_loss)
+            && self.config.method.generator
             && own < fgm - SAME_LOSS
         {
             let figure = format!("the generator does less than FGM at its norm ({own:.3} < {fgm:.3})");

@@ -4,8 +4,8 @@ use super::super::page::{Block, Cell, Fact, Table};
 use super::Run;
 use crate::evaluation::record::fingerprint_of_text;
 use crate::gpu::tuning::KernelChoices;
+use crate::training::TrainConfig;
 use crate::training::effects::without_effect;
-use crate::training::{Method, TrainConfig};
 use std::collections::BTreeMap;
 
 /// They say where a run was made, not what it is.
@@ -14,10 +14,7 @@ const NO_VALIDATION: &str = "There were no validation images, or no epoch has en
 
 /// What came out, for the beginning of the page.
 pub fn sentence(run: &Run) -> String {
-    let method = match run.config.method {
-        Method::Natural => "natural".to_string(),
-        method => method.name().to_uppercase(),
-    };
+    let method = run.config.title();
     let accuracy = run.metrics.epochs.last().and_then(|epoch| epoch.benign_accuracy);
     let accuracy = accuracy.map_or(String::new(), |accuracy| {
         format!(
@@ -95,7 +92,7 @@ fn results(run: &Run) -> [Cell; 5] {
     let last = run.metrics.epochs.last();
     let delta = match (run.metrics.steps.last().and_then(|steps| steps.delta), run.config.method) {
         (Some(delta), _) => Cell::number(delta, 4),
-        (None, Method::Natural) => Cell::missing("Natural training perturbs nothing"),
+        (None, method) if !method.perturbs() => Cell::missing("Natural training perturbs nothing"),
         (None, _) => Cell::missing("No step is recorded"),
     };
     let seconds = match last.and_then(|epoch| epoch.seconds) {

@@ -2,10 +2,10 @@
 //! at (table 4).
 
 use super::notes;
-use crate::attacks::{AttackKind, AttackOptions, Verdict};
+use crate::attacks::{AttackKind, AttackOptions, Goal, Verdict};
 use crate::evaluation::record::{Key, fingerprint_of_images};
 use crate::evaluation::report::paper_name;
-use crate::evaluation::suite::{self, title};
+use crate::evaluation::suite;
 use crate::evaluation::{Subject, sheet};
 use crate::report::{Axis, Block, Figure, Mark, Picture, Point, Section, Series, budget};
 use crate::reproduce::lab::{Found, Lab, Missing};
@@ -35,7 +35,7 @@ pub fn figure3(lab: &Lab) -> Section {
     let mut missing = Vec::new();
     for run in fixed_classifiers(lab.settings) {
         let name = run.name(lab.settings);
-        let series = [AttackKind::Fgm, AttackKind::Pgd, AttackKind::Pgn].map(|kind| {
+        let series = [AttackKind::FGM, AttackKind::PGD, AttackKind::PGN].map(|kind| {
             let mut points = Vec::new();
             for &radius in &lab.settings.radii {
                 match under(lab, &name, kind, radius) {
@@ -43,7 +43,7 @@ pub fn figure3(lab: &Lab) -> Section {
                     Err(reason) => missing.push(reason),
                 }
             }
-            Series { name: title(kind).into(), mark: Mark::LineAndPoints, points }
+            Series { name: kind.title.into(), mark: Mark::LineAndPoints, points }
         });
         section.blocks.push(Block::Figure(Figure {
             id: format!("figure3-{}", run.method.name()),
@@ -52,7 +52,7 @@ pub fn figure3(lab: &Lab) -> Section {
                 "{name}, first {} test images; norms are means over the attacked images, which the box shortens. PGD's budget \
                  at each: {}.",
                 lab.settings.attack_images,
-                budget::at_any_radius(&lab.settings.attack(AttackKind::Pgd))
+                budget::at_any_radius(&lab.settings.attack(AttackKind::PGD))
             ),
             x: Axis::new("mean L2 of the perturbation"),
             y: Axis::percent("accuracy"),
@@ -66,7 +66,7 @@ pub fn figure3(lab: &Lab) -> Section {
 /// Mean norm and accuracy of an attack at a radius.
 fn under(lab: &Lab, classifier: &str, kind: AttackKind, radius: f32) -> Found<Point> {
     let options = at_radius(lab, kind, radius);
-    let name = if kind == AttackKind::Pgn { generator_name(classifier) } else { classifier.to_string() };
+    let name = if kind == AttackKind::PGN { generator_name(classifier) } else { classifier.to_string() };
     let record = lab.record(&name, &options, Some(lab.settings.attack_images))?;
     let label = format!("radius {radius}");
     Ok(Point { label, ..Point::new(record.mean_l2(), record.accuracy(record.len())) })
@@ -75,14 +75,14 @@ fn under(lab: &Lab, classifier: &str, kind: AttackKind, radius: f32) -> Found<Po
 fn at_radius(lab: &Lab, kind: AttackKind, radius: f32) -> AttackOptions {
     let options = lab.settings.attack(kind);
     match kind {
-        AttackKind::Pgn => AttackOptions { radius: Some(radius), ..options },
+        kind if kind.goal == Goal::Generator => AttackOptions { radius: Some(radius), ..options },
         _ => AttackOptions { epsilon: radius, ..options },
     }
 }
 
 /// Table 4: image sheets at three norms.
 pub fn table4(lab: &Lab) -> Section {
-    let run = Run::middle(lab.settings, Method::Pgn);
+    let run = Run::middle(lab.settings, Method::PGN);
     let mut section = Section {
         id: "table4".into(),
         title: "Examples at three norms".into(),
@@ -106,7 +106,7 @@ pub fn table4(lab: &Lab) -> Section {
 
 fn examples(lab: &Lab, name: &str, norm: f32) -> Found<Picture> {
     let subject = lab.subject(name, Some(EXAMPLES))?;
-    let options = at_radius(lab, AttackKind::Pgn, norm);
+    let options = at_radius(lab, AttackKind::PGN, norm);
     suite::check(&subject.place, &subject.model, &options)?;
     let title = format!("PGN at norm {norm} on {name}");
     let images = fingerprint_of_images(&subject.images);

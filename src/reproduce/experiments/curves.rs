@@ -77,7 +77,7 @@ fn seed_curves(settings: &[Setting]) -> Vec<SeedCurve> {
 
 /// What a method's strength is called.
 pub fn strength_name(method: Method) -> &'static str {
-    if method == Method::Pgn { "c_L" } else { "epsilon" }
+    method.strength.map_or("", |strength| strength.symbol)
 }
 
 fn distance_axis(reading: Reading) -> Axis {
@@ -104,7 +104,7 @@ pub fn figure5(lab: &Lab) -> Section {
             .into();
         let series = curves.iter().map(|(method, settings)| Series {
             name: paper_name(method.name()),
-            mark: if *method == Method::Natural { Mark::Points } else { Mark::LineAndPoints },
+            mark: if method.strength.is_none() { Mark::Points } else { Mark::LineAndPoints },
             points: settings.iter().filter_map(|s| s.point(*method)).collect(),
         });
         section.blocks.push(Block::Figure(Figure {
@@ -115,7 +115,7 @@ pub fn figure5(lab: &Lab) -> Section {
                 reading.name(),
                 reading.explanation(),
                 lab.settings.attack_images,
-                budget::text(&lab.settings.attack(AttackKind::Cw))
+                budget::text(&lab.settings.attack(AttackKind::CW))
             ),
             x: Axis::percent("benign accuracy"),
             y: distance_axis(reading),
@@ -139,7 +139,7 @@ pub fn figure7(lab: &Lab) -> Section {
     let mut missing = Vec::new();
     let (mut series, mut contenders) = (Vec::new(), Vec::new());
     for &width in &lab.settings.widths {
-        for method in [Method::Fgm, Method::Pgn] {
+        for method in [Method::FGM, Method::PGN] {
             let runs = plan::at_width(lab.settings, method, width);
             let curve = runs.into_iter().map(|run| (run.strength, vec![run])).collect();
             let settings = settings_of(lab, curve, Reading::R2, &mut missing);
@@ -155,7 +155,7 @@ pub fn figure7(lab: &Lab) -> Section {
             "Width multiplies the filters of every convolution but the last. One seed ({}), so there is no spread. C&W's \
              budget: {}.",
             lab.settings.seeds[0],
-            budget::text(&lab.settings.attack(AttackKind::Cw))
+            budget::text(&lab.settings.attack(AttackKind::CW))
         ),
         x: Axis::percent("benign accuracy"),
         y: distance_axis(Reading::R2),

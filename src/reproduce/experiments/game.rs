@@ -23,7 +23,7 @@ const LAST: f64 = 6.907_755_278_982_137;
 
 /// Figure 6.
 pub fn figure6(lab: &Lab) -> Section {
-    let run = Run::middle(lab.settings, Method::Pgn);
+    let run = Run::middle(lab.settings, Method::PGN);
     let (name, c_l) = (run.name(lab.settings), f64::from(run.strength.unwrap_or_default()));
     let end = (LAST / c_l).sqrt();
     let mut missing = Vec::new();
@@ -69,7 +69,7 @@ pub fn figure6(lab: &Lab) -> Section {
 /// Mean norm and mean probability of the true class with perturbations scaled to `radius`.
 fn confidence(lab: &Lab, name: &str, radius: f32) -> Found<(f64, f64)> {
     let subject = lab.subject(name, Some(lab.settings.attack_images))?;
-    let options = AttackOptions { radius: Some(radius), ..lab.settings.attack(AttackKind::Pgn) };
+    let options = AttackOptions { radius: Some(radius), ..lab.settings.attack(AttackKind::PGN) };
     suite::check(&subject.place, &subject.model, &options)?;
     let images = fingerprint_of_images(&subject.images);
     let key = Key::new(&subject.model, None, &options, &images, lab.device.precision());

@@ -59,7 +59,7 @@ pub fn figure4(lab: &Lab) -> Section {
             title: format!("Matched at a validation accuracy of {:.1} %", 100.0 * target),
             caption: format!(
                 "All seeds together; the points' labels say which setting was taken and the accuracy it has. C&W's budget: {}.",
-                budget::text(&lab.settings.attack(AttackKind::Cw))
+                budget::text(&lab.settings.attack(AttackKind::CW))
             ),
             x: Axis::new("C&W L2"),
             y: Axis { range: Some([0.0, 1.0]), ..Axis::percent("accuracy") },
@@ -111,7 +111,7 @@ pub fn validation_accuracies(lab: &Lab, method: Method, missing: &mut Vec<Missin
 fn survival(lab: &Lab, method: Method, strength: Option<f32>) -> Found<Vec<(f64, f64)>> {
     let runs = lab.settings.seeds.iter().map(|&seed| Run::new(lab.settings, method, strength, seed));
     let records: Vec<Record> =
-        runs.map(|run| lab.attacked(&run.name(lab.settings), AttackKind::Cw)).collect::<Result<_, _>>()?;
+        runs.map(|run| lab.attacked(&run.name(lab.settings), AttackKind::CW)).collect::<Result<_, _>>()?;
     Ok(accuracy_against_norm(&records))
 }
 

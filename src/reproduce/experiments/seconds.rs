@@ -8,7 +8,7 @@ use crate::report::Cell;
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::Run;
 use crate::reproduce::timing::seconds_per_epoch;
-use crate::training::{Method, TrainConfig};
+use crate::training::TrainConfig;
 use serde::Serialize;
 
 /// Everything that decides how long an epoch takes.
@@ -45,7 +45,7 @@ pub fn rows(lab: &Lab, runs: &[&Run], dataset: &Dataset) -> Vec<Row<'static>> {
         let mut row = vec![Cell::text(title)];
         for run in runs {
             let config = TrainConfig {
-                through_attack: through_attack && run.method != Method::Natural,
+                through_attack: through_attack && run.method.perturbs(),
                 ..run.config(lab.settings)
             };
             row.push(match seconds_on(lab, &run.name(lab.settings), &config, dataset) {

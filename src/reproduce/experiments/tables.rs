@@ -39,7 +39,7 @@ const ROWS: [&str; 15] = [
     "worst-case-mean-l2-r2",
 ];
 /// The attacks of the table.
-const ATTACKS: [AttackKind; 4] = [AttackKind::Fgm, AttackKind::Mim, AttackKind::DeepFool, AttackKind::Cw];
+const ATTACKS: [AttackKind; 4] = [AttackKind::FGM, AttackKind::MIM, AttackKind::DEEPFOOL, AttackKind::CW];
 
 /// A method with the setting that matches the naive nets' accuracy.
 struct Column {
@@ -108,7 +108,7 @@ pub fn table(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section {
 /// For each method the runs at the strength that matches.
 fn matched(lab: &Lab, missing: &mut Vec<Missing>) -> Vec<Column> {
     let naive: Vec<f64> =
-        validation_accuracies(lab, Method::Natural, missing).iter().map(|(_, accuracy)| *accuracy).collect();
+        validation_accuracies(lab, Method::NATURAL, missing).iter().map(|(_, accuracy)| *accuracy).collect();
     let mut columns = Vec::new();
     for method in METHODS {
         let settings = validation_accuracies(lab, method, missing);

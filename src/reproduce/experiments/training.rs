@@ -27,7 +27,7 @@ pub fn figure2(lab: &Lab) -> Section {
         ] {
             let budget = match quantity {
                 "C&W distance" => {
-                    format!(" C&W's budget: {}.", budget::text(&lab.settings.attack(AttackKind::Cw)))
+                    format!(" C&W's budget: {}.", budget::text(&lab.settings.attack(AttackKind::CW)))
                 }
                 _ => String::new(),
             };
@@ -39,7 +39,7 @@ pub fn figure2(lab: &Lab) -> Section {
                     "epsilon" => format!("Mean and range over seeds; epsilon 0 is naive training.{budget}"),
                     _ => format!(
                         "One run at epsilon {}, seed {}, looked at on the way.{budget}",
-                        lab.settings.middle(Method::Fgm),
+                        lab.settings.middle(Method::FGM),
                         lab.settings.seeds[0]
                     ),
                 },
@@ -67,7 +67,7 @@ pub fn figure2(lab: &Lab) -> Section {
 type Pair = (Vec<Point>, Vec<Point>);
 
 fn over_epsilon(lab: &Lab, missing: &mut Vec<Missing>) -> Pair {
-    let curves = [Method::Natural, Method::Fgm].map(|method| plan::curve(lab.settings, method));
+    let curves = [Method::NATURAL, Method::FGM].map(|method| plan::curve(lab.settings, method));
     let mut points = (Vec::new(), Vec::new());
     for (strength, runs) in curves.into_iter().flatten() {
         let standings = runs.iter().map(|run| standing(lab, &run.name(lab.settings), Reading::R2));

@@ -1,0 +1,83 @@
+//! The ball of radius ε around an image, in a norm: directions of length 1, points inside, random points on its sphere.
+//! All points are in the box of pixels too.
+
+use super::objective::CeForm;
+use super::options::Norm;
+use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
+
+type Result<T = Tensor> = std::result::Result<T, GraphError>;
+
+/// Norms below this are not scaled: the perturbation is as good as zero.
+const SMALLEST_NORM2: f32 = 1e-30;
+/// Gradients of smaller norm are not stretched to unit length in the plain form (the library's floor).
+const PLAIN_FLOOR: f32 = 1e-6;
+/// The same for the saturation-free form, where only an exactly flat classifier comes near it.
+const FLAT_FLOOR: f32 = 1e-20;
+/// Gradients are multiplied by this before they are squared.
+const GRADIENT_SCALE: f32 = 1e6;
+
+/// The direction of steepest ascent of length 1 under `norm`: `x / ‖x‖` per image, or the signs of `x`. An image without a
+/// gradient keeps zeros. The form of the gradient decides what counts as none.
+pub fn unit(graph: &mut Graph, x: Tensor, form: CeForm, norm: Norm) -> Result {
+    if norm == Norm::Linf {
+        return Ok(graph.unary(Unary::Sign, x));
+    }
+    let floor = match form {
+        CeForm::Plain => PLAIN_FLOOR,
+        CeForm::SaturationFree => FLAT_FLOOR,
+    };
+    // Scaled so that the squares of small gradients stay normal numbers.
+    let scaled = graph.affine(x, GRADIENT_SCALE, 0.0);
+    let square = graph.unary(Unary::Square, scaled);
+    let norm2 = graph.sum_columns(square);
+    let floor = (floor * GRADIENT_SCALE).powi(2).max(f32::MIN_POSITIVE);
+    let floored = graph.unary(Unary::Clamp(floor, f32::MAX), norm2);
+    let norm = graph.unary(Unary::Sqrt, floored);
+    let inverse = graph.unary(Unary::Reciprocal, norm);
+    graph.multiply(scaled, inverse)
+}
+
+/// The point of the box nearest to `moved` after its distance from `images` was brought down to `epsilon` (one value).
+pub fn project(graph: &mut Graph, images: Tensor, moved: Tensor, epsilon: Tensor, norm: Norm) -> Result {
+    let delta = graph.subtract(moved, images)?;
+    let inside = match norm {
+        Norm::L2 => {
+            let length = l2(graph, delta);
+            let ratio = graph.binary(Binary::Divide, epsilon, length)?;
+            let one = graph.constant(1.0, &[1])?;
+            let scale = graph.binary(Binary::Minimum, ratio, one)?;
+            graph.multiply(delta, scale)?
+        }
+        Norm::Linf => {
+            let negative = graph.affine(epsilon, -1.0, 0.0);
+            let below = graph.binary(Binary::Minimum, delta, epsilon)?;
+            graph.binary(Binary::Maximum, below, negative)?
+        }
+    };
+    let x = graph.add(images, inside)?;
+    Ok(clip(graph, x))
+}
+
+/// A random point of the sphere of radius `epsilon` around `images`, clipped to the box; `seed` as for
+/// [`Graph::random_normal`].
+pub fn random_point(graph: &mut Graph, images: Tensor, seed: Tensor, epsilon: Tensor, norm: Norm) -> Result {
+    let extents = graph.shape(images).extents().to_vec();
+    let noise = graph.random_normal(seed, &extents)?;
+    let unit = unit(graph, noise, CeForm::SaturationFree, norm)?;
+    let offset = graph.multiply(unit, epsilon)?;
+    let moved = graph.add(images, offset)?;
+    Ok(clip(graph, moved))
+}
+
+/// The nearest point of the box of pixels.
+pub fn clip(graph: &mut Graph, x: Tensor) -> Tensor {
+    graph.unary(Unary::Clamp(0.0, 1.0), x)
+}
+
+/// The Euclidean norm of each image, with a floor that keeps it away from 0.
+pub fn l2(graph: &mut Graph, x: Tensor) -> Tensor {
+    let square = graph.unary(Unary::Square, x);
+    let sum = graph.sum_columns(square);
+    let floored = graph.unary(Unary::Clamp(SMALLEST_NORM2, f32::MAX), sum);
+    graph.unary(Unary::Sqrt, floored)
+}

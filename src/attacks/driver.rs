@@ -1,0 +1,241 @@
+//! Brings the images of a set to an attack and back.
+//!
+//! Attacks of fixed length take batch after batch. Attacks that end image by image work in *slots*: every
+//! few iterations the images that are done leave, and the next ones take their places, so that the batch stays full
+//! and cost follows the images still working. (The other way, masking them and compacting the batch from time to time,
+//! needs programs of several sizes and leaves the tail half empty.)
+
+use super::attacker::AttackError;
+use super::options::AttackOptions;
+use super::registry::Run;
+use super::steps::Replayed;
+use super::target::{IMAGES, LABELS, Target};
+use crate::executor::{ExecutionError, Session, Workspace};
+use crate::memory;
+use crate::models::file::Model;
+use crate::nn::Net;
+
+/// Iterations between two looks at the device.
+pub const READ_BACK_INTERVAL: usize = 10;
+
+/// The smallest divisor of `iterations` from [`READ_BACK_INTERVAL`] on: how many run between two looks.
+pub fn chunk_of(iterations: usize) -> usize {
+    (READ_BACK_INTERVAL..iterations).find(|d| iterations.is_multiple_of(*d)).unwrap_or(iterations)
+}
+
+/// An attack of fixed length over the batch that is loaded.
+pub trait BatchAttack {
+    /// The attacked images; `first` is the index of the batch's first image in its set. The others follow it if
+    /// [`BatchAttack::goes_by_place`].
+    fn attack(&mut self, target: &mut Target, first: usize) -> Result<Vec<f32>, ExecutionError>;
+    /// Whether an image's place in its set matters, as it does for random starts.
+    fn goes_by_place(&self) -> bool {
+        false
+    }
+    /// Its programs.
+    fn sessions(&self) -> Vec<&Session>;
+}
+
+/// An attack that ends image by image.
+pub trait SlotAttack {
+    /// Starts on a new image in `slot`.
+    fn load(&mut self, target: &mut Target, slot: usize, image: &[f32]) -> Result<(), ExecutionError>;
+    /// Runs iterations on all slots, then looks at how they are.
+    fn advance(&mut self, target: &mut Target, iterations: usize) -> Result<(), ExecutionError>;
+    /// Whether the slot's image needs no more iterations.
+    fn finished(&self, slot: usize) -> bool;
+    /// The images as they would come out now, of all slots.
+    fn results(&mut self, target: &mut Target) -> Result<Vec<f32>, ExecutionError>;
+    /// Its programs.
+    fn sessions(&self) -> Vec<&Session>;
+    /// Iterations between two looks.
+    fn chunk(&self) -> usize;
+}
+
+/// Places for images come in multiples of this.
+pub fn multiple(options: &AttackOptions) -> usize {
+    match options.kind.run {
+        Run::Slots { multiple, .. } => multiple,
+        Run::Steps(_) | Run::Batch(_) => 1,
+    }
+}
+
+/// An attack whose programs are compiled.
+pub enum Prepared {
+    /// Of fixed length.
+    Batch(Box<dyn BatchAttack>),
+    /// Image by image.
+    Slots(Box<dyn SlotAttack>),
+}
+
+impl Prepared {
+    /// Prepares an attack against the weights of `target`; `model` is where a generator comes from.
+    pub fn new(target: &mut Target, options: &AttackOptions, model: &Model) -> Result<Self, AttackError> {
+        match options.kind.run {
+            Run::Batch(prepare) => Ok(Self::Batch(prepare(target, options, model)?)),
+            _ => Self::without_generator(target, options),
+        }
+    }
+
+    fn without_generator(target: &mut Target, options: &AttackOptions) -> Result<Self, AttackError> {
+        match options.kind.run {
+            Run::Steps(steps) => Ok(Self::Batch(Box::new(Replayed::new(target, steps(options))?))),
+            Run::Slots { prepare, .. } => Ok(Self::Slots(prepare(target, options)?)),
+            Run::Batch(_) => Err(AttackError::Unsuitable(format!("{} needs a whole model", options.kind))),
+        }
+    }
+
+    /// Its programs.
+    pub fn sessions(&self) -> Vec<&Session> {
+        match self {
+            Self::Batch(attack) => attack.sessions(),
+            Self::Slots(attack) => attack.sessions(),
+        }
+    }
+
+    /// All images of a set, those that are chosen attacked.
+    pub fn over(
+        &mut self,
+        target: &mut Target,
+        set: &Set,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Vec<f32>, ExecutionError> {
+        match self {
+            Self::Batch(attack) => over_batches(attack.as_mut(), target, set, progress),
+            Self::Slots(attack) => over_slots(attack.as_mut(), target, set, progress),
+        }
+    }
+}
+
+/// An attack with programs of its own on a classifier that is being trained.
+pub struct LiveAttack {
+    target: Target,
+    attack: Prepared,
+}
+
+impl LiveAttack {
+    /// Prepares it against the weights that live in `workspace`, for so many images at a time.
+    pub fn new(
+        workspace: &Workspace,
+        net: &Net,
+        options: &AttackOptions,
+        images: usize,
+    ) -> Result<Self, AttackError> {
+        let slots = images.next_multiple_of(multiple(options));
+        let mut target = Target::live(workspace, net, slots);
+        let attack = Prepared::without_generator(&mut target, options)?;
+        Ok(Self { target, attack })
+    }
+
+    /// The attacked images.
+    pub fn run(&mut self, images: &[f32], classes: &[usize]) -> Result<Vec<f32>, ExecutionError> {
+        let chosen: Vec<usize> = (0..classes.len()).collect();
+        let set = Set { pixels: self.target.pixels(), images, classes, chosen: &chosen };
+        self.attack.over(&mut self.target, &set, &mut |_, _| {})
+    }
+}
+
+/// Images with their classes, and the indices of those that are attacked.
+pub struct Set<'a> {
+    /// Values of one image.
+    pub pixels: usize,
+    /// All images.
+    pub images: &'a [f32],
+    /// The classes that they are moved away from.
+    pub classes: &'a [usize],
+    /// Indices of those that are attacked, in order.
+    pub chosen: &'a [usize],
+}
+
+impl Set<'_> {
+    fn image(&self, index: usize) -> &[f32] {
+        &self.images[index * self.pixels..][..self.pixels]
+    }
+
+    /// Images that are done from the start.
+    fn spared(&self) -> usize {
+        self.classes.len() - self.chosen.len()
+    }
+}
+
+fn over_batches(
+    attack: &mut dyn BatchAttack,
+    target: &mut Target,
+    set: &Set,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<f32>, ExecutionError> {
+    let (total, pixels) = (set.classes.len(), set.pixels);
+    let mut adversarial = memory::copy(set.images)?;
+    let all: Vec<usize> = (0..total).collect();
+    let by_place = attack.goes_by_place();
+    let members = if by_place { &all } else { set.chosen };
+    let mut done = if by_place { 0 } else { set.spared() };
+    progress(done, total);
+    for batch in members.chunks(target.slots) {
+        // The last batch is filled up with its own first image.
+        let padded = batch.iter().chain(std::iter::repeat(&batch[0])).take(target.slots);
+        let images: Vec<f32> = padded.clone().flat_map(|&i| set.image(i).iter().copied()).collect();
+        let classes: Vec<f32> = padded.map(|&i| set.classes[i] as f32).collect();
+        target.load(&images, &classes)?;
+        let attacked = attack.attack(target, batch[0])?;
+        for (&i, image) in batch.iter().zip(attacked.chunks(pixels)) {
+            if set.chosen.binary_search(&i).is_ok() {
+                adversarial[i * pixels..][..pixels].copy_from_slice(image);
+            }
+        }
+        done += batch.len();
+        progress(done, total);
+    }
+    Ok(adversarial)
+}
+
+fn over_slots(
+    attack: &mut dyn SlotAttack,
+    target: &mut Target,
+    set: &Set,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<f32>, ExecutionError> {
+    let total = set.classes.len();
+    let mut adversarial = memory::copy(set.images)?;
+    let mut members: Vec<Option<usize>> = vec![None; target.slots];
+    let mut waiting = set.chosen.iter().copied();
+    let mut done = set.spared();
+    progress(done, total);
+    target.load(&vec![0.5; target.slots * set.pixels], &vec![0.0; target.slots])?;
+    for (slot, member) in members.iter_mut().enumerate() {
+        *member = take(attack, target, set, slot, &mut waiting)?;
+    }
+    while done < total {
+        attack.advance(target, attack.chunk())?;
+        let leaving: Vec<usize> =
+            (0..target.slots).filter(|&s| members[s].is_some() && attack.finished(s)).collect();
+        if leaving.is_empty() {
+            continue;
+        }
+        let results = attack.results(target)?;
+        for slot in leaving {
+            let index = members[slot].expect("leaving slots have images");
+            adversarial[index * set.pixels..][..set.pixels]
+                .copy_from_slice(&results[slot * set.pixels..][..set.pixels]);
+            members[slot] = take(attack, target, set, slot, &mut waiting)?;
+            done += 1;
+        }
+        progress(done, total);
+    }
+    Ok(adversarial)
+}
+
+/// Puts the next image of the set into `slot`; a slot for which none is left goes on with what it has.
+fn take(
+    attack: &mut dyn SlotAttack,
+    target: &mut Target,
+    set: &Set,
+    slot: usize,
+    waiting: &mut impl Iterator<Item = usize>,
+) -> Result<Option<usize>, ExecutionError> {
+    let Some(index) = waiting.next() else { return Ok(None) };
+    target.workspace.write_part(IMAGES, slot * set.pixels, set.image(index))?;
+    target.workspace.write_part(LABELS, slot, &[set.classes[index] as f32])?;
+    attack.load(target, slot, set.image(index))?;
+    Ok(Some(index))
+}

@@ -1,0 +1,178 @@
+//! The defenses that exist, and what each tells about itself.
+//!
+//! A defense is one file here and one line in [`defenses!`](self#built-in). Training, its options, sweeps, experiments and
+//! reports read this list; none of them knows a defense by its name. A description is a struct without defaults, so what
+//! is forgotten does not compile. Programs that use the library add their own with [`register`].
+
+use super::{adversarial, pgn};
+use crate::attacks::AttackKind;
+use crate::graph::{Graph, GraphError};
+use crate::training::config::TrainConfig;
+use crate::training::step::{Phase, Stage};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::RwLock;
+
+/// The attack that a defense trains against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inner {
+    /// None.
+    None,
+    /// Always the same.
+    Fixed(AttackKind),
+    /// The one that the run names with `--inner`.
+    Chosen,
+}
+
+/// The option that says how strongly a defense weighs robustness; experiments go through its values.
+#[derive(Clone, Copy)]
+pub struct Strength {
+    /// As in configurations.
+    pub key: &'static str,
+    /// As in figures.
+    pub symbol: &'static str,
+    /// Its value in a run.
+    pub get: fn(&TrainConfig) -> f32,
+    /// Sets it.
+    pub set: fn(&mut TrainConfig, f32),
+}
+
+/// What there is to know about a defense.
+pub struct Defense {
+    /// As on the command line and in files: lower case letters, digits and hyphens.
+    pub name: &'static str,
+    /// As in tables and figures.
+    pub title: &'static str,
+    /// One line for help.
+    pub about: &'static str,
+    /// The attack that it trains against.
+    pub inner: Inner,
+    /// Whether a generator learns beside the classifier.
+    pub generator: bool,
+    /// How its strength is set.
+    pub strength: Option<Strength>,
+    /// The options of training, named as in configurations, that have an effect with some defenses only and have one with
+    /// this. Those of the inner attack come with it.
+    pub options: &'static [&'static str],
+    /// The phases of one training step.
+    pub phases: fn(&TrainConfig) -> Vec<Phase>,
+    /// Builds one phase: lets networks learn, and reports what it learned from.
+    pub phase: fn(&mut Graph, &Stage) -> Result<(), GraphError>,
+}
+
+/// A registered defense: how a run's classifier is trained.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Method(&'static Defense);
+
+/// # Built-in
+macro_rules! defenses {
+    ($($(#[$doc:meta])* $name:ident = $defense:path;)*) => {
+        impl Method {
+            $($(#[$doc])* pub const $name: Self = Self(&$defense);)*
+        }
+
+        static BUILT_IN: &[Method] = &[$(Method::$name),*];
+    };
+}
+
+defenses! {
+    /// Clean images only.
+    NATURAL = adversarial::NATURAL;
+    /// Against the fast gradient method.
+    FGM = adversarial::FGM;
+    /// Against projected gradient descent.
+    PGD = adversarial::PGD;
+    /// Against any attack.
+    ADVERSARIAL = adversarial::ADVERSARIAL;
+    /// Against a perturbation generator network.
+    PGN = pgn::PGN;
+}
+
+static ADDED: RwLock<Vec<Method>> = RwLock::new(Vec::new());
+
+/// Adds a defense to the list, for this process.
+///
+/// # Errors
+/// If its name is taken.
+pub fn register(defense: &'static Defense) -> Result<Method, String> {
+    let mut added = ADDED.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if BUILT_IN.iter().chain(added.iter()).any(|known| known.name() == defense.name) {
+        return Err(format!("there is a defense named {} already; choose another name", defense.name));
+    }
+    added.push(Method(defense));
+    Ok(Method(defense))
+}
+
+impl Method {
+    /// Every defense, the built-in ones first.
+    pub fn all() -> Vec<Self> {
+        let added = ADDED.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        BUILT_IN.iter().chain(added.iter()).copied().collect()
+    }
+
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+
+    /// Whether the classifier trains on images that something has moved.
+    pub fn perturbs(self) -> bool {
+        self.generator || self.inner != Inner::None
+    }
+}
+
+impl std::ops::Deref for Method {
+    type Target = Defense;
+
+    fn deref(&self) -> &Defense {
+        self.0
+    }
+}
+
+impl PartialEq for Method {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
+    }
+}
+
+impl Eq for Method {}
+
+impl fmt::Debug for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Method {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let all = Self::all();
+        all.iter().find(|method| method.name() == name).copied().ok_or_else(|| {
+            let names: Vec<&str> = all.iter().map(|method| method.name()).collect();
+            format!("there is no defense named {name}; choose one of {}", names.join(", "))
+        })
+    }
+}
+
+impl TryFrom<String> for Method {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        name.parse()
+    }
+}
+
+impl From<Method> for String {
+    fn from(method: Method) -> Self {
+        method.name().to_string()
+    }
+}

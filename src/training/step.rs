@@ -1,0 +1,255 @@
+//! One training step as graphs: what every defense has in common.
+//!
+//! A training step is one or more *phases*; a phase computes gradients for the networks that move in it, and
+//! an optimiser applies them. With a batch that the device cannot hold at once, a phase runs over micro-batches that
+//! add their gradients up, and a second, small graph applies the sum. Every image carries a weight, 1 / batch
+//! for real images and 0 for padding, so that sums over micro-batches are the batch's mean.
+//!
+//! What a phase computes is the defense's: see [`defenses`](super::defenses).
+
+use super::config::{AttackLabel, AttackMode, TrainConfig};
+use super::optimiser::{self, Role, Rule};
+use crate::attacks::registry::Run;
+use crate::attacks::steps::{self, Victim};
+use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
+use crate::nn::{Classifier, Net, Pass, Problem, Slots, States};
+use crate::pgn::Generator;
+
+type Result<T = Tensor> = std::result::Result<T, GraphError>;
+
+/// The input of images that an attack with programs of its own has made.
+pub const ADVERSARIAL: &str = "adversarial";
+
+/// The networks that learn in a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The classifier alone; in the game, against the generator as it is.
+    Classifier,
+    /// The generator alone.
+    Generator,
+    /// Both from one forward pass.
+    Both,
+}
+
+/// What a phase does with its gradients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gradients {
+    /// Adam at once.
+    Apply,
+    /// Added to the gradient states, for [`apply_graph`].
+    Accumulate,
+}
+
+/// A network's slots in one graph.
+pub struct Player<'a> {
+    role: Role,
+    rule: Rule,
+    slots: &'a Slots,
+    /// The views.
+    pub states: States,
+}
+
+impl<'a> Player<'a> {
+    /// The views of its states.
+    pub fn new(graph: &mut Graph, role: Role, config: &TrainConfig, slots: &'a Slots) -> Result<Self> {
+        let states = slots.views(graph, &role.state("parameters"), &role.state("buffers"))?;
+        Ok(Self { role, rule: role.rule(config), slots, states })
+    }
+
+    /// Uses the gradients of all weights, in [`States::learned`]'s order.
+    pub fn learn(&self, graph: &mut Graph, gradients: &[Tensor], how: Gradients) -> Result<()> {
+        let packed = self.slots.pack(graph, gradients)?;
+        match how {
+            Gradients::Apply => optimiser::update(graph, self.role, self.rule, &self.states, packed),
+            Gradients::Accumulate => {
+                let sum = graph.state(&self.role.state("gradient"), &[self.slots.weights])?;
+                let more = graph.add(sum, packed)?;
+                graph.assign(sum, more)
+            }
+        }
+    }
+}
+
+/// Applies the gradients that micro-batches have added up, and clears them.
+pub fn apply_graph(role: Role, config: &TrainConfig, slots: &Slots) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let states = slots.views(&mut graph, &role.state("parameters"), &role.state("buffers"))?;
+    let sum = graph.state(&role.state("gradient"), &[slots.weights])?;
+    optimiser::update(&mut graph, role, role.rule(config), &states, sum)?;
+    let zero = graph.constant(0.0, &[1])?;
+    let zeros = graph.broadcast(zero, &graph.shape(sum).clone())?;
+    graph.assign(sum, zeros)?;
+    Ok(graph)
+}
+
+/// Images, labels and weights of one (micro-)batch.
+#[derive(Clone, Copy)]
+pub struct BatchTensors {
+    /// `[n, s, s, c]` in [0, 1].
+    pub images: Tensor,
+    /// Class indices `[n, 1]`.
+    pub labels: Tensor,
+    /// 1 / batch for real images, 0 for padding, `[n, 1]`.
+    pub weights: Tensor,
+}
+
+impl BatchTensors {
+    /// The inputs `images`, `labels` and `weights` of a graph.
+    pub fn inputs(graph: &mut Graph, problem: Problem, images: usize) -> Result<Self> {
+        Ok(Self {
+            images: graph.input("images", &problem.batch(images))?,
+            labels: graph.input("labels", &[images, 1])?,
+            weights: graph.input("weights", &[images, 1])?,
+        })
+    }
+
+    /// 1 for real images, 0 for padding, `[n, 1]`.
+    fn real(&self, graph: &mut Graph) -> Result {
+        let zero = graph.constant(0.0, &[1])?;
+        graph.binary(Binary::Greater, self.weights, zero)
+    }
+}
+
+/// The phases of one training step.
+pub fn phases(config: &TrainConfig) -> Vec<Phase> {
+    (config.method.phases)(config)
+}
+
+/// The graph of one phase over `images` images.
+///
+/// Outputs per image: `loss` (cross-entropy of what the classifier trains on), `correct`, under attack `norm2`
+/// (‖δ‖²), and in the game `gradient_norm2` (‖∇x CE‖² at x_adv).
+pub fn phase_graph(
+    config: &TrainConfig,
+    net: &Net,
+    generator: Option<&Generator>,
+    phase: Phase,
+    images: usize,
+    how: Gradients,
+) -> Result<Graph> {
+    let mut graph = Graph::new();
+    let batch = BatchTensors::inputs(&mut graph, net.problem, images)?;
+    let f = Player::new(&mut graph, Role::Classifier, config, &net.slots)?;
+    let generator = generator.filter(|_| config.method.generator);
+    let g = generator.map(|g| Player::new(&mut graph, Role::Generator, config, &g.slots)).transpose()?;
+    let real = batch.real(&mut graph)?;
+    let stage = Stage { config, net, phase, batch, real, how, f, generator: generator.zip(g) };
+    (config.method.phase)(&mut graph, &stage)?;
+    Ok(graph)
+}
+
+/// What a defense has at hand to build a phase.
+pub struct Stage<'a> {
+    /// The run.
+    pub config: &'a TrainConfig,
+    /// The classifier.
+    pub net: &'a Net,
+    /// Which networks move.
+    pub phase: Phase,
+    /// Images, labels and weights.
+    pub batch: BatchTensors,
+    /// 1 for real images, 0 for padding, `[n, 1]`.
+    pub real: Tensor,
+    /// What happens to gradients.
+    pub how: Gradients,
+    /// The classifier's states.
+    pub f: Player<'a>,
+    /// The generator with its states, for a defense that has one.
+    pub generator: Option<(&'a Generator, Player<'a>)>,
+}
+
+impl Stage<'_> {
+    /// The classifier as it learns: in training mode, where its running statistics learn too.
+    pub fn learning(&self) -> Classifier<'_> {
+        let pass = Pass::Train { real: self.real, update_statistics: true };
+        Classifier { net: self.net, states: &self.f.states, pass }
+    }
+
+    /// The classifier in the mode in which it is attacked; no attack teaches it statistics.
+    pub fn attacked(&self) -> Classifier<'_> {
+        let pass = match self.config.attack_mode {
+            AttackMode::Evaluate => Pass::Evaluate,
+            AttackMode::Train => Pass::Train { real: self.real, update_statistics: false },
+        };
+        Classifier { net: self.net, states: &self.f.states, pass }
+    }
+
+    /// The images as the run's inner attack leaves them, if it has one. The classifier does not learn through the attack
+    /// unless the run says so.
+    pub fn adversarial(&self, graph: &mut Graph) -> Result<Option<Tensor>> {
+        let Some(options) = self.config.inner_attack() else { return Ok(None) };
+        let Run::Steps(attack) = options.kind.run else {
+            return graph.input(ADVERSARIAL, graph.shape(self.batch.images).clone().extents()).map(Some);
+        };
+        let (classifier, images) = (self.attacked(), self.batch.images);
+        let labels = match self.config.attack_label {
+            AttackLabel::True => self.batch.labels,
+            AttackLabel::Predicted => {
+                let logits = classifier.logits(graph, images)?;
+                graph.arg_max(logits)
+            }
+        };
+        let attack = attack(&options);
+        let seed = attack.seed().map(|_| graph.input("seed", &[3])).transpose()?;
+        let (victim, through) = (Victim { classifier, images, labels }, self.config.through_attack);
+        let x = steps::unroll(graph, attack.as_ref(), victim, seed, through)?;
+        Ok(Some(if through { x } else { graph.detach(x) }))
+    }
+
+    /// The loss per image that the classifier learns from: the cross-entropy `loss` of `logits`, with the run's share of
+    /// the label's weight spread over all classes.
+    pub fn smoothed(&self, graph: &mut Graph, logits: Tensor, loss: Tensor) -> Result {
+        smoothed(graph, logits, loss, self.batch.labels, self.config.label_smoothing)
+    }
+
+    /// Each image's weight times a share of the objective.
+    pub fn share(&self, graph: &mut Graph, share: f32) -> Tensor {
+        graph.affine(self.batch.weights, share, 0.0)
+    }
+
+    /// Lets the classifier descend the sum of losses, each with its weights, both `[n, 1]`.
+    pub fn descend(&self, graph: &mut Graph, objective: &[(Tensor, Tensor)]) -> Result<()> {
+        let gradients = graph.gradient_of_many(objective, &self.f.states.learned)?;
+        self.f.learn(graph, &gradients, self.how)
+    }
+
+    /// The outputs `loss` and `correct` of what the classifier trains on and, under attack, `norm2`.
+    pub fn report(
+        &self,
+        graph: &mut Graph,
+        logits: Tensor,
+        loss: Tensor,
+        attacked: Option<Tensor>,
+    ) -> Result<()> {
+        metrics(graph, logits, loss, self.batch.labels)?;
+        let Some(attacked) = attacked else { return Ok(()) };
+        let delta = graph.subtract(attacked, self.batch.images)?;
+        let square = graph.unary(Unary::Square, delta);
+        let norm2 = graph.sum_columns(square);
+        graph.output("norm2", norm2);
+        Ok(())
+    }
+}
+
+/// The cross-entropy `loss` of `logits`, with `smoothing` of the label's weight spread over all classes.
+fn smoothed(graph: &mut Graph, logits: Tensor, loss: Tensor, labels: Tensor, smoothing: f32) -> Result {
+    if smoothing == 0.0 {
+        return Ok(loss);
+    }
+    // Σ_k −log p_k / K = CE + z_y − mean z.
+    let classes = graph.shape(logits).columns();
+    let label = graph.one_hot(labels, classes);
+    let feed = graph.affine(label, smoothing, -smoothing / classes as f32);
+    let product = graph.multiply(logits, feed)?;
+    let more = graph.sum_columns(product);
+    graph.add(loss, more)
+}
+
+/// The outputs `loss` and `correct`.
+pub fn metrics(graph: &mut Graph, logits: Tensor, loss: Tensor, labels: Tensor) -> Result<()> {
+    let predictions = graph.arg_max(logits);
+    let correct = graph.binary(Binary::Equal, predictions, labels)?;
+    graph.output("loss", loss);
+    graph.output("correct", correct);
+    Ok(())
+}
