@@ -11,7 +11,7 @@ mod memory;
 pub mod precision;
 mod rewrite;
 
-use crate::graph::{Graph, Shape};
+use crate::graph::{Graph, Operation, Shape};
 use crate::kernels::expression::Expression;
 use crate::kernels::{Arguments, Constants, Kernel};
 pub use lower::{ADAM_BETAS, ADAM_EPSILON};
@@ -197,6 +197,8 @@ pub struct Program {
     pub roots: Vec<Root>,
     /// The calls in order.
     pub calls: Vec<Call>,
+    /// Names and lengths of the inputs that the graph has. Those that nothing depends on have no root.
+    pub inputs: Vec<(String, usize)>,
     /// What the host reads after a run.
     pub outputs: Vec<(String, TensorId)>,
     /// Where every root is.
@@ -206,15 +208,15 @@ pub struct Program {
 impl Program {
     /// Drops what no output or state needs, turns the rest into calls, fuses the element-wise ones and plans memory.
     pub fn compile(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
-        Self::planned(fuse::fuse(lowered(&rewrite::rewrite(graph), limits)?), limits)
+        Self::planned(graph, fuse::fuse(lowered(&rewrite::rewrite(graph), limits)?), limits)
     }
 
     /// As [`Program::compile`], with every operation in a call of its own: what fused programs are compared with.
     pub fn compile_unfused(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
-        Self::planned(lowered(&rewrite::rewrite(graph), limits)?, limits)
+        Self::planned(graph, lowered(&rewrite::rewrite(graph), limits)?, limits)
     }
 
-    fn planned(lowered: lower::Lowered, limits: MemoryLimits) -> Result<Self, ProgramError> {
+    fn planned(graph: &Graph, lowered: lower::Lowered, limits: MemoryLimits) -> Result<Self, ProgramError> {
         let lower::Lowered { tensors, mut roots, calls, outputs } = lowered;
         check(&tensors, &calls, limits)?;
         memory::lifetimes(&tensors, &mut roots, &calls, &outputs);
@@ -222,7 +224,7 @@ impl Program {
             precision::halve(&mut roots, &tensors, &calls, &outputs);
         }
         let memory = MemoryPlan::new(&roots, limits.buffer);
-        Ok(Self { tensors, roots, calls, outputs, memory })
+        Ok(Self { tensors, roots, calls, inputs: inputs(graph), outputs, memory })
     }
 
     /// The facts about a tensor.
@@ -235,7 +237,12 @@ impl Program {
         self.roots[self.tensor(id).root].half
     }
 
-    /// The root that the host writes as `name`.
+    /// The length of the input `name`, if the graph has one of this name.
+    pub fn declared(&self, name: &str) -> Option<usize> {
+        self.inputs.iter().find(|(input, _)| input == name).map(|(_, len)| *len)
+    }
+
+    /// The root that the host writes as `name`; none if nothing depends on it.
     pub fn input(&self, name: &str) -> Option<usize> {
         self.roots.iter().position(|r| matches!(&r.kind, RootKind::Input(n) if n == name))
     }
@@ -244,6 +251,19 @@ impl Program {
     pub fn flops(&self) -> u64 {
         self.calls.iter().map(|c| c.flops).sum()
     }
+}
+
+/// Names and lengths of a graph's inputs, each once.
+fn inputs(graph: &Graph) -> Vec<(String, usize)> {
+    let mut inputs: Vec<(String, usize)> = Vec::new();
+    for node in &graph.nodes {
+        if let Operation::Input(name) = &node.operation
+            && !inputs.iter().any(|(known, _)| known == name)
+        {
+            inputs.push((name.clone(), node.shape.len()));
+        }
+    }
+    inputs
 }
 
 /// The calls of a graph, none of whose tensors has more values than kernels count. Lengths are multiplied with each other on

@@ -45,6 +45,20 @@ struct PhaseRunner {
     apply: Vec<Session>,
 }
 
+impl PhaseRunner {
+    /// Writes an input to every program that has it; one of them must.
+    fn write(&mut self, name: &str, values: &[f32]) -> Result<(), ExecutionError> {
+        let mut takers = std::iter::once(&mut self.session)
+            .chain(&mut self.apply)
+            .filter(|session| session.program().declared(name).is_some())
+            .peekable();
+        if takers.peek().is_none() {
+            return Err(ExecutionError::Unknown { kind: "input", name: name.to_string() });
+        }
+        takers.try_for_each(|session| session.write(name, values))
+    }
+}
+
 /// Networks in training on a device.
 pub struct Trainer {
     config: TrainConfig,
@@ -239,6 +253,10 @@ impl Trainer {
         let schedules = self.schedules(self.runners[index].phase, batch);
         let pixels = self.classifier.problem.pixels();
         let runner = &mut self.runners[index];
+        for (name, values) in &schedules {
+            runner.write(name, values)?;
+        }
+        let random = runner.session.program().declared("seed").is_some();
         let mut runs = Vec::new();
         for start in (0..batch.real).step_by(self.micro_batch) {
             let end = (start + self.micro_batch).min(batch.labels.len());
@@ -250,17 +268,13 @@ impl Trainer {
             runner.session.write("images", &padded(&batch.images, pixels))?;
             runner.session.write("labels", &padded(&batch.labels, 1))?;
             runner.session.write("weights", &padded(&batch.weights, 1))?;
-            let noise = [self.config.seed as u32, self.step as u32, (start * pixels) as u32];
-            runner.session.write("seed", &noise.map(f32::from_bits))?;
-            for (name, schedule) in &schedules {
-                runner.session.write(name, schedule)?;
+            if random {
+                let noise = [self.config.seed as u32, self.step as u32, (start * pixels) as u32];
+                runner.session.write("seed", &noise.map(f32::from_bits))?;
             }
             runs.push((runner.session.run()?, end.min(batch.real) - start));
         }
         for apply in &mut runner.apply {
-            for (name, schedule) in &schedules {
-                apply.write(name, schedule)?;
-            }
             apply.run()?;
         }
         Ok(runs)
