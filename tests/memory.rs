@@ -5,6 +5,8 @@
 mod common;
 #[path = "memory/replay.rs"]
 mod replay;
+#[path = "memory/session.rs"]
+mod sessions;
 
 use common::{devices, labels, named, normals, session};
 use pgn_wgpu::data::{Batch, DatasetKind};
