@@ -258,6 +258,11 @@ impl Workspace {
         Ok(())
     }
 
+    /// Forgets the states `names`; programs that were bound to them keep theirs.
+    pub fn forget(&mut self, names: &[&str]) {
+        self.states.retain(|name, _| !names.contains(&name.as_str()));
+    }
+
     /// Bytes of all states.
     pub fn bytes(&self) -> u64 {
         self.states.values().map(|(_, len)| 4 * *len as u64).sum()

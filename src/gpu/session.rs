@@ -75,7 +75,8 @@ impl GpuSession {
             })
             .collect();
         gpu.check(program.memory.bytes())?;
-        let mut session = Self { gpu, program, arenas, states, steps: Vec::new(), idle_staging: Idle::default() };
+        let mut session =
+            Self { gpu, program, arenas, states, steps: Vec::new(), idle_staging: Idle::default() };
         session.steps = session.bind()?;
         for (i, root) in session.program.clone().roots.iter().enumerate() {
             if let RootKind::Constant(value) = root.kind

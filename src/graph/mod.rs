@@ -100,6 +100,30 @@ impl Graph {
         self.outputs.push((name.to_string(), tensor));
     }
 
+    /// Names and shapes of the inputs, each name once.
+    pub fn inputs(&self) -> Vec<(&str, &Shape)> {
+        let mut inputs: Vec<(&str, &Shape)> = Vec::new();
+        for node in &self.nodes {
+            if let Operation::Input(name) = &node.operation
+                && !inputs.iter().any(|(known, _)| known == name)
+            {
+                inputs.push((name, &node.shape));
+            }
+        }
+        inputs
+    }
+
+    /// Makes states of the inputs `names`: several programs read what the host writes once.
+    pub fn keep_inputs(&mut self, names: &[&str]) {
+        for node in &mut self.nodes {
+            if let Operation::Input(name) = &node.operation
+                && names.contains(&name.as_str())
+            {
+                node.operation = Operation::State(name.clone());
+            }
+        }
+    }
+
     pub(crate) fn node(&self, tensor: Tensor) -> &Node {
         &self.nodes[tensor.0]
     }

@@ -11,7 +11,7 @@ mod memory;
 pub mod precision;
 mod rewrite;
 
-use crate::graph::{Graph, Operation, Shape};
+use crate::graph::{Graph, Shape};
 use crate::kernels::expression::Expression;
 use crate::kernels::{Arguments, Constants, Kernel};
 pub use lower::{ADAM_BETAS, ADAM_EPSILON};
@@ -224,7 +224,9 @@ impl Program {
             precision::halve(&mut roots, &tensors, &calls, &outputs);
         }
         let memory = MemoryPlan::new(&roots, limits.buffer);
-        Ok(Self { tensors, roots, calls, inputs: inputs(graph), outputs, memory })
+        let inputs =
+            graph.inputs().into_iter().map(|(name, shape)| (name.to_string(), shape.len())).collect();
+        Ok(Self { tensors, roots, calls, inputs, outputs, memory })
     }
 
     /// The facts about a tensor.
@@ -251,19 +253,6 @@ impl Program {
     pub fn flops(&self) -> u64 {
         self.calls.iter().map(|c| c.flops).sum()
     }
-}
-
-/// Names and lengths of a graph's inputs, each once.
-fn inputs(graph: &Graph) -> Vec<(String, usize)> {
-    let mut inputs: Vec<(String, usize)> = Vec::new();
-    for node in &graph.nodes {
-        if let Operation::Input(name) = &node.operation
-            && !inputs.iter().any(|(known, _)| known == name)
-        {
-            inputs.push((name.clone(), node.shape.len()));
-        }
-    }
-    inputs
 }
 
 /// The calls of a graph, none of whose tensors has more values than kernels count. Lengths are multiplied with each other on

@@ -15,6 +15,7 @@ use crate::models::file::Model;
 use crate::nn::{Net, Problem, Slots, Values};
 use crate::pgn::Generator;
 use crate::program::Program;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Means over the images of one step.
@@ -29,6 +30,10 @@ pub struct StepMetrics {
     /// Mean of ‖∇x CE‖ / (2 c_L), the ‖δ‖ that a linear loss would give.
     pub predicted_delta: f64,
 }
+
+/// What a batch is in a graph. A whole batch is kept in states of these names, which all phases of a step read;
+/// micro-batches are inputs.
+const BATCH: [&str; 3] = ["images", "labels", "weights"];
 
 /// States by name, flat.
 pub type NamedStates = Vec<(String, Vec<f32>)>;
@@ -75,6 +80,16 @@ pub struct Trainer {
 
 fn write(workspace: &mut Workspace, states: &NamedStates) -> Result<(), ExecutionError> {
     states.iter().try_for_each(|(name, values)| workspace.write(name, values))
+}
+
+/// `values` and zeros after them; no copy where `len` values are there.
+fn padded(values: &[f32], len: usize) -> Cow<'_, [f32]> {
+    if values.len() == len {
+        return Cow::Borrowed(values);
+    }
+    let mut padded = values.to_vec();
+    padded.resize(len, 0.0);
+    Cow::Owned(padded)
 }
 
 impl Trainer {
@@ -140,6 +155,7 @@ impl Trainer {
             if !error.is_too_large() || self.micro_batch == 1 {
                 return Err(error.into());
             }
+            self.workspace.forget(&BATCH);
             self.workspace.device().forget_out_of_memory();
             self.micro_batch = self.micro_batch.div_ceil(2);
         }
@@ -171,7 +187,10 @@ impl Trainer {
 
     fn program(&self, phase: Phase, images: usize, how: Gradients) -> Result<Program, ExecutionError> {
         let generator = self.generator.as_ref();
-        let graph = game::phase_graph(&self.config, &self.classifier, generator, phase, images, how)?;
+        let mut graph = game::phase_graph(&self.config, &self.classifier, generator, phase, images, how)?;
+        if how == Gradients::Apply {
+            graph.keep_inputs(&BATCH);
+        }
         Ok(Program::compile(&graph, self.workspace.device().memory_limits())?)
     }
 
@@ -242,6 +261,13 @@ impl Trainer {
     /// Submits one step.
     pub fn submit(&mut self, batch: &Batch) -> Result<PendingStep, ExecutionError> {
         let mut runs = Vec::new();
+        if self.micro_batch == self.config.batch_size {
+            let pixels = self.classifier.problem.pixels();
+            let whole = [(&batch.images, pixels), (&batch.labels, 1), (&batch.weights, 1)];
+            for (name, (values, per_image)) in BATCH.iter().zip(whole) {
+                self.workspace.write(name, &padded(values, self.micro_batch * per_image))?;
+            }
+        }
         for index in 0..self.runners.len() {
             runs = self.submit_phase(index, batch)?;
         }
@@ -256,18 +282,16 @@ impl Trainer {
         for (name, values) in &schedules {
             runner.write(name, values)?;
         }
-        let random = runner.session.program().declared("seed").is_some();
+        let declared = |name: &str| runner.session.program().declared(name).is_some();
+        let (random, in_parts) = (declared("seed"), declared("images"));
         let mut runs = Vec::new();
         for start in (0..batch.real).step_by(self.micro_batch) {
             let end = (start + self.micro_batch).min(batch.labels.len());
-            let padded = |values: &[f32], per_image: usize| {
-                let mut own = values[start * per_image..end * per_image].to_vec();
-                own.resize(self.micro_batch * per_image, 0.0);
-                own
-            };
-            runner.session.write("images", &padded(&batch.images, pixels))?;
-            runner.session.write("labels", &padded(&batch.labels, 1))?;
-            runner.session.write("weights", &padded(&batch.weights, 1))?;
+            let parts = [(&batch.images, pixels), (&batch.labels, 1), (&batch.weights, 1)];
+            for (name, (values, per_image)) in BATCH.iter().zip(parts).filter(|_| in_parts) {
+                let part = &values[start * per_image..end * per_image];
+                runner.session.write(name, &padded(part, self.micro_batch * per_image))?;
+            }
             if random {
                 let noise = [self.config.seed as u32, self.step as u32, (start * pixels) as u32];
                 runner.session.write("seed", &noise.map(f32::from_bits))?;

@@ -36,7 +36,7 @@ fn an_input_that_the_graph_never_had_is_an_error_and_one_that_was_dropped_is_not
 fn runs_that_are_dropped_give_their_staging_buffers_back() {
     for (name, device) in devices() {
         let (_workspace, mut session) = session(&device, &squares(), &vec![], &vec![]);
-        let mut run = |session: &mut Session, x: f32| {
+        let run = |session: &mut Session, x: f32| {
             session.write("x", &[x; 3]).unwrap();
             session.run().unwrap()
         };
@@ -51,7 +51,11 @@ fn runs_that_are_dropped_give_their_staging_buffers_back() {
             assert_eq!(session.finish(run).unwrap().get("y"), expected, "{name}");
         }
         if let Session::Gpu(session) = &session {
-            assert_eq!(session.idle_staging(), 4, "{name}: as many as runs were kept at once, and the one dropped");
+            assert_eq!(
+                session.idle_staging(),
+                4,
+                "{name}: as many as runs were kept at once, and the one dropped"
+            );
         }
     }
 }

@@ -109,6 +109,25 @@ fn every_phase_of_a_step_is_split() {
     agree("CPU fast, alternating", &cpu(), &config, &batch(6), 4);
 }
 
+#[test]
+fn all_phases_read_a_whole_batch_from_one_place_and_micro_batches_as_inputs() {
+    let config = TrainConfig { batch_size: 6, update: Update::Alternating, ..tiny(Method::Pgn) };
+    let batch = batch(6);
+    for (largest, whole) in [(6, true), (4, false)] {
+        let mut trainer = Trainer::new(cpu(), &config, DIGITS, None, Some(largest)).unwrap();
+        let step = trainer.submit(&batch).unwrap();
+        trainer.collect(step).unwrap();
+        let programs = trainer.programs();
+        assert!(programs.len() > 1, "there are several phases");
+        for name in ["images", "labels", "weights"] {
+            let inputs = programs.iter().filter(|program| program.declared(name).is_some()).count();
+            assert_eq!(inputs, if whole { 0 } else { programs.len() }, "{name}, at most {largest} at once");
+        }
+        let kept = trainer.workspace().read("images").ok();
+        assert_eq!(kept, whole.then(|| batch.images.clone()), "at most {largest} at once");
+    }
+}
+
 /// The first phase of a step over `images` images.
 fn compile(config: &TrainConfig, images: usize, limits: MemoryLimits) -> Result<Program, ProgramError> {
     let (classifier, generator) = (
