@@ -9,6 +9,7 @@ pub mod lock;
 pub mod metrics;
 pub mod optimiser;
 pub mod options;
+pub mod record;
 pub mod resume;
 pub mod run;
 pub mod schedule;
@@ -18,7 +19,8 @@ pub mod trainer;
 pub mod validation;
 
 pub use config::{GeneratorInput, GradientInput, Method, PenaltySpace, Preset, TrainConfig, Update};
-pub use trainer::{StepMetrics, Trainer};
+pub use record::{EpochRecord, StepRecord};
+pub use trainer::Trainer;
 
 use crate::data::DataError;
 use crate::executor::ExecutionError;

@@ -7,6 +7,7 @@ use super::TrainError;
 use super::config::{Method, TrainConfig};
 use super::game::{self, Gradients, Phase};
 use super::optimiser::{Optimiser, Role, Rule};
+use super::record::StepRecord;
 use super::schedule;
 use crate::data::Batch;
 use crate::executor::{Device, ExecutionError, Run, Session, Workspace};
@@ -18,19 +19,6 @@ use crate::program::Program;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Means over the images of one step.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct StepMetrics {
-    /// Cross-entropy of what the classifier trains on.
-    pub loss: f64,
-    /// Share classified correctly.
-    pub accuracy: f64,
-    /// Mean ‖δ‖; 0 without a game.
-    pub delta: f64,
-    /// Mean of ‖∇x CE‖ / (2 c_L), the ‖δ‖ that a linear loss would give.
-    pub predicted_delta: f64,
-}
-
 /// What a batch is in a graph. A whole batch is kept in states of these names, which all phases of a step read;
 /// micro-batches are inputs.
 const BATCH: [&str; 3] = ["images", "labels", "weights"];
@@ -41,6 +29,9 @@ pub type NamedStates = Vec<(String, Vec<f32>)>;
 /// A step whose metrics are still on the device.
 pub struct PendingStep {
     runs: Vec<(Run, usize)>,
+    /// Steps done, this one included.
+    step: u64,
+    epoch: u32,
 }
 
 struct PhaseRunner {
@@ -272,7 +263,7 @@ impl Trainer {
             runs = self.submit_phase(index, batch)?;
         }
         self.step += 1;
-        Ok(PendingStep { runs })
+        Ok(PendingStep { runs, step: self.step, epoch: batch.epoch })
     }
 
     fn submit_phase(&mut self, index: usize, batch: &Batch) -> Result<Vec<(Run, usize)>, ExecutionError> {
@@ -338,32 +329,36 @@ impl Trainer {
     }
 
     /// Waits for a step's metrics.
-    pub fn collect(&mut self, pending: PendingStep) -> Result<StepMetrics, ExecutionError> {
+    pub fn collect(&mut self, pending: PendingStep) -> Result<StepRecord, ExecutionError> {
         let (game, attacked) = (self.generator.is_some(), self.config.method != Method::Natural);
         let price = 2.0 * f64::from(self.config.c_l);
         let session = &mut self.runners.last_mut().expect("every step has a phase").session;
-        let (mut sums, mut images) = (StepMetrics::default(), 0);
+        let ([mut loss, mut correct, mut norms, mut gradient_norms], mut images) = ([0.0; 4], 0);
         for (run, real) in pending.runs {
             let outputs = session.finish(run)?;
             let sum = |name: &str| outputs.get(name)[..real].iter().map(|&v| f64::from(v)).sum::<f64>();
             let roots =
                 |name: &str| outputs.get(name)[..real].iter().map(|&v| f64::from(v).sqrt()).sum::<f64>();
-            sums.loss += sum("loss");
-            sums.accuracy += sum("correct");
+            loss += sum("loss");
+            correct += sum("correct");
             if attacked {
-                sums.delta += roots("norm2");
+                norms += roots("norm2");
             }
             if game {
-                sums.predicted_delta += roots("gradient_norm2") / price;
+                gradient_norms += roots("gradient_norm2") / price;
             }
             images += real;
         }
         let n = images.max(1) as f64;
-        Ok(StepMetrics {
-            loss: sums.loss / n,
-            accuracy: sums.accuracy / n,
-            delta: sums.delta / n,
-            predicted_delta: sums.predicted_delta / n,
+        let predicted = gradient_norms / n;
+        Ok(StepRecord {
+            step: pending.step,
+            epoch: pending.epoch,
+            loss: loss / n,
+            accuracy: correct / n,
+            delta: attacked.then_some(norms / n),
+            predicted_delta: (game && predicted.is_finite()).then_some(predicted),
+            seconds: 0.0,
         })
     }
 

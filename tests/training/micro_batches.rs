@@ -1,7 +1,7 @@
 //! A batch that does not fit is split, and the split step is the unsplit one to rounding.
 
 use super::common::{compare, gpus};
-use super::{DIGITS, batch, cpu, devices, digits, tiny};
+use super::{DIGITS, batch, close, cpu, devices, digits, tiny};
 use pgn_wgpu::data::{Batch, BatchOptions, make_batch};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Shape;
@@ -10,7 +10,7 @@ use pgn_wgpu::nn::{Network, Plan};
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program, ProgramError};
 use pgn_wgpu::training::game::{self, Gradients};
-use pgn_wgpu::training::{Method, StepMetrics, TrainConfig, Trainer, Update};
+use pgn_wgpu::training::{Method, StepRecord, TrainConfig, Trainer, Update};
 
 /// The sums of gradients over images are made in another order; that kernel says what its sums may differ by.
 fn rounding() -> Tolerance {
@@ -23,7 +23,7 @@ fn steps(
     config: &TrainConfig,
     batch: &Batch,
     largest: usize,
-) -> (Vec<(String, Vec<f32>)>, StepMetrics) {
+) -> (Vec<(String, Vec<f32>)>, StepRecord) {
     // Adam's first steps are signs, which rounding may turn where a gradient is nearly 0. With steps this small the
     // gradients after them are those of the same weights.
     let config = TrainConfig { lr: 1e-9, ..config.clone() };
@@ -48,12 +48,11 @@ fn agree(what: &str, device: &Device, config: &TrainConfig, batch: &Batch, large
             panic!("{what}, micro-batches of {largest}, {name}: {difference}");
         }
     }
-    let close = |a: f64, b: f64| (a - b).abs() <= 1e-5 * b.abs();
     assert!(
-        close(own.loss, metrics.loss)
-            && close(own.accuracy, metrics.accuracy)
-            && close(own.delta, metrics.delta)
-            && close(own.predicted_delta, metrics.predicted_delta),
+        close(Some(own.loss), Some(metrics.loss), 1e-5)
+            && close(Some(own.accuracy), Some(metrics.accuracy), 1e-5)
+            && close(own.delta, metrics.delta, 1e-5)
+            && close(own.predicted_delta, metrics.predicted_delta, 1e-5),
         "{what}, micro-batches of {largest}: {own:?} instead of {metrics:?}"
     );
 }
