@@ -26,6 +26,9 @@ pub use resize::{Coordinates, Resize, Rounding, Sampling};
 pub use shape::{Broadcast, Shape};
 pub use window::{Divisor, Window};
 
+/// Values at whose multiples a tensor may start: 256 bytes, the largest binding alignment of any backend.
+pub const ALIGNMENT: usize = 64;
+
 /// A tensor of one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tensor(pub(crate) usize);

@@ -11,16 +11,11 @@ mod memory;
 pub mod precision;
 mod rewrite;
 
+pub use crate::graph::ALIGNMENT;
 use crate::graph::{Graph, Shape};
-use crate::kernels::expression::Expression;
-use crate::kernels::{Arguments, Constants, Kernel};
+pub use crate::kernels::{Call, TensorId};
 pub use lower::{ADAM_BETAS, ADAM_EPSILON};
-pub use memory::{ALIGNMENT, MemoryPlan};
-use std::sync::Arc;
-
-/// A tensor of a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TensorId(pub(crate) usize);
+pub use memory::MemoryPlan;
 
 /// Where a tensor's values are: from `offset` values into root `root`.
 #[derive(Clone, Debug)]
@@ -61,33 +56,6 @@ pub struct Root {
     pub last: usize,
     /// Whether it is stored as f16 on a GPU.
     pub half: bool,
-}
-
-/// One kernel call.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// The kernel.
-    pub kernel: &'static Kernel,
-    /// Bytes of its parameter struct.
-    pub params: Vec<u8>,
-    /// Values of its override constants.
-    pub constants: Constants,
-    /// What a fused call computes; other kernels have none.
-    pub expression: Option<Arc<Expression>>,
-    /// Tensors read, in binding order.
-    pub reads: Vec<TensorId>,
-    /// Tensors written, in binding order after the reads.
-    pub writes: Vec<TensorId>,
-    /// Floating-point operations (2 per multiply-add), counted as direct convolution.
-    pub flops: u64,
-}
-
-impl Call {
-    /// What the twin gets.
-    pub fn arguments<'a>(&'a self, reads: &'a [&'a [f32]], writes: &'a mut [&'a mut [f32]]) -> Arguments<'a> {
-        let (params, constants) = (self.params.as_slice(), self.constants.as_slice());
-        Arguments { params, constants, expression: self.expression.as_deref(), reads, writes }
-    }
 }
 
 /// Why a graph could not be compiled.
