@@ -182,6 +182,39 @@ fn the_adapter_allocates_what_the_plan_says() {
     assert!((planned..planned + padding).contains(&allocated), "{allocated} bytes for {planned} planned");
 }
 
+/// Outputs and states of two runs of a step on `device`, as bits.
+fn bits(device: &Device, graph: &Graph, values: &common::Values) -> Vec<(String, Vec<u32>)> {
+    let declared = graph.inputs();
+    let is_input = |(name, _): &&(String, Vec<f32>)| declared.iter().any(|(known, _)| known == name);
+    let inputs: common::Values = values.iter().filter(is_input).cloned().collect();
+    let kept = values.iter().filter(|value| !is_input(value));
+    let (workspace, mut run) = session(device, graph, &inputs, &kept.cloned().chain(states()).collect());
+    run.compute().unwrap();
+    for (name, values) in &inputs {
+        run.write(name, values).unwrap();
+    }
+    let outputs = run.compute().unwrap();
+    let names = run.program().outputs.iter().map(|(name, _)| (name.clone(), outputs.get(name).to_vec()));
+    let states = states().into_iter().map(|(name, _)| (name.clone(), workspace.read(&name).unwrap()));
+    let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect();
+    names.chain(states).map(|(name, values)| (name, bits(values))).collect()
+}
+
+#[test]
+fn a_batch_that_is_kept_for_all_phases_gives_the_bits_of_one_that_is_written_for_each() {
+    for (name, device) in devices().into_iter().filter(|(name, _)| !name.contains("portable")) {
+        for config in configs() {
+            for graph in step_graphs(&config) {
+                let values = inputs(&config, &graph);
+                let mut kept = graph.clone();
+                kept.keep_inputs(&["images", "labels", "weights"]);
+                assert!(kept.inputs().len() + 3 == graph.inputs().len(), "three inputs less");
+                assert_eq!(bits(&device, &kept, &values), bits(&device, &graph, &values), "{name}");
+            }
+        }
+    }
+}
+
 /// Values for every input of a step's graph.
 fn inputs(config: &TrainConfig, graph: &Graph) -> common::Values {
     let batch = batch();
