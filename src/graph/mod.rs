@@ -12,6 +12,7 @@
 
 mod build;
 pub mod convolution;
+mod formula;
 mod gradient;
 pub mod operation;
 pub mod resize;
@@ -21,6 +22,7 @@ pub mod window;
 pub use build::AdamStates;
 pub use convolution::Convolution;
 pub(crate) use convolution::Plain;
+pub use formula::{Formula, Term};
 pub use operation::{Binary, Borders, Epilogue, Operation, Unary};
 pub use resize::{Coordinates, Resize, Rounding, Sampling};
 pub use shape::{Broadcast, Shape};
