@@ -265,6 +265,11 @@ impl Workspace {
         Ok(())
     }
 
+    /// Forgets the states `names`; programs that were bound to them keep theirs.
+    pub fn forget(&mut self, names: &[&str]) {
+        self.states.retain(|name, _| !names.contains(&name.as_str()));
+    }
+
     /// Bytes of all states.
     pub fn bytes(&self) -> u64 {
         self.states.values().map(|(_, len)| 4 * *len as u64).sum()
@@ -324,21 +329,23 @@ impl Session {
         }
     }
 
-    /// Writes an input for the next run.
+    /// Writes an input for the next run. An input of the graph that nothing depends on is checked and left out.
+    ///
+    /// # Errors
+    /// If the graph has no input of this name, or one of another length. [`Program::declared`] tells beforehand.
     pub fn write(&mut self, input: &str, values: &[f32]) -> Result<(), ExecutionError> {
         let program = self.program().clone();
-        let Some(root) = program.input(input) else {
-            // An input that nothing depends on was dropped with what does not matter.
-            return Ok(());
+        let Some(expected) = program.declared(input) else {
+            return Err(ExecutionError::Unknown { kind: "input", name: input.to_string() });
         };
-        let expected = program.roots[root].len;
         if expected != values.len() {
             let (name, actual) = (input.to_string(), values.len());
             return Err(ExecutionError::Length { name, expected, actual });
         }
-        match self {
-            Self::Cpu(session) => session.write(root, values),
-            Self::Gpu(session) => session.write(root, values),
+        match (program.input(input), self) {
+            (Some(root), Self::Cpu(session)) => session.write(root, values),
+            (Some(root), Self::Gpu(session)) => session.write(root, values),
+            (None, _) => {}
         }
         Ok(())
     }

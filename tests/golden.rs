@@ -203,7 +203,7 @@ fn train(golden: &Golden, device: &Device, config: &TrainConfig, steps: usize) -
         let step = trainer.submit(&golden.batch()).unwrap();
         let metrics = trainer.collect(step).unwrap();
         losses.push(metrics.loss as f32);
-        norms.push(metrics.delta as f32);
+        norms.push(metrics.delta.unwrap_or(0.0) as f32);
     }
     ([losses, norms], trainer.snapshot().unwrap().0)
 }

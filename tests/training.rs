@@ -21,9 +21,9 @@ use pgn_wgpu::data::{Batch, BatchOptions, DataOptions, Dataset, DatasetKind, mak
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::nn::Problem;
 use pgn_wgpu::training::checkpoint::Checkpoint;
-use pgn_wgpu::training::fit::{EpochRecord, Fit, Observer, Outcome, StepRecord};
+use pgn_wgpu::training::fit::{Fit, Observer, Outcome};
 use pgn_wgpu::training::run::RunFolder;
-use pgn_wgpu::training::{Method, Preset, TrainConfig, TrainError};
+use pgn_wgpu::training::{EpochRecord, Method, Preset, StepRecord, TrainConfig, TrainError};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -61,6 +61,14 @@ fn digits() -> Dataset {
 /// The first `images` training images.
 fn batch(images: usize) -> Batch {
     make_batch(&digits().train, &BatchOptions::in_order(images), 0, 0)
+}
+
+/// Whether two metrics differ by at most `share` of the second, or both are absent.
+fn close(own: Option<f64>, expected: Option<f64>, share: f64) -> bool {
+    match (own, expected) {
+        (Some(own), Some(expected)) => (own - expected).abs() <= share * expected.abs(),
+        _ => own == expected,
+    }
 }
 
 /// Asks the run to stop when it hears of step `at`.

@@ -120,7 +120,7 @@ fn last_epoch(plan: &Plan, name: &str) -> (Option<f64>, Option<f64>) {
     let metrics = RunFolder::open(&plan.folder.join(name)).map(|(folder, _)| folder.metrics_path());
     let metrics = metrics.ok().and_then(|path| Metrics::load(&path).ok()).unwrap_or_default();
     let last = metrics.epochs.last();
-    last.map_or((None, None), |epoch| (epoch.benign_accuracy, epoch.seconds))
+    last.map_or((None, None), |epoch| (epoch.benign_accuracy, Some(epoch.seconds)))
 }
 
 /// Progress as plain lines, because several runs may go on at once.

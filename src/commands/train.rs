@@ -9,13 +9,11 @@ use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::executor::{Device, Opening};
 use pgn_wgpu::gpu::tuning::Tune;
 use pgn_wgpu::training::effects;
-use pgn_wgpu::training::fit::{
-    EpochRecord, Fit, Observer, Outcome, StepRecord, open_data, problem_of, starting_model, steps_of,
-};
+use pgn_wgpu::training::fit::{Fit, Observer, Outcome, open_data, problem_of, starting_model, steps_of};
 use pgn_wgpu::training::options::TrainOptions;
 use pgn_wgpu::training::resume;
 use pgn_wgpu::training::run::RunFolder;
-use pgn_wgpu::training::{TrainConfig, Trainer};
+use pgn_wgpu::training::{EpochRecord, StepRecord, TrainConfig, Trainer};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

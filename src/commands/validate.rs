@@ -106,7 +106,9 @@ fn compare(
             Rule::ADAM,
         ));
     }
-    let inputs = inputs(&config, problem, seed);
+    let declared = graph.inputs();
+    let mut inputs = inputs(&config, problem, seed);
+    inputs.retain(|(name, _)| declared.iter().any(|(known, _)| known == name));
     let case = Case { graph: &graph, states: &states, inputs: &inputs, runs: arguments.steps };
     let kernels = lockstep::compare(device, &case, arguments.cpu_until.as_deref())?;
     Ok((kernels, lockstep::effects(device, &case)?))
@@ -121,7 +123,7 @@ fn step_graph(
     step::phase_graph(config, classifier, Some(generator), phase, config.batch_size, Gradients::Apply)
 }
 
-/// Seeded images of smooth noise, labels and schedules.
+/// Seeded images of smooth noise, labels and schedules; more than one step has.
 fn inputs(config: &TrainConfig, problem: Problem, seed: u64) -> Vec<(String, Vec<f32>)> {
     let random = Random::new(seed, Stream::Augment);
     let n = config.batch_size;

@@ -5,12 +5,12 @@
 //! caller can split its batch, and not in the middle of a step.
 
 use super::Mode;
+use super::scratch::refusable;
 use crate::kernels::expression::Expression;
 use crate::memory::{self, OutOfMemory};
 use crate::program::{Call, Program, RootKind, TensorId};
 use rayon::prelude::*;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 
 /// Bytes that every thread may take for itself while it computes: gathered pixels, and what the matrix crate packs.
@@ -239,22 +239,6 @@ fn copied(program: &Program, call: &Call) -> usize {
     beside.map(|id| program.tensor(*id).shape.len()).sum()
 }
 
-/// Runs `work`, in which [`scratch`] may find no memory.
-fn refusable(work: impl FnOnce()) -> Result<(), OutOfMemory> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|reason| match reason.downcast::<OutOfMemory>() {
-        Ok(refused) => *refused,
-        Err(panic) => resume_unwind(panic),
-    })
-}
-
-/// Makes `values` `len` long, for a kernel on any thread. A refusal unwinds to the session, silently, and becomes an error.
-pub(super) fn scratch(values: &mut Vec<f32>, len: usize) {
-    if values.capacity() < len && values.try_reserve_exact(len - values.len()).is_err() {
-        resume_unwind(Box::new(OutOfMemory { bytes: (size_of::<f32>() * len) as u64 }));
-    }
-    values.resize(len, 0.0);
-}
-
 fn give_back(pool: &mut HashMap<usize, Vec<Vec<f32>>>, memory: &mut Vec<f32>) {
     if !memory.is_empty() {
         pool.entry(memory.len()).or_default().push(std::mem::take(memory));
@@ -279,15 +263,6 @@ mod tests {
     use super::*;
     use crate::graph::Graph;
     use crate::program::MemoryLimits;
-
-    #[test]
-    fn scratch_that_is_refused_on_any_thread_is_an_error_and_other_panics_stay() {
-        assert_eq!(refusable(|| scratch(&mut Vec::new(), 8)), Ok(()));
-        let refused = refusable(|| (0..64).into_par_iter().for_each(|_| scratch(&mut Vec::new(), 1 << 60)));
-        assert_eq!(refused, Err(OutOfMemory { bytes: 1 << 62 }));
-        let other = catch_unwind(|| refusable(|| resume_unwind(Box::new("other"))));
-        assert_eq!(*other.unwrap_err().downcast::<&str>().unwrap(), "other");
-    }
 
     #[test]
     fn all_memory_of_a_run_is_taken_when_it_is_bound() {

@@ -12,6 +12,7 @@ mod general;
 mod geometry;
 mod phases;
 mod resampling;
+mod scratch;
 pub mod threads;
 mod windows;
 mod winograd;

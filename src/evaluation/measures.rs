@@ -167,7 +167,7 @@ impl Collector {
 /// The median over the epochs of a run, so that the first one's warm-up and a busy minute do not count.
 fn images_per_second(place: &Place) -> Option<f64> {
     let metrics = Metrics::load(&place.run_folder()?.metrics_path()).ok()?;
-    let mut rates: Vec<f64> = metrics.epochs.iter().filter_map(|epoch| epoch.images_per_second).collect();
+    let mut rates: Vec<f64> = metrics.epochs.iter().map(|epoch| epoch.images_per_second).collect();
     Statistic::Median.of(&mut rates).filter(|rate| *rate > 0.0)
 }
 

@@ -8,7 +8,7 @@ use super::tuning::{Chosen, KernelChoices};
 use super::{GpuError, half};
 use crate::kernels::Form;
 use crate::program::{Program, RootKind, TensorId};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use wgpu::{BindGroup, Buffer, SubmissionIndex};
 
 /// Floating-point operations per submit: well below half a second on the slowest adapter of each sort.
@@ -17,11 +17,24 @@ const HARDWARE_SUBMIT_FLOPS: u64 = 100_000_000_000;
 /// Bytes between the parameters of two calls: the largest alignment that a backend asks for.
 const PARAMS_STRIDE: u64 = 256;
 
-/// Outputs of one run on their way to the host.
+/// Buffers for outputs that no run uses.
+type Idle = Arc<Mutex<Vec<Buffer>>>;
+
+/// Outputs of one run on their way to the host. Dropped, it gives its buffer back: that is not mapped before the outputs
+/// are asked for, so the next run may use it at once.
 pub struct Ticket {
     /// None if the program has no outputs.
     staging: Option<Buffer>,
     submission: SubmissionIndex,
+    idle: Idle,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let (Some(staging), Ok(mut idle)) = (self.staging.take(), self.idle.lock()) {
+            idle.push(staging);
+        }
+    }
 }
 
 struct Step {
@@ -41,7 +54,7 @@ pub struct GpuSession {
     arenas: Vec<Buffer>,
     states: Vec<Option<Buffer>>,
     steps: Vec<Step>,
-    idle_staging: Vec<Buffer>,
+    idle_staging: Idle,
 }
 
 impl GpuSession {
@@ -62,7 +75,8 @@ impl GpuSession {
             })
             .collect();
         gpu.check(program.memory.bytes())?;
-        let mut session = Self { gpu, program, arenas, states, steps: Vec::new(), idle_staging: Vec::new() };
+        let mut session =
+            Self { gpu, program, arenas, states, steps: Vec::new(), idle_staging: Idle::default() };
         session.steps = session.bind()?;
         for (i, root) in session.program.clone().roots.iter().enumerate() {
             if let RootKind::Constant(value) = root.kind
@@ -209,7 +223,7 @@ impl GpuSession {
         let mut encoder = self.encoder();
         self.record(&mut encoder, start..self.steps.len());
         let bytes = self.output_bytes();
-        let idle = self.idle_staging.pop();
+        let idle = self.idle_staging.lock().expect("no thread panicked").pop();
         let staging = (bytes > 0).then(|| idle.unwrap_or_else(|| self.gpu.staging(bytes)));
         if let Some(staging) = &staging {
             let mut at = 0;
@@ -220,19 +234,21 @@ impl GpuSession {
             }
         }
         let submission = self.gpu.queue.submit([encoder.finish()]);
-        if let Some(staging) = &staging {
-            staging.map_async(wgpu::MapMode::Read, .., |_| {});
-        }
         self.gpu.check(0)?;
-        Ok(Ticket { staging, submission })
+        Ok(Ticket { staging, submission, idle: self.idle_staging.clone() })
     }
 
     /// Waits for a run and returns its outputs in the program's order.
-    pub fn finish(&mut self, ticket: Ticket) -> Result<Vec<Vec<f32>>, GpuError> {
-        self.gpu.wait(Some(ticket.submission))?;
-        let Some(staging) = ticket.staging else { return Ok(Vec::new()) };
+    pub fn finish(&mut self, mut ticket: Ticket) -> Result<Vec<Vec<f32>>, GpuError> {
+        // A buffer that could not be read may be mapped still, so it is given back only after it was read.
+        let staging = ticket.staging.take();
+        if let Some(staging) = &staging {
+            staging.map_async(wgpu::MapMode::Read, .., |_| {});
+        }
+        self.gpu.wait(Some(ticket.submission.clone()))?;
+        let Some(staging) = staging else { return Ok(Vec::new()) };
         let values: Vec<f32> = bytemuck::cast_vec(self.gpu.mapped(&staging, self.output_bytes())?);
-        self.idle_staging.push(staging);
+        ticket.staging = Some(staging);
         let mut rest = values.as_slice();
         let outputs = self.program.outputs.iter().map(|(_, id)| {
             let (own, others) = rest.split_at(self.program.tensor(*id).shape.len());
@@ -240,6 +256,11 @@ impl GpuSession {
             own.to_vec()
         });
         Ok(outputs.collect())
+    }
+
+    /// Buffers for outputs that wait for the next run.
+    pub fn idle_staging(&self) -> usize {
+        self.idle_staging.lock().expect("no thread panicked").len()
     }
 
     fn output_bytes(&self) -> u64 {

@@ -12,6 +12,7 @@
 
 mod build;
 pub mod convolution;
+mod formula;
 mod gradient;
 pub mod operation;
 pub mod resize;
@@ -21,10 +22,14 @@ pub mod window;
 pub use build::AdamStates;
 pub use convolution::Convolution;
 pub(crate) use convolution::Plain;
+pub use formula::{Formula, Term};
 pub use operation::{Binary, Borders, Epilogue, Operation, Unary};
 pub use resize::{Coordinates, Resize, Rounding, Sampling};
 pub use shape::{Broadcast, Shape};
 pub use window::{Divisor, Window};
+
+/// Values at whose multiples a tensor may start: 256 bytes, the largest binding alignment of any backend.
+pub const ALIGNMENT: usize = 64;
 
 /// A tensor of one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,6 +103,30 @@ impl Graph {
     /// Names a tensor that the host reads after each run.
     pub fn output(&mut self, name: &str, tensor: Tensor) {
         self.outputs.push((name.to_string(), tensor));
+    }
+
+    /// Names and shapes of the inputs, each name once.
+    pub fn inputs(&self) -> Vec<(&str, &Shape)> {
+        let mut inputs: Vec<(&str, &Shape)> = Vec::new();
+        for node in &self.nodes {
+            if let Operation::Input(name) = &node.operation
+                && !inputs.iter().any(|(known, _)| known == name)
+            {
+                inputs.push((name, &node.shape));
+            }
+        }
+        inputs
+    }
+
+    /// Makes states of the inputs `names`: several programs read what the host writes once.
+    pub fn keep_inputs(&mut self, names: &[&str]) {
+        for node in &mut self.nodes {
+            if let Operation::Input(name) = &node.operation
+                && names.contains(&name.as_str())
+            {
+                node.operation = Operation::State(name.clone());
+            }
+        }
     }
 
     pub(crate) fn node(&self, tensor: Tensor) -> &Node {

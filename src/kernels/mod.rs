@@ -4,6 +4,8 @@
 //! `shaders/permutations/`; the twin judges them all.
 
 pub mod allowance;
+pub mod call;
+pub mod difference;
 pub mod expression;
 pub mod fits;
 pub mod generate;
@@ -11,47 +13,12 @@ pub mod grids;
 pub mod params;
 
 use crate::cpu;
-use crate::program::Call;
-use expression::Expression;
+pub use call::{Arguments, Call, Constants, TensorId, constant};
 use params::{
     AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseColumnsParams,
     ElementwiseParams, GatherRowsParams, GeneralParams, Layout, MatrixParams, Params, PoolParams,
     RandomParams, ResizeParams, RowsParams, SumRowsParams, UnaryParams, WindowParams, WinogradParams,
 };
-
-/// Values of WGSL `override` constants, by name.
-pub type Constants = Vec<(&'static str, u32)>;
-
-/// What one call hands to a twin: plain slices in the order of the shader's bindings.
-pub struct Arguments<'a> {
-    /// The parameter struct's bytes.
-    pub params: &'a [u8],
-    /// Override constants.
-    pub constants: &'a [(&'static str, u32)],
-    /// What a fused call computes; other kernels have none.
-    pub expression: Option<&'a Expression>,
-    /// Tensors that are read.
-    pub reads: &'a [&'a [f32]],
-    /// Tensors that are written (and read, where the kernel works in place).
-    pub writes: &'a mut [&'a mut [f32]],
-}
-
-impl Arguments<'_> {
-    /// The parameters as their struct.
-    pub fn params<P: Params>(&self) -> P {
-        bytemuck::pod_read_unaligned(self.params)
-    }
-
-    /// The value of an override constant; 0 if the call does not set it.
-    pub fn constant(&self, name: &str) -> u32 {
-        constant(self.constants, name)
-    }
-}
-
-/// The value of `name` among `constants`, 0 if absent.
-pub fn constant(constants: &[(&'static str, u32)], name: &str) -> u32 {
-    constants.iter().find(|(n, _)| *n == name).map_or(0, |&(_, v)| v)
-}
 
 /// A kernel's function on the CPU.
 pub type Twin = fn(&mut Arguments<'_>);

@@ -6,8 +6,7 @@
 //! layouts: `[b, a, height, width]` for convolutions and transposed convolutions, `[b, a]` for linear layers.
 
 use super::Init;
-use crate::graph::{Graph, GraphError, Tensor};
-use crate::program::ALIGNMENT;
+use crate::graph::{ALIGNMENT, Graph, GraphError, Tensor};
 use crate::random::{Random, Stream};
 use serde::{Deserialize, Serialize};
 

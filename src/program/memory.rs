@@ -6,10 +6,7 @@
 //! training steps and is what is used. All computed roots, inputs and constants lie in a few arenas of at most the adapter's
 //! largest buffer; states have buffers of their own because other programs share them.
 
-use super::{Call, Root, RootKind, TensorId, TensorInfo};
-
-/// Values at whose multiples a tensor may start: 256 bytes, the largest binding alignment of any backend.
-pub const ALIGNMENT: usize = 64;
+use super::{ALIGNMENT, Call, Root, RootKind, TensorId, TensorInfo};
 
 /// Place of one root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,16 +11,11 @@ mod memory;
 pub mod precision;
 mod rewrite;
 
+pub use crate::graph::ALIGNMENT;
 use crate::graph::{Graph, Shape};
-use crate::kernels::expression::Expression;
-use crate::kernels::{Arguments, Constants, Kernel};
+pub use crate::kernels::{Call, TensorId};
 pub use lower::{ADAM_BETAS, ADAM_EPSILON, adam_step_size};
-pub use memory::{ALIGNMENT, MemoryPlan};
-use std::sync::Arc;
-
-/// A tensor of a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TensorId(pub(crate) usize);
+pub use memory::MemoryPlan;
 
 /// Where a tensor's values are: from `offset` values into root `root`.
 #[derive(Clone, Debug)]
@@ -61,33 +56,6 @@ pub struct Root {
     pub last: usize,
     /// Whether it is stored as f16 on a GPU.
     pub half: bool,
-}
-
-/// One kernel call.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// The kernel.
-    pub kernel: &'static Kernel,
-    /// Bytes of its parameter struct.
-    pub params: Vec<u8>,
-    /// Values of its override constants.
-    pub constants: Constants,
-    /// What a fused call computes; other kernels have none.
-    pub expression: Option<Arc<Expression>>,
-    /// Tensors read, in binding order.
-    pub reads: Vec<TensorId>,
-    /// Tensors written, in binding order after the reads.
-    pub writes: Vec<TensorId>,
-    /// Floating-point operations (2 per multiply-add), counted as direct convolution.
-    pub flops: u64,
-}
-
-impl Call {
-    /// What the twin gets.
-    pub fn arguments<'a>(&'a self, reads: &'a [&'a [f32]], writes: &'a mut [&'a mut [f32]]) -> Arguments<'a> {
-        let (params, constants) = (self.params.as_slice(), self.constants.as_slice());
-        Arguments { params, constants, expression: self.expression.as_deref(), reads, writes }
-    }
 }
 
 /// Why a graph could not be compiled.
@@ -197,6 +165,8 @@ pub struct Program {
     pub roots: Vec<Root>,
     /// The calls in order.
     pub calls: Vec<Call>,
+    /// Names and lengths of the inputs that the graph has. Those that nothing depends on have no root.
+    pub inputs: Vec<(String, usize)>,
     /// What the host reads after a run.
     pub outputs: Vec<(String, TensorId)>,
     /// Where every root is.
@@ -206,15 +176,15 @@ pub struct Program {
 impl Program {
     /// Drops what no output or state needs, turns the rest into calls, fuses the element-wise ones and plans memory.
     pub fn compile(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
-        Self::planned(fuse::fuse(lowered(&rewrite::rewrite(graph), limits)?), limits)
+        Self::planned(graph, fuse::fuse(lowered(&rewrite::rewrite(graph), limits)?), limits)
     }
 
     /// As [`Program::compile`], with every operation in a call of its own: what fused programs are compared with.
     pub fn compile_unfused(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
-        Self::planned(lowered(&rewrite::rewrite(graph), limits)?, limits)
+        Self::planned(graph, lowered(&rewrite::rewrite(graph), limits)?, limits)
     }
 
-    fn planned(lowered: lower::Lowered, limits: MemoryLimits) -> Result<Self, ProgramError> {
+    fn planned(graph: &Graph, lowered: lower::Lowered, limits: MemoryLimits) -> Result<Self, ProgramError> {
         let lower::Lowered { tensors, mut roots, calls, outputs } = lowered;
         check(&tensors, &calls, limits)?;
         memory::lifetimes(&tensors, &mut roots, &calls, &outputs);
@@ -222,7 +192,9 @@ impl Program {
             precision::halve(&mut roots, &tensors, &calls, &outputs);
         }
         let memory = MemoryPlan::new(&roots, limits.buffer);
-        Ok(Self { tensors, roots, calls, outputs, memory })
+        let inputs =
+            graph.inputs().into_iter().map(|(name, shape)| (name.to_string(), shape.len())).collect();
+        Ok(Self { tensors, roots, calls, inputs, outputs, memory })
     }
 
     /// The facts about a tensor.
@@ -235,7 +207,12 @@ impl Program {
         self.roots[self.tensor(id).root].half
     }
 
-    /// The root that the host writes as `name`.
+    /// The length of the input `name`, if the graph has one of this name.
+    pub fn declared(&self, name: &str) -> Option<usize> {
+        self.inputs.iter().find(|(input, _)| input == name).map(|(_, len)| *len)
+    }
+
+    /// The root that the host writes as `name`; none if nothing depends on it.
     pub fn input(&self, name: &str) -> Option<usize> {
         self.roots.iter().position(|r| matches!(&r.kind, RootKind::Input(n) if n == name))
     }

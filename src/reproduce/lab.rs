@@ -9,7 +9,8 @@ use crate::evaluation::statistics::Reading;
 use crate::evaluation::suite::{Event, Radius, Suite, records_folder};
 use crate::evaluation::{EvaluationError, ImageChoice, Place, Split, Subject};
 use crate::executor::Device;
-use crate::training::metrics::{EpochEnd, Metrics};
+use crate::training::EpochRecord;
+use crate::training::metrics::Metrics;
 use crate::training::run::RunFolder;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -142,7 +143,7 @@ impl<'a> Lab<'a> {
     }
 
     /// The epochs of a run, from its metrics.
-    pub fn epochs(&self, name: &str) -> Found<Vec<EpochEnd>> {
+    pub fn epochs(&self, name: &str) -> Found<Vec<EpochRecord>> {
         let (folder, _) = RunFolder::open(&self.folder.join(name)).map_err(|e| Missing(e.to_string()))?;
         let path = folder.metrics_path();
         let metrics = Metrics::load(&path).map_err(|error| Missing(error.to_string()))?;
@@ -153,7 +154,7 @@ impl<'a> Lab<'a> {
     }
 
     /// The last epoch, which made the final weights.
-    pub fn last_epoch(&self, name: &str) -> Found<EpochEnd> {
+    pub fn last_epoch(&self, name: &str) -> Found<EpochRecord> {
         let last = self.epochs(name)?.pop();
         last.ok_or_else(|| Missing(format!("{name} has no epoch in its metrics.jsonl")))
     }

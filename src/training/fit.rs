@@ -5,17 +5,17 @@ use super::TrainError;
 use super::checkpoint::{Checkpoint, Head, Progress, TrainingData, not_finite};
 use super::config::TrainConfig;
 use super::metrics::MetricsFile;
+use super::record::{EpochRecord, Record, StepRecord};
 use super::run::RunFolder;
 use super::session::SessionRecord;
 use super::tensorboard::EventFile;
-use super::trainer::{NamedStates, PendingStep, StepMetrics, Trainer};
+use super::trainer::{NamedStates, PendingStep, Trainer};
 use super::validation::{Validation, Validator};
 use crate::data::classes::{self, ClassMismatch};
 use crate::data::{self, BatchOptions, Dataset, Prefetcher, batches_per_epoch};
 use crate::executor::{Device, ExecutionError};
 use crate::models::file::{Facts, Model};
 use crate::nn::{Normalisation, Problem};
-use serde::Serialize;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,83 +27,6 @@ const STEPS_IN_FLIGHT: usize = 2;
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
 /// Long epochs write one within them.
 const LONGEST_WITHOUT_CHECKPOINT: Duration = Duration::from_secs(300);
-
-/// One step as `metrics.jsonl` has it.
-#[derive(Clone, Debug, Serialize)]
-pub struct StepRecord {
-    kind: &'static str,
-    /// Steps done, this one included.
-    pub step: u64,
-    /// Epoch, from 0.
-    pub epoch: u32,
-    /// Cross-entropy of what the classifier trained on.
-    pub loss: f64,
-    /// Share classified correctly of it.
-    pub accuracy: f64,
-    /// Mean ‖δ‖.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delta: Option<f64>,
-    /// The ‖δ‖ that a linear loss predicts.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub predicted_delta: Option<f64>,
-    /// Seconds since the run began.
-    pub seconds: f64,
-}
-
-/// One epoch as `metrics.jsonl` has it.
-#[derive(Clone, Debug, Serialize)]
-pub struct EpochRecord {
-    kind: &'static str,
-    /// Steps done.
-    pub step: u64,
-    /// Epoch, from 0.
-    pub epoch: u32,
-    /// Benign accuracy on the validation split; absent without one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub benign_accuracy: Option<f64>,
-    /// Accuracy under the generator's attack.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub generator_accuracy: Option<f64>,
-    /// Mean ‖δ‖ on the validation split.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delta: Option<f64>,
-    /// Loss under the generator.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub generator_loss: Option<f64>,
-    /// Loss under FGM at the same mean norm.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fgm_loss: Option<f64>,
-    /// Training images per second since the epoch began.
-    pub images_per_second: f64,
-    /// Seconds since the run began.
-    pub seconds: f64,
-}
-
-impl StepRecord {
-    /// Its metrics under the names that TensorBoard shows.
-    fn scalars(&self) -> [(&'static str, Option<f64>); 4] {
-        [
-            ("train/loss", Some(self.loss)),
-            ("train/accuracy", Some(self.accuracy)),
-            ("train/delta", self.delta),
-            ("train/predicted_delta", self.predicted_delta),
-        ]
-    }
-}
-
-impl EpochRecord {
-    /// Its metrics under the names that TensorBoard shows.
-    fn scalars(&self) -> [(&'static str, Option<f64>); 6] {
-        [
-            ("validation/benign_accuracy", self.benign_accuracy),
-            ("validation/generator_accuracy", self.generator_accuracy),
-            ("validation/delta", self.delta),
-            ("validation/generator_loss", self.generator_loss),
-            ("validation/fgm_loss", self.fgm_loss),
-            ("train/images_per_second", Some(self.images_per_second)),
-        ]
-    }
-}
 
 /// Who watches a run.
 pub trait Observer {
@@ -148,7 +71,7 @@ pub struct Fit<'a> {
     progress: Progress,
     observer: &'a mut dyn Observer,
     stop: &'a AtomicBool,
-    pending: VecDeque<(PendingStep, u64, u32)>,
+    pending: VecDeque<PendingStep>,
     started: Instant,
     last_checkpoint: Instant,
     /// Images and seconds of training proper.
@@ -262,7 +185,7 @@ impl<'a> Fit<'a> {
         if latest.fallback.is_some() {
             folder.set_aside_last_checkpoint()?;
         }
-        metrics.append(&SessionRecord::new(progress.step, &described, &config))?;
+        metrics.append(&Record::Run(SessionRecord::new(progress.step, &described, &config)))?;
         let of_model = from.iter().flat_map(|model| model.notes.clone());
         let notes = of_model.chain(latest.fallback).chain(of_metrics).collect();
         let events = folder.tensorboard();
@@ -348,7 +271,7 @@ impl<'a> Fit<'a> {
         while self.trainer.step() < total && !self.stop.load(Ordering::Relaxed) {
             let Some(batch) = batches.next() else { break };
             let pending = self.trainer.submit(&batch)?;
-            self.pending.push_back((pending, self.trainer.step(), batch.epoch));
+            self.pending.push_back(pending);
             self.drain(STEPS_IN_FLIGHT)?;
             epoch_started.1 += batch.real;
             let last = batch.index + 1 == per_epoch;
@@ -393,26 +316,14 @@ impl<'a> Fit<'a> {
     /// Collects metrics until at most `most` steps are under way.
     fn drain(&mut self, most: usize) -> Result<(), TrainError> {
         while self.pending.len() > most {
-            let (pending, step, epoch) = self.pending.pop_front().expect("not empty");
-            let metrics = self.trainer.collect(pending)?;
-            let game = self.trainer.generator().is_some();
-            let StepMetrics { loss, accuracy, delta, predicted_delta } = metrics;
-            let record = StepRecord {
-                kind: "step",
-                step,
-                epoch,
-                loss,
-                accuracy,
-                delta: (self.config.method.perturbs()).then_some(delta),
-                predicted_delta: (game && predicted_delta.is_finite()).then_some(predicted_delta),
-                seconds: self.seconds(),
-            };
-            if !loss.is_finite() {
-                return Err(self.diverged("the loss", loss, step));
+            let pending = self.pending.pop_front().expect("not empty");
+            let record = StepRecord { seconds: self.seconds(), ..self.trainer.collect(pending)? };
+            if !record.loss.is_finite() {
+                return Err(self.diverged("the loss", record.loss, record.step));
             }
-            self.metrics.append(&record)?;
+            self.metrics.append(&Record::Step(record))?;
             if let Some(events) = &mut self.events {
-                events.scalars(step, &record.scalars())?;
+                events.scalars(record.step, &record.scalars())?;
             }
             let total = self.total_steps();
             self.observer.step(&record, total);
@@ -434,14 +345,13 @@ impl<'a> Fit<'a> {
     }
 
     fn end_epoch(&mut self, epoch: u32, (since, images): (Instant, usize)) -> Result<(), TrainError> {
-        let images_per_second = images as f64 / since.elapsed().as_secs_f64();
+        let images_per_second = images as f64 / since.elapsed().as_secs_f64().max(1e-9);
         let validation = match self.dataset.validation.is_empty() {
             true => None,
             false => Some(self.validator.run(&self.dataset.validation)?),
         };
         let attacked = validation.and_then(|v| v.generator);
         let record = EpochRecord {
-            kind: "epoch",
             step: self.trainer.step(),
             epoch,
             benign_accuracy: validation.map(|v| v.benign_accuracy),
@@ -452,7 +362,7 @@ impl<'a> Fit<'a> {
             images_per_second,
             seconds: self.seconds(),
         };
-        self.metrics.append(&record)?;
+        self.metrics.append(&Record::Epoch(record))?;
         if let Some(events) = &mut self.events {
             events.scalars(record.step, &record.scalars())?;
         }

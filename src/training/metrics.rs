@@ -1,14 +1,12 @@
-//! `metrics.jsonl`: written line by line, each with a checksum, and read back as sessions, steps averaged over each
-//! epoch, and epochs.
+//! `metrics.jsonl`: [records](super::record) written line by line, each with a checksum, and read back.
 
 use super::TrainError;
 use super::checkpoint::Progress;
+use super::record::{EpochRecord, Record, StepRecord};
 use super::session::SessionRecord;
 use crate::files::{self, FileError, file_error};
 use crate::integrity;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -80,7 +78,7 @@ impl MetricsFile {
     }
 
     /// Appends one line.
-    pub fn append(&mut self, record: &impl Serialize) -> Result<(), TrainError> {
+    pub fn append(&mut self, record: &Record) -> Result<(), TrainError> {
         let line = format!("{}\n", integrity::to_line(record));
         self.file.write_all(line.as_bytes()).map_err(file_error("write", &self.path))?;
         Ok(())
@@ -128,39 +126,6 @@ fn keep_aside(path: &Path, lines: &[&str], [one, several]: [&str; 2]) -> Result<
     Ok(format!("{what} kept in {}", path.display()))
 }
 
-/// An epoch's end, on the validation images.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct EpochEnd {
-    /// From 0.
-    pub epoch: u32,
-    /// Benign accuracy.
-    pub benign_accuracy: Option<f64>,
-    /// Accuracy under the generator.
-    pub generator_accuracy: Option<f64>,
-    /// Mean norm of the generator's perturbation.
-    pub delta: Option<f64>,
-    /// Loss under the generator.
-    pub generator_loss: Option<f64>,
-    /// Loss under FGM of the same mean norm.
-    pub fgm_loss: Option<f64>,
-    /// Training images per second.
-    pub images_per_second: Option<f64>,
-    /// Since the run began.
-    pub seconds: Option<f64>,
-}
-
-/// The mean over an epoch's steps of what the classifier trained on.
-#[derive(Clone, Debug, Default)]
-pub struct Steps {
-    /// From 0.
-    pub epoch: u32,
-    /// Cross-entropy.
-    pub loss: f64,
-    /// Norm of the perturbation; absent without one.
-    pub delta: Option<f64>,
-}
-
 /// What became of a line.
 enum Line {
     Read,
@@ -169,28 +134,15 @@ enum Line {
     Unreadable,
 }
 
-#[derive(Deserialize)]
-struct Step {
-    #[serde(rename = "step")]
-    number: u64,
-    epoch: u32,
-    loss: Option<f64>,
-    delta: Option<f64>,
-}
-
 /// A whole file.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     /// In the order in which they began.
     pub sessions: Vec<SessionRecord>,
     /// In order.
-    pub steps: Vec<Steps>,
+    pub steps: Vec<StepRecord>,
     /// In order.
-    pub epochs: Vec<EpochEnd>,
-    /// Steps that have a line.
-    step_numbers: BTreeSet<u64>,
-    /// Sums over the steps of each epoch: their number, losses, those with a perturbation, and its lengths.
-    sums: Vec<(u32, [f64; 4])>,
+    pub epochs: Vec<EpochRecord>,
     /// Lines of steps, epochs or sessions that are recorded before them already.
     pub repeated: usize,
     /// Lines that are no records, or whose checksum does not fit.
@@ -217,58 +169,38 @@ impl Metrics {
                 Line::Unreadable => all.unreadable += 1,
             }
         }
-        all.steps = all
-            .sums
-            .iter()
-            .map(|(epoch, [steps, loss, with_delta, delta])| Steps {
-                epoch: *epoch,
-                loss: loss / steps,
-                delta: (*with_delta > 0.0).then_some(delta / with_delta),
-            })
-            .collect();
         all
-    }
-
-    fn add(&mut self, value: Value) -> Line {
-        self.try_add(value).unwrap_or(Line::Unreadable)
     }
 
     /// Adds a record, unless it is out of order: what a session does again is removed before it begins, so numbers only
     /// rise.
-    fn try_add(&mut self, value: Value) -> Option<Line> {
-        let last = self.step_numbers.last().copied().unwrap_or(0);
-        let repeated = match value["kind"].as_str()? {
-            "run" => {
-                let session: SessionRecord = serde_json::from_value(value).ok()?;
+    fn add(&mut self, value: Value) -> Line {
+        let Ok(record) = serde_json::from_value(value) else { return Line::Unreadable };
+        let last = self.steps.last().map_or(0, |step| step.step);
+        let repeated = match record {
+            Record::Run(session) => {
                 let repeated = session.step < last;
                 self.sessions.extend((!repeated).then_some(session));
                 repeated
             }
-            "epoch" => {
-                let end: EpochEnd = serde_json::from_value(value).ok()?;
+            Record::Epoch(end) => {
                 let repeated = self.epochs.last().is_some_and(|last| end.epoch <= last.epoch);
                 self.epochs.extend((!repeated).then_some(end));
                 repeated
             }
-            "step" => {
-                let step: Step = serde_json::from_value(value).ok()?;
-                if step.number <= last {
-                    return Some(Line::Repeated);
-                }
-                self.step_numbers.insert(step.number);
-                if self.sums.last().is_none_or(|(epoch, _)| *epoch != step.epoch) {
-                    self.sums.push((step.epoch, [0.0; 4]));
-                }
-                let (_, sum) = self.sums.last_mut()?;
-                let delta = step.delta.map_or([0.0; 2], |delta| [1.0, delta]);
-                let more = [1.0, step.loss.unwrap_or(f64::NAN), delta[0], delta[1]];
-                sum.iter_mut().zip(more).for_each(|(sum, value)| *sum += value);
-                false
+            Record::Step(step) => {
+                let repeated = step.step <= last;
+                self.steps.extend((!repeated).then_some(step));
+                repeated
             }
-            // Of a later version.
-            _ => false,
+            Record::Unknown => false,
         };
-        Some(if repeated { Line::Repeated } else { Line::Read })
+        if repeated { Line::Repeated } else { Line::Read }
+    }
+
+    /// Each epoch's steps, averaged.
+    pub fn means(&self) -> Vec<StepRecord> {
+        self.steps.chunk_by(|a, b| a.epoch == b.epoch).filter_map(StepRecord::mean).collect()
     }
 
     /// A sentence if a session is of another run than the one with the fingerprint `run`.
@@ -281,7 +213,9 @@ impl Metrics {
 
     /// What is not recorded although a checkpoint at `progress` says that it was done: a sentence, if anything.
     pub fn missing(&self, progress: &Progress) -> Option<String> {
-        let step = (1..=progress.step).find(|step| !self.step_numbers.contains(step));
+        // Numbers rise, so the first one out of place comes after one that is missing.
+        let without_gap = (1..).zip(&self.steps).take_while(|(number, step)| step.step == *number).count();
+        let step = Some(without_gap as u64 + 1).filter(|step| *step <= progress.step);
         let epoch = (0..progress.epoch).find(|epoch| self.epochs.iter().all(|end| end.epoch != *epoch));
         let what = match (self.sessions.is_empty(), step, epoch) {
             (true, ..) => "the first session".to_string(),
@@ -307,26 +241,28 @@ mod tests {
     use crate::data::DatasetKind;
     use crate::training::{Preset, TrainConfig};
 
-    fn line(record: &Value) -> String {
+    fn line(record: &Record) -> String {
         format!("{}\n", integrity::to_line(record))
+    }
+
+    fn step(step: u64, epoch: u32, loss: f64, delta: Option<f64>) -> Record {
+        Record::Step(StepRecord { step, epoch, loss, delta, ..Default::default() })
+    }
+
+    fn epoch(step: u64) -> Record {
+        Record::Epoch(EpochRecord { step, benign_accuracy: Some(0.5), ..Default::default() })
     }
 
     #[test]
     fn lines_that_repeat_earlier_ones_are_counted_once_and_kept_aside() {
         let config = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
-        let session = |step| serde_json::to_value(SessionRecord::new(step, "cpu", &config)).unwrap();
-        let records = [
-            session(0),
-            serde_json::json!({"kind": "step", "step": 1, "epoch": 0, "loss": 2.0}),
-            serde_json::json!({"kind": "step", "step": 2, "epoch": 0, "loss": 1.0}),
-            serde_json::json!({"kind": "epoch", "step": 2, "epoch": 0, "benign_accuracy": 0.5}),
-            session(2),
-            session(2),
-        ];
+        let session = |step| Record::Run(SessionRecord::new(step, "cpu", &config));
+        let records =
+            [session(0), step(1, 0, 2.0, None), step(2, 0, 1.0, None), epoch(2), session(2), session(2)];
         let once: String = records.iter().map(line).collect();
         let twice = Metrics::read(&once.repeat(2));
         assert_eq!((twice.repeated, twice.sessions.len(), twice.epochs.len()), (4, 5, 1));
-        assert_eq!((Metrics::read(&once).repeated, twice.steps[0].loss), (0, 1.5));
+        assert_eq!((Metrics::read(&once).repeated, twice.means()[0].loss), (0, 1.5));
 
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
@@ -350,20 +286,22 @@ mod tests {
     #[test]
     fn steps_are_averaged_and_what_is_damaged_is_counted() {
         let records = [
-            serde_json::json!({"kind": "step", "step": 1, "epoch": 0, "loss": 2.0, "delta": 0.5}),
-            serde_json::json!({"kind": "step", "step": 2, "epoch": 0, "loss": 1.0}),
-            serde_json::json!({"kind": "step", "step": 2, "epoch": 0, "loss": 9.0}),
-            serde_json::json!({"kind": "epoch", "step": 2, "epoch": 0, "benign_accuracy": 0.5}),
-            serde_json::json!({"kind": "later"}),
-            serde_json::json!({"kind": "step", "step": 3, "epoch": 1, "loss": 0.5}),
+            step(1, 0, 2.0, Some(0.5)),
+            step(2, 0, 1.0, None),
+            step(2, 0, 9.0, None),
+            epoch(2),
+            step(3, 1, 0.5, None),
         ];
-        let lines: Vec<String> = records.iter().map(integrity::to_line).collect();
+        let mut lines: Vec<String> = records.iter().map(integrity::to_line).collect();
+        lines.insert(4, integrity::to_line(&serde_json::json!({"kind": "later"})));
         // One digit of the third line is another.
         let text = format!("{}\n{{\"ki", lines.join("\n").replace("9.0", "8.0"));
         let metrics = Metrics::read(&text);
         assert_eq!((metrics.unreadable, metrics.cut_off), (1, true));
-        assert_eq!((metrics.steps[0].loss, metrics.steps[0].delta), (1.5, Some(0.5)));
-        assert_eq!((metrics.steps[1].loss, metrics.steps[1].delta), (0.5, None));
+        let means: Vec<_> = metrics.means().iter().map(|mean| (mean.epoch, mean.loss, mean.delta)).collect();
+        assert_eq!(means, [(0, 1.5, Some(0.5)), (1, 0.5, None)]);
+        let missing = |step| metrics.missing(&Progress { step, ..Progress::default() });
+        assert!(missing(3).is_some_and(|missing| missing.contains("the first session")));
         assert_eq!((metrics.epochs.len(), metrics.best()), (1, Some(0.5)));
         assert!(Metrics::read("").epochs.is_empty());
         let last = Metrics::read(&format!("{}\n", lines[5].replace("0.5", "0.6")));

@@ -9,6 +9,7 @@ pub mod lock;
 pub mod metrics;
 pub mod optimiser;
 pub mod options;
+pub mod record;
 pub mod resume;
 pub mod run;
 pub mod schedule;
@@ -20,7 +21,8 @@ pub mod validation;
 
 pub use config::{GeneratorInput, GradientInput, PenaltySpace, Preset, TrainConfig, Update};
 pub use defenses::{Defense, Method};
-pub use trainer::{StepMetrics, Trainer};
+pub use record::{EpochRecord, StepRecord};
+pub use trainer::Trainer;
 
 use crate::data::DataError;
 use crate::executor::ExecutionError;

@@ -8,7 +8,6 @@ use std::time::SystemTime;
 /// How a session of a run began, as `metrics.jsonl` has it: one line when it starts, one each time it is resumed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionRecord {
-    kind: String,
     /// Steps done before.
     pub step: u64,
     /// Fingerprint of the run's configuration.
@@ -56,7 +55,6 @@ impl SessionRecord {
     pub fn new(step: u64, device: &str, config: &TrainConfig) -> Self {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self {
-            kind: "run".to_string(),
             step,
             run: config.fingerprint(),
             version: env!("CARGO_PKG_VERSION").to_string(),

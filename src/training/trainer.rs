@@ -6,6 +6,7 @@
 use super::TrainError;
 use super::config::TrainConfig;
 use super::optimiser::{Optimiser, Role, Rule};
+use super::record::StepRecord;
 use super::schedule;
 use super::step::{self, ADVERSARIAL, Gradients, Phase};
 use crate::attacks::AttackError;
@@ -17,20 +18,12 @@ use crate::models::file::Model;
 use crate::nn::{Net, Problem, Slots, Values};
 use crate::pgn::Generator;
 use crate::program::{Program, adam_step_size};
+use std::borrow::Cow;
 use std::sync::Arc;
 
-/// Means over the images of one step.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct StepMetrics {
-    /// Cross-entropy of what the classifier trains on.
-    pub loss: f64,
-    /// Share classified correctly.
-    pub accuracy: f64,
-    /// Mean ‖δ‖; 0 without a game.
-    pub delta: f64,
-    /// Mean of ‖∇x CE‖ / (2 c_L), the ‖δ‖ that a linear loss would give.
-    pub predicted_delta: f64,
-}
+/// What a batch is in a graph. A whole batch is kept in states of these names, which all phases of a step read;
+/// micro-batches are inputs.
+const BATCH: [&str; 3] = ["images", "labels", "weights"];
 
 /// States by name, flat.
 pub type NamedStates = Vec<(String, Vec<f32>)>;
@@ -38,6 +31,9 @@ pub type NamedStates = Vec<(String, Vec<f32>)>;
 /// A step whose metrics are still on the device.
 pub struct PendingStep {
     runs: Vec<(Run, usize)>,
+    /// Steps done, this one included.
+    step: u64,
+    epoch: u32,
 }
 
 struct PhaseRunner {
@@ -47,6 +43,20 @@ struct PhaseRunner {
     session: Session,
     /// Applies accumulated gradients; empty when the phase applies its own.
     apply: Vec<Session>,
+}
+
+impl PhaseRunner {
+    /// Writes an input to every program that has it; one of them must.
+    fn write(&mut self, name: &str, values: &[f32]) -> Result<(), ExecutionError> {
+        let mut takers = std::iter::once(&mut self.session)
+            .chain(&mut self.apply)
+            .filter(|session| session.program().declared(name).is_some())
+            .peekable();
+        if takers.peek().is_none() {
+            return Err(ExecutionError::Unknown { kind: "input", name: name.to_string() });
+        }
+        takers.try_for_each(|session| session.write(name, values))
+    }
 }
 
 /// Networks in training on a device.
@@ -65,6 +75,16 @@ pub struct Trainer {
 
 fn write(workspace: &mut Workspace, states: &NamedStates) -> Result<(), ExecutionError> {
     states.iter().try_for_each(|(name, values)| workspace.write(name, values))
+}
+
+/// `values` and zeros after them; no copy where `len` values are there.
+fn padded(values: &[f32], len: usize) -> Cow<'_, [f32]> {
+    if values.len() == len {
+        return Cow::Borrowed(values);
+    }
+    let mut padded = values.to_vec();
+    padded.resize(len, 0.0);
+    Cow::Owned(padded)
 }
 
 impl Trainer {
@@ -130,6 +150,7 @@ impl Trainer {
             if !error.is_too_large() || self.micro_batch == 1 {
                 return Err(error.into());
             }
+            self.workspace.forget(&BATCH);
             self.workspace.device().forget_out_of_memory();
             self.micro_batch = self.micro_batch.div_ceil(2);
         }
@@ -162,7 +183,10 @@ impl Trainer {
 
     fn program(&self, phase: Phase, images: usize, how: Gradients) -> Result<Program, ExecutionError> {
         let generator = self.generator.as_ref();
-        let graph = step::phase_graph(&self.config, &self.classifier, generator, phase, images, how)?;
+        let mut graph = step::phase_graph(&self.config, &self.classifier, generator, phase, images, how)?;
+        if how == Gradients::Apply {
+            graph.keep_inputs(&BATCH);
+        }
         Ok(Program::compile(&graph, self.workspace.device().memory_limits())?)
     }
 
@@ -245,30 +269,41 @@ impl Trainer {
     /// Submits one step.
     pub fn submit(&mut self, batch: &Batch) -> Result<PendingStep, ExecutionError> {
         let mut runs = Vec::new();
+        if self.micro_batch == self.config.batch_size {
+            let pixels = self.classifier.problem.pixels();
+            let whole = [(&batch.images, pixels), (&batch.labels, 1), (&batch.weights, 1)];
+            for (name, (values, per_image)) in BATCH.iter().zip(whole) {
+                self.workspace.write(name, &padded(values, self.micro_batch * per_image))?;
+            }
+        }
         for index in 0..self.runners.len() {
             runs = self.submit_phase(index, batch)?;
         }
         self.step += 1;
-        Ok(PendingStep { runs })
+        Ok(PendingStep { runs, step: self.step, epoch: batch.epoch })
     }
 
     fn submit_phase(&mut self, index: usize, batch: &Batch) -> Result<Vec<(Run, usize)>, ExecutionError> {
         let schedules = self.schedules(self.runners[index].phase, batch);
         let pixels = self.classifier.problem.pixels();
         let runner = &mut self.runners[index];
+        for (name, values) in &schedules {
+            runner.write(name, values)?;
+        }
+        let declared = |name: &str| runner.session.program().declared(name).is_some();
+        let (random, in_parts) = (declared("seed"), declared("images"));
         let mut runs = Vec::new();
         for start in (0..batch.real).step_by(self.micro_batch) {
             let end = (start + self.micro_batch).min(batch.labels.len());
-            let padded = |values: &[f32], per_image: usize| {
-                let mut own = values[start * per_image..end * per_image].to_vec();
-                own.resize(self.micro_batch * per_image, 0.0);
-                own
-            };
-            runner.session.write("images", &padded(&batch.images, pixels))?;
-            runner.session.write("labels", &padded(&batch.labels, 1))?;
-            runner.session.write("weights", &padded(&batch.weights, 1))?;
-            let noise = [self.config.seed as u32, self.step as u32, (start * pixels) as u32];
-            runner.session.write("seed", &noise.map(f32::from_bits))?;
+            let parts = [(&batch.images, pixels), (&batch.labels, 1), (&batch.weights, 1)];
+            for (name, (values, per_image)) in BATCH.iter().zip(parts).filter(|_| in_parts) {
+                let part = &values[start * per_image..end * per_image];
+                runner.session.write(name, &padded(part, self.micro_batch * per_image))?;
+            }
+            if random {
+                let noise = [self.config.seed as u32, self.step as u32, (start * pixels) as u32];
+                runner.session.write("seed", &noise.map(f32::from_bits))?;
+            }
             if let Some(attack) = &mut runner.attack {
                 let real = start..end.min(batch.real);
                 let classes: Vec<usize> =
@@ -278,15 +313,9 @@ impl Trainer {
                 moved.resize(self.micro_batch * pixels, 0.0);
                 runner.session.write(ADVERSARIAL, &moved)?;
             }
-            for (name, schedule) in &schedules {
-                runner.session.write(name, schedule)?;
-            }
             runs.push((runner.session.run()?, end.min(batch.real) - start));
         }
         for apply in &mut runner.apply {
-            for (name, schedule) in &schedules {
-                apply.write(name, schedule)?;
-            }
             apply.run()?;
         }
         Ok(runs)
@@ -326,32 +355,36 @@ impl Trainer {
     }
 
     /// Waits for a step's metrics.
-    pub fn collect(&mut self, pending: PendingStep) -> Result<StepMetrics, ExecutionError> {
+    pub fn collect(&mut self, pending: PendingStep) -> Result<StepRecord, ExecutionError> {
         let (game, attacked) = (self.generator.is_some(), self.config.method.perturbs());
         let price = 2.0 * f64::from(self.config.c_l);
         let session = &mut self.runners.last_mut().expect("every step has a phase").session;
-        let (mut sums, mut images) = (StepMetrics::default(), 0);
+        let ([mut loss, mut correct, mut norms, mut gradient_norms], mut images) = ([0.0; 4], 0);
         for (run, real) in pending.runs {
             let outputs = session.finish(run)?;
             let sum = |name: &str| outputs.get(name)[..real].iter().map(|&v| f64::from(v)).sum::<f64>();
             let roots =
                 |name: &str| outputs.get(name)[..real].iter().map(|&v| f64::from(v).sqrt()).sum::<f64>();
-            sums.loss += sum("loss");
-            sums.accuracy += sum("correct");
+            loss += sum("loss");
+            correct += sum("correct");
             if attacked {
-                sums.delta += roots("norm2");
+                norms += roots("norm2");
             }
             if game {
-                sums.predicted_delta += roots("gradient_norm2") / price;
+                gradient_norms += roots("gradient_norm2") / price;
             }
             images += real;
         }
         let n = images.max(1) as f64;
-        Ok(StepMetrics {
-            loss: sums.loss / n,
-            accuracy: sums.accuracy / n,
-            delta: sums.delta / n,
-            predicted_delta: sums.predicted_delta / n,
+        let predicted = gradient_norms / n;
+        Ok(StepRecord {
+            step: pending.step,
+            epoch: pending.epoch,
+            loss: loss / n,
+            accuracy: correct / n,
+            delta: attacked.then_some(norms / n),
+            predicted_delta: (game && predicted.is_finite()).then_some(predicted),
+            seconds: 0.0,
         })
     }
 

@@ -1,7 +1,7 @@
 //! A batch that does not fit is split, and the split step is the unsplit one to rounding.
 
 use super::common::{compare, gpus};
-use super::{DIGITS, batch, cpu, devices, digits, tiny};
+use super::{DIGITS, batch, close, cpu, devices, digits, tiny};
 use pgn_wgpu::data::{Batch, BatchOptions, make_batch};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Shape;
@@ -10,7 +10,7 @@ use pgn_wgpu::nn::{Network, Plan};
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program, ProgramError};
 use pgn_wgpu::training::step::{self, Gradients};
-use pgn_wgpu::training::{Method, StepMetrics, TrainConfig, Trainer, Update};
+use pgn_wgpu::training::{Method, StepRecord, TrainConfig, Trainer, Update};
 
 /// The sums of gradients over images are made in another order; that kernel says what its sums may differ by.
 fn rounding() -> Tolerance {
@@ -23,7 +23,7 @@ fn steps(
     config: &TrainConfig,
     batch: &Batch,
     largest: usize,
-) -> (Vec<(String, Vec<f32>)>, StepMetrics) {
+) -> (Vec<(String, Vec<f32>)>, StepRecord) {
     // Adam's first steps are signs, which rounding may turn where a gradient is nearly 0. With steps this small the
     // gradients after them are those of the same weights.
     let config = TrainConfig { lr: 1e-9, ..config.clone() };
@@ -48,12 +48,11 @@ fn agree(what: &str, device: &Device, config: &TrainConfig, batch: &Batch, large
             panic!("{what}, micro-batches of {largest}, {name}: {difference}");
         }
     }
-    let close = |a: f64, b: f64| (a - b).abs() <= 1e-5 * b.abs();
     assert!(
-        close(own.loss, metrics.loss)
-            && close(own.accuracy, metrics.accuracy)
-            && close(own.delta, metrics.delta)
-            && close(own.predicted_delta, metrics.predicted_delta),
+        close(Some(own.loss), Some(metrics.loss), 1e-5)
+            && close(Some(own.accuracy), Some(metrics.accuracy), 1e-5)
+            && close(own.delta, metrics.delta, 1e-5)
+            && close(own.predicted_delta, metrics.predicted_delta, 1e-5),
         "{what}, micro-batches of {largest}: {own:?} instead of {metrics:?}"
     );
 }
@@ -107,6 +106,25 @@ fn fillers_of_the_last_batch_count_for_nothing_in_micro_batches_either() {
 fn every_phase_of_a_step_is_split() {
     let config = TrainConfig { batch_size: 6, update: Update::Alternating, ..tiny(Method::PGN) };
     agree("CPU fast, alternating", &cpu(), &config, &batch(6), 4);
+}
+
+#[test]
+fn all_phases_read_a_whole_batch_from_one_place_and_micro_batches_as_inputs() {
+    let config = TrainConfig { batch_size: 6, update: Update::Alternating, ..tiny(Method::PGN) };
+    let batch = batch(6);
+    for (largest, whole) in [(6, true), (4, false)] {
+        let mut trainer = Trainer::new(cpu(), &config, DIGITS, None, Some(largest)).unwrap();
+        let step = trainer.submit(&batch).unwrap();
+        trainer.collect(step).unwrap();
+        let programs = trainer.programs();
+        assert!(programs.len() > 1, "there are several phases");
+        for name in ["images", "labels", "weights"] {
+            let inputs = programs.iter().filter(|program| program.declared(name).is_some()).count();
+            assert_eq!(inputs, if whole { 0 } else { programs.len() }, "{name}, at most {largest} at once");
+        }
+        let kept = trainer.workspace().read("images").ok();
+        assert_eq!(kept, whole.then(|| batch.images.clone()), "at most {largest} at once");
+    }
 }
 
 /// The first phase of a step over `images` images.

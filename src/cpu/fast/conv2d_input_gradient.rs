@@ -5,8 +5,8 @@
 use super::conv2d::convolve;
 use super::matrix::{Matrix, Threads, multiply, transpose};
 use super::{BLOCK, taps};
-use crate::cpu::executor::scratch;
 use crate::cpu::geometry::Geometry;
+use crate::cpu::scratch::scratch;
 use crate::graph::operation::codes::BORDER_BIAS_LEAKY;
 use crate::kernels::Arguments;
 use rayon::prelude::*;

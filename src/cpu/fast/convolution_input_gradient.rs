@@ -3,8 +3,8 @@
 
 use super::matrix::{Matrix, Threads, multiply, transpose};
 use super::{BLOCK, im2col, taps};
-use crate::cpu::executor::scratch;
 use crate::cpu::general::General;
+use crate::cpu::scratch::scratch;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
 

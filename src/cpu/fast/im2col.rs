@@ -2,8 +2,8 @@
 //! back. `taps.rs` does the same for the usual geometry, where a row needs no look at the geometry.
 
 use super::matrix::Matrix;
-use crate::cpu::executor::scratch;
 use crate::cpu::general::General;
+use crate::cpu::scratch::scratch;
 use std::ops::Range;
 
 /// Values of one row: all taps, all fine channels.

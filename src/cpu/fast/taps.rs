@@ -1,8 +1,8 @@
 //! Gathering the fine pixels under the taps of coarse pixels into rows, and adding such rows back.
 
 use super::matrix::{Matrix, Threads};
-use crate::cpu::executor::scratch;
 use crate::cpu::geometry::Geometry;
+use crate::cpu::scratch::scratch;
 use crate::graph::operation::codes::{BIAS_LEAKY, LEAKY_MASK, NOTHING};
 use rayon::prelude::*;
 use std::cell::Cell;

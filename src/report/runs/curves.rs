@@ -2,32 +2,21 @@
 
 use super::super::page::{Axis, Figure, Mark, Point, Series};
 use super::Run;
-use crate::training::metrics::EpochEnd;
+use crate::training::{EpochRecord, StepRecord};
 
 /// So few points are marked each.
 const FEW: usize = 12;
 
 /// What there is to draw about the training of `runs`; figures without a point are left out.
 pub fn figures(runs: &[&Run]) -> Vec<Figure> {
-    let loss = runs.iter().map(|run| {
-        let points =
-            run.metrics.steps.iter().map(|steps| Point::new(f64::from(steps.epoch) + 1.0, steps.loss));
-        series(&run.name, points.collect())
-    });
-    let norm = runs.iter().map(|run| {
-        let points = run
-            .metrics
-            .steps
-            .iter()
-            .filter_map(|steps| Some(Point::new(f64::from(steps.epoch) + 1.0, steps.delta?)));
-        series(&run.name, points.collect())
-    });
+    let loss = runs.iter().map(|run| of_steps(run, |mean| Some(mean.loss)));
+    let norm = runs.iter().map(|run| of_steps(run, |mean| mean.delta));
     let losses = runs.iter().flat_map(|run| {
         let fgm = of_epochs(run, &format!("{}: FGM", run.name), |epoch| epoch.fgm_loss);
         let own = of_epochs(run, &format!("{}: generator", run.name), |epoch| epoch.generator_loss);
         [own, Series { mark: Mark::Dashed, ..fgm }]
     });
-    let of_all = |value: fn(&EpochEnd) -> Option<f64>| -> Vec<Series> {
+    let of_all = |value: fn(&EpochRecord) -> Option<f64>| -> Vec<Series> {
         runs.iter().map(|run| of_epochs(run, &run.name, value)).collect()
     };
     let all = [
@@ -86,7 +75,14 @@ fn figure(id: &str, [title, caption]: [&str; 2], y: Axis, series: Vec<Series>) -
     Some(Figure { id, title, caption, x: Axis::new("epoch"), y, series })
 }
 
-fn of_epochs(run: &Run, name: &str, value: impl Fn(&EpochEnd) -> Option<f64>) -> Series {
+/// The mean over each epoch's steps.
+fn of_steps(run: &Run, value: impl Fn(&StepRecord) -> Option<f64>) -> Series {
+    let means = run.metrics.means();
+    let points = means.iter().filter_map(|mean| Some(Point::new(f64::from(mean.epoch) + 1.0, value(mean)?)));
+    series(&run.name, points.collect())
+}
+
+fn of_epochs(run: &Run, name: &str, value: impl Fn(&EpochRecord) -> Option<f64>) -> Series {
     let points = run
         .metrics
         .epochs

@@ -90,12 +90,12 @@ fn results(run: &Run) -> [Cell; 5] {
         None => Cell::missing(NO_VALIDATION),
     };
     let last = run.metrics.epochs.last();
-    let delta = match (run.metrics.steps.last().and_then(|steps| steps.delta), run.config.method) {
+    let delta = match (run.metrics.means().last().and_then(|mean| mean.delta), run.config.method) {
         (Some(delta), _) => Cell::number(delta, 4),
         (None, method) if !method.perturbs() => Cell::missing("Natural training perturbs nothing"),
         (None, _) => Cell::missing("No step is recorded"),
     };
-    let seconds = match last.and_then(|epoch| epoch.seconds) {
+    let seconds = match last.map(|epoch| epoch.seconds) {
         Some(seconds) => Cell::number(seconds, 1),
         None => Cell::missing("No epoch has ended"),
     };

@@ -13,8 +13,8 @@ use crate::report::{Axis, Block, Cell, Figure, Mark, Point, Section, Series, Tab
 use crate::reproduce::curve::Spread;
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{self, Run};
+use crate::training::EpochRecord;
 use crate::training::Method;
-use crate::training::metrics::EpochEnd;
 
 /// Points of the measured curve.
 const LENGTHS: usize = 9;
@@ -97,7 +97,7 @@ pub fn figure8(lab: &Lab) -> Section {
         let mut row = vec![Cell::text(&seen)];
         row.push(cell(names.iter().map(|n| lab.benign_accuracy(n)), 4));
         row.push(cell(names.iter().map(|n| lab.distance(n, Reading::R2)), 4));
-        let last = |of: fn(EpochEnd) -> Option<f64>| {
+        let last = |of: fn(EpochRecord) -> Option<f64>| {
             names.iter().map(move |n| {
                 of(lab.last_epoch(n)?)
                     .ok_or_else(|| Missing(format!("{n} was trained without validation images")))

@@ -1,0 +1,35 @@
+//! Memory that a kernel takes for itself while it computes; a refusal becomes an error of the session.
+
+use crate::memory::OutOfMemory;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// Runs `work`, in which [`scratch`] may find no memory.
+pub fn refusable(work: impl FnOnce()) -> Result<(), OutOfMemory> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|reason| match reason.downcast::<OutOfMemory>() {
+        Ok(refused) => *refused,
+        Err(panic) => resume_unwind(panic),
+    })
+}
+
+/// Makes `values` `len` long, for a kernel on any thread. A refusal unwinds to the session, silently, and becomes an error.
+pub fn scratch(values: &mut Vec<f32>, len: usize) {
+    if values.capacity() < len && values.try_reserve_exact(len - values.len()).is_err() {
+        resume_unwind(Box::new(OutOfMemory { bytes: (size_of::<f32>() * len) as u64 }));
+    }
+    values.resize(len, 0.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rayon::prelude::*;
+
+    #[test]
+    fn scratch_that_is_refused_on_any_thread_is_an_error_and_other_panics_stay() {
+        assert_eq!(refusable(|| scratch(&mut Vec::new(), 8)), Ok(()));
+        let refused = refusable(|| (0..64).into_par_iter().for_each(|_| scratch(&mut Vec::new(), 1 << 60)));
+        assert_eq!(refused, Err(OutOfMemory { bytes: 1 << 62 }));
+        let other = catch_unwind(|| refusable(|| resume_unwind(Box::new("other"))));
+        assert_eq!(*other.unwrap_err().downcast::<&str>().unwrap(), "other");
+    }
+}
