@@ -1,4 +1,5 @@
-// Shared by the wide8 forms of winograd_weight and phase_weight: what a lane fetches, the nine taps of one input and eight outputs.
+// Shared by the wide8 forms of winograd_s1_weight and winograd_s2_weight, each of which declares the SIDE of a transformed tile,
+// `weight_factors` and `store_row`. A lane fetches the nine taps of one input and eight outputs.
 // With params.turned = 1 it fetches one output and eight inputs: rows become columns among the eight lanes, and one
 // pipeline serves both.
 
@@ -46,4 +47,32 @@ fn first_tap(group: vec3<u32>, lane: u32) -> Place {
         at = (8u * group.x + lane) * (params.inputs / 8u) + group.y;
     }
     return Place(at, params.inputs * pitch, lane);
+}
+
+@compute @workgroup_size(8)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let lane = local.x;
+    let pitch = params.outputs / 8u;
+    let place = first_tap(group, lane);
+    let row0 = load_row(place, 0u);
+    let row1 = load_row(place, 1u);
+    let row2 = load_row(place, 2u);
+    let matrix = params.outputs;
+    let to = (group.y * SIDE * SIDE * pitch + group.x) * 8u + lane;
+    var row = 0u;
+    loop {
+        let factors = weight_factors(row);
+        store_row(
+            to + SIDE * row * matrix,
+            matrix,
+            sum(row0.first, row1.first, row2.first, factors),
+            sum(row0.second, row1.second, row2.second, factors),
+            sum(row0.third, row1.third, row2.third, factors),
+        );
+        row++;
+        // The bound is known only at run time, so that the compiler does not unroll the stores, which it is slow at.
+        if (row >= min(SIDE, params.inputs + 1u)) {
+            break;
+        }
+    }
 }

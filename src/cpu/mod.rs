@@ -10,11 +10,12 @@ pub mod executor;
 pub mod fast;
 mod general;
 mod geometry;
-mod phases;
 mod resampling;
 pub mod threads;
 mod windows;
 mod winograd;
+mod winograd_s1;
+mod winograd_s2;
 
 /// `$function` for the operation that is known only now; the codes are those of `graph::Unary` and `graph::Binary`.
 macro_rules! by_operation {
@@ -50,6 +51,7 @@ twins!(
     binary,
     border_spread,
     border_sum,
+    col2im,
     conv2d,
     conv2d_input_gradient,
     conv2d_weight_gradient,
@@ -61,35 +63,34 @@ twins!(
     cross_entropy_gradient,
     elementwise,
     elementwise_columns,
-    exchange_sides,
     gather_rows,
-    gather_taps,
+    im2col,
     matrix_product,
     max_pool,
     max_unpool,
     one_hot,
-    phase_coarse,
-    phase_gradient,
-    phase_image,
-    phase_result,
-    phase_weight,
     pool,
     random_normal,
     resize,
     resize_gradient,
-    scatter_taps,
     softmax,
     sum_columns,
     sum_rows,
+    swap_channels,
     unary,
     unpool,
     window_pool,
     window_unpool,
-    winograd_coarse,
-    winograd_gradient,
-    winograd_image,
-    winograd_result,
-    winograd_weight,
+    winograd_s1_coarse,
+    winograd_s1_gradient,
+    winograd_s1_image,
+    winograd_s1_result,
+    winograd_s1_weight,
+    winograd_s2_coarse,
+    winograd_s2_gradient,
+    winograd_s2_image,
+    winograd_s2_result,
+    winograd_s2_weight,
 );
 
 /// Which CPU forms run.

@@ -82,7 +82,7 @@ pub fn gather_rows_wide8(params: &[u8], _: Constants) -> [u32; 3] {
 }
 
 /// One invocation per row of each of nine taps.
-pub fn exchange_sides(params: &[u8], _: Constants) -> [u32; 3] {
+pub fn swap_channels(params: &[u8], _: Constants) -> [u32; 3] {
     flat(9 * read::<RowsParams>(params).rows)
 }
 
@@ -411,7 +411,7 @@ pub fn winograd_pairs(params: &[u8], _: Constants) -> [u32; 3] {
 }
 
 /// Input channels in x, tiles in y.
-pub fn winograd_image(params: &[u8], _: Constants) -> [u32; 3] {
+pub fn winograd_s1_image(params: &[u8], _: Constants) -> [u32; 3] {
     let p: WinogradParams = read(params);
     [p.inputs.div_ceil(GROUP), p.tiles, 1]
 }
@@ -426,19 +426,19 @@ pub fn winograd_pairs_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
 }
 
 /// The wide form: input channels by fours in x, tiles by eights in y.
-pub fn winograd_image_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+pub fn winograd_s1_image_wide8(params: &[u8], _: Constants) -> [u32; 3] {
     let p: WinogradParams = read(params);
     [p.inputs / 4, p.tiles / 8, 1]
 }
 
 /// Output channels in x, tiles in y.
-pub fn winograd_result(params: &[u8], _: Constants) -> [u32; 3] {
+pub fn winograd_s1_result(params: &[u8], _: Constants) -> [u32; 3] {
     let p: WinogradParams = read(params);
     [p.outputs.div_ceil(GROUP), p.tiles, 1]
 }
 
 /// The wide form: output channels by fours in x, tiles by eights in y.
-pub fn winograd_result_wide8(params: &[u8], _: Constants) -> [u32; 3] {
+pub fn winograd_s1_result_wide8(params: &[u8], _: Constants) -> [u32; 3] {
     let p: WinogradParams = read(params);
     [p.outputs / 4, p.tiles / 8, 1]
 }
@@ -455,27 +455,27 @@ pub fn winograd_coarse(params: &[u8], _: Constants) -> [u32; 3] {
     [p.tiles.div_ceil(GROUP), p.outputs, 1]
 }
 
-/// As [`winograd_image`]; each phase of the fine side is a layer in z.
-pub fn phase_image(params: &[u8], constants: Constants) -> [u32; 3] {
-    let [x, y, _] = winograd_image(params, constants);
+/// As [`winograd_s1_image`]; each phase of the fine side is a layer in z.
+pub fn winograd_s2_image(params: &[u8], constants: Constants) -> [u32; 3] {
+    let [x, y, _] = winograd_s1_image(params, constants);
     [x, y, phases(read::<WinogradParams>(params).turned == 0)]
 }
 
-/// As [`winograd_image_wide8`]; each phase of the fine side is a layer in z.
-pub fn phase_image_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
-    let [x, y, _] = winograd_image_wide8(params, constants);
+/// As [`winograd_s1_image_wide8`]; each phase of the fine side is a layer in z.
+pub fn winograd_s2_image_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
+    let [x, y, _] = winograd_s1_image_wide8(params, constants);
     [x, y, phases(read::<WinogradParams>(params).turned == 0)]
 }
 
-/// As [`winograd_result`]; each phase of the fine side is a layer in z.
-pub fn phase_result(params: &[u8], constants: Constants) -> [u32; 3] {
-    let [x, y, _] = winograd_result(params, constants);
+/// As [`winograd_s1_result`]; each phase of the fine side is a layer in z.
+pub fn winograd_s2_result(params: &[u8], constants: Constants) -> [u32; 3] {
+    let [x, y, _] = winograd_s1_result(params, constants);
     [x, y, phases(read::<WinogradParams>(params).turned == 1)]
 }
 
-/// As [`winograd_result_wide8`]; each phase of the fine side is a layer in z.
-pub fn phase_result_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
-    let [x, y, _] = winograd_result_wide8(params, constants);
+/// As [`winograd_s1_result_wide8`]; each phase of the fine side is a layer in z.
+pub fn winograd_s2_result_wide8(params: &[u8], constants: Constants) -> [u32; 3] {
+    let [x, y, _] = winograd_s1_result_wide8(params, constants);
     [x, y, phases(read::<WinogradParams>(params).turned == 1)]
 }
 
@@ -484,13 +484,13 @@ fn phases(fine: bool) -> u32 {
 }
 
 /// Coarse positions in x, groups of eight columns in y.
-pub fn gather_taps(params: &[u8], _: Constants) -> [u32; 3] {
+pub fn im2col(params: &[u8], _: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
     [(p.batch * p.height * p.width).div_ceil(GROUP), p.columns / 8, 1]
 }
 
 /// One invocation per value of the fine side.
-pub fn scatter_taps(params: &[u8], constants: Constants) -> [u32; 3] {
+pub fn col2im(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
     let fine = super::constant(constants, "STRIDE").pow(2) * p.height * p.width;
     flat(p.batch * fine * p.in_channels)

@@ -334,42 +334,42 @@ mod registry {
             form wide8 grids::matrix_product_wide8, with ["matrices", "wide8", "rows8", "product8"],
             form low8 grids::matrix_product_low8, fits fits::matrix_product_low8,
             with ["matrices", "wide8", "rows8", "product8"];
-        gather_taps(ConvolutionParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::gather_taps, shared ["convolution", "blocks"],
+        im2col(ConvolutionParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::im2col, shared ["convolution", "blocks"],
             form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "wide8", "turn8"],
             form three8 grids::taps_three8, fits fits::taps_three8, with ["convolution", "wide8", "turn8", "taps3"];
-        scatter_taps(ConvolutionParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::scatter_taps,
+        col2im(ConvolutionParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::col2im,
             shared ["convolution", "epilogue", "blocks"],
             form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "epilogue", "wide8"];
-        winograd_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
-            shared ["winograd", "winograd_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_pairs_wide8, with ["winograd", "winograd_points", "wide8", "turn8", "weight_taps"];
-        winograd_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_image,
-            shared ["winograd", "winograd_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_image_wide8, with ["winograd", "winograd_points", "wide8"];
-        winograd_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_result,
-            shared ["winograd", "winograd_points", "winograd_both", "blocks", "epilogue"],
-            form wide8 grids::winograd_result_wide8, with ["winograd", "winograd_points", "epilogue", "wide8"];
-        winograd_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse,
-            shared ["winograd", "winograd_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_coarse_wide8, with ["winograd", "winograd_points", "wide8", "turn8"];
-        winograd_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
-            shared ["winograd", "winograd_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_pairs_wide8, with ["winograd", "winograd_points", "wide8", "turn8"];
-        phase_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
-            shared ["winograd", "phase_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_pairs_wide8, with ["winograd", "phase_points", "wide8", "turn8", "weight_taps"];
-        phase_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::phase_image,
-            shared ["winograd", "phase_points", "winograd_both", "blocks"],
-            form wide8 grids::phase_image_wide8, with ["winograd", "phase_points", "wide8"];
-        phase_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::phase_result,
-            shared ["winograd", "phase_points", "winograd_both", "blocks", "epilogue"],
-            form wide8 grids::phase_result_wide8, with ["winograd", "phase_points", "epilogue", "wide8"];
-        phase_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse,
-            shared ["winograd", "phase_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_coarse_wide8, with ["winograd", "phase_points", "wide8", "turn8"];
-        phase_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
-            shared ["winograd", "phase_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_pairs_wide8, with ["winograd", "phase_points", "wide8", "turn8"];
+        winograd_s1_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
+            shared ["winograd", "winograd_s1_points", "winograd_both", "blocks", "winograd_weight"],
+            form wide8 grids::winograd_pairs_wide8, with ["winograd", "winograd_s1_points", "wide8", "turn8", "weight_taps"];
+        winograd_s1_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_s1_image,
+            shared ["winograd", "winograd_s1_points", "winograd_both", "blocks"],
+            form wide8 grids::winograd_s1_image_wide8, with ["winograd", "winograd_s1_points", "wide8"];
+        winograd_s1_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_s1_result,
+            shared ["winograd", "winograd_s1_points", "winograd_both", "blocks", "epilogue"],
+            form wide8 grids::winograd_s1_result_wide8, with ["winograd", "winograd_s1_points", "epilogue", "wide8"];
+        winograd_s1_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse,
+            shared ["winograd", "winograd_s1_points", "winograd_both", "blocks", "winograd_coarse"],
+            form wide8 grids::winograd_coarse_wide8, with ["winograd", "winograd_s1_points", "wide8", "turn8"];
+        winograd_s1_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
+            shared ["winograd", "winograd_s1_points", "winograd_both", "blocks", "winograd_gradient"],
+            form wide8 grids::winograd_pairs_wide8, with ["winograd", "winograd_s1_points", "wide8", "turn8"];
+        winograd_s2_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
+            shared ["winograd", "winograd_s2_points", "winograd_both", "blocks", "winograd_weight"],
+            form wide8 grids::winograd_pairs_wide8, with ["winograd", "winograd_s2_points", "wide8", "turn8", "weight_taps"];
+        winograd_s2_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_s2_image,
+            shared ["winograd", "winograd_s2_points", "winograd_both", "blocks"],
+            form wide8 grids::winograd_s2_image_wide8, with ["winograd", "winograd_s2_points", "wide8"];
+        winograd_s2_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_s2_result,
+            shared ["winograd", "winograd_s2_points", "winograd_both", "blocks", "epilogue"],
+            form wide8 grids::winograd_s2_result_wide8, with ["winograd", "winograd_s2_points", "epilogue", "wide8"];
+        winograd_s2_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse,
+            shared ["winograd", "winograd_s2_points", "winograd_both", "blocks", "winograd_coarse"],
+            form wide8 grids::winograd_coarse_wide8, with ["winograd", "winograd_s2_points", "wide8", "turn8"];
+        winograd_s2_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
+            shared ["winograd", "winograd_s2_points", "winograd_both", "blocks", "winograd_gradient"],
+            form wide8 grids::winograd_pairs_wide8, with ["winograd", "winograd_s2_points", "wide8", "turn8"];
         unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks, shared ["functions"];
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise,
@@ -417,7 +417,7 @@ mod registry {
         random_normal(RandomParams) 1 -> 1, tolerance (2e-6, 1e-5), grid grids::elements;
         gather_rows(GatherRowsParams) 3 -> 1, tolerance (1e-7, 1e-6), grid grids::gather_rows, shared ["gather_rows_params", "epilogue"],
             form wide8 grids::gather_rows_wide8, fits fits::gather_rows_wide8, with ["gather_rows_params", "epilogue", "wide8"];
-        exchange_sides(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::exchange_sides, shared ["rows_params"];
+        swap_channels(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::swap_channels, shared ["rows_params"];
         adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::blocks, shared ["adam_params"],
             form wide8 grids::adam_wide8, fits fits::adam_wide8, with ["adam_params", "wide8"];
     }

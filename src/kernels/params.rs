@@ -123,7 +123,7 @@ params! {
         /// Columns of the right matrix and of the product.
         columns: u32,
         /// Left matrices: as many as products, or 25 of 5 x 5 for 81 of 9 x 9, each of which serves the phases
-        /// that have its point (`shaders/shared/phase_points.wgsl`).
+        /// that have its point (`shaders/shared/winograd_s2_points.wgsl`).
         lefts: u32,
         /// Which of the matrices, one of each then, lie row after row instead of in blocks: 1 the left one, 2 the right
         /// one, 4 the product, added up.

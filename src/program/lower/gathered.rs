@@ -214,7 +214,7 @@ impl Lowering<'_> {
         let label = format!("{} exchanged", self.tensors[y.0].label);
         let exchanged = self.fresh(label, Shape::new(&extents));
         self.gathered_weight_gradient(c, &[reads[1], reads[0]], exchanged);
-        self.exchange_sides(&c.params, exchanged, y);
+        self.swap_channels(&c.params, exchanged, y);
     }
 
     /// The weight `x` of a convolution for its sides in each other's place.
@@ -225,15 +225,15 @@ impl Lowering<'_> {
         let extents = [3, 3, p.out_channels as usize, p.in_channels as usize];
         let label = format!("{} exchanged", self.tensors[x.0].label);
         let exchanged = self.fresh(label, Shape::new(&extents));
-        self.exchange_sides(p, x, exchanged);
+        self.swap_channels(p, x, exchanged);
         self.transformed.insert((x, Transform::Exchanged), exchanged);
         exchanged
     }
 
     /// The call that turns a weight for a convolution of geometry `p` into one for its sides in each other's place.
-    fn exchange_sides(&mut self, p: &ConvolutionParams, weight: TensorId, exchanged: TensorId) {
+    fn swap_channels(&mut self, p: &ConvolutionParams, weight: TensorId, exchanged: TensorId) {
         let params = RowsParams { rows: p.in_channels, columns: p.out_channels };
-        self.call(&kernels::exchange_sides, bytes_of(&params), vec![], &[weight], &[exchanged]);
+        self.call(&kernels::swap_channels, bytes_of(&params), vec![], &[weight], &[exchanged]);
     }
 
     /// Rows of channels as a matrix: as they are, or with columns and rows rounded up, the latter to `padded`.
@@ -256,14 +256,14 @@ impl Lowering<'_> {
     fn gather(&mut self, g: Plain, p: &ConvolutionParams, turned: bool, x: TensorId, matrix: TensorId) {
         let mut constants = geometry(g);
         constants.push(("TURNED", u32::from(turned)));
-        self.call(&kernels::gather_taps, bytes_of(p), constants, &[x], &[matrix]);
+        self.call(&kernels::im2col, bytes_of(p), constants, &[x], &[matrix]);
     }
 
     fn scatter(&mut self, g: Plain, p: &ConvolutionParams, e: Epilogue, reads: [TensorId; 2], y: TensorId) {
         let mut constants = geometry(g);
         constants.push(("EPILOGUE", e.code()));
         let params = ConvolutionParams { slope: e.slope(), ..*p };
-        self.call(&kernels::scatter_taps, bytes_of(&params), constants, &reads, &[y]);
+        self.call(&kernels::col2im, bytes_of(&params), constants, &reads, &[y]);
     }
 
     /// What an epilogue reads for a piece; `other` where it reads nothing, as the binding must name something.

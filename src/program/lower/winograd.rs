@@ -3,11 +3,11 @@
 //! for the gradient by the weight, 36 for the nine taps instead of 144. Both transform an image alike; `backward.rs` says of which side.
 //!
 //! F(2x2, 3x3) needs 64 for 16 pixels and passes on 64 values instead of 36; it rounds less, but at points that were chosen for
-//! it the larger tiles round little enough (`cpu/winograd.rs`), and they win at every size that they fit at all.
+//! it the larger tiles round little enough (`cpu/winograd_s1.rs`), and they win at every size that they fit at all.
 //!
 //! At stride 2 each of the fine side's four phases, its even or odd rows and its even or odd columns, is a convolution of its
 //! own with one or two taps either way, so that 16 coarse pixels take 81 multiplications instead of 144
-//! (`shaders/shared/phase_points.wgsl`). The coarse side is transformed once for all of them.
+//! (`shaders/shared/winograd_s2_points.wgsl`). The coarse side is transformed once for all of them.
 //!
 //! Two ways were weighed: one kernel that transforms, multiplies and transforms back in registers, and kernels of their own
 //! with the transformed tensors between them. On the adapter that this is for a fetch costs as much as thirty
@@ -78,22 +78,22 @@ struct Parts {
 impl Algorithm {
     fn parts(self) -> Parts {
         let halved = Parts {
-            weight: &kernels::phase_weight,
-            image: &kernels::phase_image,
-            result: &kernels::phase_result,
-            coarse: &kernels::phase_coarse,
-            gradient: &kernels::phase_gradient,
+            weight: &kernels::winograd_s2_weight,
+            image: &kernels::winograd_s2_image,
+            result: &kernels::winograd_s2_result,
+            coarse: &kernels::winograd_s2_coarse,
+            gradient: &kernels::winograd_s2_gradient,
             image_elements: 81,
             coarse_elements: 25,
             elements: 81,
         };
         match self {
             Self::Same => Parts {
-                weight: &kernels::winograd_weight,
-                image: &kernels::winograd_image,
-                result: &kernels::winograd_result,
-                coarse: &kernels::winograd_coarse,
-                gradient: &kernels::winograd_gradient,
+                weight: &kernels::winograd_s1_weight,
+                image: &kernels::winograd_s1_image,
+                result: &kernels::winograd_s1_result,
+                coarse: &kernels::winograd_s1_coarse,
+                gradient: &kernels::winograd_s1_gradient,
                 image_elements: 36,
                 coarse_elements: 36,
                 elements: 36,
