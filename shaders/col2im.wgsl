@@ -9,6 +9,7 @@
 // Writes    fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once; fewer than 2^22 pixels.
 // Dispatch  one invocation per value of fine, in a two-dimensional grid of workgroups of 64.
 // Longest loop  KERNEL*KERNEL.
+// needs: grid, convolution, epilogue, blocks
 
 @group(0) @binding(1) var<storage, read_write> matrix: array<f32>;
 @group(0) @binding(2) var<storage, read_write> beside: array<f32>;

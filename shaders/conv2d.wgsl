@@ -9,6 +9,7 @@
 // Dispatch  x = ceil(out_channels / 32), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
 // Longest loop  KERNEL*KERNEL*in_channels, rounded up to 16.
+// needs: convolution, epilogue, convolution_image, convolution_tile
 //
 // The portable form: an implicit matrix product [pixels of the whole batch] x [taps and channels] x [out_channels]. 8
 // x 8 invocations hold 4 x 4 results each as vec4 registers, a 32 x 32 tile, and share 16 steps of the sum at a time

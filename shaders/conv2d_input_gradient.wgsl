@@ -11,6 +11,7 @@
 // Dispatch  x = ceil(in_channels / 32), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
 // Longest loop  KERNEL*KERNEL*out_channels, rounded up to 16.
+// needs: convolution, epilogue, convolution_image, convolution_tile
 //
 // The portable form: the matrix product of conv2d.wgsl with the roles of the channels exchanged. At stride 2 the fine
 // pixels fall into four phases by the parity of row and column, and each phase meets its own 1, 2, 2 or 4 taps of

@@ -11,6 +11,7 @@
 //           another kernel adds the pieces. The order of every sum is fixed.
 // Dispatch  x = ceil(out_channels / 32), y = ceil(KERNEL*KERNEL*in_channels / 32), z = splits.
 // Longest loop  rows_per_split*width, rounded up to 16; rows_per_split is to keep this below 32,768.
+// needs: convolution
 //
 // The portable form: the matrix product [taps and in_channels] x [pixels of the piece] x [out_channels], tiled like
 // conv2d.wgsl. The pieces are what gives a GPU enough tiles: a 3x3x64x128 weight alone has only 72.

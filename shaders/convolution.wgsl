@@ -3,6 +3,7 @@
 // out_channels], bias [out_channels] or an activation like the result; writes coarse [batch, height, width, out_channels].
 // Dispatch: one invocation per value of the coarse side, in a flat grid; neighbours are neighbouring channels.
 // Longest loop: taps · (channels of a group / 4 + 3), at most 32,768, which the graph sees to.
+// needs: grid, general, epilogue
 
 @group(0) @binding(1) var<storage, read_write> fine: array<f32>;
 @group(0) @binding(2) var<storage, read_write> weight: array<f32>;

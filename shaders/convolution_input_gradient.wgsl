@@ -3,6 +3,7 @@
 // bias [in_channels] or an activation like the result; writes fine [batch, fine_height, fine_width, in_channels].
 // Dispatch: one invocation per value of the fine side, in a flat grid; neighbours are neighbouring channels.
 // Longest loop: taps · (channels of a group / 4 + 3), at most 32,768, which the graph sees to.
+// needs: grid, general, epilogue
 
 @group(0) @binding(1) var<storage, read_write> coarse: array<f32>;
 @group(0) @binding(2) var<storage, read_write> weight: array<f32>;

@@ -3,6 +3,7 @@
 // [splits, kernel_height, kernel_width, in_channels / groups, out_channels].
 // Dispatch: one invocation per value of a part, in a flat grid; neighbours are neighbouring coarse channels.
 // Longest loop: the coarse pixels of a part, about 16,384.
+// needs: grid, general
 
 @group(0) @binding(1) var<storage, read_write> fine: array<f32>;
 @group(0) @binding(2) var<storage, read_write> coarse: array<f32>;

@@ -8,6 +8,7 @@
 //           channels are 0. Every element once.
 // Dispatch  x = ceil(batch*height*width / 64), y = columns / 8.
 // Longest loop  8.
+// needs: grid, convolution, blocks
 
 @group(0) @binding(1) var<storage, read_write> fine: array<f32>;
 @group(0) @binding(2) var<storage, read_write> matrix: array<f32>;

@@ -7,6 +7,7 @@
 // Writes    exchanged [9, columns, rows], every element once.
 // Dispatch  one invocation per tap and row, 64 per workgroup.
 // Longest loop  columns.
+// needs: grid, rows_params
 
 @group(0) @binding(1) var<storage, read_write> weight: array<f32>;
 @group(0) @binding(2) var<storage, read_write> exchanged: array<f32>;

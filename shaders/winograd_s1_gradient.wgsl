@@ -6,6 +6,7 @@
 //           image and the fine one for the coarse, [3, 3, outputs, inputs] and the last tap first.
 // Dispatch  x = ceil(outputs / 64), y = inputs.
 // Longest loop  36.
+// needs: grid, winograd, winograd_s1_points, winograd_both, blocks, winograd_gradient
 
 override TURNED: u32 = 0u;
 

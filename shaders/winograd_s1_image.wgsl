@@ -5,6 +5,7 @@
 //           last one are 0.
 // Dispatch  x = ceil(inputs / 64), y = tiles.
 // Longest loop  36.
+// needs: grid, winograd, winograd_s1_points, winograd_both, blocks
 
 @group(0) @binding(1) var<storage, read_write> image: array<f32>;
 @group(0) @binding(2) var<storage, read_write> transformed: array<f32>;

@@ -6,6 +6,7 @@
 // Writes    result [batch, height, width, outputs], every element once.
 // Dispatch  x = ceil(outputs / 64), y = tiles.
 // Longest loop  36.
+// needs: grid, winograd, winograd_s1_points, winograd_both, blocks, epilogue
 
 @group(0) @binding(1) var<storage, read_write> product: array<f32>;
 @group(0) @binding(2) var<storage, read_write> beside: array<f32>;

@@ -5,6 +5,7 @@
 // Writes    transformed: 36 matrices inputs x outputs (shared/winograd.wgsl), every element once.
 // Dispatch  x = ceil(outputs / 64), y = inputs.
 // Longest loop  36.
+// needs: grid, winograd, winograd_s1_points, winograd_both, blocks, winograd_weight
 
 const ROWS = 6u;
 const COLUMNS = 3u;

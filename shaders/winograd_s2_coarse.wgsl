@@ -6,6 +6,7 @@
 //           last one are 0.
 // Dispatch  x = ceil(tiles / 64), y = outputs.
 // Longest loop  25.
+// needs: grid, winograd, winograd_s2_points, winograd_both, blocks, winograd_coarse
 
 const ROWS = 5u;
 const COLUMNS = 4u;

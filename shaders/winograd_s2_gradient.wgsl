@@ -5,6 +5,7 @@
 // Writes    gradient [3, 3, inputs, outputs], every element once.
 // Dispatch  x = ceil(outputs / 64), y = inputs.
 // Longest loop  81.
+// needs: grid, winograd, winograd_s2_points, winograd_both, blocks, winograd_gradient
 
 const ROWS = 3u;
 const COLUMNS = 9u;

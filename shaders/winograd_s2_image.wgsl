@@ -7,6 +7,7 @@
 //           element once; those of tiles beyond the last one are 0.
 // Dispatch  x = ceil(inputs / 64), y = tiles, z = 4 phases, or with params.turned = 1 z = 1.
 // Longest loop  25.
+// needs: grid, winograd, winograd_s2_points, winograd_both, blocks
 
 @group(0) @binding(1) var<storage, read_write> image: array<f32>;
 @group(0) @binding(2) var<storage, read_write> transformed: array<f32>;

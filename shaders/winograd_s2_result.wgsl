@@ -8,6 +8,7 @@
 //           every element once.
 // Dispatch  x = ceil(outputs / 64), y = tiles, z = 1, or with params.turned = 1 z = 4 phases.
 // Longest loop  100.
+// needs: grid, winograd, winograd_s2_points, winograd_both, blocks, epilogue
 
 @group(0) @binding(1) var<storage, read_write> product: array<f32>;
 @group(0) @binding(2) var<storage, read_write> beside: array<f32>;

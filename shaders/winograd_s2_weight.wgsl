@@ -5,6 +5,7 @@
 // Writes    transformed: 81 matrices inputs x outputs (shared/winograd_s2_points.wgsl), every element once.
 // Dispatch  x = ceil(outputs / 64), y = inputs.
 // Longest loop  81.
+// needs: grid, winograd, winograd_s2_points, winograd_both, blocks, winograd_weight
 
 const ROWS = 9u;
 const COLUMNS = 3u;

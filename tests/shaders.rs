@@ -4,6 +4,8 @@
 
 #[allow(dead_code, reason = "every test binary uses its own part of it")]
 mod common;
+#[path = "shaders/needs.rs"]
+mod needs;
 
 use common::tiles;
 use naga::back::{PipelineConstants, hlsl, msl, pipeline_constants, spv};
@@ -13,6 +15,7 @@ use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker, Norm};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
+use pgn_wgpu::graph::operation::codes;
 use pgn_wgpu::kernels::{self, Form, Kernel, generate, grids};
 use pgn_wgpu::models::file::{Facts, Model};
 use pgn_wgpu::nn::Problem;
@@ -54,7 +57,9 @@ fn values(constant: &str) -> &'static [u32] {
         "SOURCE" | "LEFT" | "RIGHT" => &[0, 1, 2, 3],
         "KERNEL" => &[1, 3],
         "STRIDE" => &[1, 2],
-        "EPILOGUE" => &[0, 1, 2, 3, 4],
+        "EPILOGUE" => {
+            &[codes::NOTHING, codes::BIAS, codes::BIAS_LEAKY, codes::LEAKY_MASK, codes::BORDER_BIAS_LEAKY]
+        }
         "MASK" | "TURNED" | "ACCUMULATE" | "AVERAGE" | "BIAS" => &[0, 1],
         _ => panic!("{constant}: say here which values it takes"),
     }
@@ -277,21 +282,53 @@ fn parameter_structs_are_the_same_in_wgsl_and_in_rust() {
     }
 }
 
+/// The value of a constant of a shader.
+fn number(module: &Module, name: &str) -> u32 {
+    let (_, constant) = module
+        .constants
+        .iter()
+        .find(|(_, c)| c.name.as_deref() == Some(name))
+        .unwrap_or_else(|| panic!("there is no {name}"));
+    match module.global_expressions[constant.init] {
+        Expression::Literal(naga::Literal::U32(value)) => value,
+        ref other => panic!("{name} is {other:?}"),
+    }
+}
+
+#[test]
+fn epilogues_have_the_same_numbers_in_wgsl_and_in_rust() {
+    let with_epilogue = |form: &Form| form.source.contains("override EPILOGUE");
+    let mut compared = 0;
+    for (kernel, form) in forms().filter(|(_, form)| with_epilogue(form)) {
+        let (module, _) = validated(kernel, form);
+        for (code, name) in codes::NAMES.iter().enumerate() {
+            assert_eq!(number(&module, name) as usize, code, "{}, {} form: {name}", kernel.name, form.name);
+        }
+        compared += 1;
+    }
+    assert!(compared > 5, "{compared} forms");
+    let all: Vec<&str> = values("EPILOGUE").iter().map(|&code| codes::name(code)).collect();
+    assert_eq!(all, codes::NAMES);
+    let file =
+        std::fs::read_to_string(&files("shared").iter().find(|(name, _)| name == "epilogue").unwrap().1);
+    let declared = file.unwrap().lines().filter(|line| line.starts_with("const ")).count();
+    assert_eq!(declared, codes::NAMES.len(), "constants of shared/epilogue.wgsl");
+}
+
 #[test]
 fn grids_are_as_wide_in_wgsl_as_in_rust() {
-    let (kernel, form) = forms().next().unwrap();
+    let (kernel, form) = forms().find(|(_, form)| form.source.contains("const GRID_WIDTH")).unwrap();
     let (module, _) = validated(kernel, form);
-    let value = |name: &str| {
-        let (_, constant) = module.constants.iter().find(|(_, c)| c.name.as_deref() == Some(name)).unwrap();
-        match module.global_expressions[constant.init] {
-            Expression::Literal(naga::Literal::U32(value)) => value,
-            ref other => panic!("{name} is {other:?}"),
-        }
-    };
+    let value = |name: &str| number(&module, name);
     assert_eq!(value("GROUP"), grids::GROUP);
     assert_eq!(value("GRID_WIDTH"), grids::GRID_WIDTH);
     assert_eq!(value("GROUP") * value("VALUES"), grids::BLOCK);
 }
+
+/// The folders of shaders that the registry knows.
+const FOLDERS: [&str; 2] = ["", "permutations"];
+/// The folders of shared files, with what a head writes before their names.
+const SHARED: [(&str, &str); 1] = [("", "shared")];
 
 /// The WGSL files of `folder`, by name without ending.
 fn files(folder: &str) -> Vec<(String, PathBuf)> {

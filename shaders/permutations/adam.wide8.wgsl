@@ -5,6 +5,7 @@
 // Updates   (writes) parameters, momentum, variance and, if AVERAGE = 1, average [count], every element once.
 // Dispatch  one invocation per sixteen parameters, 64 per workgroup.
 // Longest loop  none: outside loops a fetch has no mask to test.
+// needs: grid, adam_params, wide8
 //
 // Why this shape: a fetch or store of one 64-bit integer costs what one of 32 bits costs, and putting two values together is a
 // shuffle; vectors of four values took 1.4 times as long. Sixteen parameters are a cache line of each tensor: with eight per

@@ -4,6 +4,7 @@
 // Writes    y [outer, 3*stride, inner], every element once.
 // Dispatch  one invocation per value of y, 64 per workgroup, in x and y.
 // Longest loop  length / stride.
+// needs: grid, border_sum, border_sum_of
 
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

@@ -5,6 +5,7 @@
 // Writes    y [outer, 3*stride, inner], every element once.
 // Dispatch  one invocation per eight values of y, 64 per workgroup, in x and y.
 // Longest loop  length / stride.
+// needs: grid, border_sum, wide8
 
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<u64>>;

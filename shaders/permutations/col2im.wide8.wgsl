@@ -10,6 +10,7 @@
 // Writes    fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
 // Dispatch  x = in_channels / 8, or with KERNEL = 1 in_channels / (8 BLOCKS), y = ceil(batch*height*width / 8).
 // Longest loop  none: outside loops a fetch has no mask to test.
+// needs: grid, convolution, epilogue, wide8
 //
 // A lane takes one coarse position and eight channels, and at stride 2 the four fine pixels that it and its neighbours to
 // the right and below meet in nine taps; at stride 1 nine neighbours meet its own pixel.

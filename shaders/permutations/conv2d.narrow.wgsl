@@ -7,6 +7,7 @@
 // Writes    result: coarse [batch, height, width, out_channels], every element once.
 // Dispatch  x = 1, pixel groups = ceil(batch*height*width / 4), y = min(pixel groups, 32768), z = ceil(pixel groups / 32768).
 // Longest loop  KERNEL*KERNEL*in_channels / 64, rounded up.
+// needs: convolution, epilogue, convolution_narrow
 
 @group(0) @binding(2) var<storage, read_write> weight: array<f32>;
 

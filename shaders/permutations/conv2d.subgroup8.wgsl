@@ -10,6 +10,7 @@
 // Dispatch  x = ceil(out_channels / (8*VECTORS)), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
 // Longest loop  KERNEL*WINDOWS*ceil(in_channels / 8), WINDOWS being 1 or, at stride 2, KERNEL.
+// needs: convolution, epilogue, convolution_image, subgroup8, convolution_subgroup8
 //
 // Why this shape: on such an adapter a fetch from storage costs as much as some twenty multiply-adds whatever its
 // pattern, a broadcast within the subgroup next to nothing, barriers and workgroup memory a lot. So one subgroup

@@ -9,6 +9,7 @@
 // Writes    result: coarse [batch, height, width, out_channels], every element once.
 // Dispatch  y = batch*height*width / 32.
 // Longest loop  out_channels / 8.
+// needs: grid, convolution, epilogue, wide8, rows8, weights27, taps3
 //
 // A product would want the 27 values that a position meets written as a row and read again, and its result scattered for the
 // epilogue. Here a lane keeps what four positions meet, eight pixels apart, and adds it up for eight channels at a time; the

@@ -7,6 +7,7 @@
 // Dispatch  x = ceil(out_channels / CHANNELS), pixel tiles = ceil(batch*height*width / 128),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
 // Longest loop  KERNEL*KERNEL*in_channels / 4, rounded up to 4.
+// needs: convolution, epilogue, convolution_vec4
 
 fn image_size() -> vec2<u32> {
     return vec2<u32>(STRIDE * params.height, STRIDE * params.width);

@@ -9,6 +9,7 @@
 // Dispatch  x = ceil(in_channels / 32), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
 // Longest loop  out_channels / 8, rounded up to 4.
+// needs: convolution, epilogue
 //
 // A batch of rows and a layer of a thousand columns are few tiles, and each is a sum of thousands: one tile per unit of the
 // GPU, one step after the other. So four groups of 8 x 8 invocations share a tile of 32 pixels x 32 channels, 4 x 4 results

@@ -9,6 +9,7 @@
 // Dispatch  x = 1, pixel groups = ceil(batch*STRIDE*height*STRIDE*width / 4), y = min(pixel groups, 32768),
 //           z = ceil(pixel groups / 32768).
 // Longest loop  KERNEL*KERNEL*out_channels / 64, rounded up.
+// needs: convolution, epilogue, convolution_narrow
 
 @group(0) @binding(2) var<storage, read_write> weight: array<vec4<f32>>;
 

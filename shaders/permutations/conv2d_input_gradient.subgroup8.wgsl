@@ -12,6 +12,7 @@
 // Dispatch  x = ceil(in_channels / (8*VECTORS)), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
 // Longest loop  KERNEL*ceil(out_channels / 8); at stride 2 at most 4*ceil(out_channels / 8).
+// needs: convolution, epilogue, convolution_image, subgroup8, convolution_subgroup8
 //
 // Why this shape: conv2d.subgroup8.wgsl says it; the two differ in the direction of the taps and in how the weight is
 // read. At stride 2 the fine pixels fall into four phases by the parity of row and column, and each phase meets its

@@ -10,6 +10,7 @@
 // Writes    result: fine [batch, height, width, 3], every element once.
 // Dispatch  x = ceil(width / 6), y = ceil(height / 4), z = batch.
 // Longest loop  out_channels / 8.
+// needs: convolution, epilogue, wide8, rows8, weights27
 //
 // A product with the weight and a sum over its taps would write and read 27 values for the three of a pixel. Here a lane is a
 // column of six coarse rows, and sums what they give to four fine rows, for each of the three columns beside one another

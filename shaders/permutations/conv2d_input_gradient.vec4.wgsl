@@ -9,6 +9,7 @@
 // Dispatch  x = ceil(in_channels / CHANNELS), pixel tiles = ceil(batch*height*width / 128),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
 // Longest loop  KERNEL*KERNEL*out_channels / 4, rounded up to 4.
+// needs: convolution, epilogue, convolution_vec4
 //
 // The roles of the channels are those of conv2d exchanged, the phases at stride 2 those of the portable form. The weight's rows
 // run along the sum here, so its tile is kept like the image's.

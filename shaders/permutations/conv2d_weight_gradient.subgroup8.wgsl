@@ -12,6 +12,7 @@
 // Dispatch  x = ceil(out_channels / (8*OUT_VECTORS)),
 //           y = ceil(in_channels / (8*IN_VECTORS)) * KERNEL, z = splits.
 // Longest loop  ceil(rows_per_split*width / 8); rows_per_split*width stays below 32,768 as for the portable form.
+// needs: convolution, subgroup8
 //
 // Why this shape: as in conv2d.subgroup8.wgsl, a fetch costs as much as some twenty multiply-adds and a broadcast
 // next to nothing. Lanes run along the output channels. One subgroup keeps up to 3 horizontal taps x 16 input x 16

@@ -7,6 +7,7 @@
 //           the portable form. The order of every sum is fixed.
 // Dispatch  x = ceil(out_channels / CHANNELS), y = ceil(KERNEL*KERNEL*in_channels / 64), z = splits.
 // Longest loop  rows_per_split*width, rounded up to 16; rows_per_split is to keep this below 32,768.
+// needs: convolution
 //
 // 8 x 8 invocations compute 64 entries (of taps and fine channels) x 64 coarse channels (vec4) or 32 (slim), each 8 x 8 or 8 x 4
 // of them. As in

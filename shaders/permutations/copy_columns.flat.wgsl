@@ -4,6 +4,7 @@
 // Writes    columns to_start.. of y [rows, to_columns], leaves the rest.
 // Dispatch  one invocation per value copied, 64 per workgroup, in x and y.
 // Longest loop  none.
+// needs: grid, copy_columns_params
 
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

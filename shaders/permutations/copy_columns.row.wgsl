@@ -4,6 +4,7 @@
 // Writes    columns to_start.. of y [rows, to_columns], leaves the rest; at most four columns.
 // Dispatch  one invocation per row, 64 per workgroup.
 // Longest loop  none: outside loops a fetch has no mask to test.
+// needs: grid, copy_columns_params
 //
 // Why this shape: the portable form finds row and column of every value and tests every one in a loop, which on a software
 // adapter costs several times what the fetch and the store do. Here columns beyond the last one are that one once more.

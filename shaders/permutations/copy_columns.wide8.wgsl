@@ -5,6 +5,7 @@
 // Writes    columns to_start.. of y [rows, to_columns], leaves the rest; all columns and starts are multiples of 8.
 // Dispatch  one invocation per eight values copied, 64 per workgroup.
 // Longest loop  none: outside loops a fetch has no mask to test.
+// needs: grid, copy_columns_params
 
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<u64>>;

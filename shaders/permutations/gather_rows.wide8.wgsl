@@ -5,6 +5,7 @@
 // Writes    y [rows, columns]; columns is a multiple of 8.
 // Dispatch  one invocation per eight values, 64 per workgroup.
 // Longest loop  none: outside loops a fetch has no mask to test.
+// needs: grid, gather_rows_params, epilogue, wide8
 
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> indices: array<f32>;

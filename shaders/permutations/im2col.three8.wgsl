@@ -8,6 +8,7 @@
 //           shared/blocks.wgsl. Every element once.
 // Dispatch  y = batch*height*width / 8.
 // Longest loop  none: outside loops a fetch has no mask to test.
+// needs: grid, convolution, wide8, turn8, taps3
 //
 // A lane takes one position; shared/taps3.wgsl has how.
 

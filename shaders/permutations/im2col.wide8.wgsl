@@ -8,6 +8,7 @@
 //           number of positions is rounded up to a multiple of 8, and rows beyond are 0. Every element once.
 // Dispatch  x = in_channels / 8, or with KERNEL = 1 in_channels / (8 BLOCKS), y = ceil(batch*height*width / 8).
 // Longest loop  none: outside loops a fetch has no mask to test.
+// needs: grid, convolution, wide8, turn8
 //
 // A lane takes one position and eight channels of every tap, or of one tap as many blocks of eight channels as divide them,
 // because starting a workgroup costs as much as several of them.

@@ -7,6 +7,7 @@
 //           where rows are beyond it.
 // Dispatch  x = ceil(columns / 32), y = ceil(rows / 16), z = matrices.
 // Longest loop  inner / 8.
+// needs: grid, matrices, wide8, rows8, product8
 //
 // Why this shape: the form wide8 computes 32 rows x 16 columns, so that 16 rows or fewer leave half of it empty. This one
 // computes 16 x 32: as many sums from as many fetches. A broadcast serves two groups of rows, not four, so that a full

@@ -11,6 +11,7 @@
 //           where rows are beyond it.
 // Dispatch  x = ceil(columns / 16), y = ceil(rows / 32), z = matrices.
 // Longest loop  inner / 8.
+// needs: grid, matrices, wide8, rows8, product8
 //
 // Why this shape: a fetch costs as much as some thirty multiply-adds, a broadcast one. One subgroup computes 32 rows x
 // 16 columns; lanes run along the rows, eight at a time, so that one broadcast of a value of `right` serves four groups

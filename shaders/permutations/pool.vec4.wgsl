@@ -5,6 +5,7 @@
 // Writes    y [batch, height / 2, width / 2, channels], every element once.
 // Dispatch  one invocation per four values of y, 64 per workgroup.
 // Longest loop  none.
+// needs: grid, pool
 
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;

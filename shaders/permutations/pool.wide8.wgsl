@@ -5,6 +5,7 @@
 // Writes    y [batch, height / 2, width / 2, channels], every element once.
 // Dispatch  one invocation per eight values of y, 64 per workgroup.
 // Longest loop  none: outside loops a fetch has no mask to test.
+// needs: grid, pool, wide8
 //
 // Why this shape: a fetch of eight values costs a quarter of eight fetches of one. Blocks of y are numbered as they
 // lie, so that two divisions find a block's window in x. Invocations beyond the last block fetch its window again

@@ -5,6 +5,7 @@
 // Writes    y [splits, columns], every element once. The order of every sum is fixed.
 // Dispatch  one workgroup of 256 per part and block of up to 32 columns, a row of GRID_WIDTH workgroups after the other.
 // Longest loop  rows_per_split / 8 / 8 from 32 columns on, less below.
+// needs: grid, sum_rows_params
 //
 // Lane l of a workgroup adds column l % width of every (256 / width)-th row, so that neighbours fetch neighbours also where there
 // are three columns; the lanes of a column are then added in workgroup memory, the upper half to the lower.

@@ -5,6 +5,7 @@
 // Writes    y [splits, columns], every element once.
 // Dispatch  one invocation per eight columns and part, 64 per workgroup.
 // Longest loop  rows_per_split / 2.
+// needs: grid, sum_rows_params, wide8
 //
 // Why this shape: a fetch of eight values costs a quarter of eight fetches of one. Two rows a step halve what the loop
 // itself costs; it ends at its foot, because the driver runs the body of a loop that ends at its head once more, masked.

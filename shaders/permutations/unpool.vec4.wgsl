@@ -5,6 +5,7 @@
 // Writes    y [batch, height, width, channels], every element once.
 // Dispatch  one invocation per four values of d, 64 per workgroup.
 // Longest loop  none.
+// needs: grid, pool
 
 override MASK: u32 = 0u;
 

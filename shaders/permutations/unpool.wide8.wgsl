@@ -6,6 +6,7 @@
 // Writes    y [batch, height, width, channels], every element once.
 // Dispatch  one invocation per eight values of d, 64 per workgroup.
 // Longest loop  none: outside loops a fetch has no mask to test.
+// needs: grid, pool, wide8
 //
 // Why this shape: a fetch of eight values costs a quarter of eight fetches of one. Blocks of d are numbered as they
 // lie, so that two divisions find a block's place in y. Invocations beyond the last block fetch it again instead of

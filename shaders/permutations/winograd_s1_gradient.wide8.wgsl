@@ -6,6 +6,7 @@
 //           first.
 // Dispatch  x = outputs / 8, y = inputs / 8; if TURNED = 1 the other way round.
 // Longest loop  6.
+// needs: grid, winograd, winograd_s1_points, wide8, turn8
 //
 // A lane fetches one output and eight inputs, and stores one input and eight outputs: in between, rows become columns
 // among the eight lanes. If TURNED = 1 it stores one output and eight inputs.

@@ -5,6 +5,7 @@
 // Writes    transformed: 36 matrices tiles x inputs (shared/winograd.wgsl), every element once; tiles is a multiple of 8.
 // Dispatch  x = inputs / 4, y = tiles / 8.
 // Longest loop  3.
+// needs: grid, winograd, winograd_s1_points, wide8
 //
 // A lane takes one tile and four channels: all 36 elements are live at once, and with eight channels the driver compiles for two
 // seconds instead of one, and what it makes is no faster. Neighbouring lanes are neighbouring tiles, so a lane fetches the

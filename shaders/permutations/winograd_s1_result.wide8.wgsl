@@ -6,6 +6,7 @@
 // Writes    result [batch, height, width, outputs], every element once.
 // Dispatch  x = outputs / 4, y = tiles / 8.
 // Longest loop  6.
+// needs: grid, winograd, winograd_s1_points, epilogue, wide8
 //
 // A lane takes one tile and four channels, a row of elements at a time. With eight channels the driver compiles three times as
 // long, with all elements at once as well, and what it makes is no faster: what it cannot hold in registers it spills

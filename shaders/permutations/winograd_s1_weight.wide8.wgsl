@@ -6,6 +6,7 @@
 // Writes    transformed: 36 matrices inputs x outputs (shared/winograd.wgsl), every element once.
 // Dispatch  x = outputs / 8, y = inputs / 8.
 // Longest loop  6.
+// needs: grid, winograd, winograd_s1_points, wide8, turn8, weight_taps
 //
 // A lane takes one input and eight outputs (shared/weight_taps.wgsl).
 

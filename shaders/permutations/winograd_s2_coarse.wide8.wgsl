@@ -6,6 +6,7 @@
 //           multiples of 8.
 // Dispatch  x = outputs / 8, y = tiles / 8.
 // Longest loop  5.
+// needs: grid, winograd, winograd_s2_points, wide8, turn8
 //
 // A lane fetches eight channels of a tile's pixels, and stores eight tiles of one channel: in between, rows become
 // columns among the eight lanes, which takes least of the driver's compiler within the loop.

@@ -5,6 +5,7 @@
 // Writes    gradient [3, 3, inputs, outputs], every element once.
 // Dispatch  x = outputs / 8, y = inputs / 8.
 // Longest loop  9.
+// needs: grid, winograd, winograd_s2_points, wide8, turn8
 //
 // A lane fetches one output and eight inputs, and stores one input and eight outputs: in between, rows become columns
 // among the eight lanes.

@@ -7,6 +7,7 @@
 //           element once; tiles is a multiple of 8.
 // Dispatch  x = inputs / 4, y = tiles / 8, z = 4 phases, or with params.turned = 1 z = 1.
 // Longest loop  3.
+// needs: grid, winograd, winograd_s2_points, wide8
 //
 // A lane takes one tile and four channels. One pipeline serves both sides and all phases: what an even phase has no use
 // for, a fifth row or column, it fetches in vain. Rows of elements go out in pairs.

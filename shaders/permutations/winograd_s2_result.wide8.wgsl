@@ -8,6 +8,7 @@
 //           every element once.
 // Dispatch  x = outputs / 4, y = tiles / 8, z = 1, or with params.turned = 1 z = 4 phases.
 // Longest loop  18.
+// needs: grid, winograd, winograd_s2_points, epilogue, wide8
 //
 // A lane takes one tile and four channels, a row of a phase's elements at a time.
 

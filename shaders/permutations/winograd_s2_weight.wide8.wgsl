@@ -6,6 +6,7 @@
 // Writes    transformed: 81 matrices inputs x outputs (shared/winograd_s2_points.wgsl), every element once.
 // Dispatch  x = outputs / 8, y = inputs / 8.
 // Longest loop  9.
+// needs: grid, winograd, winograd_s2_points, wide8, turn8, weight_taps
 //
 // A lane takes one input and eight outputs (shared/weight_taps.wgsl).
 

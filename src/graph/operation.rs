@@ -55,6 +55,13 @@ pub mod codes {
     pub const LEAKY_MASK: u32 = 3;
     /// A bias of the image and of the place by the border is added, then leaky ReLU.
     pub const BORDER_BIAS_LEAKY: u32 = 4;
+    /// The names, in the order of the codes.
+    pub const NAMES: [&str; 5] = ["NOTHING", "BIAS", "BIAS_LEAKY", "LEAKY_MASK", "BORDER_BIAS_LEAKY"];
+
+    /// The name of a code.
+    pub fn name(code: u32) -> &'static str {
+        NAMES[code as usize]
+    }
 }
 
 /// What planes of one value each become under a transposed convolution of size 3: away from the border it repeats with

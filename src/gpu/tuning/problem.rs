@@ -2,6 +2,7 @@
 //! which form is faster. Calls that differ in the number of images alone mostly become the same problem.
 
 use crate::gpu::device::Gpu;
+use crate::graph::operation::codes;
 use crate::kernels::params::{ConvolutionParams, Params};
 use crate::kernels::{Form, constant};
 use crate::program::{Call, Program};
@@ -127,8 +128,11 @@ impl Problem {
         if self.forms.len() == 1 {
             return kernel.to_string();
         }
-        let constants: String =
-            call.constants.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        let constant = |&(name, value): &(&str, u32)| match name {
+            "EPILOGUE" => format!(" {name}={}", codes::name(value)),
+            _ => format!(" {name}={value}"),
+        };
+        let constants: String = call.constants.iter().map(constant).collect();
         if call.kernel.layout.name == ConvolutionParams::LAYOUT.name {
             let p: ConvolutionParams = bytemuck::pod_read_unaligned(&call.params);
             let parts = if p.splits > 1 { format!(" in {} parts", p.splits) } else { String::new() };
@@ -213,13 +217,13 @@ mod tests {
     #[test]
     fn large_batches_become_few_images_of_the_same_layer_and_small_ones_stay() {
         let large = convolution(128, 32, 64, 128);
-        assert_eq!(large.name(), "conv2d 2x32x32, 64-128 channels, KERNEL=3 STRIDE=1 EPILOGUE=0");
+        assert_eq!(large.name(), "conv2d 2x32x32, 64-128 channels, KERNEL=3 STRIDE=1 EPILOGUE=NOTHING");
         for (size, images) in [(&large.judged, 1), (&large.timed, 2)] {
             assert_eq!((size.reads[0], size.writes[0]), (images * 32 * 32 * 64, images * 32 * 32 * 128));
             assert_eq!(size.reads[1], 9 * 64 * 128);
         }
         let small = convolution(3, 8, 4, 4);
-        assert_eq!(small.name(), "conv2d 3x8x8, 4-4 channels, KERNEL=3 STRIDE=1 EPILOGUE=0");
+        assert_eq!(small.name(), "conv2d 3x8x8, 4-4 channels, KERNEL=3 STRIDE=1 EPILOGUE=NOTHING");
         assert_eq!((small.judged.reads[0], small.timed.writes[0]), (3 * 8 * 8 * 4, 3 * 8 * 8 * 4));
     }
 
