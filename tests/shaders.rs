@@ -326,9 +326,9 @@ fn grids_are_as_wide_in_wgsl_as_in_rust() {
 }
 
 /// The folders of shaders that the registry knows.
-const FOLDERS: [&str; 2] = ["", "permutations"];
+const FOLDERS: [&str; 4] = ["", "any", "gpu", "lavapipe"];
 /// The folders of shared files, with what a head writes before their names.
-const SHARED: [(&str, &str); 1] = [("", "shared")];
+const SHARED: [(&str, &str); 3] = [("", "shared"), ("gpu/", "gpu/shared"), ("lavapipe/", "lavapipe/shared")];
 
 /// The WGSL files of `folder`, by name without ending.
 fn files(folder: &str) -> Vec<(String, PathBuf)> {
@@ -343,16 +343,20 @@ fn every_shader_is_registered_and_every_kernel_has_its_shader_and_its_twin() {
     let portable: BTreeSet<String> = files("").into_iter().map(|(name, _)| name).collect();
     let registered: BTreeSet<String> = kernels::ALL.iter().map(|k| k.name.to_string()).collect();
     assert_eq!(portable, registered);
-    let further: BTreeSet<String> = files("permutations").into_iter().map(|(name, _)| name).collect();
     // A form may be made of the file of another one of its kernel, with constants of its own.
-    let texts: Vec<(String, String)> = files("permutations")
-        .into_iter()
+    let texts: Vec<(String, String)> = FOLDERS[1..]
+        .iter()
+        .flat_map(|folder| {
+            files(folder).into_iter().map(move |(name, path)| (format!("{folder}/{name}"), path))
+        })
         .map(|(name, path)| (name, std::fs::read_to_string(path).unwrap()))
         .collect();
+    let further: BTreeSet<String> = texts.iter().map(|(name, _)| name.clone()).collect();
     let file_of = |(kernel, form): (&Kernel, &Form)| {
-        let own = |name: &str| name.split('.').next() == Some(kernel.name);
+        let (need, _) = form.name.split_once('.').expect("a form is <need>.<niche>");
+        let own = |name: &str| name.starts_with(&format!("{need}/{}.", kernel.name));
         let file = texts.iter().find(|(name, text)| own(name) && form.source.ends_with(text.as_str()));
-        file.unwrap_or_else(|| panic!("{}.{} is no file", kernel.name, form.name)).0.clone()
+        file.unwrap_or_else(|| panic!("{} of {} is no file", form.name, kernel.name)).0.clone()
     };
     let registered: BTreeSet<String> =
         forms().filter(|(_, form)| form.name != "portable").map(file_of).collect();
@@ -383,7 +387,7 @@ fn the_shaders_that_measure_are_valid_everywhere_too() {
 
 #[test]
 fn every_shader_opens_with_its_contract() {
-    for (name, path) in ["", "permutations", "bench"].into_iter().flat_map(files) {
+    for (name, path) in FOLDERS.into_iter().chain(["bench"]).flat_map(files) {
         let text = std::fs::read_to_string(&path).unwrap();
         let contract: String =
             text.lines().take_while(|l| l.starts_with("//")).collect::<Vec<_>>().join("\n");

@@ -2,7 +2,7 @@
 //! a program with them. The twins are written to be read beside the WGSL: same names, same order.
 //!
 //! Reductions in the twins add in f64, so that they can judge f32 kernels. `Mode::Fast` replaces the hot
-//! ones by faster forms (`fast/`), which the twins judge like any other permutation. Results smaller than
+//! ones by faster forms (`fast/`), which the twins judge like any other form. Results smaller than
 //! the smallest normal number are flushed to zero after every call: they cost hundreds of cycles each, and GPUs do
 //! the same.
 

@@ -1,60 +1,62 @@
-//! The WGSL text of a form: its own file behind those of `shaders/shared/` that its head names in a line
+//! The WGSL text of a form: its own file behind the shared files that its head names in a line
 //!
 //! ```text
-//! // needs: grid, epilogue
+//! // needs: grid, epilogue, lavapipe/eights
 //! ```
+//!
+//! `grid` is `shaders/shared/grid.wgsl`, and `lavapipe/eights` is `shaders/lavapipe/shared/eights.wgsl`.
 //!
 //! The text is put together when the program is compiled. A name without a file does not compile, and neither does a shader
 //! without such a line; `tests/shaders.rs` compares the line with what the shader uses.
 
-/// The files of `shaders/shared/` by name.
+/// The shared files by name: what a head writes before it, its folder, the name itself.
 macro_rules! shared {
-    ($($name:literal),* $(,)?) => {
+    ($($prefix:literal $folder:literal $name:literal),* $(,)?) => {
         /// What shaders share: name and text.
         pub const SHARED: &[(&str, &str)] =
-            &[$(($name, include_str!(concat!("../../shaders/shared/", $name, ".wgsl")))),*];
+            &[$((concat!($prefix, $name), include_str!(concat!("../../shaders/", $folder, $name, ".wgsl")))),*];
     };
 }
 shared![
-    "adam_params",
-    "blocks",
-    "border_sum",
-    "border_sum_of",
-    "compose",
-    "convolution",
-    "convolution_image",
-    "convolution_narrow",
-    "convolution_subgroup8",
-    "convolution_tile",
-    "convolution_vec4",
-    "copy_columns_params",
-    "epilogue",
-    "functions",
-    "gather_rows_params",
-    "general",
-    "grid",
-    "matrices",
-    "pool",
-    "product8",
-    "resize",
-    "rows8",
-    "rows_params",
-    "subgroup8",
-    "sum_rows_params",
-    "taps3",
-    "turn8",
-    "weight_taps",
-    "weights27",
-    "wide8",
-    "window",
-    "window_max",
-    "winograd",
-    "winograd_both",
-    "winograd_coarse",
-    "winograd_gradient",
-    "winograd_s1_points",
-    "winograd_s2_points",
-    "winograd_weight",
+    "" "shared/" "adam_params",
+    "" "shared/" "blocks",
+    "" "shared/" "border_sum",
+    "" "shared/" "border_sum_of",
+    "" "shared/" "compose",
+    "" "shared/" "convolution",
+    "" "shared/" "convolution_image",
+    "" "shared/" "convolution_tile",
+    "" "shared/" "copy_columns_params",
+    "" "shared/" "epilogue",
+    "" "shared/" "functions",
+    "" "shared/" "gather_rows_params",
+    "" "shared/" "general",
+    "" "shared/" "grid",
+    "" "shared/" "matrices",
+    "" "shared/" "pool",
+    "" "shared/" "resize",
+    "" "shared/" "rows_params",
+    "" "shared/" "sum_rows_params",
+    "" "shared/" "window",
+    "" "shared/" "window_max",
+    "" "shared/" "winograd",
+    "" "shared/" "winograd_both",
+    "" "shared/" "winograd_coarse",
+    "" "shared/" "winograd_gradient",
+    "" "shared/" "winograd_s1_points",
+    "" "shared/" "winograd_s2_points",
+    "" "shared/" "winograd_weight",
+    "gpu/" "gpu/shared/" "convolution_vec4",
+    "gpu/" "gpu/shared/" "few_outputs",
+    "lavapipe/" "lavapipe/shared/" "convolution_direct",
+    "lavapipe/" "lavapipe/shared/" "eights",
+    "lavapipe/" "lavapipe/shared/" "product",
+    "lavapipe/" "lavapipe/shared/" "rgb_taps",
+    "lavapipe/" "lavapipe/shared/" "rgb_weights",
+    "lavapipe/" "lavapipe/shared/" "rows",
+    "lavapipe/" "lavapipe/shared/" "subgroups",
+    "lavapipe/" "lavapipe/shared/" "transpose",
+    "lavapipe/" "lavapipe/shared/" "winograd_weight",
 ];
 
 /// What the line begins with.
@@ -108,7 +110,7 @@ const fn shared(text: &[u8], from: usize, to: usize) -> &'static str {
         }
         i += 1;
     }
-    panic!("a shader needs a file that shaders/shared/ does not have")
+    panic!("a shader needs a shared file that does not exist or is not listed above")
 }
 
 /// The end of the name that begins at `at`: the comma behind it, or the line's end.

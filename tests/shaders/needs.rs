@@ -148,7 +148,7 @@ fn every_shared_file_is_named_by_a_shader() {
         .flat_map(|line| line.split(", "))
         .collect();
     for name in shared().keys() {
-        assert!(named.contains(name.as_str()), "no shader needs shared/{name}.wgsl");
+        assert!(named.contains(name.as_str()), "no shader needs {name}");
     }
 }
 

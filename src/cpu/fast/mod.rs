@@ -1,6 +1,6 @@
 //! Fast forms of the hot twins: convolutions as sums of matrix products over blocks of pixels, with SIMD that the
 //! `gemm` crate chooses at run time, and loops over whole pixels instead of single values. The twins judge them like
-//! any permutation.
+//! any other form.
 //!
 //! Direct loops, one product per tap, and gathering the taps of a block of pixels into rows ("im2col") were
 //! weighed. Gathering won: one product per block keeps the matrix kernel busy at every width, and a block of

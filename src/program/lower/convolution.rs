@@ -74,10 +74,10 @@ impl Lowering<'_> {
             vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32), ("EPILOGUE", epilogue.code())];
         // Between a pixel's three channels and a product stand 27 values, written and read; the direct forms do without.
         let direct = match turned {
-            false => kernels::fits::conv2d_three8(bytes_of(&params), &constants),
+            false => kernels::fits::conv2d_rgb(bytes_of(&params), &constants),
             true => {
                 params.out_channels <= DIRECT_CHANNELS
-                    && kernels::fits::conv2d_input_gradient_three8(bytes_of(&params), &constants)
+                    && kernels::fits::conv2d_input_gradient_rgb(bytes_of(&params), &constants)
             }
         };
         if self.limits.matrix_products

@@ -6,7 +6,7 @@
 //! Direct kernels fetch a window for every tap, because at stride 2 neighbours share next to nothing, and leave most of
 //! eight lanes idle where there are three channels; on the adapter that this is for they reach a third of what
 //! `matrix_product` does, and gathering costs a tenth of the product. From three channels, and towards them from few, whose taps are
-//! nine times as many, there are direct forms (`conv2d.three8.wgsl` and its adjoint), which take two thirds and a bit over half as long.
+//! nine times as many, there are direct forms (`lavapipe/conv2d.rgb.wgsl` and its adjoint), which take two thirds and a bit over half as long.
 //!
 //! At stride 1 the sides may change places, and the side with fewer channels is the one that is gathered or scattered: the
 //! classifier's last layer has ten channels where it has 512 on the other side.
