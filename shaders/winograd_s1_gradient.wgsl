@@ -2,13 +2,13 @@
 // pair of channels.
 //
 // Reads     product: 36 matrices outputs x inputs (shared/winograd.wgsl).
-// Writes    gradient [3, 3, inputs, outputs], every element once; if TURNED = 1, where the coarse side was taken for the
+// Writes    gradient [3, 3, inputs, outputs], every element once; if SWAPPED = 1, where the coarse side was taken for the
 //           image and the fine one for the coarse, [3, 3, outputs, inputs] and the last tap first.
 // Dispatch  x = ceil(outputs / 64), y = inputs.
 // Longest loop  36.
 // needs: grid, winograd, winograd_s1_points, winograd_both, blocks, winograd_gradient
 
-override TURNED: u32 = 0u;
+override SWAPPED: u32 = 0u;
 
 const ROWS = 3u;
 const COLUMNS = 6u;
@@ -25,9 +25,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         return;
     }
     var taps = taps_of_pair(output, group.y);
-    let turned = TURNED == 1u;
-    let pair = select(group.y * params.outputs + output, output * params.inputs + group.y, turned);
+    let swapped = SWAPPED == 1u;
+    let pair = select(group.y * params.outputs + output, output * params.inputs + group.y, swapped);
     for (var tap = 0u; tap < 9u; tap++) {
-        gradient[select(tap, 8u - tap, turned) * params.inputs * params.outputs + pair] = taps[tap];
+        gradient[select(tap, 8u - tap, swapped) * params.inputs * params.outputs + pair] = taps[tap];
     }
 }

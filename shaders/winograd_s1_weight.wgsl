@@ -1,7 +1,7 @@
 // winograd_s1_weight: a 3x3 weight as Winograd's algorithm F(4x4, 3x3) multiplies by it, M w M' for every pair of channels.
 //
-// Reads     weight [3, 3, a, b]; input and output channels are a and b, or with params.turned = 1 b and a, and the weight is
-//           turned by 180 degrees.
+// Reads     weight [3, 3, a, b]; input and output channels are a and b, or with params.adjoint = 1 b and a, and the weight is
+//           rotated by 180 degrees.
 // Writes    transformed: 36 matrices inputs x outputs (shared/winograd.wgsl), every element once.
 // Dispatch  x = ceil(outputs / 64), y = inputs.
 // Longest loop  36.

@@ -1,11 +1,11 @@
 // winograd_s2_image: an image as Winograd's algorithms at stride 2 multiply it, M d M' for every tile d of 5 x 5 pixels and every
 // channel: of the fine side phase by phase, or of the coarse side once for all phases.
 //
-// Reads     image, zero outside: fine [batch, 2*height, 2*width, inputs], or with params.turned = 1 coarse
+// Reads     image, zero outside: fine [batch, 2*height, 2*width, inputs], or with params.adjoint = 1 coarse
 //           [batch, height, width, inputs].
-// Writes    transformed: 81 matrices tiles x inputs (shared/winograd_s2_points.wgsl), or with params.turned = 1 25 of them, every
+// Writes    transformed: 81 matrices tiles x inputs (shared/winograd_s2_points.wgsl), or with params.adjoint = 1 25 of them, every
 //           element once; those of tiles beyond the last one are 0.
-// Dispatch  x = ceil(inputs / 64), y = tiles, z = 4 phases, or with params.turned = 1 z = 1.
+// Dispatch  x = ceil(inputs / 64), y = tiles, z = 4 phases, or with params.adjoint = 1 z = 1.
 // Longest loop  25.
 // needs: grid, winograd, winograd_s2_points, winograd_both, blocks
 
@@ -29,10 +29,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         return;
     }
     let first = first_pixel(group.y);
-    let step = 2u - params.turned;
+    let step = 2u - params.adjoint;
     let size = step * vec2<u32>(params.height, params.width);
     // Odd phases begin one pixel before the first; what is outside wraps around to large numbers.
-    let before = select(vec2<u32>(1u), vec2<u32>(), even(group.z) | vec2<bool>(params.turned == 1u));
+    let before = select(vec2<u32>(1u), vec2<u32>(), even(group.z) | vec2<bool>(params.adjoint == 1u));
     var pixels: array<f32, 25>;
     for (var k = 0u; k < COARSE_ELEMENTS; k++) {
         let at = step * (first.yz + vec2<u32>(k / 5u, k % 5u)) - before;
@@ -41,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         }
     }
     var result = both(pixels);
-    let side = select(FINE_SIDE, COARSE_SIDE, params.turned == 1u);
+    let side = select(FINE_SIDE, COARSE_SIDE, params.adjoint == 1u);
     let to = first_element(side * side, params.inputs, group.y, channel);
     // Even phases have four rows or columns of elements.
     let element = first_of(group.z);

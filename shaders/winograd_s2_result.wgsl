@@ -3,10 +3,10 @@
 //
 // Reads     product: 81 matrices tiles x outputs (shared/winograd_s2_points.wgsl),
 //           beside: bias [outputs], or an activation like the result (params.epilogue = LEAKY_MASK), or border biases
-//           [batch, 6, 6, outputs] (params.epilogue = BORDER_BIAS_LEAKY, only with params.turned = 1), or nothing (params.epilogue = NOTHING).
-// Writes    result: coarse [batch, height, width, outputs], or with params.turned = 1 fine [batch, 2*height, 2*width, outputs],
+//           [batch, 6, 6, outputs] (params.epilogue = BORDER_BIAS_LEAKY, only with params.adjoint = 1), or nothing (params.epilogue = NOTHING).
+// Writes    result: coarse [batch, height, width, outputs], or with params.adjoint = 1 fine [batch, 2*height, 2*width, outputs],
 //           every element once.
-// Dispatch  x = ceil(outputs / 64), y = tiles, z = 1, or with params.turned = 1 z = 4 phases.
+// Dispatch  x = ceil(outputs / 64), y = tiles, z = 1, or with params.adjoint = 1 z = 4 phases.
 // Longest loop  100.
 // needs: grid, winograd, winograd_s2_points, winograd_both, blocks, epilogue
 
@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     }
     let own = first_element(FINE_ELEMENTS, params.outputs, group.y, channel);
     var elements: array<f32, 25>;
-    let phases = select(4u, 1u, params.turned == 1u);
+    let phases = select(4u, 1u, params.adjoint == 1u);
     for (var k = 0u; k < 25u * phases; k++) {
         let phase = group.z + k / 25u;
         let at = first_of(phase) + vec2<u32>(k % 25u / 5u, k % 5u);
@@ -42,13 +42,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     var pixels = both(elements);
     let first = first_pixel(group.y);
     let size = vec2<u32>(params.height, params.width);
-    let odd = select(vec2<u32>(1u), vec2<u32>(), even(group.z) | vec2<bool>(params.turned == 0u));
+    let odd = select(vec2<u32>(1u), vec2<u32>(), even(group.z) | vec2<bool>(params.adjoint == 0u));
     for (var k = 0u; k < 16u; k++) {
         let coarse = first.yz + vec2<u32>(k / 4u, k % 4u);
         if (first.x >= params.batch || any(coarse >= size)) {
             continue;
         }
-        let step = 1u + params.turned;
+        let step = 1u + params.adjoint;
         let pixel = step * coarse + odd;
         let at = ((first.x * step * size.x + pixel.x) * step * size.y + pixel.y) * params.outputs + channel;
         var other = 0.0;

@@ -149,7 +149,7 @@ const VARIANTS: &[(&str, &[(&str, u32)])] = &[
     ("convolution_input_gradient", &[("EPILOGUE", 4)]),
     ("unpool", &[("MASK", 2)]),
     ("matrix_product", &[("ACCUMULATE", 2)]),
-    ("im2col", &[("TURNED", 2)]),
+    ("im2col", &[("TRANSPOSED", 2)]),
     ("col2im", &[("EPILOGUE", 5)]),
 ];
 

@@ -60,7 +60,7 @@ fn values(constant: &str) -> &'static [u32] {
         "EPILOGUE" => {
             &[codes::NOTHING, codes::BIAS, codes::BIAS_LEAKY, codes::LEAKY_MASK, codes::BORDER_BIAS_LEAKY]
         }
-        "MASK" | "TURNED" | "ACCUMULATE" | "AVERAGE" | "BIAS" => &[0, 1],
+        "MASK" | "TRANSPOSED" | "SWAPPED" | "ACCUMULATE" | "AVERAGE" | "BIAS" => &[0, 1],
         _ => panic!("{constant}: say here which values it takes"),
     }
 }

@@ -1,12 +1,12 @@
 // conv2d, forms gpu.vec4 and gpu.small_tiles: as shaders/conv2d.wgsl, for GPUs, where both sides' channels are multiples of four.
 //
-// Reads     image: fine [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
-//           weight [KERNEL, KERNEL, in_channels, out_channels],
-//           beside: bias [out_channels], or an activation like coarse (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
-// Writes    result: coarse [batch, height, width, out_channels], every element once.
-// Dispatch  x = ceil(out_channels / CHANNELS), pixel tiles = ceil(batch*height*width / 128),
+// Reads     image: fine [batch, STRIDE*height, STRIDE*width, fine_channels], zero outside,
+//           weight [KERNEL, KERNEL, fine_channels, coarse_channels],
+//           beside: bias [coarse_channels], or an activation like coarse (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
+// Writes    result: coarse [batch, height, width, coarse_channels], every element once.
+// Dispatch  x = ceil(coarse_channels / CHANNELS), pixel tiles = ceil(batch*height*width / 128),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
-// Longest loop  KERNEL*KERNEL*in_channels / 4, rounded up to 4.
+// Longest loop  KERNEL*KERNEL*fine_channels / 4, rounded up to 4.
 // needs: convolution, epilogue, gpu/convolution_vec4
 
 fn image_size() -> vec2<u32> {
@@ -27,8 +27,8 @@ fn weight_index(area: Area, place: Place, index: u32, half: u32) -> i32 {
     let row = CHANNELS / 4u;
     let step = place.step + index / row + 8u * half;
     let channel = area.channel + index % row * 4u;
-    let inside = step < KERNEL * KERNEL * params.in_channels && channel < params.out_channels;
-    return select(OUTSIDE, i32((step * params.out_channels + channel) / 4u), inside);
+    let inside = step < KERNEL * KERNEL * params.fine_channels && channel < params.coarse_channels;
+    return select(OUTSIDE, i32((step * params.coarse_channels + channel) / 4u), inside);
 }
 
 fn weight_place(index: u32, half: u32) -> u32 {
@@ -43,11 +43,11 @@ fn weights(quad: u32, column: u32) -> mat4x4<f32> {
 
 fn store_channels(area: Area, position: vec3<u32>, channel: u32, sums: vec4<f32>) {
     let pixel = (position.x * params.height + position.y) * params.width + position.z;
-    store_four(pixel, pixel, channel, params.out_channels, sums);
+    store_four(pixel, pixel, channel, params.coarse_channels, sums);
 }
 
 @compute @workgroup_size(8, 16)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let first_pixel = (group.y + group.z * TILES_IN_Y) * PIXELS;
-    compute(Area(first_pixel, group.x * CHANNELS, vec2<u32>(), vec2<u32>(KERNEL)), params.in_channels, local.xy);
+    compute(Area(first_pixel, group.x * CHANNELS, vec2<u32>(), vec2<u32>(KERNEL)), params.fine_channels, local.xy);
 }

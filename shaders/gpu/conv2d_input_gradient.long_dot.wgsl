@@ -3,12 +3,12 @@
 //
 //   fine[n, i, a] = epilogue(sum over b of coarse[n, i, b] * weight[a, b] + bias[a])
 //
-// Reads     image: coarse [batch, height, width, out_channels], weight [1, 1, in_channels, out_channels],
-//           beside: bias [in_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
-// Writes    result: fine [batch, height, width, in_channels], every element once.
-// Dispatch  x = ceil(in_channels / 32), pixel tiles = ceil(batch*height*width / 32),
+// Reads     image: coarse [batch, height, width, coarse_channels], weight [1, 1, fine_channels, coarse_channels],
+//           beside: bias [fine_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
+// Writes    result: fine [batch, height, width, fine_channels], every element once.
+// Dispatch  x = ceil(fine_channels / 32), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
-// Longest loop  out_channels / 8, rounded up to 4.
+// Longest loop  coarse_channels / 8, rounded up to 4.
 // needs: convolution, epilogue
 //
 // A batch of rows and a layer of a thousand columns are few tiles, and each is a sum of thousands: one tile per unit of the
@@ -66,18 +66,18 @@ struct Fetched {
 }
 
 fn fetch(pixel: u32, channel: u32, quad: u32) -> Fetched {
-    let quads = params.out_channels / 4u;
+    let quads = params.coarse_channels / 4u;
     let pixels = params.batch * params.height * params.width;
-    let inside = vec2<bool>(pixel < pixels, channel < params.in_channels) & vec2<bool>(quad < quads);
+    let inside = vec2<bool>(pixel < pixels, channel < params.fine_channels) & vec2<bool>(quad < quads);
     let at = select(vec2<u32>(), vec2<u32>(pixel, channel) * quads + quad, inside);
     return Fetched(image[at.x], weight[at.y], inside);
 }
 
 fn store_channel(pixel: u32, channel: u32, sum: f32) {
-    if (pixel >= params.batch * params.height * params.width || channel >= params.in_channels) {
+    if (pixel >= params.batch * params.height * params.width || channel >= params.fine_channels) {
         return;
     }
-    let at = pixel * params.in_channels + channel;
+    let at = pixel * params.fine_channels + channel;
     var other = 0.0;
     if (EPILOGUE == LEAKY_MASK) {
         other = beside[at];
@@ -125,7 +125,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let first = local.z * GROUP_SIZE;
     var next = fetch(first_pixel + row, first_channel + row, own_quad);
     var sums = Sums();
-    for (var quad = 0u; quad < params.out_channels / 4u; quad += QUADS * GROUPS) {
+    for (var quad = 0u; quad < params.coarse_channels / 4u; quad += QUADS * GROUPS) {
         let at = first + row * PITCH + index % QUADS;
         image_tile[at] = select(vec4<f32>(), next.image, next.inside.x);
         weight_tile[at] = select(vec4<f32>(), next.weight, next.inside.y);

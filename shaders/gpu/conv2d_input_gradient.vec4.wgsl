@@ -1,17 +1,17 @@
 // conv2d_input_gradient, forms gpu.vec4 and gpu.small_tiles: as shaders/conv2d_input_gradient.wgsl, for GPUs, where both sides' channels are
 // multiples of four.
 //
-// Reads     image: coarse [batch, height, width, out_channels], zero outside,
-//           weight [KERNEL, KERNEL, in_channels, out_channels],
-//           beside: bias [in_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
-//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
-// Writes    result: fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
-// Dispatch  x = ceil(in_channels / CHANNELS), pixel tiles = ceil(batch*height*width / 128),
+// Reads     image: coarse [batch, height, width, coarse_channels], zero outside,
+//           weight [KERNEL, KERNEL, fine_channels, coarse_channels],
+//           beside: bias [fine_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
+//           [batch, 3*STRIDE, 3*STRIDE, fine_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
+// Writes    result: fine [batch, STRIDE*height, STRIDE*width, fine_channels], every element once.
+// Dispatch  x = ceil(fine_channels / CHANNELS), pixel tiles = ceil(batch*height*width / 128),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
-// Longest loop  KERNEL*KERNEL*out_channels / 4, rounded up to 4.
+// Longest loop  KERNEL*KERNEL*coarse_channels / 4, rounded up to 4.
 // needs: convolution, epilogue, gpu/convolution_vec4
 //
-// The roles of the channels are those of conv2d exchanged, the phases at stride 2 those of the portable form. The weight's rows
+// The roles of the channels are those of conv2d swapped, the phases at stride 2 those of the portable form. The weight's rows
 // run along the sum here, so its tile is kept like the image's.
 
 fn image_size() -> vec2<u32> {
@@ -37,9 +37,9 @@ fn tap_step() -> i32 {
 fn weight_index(area: Area, place: Place, index: u32, half: u32) -> i32 {
     let tap = first_tap(area.phase) + STRIDE * place.tap;
     let channel = area.channel + index / QUADS + 32u * half;
-    let inside = place.tap.x < area.taps.x && channel < params.in_channels;
-    let row = (tap.x * KERNEL + tap.y) * params.in_channels + channel;
-    return select(OUTSIDE, i32((row * params.out_channels + place.channel) / 4u), inside);
+    let inside = place.tap.x < area.taps.x && channel < params.fine_channels;
+    let row = (tap.x * KERNEL + tap.y) * params.fine_channels + channel;
+    return select(OUTSIDE, i32((row * params.coarse_channels + place.channel) / 4u), inside);
 }
 
 // Channel c is row c % 4 * CHANNELS / 4 + c / 4, so that what eight neighbours read at once lies in different banks.
@@ -74,7 +74,7 @@ fn store_channels(area: Area, position: vec3<u32>, channel: u32, sums: vec4<f32>
     if (EPILOGUE == BORDER_BIAS_LEAKY) {
         other = border_place(position, area.phase);
     }
-    store_four(own, other, channel, params.in_channels, sums);
+    store_four(own, other, channel, params.fine_channels, sums);
 }
 
 @compute @workgroup_size(8, 16)
@@ -83,5 +83,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let phase = vec2<u32>((group.z % phases) / STRIDE, group.z % STRIDE);
     let taps = (vec2<u32>(KERNEL + STRIDE - 1u) - first_tap(phase)) / STRIDE;
     let first_pixel = (group.y + group.z / phases * TILES_IN_Y) * PIXELS;
-    compute(Area(first_pixel, group.x * CHANNELS, phase, taps), params.out_channels, local.xy);
+    compute(Area(first_pixel, group.x * CHANNELS, phase, taps), params.coarse_channels, local.xy);
 }

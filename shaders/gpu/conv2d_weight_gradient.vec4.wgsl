@@ -1,11 +1,11 @@
 // conv2d_weight_gradient, forms gpu.vec4 and gpu.small_tiles: as shaders/conv2d_weight_gradient.wgsl, for GPUs, where both sides' channels are multiples of
 // four.
 //
-// Reads     fine   [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
-//           coarse [batch, height, width, out_channels].
-// Writes    partial [splits, KERNEL*KERNEL*in_channels + BIAS, out_channels], every element once, the rows and pieces of
+// Reads     fine   [batch, STRIDE*height, STRIDE*width, fine_channels], zero outside,
+//           coarse [batch, height, width, coarse_channels].
+// Writes    partial [splits, KERNEL*KERNEL*fine_channels + BIAS, coarse_channels], every element once, the rows and pieces of
 //           the portable form. The order of every sum is fixed.
-// Dispatch  x = ceil(out_channels / CHANNELS), y = ceil(KERNEL*KERNEL*in_channels / 64), z = splits.
+// Dispatch  x = ceil(coarse_channels / CHANNELS), y = ceil(KERNEL*KERNEL*fine_channels / 64), z = splits.
 // Longest loop  rows_per_split*width, rounded up to 16; rows_per_split is to keep this below 32,768.
 // needs: convolution
 //
@@ -56,10 +56,10 @@ struct Own {
 
 fn own_of(index: u32, group: vec3<u32>) -> Own {
     let entry = group.y * TILE + index % QUADS * 4u;
-    let flat_tap = entry / params.in_channels;
+    let flat_tap = entry / params.fine_channels;
     let tap = vec2<i32>(vec2<u32>(flat_tap / KERNEL, flat_tap % KERNEL));
     let pixels = tap.x * i32(STRIDE * params.width) + tap.y;
-    let offset = pixels * i32(params.in_channels / 4u) + i32(entry % params.in_channels / 4u);
+    let offset = pixels * i32(params.fine_channels / 4u) + i32(entry % params.fine_channels / 4u);
     let end = min((group.z + 1u) * params.rows_per_split, params.batch * params.height) * params.width;
     let inside = flat_tap < KERNEL * KERNEL;
     let channel = group.x * CHANNELS + index % (CHANNELS / 4u) * 4u;
@@ -71,7 +71,7 @@ fn find_origin(own: Own, pixel: u32, index: u32) {
     let position = vec2<i32>(STRIDE * vec2<u32>(row % params.height, pixel % params.width)) - i32(KERNEL / 2u);
     let first_row = i32(STRIDE * (row / params.height * params.height));
     let flat = (first_row + position.x) * i32(STRIDE * params.width) + position.y;
-    let inside = vec3<i32>(position, flat * i32(params.in_channels / 4u));
+    let inside = vec3<i32>(position, flat * i32(params.fine_channels / 4u));
     origins[index] = select(vec3<i32>(-65536), inside, pixel < own.end);
 }
 
@@ -87,8 +87,8 @@ fn fine_index(own: Own, line: u32) -> i32 {
 }
 
 fn coarse_index(own: Own, pixel: u32) -> i32 {
-    let inside = pixel < own.end && own.channel < params.out_channels;
-    return select(OUTSIDE, i32((pixel * params.out_channels + own.channel) / 4u), inside);
+    let inside = pixel < own.end && own.channel < params.coarse_channels;
+    return select(OUTSIDE, i32((pixel * params.coarse_channels + own.channel) / 4u), inside);
 }
 
 // What an invocation fetches of four pixels.
@@ -153,11 +153,11 @@ fn add(sums: Sums, entries: vec4<f32>, channels: vec4<f32>) -> Sums {
 }
 
 fn store(split: u32, entry: u32, channel: u32, sums: Sums) {
-    let entries = KERNEL * KERNEL * params.in_channels;
-    if (entry >= entries || channel >= params.out_channels) {
+    let entries = KERNEL * KERNEL * params.fine_channels;
+    if (entry >= entries || channel >= params.coarse_channels) {
         return;
     }
-    let row = params.out_channels / 4u;
+    let row = params.coarse_channels / 4u;
     let to = (split * (entries + BIAS) + entry) * row + channel / 4u;
     partial[to] = sums.a;
     partial[to + row] = sums.b;
@@ -170,15 +170,15 @@ fn store_bias(own: Own, split: u32, index: u32, bias: vec4<f32>) {
     let quads = CHANNELS / 4u;
     coarse_tile[index] = bias;
     workgroupBarrier();
-    if (index >= quads || own.channel >= params.out_channels) {
+    if (index >= quads || own.channel >= params.coarse_channels) {
         return;
     }
     var sum = bias;
     for (var at = index + quads; at < INVOCATIONS; at += quads) {
         sum += coarse_tile[at];
     }
-    let entries = KERNEL * KERNEL * params.in_channels;
-    partial[((split * (entries + 1u) + entries) * params.out_channels + own.channel) / 4u] = sum;
+    let entries = KERNEL * KERNEL * params.fine_channels;
+    partial[((split * (entries + 1u) + entries) * params.coarse_channels + own.channel) / 4u] = sum;
 }
 
 @compute @workgroup_size(8, 8)

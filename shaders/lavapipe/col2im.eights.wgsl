@@ -4,12 +4,12 @@
 //
 // It asks for subgroups of exactly eight invocations and for 64-bit integers.
 //
-// Reads     matrix: coarse positions x columns (all taps and channels), in the layout of shared/blocks.wgsl; in_channels is a
+// Reads     matrix: coarse positions x columns (all taps and channels), in the layout of shared/blocks.wgsl; fine_channels is a
 //           multiple of 8, and there are as many rows as positions, rounded up to a multiple of 8;
-//           beside: bias [in_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
-//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
-// Writes    fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
-// Dispatch  x = in_channels / 8, or with KERNEL = 1 in_channels / (8 BLOCKS), y = ceil(batch*height*width / 8).
+//           beside: bias [fine_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
+//           [batch, 3*STRIDE, 3*STRIDE, fine_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
+// Writes    fine [batch, STRIDE*height, STRIDE*width, fine_channels], every element once.
+// Dispatch  x = fine_channels / 8, or with KERNEL = 1 fine_channels / (8 BLOCKS), y = ceil(batch*height*width / 8).
 // Longest loop  none: outside loops a fetch has no mask to test.
 // needs: grid, convolution, epilogue, lavapipe/eights
 //
@@ -91,10 +91,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let image = small_divide(line, size.x);
     let own = vec2<u32>(line - image * size.x, row - line * size.y);
     if (KERNEL == 1u) {
-        move_blocks(Place(image, own, size, params.in_channels / 8u, BLOCKS * group.x), row);
+        move_blocks(Place(image, own, size, params.fine_channels / 8u, BLOCKS * group.x), row);
         return;
     }
-    let place = Place(image, own, size, params.in_channels / 8u, group.x);
+    let place = Place(image, own, size, params.fine_channels / 8u, group.x);
     if (STRIDE == 1u) {
         let upper = plus(plus(load_near(place, row, 0u), load_near(place, row, 1u)), load_near(place, row, 2u));
         let middle = plus(plus(load_near(place, row, 3u), load_near(place, row, 4u)), load_near(place, row, 5u));

@@ -4,13 +4,13 @@
 //
 // It asks for subgroups of exactly eight invocations.
 //
-// Reads     image: fine [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
-//           weight [KERNEL, KERNEL, in_channels, out_channels],
-//           beside: bias [out_channels], or an activation like coarse (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
-// Writes    result: coarse [batch, height, width, out_channels], every element once.
-// Dispatch  x = ceil(out_channels / (8*VECTORS)), pixel tiles = ceil(batch*height*width / 32),
+// Reads     image: fine [batch, STRIDE*height, STRIDE*width, fine_channels], zero outside,
+//           weight [KERNEL, KERNEL, fine_channels, coarse_channels],
+//           beside: bias [coarse_channels], or an activation like coarse (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
+// Writes    result: coarse [batch, height, width, coarse_channels], every element once.
+// Dispatch  x = ceil(coarse_channels / (8*VECTORS)), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
-// Longest loop  KERNEL*WINDOWS*ceil(in_channels / 8), WINDOWS being 1 or, at stride 2, KERNEL.
+// Longest loop  KERNEL*WINDOWS*ceil(fine_channels / 8), WINDOWS being 1 or, at stride 2, KERNEL.
 // needs: convolution, epilogue, convolution_image, lavapipe/subgroups, lavapipe/convolution_direct
 //
 // Why this shape: on such an adapter a fetch from storage costs as much as some twenty multiply-adds whatever its
@@ -28,10 +28,10 @@ override WINDOWS: u32 = KERNEL / SHARED;
 
 // Eight consecutive rows, zero from `rows` on. `offset` is that of the first row.
 fn load_weight(offset: u32, rows: u32) -> Eight {
-    let last = KERNEL * KERNEL * params.in_channels * params.out_channels - 1u;
+    let last = KERNEL * KERNEL * params.fine_channels * params.coarse_channels - 1u;
     let steps = vec4<u32>(0u, 1u, 2u, 3u);
-    let low = min(offset + steps * params.out_channels, vec4<u32>(last));
-    let high = min(offset + (steps + 4u) * params.out_channels, vec4<u32>(last));
+    let low = min(offset + steps * params.coarse_channels, vec4<u32>(last));
+    let high = min(offset + (steps + 4u) * params.coarse_channels, vec4<u32>(last));
     let first_four = vec4<f32>(weight[low.x], weight[low.y], weight[low.z], weight[low.w]);
     let last_four = vec4<f32>(weight[high.x], weight[high.y], weight[high.z], weight[high.w]);
     return Eight(
@@ -45,8 +45,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let lane = local.x;
     let first_pixel = (group.y + group.z * TILES_IN_Y) * PIXELS;
     let channel = group.x * 8u * VECTORS + lane;
-    let first_column = min(channel, params.out_channels - 1u);
-    let second_column = min(channel + 8u, params.out_channels - 1u);
+    let first_column = min(channel, params.coarse_channels - 1u);
+    let second_column = min(channel + 8u, params.coarse_channels - 1u);
 
     let reach = i32(KERNEL / 2u);
     let size = vec2<i32>(i32(STRIDE * params.height), i32(STRIDE * params.width));
@@ -66,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     var sums1 = Sums();
     var sums2 = Sums();
     var sums3 = Sums();
-    let chunks = (params.in_channels + 7u) / 8u;
+    let chunks = (params.fine_channels + 7u) / 8u;
     var first = 0u;
     var step = 0u;
     for (var chunk = 0u; chunk < KERNEL * WINDOWS * chunks; chunk++) {
@@ -76,9 +76,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let place = corner + ky * size.y + first_kx;
         let source = clamp(place, vec4<i32>(), last_fine);
         let rest = clamp(place + i32(PIXELS), vec4<i32>(), last_fine);
-        let offset = vec4<u32>(source) * params.in_channels;
-        let rest_offset = u32(rest.x) * params.in_channels;
-        let in_channel = min(first + lane, params.in_channels - 1u);
+        let offset = vec4<u32>(source) * params.fine_channels;
+        let rest_offset = u32(rest.x) * params.fine_channels;
+        let in_channel = min(first + lane, params.fine_channels - 1u);
         var window0 = load_image(offset.x, in_channel);
         var window1 = load_image(offset.y, in_channel);
         var window2 = load_image(offset.z, in_channel);
@@ -97,12 +97,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             let kx = first_kx + i;
             let x = column + kx;
             let valid = row_valid & (x >= vec4<i32>()) & (x < vec4<i32>(size.y));
-            let weight_row = (u32(ky) * KERNEL + u32(kx)) * params.in_channels + first;
-            let rows = params.in_channels - first;
-            let weight0 = load_weight(weight_row * params.out_channels + first_column, rows);
+            let weight_row = (u32(ky) * KERNEL + u32(kx)) * params.fine_channels + first;
+            let rows = params.fine_channels - first;
+            let weight0 = load_weight(weight_row * params.coarse_channels + first_column, rows);
             var weight1 = Eight();
             if (VECTORS == 2u) {
-                weight1 = load_weight(weight_row * params.out_channels + second_column, rows);
+                weight1 = load_weight(weight_row * params.coarse_channels + second_column, rows);
             }
             sums0 = accumulate(sums0, keep(window0, valid.x), weight0, weight1);
             sums1 = accumulate(sums1, keep(window1, valid.y), weight0, weight1);
@@ -116,7 +116,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         }
 
         first += 8u;
-        if (first >= params.in_channels) {
+        if (first >= params.fine_channels) {
             first = 0u;
             step++;
         }
@@ -127,9 +127,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     for (var own = first_pixel; own < min(first_pixel + PIXELS, pixels); own += 4u) {
         let four = own + vec4<u32>(0u, 1u, 2u, 3u);
         let inside = select(vec4<u32>(NOWHERE), four, four < vec4<u32>(pixels));
-        store_four(inside, inside, channel, params.out_channels, sums0.first.low);
+        store_four(inside, inside, channel, params.coarse_channels, sums0.first.low);
         if (VECTORS == 2u) {
-            store_four(inside, inside, channel + 8u, params.out_channels, sums0.second.low);
+            store_four(inside, inside, channel + 8u, params.coarse_channels, sums0.second.low);
         }
         sums0 = drop_four(sums0, sums1);
         sums1 = drop_four(sums1, sums2);

@@ -5,11 +5,11 @@
 // It asks for subgroups of exactly eight invocations and for 64-bit integers.
 //
 // Reads     fine [batch, height, width, 3], zero outside; the number of pixels is a multiple of 32,
-//           weight [3, 3, 3, out_channels]; out_channels is a multiple of 8,
-//           beside: bias [out_channels], or an activation like coarse (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
-// Writes    result: coarse [batch, height, width, out_channels], every element once.
+//           weight [3, 3, 3, coarse_channels]; coarse_channels is a multiple of 8,
+//           beside: bias [coarse_channels], or an activation like coarse (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
+// Writes    result: coarse [batch, height, width, coarse_channels], every element once.
 // Dispatch  y = batch*height*width / 32.
-// Longest loop  out_channels / 8.
+// Longest loop  coarse_channels / 8.
 // needs: grid, convolution, epilogue, lavapipe/eights, lavapipe/rows, lavapipe/rgb_weights, lavapipe/rgb_taps
 //
 // A product would want the 27 values that a position meets written as a row and read again, and its result scattered for the
@@ -43,7 +43,7 @@ fn store(at: u32, sum: Eight, bias: Eight) {
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let lane = local.x;
-    let pitch = params.out_channels / 8u;
+    let pitch = params.coarse_channels / 8u;
     let pixel = 32u * group.y + lane;
     let a = taps_at(pixel);
     let b = taps_at(pixel + 8u);

@@ -6,14 +6,14 @@
 //
 // It asks for subgroups of exactly eight invocations.
 //
-// Reads     image: coarse [batch, height, width, out_channels], zero outside,
-//           weight [KERNEL, KERNEL, in_channels, out_channels],
-//           beside: bias [in_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
-//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
-// Writes    result: fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
-// Dispatch  x = ceil(in_channels / (8*VECTORS)), pixel tiles = ceil(batch*height*width / 32),
+// Reads     image: coarse [batch, height, width, coarse_channels], zero outside,
+//           weight [KERNEL, KERNEL, fine_channels, coarse_channels],
+//           beside: bias [fine_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
+//           [batch, 3*STRIDE, 3*STRIDE, fine_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
+// Writes    result: fine [batch, STRIDE*height, STRIDE*width, fine_channels], every element once.
+// Dispatch  x = ceil(fine_channels / (8*VECTORS)), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
-// Longest loop  KERNEL*ceil(out_channels / 8); at stride 2 at most 4*ceil(out_channels / 8).
+// Longest loop  KERNEL*ceil(coarse_channels / 8); at stride 2 at most 4*ceil(coarse_channels / 8).
 // needs: convolution, epilogue, convolution_image, lavapipe/subgroups, lavapipe/convolution_direct
 //
 // Why this shape: lavapipe/conv2d.direct.wgsl says it; the two differ in the direction of the taps and in how the weight is
@@ -66,8 +66,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let phase = vec2<u32>((group.z % phases) / STRIDE, group.z % STRIDE);
     let first_pixel = (group.y + group.z / phases * TILES_IN_Y) * PIXELS;
     let channel = group.x * 8u * VECTORS + lane;
-    let first_row = min(channel, params.in_channels - 1u);
-    let second_row = min(channel + 8u, params.in_channels - 1u);
+    let first_row = min(channel, params.fine_channels - 1u);
+    let second_row = min(channel + 8u, params.fine_channels - 1u);
 
     // Rows and columns: taps first_tap, first_tap + STRIDE, …, last_tap reach this phase. The last one meets the coarse
     // position `nearest` away, each one before it a position further on.
@@ -92,7 +92,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     var sums1 = Sums();
     var sums2 = Sums();
     var sums3 = Sums();
-    let chunks = (params.out_channels + 7u) / 8u;
+    let chunks = (params.coarse_channels + 7u) / 8u;
     var first = 0u;
     var step_y = 0u;
     var first_x = 0u;
@@ -103,9 +103,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let place = vec4<i32>(pixel) + nearest.y + i32(first_x) + down * width;
         let source = clamp(place, vec4<i32>(), last_pixel);
         let rest = clamp(place + i32(PIXELS), vec4<i32>(), last_pixel);
-        let offset = vec4<u32>(source) * params.out_channels;
-        let rest_offset = u32(rest.x) * params.out_channels;
-        let out_channel = min(first + lane, params.out_channels - 1u);
+        let offset = vec4<u32>(source) * params.coarse_channels;
+        let rest_offset = u32(rest.x) * params.coarse_channels;
+        let out_channel = min(first + lane, params.coarse_channels - 1u);
         var window0 = load_image(offset.x, out_channel);
         var window1 = load_image(offset.y, out_channel);
         var window2 = load_image(offset.z, out_channel);
@@ -125,12 +125,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
             let x = column + (nearest.y + i32(step_x));
             let valid = row_valid & (x >= vec4<i32>()) & (x < vec4<i32>(width));
             let tap = (last_tap.x - STRIDE * step_y) * KERNEL + last_tap.y - STRIDE * step_x;
-            let weight_row = tap * params.in_channels;
-            let columns = params.out_channels - first;
-            let weight0 = load_weight((weight_row + first_row) * params.out_channels + first, columns);
+            let weight_row = tap * params.fine_channels;
+            let columns = params.coarse_channels - first;
+            let weight0 = load_weight((weight_row + first_row) * params.coarse_channels + first, columns);
             var weight1 = Eight();
             if (VECTORS == 2u) {
-                weight1 = load_weight((weight_row + second_row) * params.out_channels + first, columns);
+                weight1 = load_weight((weight_row + second_row) * params.coarse_channels + first, columns);
             }
             sums0 = accumulate(sums0, keep(window0, valid.x), weight0, weight1);
             sums1 = accumulate(sums1, keep(window1, valid.y), weight0, weight1);
@@ -144,7 +144,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         }
 
         first += 8u;
-        if (first >= params.out_channels) {
+        if (first >= params.coarse_channels) {
             first = 0u;
             first_x += SHARED;
             if (first_x >= taps.y) {
@@ -172,9 +172,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         // Lanes 0 to 3 hold the four fine pixels.
         let four = next_four(own);
         let others = next_four(other);
-        store_four(four, others, channel, params.in_channels, sums0.first.low);
+        store_four(four, others, channel, params.fine_channels, sums0.first.low);
         if (VECTORS == 2u) {
-            store_four(four, others, channel + 8u, params.in_channels, sums0.second.low);
+            store_four(four, others, channel + 8u, params.fine_channels, sums0.second.low);
         }
         own = drop_next_four(own, done);
         other = drop_next_four(other, done);

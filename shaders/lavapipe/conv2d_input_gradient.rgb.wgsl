@@ -5,12 +5,12 @@
 //
 // It asks for subgroups of exactly eight invocations and for 64-bit integers.
 //
-// Reads     image: coarse [batch, height, width, out_channels], zero outside; out_channels is a multiple of 8.
-//           weight [3, 3, 3, out_channels],
+// Reads     image: coarse [batch, height, width, coarse_channels], zero outside; coarse_channels is a multiple of 8.
+//           weight [3, 3, 3, coarse_channels],
 //           beside: bias [3], or an activation like fine (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
 // Writes    result: fine [batch, height, width, 3], every element once.
 // Dispatch  x = ceil(width / 6), y = ceil(height / 4), z = batch.
-// Longest loop  out_channels / 8.
+// Longest loop  coarse_channels / 8.
 // needs: convolution, epilogue, lavapipe/eights, lavapipe/rows, lavapipe/rgb_weights
 //
 // A product with the weight and a sum over its taps would write and read 27 values for the three of a pixel. Here a lane is a
@@ -89,7 +89,7 @@ fn meet(lane: u32, right: vec4<f32>, own: vec4<f32>, left: vec4<f32>) -> vec4<f3
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let lane = local.x;
-    let pitch = params.out_channels / 8u;
+    let pitch = params.coarse_channels / 8u;
     // Before the first row or column numbers wrap around to large ones.
     let x = COLUMNS * group.x + lane - 1u;
     let y = ROWS * group.y;

@@ -5,13 +5,13 @@
 //
 // It asks for subgroups of exactly eight invocations.
 //
-// Reads     fine   [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
-//           coarse [batch, height, width, out_channels].
-// Writes    partial [splits, KERNEL, KERNEL, in_channels, out_channels], every element once. Piece i holds the
+// Reads     fine   [batch, STRIDE*height, STRIDE*width, fine_channels], zero outside,
+//           coarse [batch, height, width, coarse_channels].
+// Writes    partial [splits, KERNEL, KERNEL, fine_channels, coarse_channels], every element once. Piece i holds the
 //           coarse rows n*height + y from i*rows_per_split to (i+1)*rows_per_split, the last as many as are left;
 //           another kernel adds the pieces. The order of every sum is fixed.
-// Dispatch  x = ceil(out_channels / (8*OUT_VECTORS)),
-//           y = ceil(in_channels / (8*IN_VECTORS)) * KERNEL, z = splits.
+// Dispatch  x = ceil(coarse_channels / (8*OUT_VECTORS)),
+//           y = ceil(fine_channels / (8*IN_VECTORS)) * KERNEL, z = splits.
 // Longest loop  ceil(rows_per_split*width / 8); rows_per_split*width stays below 32,768 as for the portable form.
 // needs: convolution, lavapipe/subgroups
 //
@@ -66,8 +66,8 @@ fn load_fine(offset: u32, channel: u32) -> Eight {
 fn load_coarse(pixel: u32, channel: u32) -> Eight {
     let last = vec4<u32>(params.batch * params.height * params.width - 1u);
     let steps = vec4<u32>(0u, 1u, 2u, 3u);
-    let low = min(pixel + steps, last) * params.out_channels + channel;
-    let high = min(pixel + steps + 4u, last) * params.out_channels + channel;
+    let low = min(pixel + steps, last) * params.coarse_channels + channel;
+    let high = min(pixel + steps + 4u, last) * params.coarse_channels + channel;
     return Eight(
         vec4<f32>(coarse[low.x], coarse[low.y], coarse[low.z], coarse[low.w]),
         vec4<f32>(coarse[high.x], coarse[high.y], coarse[high.z], coarse[high.w]),
@@ -153,8 +153,8 @@ fn drop_four(tap: Tap) -> Tap {
 
 fn store_four(entry: u32, in_channel: u32, out_channel: u32, sum: vec4<f32>) {
     for (var i = 0u; i < 4u; i++) {
-        if (in_channel + i < params.in_channels && out_channel < params.out_channels) {
-            partial[(entry * params.in_channels + in_channel + i) * params.out_channels + out_channel] = sum[i];
+        if (in_channel + i < params.fine_channels && out_channel < params.coarse_channels) {
+            partial[(entry * params.fine_channels + in_channel + i) * params.coarse_channels + out_channel] = sum[i];
         }
     }
 }
@@ -163,11 +163,11 @@ fn store_four(entry: u32, in_channel: u32, out_channel: u32, sum: vec4<f32>) {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let lane = local.x;
     let out_channel = group.x * 8u * OUT_VECTORS + lane;
-    let out0 = min(out_channel, params.out_channels - 1u);
-    let out1 = min(out_channel + 8u, params.out_channels - 1u);
+    let out0 = min(out_channel, params.coarse_channels - 1u);
+    let out1 = min(out_channel + 8u, params.coarse_channels - 1u);
     let in_channel = group.y / KERNEL * 8u * IN_VECTORS;
-    let in0 = min(in_channel + lane, params.in_channels - 1u);
-    let in1 = min(in_channel + lane + 8u, params.in_channels - 1u);
+    let in0 = min(in_channel + lane, params.fine_channels - 1u);
+    let in1 = min(in_channel + lane + 8u, params.fine_channels - 1u);
     let ky = group.y % KERNEL;
     let last_kx = KERNEL - 1u;
 
@@ -197,7 +197,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let before = clamp(i32(begin + lane) + lead - 8, 0, i32(last_pixel));
     let before_line = before / i32(width);
     let before_source = stride * (before_line * (stride - 1) * i32(width) + before) + down;
-    let before_offset = u32(clamp(before_source, 0, last_fine)) * params.in_channels;
+    let before_offset = u32(clamp(before_source, 0, last_fine)) * params.fine_channels;
     let offset6 = subgroupBroadcast(before_offset, 6u);
     let offset7 = subgroupBroadcast(before_offset, 7u);
     var before0 = vec2<f32>(fine[offset6 + in0], fine[offset7 + in0]);
@@ -221,7 +221,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
         let place = u32(min(i32(index) + lead, i32(last_pixel - begin)));
         let place_line = u32((f32(place) + 0.5) * per_width);
         let source = stride * i32((first_line + place_line) * (STRIDE - 1u) * width + begin + place) + down;
-        let offset = u32(clamp(source, 0, last_fine)) * params.in_channels;
+        let offset = u32(clamp(source, 0, last_fine)) * params.fine_channels;
         let inputs0 = load_fine(offset, in0);
         let outputs0 = load_coarse(begin + first, out0);
         var inputs1 = Eight();
@@ -246,7 +246,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
                 first_tap = accumulate_tap(first_tap, far0, far1, outputs0, outputs1, left);
             } else {
                 first_tap = accumulate_tap(first_tap, back0, back1, outputs0, outputs1, left);
-                let between = u32(clamp(source - 1, 0, last_fine)) * params.in_channels;
+                let between = u32(clamp(source - 1, 0, last_fine)) * params.fine_channels;
                 let middle0 = load_fine(between, in0);
                 var middle1 = Eight();
                 if (IN_VECTORS == 2u) {
@@ -263,7 +263,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // multiply-adds.
     for (var kx = i32(last_kx); kx >= 0; kx--) {
         let entry = (group.z * KERNEL + ky) * KERNEL + u32(kx);
-        for (var a = in_channel; a < min(in_channel + 8u * IN_VECTORS, params.in_channels); a += 4u) {
+        for (var a = in_channel; a < min(in_channel + 8u * IN_VECTORS, params.fine_channels); a += 4u) {
             store_four(entry, a, out_channel, last_tap.first_first.low);
             if (OUT_VECTORS == 2u) {
                 store_four(entry, a, out_channel + 8u, last_tap.first_second.low);

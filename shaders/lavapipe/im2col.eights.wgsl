@@ -1,13 +1,13 @@
 // im2col, form lavapipe.eights: as shaders/im2col.wgsl:
 //
-//   matrix[(n, o), (k, a)] = fine[n, STRIDE*o + k - KERNEL/2, a], or with TURNED = 1 matrix[(k, a), (n, o)]
+//   matrix[(n, o), (k, a)] = fine[n, STRIDE*o + k - KERNEL/2, a], or with TRANSPOSED = 1 matrix[(k, a), (n, o)]
 //
 // It asks for subgroups of exactly eight invocations and for 64-bit integers.
 //
-// Reads     fine [batch, STRIDE*height, STRIDE*width, in_channels], zero outside; in_channels is a multiple of 8.
+// Reads     fine [batch, STRIDE*height, STRIDE*width, fine_channels], zero outside; fine_channels is a multiple of 8.
 // Writes    matrix: positions x columns (all taps and channels), or the other way round, in the layout of shared/blocks.wgsl; the
 //           number of positions is rounded up to a multiple of 8, and rows beyond are 0. Every element once.
-// Dispatch  x = in_channels / 8, or with KERNEL = 1 in_channels / (8 BLOCKS), y = ceil(batch*height*width / 8).
+// Dispatch  x = fine_channels / 8, or with KERNEL = 1 fine_channels / (8 BLOCKS), y = ceil(batch*height*width / 8).
 // Longest loop  none: outside loops a fetch has no mask to test.
 // needs: grid, convolution, lavapipe/eights, lavapipe/transpose
 //
@@ -17,7 +17,7 @@
 @group(0) @binding(1) var<storage, read_write> fine: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> matrix: array<vec4<u64>>;
 
-override TURNED: u32 = 0u;
+override TRANSPOSED: u32 = 0u;
 // Blocks of eight channels per lane with KERNEL = 1: 1, 2 or 4.
 override BLOCKS: u32 = 1u;
 
@@ -38,7 +38,7 @@ fn move_tap(place: Place, own: u32, tap: u32) {
     // As they are: taking 64-bit integers apart and putting them together costs more than a fetch.
     let words = select(vec4<u64>(), fine[select(0u, pixel, inside) * place.channels + own], inside);
     let row = tap * place.channels + own;
-    if (TURNED == 1u) {
+    if (TRANSPOSED == 1u) {
         let groups = (params.batch * params.height * params.width + 7u) / 8u;
         matrix[(row * groups + place.group) * 8u + place.lane] = pack(transpose8(unpack(words), place.lane));
     } else {
@@ -53,7 +53,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let image = small_divide(line, params.height);
     let corner = STRIDE * vec2<u32>(line - image * params.height, pixel - line * params.width) - KERNEL / 2u;
     let size = STRIDE * vec2<u32>(params.height, params.width);
-    let place = Place(image, corner, size, params.in_channels / 8u, group.y, local.x);
+    let place = Place(image, corner, size, params.fine_channels / 8u, group.y, local.x);
     if (KERNEL == 3u) {
         move_tap(place, group.x, 0u);
         move_tap(place, group.x, 1u);

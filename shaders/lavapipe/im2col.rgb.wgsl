@@ -1,6 +1,6 @@
 // im2col, form lavapipe.rgb: as shaders/im2col.wgsl for images of three channels, for a 3x3 kernel at stride 1:
 //
-//   matrix[(n, o), (k, a)] = fine[n, o + k - 1, a], or with TURNED = 1 matrix[(k, a), (n, o)]
+//   matrix[(n, o), (k, a)] = fine[n, o + k - 1, a], or with TRANSPOSED = 1 matrix[(k, a), (n, o)]
 //
 // It asks for subgroups of exactly eight invocations and for 64-bit integers.
 //
@@ -16,10 +16,10 @@
 @group(0) @binding(1) var<storage, read_write> fine: array<vec2<u64>>;
 @group(0) @binding(2) var<storage, read_write> matrix: array<vec4<u64>>;
 
-override TURNED: u32 = 0u;
+override TRANSPOSED: u32 = 0u;
 
 fn store(group: u32, lane: u32, block: u32, values: Eight) {
-    if (TURNED == 1u) {
+    if (TRANSPOSED == 1u) {
         let groups = params.batch * params.height * params.width / 8u;
         matrix[(block * groups + group) * 8u + lane] = pack(transpose8(values, lane));
     } else {

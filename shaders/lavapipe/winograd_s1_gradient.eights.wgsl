@@ -2,19 +2,19 @@
 // asks for subgroups of exactly eight invocations and for 64-bit integers.
 //
 // Reads     product: 36 matrices outputs x inputs (shared/winograd.wgsl); both are multiples of 8.
-// Writes    gradient [3, 3, inputs, outputs], every element once; if TURNED = 1 [3, 3, outputs, inputs] and the last tap
+// Writes    gradient [3, 3, inputs, outputs], every element once; if SWAPPED = 1 [3, 3, outputs, inputs] and the last tap
 //           first.
-// Dispatch  x = outputs / 8, y = inputs / 8; if TURNED = 1 the other way round.
+// Dispatch  x = outputs / 8, y = inputs / 8; if SWAPPED = 1 the other way round.
 // Longest loop  6.
 // needs: grid, winograd, winograd_s1_points, lavapipe/eights, lavapipe/transpose
 //
 // A lane fetches one output and eight inputs, and stores one input and eight outputs: in between, rows become columns
-// among the eight lanes. If TURNED = 1 it stores one output and eight inputs.
+// among the eight lanes. If SWAPPED = 1 it stores one output and eight inputs.
 
 @group(0) @binding(1) var<storage, read_write> product: array<vec4<u64>>;
 @group(0) @binding(2) var<storage, read_write> gradient: array<vec4<u64>>;
 
-override TURNED: u32 = 0u;
+override SWAPPED: u32 = 0u;
 
 // Three values of eight inputs: a row of a gradient.
 struct Line {
@@ -63,7 +63,7 @@ struct Place {
 }
 
 fn store(place: Place, tap: u32, values: Eight) {
-    if (TURNED == 1u) {
+    if (SWAPPED == 1u) {
         gradient[place.at + (8u - tap) * place.taps] = pack(values);
     } else {
         gradient[place.at + tap * place.taps] = pack(transpose8(values, place.lane));
@@ -74,7 +74,7 @@ fn store(place: Place, tap: u32, values: Eight) {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let lane = local.x;
     let matrix = params.inputs;
-    let block = select(group.xy, group.yx, TURNED == 1u);
+    let block = select(group.xy, group.yx, SWAPPED == 1u);
     let from_pair = (block.x * ELEMENTS * params.inputs / 8u + block.y) * 8u + lane;
     var top = Line();
     var middle = Line();
@@ -95,7 +95,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let columns = vec2<u32>(params.outputs, params.inputs) / 8u;
     let rows_to = (8u * block.y + lane) * columns.x + block.x;
     let columns_to = (8u * block.x + lane) * columns.y + block.y;
-    let place = Place(select(rows_to, columns_to, TURNED == 1u), params.inputs * columns.x, lane);
+    let place = Place(select(rows_to, columns_to, SWAPPED == 1u), params.inputs * columns.x, lane);
     store(place, 0u, top.first);
     store(place, 1u, top.second);
     store(place, 2u, top.third);

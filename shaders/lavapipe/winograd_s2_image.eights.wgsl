@@ -1,11 +1,11 @@
 // winograd_s2_image, form lavapipe.eights: as shaders/winograd_s2_image.wgsl; M d M' for every tile d of 5 x 5 pixels. It
 // asks for subgroups of exactly eight invocations and for 64-bit integers.
 //
-// Reads     image, zero outside: fine [batch, 2*height, 2*width, inputs], or with params.turned = 1 coarse
+// Reads     image, zero outside: fine [batch, 2*height, 2*width, inputs], or with params.adjoint = 1 coarse
 //           [batch, height, width, inputs]; inputs is a multiple of 8.
-// Writes    transformed: 81 matrices tiles x inputs (shared/winograd_s2_points.wgsl), or with params.turned = 1 25 of them, every
+// Writes    transformed: 81 matrices tiles x inputs (shared/winograd_s2_points.wgsl), or with params.adjoint = 1 25 of them, every
 //           element once; tiles is a multiple of 8.
-// Dispatch  x = inputs / 4, y = tiles / 8, z = 4 phases, or with params.turned = 1 z = 1.
+// Dispatch  x = inputs / 4, y = tiles / 8, z = 4 phases, or with params.adjoint = 1 z = 1.
 // Longest loop  3.
 // needs: grid, winograd, winograd_s2_points, lavapipe/eights
 //
@@ -92,8 +92,8 @@ fn store_pair(at: u32, pair: Pair, first: vec4<f32>, second: vec4<f32>, third: v
 @compute @workgroup_size(8)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let first = first_pixel(8u * group.y + local.x);
-    let up = params.turned == 1u;
-    let step = 2u - params.turned;
+    let up = params.adjoint == 1u;
+    let step = 2u - params.adjoint;
     let size = step * vec2<u32>(params.height, params.width);
     let evens = even(group.z);
     // Odd phases begin one pixel before the first.

@@ -3,10 +3,10 @@
 //
 // Reads     product: 81 matrices tiles x outputs (shared/winograd_s2_points.wgsl); tiles and outputs are multiples of 8;
 //           beside: bias [outputs], or an activation like the result (params.epilogue = LEAKY_MASK), or border biases
-//           [batch, 6, 6, outputs] (params.epilogue = BORDER_BIAS_LEAKY, only with params.turned = 1), or nothing (params.epilogue = NOTHING).
-// Writes    result: coarse [batch, height, width, outputs], or with params.turned = 1 fine [batch, 2*height, 2*width, outputs],
+//           [batch, 6, 6, outputs] (params.epilogue = BORDER_BIAS_LEAKY, only with params.adjoint = 1), or nothing (params.epilogue = NOTHING).
+// Writes    result: coarse [batch, height, width, outputs], or with params.adjoint = 1 fine [batch, 2*height, 2*width, outputs],
 //           every element once.
-// Dispatch  x = outputs / 4, y = tiles / 8, z = 1, or with params.turned = 1 z = 4 phases.
+// Dispatch  x = outputs / 4, y = tiles / 8, z = 1, or with params.adjoint = 1 z = 4 phases.
 // Longest loop  18.
 // needs: grid, winograd, winograd_s2_points, epilogue, lavapipe/eights
 //
@@ -97,7 +97,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let pitch = params.outputs / 4u;
     let matrix = 2u * params.outputs;
     let from_tile = (group.y * FINE_ELEMENTS * pitch / 2u + group.x / 2u) * 16u + 2u * local.x + group.x % 2u;
-    let up = params.turned == 1u;
+    let up = params.adjoint == 1u;
     let evens = even(group.z);
     var pixels0 = Line();
     var pixels1 = Line();

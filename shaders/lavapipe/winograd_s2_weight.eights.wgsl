@@ -1,8 +1,8 @@
 // winograd_s2_weight, form lavapipe.eights: as shaders/winograd_s2_weight.wgsl; M w M' for every pair of channels. It asks
 // for subgroups of exactly eight invocations and for 64-bit integers.
 //
-// Reads     weight [3, 3, a, b]; input and output channels are a and b, or with params.turned = 1 b and a, and the weight is
-//           turned by 180 degrees; both are multiples of 8.
+// Reads     weight [3, 3, a, b]; input and output channels are a and b, or with params.adjoint = 1 b and a, and the weight is
+//           rotated by 180 degrees; both are multiples of 8.
 // Writes    transformed: 81 matrices inputs x outputs (shared/winograd_s2_points.wgsl), every element once.
 // Dispatch  x = outputs / 8, y = inputs / 8.
 // Longest loop  9.

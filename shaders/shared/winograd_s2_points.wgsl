@@ -17,7 +17,7 @@ const COARSE_SIDE: u32 = 5u;
 const COARSE_ELEMENTS: u32 = COARSE_SIDE * COARSE_SIDE;
 
 // The points, their squares, and one over the product of a point's differences to the others, of which those of the
-// negative points have their signs turned, here and where the fine or the coarse side is read.
+// negative points have the opposite sign, here and where the fine or the coarse side is read.
 const NEAR: f32 = 0.5;
 const FAR: f32 = 1.25;
 const NEAR2: f32 = NEAR * NEAR;

@@ -13,7 +13,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     let pairs = params.inputs * params.outputs;
     var taps: array<f32, 9>;
     for (var tap = 0u; tap < 9u; tap++) {
-        if (params.turned == 1u) {
+        if (params.adjoint == 1u) {
             taps[8u - tap] = weight[tap * pairs + output * params.inputs + group.y];
         } else {
             taps[tap] = weight[tap * pairs + group.y * params.outputs + output];

@@ -4,9 +4,9 @@ use super::geometry::{Geometry, element};
 use crate::kernels::Arguments;
 use crate::kernels::params::ConvolutionParams;
 
-/// Reads fine `[n, s·h, s·w, a]`; writes a matrix positions x columns (all taps and channels, then zeros), or turned.
+/// Reads fine `[n, s·h, s·w, a]`; writes a matrix positions x columns (all taps and channels, then zeros), or transposed.
 pub fn im2col(call: &mut Arguments) {
-    let (g, turned) = (Geometry::of(call), call.constant("TURNED") == 1);
+    let (g, transposed) = (Geometry::of(call), call.constant("TRANSPOSED") == 1);
     let (fine, columns) = (call.reads[0], call.params::<ConvolutionParams>().columns as usize);
     let positions = g.batch * g.height * g.width;
     call.writes[0].fill(0.0);
@@ -24,7 +24,7 @@ pub fn im2col(call: &mut Arguments) {
                     _ => 0.0,
                 };
                 let place = tap * g.a + a;
-                let at = match turned {
+                let at = match transposed {
                     false => element(1, columns, [0, position, place]),
                     true => element(1, positions.next_multiple_of(8), [0, place, position]),
                 };

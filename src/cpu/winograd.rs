@@ -8,11 +8,11 @@ use crate::kernels::params::WinogradParams;
 /// `M w Mᵀ` for every pair of channels: reads the weight `[3, 3, a, b]`, writes R² matrices inputs x outputs.
 pub fn weight<const R: usize>(call: &mut Arguments, matrix: &[[f64; 3]; R]) {
     let p: WinogradParams = call.params();
-    let (turned, weight) = (p.turned == 1, call.reads[0]);
+    let (adjoint, weight) = (p.adjoint == 1, call.reads[0]);
     let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
     for (input, output) in (0..inputs).flat_map(|i| (0..outputs).map(move |o| (i, o))) {
         let tap = |tap: usize| {
-            f64::from(match turned {
+            f64::from(match adjoint {
                 false => weight[(tap * inputs + input) * outputs + output],
                 true => weight[((8 - tap) * outputs + output) * inputs + input],
             })
@@ -40,14 +40,14 @@ pub fn coarse<const R: usize>(call: &mut Arguments, matrix: &[[f64; 4]; R]) {
 }
 
 /// `M m Mᵀ` for every pair of channels: reads the product, C² matrices outputs x inputs, writes the gradient
-/// `[3, 3, inputs, outputs]`, or with `turned` `[3, 3, outputs, inputs]` and the last tap first.
-pub fn gradient<const C: usize>(call: &mut Arguments, matrix: &[[f64; C]; 3], turned: bool) {
+/// `[3, 3, inputs, outputs]`, or with `swapped` `[3, 3, outputs, inputs]` and the last tap first.
+pub fn gradient<const C: usize>(call: &mut Arguments, matrix: &[[f64; C]; 3], swapped: bool) {
     let p: WinogradParams = call.params();
     let (inputs, outputs, product) = (p.inputs as usize, p.outputs as usize, call.reads[0]);
     for (input, output) in (0..inputs).flat_map(|i| (0..outputs).map(move |o| (i, o))) {
         let value = |k: usize| f64::from(product[element(C * C, inputs, [k, output, input])]);
         for (tap, value) in both(matrix, value).into_iter().flatten().enumerate() {
-            let at = match turned {
+            let at = match swapped {
                 false => (tap * inputs + input) * outputs + output,
                 true => ((8 - tap) * outputs + output) * inputs + input,
             };

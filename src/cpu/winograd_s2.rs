@@ -24,7 +24,7 @@ const FAR2: f64 = FAR * FAR;
 const AT_NEAR: f64 = 2.0 * NEAR * (NEAR2 - FAR2);
 const AT_FAR: f64 = 2.0 * FAR * (FAR2 - NEAR2);
 
-/// For tiles of either side that slide. The rows of the negative points have their signs turned, as do [`AT_NEAR`] and
+/// For tiles of either side that slide. The rows of the negative points have the opposite sign, as do [`AT_NEAR`] and
 /// [`AT_FAR`] there.
 pub const IMAGE: [[f64; 5]; COARSE_SIDE] = [
     [-NEAR * FAR2, -FAR2, NEAR, 1.0, 0.0],

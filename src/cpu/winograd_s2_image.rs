@@ -11,7 +11,7 @@ use crate::kernels::params::WinogradParams;
 /// `[n, h, w, inputs]` and writes 25.
 pub fn winograd_s2_image(call: &mut Arguments) {
     let p: WinogradParams = call.params();
-    let (inputs, image, up) = (p.inputs as usize, call.reads[0], p.turned == 1);
+    let (inputs, image, up) = (p.inputs as usize, call.reads[0], p.adjoint == 1);
     for (tile, channel) in (0..p.tiles as usize).flat_map(|tile| (0..inputs).map(move |c| (tile, c))) {
         let at = |pixel: Option<usize>| pixel.map_or(0.0, |pixel| f64::from(image[pixel * inputs + channel]));
         if up {

@@ -21,7 +21,7 @@ pub fn winograd_s2_result(call: &mut Arguments) {
     };
     for tile in 0..p.tiles as usize {
         let Some([n, y, x]) = p.tile(tile) else { continue };
-        let groups: &[&[[Phase; 2]]] = match p.turned {
+        let groups: &[&[[Phase; 2]]] = match p.adjoint {
             1 => &[&PHASES[..1], &PHASES[1..2], &PHASES[2..3], &PHASES[3..]],
             _ => &[&PHASES],
         };
@@ -34,7 +34,7 @@ pub fn winograd_s2_result(call: &mut Arguments) {
                 let Some(coarse) = p.pixel(n, y, x) else { continue };
                 let sums: Vec<f64> = pixels.iter().map(|pixels| pixels[k / 4][k % 4]).collect();
                 let [fine_y, fine_x] = [2 * y + phases[0][0].offset(), 2 * x + phases[0][1].offset()];
-                let pixel = match p.turned {
+                let pixel = match p.adjoint {
                     1 => p.fine_pixel(n, fine_y, fine_x).expect("inside, as the coarse one is"),
                     _ => coarse,
                 };

@@ -1,5 +1,5 @@
-//! How many workgroups each kernel needs. Element-wise grids are two-dimensional, because one dimension ends
-//! at 65,535 workgroups; `shared/grid.wgsl` has the index that belongs to them.
+//! The number of workgroups of each kernel. Element-wise grids are two-dimensional, because one dimension ends at 65,535
+//! workgroups. `shaders/shared/grid.wgsl` computes the index of an invocation in such a grid.
 
 use super::params::{
     AdamParams, BorderParams, ConvolutionParams, CopyColumnsParams, ElementwiseColumnsParams,
@@ -23,9 +23,9 @@ fn flat(count: u32) -> [u32; 3] {
     [groups.min(GRID_WIDTH), groups.div_ceil(GRID_WIDTH), 1]
 }
 
-/// Values per invocation of the plainest element-wise kernels.
+/// Values per invocation of the plain element-wise kernels.
 const VALUES: u32 = 8;
-/// Values per workgroup of these.
+/// Values per workgroup of these kernels.
 pub const BLOCK: u32 = GROUP * VALUES;
 
 /// One invocation per [`VALUES`] values; the count is every such struct's first field.
@@ -44,10 +44,10 @@ pub fn elementwise(params: &[u8], _: Constants) -> [u32; 3] {
     one_group_each(p.rows * p.blocks)
 }
 
-/// Columns of a workgroup of fused sums over rows, at most.
+/// The most columns of a workgroup of fused sums over rows.
 const COLUMNS: u32 = 32;
 
-/// Columns of a workgroup of fused sums over rows of so many.
+/// Columns of a workgroup of fused sums over rows of `columns` values.
 pub fn columns_at_once(columns: u32) -> u32 {
     columns.next_power_of_two().min(COLUMNS)
 }
@@ -205,7 +205,7 @@ pub fn copy_columns_per_value(params: &[u8], _: Constants) -> [u32; 3] {
     flat(p.rows * p.columns)
 }
 
-/// The row form: one invocation per row.
+/// Form `any.few_columns`: one invocation per row.
 pub fn copy_columns_few_columns(params: &[u8], _: Constants) -> [u32; 3] {
     flat(read::<CopyColumnsParams>(params).rows)
 }
@@ -219,19 +219,19 @@ pub fn copy_columns_eights(params: &[u8], _: Constants) -> [u32; 3] {
 /// One invocation per value of the coarse side of a convolution of any geometry.
 pub fn general(params: &[u8], _: Constants) -> [u32; 3] {
     let p: GeneralParams = read(params);
-    flat(p.batch * p.height * p.width * p.out_channels)
+    flat(p.batch * p.height * p.width * p.coarse_channels)
 }
 
 /// One invocation per value of its fine side.
 pub fn general_input_gradient(params: &[u8], _: Constants) -> [u32; 3] {
     let p: GeneralParams = read(params);
-    flat(p.batch * p.fine_height * p.fine_width * p.in_channels)
+    flat(p.batch * p.fine_height * p.fine_width * p.fine_channels)
 }
 
 /// One invocation per value of its weight and partial sum.
 pub fn general_weight_gradient(params: &[u8], _: Constants) -> [u32; 3] {
     let p: GeneralParams = read(params);
-    flat(p.splits * p.kernel_height * p.kernel_width * (p.in_channels / p.groups) * p.out_channels)
+    flat(p.splits * p.kernel_height * p.kernel_width * (p.fine_channels / p.groups) * p.coarse_channels)
 }
 
 /// Results per side of a workgroup's tile in the portable convolutions.
@@ -243,7 +243,7 @@ const TILES_IN_Y: u32 = 32_768;
 pub fn conv2d(params: &[u8], _: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
     let tiles = (p.batch * p.height * p.width).div_ceil(TILE);
-    [p.out_channels.div_ceil(TILE), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y)]
+    [p.coarse_channels.div_ceil(TILE), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y)]
 }
 
 /// As [`conv2d`] for the fine side; each of the stride² phases of its positions is a layer in z.
@@ -251,21 +251,21 @@ pub fn conv2d_input_gradient(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
     let phases = super::constant(constants, "STRIDE").pow(2);
     let tiles = (p.batch * p.height * p.width).div_ceil(TILE);
-    [p.in_channels.div_ceil(TILE), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y) * phases]
+    [p.fine_channels.div_ceil(TILE), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y) * phases]
 }
 
 /// Tiles of the coarse channels in x, of taps and fine channels in y, partial sums in z.
 pub fn conv2d_weight_gradient(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
-    let taps = super::constant(constants, "KERNEL").pow(2) * p.in_channels;
-    [p.out_channels.div_ceil(TILE), taps.div_ceil(TILE), p.splits]
+    let taps = super::constant(constants, "KERNEL").pow(2) * p.fine_channels;
+    [p.coarse_channels.div_ceil(TILE), taps.div_ceil(TILE), p.splits]
 }
 
 /// Pixels of a workgroup's tile in the forms `gpu.vec4` and `gpu.small_tiles`.
 pub const VEC4_PIXELS: u32 = 128;
-/// Entries of it in those of the weight gradient.
+/// Entries of a tile in these forms of the weight gradient.
 const VEC4_ENTRIES: u32 = 64;
-/// Channels of it in the forms `gpu.vec4`, and in `gpu.small_tiles`.
+/// Channels of a tile in `gpu.vec4`, then in `gpu.small_tiles`.
 pub const VEC4_CHANNELS: [u32; 2] = [64, 32];
 
 /// Override constants of the forms `gpu.vec4`.
@@ -286,7 +286,7 @@ fn tiles_of(channels: u32, constants: Constants) -> u32 {
 pub fn conv2d_vec4(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
     let tiles = (p.batch * p.height * p.width).div_ceil(VEC4_PIXELS);
-    [tiles_of(p.out_channels, constants), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y)]
+    [tiles_of(p.coarse_channels, constants), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y)]
 }
 
 /// Forms `gpu.vec4` and `gpu.small_tiles` of the input gradient: as [`conv2d_input_gradient`], with larger tiles.
@@ -294,14 +294,14 @@ pub fn conv2d_input_gradient_vec4(params: &[u8], constants: Constants) -> [u32; 
     let p: ConvolutionParams = read(params);
     let phases = super::constant(constants, "STRIDE").pow(2);
     let tiles = (p.batch * p.height * p.width).div_ceil(VEC4_PIXELS);
-    [tiles_of(p.in_channels, constants), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y) * phases]
+    [tiles_of(p.fine_channels, constants), tiles.min(TILES_IN_Y), tiles.div_ceil(TILES_IN_Y) * phases]
 }
 
 /// Forms `gpu.vec4` and `gpu.small_tiles` of the weight gradient: as [`conv2d_weight_gradient`], with larger tiles.
 pub fn conv2d_weight_gradient_vec4(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
-    let taps = super::constant(constants, "KERNEL").pow(2) * p.in_channels;
-    [tiles_of(p.out_channels, constants), taps.div_ceil(VEC4_ENTRIES), p.splits]
+    let taps = super::constant(constants, "KERNEL").pow(2) * p.fine_channels;
+    [tiles_of(p.coarse_channels, constants), taps.div_ceil(VEC4_ENTRIES), p.splits]
 }
 
 /// Pixels of a workgroup in the forms `gpu.few_outputs`.
@@ -326,12 +326,12 @@ pub fn conv2d_input_gradient_few_outputs(params: &[u8], constants: Constants) ->
 
 /// Override constants of the form `gpu.few_outputs` of the convolution.
 pub fn conv2d_few_outputs_tile(params: &[u8]) -> super::Constants {
-    vec![("VECTORS", read::<ConvolutionParams>(params).out_channels.div_ceil(4).min(4))]
+    vec![("VECTORS", read::<ConvolutionParams>(params).coarse_channels.div_ceil(4).min(4))]
 }
 
 /// Override constants of the form `gpu.few_outputs` of the input gradient.
 pub fn conv2d_input_gradient_few_outputs_tile(params: &[u8]) -> super::Constants {
-    vec![("VECTORS", read::<ConvolutionParams>(params).in_channels.div_ceil(4).min(4))]
+    vec![("VECTORS", read::<ConvolutionParams>(params).fine_channels.div_ceil(4).min(4))]
 }
 
 /// Groups of eight channels that a subgroup of eight invocations keeps in registers.
@@ -343,14 +343,14 @@ fn vectors(channels: u32) -> u32 {
 pub fn conv2d_direct(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
     let [_, y, z] = conv2d(params, constants);
-    [p.out_channels.div_ceil(8 * vectors(p.out_channels)), y, z]
+    [p.coarse_channels.div_ceil(8 * vectors(p.coarse_channels)), y, z]
 }
 
 /// Form `lavapipe.direct` of the input gradient; phases in z as in the portable form.
 pub fn conv2d_input_gradient_direct(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
     let [_, y, z] = conv2d_input_gradient(params, constants);
-    [p.in_channels.div_ceil(8 * vectors(p.in_channels)), y, z]
+    [p.fine_channels.div_ceil(8 * vectors(p.fine_channels)), y, z]
 }
 
 /// Form `lavapipe.direct` of the weight gradient: coarse channel groups in x, fine channel groups times rows of
@@ -358,24 +358,24 @@ pub fn conv2d_input_gradient_direct(params: &[u8], constants: Constants) -> [u32
 pub fn conv2d_weight_gradient_direct(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
     let size = super::constant(constants, "KERNEL");
-    let fine = p.in_channels.div_ceil(8 * vectors(p.in_channels)) * size;
-    [p.out_channels.div_ceil(8 * vectors(p.out_channels)), fine, p.splits]
+    let fine = p.fine_channels.div_ceil(8 * vectors(p.fine_channels)) * size;
+    [p.coarse_channels.div_ceil(8 * vectors(p.coarse_channels)), fine, p.splits]
 }
 
 /// Override constants of the form `lavapipe.direct` of the convolution.
 pub fn conv2d_tile(params: &[u8]) -> super::Constants {
-    vec![("VECTORS", vectors(read::<ConvolutionParams>(params).out_channels))]
+    vec![("VECTORS", vectors(read::<ConvolutionParams>(params).coarse_channels))]
 }
 
 /// Override constants of the form `lavapipe.direct` of the input gradient.
 pub fn conv2d_input_gradient_tile(params: &[u8]) -> super::Constants {
-    vec![("VECTORS", vectors(read::<ConvolutionParams>(params).in_channels))]
+    vec![("VECTORS", vectors(read::<ConvolutionParams>(params).fine_channels))]
 }
 
 /// Override constants of the form `lavapipe.direct` of the weight gradient.
 pub fn conv2d_weight_gradient_tile(params: &[u8]) -> super::Constants {
     let p: ConvolutionParams = read(params);
-    vec![("IN_VECTORS", vectors(p.in_channels)), ("OUT_VECTORS", vectors(p.out_channels))]
+    vec![("IN_VECTORS", vectors(p.fine_channels)), ("OUT_VECTORS", vectors(p.coarse_channels))]
 }
 
 /// Columns in x, groups of eight rows in y, matrices in z.
@@ -384,9 +384,9 @@ pub fn matrix_product(params: &[u8], _: Constants) -> [u32; 3] {
     [p.columns.div_ceil(GROUP), p.rows / 8, p.matrices]
 }
 
-/// Rows of a subgroup's tile in the form `lavapipe.eights` of the product, and in `lavapipe.few_rows`.
+/// Rows of a subgroup's tile of the product in `lavapipe.eights`, then in `lavapipe.few_rows`.
 pub const PRODUCT_ROWS: [u32; 2] = [32, 16];
-/// Columns of it.
+/// Columns of such a tile.
 pub const PRODUCT_COLUMNS: [u32; 2] = [16, 32];
 
 fn product_tiles(params: &[u8], form: usize) -> [u32; 3] {
@@ -416,10 +416,10 @@ pub fn winograd_s1_image(params: &[u8], _: Constants) -> [u32; 3] {
     [p.inputs.div_ceil(GROUP), p.tiles, 1]
 }
 
-/// Form `lavapipe.eights`: blocks of eight pairs in either direction; neighbours write what lies side by side.
+/// Form `lavapipe.eights`: blocks of eight pairs in each direction. Neighbouring invocations write neighbouring values.
 pub fn winograd_pairs_eights(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: WinogradParams = read(params);
-    match super::constant(constants, "TURNED") {
+    match super::constant(constants, "SWAPPED") {
         0 => [p.outputs / 8, p.inputs / 8, 1],
         _ => [p.inputs / 8, p.outputs / 8, 1],
     }
@@ -458,25 +458,25 @@ pub fn winograd_coarse(params: &[u8], _: Constants) -> [u32; 3] {
 /// As [`winograd_s1_image`]; each phase of the fine side is a layer in z.
 pub fn winograd_s2_image(params: &[u8], constants: Constants) -> [u32; 3] {
     let [x, y, _] = winograd_s1_image(params, constants);
-    [x, y, phases(read::<WinogradParams>(params).turned == 0)]
+    [x, y, phases(read::<WinogradParams>(params).adjoint == 0)]
 }
 
 /// As [`winograd_s1_image_eights`]; each phase of the fine side is a layer in z.
 pub fn winograd_s2_image_eights(params: &[u8], constants: Constants) -> [u32; 3] {
     let [x, y, _] = winograd_s1_image_eights(params, constants);
-    [x, y, phases(read::<WinogradParams>(params).turned == 0)]
+    [x, y, phases(read::<WinogradParams>(params).adjoint == 0)]
 }
 
 /// As [`winograd_s1_result`]; each phase of the fine side is a layer in z.
 pub fn winograd_s2_result(params: &[u8], constants: Constants) -> [u32; 3] {
     let [x, y, _] = winograd_s1_result(params, constants);
-    [x, y, phases(read::<WinogradParams>(params).turned == 1)]
+    [x, y, phases(read::<WinogradParams>(params).adjoint == 1)]
 }
 
 /// As [`winograd_s1_result_eights`]; each phase of the fine side is a layer in z.
 pub fn winograd_s2_result_eights(params: &[u8], constants: Constants) -> [u32; 3] {
     let [x, y, _] = winograd_s1_result_eights(params, constants);
-    [x, y, phases(read::<WinogradParams>(params).turned == 1)]
+    [x, y, phases(read::<WinogradParams>(params).adjoint == 1)]
 }
 
 fn phases(fine: bool) -> u32 {
@@ -493,15 +493,15 @@ pub fn im2col(params: &[u8], _: Constants) -> [u32; 3] {
 pub fn col2im(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
     let fine = super::constant(constants, "STRIDE").pow(2) * p.height * p.width;
-    flat(p.batch * fine * p.in_channels)
+    flat(p.batch * fine * p.fine_channels)
 }
 
-/// Forms `lavapipe.eights` of both: groups of eight in either direction, several of channels where there is one tap.
+/// Forms `lavapipe.eights` of both: groups of eight in each direction; with one tap, several groups of channels.
 pub fn im2col_eights(params: &[u8], constants: Constants) -> [u32; 3] {
     let p: ConvolutionParams = read(params);
     let one_tap = super::constant(constants, "KERNEL") == 1;
     let blocks = if one_tap { super::constant(constants, "BLOCKS") } else { 1 };
-    [p.in_channels / 8 / blocks, (p.batch * p.height * p.width).div_ceil(8), 1]
+    [p.fine_channels / 8 / blocks, (p.batch * p.height * p.width).div_ceil(8), 1]
 }
 
 /// Form `lavapipe.rgb` towards three channels: six columns by four rows of an image.
@@ -522,8 +522,8 @@ pub fn im2col_rgb(params: &[u8], _: Constants) -> [u32; 3] {
     [1, p.batch * p.height * p.width / 8, 1]
 }
 
-/// Override constants of the forms `lavapipe.eights` of both. More than four blocks would take longer to compile than they save.
+/// Override constants of the forms `lavapipe.eights` of both. More than four blocks take longer to compile than they save.
 pub fn im2col_eights_tile(params: &[u8]) -> super::Constants {
-    let blocks = (read::<ConvolutionParams>(params).in_channels / 8).max(1);
+    let blocks = (read::<ConvolutionParams>(params).fine_channels / 8).max(1);
     vec![("BLOCKS", 1 << blocks.trailing_zeros().min(2))]
 }

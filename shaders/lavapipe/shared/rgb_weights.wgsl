@@ -1,5 +1,5 @@
 // Shared by the forms of convolutions from and to images of three channels, for subgroups of eight: the weight,
-// [3, 3, 3, out_channels] in units of eight values, eight channels at a time. Four fetches have them, one row of eight in each
+// [3, 3, 3, coarse_channels] in units of eight values, eight channels at a time. Four fetches have them, one row of eight in each
 // lane, and they reach all lanes by broadcasts.
 
 // Rows of the weight: taps times channels.

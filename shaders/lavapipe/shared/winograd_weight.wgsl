@@ -1,6 +1,6 @@
 // Shared by the lavapipe.eights forms of winograd_s1_weight and winograd_s2_weight, each of which declares the SIDE of a transformed tile,
 // `weight_factors` and `store_row`. A lane fetches the nine taps of one input and eight outputs.
-// With params.turned = 1 it fetches one output and eight inputs: rows become columns among the eight lanes, and one
+// With params.adjoint = 1 it fetches one output and eight inputs: rows become columns among the eight lanes, and one
 // pipeline serves both.
 
 @group(0) @binding(1) var<storage, read_write> weight: array<vec4<u64>>;
@@ -21,10 +21,10 @@ struct Place {
 }
 
 fn load(place: Place, tap: u32) -> Eight {
-    let turned = params.turned == 1u;
-    let values = unpack(weight[place.at + select(tap, 8u - tap, turned) * place.taps]);
+    let adjoint = params.adjoint == 1u;
+    let values = unpack(weight[place.at + select(tap, 8u - tap, adjoint) * place.taps]);
     let columns = transpose8(values, place.lane);
-    return Eight(select(values.low, columns.low, turned), select(values.high, columns.high, turned));
+    return Eight(select(values.low, columns.low, adjoint), select(values.high, columns.high, adjoint));
 }
 
 fn load_row(place: Place, row: u32) -> Line {
@@ -43,7 +43,7 @@ fn sum(first: Eight, second: Eight, third: Eight, factors: vec3<f32>) -> Eight {
 fn first_tap(group: vec3<u32>, lane: u32) -> Place {
     let pitch = params.outputs / 8u;
     var at = (8u * group.y + lane) * pitch + group.x;
-    if (params.turned == 1u) {
+    if (params.adjoint == 1u) {
         at = (8u * group.x + lane) * (params.inputs / 8u) + group.y;
     }
     return Place(at, params.inputs * pitch, lane);

@@ -96,10 +96,10 @@ impl Size {
         p.splits = (p.batch * p.height).div_ceil(p.rows_per_split);
         self.call.params = bytemuck::bytes_of(&p).to_vec();
         let stride = constant(&self.call.constants, "STRIDE");
-        let coarse = (p.batch * p.height * p.width * p.out_channels) as usize;
-        let fine = (p.batch * stride * p.height * stride * p.width * p.in_channels) as usize;
-        let entries = size * size * p.in_channels + constant(&self.call.constants, "BIAS");
-        let parts = (p.splits * entries * p.out_channels) as usize;
+        let coarse = (p.batch * p.height * p.width * p.coarse_channels) as usize;
+        let fine = (p.batch * stride * p.height * stride * p.width * p.fine_channels) as usize;
+        let entries = size * size * p.fine_channels + constant(&self.call.constants, "BIAS");
+        let parts = (p.splits * entries * p.coarse_channels) as usize;
         match self.call.kernel.name {
             name if name.starts_with("conv2d_weight_gradient") => {
                 (self.reads[0], self.reads[1], self.writes[0]) = (fine, coarse, parts);
@@ -136,7 +136,7 @@ impl Problem {
         if call.kernel.layout.name == ConvolutionParams::LAYOUT.name {
             let p: ConvolutionParams = bytemuck::pod_read_unaligned(&call.params);
             let parts = if p.splits > 1 { format!(" in {} parts", p.splits) } else { String::new() };
-            let (n, h, w, a, b) = (p.batch, p.height, p.width, p.in_channels, p.out_channels);
+            let (n, h, w, a, b) = (p.batch, p.height, p.width, p.fine_channels, p.coarse_channels);
             return format!("{kernel} {n}x{h}x{w}, {a}-{b} channels{parts},{constants}");
         }
         let words: Vec<u32> = bytemuck::pod_collect_to_vec(&call.params);
