@@ -1,5 +1,5 @@
-//! The CPU reference path: one twin per shader, in a file of the same name, and the executor that replays
-//! a program with them. The twins are written to be read beside the WGSL: same names, same order.
+//! The CPU path: one twin per shader, in a file of the same name, and the executor that replays a program with them. A twin is written
+//! to be read beside its shader, with the same names in the same order.
 //!
 //! Reductions in the twins add in f64, so that they can judge f32 kernels. `Mode::Fast` replaces the hot
 //! ones by faster forms (`fast/`), which the twins judge like any other form. Results smaller than

@@ -1,5 +1,5 @@
-//! A kernel call cut down to what a trial needs: the same kernel, constants and layer, on as few images as show
-//! which form is faster. Calls that differ in the number of images alone mostly become the same problem.
+//! A kernel call cut down for a trial: the same kernel, constants and layer, on the fewest images that show which form is faster.
+//! Calls that differ only in the number of images usually become the same problem.
 
 use crate::gpu::device::Gpu;
 use crate::graph::operation::codes;
@@ -9,14 +9,14 @@ use crate::program::{Call, Program};
 use crate::random::{Random, Stream};
 use half::f16;
 
-/// Floating-point operations of what the twin judges, if one image allows it: a fraction of a second for the twin.
+/// Floating-point operations of a call that the twin judges, if one image allows it: a fraction of a second for the twin.
 const JUDGED_FLOPS: u64 = 20_000_000;
-/// Of what is timed in software: some milliseconds, the same as is judged.
+/// The same for a timed call in software: some milliseconds. It is the judged call.
 const SOFTWARE_FLOPS: u64 = JUDGED_FLOPS;
-/// Of what is timed on a GPU: as many workgroups as a training step has, for what wins with few of them may lose with many.
+/// The same for a timed call on a GPU: as many workgroups as a training step has. A form that wins with few may lose with many.
 const HARDWARE_FLOPS: u64 = 16_000_000_000;
 
-/// What the twin takes too long for. Calls that cannot be cut down may have more.
+/// With more operations the twin takes too long. Calls that cannot be cut down may have more.
 const LARGEST_FLOPS: u64 = 2_000_000_000;
 const LARGEST_VALUES: usize = 1 << 24;
 
@@ -65,7 +65,7 @@ impl Size {
     fn whole(program: &Program, call: &Call) -> Self {
         let len = |id: &crate::program::TensorId| program.tensor(*id).shape.len();
         let mut call = call.clone();
-        // What a call adds to means nothing in a trial.
+        // A trial does not add to earlier values.
         for (name, value) in &mut call.constants {
             if *name == "ACCUMULATE" {
                 *value = 0;
@@ -144,7 +144,7 @@ impl Problem {
         format!("{kernel} {}{constants}", words.join(" "))
     }
 
-    /// Whether its arithmetic takes longer than its memory, so that its shape decides which form is faster.
+    /// Whether arithmetic limits the call and not memory, so that the shape decides which form is faster.
     pub fn computes(&self) -> bool {
         let name = self.timed.call.kernel.name;
         name.starts_with("conv2d") || name == crate::kernels::matrix_product.name
@@ -156,7 +156,7 @@ impl Problem {
         self.judged.call.flops > LARGEST_FLOPS || values > LARGEST_VALUES
     }
 
-    /// What the forms are made of: after a change of the shaders, old measurements mean nothing.
+    /// A fingerprint of the forms' names and shaders. After a change old measurements are ignored.
     pub fn fingerprint(&self) -> u64 {
         let texts = self.forms.iter().flat_map(|form| [form.name, form.source]);
         // FNV-1a.
