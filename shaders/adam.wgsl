@@ -3,6 +3,7 @@
 // Reads gradient [count] and schedule [step size, average's decay]; updates parameters, momentum, variance
 // and, if AVERAGE = 1, average [count]. The host folds the bias correction into the step size: lr · √(1 − β2^t) / (1 − β1^t).
 // Dispatch: one invocation per VALUES parameters, 64 per workgroup. Longest loop: VALUES.
+// needs: grid, adam_params
 
 @group(0) @binding(1) var<storage, read_write> gradient: array<f32>;
 @group(0) @binding(2) var<storage, read_write> schedule: array<f32>;

@@ -1,6 +1,7 @@
 // The column of each row's largest value, the first one of equals, as a number.
 // Reads x [rows, columns]; writes y [rows].
 // Dispatch: one invocation per row, 64 per workgroup. Longest loop: columns.
+// needs: grid, rows_params
 
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

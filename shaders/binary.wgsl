@@ -1,6 +1,7 @@
 // y = f(l, r), element by element; either operand may be broadcast.
 // Reads l and r (read as LEFT and RIGHT say); writes y [count]. The functions are those of graph::Binary,
 // by OPERATION. Dispatch: one invocation per VALUES values, 64 per workgroup. Longest loop: VALUES.
+// needs: grid
 
 struct BinaryParams {
     count: u32,

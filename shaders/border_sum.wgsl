@@ -3,6 +3,7 @@
 // Reads x [outer, length, inner]; writes y [outer, 3*stride, inner].
 // Dispatch: a workgroup of 8 x 8 per index of outer, in x and y; lanes run along inner.
 // Longest loop: inner / 8 times length / stride.
+// needs: grid, border_sum, border_sum_of
 
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

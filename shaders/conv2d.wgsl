@@ -2,15 +2,16 @@
 //
 //   coarse[n, o, b] = epilogue(sum over k, a of fine[n, STRIDE*o + k - KERNEL/2, a] * weight[k, a, b] + bias[b])
 //
-// Reads     image: fine [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
-//           weight [KERNEL, KERNEL, in_channels, out_channels],
-//           beside: bias [out_channels], or an activation like coarse (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
-// Writes    result: coarse [batch, height, width, out_channels], every element once.
-// Dispatch  x = ceil(out_channels / 32), pixel tiles = ceil(batch*height*width / 32),
+// Reads     image: fine [batch, STRIDE*height, STRIDE*width, fine_channels], zero outside,
+//           weight [KERNEL, KERNEL, fine_channels, coarse_channels],
+//           beside: bias [coarse_channels], or an activation like coarse (EPILOGUE = LEAKY_MASK), or nothing (EPILOGUE = NOTHING).
+// Writes    result: coarse [batch, height, width, coarse_channels], every element once.
+// Dispatch  x = ceil(coarse_channels / 32), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768).
-// Longest loop  KERNEL*KERNEL*in_channels, rounded up to 16.
+// Longest loop  KERNEL*KERNEL*fine_channels, rounded up to 16.
+// needs: convolution, epilogue, convolution_image, convolution_tile
 //
-// The portable form: an implicit matrix product [pixels of the whole batch] x [taps and channels] x [out_channels]. 8
+// The portable form: an implicit matrix product [pixels of the whole batch] x [taps and channels] x [coarse_channels]. 8
 // x 8 invocations hold 4 x 4 results each as vec4 registers, a 32 x 32 tile, and share 16 steps of the sum at a time
 // in workgroup memory, so that each number fetched from storage is used 32 times. 32 x 32 keeps small layers busy:
 // larger tiles reuse more but leave most of a GPU idle at 4 x 4 pixels.
@@ -31,21 +32,21 @@ fn load_fine(pixel: u32, tap: vec2<i32>, channel: u32) -> f32 {
     if (any(position < vec2<i32>(0)) || any(position >= size)) {
         return 0.0;
     }
-    return image[u32((origin.x * size.x + position.x) * size.y + position.y) * params.in_channels + channel];
+    return image[u32((origin.x * size.x + position.x) * size.y + position.y) * params.fine_channels + channel];
 }
 
 fn load_weight(step: u32, channel: u32) -> f32 {
-    if (step >= KERNEL * KERNEL * params.in_channels || channel >= params.out_channels) {
+    if (step >= KERNEL * KERNEL * params.fine_channels || channel >= params.coarse_channels) {
         return 0.0;
     }
-    return weight[step * params.out_channels + channel];
+    return weight[step * params.coarse_channels + channel];
 }
 
 fn store(pixel: u32, first_channel: u32, sum: vec4<f32>) {
     if (pixel >= params.batch * params.height * params.width) {
         return;
     }
-    store_channels(pixel, pixel, first_channel, params.out_channels, sum);
+    store_channels(pixel, pixel, first_channel, params.coarse_channels, sum);
 }
 
 @compute @workgroup_size(8, 8)
@@ -56,7 +57,7 @@ fn main(
 ) {
     let first_pixel = (group.y + group.z * TILES_IN_Y) * TILE;
     let first_channel = group.x * TILE;
-    let steps = KERNEL * KERNEL * params.in_channels;
+    let steps = KERNEL * KERNEL * params.fine_channels;
 
     if (index < TILE) {
         let pixel = first_pixel + index;
@@ -76,9 +77,9 @@ fn main(
     for (var first_step = 0u; first_step < steps; first_step += DEPTH) {
         // Sixteen neighbours fetch consecutive channels of one pixel; each packs four pixels.
         let step = first_step + index % DEPTH;
-        let tap = step / params.in_channels;
+        let tap = step / params.fine_channels;
         let offset = vec2<i32>(i32(tap / KERNEL), i32(tap % KERNEL));
-        let channel = step % params.in_channels;
+        let channel = step % params.fine_channels;
         for (var quad = index / DEPTH; quad < QUADS; quad += 4u) {
             var values = vec4<f32>();
             if (step < steps) {

@@ -3,16 +3,17 @@
 //   fine[n, i, a] = epilogue(sum over k, b of coarse[n, o, b] * weight[k, a, b] + bias[a]),
 //   where STRIDE*o + k - KERNEL/2 = i
 //
-// Reads     image: coarse [batch, height, width, out_channels], zero outside,
-//           weight [KERNEL, KERNEL, in_channels, out_channels],
-//           beside: bias [in_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
-//           [batch, 3*STRIDE, 3*STRIDE, in_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
-// Writes    result: fine [batch, STRIDE*height, STRIDE*width, in_channels], every element once.
-// Dispatch  x = ceil(in_channels / 32), pixel tiles = ceil(batch*height*width / 32),
+// Reads     image: coarse [batch, height, width, coarse_channels], zero outside,
+//           weight [KERNEL, KERNEL, fine_channels, coarse_channels],
+//           beside: bias [fine_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
+//           [batch, 3*STRIDE, 3*STRIDE, fine_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
+// Writes    result: fine [batch, STRIDE*height, STRIDE*width, fine_channels], every element once.
+// Dispatch  x = ceil(fine_channels / 32), pixel tiles = ceil(batch*height*width / 32),
 //           y = min(pixel tiles, 32768), z = ceil(pixel tiles / 32768) * STRIDE*STRIDE.
-// Longest loop  KERNEL*KERNEL*out_channels, rounded up to 16.
+// Longest loop  KERNEL*KERNEL*coarse_channels, rounded up to 16.
+// needs: convolution, epilogue, convolution_image, convolution_tile
 //
-// The portable form: the matrix product of conv2d.wgsl with the roles of the channels exchanged. At stride 2 the fine
+// The portable form: the matrix product of conv2d.wgsl with the roles of the channels swapped. At stride 2 the fine
 // pixels fall into four phases by the parity of row and column, and each phase meets its own 1, 2, 2 or 4 taps of
 // nine. A tile holds 32 coarse positions of one phase, so that no invocation ever tests a tap that cannot contribute.
 
@@ -32,14 +33,14 @@ fn load_coarse(pixel: u32, offset: vec2<i32>, channel: u32) -> f32 {
     if (any(at < vec2<i32>(0)) || any(at >= size)) {
         return 0.0;
     }
-    return image[u32((origin.x * size.x + at.x) * size.y + at.y) * params.out_channels + channel];
+    return image[u32((origin.x * size.x + at.x) * size.y + at.y) * params.coarse_channels + channel];
 }
 
 fn load_weight(tap: u32, in_channel: u32, out_channel: u32) -> f32 {
-    if (in_channel >= params.in_channels) {
+    if (in_channel >= params.fine_channels) {
         return 0.0;
     }
-    return weight[(tap * params.in_channels + in_channel) * params.out_channels + out_channel];
+    return weight[(tap * params.fine_channels + in_channel) * params.coarse_channels + out_channel];
 }
 
 // The pixel of the border biases that stands for the one of this phase at a coarse position.
@@ -62,7 +63,7 @@ fn store(pixel: u32, phase: vec2<u32>, first_channel: u32, sum: vec4<f32>) {
     if (EPILOGUE == BORDER_BIAS_LEAKY) {
         other = border_place(u32(at.x), vec2<u32>(at.yz), phase);
     }
-    store_channels(target_pixel, other, first_channel, params.in_channels, sum);
+    store_channels(target_pixel, other, first_channel, params.fine_channels, sum);
 }
 
 @compute @workgroup_size(8, 8)
@@ -79,7 +80,7 @@ fn main(
     // Taps first_tap, first_tap + STRIDE, … of each direction reach this phase.
     let first_tap = (phase + KERNEL / 2u) % STRIDE;
     let taps = (vec2<u32>(KERNEL + STRIDE - 1u) - first_tap) / STRIDE;
-    let steps = taps.x * taps.y * params.out_channels;
+    let steps = taps.x * taps.y * params.coarse_channels;
 
     if (index < TILE) {
         let pixel = first_pixel + index;
@@ -98,8 +99,8 @@ fn main(
     for (var first_step = 0u; first_step < steps; first_step += DEPTH) {
         // Sixteen neighbours fetch consecutive channels of one position, or one row of the weight; each packs four.
         let step = first_step + index % DEPTH;
-        let meeting = step / params.out_channels;
-        let channel = step % params.out_channels;
+        let meeting = step / params.coarse_channels;
+        let channel = step % params.coarse_channels;
         let tap = first_tap + STRIDE * vec2<u32>(meeting / taps.y, meeting % taps.y);
         // Exact: STRIDE divides it by the choice of first_tap.
         let offset = (vec2<i32>(phase + KERNEL / 2u) - vec2<i32>(tap)) / i32(STRIDE);

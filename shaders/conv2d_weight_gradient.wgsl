@@ -3,16 +3,17 @@
 //   partial[i, k, a, b] = sum over the coarse positions (n, o) of piece i of
 //                         fine[n, STRIDE*o + k - KERNEL/2, a] * coarse[n, o, b]
 //
-// Reads     fine   [batch, STRIDE*height, STRIDE*width, in_channels], zero outside,
-//           coarse [batch, height, width, out_channels].
-// Writes    partial [splits, KERNEL*KERNEL*in_channels + BIAS, out_channels], every element once. The row that there is with
+// Reads     fine   [batch, STRIDE*height, STRIDE*width, fine_channels], zero outside,
+//           coarse [batch, height, width, coarse_channels].
+// Writes    partial [splits, KERNEL*KERNEL*fine_channels + BIAS, coarse_channels], every element once. The row that there is with
 //           BIAS = 1 has the sums of coarse: the bias's gradient, or its part. Piece i holds the
 //           coarse rows n*height + y from i*rows_per_split to (i+1)*rows_per_split, the last as many as are left;
 //           another kernel adds the pieces. The order of every sum is fixed.
-// Dispatch  x = ceil(out_channels / 32), y = ceil(KERNEL*KERNEL*in_channels / 32), z = splits.
+// Dispatch  x = ceil(coarse_channels / 32), y = ceil(KERNEL*KERNEL*fine_channels / 32), z = splits.
 // Longest loop  rows_per_split*width, rounded up to 16; rows_per_split is to keep this below 32,768.
+// needs: convolution
 //
-// The portable form: the matrix product [taps and in_channels] x [pixels of the piece] x [out_channels], tiled like
+// The portable form: the matrix product [taps and fine_channels] x [pixels of the piece] x [coarse_channels], tiled like
 // conv2d.wgsl. The pieces are what gives a GPU enough tiles: a 3x3x64x128 weight alone has only 72.
 
 @group(0) @binding(1) var<storage, read_write> fine: array<f32>;
@@ -37,25 +38,25 @@ struct Origin {
 }
 
 fn load_fine(origin: Origin, entry: u32) -> f32 {
-    let tap = entry / params.in_channels;
+    let tap = entry / params.fine_channels;
     let row = origin.row + i32(tap / KERNEL);
     let column = origin.column + i32(tap % KERNEL);
     let size = vec2<i32>(i32(STRIDE * params.height), i32(STRIDE * params.width));
     if (tap >= KERNEL * KERNEL || row < 0 || row >= size.x || column < 0 || column >= size.y) {
         return 0.0;
     }
-    return fine[u32((origin.image_row + row) * size.y + column) * params.in_channels + entry % params.in_channels];
+    return fine[u32((origin.image_row + row) * size.y + column) * params.fine_channels + entry % params.fine_channels];
 }
 
 fn load_coarse(pixel: u32, channel: u32) -> f32 {
-    if (channel >= params.out_channels) {
+    if (channel >= params.coarse_channels) {
         return 0.0;
     }
-    return coarse[pixel * params.out_channels + channel];
+    return coarse[pixel * params.coarse_channels + channel];
 }
 
 fn store(split: u32, entry: u32, first_channel: u32, sum: vec4<f32>) {
-    let entries = KERNEL * KERNEL * params.in_channels;
+    let entries = KERNEL * KERNEL * params.fine_channels;
     if (entry < entries) {
         store_row(split * (entries + BIAS) + entry, first_channel, sum);
     }
@@ -64,8 +65,8 @@ fn store(split: u32, entry: u32, first_channel: u32, sum: vec4<f32>) {
 fn store_row(row: u32, first_channel: u32, sum: vec4<f32>) {
     for (var i = 0u; i < 4u; i++) {
         let channel = first_channel + i;
-        if (channel < params.out_channels) {
-            partial[row * params.out_channels + channel] = sum[i];
+        if (channel < params.coarse_channels) {
+            partial[row * params.coarse_channels + channel] = sum[i];
         }
     }
 }
@@ -150,7 +151,7 @@ fn main(
             for (var line = 1u; line < 8u; line++) {
                 bias += coarse_tile[line * QUADS + index];
             }
-            let entries = KERNEL * KERNEL * params.in_channels;
+            let entries = KERNEL * KERNEL * params.fine_channels;
             store_row(split * (entries + 1u) + entries, channel, bias);
         }
     }

@@ -1,8 +1,9 @@
 // A convolution of any geometry: kernel, stride, padding, dilation, groups of channels.
-// Reads fine [batch, fine_height, fine_width, in_channels], weight [kernel_height, kernel_width, in_channels / groups,
-// out_channels], bias [out_channels] or an activation like the result; writes coarse [batch, height, width, out_channels].
+// Reads fine [batch, fine_height, fine_width, fine_channels], weight [kernel_height, kernel_width, fine_channels / groups,
+// coarse_channels], bias [coarse_channels] or an activation like the result; writes coarse [batch, height, width, coarse_channels].
 // Dispatch: one invocation per value of the coarse side, in a flat grid; neighbours are neighbouring channels.
 // Longest loop: taps · (channels of a group / 4 + 3), at most 32,768, which the graph sees to.
+// needs: grid, general, epilogue
 
 @group(0) @binding(1) var<storage, read_write> fine: array<f32>;
 @group(0) @binding(2) var<storage, read_write> weight: array<f32>;
@@ -12,15 +13,15 @@
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = flat_index(group, local);
-    let pixel = i / params.out_channels;
+    let pixel = i / params.coarse_channels;
     let line = pixel / params.width;
     let image = line / params.height;
     if image >= params.batch {
         return;
     }
-    let b = i - pixel * params.out_channels;
-    let channels = params.in_channels / params.groups;
-    let first = b / (params.out_channels / params.groups) * channels;
+    let b = i - pixel * params.coarse_channels;
+    let channels = params.fine_channels / params.groups;
+    let first = b / (params.coarse_channels / params.groups) * channels;
     let down = (line - image * params.height) * params.stride_height;
     let along = (pixel - line * params.width) * params.stride_width;
     let rows = inside(down, params.dilation_height, params.kernel_height, params.top, params.fine_height);
@@ -31,17 +32,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let y = down + ky * params.dilation_height - params.top;
         for (var kx = columns.x; kx < columns.y; kx++) {
             let x = along + kx * params.dilation_width - params.left;
-            let start = ((image * params.fine_height + y) * params.fine_width + x) * params.in_channels + first;
-            let by = (ky * params.kernel_width + kx) * channels * params.out_channels + b;
+            let start = ((image * params.fine_height + y) * params.fine_width + x) * params.fine_channels + first;
+            let by = (ky * params.kernel_width + kx) * channels * params.coarse_channels + b;
             for (var a = 0u; a < whole; a += 4u) {
-                let at = by + a * params.out_channels;
+                let at = by + a * params.coarse_channels;
                 sum += fine[start + a] * weight[at]
-                    + fine[start + a + 1u] * weight[at + params.out_channels]
-                    + fine[start + a + 2u] * weight[at + 2u * params.out_channels]
-                    + fine[start + a + 3u] * weight[at + 3u * params.out_channels];
+                    + fine[start + a + 1u] * weight[at + params.coarse_channels]
+                    + fine[start + a + 2u] * weight[at + 2u * params.coarse_channels]
+                    + fine[start + a + 3u] * weight[at + 3u * params.coarse_channels];
             }
             for (var a = whole; a < channels; a++) {
-                sum += fine[start + a] * weight[by + a * params.out_channels];
+                sum += fine[start + a] * weight[by + a * params.coarse_channels];
             }
         }
     }

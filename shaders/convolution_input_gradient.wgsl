@@ -1,8 +1,9 @@
 // The adjoint of a convolution of any geometry in its image, which is the transposed convolution.
-// Reads coarse [batch, height, width, out_channels], weight [kernel_height, kernel_width, in_channels / groups, out_channels],
-// bias [in_channels] or an activation like the result; writes fine [batch, fine_height, fine_width, in_channels].
+// Reads coarse [batch, height, width, coarse_channels], weight [kernel_height, kernel_width, fine_channels / groups, coarse_channels],
+// bias [fine_channels] or an activation like the result; writes fine [batch, fine_height, fine_width, fine_channels].
 // Dispatch: one invocation per value of the fine side, in a flat grid; neighbours are neighbouring channels.
 // Longest loop: taps · (channels of a group / 4 + 3), at most 32,768, which the graph sees to.
+// needs: grid, general, epilogue
 
 @group(0) @binding(1) var<storage, read_write> coarse: array<f32>;
 @group(0) @binding(2) var<storage, read_write> weight: array<f32>;
@@ -20,15 +21,15 @@ fn coarse_at(at: u32, reach: u32, stride: u32) -> u32 {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = flat_index(group, local);
-    let pixel = i / params.in_channels;
+    let pixel = i / params.fine_channels;
     let line = pixel / params.fine_width;
     let image = line / params.fine_height;
     if image >= params.batch {
         return;
     }
-    let a = i - pixel * params.in_channels;
-    let inputs = params.in_channels / params.groups;
-    let channels = params.out_channels / params.groups;
+    let a = i - pixel * params.fine_channels;
+    let inputs = params.fine_channels / params.groups;
+    let channels = params.coarse_channels / params.groups;
     let own_group = a / inputs;
     let down = line - image * params.fine_height + params.top;
     let along = pixel - line * params.fine_width + params.left;
@@ -45,9 +46,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 continue;
             }
             let first = own_group * channels;
-            let start = ((image * params.height + oy) * params.width + ox) * params.out_channels + first;
+            let start = ((image * params.height + oy) * params.width + ox) * params.coarse_channels + first;
             let row = (ky * params.kernel_width + kx) * inputs + a - own_group * inputs;
-            let by = row * params.out_channels + first;
+            let by = row * params.coarse_channels + first;
             for (var b = 0u; b < whole; b += 4u) {
                 sum += coarse[start + b] * weight[by + b]
                     + coarse[start + b + 1u] * weight[by + b + 1u]

@@ -1,8 +1,9 @@
 // The adjoint of a convolution of any geometry in its weight, in parts of the coarse rows; sum_rows adds them.
-// Reads fine [batch, fine_height, fine_width, in_channels] and coarse [batch, height, width, out_channels]; writes parts
-// [splits, kernel_height, kernel_width, in_channels / groups, out_channels].
+// Reads fine [batch, fine_height, fine_width, fine_channels] and coarse [batch, height, width, coarse_channels]; writes parts
+// [splits, kernel_height, kernel_width, fine_channels / groups, coarse_channels].
 // Dispatch: one invocation per value of a part, in a flat grid; neighbours are neighbouring coarse channels.
 // Longest loop: the coarse pixels of a part, about 16,384.
+// needs: grid, general
 
 @group(0) @binding(1) var<storage, read_write> fine: array<f32>;
 @group(0) @binding(2) var<storage, read_write> coarse: array<f32>;
@@ -11,9 +12,9 @@
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = flat_index(group, local);
-    let channels = params.in_channels / params.groups;
-    let entry = i / params.out_channels;
-    let b = i - entry * params.out_channels;
+    let channels = params.fine_channels / params.groups;
+    let entry = i / params.coarse_channels;
+    let b = i - entry * params.coarse_channels;
     let tap = entry / channels;
     let line_of_taps = tap / params.kernel_width;
     let part = line_of_taps / params.kernel_height;
@@ -22,7 +23,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let ky = line_of_taps - part * params.kernel_height;
     let kx = tap - line_of_taps * params.kernel_width;
-    let a = b / (params.out_channels / params.groups) * channels + entry - tap * channels;
+    let a = b / (params.coarse_channels / params.groups) * channels + entry - tap * channels;
     let down = ky * params.dilation_height;
     let along = kx * params.dilation_width;
     let rows = inside(down, params.stride_height, params.height, params.top, params.fine_height);
@@ -39,8 +40,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var ox = columns.x; ox < columns.y; ox++) {
             let x = along + ox * params.stride_width - params.left;
             let pixel = (image * params.fine_height + y) * params.fine_width + x;
-            sum += fine[pixel * params.in_channels + a]
-                * coarse[(line * params.width + ox) * params.out_channels + b];
+            sum += fine[pixel * params.fine_channels + a]
+                * coarse[(line * params.width + ox) * params.coarse_channels + b];
         }
     }
     parts[i] = sum;

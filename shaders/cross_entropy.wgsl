@@ -1,6 +1,7 @@
 // Cross-entropy per image: log Σ exp(logits) − logit of the label.
 // Reads logits [rows, columns] and labels [rows] (class indices as numbers); writes y [rows].
 // Dispatch: one invocation per row, 64 per workgroup. Longest loop: twice columns.
+// needs: grid, rows_params
 
 @group(0) @binding(1) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(2) var<storage, read_write> labels: array<f32>;

@@ -1,6 +1,7 @@
 // The gradient of the cross-entropy by the logits: scale · (softmax(logits) − one-hot(label)).
 // Reads logits [rows, columns], labels [rows], scale [rows]; writes y [rows, columns].
 // Dispatch: one invocation per row, 64 per workgroup. Longest loop: three times columns.
+// needs: grid, rows_params
 
 @group(0) @binding(1) var<storage, read_write> logits: array<f32>;
 @group(0) @binding(2) var<storage, read_write> labels: array<f32>;

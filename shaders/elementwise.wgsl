@@ -4,6 +4,7 @@
 // (scalar) may stand beside them; a tensor may be read and written in place. Sums over rows are added as in sum_columns.
 // Dispatch: one workgroup of 64 per block of a row: 8 values per invocation, or the whole row where sums are wanted.
 // Longest loop: block / 64.
+// needs: grid, functions, compose
 
 struct ElementwiseParams {
     rows: u32,

@@ -6,6 +6,7 @@
 // Dispatch: one workgroup of 64 per part and block of up to 32 columns. Lane l takes column l % width of every (64 / width)-th
 // row, so that neighbours fetch neighbours; the lanes of a column are then added in workgroup memory. So the order is fixed.
 // Longest loop: rows_per_split / 2 from 17 columns on, less below.
+// needs: grid, functions, compose
 // Workgroups of 256 took a quarter more time of a software adapter, which waits for all lanes at every barrier.
 
 struct ElementwiseColumnsParams {

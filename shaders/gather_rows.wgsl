@@ -3,6 +3,7 @@
 // Reads x [any, columns], indices [rows] (as numbers) and beside [rows, columns], or nothing there (EPILOGUE = NOTHING); writes y
 // [rows, columns].
 // Dispatch: one invocation per value, 64 per workgroup. No loop.
+// needs: grid, gather_rows_params, epilogue
 
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> indices: array<f32>;

@@ -9,6 +9,7 @@
 // Writes    product: rows x columns, in either layout, every element once.
 // Dispatch  x = ceil(columns / 64), y = rows / 8, z = matrices.
 // Longest loop  inner.
+// needs: grid, matrices, blocks
 
 @group(0) @binding(1) var<storage, read_write> left: array<f32>;
 @group(0) @binding(2) var<storage, read_write> right: array<f32>;

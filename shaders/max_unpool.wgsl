@@ -4,6 +4,7 @@
 // [batch, height, width, channels].
 // Dispatch: a workgroup of 8 x 8 per row of an image, in x and y; lanes run along the channels.
 // Longest loop: (width / 8 + 1) · (channels / 8 + 1) pixels, each under some windows, whose keys are all read.
+// needs: grid, window, window_max
 
 @group(0) @binding(1) var<storage, read_write> d: array<f32>;
 @group(0) @binding(2) var<storage, read_write> keys: array<f32>;

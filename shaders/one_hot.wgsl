@@ -1,6 +1,7 @@
 // 1 at each label, 0 elsewhere.
 // Reads labels [rows] (class indices as numbers); writes y [rows, columns].
 // Dispatch: one invocation per value, 64 per workgroup. No loop.
+// needs: grid, rows_params
 
 @group(0) @binding(1) var<storage, read_write> labels: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

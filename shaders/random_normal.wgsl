@@ -2,6 +2,7 @@
 // of a batch gets the numbers that it has in the whole.
 // Reads seed [3], the bit patterns of (seed, counter, index of the first number); writes y [count].
 // Dispatch: one invocation per value, 64 per workgroup. No loop.
+// needs: grid
 // PCG4D (Jarzynski and Olano 2020) for the integers, as in src/random.rs; Box and Muller for the normals.
 
 struct RandomParams {

@@ -2,6 +2,7 @@
 // Reads x [batch, height, width, channels]; writes y [batch, to_height, to_width, channels].
 // Dispatch: a workgroup of 8 x 8 per row of a result, in x and y; lanes run along the channels.
 // Longest loop: (to_width / 8 + 1) · (channels / 8 + 1) values.
+// needs: grid, resize
 
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

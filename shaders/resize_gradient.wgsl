@@ -2,6 +2,7 @@
 // Reads d [batch, to_height, to_width, channels]; writes y [batch, height, width, channels].
 // Dispatch: a workgroup of 8 x 8 per row of an image, in x and y; lanes run along the channels.
 // Longest loop: (width / 8 + 1) · (channels / 8 + 1) pixels, each with the positions that read it: 2 · to / from along
+// needs: grid, resize
 // either side, more at the borders.
 
 @group(0) @binding(1) var<storage, read_write> d: array<f32>;

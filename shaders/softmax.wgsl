@@ -1,6 +1,7 @@
 // Row-wise softmax, shifted by the row's largest value.
 // Reads x [rows, columns]; writes y [rows, columns].
 // Dispatch: one invocation per row, 64 per workgroup. Longest loop: three times columns.
+// needs: grid, rows_params
 
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

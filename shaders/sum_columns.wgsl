@@ -2,6 +2,7 @@
 // Reads x [rows, columns]; writes y [rows].
 // Dispatch: one workgroup of 64 per row; each invocation adds every 64th value, then a tree in workgroup
 // memory adds the 64 sums. Longest loop: columns / 64.
+// needs: grid, rows_params
 
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

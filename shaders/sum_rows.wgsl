@@ -3,6 +3,7 @@
 // Reads x [rows, columns]; writes y [splits, columns].
 // Dispatch: one invocation per column and part, 64 per workgroup.
 // Longest loop: rows_per_split.
+// needs: grid, sum_rows_params
 
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

@@ -1,6 +1,7 @@
 // y = f(x), element by element, or x broadcast to a larger shape.
 // Reads x (read as SOURCE says); writes y [count]. The functions are those of graph::Unary, by OPERATION.
 // Dispatch: one invocation per VALUES values, 64 per workgroup. Longest loop: VALUES (of a power: 5 times that).
+// needs: grid, functions
 
 struct UnaryParams {
     count: u32,

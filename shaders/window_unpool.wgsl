@@ -3,6 +3,7 @@
 // Reads d [batch, rows, columns, channels]; writes y [batch, height, width, channels].
 // Dispatch: a workgroup of 8 x 8 per row of an image, in x and y; lanes run along the channels.
 // Longest loop: (width / 8 + 1) · (channels / 8 + 1) pixels, each under at most some hundred windows.
+// needs: grid, window
 
 @group(0) @binding(1) var<storage, read_write> d: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

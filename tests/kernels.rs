@@ -149,8 +149,8 @@ const VARIANTS: &[(&str, &[(&str, u32)])] = &[
     ("convolution_input_gradient", &[("EPILOGUE", 4)]),
     ("unpool", &[("MASK", 2)]),
     ("matrix_product", &[("ACCUMULATE", 2)]),
-    ("gather_taps", &[("TURNED", 2)]),
-    ("scatter_taps", &[("EPILOGUE", 5)]),
+    ("im2col", &[("TRANSPOSED", 2)]),
+    ("col2im", &[("EPILOGUE", 5)]),
 ];
 
 #[test]

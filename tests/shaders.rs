@@ -4,6 +4,8 @@
 
 #[allow(dead_code, reason = "every test binary uses its own part of it")]
 mod common;
+#[path = "shaders/needs.rs"]
+mod needs;
 
 use common::tiles;
 use naga::back::{PipelineConstants, hlsl, msl, pipeline_constants, spv};
@@ -13,6 +15,7 @@ use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker, Norm};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
+use pgn_wgpu::graph::operation::codes;
 use pgn_wgpu::kernels::{self, Form, Kernel, generate, grids};
 use pgn_wgpu::models::file::{Facts, Model};
 use pgn_wgpu::nn::Problem;
@@ -54,8 +57,10 @@ fn values(constant: &str) -> &'static [u32] {
         "SOURCE" | "LEFT" | "RIGHT" => &[0, 1, 2, 3],
         "KERNEL" => &[1, 3],
         "STRIDE" => &[1, 2],
-        "EPILOGUE" => &[0, 1, 2, 3, 4],
-        "MASK" | "TURNED" | "ACCUMULATE" | "AVERAGE" | "BIAS" => &[0, 1],
+        "EPILOGUE" => {
+            &[codes::NOTHING, codes::BIAS, codes::BIAS_LEAKY, codes::LEAKY_MASK, codes::BORDER_BIAS_LEAKY]
+        }
+        "MASK" | "TRANSPOSED" | "SWAPPED" | "ACCUMULATE" | "AVERAGE" | "BIAS" => &[0, 1],
         _ => panic!("{constant}: say here which values it takes"),
     }
 }
@@ -277,21 +282,53 @@ fn parameter_structs_are_the_same_in_wgsl_and_in_rust() {
     }
 }
 
+/// The value of a constant of a shader.
+fn number(module: &Module, name: &str) -> u32 {
+    let (_, constant) = module
+        .constants
+        .iter()
+        .find(|(_, c)| c.name.as_deref() == Some(name))
+        .unwrap_or_else(|| panic!("there is no {name}"));
+    match module.global_expressions[constant.init] {
+        Expression::Literal(naga::Literal::U32(value)) => value,
+        ref other => panic!("{name} is {other:?}"),
+    }
+}
+
+#[test]
+fn epilogues_have_the_same_numbers_in_wgsl_and_in_rust() {
+    let with_epilogue = |form: &Form| form.source.contains("override EPILOGUE");
+    let mut compared = 0;
+    for (kernel, form) in forms().filter(|(_, form)| with_epilogue(form)) {
+        let (module, _) = validated(kernel, form);
+        for (code, name) in codes::NAMES.iter().enumerate() {
+            assert_eq!(number(&module, name) as usize, code, "{}, {} form: {name}", kernel.name, form.name);
+        }
+        compared += 1;
+    }
+    assert!(compared > 5, "{compared} forms");
+    let all: Vec<&str> = values("EPILOGUE").iter().map(|&code| codes::name(code)).collect();
+    assert_eq!(all, codes::NAMES);
+    let file =
+        std::fs::read_to_string(&files("shared").iter().find(|(name, _)| name == "epilogue").unwrap().1);
+    let declared = file.unwrap().lines().filter(|line| line.starts_with("const ")).count();
+    assert_eq!(declared, codes::NAMES.len(), "constants of shared/epilogue.wgsl");
+}
+
 #[test]
 fn grids_are_as_wide_in_wgsl_as_in_rust() {
-    let (kernel, form) = forms().next().unwrap();
+    let (kernel, form) = forms().find(|(_, form)| form.source.contains("const GRID_WIDTH")).unwrap();
     let (module, _) = validated(kernel, form);
-    let value = |name: &str| {
-        let (_, constant) = module.constants.iter().find(|(_, c)| c.name.as_deref() == Some(name)).unwrap();
-        match module.global_expressions[constant.init] {
-            Expression::Literal(naga::Literal::U32(value)) => value,
-            ref other => panic!("{name} is {other:?}"),
-        }
-    };
+    let value = |name: &str| number(&module, name);
     assert_eq!(value("GROUP"), grids::GROUP);
     assert_eq!(value("GRID_WIDTH"), grids::GRID_WIDTH);
     assert_eq!(value("GROUP") * value("VALUES"), grids::BLOCK);
 }
+
+/// The folders of shaders that the registry knows.
+const FOLDERS: [&str; 4] = ["", "any", "gpu", "lavapipe"];
+/// The folders of shared files, with what a head writes before their names.
+const SHARED: [(&str, &str); 3] = [("", "shared"), ("gpu/", "gpu/shared"), ("lavapipe/", "lavapipe/shared")];
 
 /// The WGSL files of `folder`, by name without ending.
 fn files(folder: &str) -> Vec<(String, PathBuf)> {
@@ -306,16 +343,20 @@ fn every_shader_is_registered_and_every_kernel_has_its_shader_and_its_twin() {
     let portable: BTreeSet<String> = files("").into_iter().map(|(name, _)| name).collect();
     let registered: BTreeSet<String> = kernels::ALL.iter().map(|k| k.name.to_string()).collect();
     assert_eq!(portable, registered);
-    let further: BTreeSet<String> = files("permutations").into_iter().map(|(name, _)| name).collect();
     // A form may be made of the file of another one of its kernel, with constants of its own.
-    let texts: Vec<(String, String)> = files("permutations")
-        .into_iter()
+    let texts: Vec<(String, String)> = FOLDERS[1..]
+        .iter()
+        .flat_map(|folder| {
+            files(folder).into_iter().map(move |(name, path)| (format!("{folder}/{name}"), path))
+        })
         .map(|(name, path)| (name, std::fs::read_to_string(path).unwrap()))
         .collect();
+    let further: BTreeSet<String> = texts.iter().map(|(name, _)| name.clone()).collect();
     let file_of = |(kernel, form): (&Kernel, &Form)| {
-        let own = |name: &str| name.split('.').next() == Some(kernel.name);
+        let (need, _) = form.name.split_once('.').expect("a form is <need>.<niche>");
+        let own = |name: &str| name.starts_with(&format!("{need}/{}.", kernel.name));
         let file = texts.iter().find(|(name, text)| own(name) && form.source.ends_with(text.as_str()));
-        file.unwrap_or_else(|| panic!("{}.{} is no file", kernel.name, form.name)).0.clone()
+        file.unwrap_or_else(|| panic!("{} of {} is no file", form.name, kernel.name)).0.clone()
     };
     let registered: BTreeSet<String> =
         forms().filter(|(_, form)| form.name != "portable").map(file_of).collect();
@@ -346,7 +387,7 @@ fn the_shaders_that_measure_are_valid_everywhere_too() {
 
 #[test]
 fn every_shader_opens_with_its_contract() {
-    for (name, path) in ["", "permutations", "bench"].into_iter().flat_map(files) {
+    for (name, path) in FOLDERS.into_iter().chain(["bench"]).flat_map(files) {
         let text = std::fs::read_to_string(&path).unwrap();
         let contract: String =
             text.lines().take_while(|l| l.starts_with("//")).collect::<Vec<_>>().join("\n");

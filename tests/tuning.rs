@@ -121,6 +121,26 @@ fn a_form_that_a_call_is_made_for_is_tried_alone_unless_it_is_wrong() {
 }
 
 #[test]
+fn a_remembered_form_that_no_longer_exists_is_measured_again() {
+    let _alone = alone();
+    let cache = tempfile::tempdir().unwrap();
+    let kernel = tampered(&[("one", AS_IT_IS), ("other", AS_IT_IS)]);
+    let decided = || {
+        let gpu = open(Checks::Trusted, Tuner::new(Tune::Quick, store(cache.path())))?;
+        Some(decide(&gpu, kernel).unwrap())
+    };
+    let Some(first) = decided() else { return };
+    let file = cache.path().join("tuning-1.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let renamed = text.replace(&format!("\"form\": \"{}\"", first.form), "\"form\": \"wide8\"");
+    assert_ne!(text, renamed);
+    std::fs::write(&file, renamed).unwrap();
+    let again = decided().unwrap();
+    assert_eq!(again.why, Why::Measured, "{again:?}");
+    assert!(["one", "other"].contains(&again.form), "{again:?}");
+}
+
+#[test]
 fn where_every_form_is_wrong_nothing_runs() {
     let _alone = alone();
     let cache = tempfile::tempdir().unwrap();

@@ -19,7 +19,7 @@ const LEFT: u32 = 1u;
 const RIGHT: u32 = 2u;
 const PRODUCT: u32 = 4u;
 
-// The left matrix of a product: its own, or of 5 x 5 for 9 x 9 that of the same point (shared/phase_points.wgsl).
+// The left matrix of a product: its own, or of 5 x 5 for 9 x 9 that of the same point (shared/winograd_s2_points.wgsl).
 fn left_of(matrix: u32) -> u32 {
     let row = small_divide(matrix, 9u);
     let at = vec2<u32>(row, matrix - 9u * row);

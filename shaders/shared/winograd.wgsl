@@ -1,6 +1,6 @@
 // Shared by the kernels of all of Winograd's algorithms: the geometry of their tiles.
 //
-// They convolve, from the fine side to the coarse one, or with params.turned = 1 compute the adjoint, from coarse to fine.
+// They convolve, from the fine side to the coarse one, or with params.adjoint = 1 compute the adjoint, from coarse to fine.
 // Inputs are the channels of the side that is read, outputs those of the other.
 //
 // The coarse side is cut into tiles of 4 x 4 pixels; a tile at the right or lower border may reach beyond the image. What is
@@ -12,7 +12,7 @@
 //   transformed coarse  outputs x tiles,
 //   product of it with the transformed image  outputs x inputs.
 //
-// A gradient by the weight may exchange the sides (params.turned = 1): then the image is of the coarse side, and what is called
+// A gradient by the weight may swap the sides (params.adjoint = 1): then the image is of the coarse side, and what is called
 // coarse of the fine one.
 
 struct WinogradParams {
@@ -23,7 +23,7 @@ struct WinogradParams {
     outputs: u32,
     tiles: u32,
     epilogue: u32,
-    turned: u32,
+    adjoint: u32,
     slope: f32,
 }
 

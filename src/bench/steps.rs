@@ -55,8 +55,7 @@ pub struct KernelTiming {
 }
 
 /// What the names of kernels begin with that are part of convolutions and matrix multiplications.
-const CONVOLUTION: [&str; 7] =
-    ["conv2d", "convolution", "winograd", "phase", "matrix", "gather_taps", "scatter_taps"];
+const CONVOLUTION: [&str; 6] = ["conv2d", "convolution", "winograd", "matrix", "im2col", "col2im"];
 
 /// Whether a call is part of a convolution or matrix multiplication: by its kernel, or because it adds the parts of one.
 fn convolves(program: &Program, call: &Call) -> bool {

@@ -1,8 +1,8 @@
-//! The CPU reference path: one twin per shader, in a file of the same name, and the executor that replays
-//! a program with them. The twins are written to be read beside the WGSL: same names, same order.
+//! The CPU path: one twin per shader, in a file of the same name, and the executor that replays a program with them. A twin is written
+//! to be read beside its shader, with the same names in the same order.
 //!
 //! Reductions in the twins add in f64, so that they can judge f32 kernels. `Mode::Fast` replaces the hot
-//! ones by faster forms (`fast/`), which the twins judge like any other permutation. Results smaller than
+//! ones by faster forms (`fast/`), which the twins judge like any other form. Results smaller than
 //! the smallest normal number are flushed to zero after every call: they cost hundreds of cycles each, and GPUs do
 //! the same.
 
@@ -10,12 +10,13 @@ pub mod executor;
 pub mod fast;
 mod general;
 mod geometry;
-mod phases;
 mod resampling;
 mod scratch;
 pub mod threads;
 mod windows;
 mod winograd;
+mod winograd_s1;
+mod winograd_s2;
 
 /// `$function` for the operation that is known only now; the codes are those of `graph::Unary` and `graph::Binary`.
 macro_rules! by_operation {
@@ -51,6 +52,7 @@ twins!(
     binary,
     border_spread,
     border_sum,
+    col2im,
     conv2d,
     conv2d_input_gradient,
     conv2d_weight_gradient,
@@ -62,35 +64,34 @@ twins!(
     cross_entropy_gradient,
     elementwise,
     elementwise_columns,
-    exchange_sides,
     gather_rows,
-    gather_taps,
+    im2col,
     matrix_product,
     max_pool,
     max_unpool,
     one_hot,
-    phase_coarse,
-    phase_gradient,
-    phase_image,
-    phase_result,
-    phase_weight,
     pool,
     random_normal,
     resize,
     resize_gradient,
-    scatter_taps,
     softmax,
     sum_columns,
     sum_rows,
+    swap_channels,
     unary,
     unpool,
     window_pool,
     window_unpool,
-    winograd_coarse,
-    winograd_gradient,
-    winograd_image,
-    winograd_result,
-    winograd_weight,
+    winograd_s1_coarse,
+    winograd_s1_gradient,
+    winograd_s1_image,
+    winograd_s1_result,
+    winograd_s1_weight,
+    winograd_s2_coarse,
+    winograd_s2_gradient,
+    winograd_s2_image,
+    winograd_s2_result,
+    winograd_s2_weight,
 );
 
 /// Which CPU forms run.

@@ -1,81 +1,59 @@
-//! What the twins of Winograd's kernels share: the geometry of tiles and the matrices of F(4x4, 3x3) and F(3x3, 4x4), derived
-//! from the points at which the algorithms evaluate polynomials (Lavin and Gray, "Fast algorithms for convolutional
-//! neural networks", for 0, ±1, ±2 and infinity).
-//!
-//! The points decide the rounding. Against f64 results, in units of the largest, for 64 to 512 channels of 8 to 32 pixels
-//! a side (values as after a leaky ReLU, weights as initialised): 0, ±1, ±2 err by 5e-6 to 1e-5, 0, ±3/4, ±3/2 by 1.3e-6 to
-//! 1.9e-6; F(2x2, 3x3) by 3e-7 to 7e-7, a direct convolution by 2e-7 to 4e-7. Gradients by the weight: 2e-6 to 7e-6, 8e-7
-//! to 1.4e-6; 2e-7 to 6e-7, 3e-7 to 6e-7. The tolerance of all ways to convolve is 1e-5.
+//! What the twins of all of Winograd's kernels share: the geometry of tiles, and the transforms that differ by their matrix
+//! alone. The matrices of stride 1 are in `winograd_s1.rs`, those of stride 2 in `winograd_s2.rs`.
 
+use super::geometry::element;
+use crate::kernels::Arguments;
 use crate::kernels::params::WinogradParams;
 
-/// Elements of a transformed tile.
-pub const ELEMENTS: usize = 36;
-
-/// The points besides 0 and infinity are ±`NEAR` and ±`FAR`.
-const NEAR: f64 = 0.75;
-const FAR: f64 = 1.5;
-const NEAR2: f64 = NEAR * NEAR;
-const FAR2: f64 = FAR * FAR;
-/// A point's differences to all others, multiplied.
-const AT_ZERO: f64 = NEAR2 * FAR2;
-const AT_NEAR: f64 = 2.0 * NEAR2 * (NEAR2 - FAR2);
-const AT_FAR: f64 = 2.0 * FAR2 * (FAR2 - NEAR2);
-
-/// For tiles of the fine side.
-pub const IMAGE: [[f64; 6]; 6] = [
-    [NEAR2 * FAR2, 0.0, -NEAR2 - FAR2, 0.0, 1.0, 0.0],
-    [0.0, -NEAR * FAR2, -FAR2, NEAR, 1.0, 0.0],
-    [0.0, NEAR * FAR2, -FAR2, -NEAR, 1.0, 0.0],
-    [0.0, -FAR * NEAR2, -NEAR2, FAR, 1.0, 0.0],
-    [0.0, FAR * NEAR2, -NEAR2, -FAR, 1.0, 0.0],
-    [0.0, NEAR2 * FAR2, 0.0, -NEAR2 - FAR2, 0.0, 1.0],
-];
-/// For weights.
-pub const WEIGHT: [[f64; 3]; 6] = powers();
-/// For tiles of the coarse side.
-pub const COARSE: [[f64; 4]; 6] = powers();
-/// From products to tiles of the coarse side.
-pub const RESULT: [[f64; 6]; 4] = evaluations();
-/// From products to the gradient by the weight.
-pub const GRADIENT: [[f64; 6]; 3] = evaluations();
-
-/// The polynomial with these coefficients at every point, over [`AT_ZERO`] and so on.
-const fn powers<const N: usize>() -> [[f64; N]; 6] {
-    let points = [(0.0, AT_ZERO), (NEAR, AT_NEAR), (-NEAR, AT_NEAR), (FAR, AT_FAR), (-FAR, AT_FAR)];
-    let mut rows = [[0.0; N]; 6];
-    let mut row = 0;
-    while row < 5 {
-        let (point, over) = points[row];
-        let (mut k, mut power) = (0, 1.0);
-        while k < N {
-            rows[row][k] = power / over;
-            power *= point;
-            k += 1;
+/// `M w Mᵀ` for every pair of channels: reads the weight `[3, 3, a, b]`, writes R² matrices inputs x outputs.
+pub fn weight<const R: usize>(call: &mut Arguments, matrix: &[[f64; 3]; R]) {
+    let p: WinogradParams = call.params();
+    let (adjoint, weight) = (p.adjoint == 1, call.reads[0]);
+    let (inputs, outputs) = (p.inputs as usize, p.outputs as usize);
+    for (input, output) in (0..inputs).flat_map(|i| (0..outputs).map(move |o| (i, o))) {
+        let tap = |tap: usize| {
+            f64::from(match adjoint {
+                false => weight[(tap * inputs + input) * outputs + output],
+                true => weight[((8 - tap) * outputs + output) * inputs + input],
+            })
+        };
+        for (at, value) in both(matrix, tap).into_iter().flatten().enumerate() {
+            call.writes[0][element(R * R, outputs, [at, input, output])] = value as f32;
         }
-        row += 1;
     }
-    // At infinity only the last coefficient counts.
-    rows[5][N - 1] = 1.0;
-    rows
 }
 
-/// The adjoint of the evaluation at every point.
-const fn evaluations<const N: usize>() -> [[f64; 6]; N] {
-    let points = [0.0, NEAR, -NEAR, FAR, -FAR];
-    let mut rows = [[0.0; 6]; N];
-    let mut column = 0;
-    while column < 5 {
-        let (mut k, mut power) = (0, 1.0);
-        while k < N {
-            rows[k][column] = power;
-            power *= points[column];
-            k += 1;
+/// `M d Mᵀ` for every tile of 4 x 4 pixels and every channel: reads the coarse side `[n, h, w, outputs]`, writes R² matrices
+/// outputs x tiles.
+pub fn coarse<const R: usize>(call: &mut Arguments, matrix: &[[f64; 4]; R]) {
+    let p: WinogradParams = call.params();
+    let (outputs, tiles, coarse) = (p.outputs as usize, p.tiles as usize, call.reads[0]);
+    for (tile, channel) in (0..tiles).flat_map(|tile| (0..outputs).map(move |c| (tile, c))) {
+        let value = |k: usize| {
+            let pixel = p.tile(tile).and_then(|[n, y, x]| p.pixel(n, y + k / 4, x + k % 4));
+            pixel.map_or(0.0, |pixel| f64::from(coarse[pixel * outputs + channel]))
+        };
+        for (at, value) in both(matrix, value).into_iter().flatten().enumerate() {
+            call.writes[0][element(R * R, tiles, [at, channel, tile])] = value as f32;
         }
-        column += 1;
     }
-    rows[N - 1][5] = 1.0;
-    rows
+}
+
+/// `M m Mᵀ` for every pair of channels: reads the product, C² matrices outputs x inputs, writes the gradient
+/// `[3, 3, inputs, outputs]`, or with `swapped` `[3, 3, outputs, inputs]` and the last tap first.
+pub fn gradient<const C: usize>(call: &mut Arguments, matrix: &[[f64; C]; 3], swapped: bool) {
+    let p: WinogradParams = call.params();
+    let (inputs, outputs, product) = (p.inputs as usize, p.outputs as usize, call.reads[0]);
+    for (input, output) in (0..inputs).flat_map(|i| (0..outputs).map(move |o| (i, o))) {
+        let value = |k: usize| f64::from(product[element(C * C, inputs, [k, output, input])]);
+        for (tap, value) in both(matrix, value).into_iter().flatten().enumerate() {
+            let at = match swapped {
+                false => (tap * inputs + input) * outputs + output,
+                true => ((8 - tap) * outputs + output) * inputs + input,
+            };
+            call.writes[0][at] = value as f32;
+        }
+    }
 }
 
 /// `M v Mᵀ`, for `v` of C x C values.
@@ -104,5 +82,10 @@ impl WinogradParams {
         let [height, width] = [self.height, self.width].map(|extent| extent as usize);
         // Rows and columns before the first one wrap around.
         (y < height && x < width).then(|| (image * height + y) * width + x)
+    }
+
+    /// Which pixel of the fine side at stride 2 this is, if it is inside.
+    pub(super) fn fine_pixel(&self, image: usize, y: usize, x: usize) -> Option<usize> {
+        Self { height: 2 * self.height, width: 2 * self.width, ..*self }.pixel(image, y, x)
     }
 }

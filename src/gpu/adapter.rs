@@ -1,4 +1,4 @@
-//! Adapters: what there is, and which one a `--adapter` value means.
+//! The list of adapters, and the choice among them.
 
 use super::GpuError;
 use std::fmt;
@@ -9,8 +9,7 @@ use wgpu::{Adapter, AdapterInfo, Backends, DeviceType, Features, Instance, Insta
 /// A `--adapter` value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdapterChoice {
-    /// Whatever is fastest: a discrete, integrated or virtual GPU, else the CPU path, which is faster than software
-    /// drivers.
+    /// The fastest: a discrete, integrated or virtual GPU, else the CPU path. The CPU path is faster than software drivers.
     Auto,
     /// A discrete GPU or nothing.
     Discrete,
@@ -56,7 +55,7 @@ impl fmt::Display for AdapterChoice {
     }
 }
 
-/// The features that the kernels make use of where an adapter has them.
+/// The features that kernels use if an adapter has them.
 pub const USED_FEATURES: Features =
     Features::SUBGROUP.union(Features::SHADER_INT64).union(Features::TIMESTAMP_QUERY);
 
@@ -90,8 +89,8 @@ fn kind(device_type: DeviceType) -> &'static str {
     }
 }
 
-/// All adapters through Vulkan, Metal and DX12, best kind first. OpenGL, which would list the same devices
-/// again with less ability, is left out.
+/// All adapters of Vulkan, Metal and DX12, the best kind first. OpenGL would list the same devices again with fewer features, so it
+/// is left out.
 pub fn list() -> Vec<Listed> {
     let mut descriptor = InstanceDescriptor::new_without_display_handle();
     descriptor.backends = Backends::VULKAN | Backends::METAL | Backends::DX12;
@@ -115,10 +114,11 @@ fn rank(device_type: DeviceType) -> u32 {
     }
 }
 
-/// Files by which Linux shows a GPU: those of NVIDIA's driver, of AMD's compute driver, and of any that draws.
+/// Device files of a GPU on Linux: NVIDIA's driver, AMD's compute driver, and any driver that draws.
 const GPU_FILES: [&str; 3] = ["/dev/nvidiactl", "/dev/kfd", "/dev/dri/renderD128"];
 
-/// A sentence about a GPU that the system shows while no adapter but software ones is there; `None` otherwise.
+/// A sentence about a GPU that has a device file and is no adapter. `None` if there is no such file, or an adapter that is no
+/// software driver.
 pub fn hidden_gpu() -> Option<String> {
     let kinds: Vec<&str> = list().iter().map(Listed::kind).collect();
     hidden_among(&kinds, |file| Path::new(file).exists())
@@ -135,7 +135,7 @@ fn hidden_among(kinds: &[&str], exists: impl Fn(&str) -> bool) -> Option<String>
     ))
 }
 
-/// Why `auto` takes the CPU path where it does, in a few words.
+/// The reason why `auto` takes the CPU path, in a few words.
 pub fn why_the_cpu_path() -> String {
     let all = list();
     reason_for_the_cpu_path(all.iter().map(|l| (l.kind(), l.info.name.as_str())))

@@ -1,11 +1,10 @@
-//! Pipelines compiled ahead, on a second device, by a thread of its own.
+//! Compiles pipelines ahead of their use, on a second device and in a thread of its own.
 //!
-//! A software driver compiles a pipeline at its first dispatch, one after the other on the queue's thread, while the other
-//! cores have nothing to do; the first step of a training run waits for some forty of them. What it has compiled it keeps
-//! on disk. So a second device of the same adapter dispatches the same pipelines, over no workgroups at all, from the last
-//! that the program uses to the first: where the two meet, the first device finds the rest on disk. Splitting the list
-//! between the two by a count was the other way; it would need to know what each pipeline takes, and whether the driver
-//! keeps anything. Without a cache on disk this wastes a core for a few seconds and changes nothing else.
+//! A software driver compiles a pipeline at its first dispatch, one after the other on the queue's thread. The other cores are idle,
+//! and the first step of a training run waits for some forty pipelines. The driver keeps its results on disk. So a second device
+//! of the same adapter dispatches the same pipelines with no workgroups, from the last one that the program uses to the first.
+//! Where the two devices meet, the first one finds the rest on disk. This needs no knowledge of how long a pipeline takes. Without
+//! a cache on disk it wastes a core for a few seconds and changes nothing else.
 
 use super::device::{Checks, Pipeline};
 use crate::kernels::Constants;
@@ -14,10 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-/// Pipelines that the program's own device compiles alone: it has begun with them before a second device is open.
+/// The first pipelines, which the program's own device compiles alone: it begins with them before the second device is open.
 const ALONE: usize = 4;
 
-/// What a pipeline is made of.
+/// The parts of a pipeline.
 pub struct Recipe {
     /// The kernel, for labels.
     pub kernel: &'static str,
@@ -45,7 +44,7 @@ impl Ahead {
         let (made, stopped): (Arc<AtomicUsize>, Arc<AtomicBool>) = Default::default();
         let progress = (made.clone(), stopped.clone());
         let work = move || compile_all(&adapter, features, checks, &jobs, &progress);
-        // Where the system refuses it, the other one compiles all.
+        // If the system refuses a thread, the first device compiles all pipelines.
         let thread = std::thread::Builder::new().name("ahead".to_string()).spawn(work).ok();
         Self { recipes: Some(recipes), made, stopped, thread }
     }
@@ -59,14 +58,14 @@ impl Ahead {
     pub fn compile(&self, recipes: Vec<Recipe>) {
         let Some(sender) = &self.recipes else { return };
         for recipe in recipes.into_iter().skip(ALONE).rev() {
-            // The thread has ended if its device failed; then the other one compiles.
+            // If the second device failed, the thread has ended, and the first device compiles.
             let _ = sender.send(recipe);
         }
     }
 }
 
 impl Drop for Ahead {
-    /// Waits for the pipeline that is being compiled, because a process may not end within its driver's compiler.
+    /// Waits for the pipeline that is being compiled. A process must not end while its driver compiles.
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.recipes = None;

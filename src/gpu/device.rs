@@ -1,7 +1,7 @@
-//! The device: opened once, shared by everything, with its pipelines.
+//! The device and its pipelines. It is opened once and shared.
 //!
-//! Shaders are embedded and checked by the tests, so normal runs create them trusted, without bounds checks
-//! in every load (`Checks::Trusted`); `Checks::Full` keeps them, for tests and for bisecting a driver.
+//! Shaders are embedded, and the tests check them. So normal runs trust them and leave out the bounds checks of every load
+//! (`Checks::Trusted`). `Checks::Full` keeps these checks, for tests and to find faults of a driver.
 
 use super::adapter::{Listed, USED_FEATURES};
 use super::ahead::{Ahead, Recipe};
@@ -30,8 +30,8 @@ pub enum Checks {
 pub enum Forms {
     /// The most specific form that the adapter supports.
     Best,
-    /// The one that measures fastest, as [`Tune`] says; what is found is kept in [`store::folder`]. A software driver's pipelines
-    /// are compiled ahead.
+    /// The form that measures fastest, as [`Tune`] says. The choice is kept in [`store::folder`]. Pipelines of a software driver are
+    /// compiled ahead.
     Measured(Tune),
     /// The portable ones.
     Portable,
@@ -73,7 +73,7 @@ pub struct Gpu {
     forms: Forms,
     tuner: Tuner,
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
-    /// Where the driver compiles at the first dispatch.
+    /// For a driver that compiles at the first dispatch.
     ahead: Option<Ahead>,
     /// The first thing that went wrong, if any.
     failure: Arc<Mutex<Option<Failure>>>,
@@ -166,8 +166,8 @@ impl Gpu {
                     .iter()
                     .any(|f| f.needs.subgroup.is_some() && self.supports(f)),
             biases_with_weights: !self.is_software(),
-            // A GPU has room for some thousand tiles at a time. In software a few keep the cores busy, and each part is written and
-            // read once more.
+            // A GPU computes some thousand tiles at a time. In software a few tiles keep the cores busy, and every part costs a write
+            // and a read.
             split: if self.is_software() {
                 Split { values: 1 << 14, most: 64 }
             } else {
@@ -193,12 +193,12 @@ impl Gpu {
         &self.tuner
     }
 
-    /// Adapter and driver: where measured times hold.
+    /// Adapter and driver. Measured times hold for them.
     pub fn identity(&self) -> String {
         identity(&self.info)
     }
 
-    /// Takes over what a run has chosen on this adapter and driver; what it chose on another one means nothing here.
+    /// Takes over the choices of a run on this adapter and driver. Choices of another adapter or driver are ignored.
     pub fn pin(&self, choices: &KernelChoices) {
         if choices.adapter == self.identity() {
             self.tuner.pin(&choices.forms);
@@ -241,7 +241,7 @@ impl Gpu {
         self.pipelines.lock().expect("no thread panicked").entry(key).or_insert(made).clone()
     }
 
-    /// Has the pipelines that a program will most likely use compiled beside its first run, where that helps.
+    /// Starts to compile the pipelines that a program will probably use, if the driver compiles at the first dispatch.
     pub fn compile_ahead(&self, program: &Program) {
         let Some(ahead) = &self.ahead else { return };
         let known = self.pipelines.lock().expect("no thread panicked");
@@ -382,7 +382,7 @@ impl Gpu {
         }
     }
 
-    /// Clears the failure of something that was only tried, and says what it was. A lost device stays lost.
+    /// Clears and returns the failure of a trial. A lost device stays lost.
     pub fn forgive(&self) -> Option<String> {
         let mut failure = self.failure.lock().expect("no thread panicked");
         match failure.take()? {
@@ -408,7 +408,7 @@ fn identity(info: &wgpu::AdapterInfo) -> String {
     format!("{}, {:?}, {} {}", info.name, info.backend, info.driver, info.driver_info)
 }
 
-/// What is remembered of this adapter, driver and program version.
+/// The remembered choices of this adapter, driver and program version.
 fn open_store(listed: &Listed) -> Store {
     let section = format!("{}, pgn-wgpu {}", identity(&listed.info), env!("CARGO_PKG_VERSION"));
     store::folder().map_or_else(Store::none, |folder| Store::open(&folder, section))

@@ -1,14 +1,13 @@
 //! Shaders for tensors that are stored as f16: the same WGSL with the types of some bindings changed.
 //!
-//! A load becomes `f32(x[i])` and a store `x[i] = f16(value)`, so all arithmetic stays f32. The rewriting is by text,
-//! and WGSL keeps it honest: it never mixes f16 and f32 by itself, so an access that was missed does not compile, and
-//! the tests compile every kernel with every binding.
+//! A load becomes `f32(x[i])` and a store `x[i] = f16(value)`, so all arithmetic stays f32. The text is rewritten. WGSL does not mix
+//! f16 and f32 by itself, so a missed access does not compile, and the tests compile every kernel with every binding.
 
 use half::f16;
 
 /// `source` with the storage bindings in `mask` (bit b for binding b) as f16.
 pub fn rewrite(source: &str, mask: u32) -> String {
-    // What comments say of an access is not one.
+    // A comment may contain text that looks like an access.
     let code = source.lines().map(|line| line.split("//").next().unwrap_or_default());
     let mut text = format!("enable f16;\n{}\n", code.collect::<Vec<_>>().join("\n"));
     for binding in (0..32).filter(|b| mask & (1 << b) != 0) {
@@ -23,7 +22,7 @@ pub fn rewrite(source: &str, mask: u32) -> String {
     text
 }
 
-/// What an array of numbers consists of, in 32 and in 16 bits.
+/// The element type of an array of numbers, in 32 and in 16 bits.
 #[derive(Clone, Copy)]
 struct Element {
     wide: &'static str,

@@ -9,7 +9,7 @@ mod probe;
 pub mod session;
 pub mod tuning;
 
-/// What can go wrong on the way to, or on, a device.
+/// Errors of adapters and devices.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GpuError {

@@ -1,7 +1,7 @@
-//! A software driver that cannot be trusted is found out before it computes anything that matters.
+//! Finds a software driver that computes wrong numbers before it is used.
 //!
-//! Mesa 22's lavapipe ends every loop after 65,535 iterations of an invocation, summed over its loops, and
-//! says nothing: sums come out short. The probe counts beyond that and compares.
+//! lavapipe of Mesa 22 ends the loops of an invocation after 65,535 iterations in total, without an error. Sums then lack their
+//! last terms. The probe counts further than that and compares.
 
 use super::device::Gpu;
 use wgpu::util::DeviceExt;
@@ -14,7 +14,7 @@ const SOURCE: &str = "
 fn main() {
     let wanted = counted[0];
     var count = 0u;
-    // The sum depends on what is read, so that no compiler replaces the loop by its result.
+    // The sum depends on a tensor, so that no compiler replaces the loop by its result.
     for (var i = 0u; i < wanted; i++) { count += 1u + (counted[1] & i & 0x80000000u); }
     counted[2] = count;
 }";

@@ -1,5 +1,5 @@
-//! The geometry of convolutions: which pixels of the fine side a position of the coarse side meets, and how many positions
-//! there are. Both executors, the gradients and the networks take it from here.
+//! The geometry of convolutions: the pixels of the fine side that belong to a position of the coarse side, and the number of
+//! positions. Both executors, the gradients and the networks use it.
 
 use super::Shape;
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub struct Convolution {
     pub groups: usize,
 }
 
-/// What the kernels for the usual geometry are told: a square kernel of size 1 or 3, stride 1 or 2, zeros around the image so that
+/// The usual geometry, which has kernels of its own: a square kernel of size 1 or 3, stride 1 or 2, zeros around the image so that
 /// the fine side is exactly `stride` times the coarse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plain {
@@ -77,7 +77,7 @@ impl Convolution {
         self.dilation[axis].checked_mul(steps)?.checked_add(1)
     }
 
-    /// Extents of the weight between so many fine and coarse channels, or why there is none.
+    /// Extents of the weight between these fine and coarse channels, or the reason why there is none.
     pub(crate) fn weight(&self, fine: usize, coarse: usize) -> Result<[usize; 4], String> {
         let positive = [self.size, self.stride, self.dilation].iter().flatten().all(|&v| v > 0);
         if !positive || self.groups == 0 {
@@ -90,10 +90,10 @@ impl Convolution {
         Ok([self.size[0], self.size[1], fine / groups, coarse])
     }
 
-    /// What the kernels for the usual geometry are told.
+    /// The usual geometry, if this is one.
     ///
     /// # Errors
-    /// Why they do not serve these sides.
+    /// The reason why this geometry with these sides is not usual.
     pub(crate) fn plain(&self, fine: &Shape, coarse: &Shape) -> Result<Plain, &'static str> {
         let [fine, coarse] = [fine, coarse].map(|side| side.image().expect("checked when built"));
         let Self { size, stride, dilation, groups, padding } = *self;
@@ -109,7 +109,7 @@ impl Convolution {
         if ![[1; 2], [2; 2]].contains(&stride) {
             return Err("a stride that is neither 1 nor 2");
         }
-        // How many zeros are behind the image, the sides say.
+        // The sides determine the number of zeros behind the image.
         if padding.iter().any(|[before, _]| *before != size[0] / 2) {
             return Err("padding other than half the kernel");
         }

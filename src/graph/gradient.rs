@@ -1,6 +1,5 @@
-//! Gradients, made by the graph: each operation's backward rule, written in operations of the same set.
-//! Only what was asked for is computed: a node is visited if the result depends on it and it depends on a
-//! wanted tensor.
+//! Gradients: the backward rule of each operation, written in operations of the same set. A node is visited only if the result depends
+//! on it and it depends on a wanted tensor.
 
 mod spatial;
 

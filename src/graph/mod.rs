@@ -2,11 +2,10 @@
 //! training write graphs and nothing else; `gradient` appends backward operations; `compile` turns the
 //! result into a [`Program`](crate::program::Program).
 //!
-//! Three shapes were weighed: a tape recorded at run time (as in PyTorch), expression trees over generic
-//! element-wise code generation, and this one, a static list of nodes in creation order over a closed set
-//! of operations. The static list won: memory is known before anything runs, a step is replayed without
-//! any host work, every kernel is a file that can be read and compared with its twin, and state updates
-//! happen in the order in which they were written down.
+//! A graph is a static list of nodes, in the order of their creation, over a closed set of operations. So memory is known before
+//! anything runs, and a step is replayed without work on the host. Every kernel is a file that can be read and compared with its
+//! twin. States change in the order in which the graph says so. A tape that is recorded at run time (as in PyTorch) and expression
+//! trees with generated code for everything do not have these properties.
 //!
 //! Shapes are checked when a node is made; an error names the operation and the shapes.
 
@@ -85,7 +84,7 @@ pub(crate) struct Node {
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     pub(crate) nodes: Vec<Node>,
-    /// What the host wants to read after a run.
+    /// The tensors that the host reads after a run.
     pub(crate) outputs: Vec<(String, Tensor)>,
 }
 

@@ -1,11 +1,11 @@
-//! The set of primitive operations. The gradient rule of each (`gradient.rs`) uses operations of this
-//! same set, so gradients of gradients need nothing further.
+//! The set of primitive operations. The gradient rule of each (`gradient.rs`) uses operations of the same set, so gradients of
+//! gradients need no further rules.
 
 use super::convolution::Convolution;
 use super::resize::Resize;
 use super::window::Window;
 
-/// What happens to a convolution's sum before it is written. Graphs are written without; the compiler finds where one fits
+/// The end of a convolution's sum before it is stored. Graphs are written without epilogues; the compiler finds the places for them
 /// (`program/rewrite.rs`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Epilogue {
@@ -55,11 +55,18 @@ pub mod codes {
     pub const LEAKY_MASK: u32 = 3;
     /// A bias of the image and of the place by the border is added, then leaky ReLU.
     pub const BORDER_BIAS_LEAKY: u32 = 4;
+    /// The names, in the order of the codes.
+    pub const NAMES: [&str; 5] = ["NOTHING", "BIAS", "BIAS_LEAKY", "LEAKY_MASK", "BORDER_BIAS_LEAKY"];
+
+    /// The name of a code.
+    pub fn name(code: u32) -> &'static str {
+        NAMES[code as usize]
+    }
 }
 
-/// What planes of one value each become under a transposed convolution of size 3: away from the border it repeats with
-/// the stride. So all of it is known from what an image of 3 x 3 becomes, `3·stride` to a side: its first `stride`
-/// rows stand for an image's first ones, its last for the last, those between for all others; likewise columns.
+/// The result of a transposed convolution of size 3 over a constant plane. Away from the border it repeats with the stride. So the
+/// result of a 3 x 3 plane, with `3·stride` rows, has all its values. The first `stride` rows of this small result stand for the
+/// first rows of the image, the last for the last ones, and those between for all others. The same holds for columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Borders {
     /// The transposed convolution's.
@@ -70,7 +77,7 @@ impl Borders {
     /// Rows and columns of the small image from which planes are made.
     pub const COARSE_SIDE: usize = 3;
 
-    /// Rows and columns of what stands for an image.
+    /// Rows and columns of the small result.
     pub fn side(self) -> usize {
         Self::COARSE_SIDE * self.stride
     }

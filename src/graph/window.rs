@@ -1,5 +1,5 @@
-//! The geometry of pooling: which cells of an image a window covers, how many windows there are, and what a sum over
-//! one is divided by. Both executors and the gradients take it from here.
+//! The geometry of pooling: the cells of an image that a window covers, the number of windows, and the divisor of a sum. Both
+//! executors and the gradients use it.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,26 +1,26 @@
-//! What rounding may do to the results of a fused call. A single operation is judged by the tolerance of its kernel on
-//! equal inputs; in a fused call the inputs of a later operation carry the rounding of earlier ones, which a difference of
-//! nearly equal values or a small divisor makes larger. So the judge follows the errors through the expression, to
-//! first order: what is allowed is what the operations, each within its own tolerance, could make of it.
+//! How far rounding may move the results of a fused call. A single operation has equal inputs in the shader and in the twin, so the
+//! tolerance of its kernel judges it. In a fused call the inputs of a later operation carry the rounding of earlier operations. A
+//! difference of nearly equal values or a small divisor makes this error larger. So the judge follows the errors through the
+//! expression to first order: it allows the error of a result if each operation keeps its own tolerance.
 
 use super::Arguments;
 use super::expression::{Expression, Instruction};
 use super::params::{ElementwiseColumnsParams, ElementwiseParams};
 use crate::cpu::{binary, flushed, source_index, unary};
 
-/// Relative rounding of what adapters round correctly (sums, products, choices), with some room for flushed values.
+/// Relative rounding of sums, products and choices, which adapters round correctly, with some room for flushed values.
 const EXACT: f64 = 2e-7;
-/// Relative and absolute rounding of divisions, roots and everything transcendental: as for single operations.
+/// Relative and absolute rounding of divisions, roots and transcendental functions: the same as for single operations.
 const RELATIVE: f64 = 1e-5;
 const ABSOLUTE: f64 = 1e-6;
-/// A first-order bound is no bound where a decision or a pole is this near.
+/// This near to a decision or a pole a first-order bound does not hold.
 const UNKNOWN: f64 = f64::INFINITY;
 
-/// A value and how far an adapter's may be from it.
+/// A value, and the error that an adapter may make.
 type Uncertain = (f32, f64);
 
-/// For each tensor that the call writes, how far each value may be from the twin's, besides the kernel's tolerance. The
-/// tensors that are written must hold what they hold before the call.
+/// For each tensor that the call writes, the allowed distance of each value from the twin's, in addition to the kernel's tolerance.
+/// The written tensors must still have their values from before the call.
 pub fn allowance(call: &Arguments) -> Vec<Vec<f32>> {
     let expression = call.expression.expect("a fused call");
     if expression.by_column {
@@ -43,7 +43,7 @@ pub fn allowance(call: &Arguments) -> Vec<Vec<f32>> {
     allowed
 }
 
-/// As [`allowance`], where rows are added up in parts.
+/// The same as [`allowance`] for a call that adds rows in parts.
 fn allowance_of_columns(call: &Arguments, expression: &Expression) -> Vec<Vec<f32>> {
     let p: ElementwiseColumnsParams = call.params();
     let (columns, rows_per_split) = (p.columns as usize, p.rows_per_split as usize);

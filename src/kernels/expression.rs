@@ -1,11 +1,10 @@
-//! What a call of `elementwise` computes: a list of instructions over the values at one place of its tensors.
+//! The instructions of a call of `elementwise`. They compute the values at one place of its tensors.
 //!
-//! Ways that were weighed to run a chain of element-wise operations in one pass: hand-written kernels for the chains
-//! that occur (each new attack would need its own), one kernel that interprets a list of operations from a uniform (a
-//! branch per operation and value, and the values in memory instead of registers, which costs a software adapter
-//! more than the passes it saves), and WGSL made from the list (one pipeline per list). The last one is what is used on
-//! GPUs: `generate` writes it, sizes stay parameters so that one pipeline serves all batches. The CPU twin
-//! interprets the same list, a block of values at a time.
+//! There were three ways to run a chain of element-wise operations in one pass. Hand-written kernels would be needed for every new
+//! attack. One kernel that interprets a list from a uniform has a branch per operation and value, and keeps values in memory; on a
+//! software adapter this costs more than the saved passes. The third way is used: `generate` writes WGSL from the list, one
+//! pipeline per list. Sizes stay parameters, so that one pipeline serves all batches. The CPU twin interprets the same list, one
+//! block of values at a time.
 
 use crate::graph::Broadcast;
 

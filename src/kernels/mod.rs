@@ -1,7 +1,7 @@
 //! The kernel registry. Every kernel has three homes of the same name: `shaders/<name>.wgsl`, its twin
-//! `src/cpu/<name>.rs`, and one line below. Further forms of a kernel (for software adapters with
-//! subgroups, say) are permutations: same bindings, same parameters, another WGSL file under
-//! `shaders/permutations/`; the twin judges them all.
+//! `src/cpu/<name>.rs`, and one line below. A kernel may have further forms with the same bindings and parameters. Their names are
+//! `<need>.<niche>`: what they ask of an adapter, and for which calls they are made. The form `gpu.vec4` of `conv2d` is
+//! `shaders/gpu/conv2d.vec4.wgsl`. The twin judges all forms.
 
 pub mod allowance;
 pub mod call;
@@ -11,6 +11,7 @@ pub mod fits;
 pub mod generate;
 pub mod grids;
 pub mod params;
+mod source;
 
 use crate::cpu;
 pub use call::{Arguments, Call, Constants, TensorId, constant};
@@ -47,18 +48,18 @@ impl Needs {
     pub const NONE: Self = Self { subgroup: None, int64: false, hardware: false, alone: false };
     /// Those of a form for GPUs.
     pub const GPU: Self = Self { hardware: true, ..Self::NONE };
-    /// Those of a form for subgroups of eight.
-    pub const SUBGROUP8: Self = Self { subgroup: Some(8), ..Self::NONE };
+    /// Those of a form for subgroups of exactly eight invocations, which lavapipe has.
+    pub const SUBGROUPS: Self = Self { subgroup: Some(8), ..Self::NONE };
     /// Those of such a form with 64-bit integers.
-    pub const WIDE8: Self = Self { int64: true, ..Self::SUBGROUP8 };
+    pub const LAVAPIPE: Self = Self { int64: true, ..Self::SUBGROUPS };
     /// Those of such a form for images of three channels, or for few rows.
-    pub const ALONE8: Self = Self { alone: true, ..Self::WIDE8 };
+    pub const LAVAPIPE_ALONE: Self = Self { alone: true, ..Self::LAVAPIPE };
 }
 
 /// One WGSL form of a kernel.
 #[derive(Debug)]
 pub struct Form {
-    /// `portable`, or the permutation's name.
+    /// `portable`, or `<need>.<niche>`.
     pub name: &'static str,
     /// The WGSL text.
     pub source: &'static str,
@@ -123,17 +124,6 @@ pub struct Kernel {
     pub tolerance: Tolerance,
 }
 
-/// The text of a shader behind that of what it shares with others; every kernel shares the grid.
-macro_rules! shader {
-    ($path:expr $(, $shared:literal)*) => {
-        concat!(
-            include_str!("../../shaders/shared/grid.wgsl"),
-            $(include_str!(concat!("../../shaders/shared/", $shared, ".wgsl")),)*
-            include_str!(concat!("../../shaders/", $path, ".wgsl"))
-        )
-    };
-}
-
 macro_rules! fast {
     () => {
         None
@@ -162,47 +152,29 @@ macro_rules! name_or {
     };
 }
 
-/// What a form asks of an adapter goes by its name.
+/// What a form asks of an adapter goes by its name, `<need>.<niche>`.
 macro_rules! needs {
-    (subgroup8) => {
-        Needs::SUBGROUP8
+    (lavapipe direct) => {
+        Needs::SUBGROUPS
     };
-    (three8) => {
-        Needs::ALONE8
+    (lavapipe eights) => {
+        Needs::LAVAPIPE
     };
-    (low8) => {
-        Needs::ALONE8
+    (lavapipe $niche:ident) => {
+        Needs::LAVAPIPE_ALONE
     };
-    (row) => {
+    (gpu $niche:ident) => {
+        Needs::GPU
+    };
+    (any $niche:ident) => {
         Needs::NONE
-    };
-    (wide8) => {
-        Needs::WIDE8
-    };
-    (vec4) => {
-        Needs::GPU
-    };
-    (narrow) => {
-        Needs::GPU
-    };
-    (deep) => {
-        Needs::GPU
-    };
-    (flat) => {
-        Needs::GPU
-    };
-    (tree) => {
-        Needs::GPU
-    };
-    (slim) => {
-        Needs::GPU
     };
 }
 
 macro_rules! kernels {
     ($($name:ident ($params:ty) $reads:literal -> $writes:literal, tolerance ($absolute:literal, $relative:literal),
-        grid $grid:path $(, shared [$($shared:literal),*])? $(, fast $fast:path)?
-        $(, form $form:ident $form_grid:path $(, source $source:ident)? $(, fits $fits:path)? $(, tile $tile:path)? $(, with [$($with:literal),*])?)*;)*) => {
+        grid $grid:path $(, fast $fast:path)?
+        $(, form $need:ident . $form:ident $form_grid:path $(, source $source:ident)? $(, fits $fits:path)? $(, tile $tile:path)?)*;)*) => {
         $(
             /// See `shaders/` for the contract.
             pub static $name: Kernel = Kernel {
@@ -213,19 +185,19 @@ macro_rules! kernels {
                 forms: &[
                     Form {
                         name: "portable",
-                        source: shader!(stringify!($name) $($(, $shared)*)?),
+                        source: shader!(stringify!($name)),
                         grid: $grid,
                         needs: Needs::NONE,
                         fits: fits::all,
                         tile: no_tile,
                     },
                     $(Form {
-                        name: stringify!($form),
+                        name: concat!(stringify!($need), ".", stringify!($form)),
                         source: shader!(
-                            concat!("permutations/", stringify!($name), ".", name_or!($form $(, $source)?)) $($(, $with)*)?
+                            concat!(stringify!($need), "/", stringify!($name), ".", name_or!($form $(, $source)?))
                         ),
                         grid: $form_grid,
-                        needs: needs!($form),
+                        needs: needs!($need $form),
                         fits: path_or!(fits::all $(, $fits)?),
                         tile: path_or!(no_tile $(, $tile)?),
                     },)*
@@ -246,147 +218,111 @@ fn no_tile(_params: &[u8]) -> Constants {
 
 #[expect(non_upper_case_globals, reason = "a kernel has one name in WGSL, twin and registry")]
 mod registry {
+    use super::source::shader;
     use super::{
         AdamParams, BinaryParams, BorderParams, ConvolutionParams, CopyColumnsParams,
         ElementwiseColumnsParams, ElementwiseParams, Form, GatherRowsParams, GeneralParams, Kernel,
         MatrixParams, Needs, Params, PoolParams, RandomParams, ResizeParams, RowsParams, SumRowsParams,
-        Tolerance, UnaryParams, WindowParams, WinogradParams, cpu, fits, grids, no_tile,
+        Tolerance, UnaryParams, WindowParams, WinogradParams, cpu, fits, grids, no_tile, source,
     };
     kernels! {
         conv2d(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d,
-            shared ["convolution", "epilogue", "convolution_image", "convolution_tile"],
             fast cpu::fast::conv2d::conv2d,
-            form vec4 grids::conv2d_vec4, fits fits::vec4, tile grids::vec4_tile,
-            with ["convolution", "epilogue", "convolution_vec4"],
-            form slim grids::conv2d_vec4, source vec4, fits fits::conv2d_slim, tile grids::slim_tile,
-            with ["convolution", "epilogue", "convolution_vec4"],
-            form narrow grids::conv2d_narrow, fits fits::conv2d_narrow, tile grids::conv2d_narrow_tile,
-            with ["convolution", "epilogue", "convolution_narrow"],
-            form subgroup8 grids::conv2d_subgroup8, tile grids::conv2d_tile,
-            with ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"],
-            form three8 grids::conv2d_three8, fits fits::conv2d_three8,
-            with ["convolution", "epilogue", "wide8", "rows8", "weights27", "taps3"];
+            form gpu.vec4 grids::conv2d_vec4, fits fits::vec4, tile grids::vec4_tile,
+            form gpu.small_tiles grids::conv2d_vec4, source vec4, fits fits::conv2d_small_tiles, tile grids::small_tiles_tile,
+            form gpu.few_outputs grids::conv2d_few_outputs, fits fits::conv2d_few_outputs, tile grids::conv2d_few_outputs_tile,
+            form lavapipe.direct grids::conv2d_direct, tile grids::conv2d_tile,
+            form lavapipe.rgb grids::conv2d_rgb, fits fits::conv2d_rgb;
         conv2d_input_gradient(ConvolutionParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::conv2d_input_gradient,
-            shared ["convolution", "epilogue", "convolution_image", "convolution_tile"],
             fast cpu::fast::conv2d_input_gradient::conv2d_input_gradient,
-            form vec4 grids::conv2d_input_gradient_vec4, fits fits::vec4, tile grids::vec4_tile,
-            with ["convolution", "epilogue", "convolution_vec4"],
-            form slim grids::conv2d_input_gradient_vec4, source vec4, fits fits::conv2d_input_gradient_slim, tile grids::slim_tile,
-            with ["convolution", "epilogue", "convolution_vec4"],
-            form deep grids::conv2d_input_gradient, fits fits::conv2d_input_gradient_deep, with ["convolution", "epilogue"],
-            form narrow grids::conv2d_input_gradient_narrow, fits fits::conv2d_input_gradient_narrow,
-            tile grids::conv2d_input_gradient_narrow_tile, with ["convolution", "epilogue", "convolution_narrow"],
-            form subgroup8 grids::conv2d_input_gradient_subgroup8, tile grids::conv2d_input_gradient_tile,
-            with ["convolution", "epilogue", "convolution_image", "subgroup8", "convolution_subgroup8"],
-            form three8 grids::conv2d_input_gradient_three8, fits fits::conv2d_input_gradient_three8,
-            with ["convolution", "epilogue", "wide8", "rows8", "weights27"];
+            form gpu.vec4 grids::conv2d_input_gradient_vec4, fits fits::vec4, tile grids::vec4_tile,
+            form gpu.small_tiles grids::conv2d_input_gradient_vec4, source vec4, fits fits::conv2d_input_gradient_small_tiles, tile grids::small_tiles_tile,
+            form gpu.long_dot grids::conv2d_input_gradient, fits fits::conv2d_input_gradient_long_dot,
+            form gpu.few_outputs grids::conv2d_input_gradient_few_outputs, fits fits::conv2d_input_gradient_few_outputs,
+            tile grids::conv2d_input_gradient_few_outputs_tile,
+            form lavapipe.direct grids::conv2d_input_gradient_direct, tile grids::conv2d_input_gradient_tile,
+            form lavapipe.rgb grids::conv2d_input_gradient_rgb, fits fits::conv2d_input_gradient_rgb;
         conv2d_weight_gradient(ConvolutionParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::conv2d_weight_gradient,
-            shared ["convolution"],
             fast cpu::fast::conv2d_weight_gradient::conv2d_weight_gradient,
-            form vec4 grids::conv2d_weight_gradient_vec4, fits fits::vec4, tile grids::vec4_tile,
-            with ["convolution"],
-            form slim grids::conv2d_weight_gradient_vec4, source vec4, fits fits::conv2d_weight_gradient_slim, tile grids::slim_tile,
-            with ["convolution"],
-            form subgroup8 grids::conv2d_weight_gradient_subgroup8, fits fits::conv2d_weight_gradient_subgroup8,
-            tile grids::conv2d_weight_gradient_tile,
-            with ["convolution", "subgroup8"];
-        convolution(GeneralParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::general,
-            shared ["general", "epilogue"], fast cpu::fast::convolution::convolution;
-        convolution_input_gradient(GeneralParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::general_input_gradient,
-            shared ["general", "epilogue"], fast cpu::fast::convolution_input_gradient::convolution_input_gradient;
-        convolution_weight_gradient(GeneralParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::general_weight_gradient,
-            shared ["general"], fast cpu::fast::convolution_weight_gradient::convolution_weight_gradient;
+            form gpu.vec4 grids::conv2d_weight_gradient_vec4, fits fits::vec4, tile grids::vec4_tile,
+            form gpu.small_tiles grids::conv2d_weight_gradient_vec4, source vec4, fits fits::conv2d_weight_gradient_small_tiles, tile grids::small_tiles_tile,
+            form lavapipe.direct grids::conv2d_weight_gradient_direct, fits fits::conv2d_weight_gradient_direct,
+            tile grids::conv2d_weight_gradient_tile;
+        convolution(GeneralParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::general, fast cpu::fast::convolution::convolution;
+        convolution_input_gradient(GeneralParams) 3 -> 1, tolerance (1e-5, 1e-5), grid grids::general_input_gradient, fast cpu::fast::convolution_input_gradient::convolution_input_gradient;
+        convolution_weight_gradient(GeneralParams) 2 -> 1, tolerance (3e-5, 1e-5), grid grids::general_weight_gradient, fast cpu::fast::convolution_weight_gradient::convolution_weight_gradient;
         matrix_product(MatrixParams) 2 -> 1, tolerance (1e-5, 1e-5), grid grids::matrix_product,
-            shared ["matrices", "blocks"],
-            form wide8 grids::matrix_product_wide8, with ["matrices", "wide8", "rows8", "product8"],
-            form low8 grids::matrix_product_low8, fits fits::matrix_product_low8,
-            with ["matrices", "wide8", "rows8", "product8"];
-        gather_taps(ConvolutionParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::gather_taps, shared ["convolution", "blocks"],
-            form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "wide8", "turn8"],
-            form three8 grids::taps_three8, fits fits::taps_three8, with ["convolution", "wide8", "turn8", "taps3"];
-        scatter_taps(ConvolutionParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::scatter_taps,
-            shared ["convolution", "epilogue", "blocks"],
-            form wide8 grids::taps_wide8, fits fits::taps_wide8, tile grids::taps_wide8_tile, with ["convolution", "epilogue", "wide8"];
-        winograd_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
-            shared ["winograd", "winograd_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_pairs_wide8, with ["winograd", "winograd_points", "wide8", "turn8", "weight_taps"];
-        winograd_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_image,
-            shared ["winograd", "winograd_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_image_wide8, with ["winograd", "winograd_points", "wide8"];
-        winograd_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_result,
-            shared ["winograd", "winograd_points", "winograd_both", "blocks", "epilogue"],
-            form wide8 grids::winograd_result_wide8, with ["winograd", "winograd_points", "epilogue", "wide8"];
-        winograd_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse,
-            shared ["winograd", "winograd_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_coarse_wide8, with ["winograd", "winograd_points", "wide8", "turn8"];
-        winograd_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
-            shared ["winograd", "winograd_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_pairs_wide8, with ["winograd", "winograd_points", "wide8", "turn8"];
-        phase_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
-            shared ["winograd", "phase_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_pairs_wide8, with ["winograd", "phase_points", "wide8", "turn8", "weight_taps"];
-        phase_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::phase_image,
-            shared ["winograd", "phase_points", "winograd_both", "blocks"],
-            form wide8 grids::phase_image_wide8, with ["winograd", "phase_points", "wide8"];
-        phase_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::phase_result,
-            shared ["winograd", "phase_points", "winograd_both", "blocks", "epilogue"],
-            form wide8 grids::phase_result_wide8, with ["winograd", "phase_points", "epilogue", "wide8"];
-        phase_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse,
-            shared ["winograd", "phase_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_coarse_wide8, with ["winograd", "phase_points", "wide8", "turn8"];
-        phase_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
-            shared ["winograd", "phase_points", "winograd_both", "blocks"],
-            form wide8 grids::winograd_pairs_wide8, with ["winograd", "phase_points", "wide8", "turn8"];
-        unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks, shared ["functions"];
+            form lavapipe.eights grids::matrix_product_eights,
+            form lavapipe.few_rows grids::matrix_product_few_rows, fits fits::matrix_product_few_rows;
+        im2col(ConvolutionParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::im2col,
+            form lavapipe.eights grids::im2col_eights, fits fits::im2col_eights, tile grids::im2col_eights_tile,
+            form lavapipe.rgb grids::im2col_rgb, fits fits::im2col_rgb;
+        col2im(ConvolutionParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::col2im,
+            form lavapipe.eights grids::im2col_eights, fits fits::im2col_eights, tile grids::im2col_eights_tile;
+        winograd_s1_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
+            form lavapipe.eights grids::winograd_pairs_eights;
+        winograd_s1_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_s1_image,
+            form lavapipe.eights grids::winograd_s1_image_eights;
+        winograd_s1_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_s1_result,
+            form lavapipe.eights grids::winograd_s1_result_eights;
+        winograd_s1_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse,
+            form lavapipe.eights grids::winograd_coarse_eights;
+        winograd_s1_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
+            form lavapipe.eights grids::winograd_pairs_eights;
+        winograd_s2_weight(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
+            form lavapipe.eights grids::winograd_pairs_eights;
+        winograd_s2_image(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_s2_image,
+            form lavapipe.eights grids::winograd_s2_image_eights;
+        winograd_s2_result(WinogradParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_s2_result,
+            form lavapipe.eights grids::winograd_s2_result_eights;
+        winograd_s2_coarse(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_coarse,
+            form lavapipe.eights grids::winograd_coarse_eights;
+        winograd_s2_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
+            form lavapipe.eights grids::winograd_pairs_eights;
+        unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
         binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
-        elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise,
-            shared ["functions", "compose"];
-        elementwise_columns(ElementwiseColumnsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::elementwise_columns,
-            shared ["functions", "compose"], fast cpu::fast::elementwise_columns::elementwise_columns;
+        elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise;
+        elementwise_columns(ElementwiseColumnsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::elementwise_columns, fast cpu::fast::elementwise_columns::elementwise_columns;
         sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows,
-            shared ["sum_rows_params"],
             fast cpu::fast::sum_rows::sum_rows,
-            form tree grids::sum_rows_tree, fits fits::sum_rows_tree, with ["sum_rows_params"],
-            form wide8 grids::sum_rows_wide8, fits fits::sum_rows_wide8, with ["sum_rows_params", "wide8"];
-        sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row, shared ["rows_params"];
-        pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool, shared ["pool"],
+            form gpu.many_rows grids::sum_rows_many_rows, fits fits::sum_rows_many_rows,
+            form lavapipe.eights grids::sum_rows_eights, fits fits::sum_rows_eights;
+        sum_columns(RowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::one_group_per_row;
+        pool(PoolParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::pool,
             fast cpu::fast::pool::pool,
-            form vec4 grids::pool_vec4, fits fits::pool_vec4, with ["pool"],
-            form wide8 grids::pool_wide8, fits fits::pool_wide8, with ["pool", "wide8"];
-        unpool(PoolParams) 2 -> 1, tolerance (1e-7, 1e-6), grid grids::unpool, shared ["pool"],
+            form gpu.vec4 grids::pool_vec4, fits fits::pool_vec4,
+            form lavapipe.eights grids::pool_eights, fits fits::pool_eights;
+        unpool(PoolParams) 2 -> 1, tolerance (1e-7, 1e-6), grid grids::unpool,
             fast cpu::fast::unpool::unpool,
-            form vec4 grids::pool_vec4, fits fits::pool_vec4, with ["pool"],
-            form wide8 grids::pool_wide8, fits fits::pool_wide8, with ["pool", "wide8"];
-        window_pool(WindowParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::window_pool, shared ["window"],
+            form gpu.vec4 grids::pool_vec4, fits fits::pool_vec4,
+            form lavapipe.eights grids::pool_eights, fits fits::pool_eights;
+        window_pool(WindowParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::window_pool,
             fast cpu::fast::window_pool::window_pool;
-        window_unpool(WindowParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::window_unpool, shared ["window"];
-        max_pool(WindowParams) 2 -> 1, tolerance (0.0, 0.0), grid grids::window_pool, shared ["window", "window_max"],
+        window_unpool(WindowParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::window_unpool;
+        max_pool(WindowParams) 2 -> 1, tolerance (0.0, 0.0), grid grids::window_pool,
             fast cpu::fast::max_pool::max_pool;
-        max_unpool(WindowParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::window_unpool,
-            shared ["window", "window_max"], fast cpu::fast::max_unpool::max_unpool;
+        max_unpool(WindowParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::window_unpool, fast cpu::fast::max_unpool::max_unpool;
         border_sum(BorderParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::border_sum,
-            shared ["border_sum", "border_sum_of"],
-            form flat grids::border_sum_flat, with ["border_sum", "border_sum_of"],
-            form wide8 grids::border_sum_wide8, fits fits::border_sum_wide8, with ["border_sum", "wide8"];
+            form gpu.per_value grids::border_sum_per_value,
+            form lavapipe.eights grids::border_sum_eights, fits fits::border_sum_eights;
         border_spread(BorderParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::border_spread;
         copy_columns(CopyColumnsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::copy_columns,
-            shared ["copy_columns_params"],
-            form row grids::copy_columns_row, fits fits::copy_columns_row, with ["copy_columns_params"],
-            form flat grids::copy_columns_flat, with ["copy_columns_params"],
-            form wide8 grids::copy_columns_wide8, fits fits::copy_columns_wide8, with ["copy_columns_params", "wide8"];
-        resize(ResizeParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::resize, shared ["resize"];
-        resize_gradient(ResizeParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::resize_gradient, shared ["resize"];
-        softmax(RowsParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row, shared ["rows_params"];
-        cross_entropy(RowsParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row, shared ["rows_params"];
-        cross_entropy_gradient(RowsParams) 3 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row, shared ["rows_params"];
-        one_hot(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::row_elements, shared ["rows_params"];
-        arg_max(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::one_invocation_per_row, shared ["rows_params"];
+            form any.few_columns grids::copy_columns_few_columns, fits fits::copy_columns_few_columns,
+            form gpu.per_value grids::copy_columns_per_value,
+            form lavapipe.eights grids::copy_columns_eights, fits fits::copy_columns_eights;
+        resize(ResizeParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::resize;
+        resize_gradient(ResizeParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::resize_gradient;
+        softmax(RowsParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
+        cross_entropy(RowsParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
+        cross_entropy_gradient(RowsParams) 3 -> 1, tolerance (1e-6, 1e-5), grid grids::one_invocation_per_row;
+        one_hot(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::row_elements;
+        arg_max(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::one_invocation_per_row;
         random_normal(RandomParams) 1 -> 1, tolerance (2e-6, 1e-5), grid grids::elements;
-        gather_rows(GatherRowsParams) 3 -> 1, tolerance (1e-7, 1e-6), grid grids::gather_rows, shared ["gather_rows_params", "epilogue"],
-            form wide8 grids::gather_rows_wide8, fits fits::gather_rows_wide8, with ["gather_rows_params", "epilogue", "wide8"];
-        exchange_sides(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::exchange_sides, shared ["rows_params"];
-        adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::blocks, shared ["adam_params"],
-            form wide8 grids::adam_wide8, fits fits::adam_wide8, with ["adam_params", "wide8"];
+        gather_rows(GatherRowsParams) 3 -> 1, tolerance (1e-7, 1e-6), grid grids::gather_rows,
+            form lavapipe.eights grids::gather_rows_eights, fits fits::gather_rows_eights;
+        swap_channels(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::swap_channels;
+        adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::blocks,
+            form lavapipe.eights grids::adam_eights, fits fits::adam_eights;
     }
 }
 

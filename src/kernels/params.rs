@@ -1,5 +1,9 @@
-//! The parameter structs of all kernels, one definition each. WGSL declares the same struct under the same
-//! name; a test compares them field by field (naga's layouter against these offsets).
+//! The parameter structs of all kernels. WGSL declares each struct under the same name. A test compares them field by field:
+//! naga's offsets with these.
+//!
+//! Convolutions have two sides, and every struct names their channels in the same way. `fine_channels` are the channels of the side
+//! with more positions (a in formulas), `coarse_channels` those of the other side (b). Winograd's kernels work in either
+//! direction: `inputs` are the channels of the side that they read, `outputs` those of the other.
 
 use crate::graph::{Convolution, Shape};
 use bytemuck::{Pod, Zeroable};
@@ -7,13 +11,13 @@ use bytemuck::{Pod, Zeroable};
 /// Name, byte offset and size of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// As in WGSL.
+    /// The same as in WGSL.
     pub name: &'static str,
     /// Bytes from the start of the struct.
     pub offset: usize,
 }
 
-/// What the layout test needs to know about a parameter struct.
+/// The layout of a parameter struct, for the test that compares it with WGSL.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     /// Name of the struct, the same in WGSL.
@@ -57,14 +61,14 @@ params! {
         /// Columns of the coarse side.
         width: u32,
         /// Channels of the fine side (a).
-        in_channels: u32,
+        fine_channels: u32,
         /// Channels of the coarse side (b).
-        out_channels: u32,
+        coarse_channels: u32,
         /// Partial sums of the weight gradient.
         splits: u32,
         /// Coarse rows (over all images) per partial sum.
         rows_per_split: u32,
-        /// Columns of a row of gathered values: taps times channels of the fine side, and zeros up to a multiple of 8.
+        /// Columns of a matrix of `im2col`: taps times fine channels, rounded up to a multiple of 8 by zeros.
         columns: u32,
         /// Slope of leaky ReLU below zero in the epilogue.
         slope: f32,
@@ -79,13 +83,13 @@ params! {
         /// Columns of the fine side.
         fine_width: u32,
         /// Channels of the fine side (a).
-        in_channels: u32,
+        fine_channels: u32,
         /// Rows of the coarse side.
         height: u32,
         /// Columns of the coarse side.
         width: u32,
         /// Channels of the coarse side (b).
-        out_channels: u32,
+        coarse_channels: u32,
         /// Groups of channels.
         groups: u32,
         /// Rows of the kernel.
@@ -112,7 +116,7 @@ params! {
         slope: f32,
     }
 
-    /// Products of matrices, each of its own two; rows, inner and columns are multiples of 8.
+    /// Products of matrices. `rows`, `inner` and `columns` are multiples of 8.
     MatrixParams {
         /// Products.
         matrices: u32,
@@ -122,20 +126,19 @@ params! {
         inner: u32,
         /// Columns of the right matrix and of the product.
         columns: u32,
-        /// Left matrices: as many as products, or 25 of 5 x 5 for 81 of 9 x 9, each of which serves the phases
-        /// that have its point (`shaders/shared/phase_points.wgsl`).
+        /// Left matrices: as many as products, or 25 (5 x 5) for 81 products (9 x 9). Each of the 25 serves all phases that have
+        /// its point (`shaders/shared/winograd_s2_points.wgsl`).
         lefts: u32,
-        /// Which of the matrices, one of each then, lie row after row instead of in blocks: 1 the left one, 2 the right
-        /// one, 4 the product, added up.
+        /// Which matrices lie row after row and not in blocks: the sum of 1 for the left one, 2 for the right one, and 4 for the
+        /// product. There is then one matrix of each kind.
         plain: u32,
-        /// Rows of a plain left matrix and of a plain product, at most `rows`, which is `height` rounded up.
+        /// Rows of a plain left matrix and of a plain product. `rows` is this number rounded up.
         height: u32,
-        /// Rows of a plain right matrix, at most `inner`, which is `depth` rounded up.
+        /// Rows of a plain right matrix. `inner` is this number rounded up.
         depth: u32,
     }
 
-    /// Geometry of Winograd's algorithms; the roles of the fine and the coarse side are already exchanged for the
-    /// adjoint. Channels are multiples of 8.
+    /// Geometry of Winograd's algorithms. Channels are multiples of 8.
     WinogradParams {
         /// Images.
         batch: u32,
@@ -143,18 +146,18 @@ params! {
         height: u32,
         /// Columns of the coarse side.
         width: u32,
-        /// Channels of the image.
+        /// Channels of the side that is read: fine channels, or coarse channels for the adjoint.
         inputs: u32,
-        /// Channels of the result.
+        /// Channels of the other side.
         outputs: u32,
-        /// Tiles of 4 x 4 pixels over all images, and empty ones up to a multiple of 8.
+        /// Tiles of 4 x 4 pixels over all images, rounded up to a multiple of 8 by empty tiles.
         tiles: u32,
-        /// The code of the [`crate::graph::Epilogue`] of the result; with border biases only of an adjoint at stride 2. A parameter, as each
-        /// constant would be compiled for itself.
+        /// The code of the [`crate::graph::Epilogue`] of the result. Border biases occur only for the adjoint at stride 2. It is a
+        /// parameter, because every value of a constant is compiled separately.
         epilogue: u32,
-        /// 1 for the adjoint, whose weight is turned by 180 degrees, and which at stride 2 reads the coarse side and
-        /// writes the fine one; 0 for the convolution and its gradient by the weight.
-        turned: u32,
+        /// 1 for the adjoint: its weight is rotated by 180 degrees, and at stride 2 it reads the coarse side and writes the fine one. 1
+        /// also for a gradient by the weight whose image is the coarse side. 0 else.
+        adjoint: u32,
         /// Slope of leaky ReLU below zero in the epilogue.
         slope: f32,
     }
@@ -267,7 +270,7 @@ params! {
         window_height: u32,
         /// Columns of the window.
         window_width: u32,
-        /// What a window's sum is multiplied by.
+        /// The factor of a window's sum.
         scale: f32,
         /// Slope of the activation's backward mask.
         slope: f32,
@@ -307,7 +310,7 @@ params! {
         keys: u32,
         /// The [`crate::graph::Divisor`].
         divisor: u32,
-        /// What a window's sum is multiplied by.
+        /// The factor of a window's sum.
         scale: f32,
     }
 
@@ -325,31 +328,31 @@ params! {
         to_height: u32,
         /// Columns of the result.
         to_width: u32,
-        /// Of the rows.
+        /// See above, for rows.
         row_multiply: u32,
-        /// Of the rows.
+        /// See above, for rows.
         row_add: i32,
-        /// Of the rows.
+        /// See above, for rows.
         row_divide: u32,
-        /// Of the columns.
+        /// See above, for columns.
         column_multiply: u32,
-        /// Of the columns.
+        /// See above, for columns.
         column_add: i32,
-        /// Of the columns.
+        /// See above, for columns.
         column_divide: u32,
-        /// 1: between neighbours by their distance; 0: the one at or before the place.
+        /// 1 interpolates between neighbours. 0 takes the pixel at or before the position.
         linear: u32,
     }
 
     /// One extent of a border sum or of its adjoint: `[outer, length, inner]` and `[outer, 3·stride, inner]`.
     BorderParams {
-        /// What stands before the extent.
+        /// The product of the extents before this one.
         outer: u32,
         /// Rows or columns of the images.
         length: u32,
-        /// Values behind the extent.
+        /// The product of the extents behind this one.
         inner: u32,
-        /// Of the transposed convolution.
+        /// The stride of the transposed convolution.
         stride: u32,
     }
 
@@ -373,7 +376,7 @@ params! {
 
     /// Numbers from a counter.
     RandomParams {
-        /// Values wanted.
+        /// Number of values.
         count: u32,
     }
 
@@ -391,7 +394,7 @@ params! {
 }
 
 impl GeneralParams {
-    /// The geometry; of the padding behind the image nothing is known, nor does any kernel need it.
+    /// The geometry. It does not have the padding behind the image, which no kernel needs.
     fn geometry(&self) -> Convolution {
         let pair = |rows: u32, columns: u32| [rows as usize, columns as usize];
         let [top, left] = pair(self.top, self.left);
@@ -404,11 +407,11 @@ impl GeneralParams {
         }
     }
 
-    /// The shape for people, and why the kernels for the usual geometry do not serve it.
+    /// The shape for people, and the reason why the kernels for the usual geometry do not serve it.
     pub fn explain(&self) -> String {
         let image = |[h, w, c]: [u32; 3]| Shape::new(&[self.batch, h, w, c].map(|e| e as usize));
-        let fine = image([self.fine_height, self.fine_width, self.in_channels]);
-        let coarse = image([self.height, self.width, self.out_channels]);
+        let fine = image([self.fine_height, self.fine_width, self.fine_channels]);
+        let coarse = image([self.height, self.width, self.coarse_channels]);
         let [rows, columns] = [self.kernel_height, self.kernel_width];
         let reason = self.geometry().plain(&fine, &coarse).err().unwrap_or("none");
         format!("between {fine} and {coarse}, kernel {rows}x{columns}: {reason}")
@@ -416,7 +419,7 @@ impl GeneralParams {
 }
 
 impl PoolParams {
-    /// Blocks of so many channels on the small side.
+    /// Blocks of `channels` channels on the small side.
     pub fn small_blocks(&self, channels: u32) -> u32 {
         self.batch
             * (self.height / self.window_height)

@@ -1,11 +1,10 @@
 //! Groups element-wise calls (and sums over rows) that share values into one call each, so that a value is computed in
 //! registers instead of through memory, and a tensor that several of them read is read once.
 //!
-//! Groups grow from the first call to the last, again until nothing changes: a call joins the groups that make what it
-//! reads, later those that read the same, if one call can do it all (`assemble`) and if no path of dependencies leads out
-//! of the group and back into it. What depends on what is
-//! seen from the pieces of memory that calls read and write, so an assignment to a state stays after all reads of the
-//! old value and before all of the new one.
+//! Groups grow from the first call to the last, and this repeats until nothing changes. A call first joins the groups that compute its
+//! operands, then the groups that read the same tensors. Two conditions must hold: one call can do all of it (`assemble`), and no
+//! path of dependencies leads out of the group and back into it. Dependencies follow from the pieces of memory that calls read
+//! and write. So an assignment to a state stays after all reads of the old value and before all reads of the new one.
 
 use super::assemble::{Span, assemble, count};
 use super::lower::Lowered;
@@ -71,7 +70,7 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Merges groups along values that one makes and the other reads, or that both read; says whether any were.
+    /// Merges groups along values that one makes and the other reads, or that both read. Returns whether any were merged.
     fn grow(&mut self, made: bool) -> bool {
         let mut grown = false;
         for call in 0..self.lowered.calls.len() {
@@ -98,7 +97,7 @@ impl<'a> Groups<'a> {
         candidates.filter(|&at| self.group[at] != self.group[call] && uses(at)).collect()
     }
 
-    /// Makes one group of those of two calls, if that can be.
+    /// Merges the groups of two calls, if possible.
     fn try_merge(&mut self, a: usize, b: usize) -> bool {
         let (a, b) = (self.group[a], self.group[b]);
         if a == b {
@@ -125,7 +124,7 @@ impl<'a> Groups<'a> {
         true
     }
 
-    /// Whether something that `members` need needs one of them itself.
+    /// Whether an operand of `members` depends on one of them.
     fn leads_back(&self, members: &[usize]) -> bool {
         let inside = |at: usize| members.binary_search(&at).is_ok();
         // Calls before this one need nothing from it on, for no group has calls on either side.
@@ -149,7 +148,7 @@ impl<'a> Groups<'a> {
         false
     }
 
-    /// All calls in an order that keeps every dependency, otherwise as they were written down.
+    /// All calls in an order that keeps every dependency, and else their original order.
     fn emit(mut self) -> Vec<Call> {
         let calls = self.lowered.calls.len();
         let mut waits_for: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); calls];

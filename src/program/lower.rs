@@ -1,9 +1,9 @@
-//! From nodes to kernel calls: drops dead nodes, resolves views, and states each call's parameters.
+//! From the nodes of a graph to kernel calls. Dead nodes are dropped, views are resolved, and every call gets its parameters.
 
 mod backward;
 mod convolution;
-mod gathered;
 mod general;
+mod im2col;
 mod pieces;
 mod windows;
 mod winograd;
@@ -31,9 +31,9 @@ pub fn adam_step_size(lr: f32, t: u64) -> f32 {
     (f64::from(lr) * (1.0 - beta2.powi(t)).sqrt() / (1.0 - beta1.powi(t))) as f32
 }
 
-/// Rows that are added in one stage, at least.
+/// Sums of at most this many rows take one stage.
 const ROWS_PER_SUM: usize = 256;
-/// The same on a GPU where rows are computed by the call that adds them.
+/// Rows of a partial sum on a GPU where the call that adds the rows also computes them.
 const ROWS_PER_COMPUTED_SUM: usize = 32;
 
 pub struct Lowered {
@@ -59,15 +59,15 @@ struct Lowering<'g> {
     graph: &'g Graph,
     limits: MemoryLimits,
     live: Vec<bool>,
-    /// Per node: the pack it is computed into, and where.
+    /// Per node: the pack that holds its result, and the offset in it.
     packed: Vec<Option<(Tensor, usize)>>,
     /// Per node, once lowered.
     ids: Vec<Option<TensorId>>,
     tensors: Vec<TensorInfo>,
     roots: Vec<Root>,
     calls: Vec<Call>,
-    /// What is transformed, for Winograd's algorithms or to exchange a weight's sides: small batches, which a backward pass wants
-    /// again, and weights, which every pass of an attack wants. Forgotten when a state changes.
+    /// Tensors that are transformed already, for Winograd's algorithms or for swapped sides. A backward pass uses a small batch again,
+    /// and every pass of an attack uses the weights again. The map is cleared when a state changes.
     transformed: HashMap<(TensorId, Transform), TensorId>,
 }
 
@@ -104,7 +104,7 @@ impl<'g> Lowering<'g> {
         self.tensor(label, shape, root, 0)
     }
 
-    /// The place of a node's result: in its pack if it has one, else of its own.
+    /// Memory for the result of a node: in its pack if it has one, else memory of its own.
     fn result(&mut self, tensor: Tensor) -> TensorId {
         let shape = self.shape(tensor).clone();
         let label = format!("{}.{}", name(&self.graph.node(tensor).operation), tensor.0);
@@ -119,20 +119,20 @@ impl<'g> Lowering<'g> {
         id
     }
 
-    /// The root of a pack, made when its first part is.
+    /// The root of a pack. The first part of the pack makes it.
     fn pack_root(&mut self, pack: Tensor) -> usize {
         if let Some(id) = self.ids[pack.0] {
             return self.tensors[id.0].root;
         }
         let shape = self.shape(pack).clone();
-        // Never shared: gaps between the parts stay zero.
+        // A constant root shares its memory with no other, so the gaps between the parts stay zero.
         let root = self.root(RootKind::Constant(0.0), shape.len());
         self.ids[pack.0] = Some(self.tensor(format!("pack.{}", pack.0), shape, root, 0));
         root
     }
 
     fn leaf(&mut self, tensor: Tensor, kind: RootKind, label: &str) {
-        // States and inputs of one name are one piece of memory, however often the graph mentions them.
+        // A state or an input has one piece of memory, even if the graph mentions it several times.
         let known = self.roots.iter().position(|r| r.kind == kind && !matches!(kind, RootKind::Constant(_)));
         let shape = self.shape(tensor).clone();
         let root = known.unwrap_or_else(|| self.root(kind, shape.len()));
@@ -155,7 +155,7 @@ impl<'g> Lowering<'g> {
     fn node(&mut self, tensor: Tensor) {
         let Node { operation, operands, shape } = self.graph.node(tensor);
         if self.ids[tensor.0].is_some() && !matches!(operation, Operation::Pack { .. }) {
-            // Computed beside another node.
+            // Another node was lowered together with this one.
             return;
         }
         let reads: Vec<TensorId> = operands.iter().map(|&t| self.id(t)).collect();
@@ -191,7 +191,7 @@ impl<'g> Lowering<'g> {
                 let count = shape.len() as u32;
                 let [beta1, beta2] = ADAM_BETAS;
                 let params = AdamParams { count, beta1, beta2, epsilon: ADAM_EPSILON };
-                // Without an average the binding must still name something that no other one does.
+                // Without an average its binding must still name a tensor, and one that no other binding names.
                 let average = reads.get(5).copied();
                 let constants = vec![("AVERAGE", u32::from(average.is_some()))];
                 let average =
@@ -204,7 +204,7 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    /// Nodes whose result is new memory.
+    /// Lowers a node whose result is new memory.
     fn computed(&mut self, tensor: Tensor, reads: &[TensorId]) {
         let Node { operation, operands, shape } = self.graph.node(tensor);
         let rows = |x: &Shape| RowsParams { rows: x.rows() as u32, columns: x.columns() as u32 };
@@ -291,7 +291,7 @@ impl<'g> Lowering<'g> {
     }
 
     fn gather_rows(&mut self, epilogue: Epilogue, shape: RowsParams, reads: &[TensorId], y: TensorId) {
-        // Without something beside it the binding must still name something.
+        // An epilogue without an operand leaves a binding free, which must still name a tensor.
         let beside = reads.get(2).copied().unwrap_or(reads[0]);
         let constants = vec![("EPILOGUE", epilogue.code())];
         let RowsParams { rows, columns } = shape;
@@ -341,8 +341,8 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    /// The two extents of a border sum or of its adjoint, rows and columns, each with its large and its small side;
-    /// between them stand all rows of few columns.
+    /// The two calls of a border sum or of its adjoint: along rows and along columns, each with its large and its small side. The
+    /// tensor between the two has all rows and the columns of the small side.
     fn borders(
         &mut self,
         borders: Borders,
@@ -360,7 +360,7 @@ impl<'g> Lowering<'g> {
         [(rows, [between, small]), (params(n * height, width, channels), [large, between])]
     }
 
-    /// Whether a tensor is what an element-wise operation makes, with which its sum becomes one call.
+    /// Whether an element-wise operation makes a tensor. Its sum then becomes part of the same call.
     fn is_elementwise(&self, tensor: Tensor) -> bool {
         let Node { operation, operands, .. } = self.graph.node(tensor);
         match operation {
@@ -369,8 +369,8 @@ impl<'g> Lowering<'g> {
         }
     }
 
-    /// Sums `[rows, columns]` to `[columns]`, in two stages where there are more rows than a weight gradient has parts. A
-    /// GPU is only busy with many parts where the first stage computes what it adds.
+    /// Sums `[rows, columns]` to `[columns]`, in two stages if there are more rows than a weight gradient has parts. Where the first
+    /// stage also computes the rows that it adds, a GPU needs many parts to be busy.
     fn sum_rows(&mut self, x: TensorId, y: TensorId, computed: bool) {
         let columns = self.tensors[y.0].shape.len();
         let rows = self.tensors[x.0].shape.len() / columns;
@@ -399,12 +399,12 @@ impl<'g> Lowering<'g> {
     }
 }
 
-/// Operand length and results per operand value, for the element-wise kernels.
+/// For the element-wise kernels: the length of an operand, and the number of results per value of it.
 fn reading(operand: &Shape, result: &Shape) -> (u32, u32) {
     (operand.len() as u32, (result.len() / operand.len()) as u32)
 }
 
-/// Which nodes an output or a state needs.
+/// The nodes that an output or a state needs.
 pub fn live(graph: &Graph) -> Vec<bool> {
     let mut live = vec![false; graph.nodes.len()];
     for (_, tensor) in &graph.outputs {
@@ -422,7 +422,7 @@ pub fn live(graph: &Graph) -> Vec<bool> {
     live
 }
 
-/// Which nodes are computed straight into a pack: those that are new memory and packed once.
+/// The nodes that are computed straight into a pack: their results are new memory, and the first pack that names them takes them.
 fn packed(graph: &Graph, live: &[bool]) -> Vec<Option<(Tensor, usize)>> {
     let mut packed = vec![None; graph.nodes.len()];
     for (index, node) in graph.nodes.iter().enumerate().filter(|(i, _)| live[*i]) {
@@ -450,7 +450,7 @@ fn packed(graph: &Graph, live: &[bool]) -> Vec<Option<(Tensor, usize)>> {
     packed
 }
 
-/// What a node is called in reports.
+/// The name of an operation in reports.
 pub(super) fn name(operation: &Operation) -> &'static str {
     match operation {
         Operation::Input(_) => "input",

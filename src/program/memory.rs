@@ -1,10 +1,9 @@
-//! The memory plan: where every root lies, known before anything runs.
+//! The memory plan: the place of every root, known before anything runs.
 //!
-//! Ways that were weighed: a buffer per tensor from a pool (exact reuse only, and a bind group per choice),
-//! first-fit in the order of time (fragments), and placing the largest roots first at the lowest offset
-//! that is free during their whole life. The last one stays within a few per cent of the live bytes on
-//! training steps and is what is used. All computed roots, inputs and constants lie in a few arenas of at most the adapter's
-//! largest buffer; states have buffers of their own because other programs share them.
+//! The largest roots are placed first, each at the lowest offset that is free during its whole life. On training steps this stays
+//! within a few per cent of the live bytes. A pool with a buffer per tensor would only reuse exact sizes and need more bind
+//! groups; first fit in the order of time leaves gaps. Computed roots, inputs and constants lie in a few arenas of at most the
+//! adapter's largest buffer. States have buffers of their own, because other programs share them.
 
 use super::{ALIGNMENT, Call, Root, RootKind, TensorId, TensorInfo};
 
@@ -17,7 +16,7 @@ pub struct Place {
     pub offset: u64,
 }
 
-/// Where everything lies and how much that is.
+/// The places of all roots, and the sizes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemoryPlan {
     /// One place per root; `None` for states.
@@ -26,7 +25,7 @@ pub struct MemoryPlan {
     pub arenas: Vec<u64>,
     /// Bytes of the states.
     pub state_bytes: u64,
-    /// The largest sum of roots alive at one call: no plan can need less.
+    /// The largest sum of roots alive at one call. No plan can need less.
     pub live_bytes: u64,
 }
 
@@ -116,7 +115,7 @@ pub fn lifetimes(tensors: &[TensorInfo], roots: &mut [Root], calls: &[Call], out
     for (_, id) in outputs {
         roots[tensors[id.0].root].last = end;
     }
-    // Partly written memory keeps its zeros only if nothing else ever lies there.
+    // A root that is written in part keeps its zeros only if no other root ever uses its memory.
     for root in roots.iter_mut().filter(|r| r.first == usize::MAX) {
         root.first = 0;
     }

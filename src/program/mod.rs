@@ -1,8 +1,9 @@
 //! A program: the static list of kernel calls that a graph becomes, over tensors whose places in memory are
 //! planned beforehand. Both executors replay the same program.
 //!
-//! `rewrite` joins biases, activations and masks to convolutions, `lower` turns nodes into calls, `fuse` makes one call of element-wise calls that share values, `memory` plans places. Tensors that are views of one another share a
-//! *root*; roots are what is placed. Nothing here depends on a device, except the largest buffer it offers.
+//! `rewrite` joins biases, activations and masks to convolutions. `lower` turns nodes into calls. `fuse` makes one call of
+//! element-wise calls that share values. `memory` plans the places. Tensors that are views of one another share a *root*, and the
+//! plan gives each root a place. A program depends on a device only by its limits.
 
 mod assemble;
 mod fuse;
@@ -77,7 +78,7 @@ pub enum ProgramError {
         /// The adapter's limit.
         limit: u64,
     },
-    /// One tensor has more values than kernels count, which they do in 32 bits.
+    /// A tensor has more values than the 32-bit counters of the kernels.
     #[error(
         "the tensor {label} of shape {shape} has more than the {} values that are possible; use a smaller batch or width",
         u32::MAX
@@ -125,18 +126,17 @@ pub struct Split {
     pub most: usize,
 }
 
-/// What a device can hold, and what suits it, as far as planning needs to know.
+/// The limits of a device, and the choices that suit it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimits {
     /// Largest buffer in bytes.
     pub buffer: u64,
     /// Largest part of a buffer that one kernel can see, in bytes.
     pub binding: u64,
-    /// Whether convolutions go by matrix products, of Winograd's algorithms or of gathered values, where that was seen to
-    /// win.
+    /// Whether convolutions become matrix products, by Winograd's algorithms or by `im2col`, where this is faster.
     pub matrix_products: bool,
-    /// Whether a direct weight gradient computes the bias's beside it, where both go to neighbouring places: a GPU waits for
-    /// every call to end, and sums over rows are two calls.
+    /// Whether a direct weight gradient also computes the gradient of the bias, where both have neighbouring places. A GPU waits for
+    /// the end of every call, and sums over rows are two calls.
     pub biases_with_weights: bool,
     /// How weight gradients are split.
     pub split: Split,
@@ -167,19 +167,19 @@ pub struct Program {
     pub calls: Vec<Call>,
     /// Names and lengths of the inputs that the graph has. Those that nothing depends on have no root.
     pub inputs: Vec<(String, usize)>,
-    /// What the host reads after a run.
+    /// The tensors that the host reads after a run.
     pub outputs: Vec<(String, TensorId)>,
     /// Where every root is.
     pub memory: MemoryPlan,
 }
 
 impl Program {
-    /// Drops what no output or state needs, turns the rest into calls, fuses the element-wise ones and plans memory.
+    /// Drops nodes that no output or state needs, turns the others into calls, fuses element-wise calls and plans memory.
     pub fn compile(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
         Self::planned(graph, fuse::fuse(lowered(&rewrite::rewrite(graph), limits)?), limits)
     }
 
-    /// As [`Program::compile`], with every operation in a call of its own: what fused programs are compared with.
+    /// The same as [`Program::compile`] with one call per operation. Tests compare fused programs with it.
     pub fn compile_unfused(graph: &Graph, limits: MemoryLimits) -> Result<Self, ProgramError> {
         Self::planned(graph, lowered(&rewrite::rewrite(graph), limits)?, limits)
     }
@@ -223,8 +223,8 @@ impl Program {
     }
 }
 
-/// The calls of a graph, none of whose tensors has more values than kernels count. Lengths are multiplied with each other on
-/// the way to calls and when these are fused, so they are looked at before both.
+/// The calls of a graph. It refuses tensors with more values than the kernels can count. Lowering and fusing multiply lengths, so the
+/// check comes before both.
 fn lowered(graph: &Graph, limits: MemoryLimits) -> Result<lower::Lowered, ProgramError> {
     let countable = |label: &str, shape: &Shape| match u32::try_from(shape.len()) {
         Ok(_) => Ok(()),

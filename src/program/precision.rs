@@ -1,11 +1,12 @@
 //! Which tensors a program keeps as 16-bit numbers.
 //!
-//! Ways that were weighed: copies of weights and activations cast before each convolution (an extra pass for each, and
-//! no memory saved, because the f32 activations stay for the backward pass); everything in f16 (gradients of a mean
-//! loss fall below f16's smallest numbers, so losses have to be scaled, and tiny perturbations vanish); and the
-//! storage type as a property of a tensor, which is what is used. The activations that convolutions leave for the
-//! backward pass are the bulk of a step's memory and are of moderate size, so they are stored as f16; every kernel
-//! reads them as f32 and adds in f32. Weights, gradients, images, perturbations, losses and all states stay f32.
+//! The storage type is a property of a tensor. The activations that convolutions leave for the backward pass are most of a step's
+//! memory, and their values are moderate. So they are stored as f16. Every kernel reads them as f32 and adds in f32. Weights,
+//! gradients, images, perturbations, losses and states stay f32.
+//!
+//! Other ways were worse. Copies of weights and activations that are cast before each convolution take a pass each and save no
+//! memory, because the f32 activations stay for the backward pass. With everything in f16 the gradients of a mean loss fall below
+//! the smallest numbers, so losses must be scaled, and tiny perturbations vanish.
 
 use super::{Call, Root, RootKind, TensorId, TensorInfo};
 use crate::graph::operation::codes;
@@ -23,8 +24,7 @@ pub enum Precision {
     Mixed,
 }
 
-/// Marks the roots that may be stored as f16: activations, whole, written by nothing else and read
-/// by the program alone.
+/// Marks the roots that may be stored as f16: whole activations that one call writes and that only the program reads.
 pub fn halve(roots: &mut [Root], tensors: &[TensorInfo], calls: &[Call], outputs: &[(String, TensorId)]) {
     let leaky = [codes::BIAS_LEAKY, codes::BORDER_BIAS_LEAKY];
     let activation = |call: &Call| leaky.contains(&constant(&call.constants, "EPILOGUE"));

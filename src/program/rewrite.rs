@@ -1,9 +1,10 @@
-//! Graph to graph: finds what a convolution's kernels can do at the end of their sums, and makes it their epilogue.
+//! From graph to graph: finds the operations behind a convolution that its kernel can do at the end of a sum, and makes them its
+//! epilogue.
 //!
-//! Networks are written in primitives: a convolution, a bias that is added, an activation; backward, a gradient and the
-//! activation's mask. Each of those is a pass over memory. Where the value between two of them is used once, the second
-//! becomes the epilogue of the first, and the value is never stored. This is a pass of the compiler and not of the
-//! builder, because only the whole graph tells whether a value is used again.
+//! Networks are written in primitives: a convolution, a bias, an activation, and in the backward pass a gradient and the mask of
+//! the activation. Each of them is a pass over memory. If the value between two of them is used once, the second becomes the
+//! epilogue of the first, and the value is never stored. The compiler does this and not the builder, because only the whole graph
+//! shows whether a value is used again.
 
 use crate::graph::{Binary, Epilogue, Graph, Node, Operation, Tensor, Unary};
 
@@ -11,7 +12,7 @@ use crate::graph::{Binary, Epilogue, Graph, Node, Operation, Tensor, Unary};
 pub fn rewrite(graph: &Graph) -> Graph {
     let mut graph = graph.clone();
     let (uses, updates) = (uses(&graph), updates(&graph));
-    // Operands come before results, so a chain grows from its convolution on.
+    // Operands come before results, so a chain grows from its convolution.
     for index in 0..graph.nodes.len() {
         let joined = joined(&graph, Tensor(index), &uses, &updates);
         if let Some((operation, operands)) = joined {
@@ -22,7 +23,7 @@ pub fn rewrite(graph: &Graph) -> Graph {
     graph
 }
 
-/// How often each value is read by live nodes or by the host.
+/// The number of reads of each value by live nodes and by the host.
 fn uses(graph: &Graph) -> Vec<usize> {
     let mut uses = vec![0; graph.nodes.len()];
     for (_, output) in &graph.outputs {
@@ -36,7 +37,7 @@ fn uses(graph: &Graph) -> Vec<usize> {
     uses
 }
 
-/// How many states have been written before each node.
+/// The number of states that are written before each node.
 fn updates(graph: &Graph) -> Vec<usize> {
     let writes = |node: &Node| matches!(node.operation, Operation::Assign | Operation::Adam);
     let counted = graph.nodes.iter().scan(0, |count, node| {
@@ -47,7 +48,7 @@ fn updates(graph: &Graph) -> Vec<usize> {
     counted.collect()
 }
 
-/// What a node becomes together with the one whose result it ends, and what that reads.
+/// A node and the convolution before it as one operation, and the operands of this operation.
 fn joined(
     graph: &Graph,
     tensor: Tensor,
@@ -57,7 +58,7 @@ fn joined(
     let Node { operation, operands, shape } = graph.node(tensor);
     let &first = operands.first()?;
     let whole = graph.shape(first) == shape && uses[first.0] == 1;
-    // The sum moves to where it ends, and would read a state that is written in between after it.
+    // The convolution moves to the place of its epilogue. A state that is written between the two would then be read too late.
     if !whole || updates[first.0] != updates[tensor.0] {
         return None;
     }
@@ -88,7 +89,7 @@ fn joined(
     Some((operation, source.operands.iter().chain(more).copied().collect()))
 }
 
-/// The epilogue of an operation that may have one, so far.
+/// The present epilogue of an operation that may have one.
 fn sum_of(operation: &Operation) -> Option<Epilogue> {
     match operation {
         Operation::Convolve(_, epilogue) | Operation::ConvolveInputGradient(_, epilogue) => Some(*epilogue),

@@ -1,4 +1,4 @@
-//! Fast form of `conv2d_input_gradient`. With stride 1 it is a convolution of the coarse side with the turned weight;
+//! Fast form of `conv2d_input_gradient`. With stride 1 it is a convolution of the coarse side with the rotated weight;
 //! otherwise, or if few fine channels would leave the matrix kernel's vectors half empty, coarse pixels times the
 //! transposed weight, added back onto the taps.
 
@@ -28,8 +28,8 @@ pub fn conv2d_input_gradient(call: &mut Arguments) {
         // Tap k of the coarse side lies where tap -k of the fine side does.
         let taps = other.par_chunks_mut(g.a * g.b).zip(weight.par_chunks(g.a * g.b).rev());
         taps.for_each(|(to, from)| transpose(from, g.b, to));
-        let turned = Geometry { a: g.b, b: g.a, ..g };
-        convolve(&turned, coarse, &other, finish, call.writes[0]);
+        let swapped = Geometry { a: g.b, b: g.a, ..g };
+        convolve(&swapped, coarse, &other, finish, call.writes[0]);
         return;
     }
     transpose(weight, g.b, &mut other);

@@ -1,10 +1,10 @@
 //! Fast forms of the hot twins: convolutions as sums of matrix products over blocks of pixels, with SIMD that the
 //! `gemm` crate chooses at run time, and loops over whole pixels instead of single values. The twins judge them like
-//! any permutation.
+//! any other form.
 //!
-//! Direct loops, one product per tap, and gathering the taps of a block of pixels into rows ("im2col") were
-//! weighed. Gathering won: one product per block keeps the matrix kernel busy at every width, and a block of
-//! rows stays in the second-level cache, so the ninefold copy costs little.
+//! A convolution copies the taps of a block of pixels into rows (im2col) and multiplies once per block. This keeps the matrix kernel
+//! busy at every width. A block of rows stays in the second-level cache, so the ninefold copy costs little. Direct loops, and one
+//! product per tap, were slower.
 
 pub mod conv2d;
 pub mod conv2d_input_gradient;

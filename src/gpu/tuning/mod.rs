@@ -1,15 +1,15 @@
-//! Which form of a kernel runs for which shape: chosen by measurement at first use, and remembered on disk.
+//! The choice of a kernel's form for a shape. It is measured at first use and remembered on disk.
 //!
-//! A call with several forms is cut down to a [`problem::Problem`], every form is compared with the CPU twin on a few images
-//! and then timed, on a GPU with as many as a step has ([`trial`]), and the winner goes to the [`store`], by adapter, driver, program version, kernel and
-//! shape. Nothing is timed whose result was not compared; a form with a wrong result is reported, remembered as wrong
-//! and not used. Calls that memory limits are not tried: a form made for the adapter fetches less at every
-//! shape that it fits, such calls come in too many shapes to try all within a short start, and a trial knows nothing of what
-//! a call works on in place. The most specific form that fits runs them.
+//! A call with several forms is cut down to a [`problem::Problem`]. Every form is compared with the CPU twin on a few images, and
+//! then timed ([`trial`]); on a GPU with as many images as a step has. The winner goes to the [`store`], under adapter, driver,
+//! program version, kernel and shape. A form is timed only after its result was compared. A form with a wrong result is reported,
+//! remembered as wrong and not used.
 //!
-//! Another form adds in another order, so a choice decides bits. Three things keep it from wavering: what was chosen
-//! stays chosen while the cache lives; another form than the default has to win by a margin; and a run folder holds
-//! the choices of its run, which [`Tuner::pin`] takes up again.
+//! Memory-bound calls are not timed. A form made for the adapter fetches less at every shape that it fits. Such calls come in too
+//! many shapes for a short start, and a trial cannot repeat a call that works in place. The most specific form that fits runs them.
+//!
+//! Another form adds in another order, so a choice decides bits. Three rules keep choices stable: a choice stays while the cache
+//! exists; a form must beat the default by a margin; and a run folder holds the choices of its run, which [`Tuner::pin`] takes over.
 
 pub mod problem;
 pub mod store;
@@ -34,19 +34,19 @@ use store::{Entry, Store};
 pub enum Tune {
     /// Nothing; the most specific form runs
     Off,
-    /// What is not known yet, for at most a few seconds
+    /// Shapes that are not known yet, for at most a few seconds
     #[default]
     Quick,
     /// Everything that was not measured so before, with more repetitions
     Full,
 }
 
-/// Seconds that [`Tune::Quick`] may have spent when it begins another trial.
+/// [`Tune::Quick`] begins no further trial after this time.
 const QUICK_BUDGET: Duration = Duration::from_millis(2500);
-/// What another form must save of the default's time to replace it.
+/// The share of the default's time that another form must save to replace it.
 const MARGIN: f64 = 0.05;
-/// A form this many times slower than the fastest at one shape is not tried at others of its kernel by [`Tune::Quick`] on a
-/// software adapter, where compiling and judging it would be most of a short start.
+/// On a software adapter [`Tune::Quick`] does not try a form again that was this many times slower than the fastest at one shape of
+/// the kernel. To compile and judge it would take most of a short start.
 const BEATEN: f64 = 8.0;
 
 impl Tune {
@@ -79,11 +79,11 @@ pub enum Why {
     RunFolder,
     /// The most specific one, because the twin would take too long to judge the others.
     TooLarge,
-    /// The most specific one, because nothing was to be measured, or there was no time left to, or memory limits it.
+    /// The most specific one: measuring is off, there was no time left, or the call is memory-bound.
     Default,
 }
 
-/// What became of one form in a trial.
+/// The result of a form in a trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The form.
@@ -91,7 +91,7 @@ pub struct Candidate {
     /// Least time of one dispatch of the trial; absent if it was not timed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub microseconds: Option<f64>,
-    /// What was wrong with its result, if anything.
+    /// The fault of its result, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wrong: Option<String>,
 }
@@ -150,7 +150,7 @@ impl Tuner {
         Self { budget, ..self }
     }
 
-    /// Takes the choices of a run over, for everything that is prepared from now on.
+    /// Takes over the choices of a run, for all programs that are prepared from now on.
     pub fn pin(&self, forms: &BTreeMap<String, String>) {
         let mut state = self.state.lock().expect("no thread panicked");
         for (shape, form) in forms {
@@ -180,7 +180,7 @@ impl Tuner {
             }
             shapes.push(name);
         }
-        // What matters most goes first: there may not be time for all.
+        // The largest share of the work goes first, because there may not be time for all.
         open.sort_by_key(|(flops, _)| std::cmp::Reverse(*flops));
         let mut measured = false;
         for (_, problem) in open {
@@ -244,7 +244,7 @@ impl Tuner {
         if problem.is_too_large() {
             return decision(default, Why::TooLarge, Vec::new());
         }
-        // Checked shaders have other times than those that usually run.
+        // Checked shaders have other times than the shaders of a usual run.
         if gpu.checks() == Checks::Full || state.spent >= self.budget {
             return decision(default, Why::Default, candidates);
         }

@@ -1,21 +1,22 @@
-//! A kernel call cut down to what a trial needs: the same kernel, constants and layer, on as few images as show
-//! which form is faster. Calls that differ in the number of images alone mostly become the same problem.
+//! A kernel call cut down for a trial: the same kernel, constants and layer, on the fewest images that show which form is faster.
+//! Calls that differ only in the number of images usually become the same problem.
 
 use crate::gpu::device::Gpu;
+use crate::graph::operation::codes;
 use crate::kernels::params::{ConvolutionParams, Params};
 use crate::kernels::{Form, constant};
 use crate::program::{Call, Program};
 use crate::random::{Random, Stream};
 use half::f16;
 
-/// Floating-point operations of what the twin judges, if one image allows it: a fraction of a second for the twin.
+/// Floating-point operations of a call that the twin judges, if one image allows it: a fraction of a second for the twin.
 const JUDGED_FLOPS: u64 = 20_000_000;
-/// Of what is timed in software: some milliseconds, the same as is judged.
+/// The same for a timed call in software: some milliseconds. It is the judged call.
 const SOFTWARE_FLOPS: u64 = JUDGED_FLOPS;
-/// Of what is timed on a GPU: as many workgroups as a training step has, for what wins with few of them may lose with many.
+/// The same for a timed call on a GPU: as many workgroups as a training step has. A form that wins with few may lose with many.
 const HARDWARE_FLOPS: u64 = 16_000_000_000;
 
-/// What the twin takes too long for. Calls that cannot be cut down may have more.
+/// With more operations the twin takes too long. Calls that cannot be cut down may have more.
 const LARGEST_FLOPS: u64 = 2_000_000_000;
 const LARGEST_VALUES: usize = 1 << 24;
 
@@ -64,7 +65,7 @@ impl Size {
     fn whole(program: &Program, call: &Call) -> Self {
         let len = |id: &crate::program::TensorId| program.tensor(*id).shape.len();
         let mut call = call.clone();
-        // What a call adds to means nothing in a trial.
+        // A trial does not add to earlier values.
         for (name, value) in &mut call.constants {
             if *name == "ACCUMULATE" {
                 *value = 0;
@@ -95,10 +96,10 @@ impl Size {
         p.splits = (p.batch * p.height).div_ceil(p.rows_per_split);
         self.call.params = bytemuck::bytes_of(&p).to_vec();
         let stride = constant(&self.call.constants, "STRIDE");
-        let coarse = (p.batch * p.height * p.width * p.out_channels) as usize;
-        let fine = (p.batch * stride * p.height * stride * p.width * p.in_channels) as usize;
-        let entries = size * size * p.in_channels + constant(&self.call.constants, "BIAS");
-        let parts = (p.splits * entries * p.out_channels) as usize;
+        let coarse = (p.batch * p.height * p.width * p.coarse_channels) as usize;
+        let fine = (p.batch * stride * p.height * stride * p.width * p.fine_channels) as usize;
+        let entries = size * size * p.fine_channels + constant(&self.call.constants, "BIAS");
+        let parts = (p.splits * entries * p.coarse_channels) as usize;
         match self.call.kernel.name {
             name if name.starts_with("conv2d_weight_gradient") => {
                 (self.reads[0], self.reads[1], self.writes[0]) = (fine, coarse, parts);
@@ -127,12 +128,15 @@ impl Problem {
         if self.forms.len() == 1 {
             return kernel.to_string();
         }
-        let constants: String =
-            call.constants.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+        let constant = |&(name, value): &(&str, u32)| match name {
+            "EPILOGUE" => format!(" {name}={}", codes::name(value)),
+            _ => format!(" {name}={value}"),
+        };
+        let constants: String = call.constants.iter().map(constant).collect();
         if call.kernel.layout.name == ConvolutionParams::LAYOUT.name {
             let p: ConvolutionParams = bytemuck::pod_read_unaligned(&call.params);
             let parts = if p.splits > 1 { format!(" in {} parts", p.splits) } else { String::new() };
-            let (n, h, w, a, b) = (p.batch, p.height, p.width, p.in_channels, p.out_channels);
+            let (n, h, w, a, b) = (p.batch, p.height, p.width, p.fine_channels, p.coarse_channels);
             return format!("{kernel} {n}x{h}x{w}, {a}-{b} channels{parts},{constants}");
         }
         let words: Vec<u32> = bytemuck::pod_collect_to_vec(&call.params);
@@ -140,7 +144,7 @@ impl Problem {
         format!("{kernel} {}{constants}", words.join(" "))
     }
 
-    /// Whether its arithmetic takes longer than its memory, so that its shape decides which form is faster.
+    /// Whether arithmetic limits the call and not memory, so that the shape decides which form is faster.
     pub fn computes(&self) -> bool {
         let name = self.timed.call.kernel.name;
         name.starts_with("conv2d") || name == crate::kernels::matrix_product.name
@@ -152,7 +156,7 @@ impl Problem {
         self.judged.call.flops > LARGEST_FLOPS || values > LARGEST_VALUES
     }
 
-    /// What the forms are made of: after a change of the shaders, old measurements mean nothing.
+    /// A fingerprint of the forms' names and shaders. After a change old measurements are ignored.
     pub fn fingerprint(&self) -> u64 {
         let texts = self.forms.iter().flat_map(|form| [form.name, form.source]);
         // FNV-1a.
@@ -213,13 +217,13 @@ mod tests {
     #[test]
     fn large_batches_become_few_images_of_the_same_layer_and_small_ones_stay() {
         let large = convolution(128, 32, 64, 128);
-        assert_eq!(large.name(), "conv2d 2x32x32, 64-128 channels, KERNEL=3 STRIDE=1 EPILOGUE=0");
+        assert_eq!(large.name(), "conv2d 2x32x32, 64-128 channels, KERNEL=3 STRIDE=1 EPILOGUE=NOTHING");
         for (size, images) in [(&large.judged, 1), (&large.timed, 2)] {
             assert_eq!((size.reads[0], size.writes[0]), (images * 32 * 32 * 64, images * 32 * 32 * 128));
             assert_eq!(size.reads[1], 9 * 64 * 128);
         }
         let small = convolution(3, 8, 4, 4);
-        assert_eq!(small.name(), "conv2d 3x8x8, 4-4 channels, KERNEL=3 STRIDE=1 EPILOGUE=0");
+        assert_eq!(small.name(), "conv2d 3x8x8, 4-4 channels, KERNEL=3 STRIDE=1 EPILOGUE=NOTHING");
         assert_eq!((small.judged.reads[0], small.timed.writes[0]), (3 * 8 * 8 * 4, 3 * 8 * 8 * 4));
     }
 

@@ -1,7 +1,7 @@
-//! What was measured, on disk: one JSON file for people and programs, in the platform's cache folder.
+//! The measured choices on disk: one JSON file in the platform's cache folder.
 //!
-//! `PGN_WGPU_CACHE` names another folder. The file is written whole under a temporary name and renamed; one that is
-//! damaged or of another format counts as empty. What other processes have added meanwhile is kept.
+//! `PGN_WGPU_CACHE` names another folder. The file is written under a temporary name and renamed. A damaged file, or one of another
+//! format, counts as empty. Entries that other processes added in the meantime are kept.
 
 use super::{Candidate, Tune};
 use crate::files;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The file; another format gets another number.
+/// The file. Another format gets another number.
 const FILE: &str = "tuning-1.json";
 /// The folder below the platform's.
 const FOLDER: &str = "pgn-wgpu";
@@ -64,8 +64,8 @@ impl Store {
         self.new.insert(shape.to_string(), entry);
     }
 
-    /// Writes what is new, beside what the file has by now. A choice that another process made of the same shape in
-    /// the meantime stays; later processes shall all make the same one.
+    /// Adds the new entries to the file. A choice that another process made for the same shape in the meantime stays, so that all later
+    /// processes make the same choice.
     pub fn save(&mut self) {
         let Some(path) = &self.path else { return };
         let mut all = read(path);
@@ -91,7 +91,7 @@ fn read(path: &Path) -> BTreeMap<String, Entries> {
     serde_json::from_str(&text).unwrap_or_default()
 }
 
-/// The folder for what may be lost: `PGN_WGPU_CACHE`, or one below the platform's own; `None` if there is none.
+/// The cache folder: `PGN_WGPU_CACHE`, or a folder below the platform's own. `None` if there is none.
 pub fn folder() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     folder_of(std::env::consts::OS, variable)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wgpu::{BindGroup, Buffer, BufferBinding};
 
-/// A timed submit should take this long, so that its own cost is lost in it.
+/// A timed submit takes about this long, so that the cost of submitting does not count.
 const LEAST_TIME: Duration = Duration::from_millis(2);
 /// Dispatches per timed submit at most.
 const MOST_DISPATCHES: f64 = 256.0;
@@ -49,8 +49,8 @@ pub fn measure(
         candidates[*at].microseconds = Some(1e6 * judged.seconds(bound, 1)?);
     }
     let least = candidates.iter().filter_map(|c| c.microseconds).fold(f64::INFINITY, f64::min);
-    // In software a hopeless form costs seconds; on a GPU it costs little, and one slow dispatch says little, for the GPU
-    // may have been asleep, or at work for others.
+    // In software a very slow form costs seconds. On a GPU it costs little, and one slow dispatch proves little: the GPU may have been
+    // asleep or busy for another process.
     if gpu.is_software() {
         ready.retain(|(at, _)| candidates[*at].microseconds.is_some_and(|time| time <= HOPELESS * least));
     }
@@ -58,14 +58,14 @@ pub fn measure(
     for _ in 0..rounds {
         for (at, bound) in &ready {
             let time = 1e6 * judged.seconds(bound, dispatches)?;
-            // Other work on the machine only ever adds.
+            // Other work on the machine only adds time, so the least time counts.
             candidates[*at].microseconds = candidates[*at].microseconds.map(|least| least.min(time));
         }
     }
     Ok(Some(candidates))
 }
 
-/// What the twin makes of the data.
+/// The results of the twin.
 fn expected(problem: &Problem, data: &[Vec<f32>]) -> Vec<Vec<f32>> {
     let Size { call, writes, .. } = &problem.judged;
     let mut expected: Vec<Vec<f32>> = writes.iter().map(|&len| vec![0.0; len]).collect();
@@ -114,7 +114,7 @@ impl<'a> Trial<'a> {
         Self { gpu, problem, call: &size.call, params: gpu.uniform(&size.call.params), reads, writes }
     }
 
-    /// What is written, what should be there, and whether it is f16.
+    /// The written tensors, their expected values, and whether they are f16.
     fn results<'b>(
         &'b self,
         expected: &'b [Vec<f32>],
@@ -135,7 +135,7 @@ impl<'a> Trial<'a> {
     /// Runs a form once. Some text if its result is not the twin's.
     fn compare(&self, form: &'static Form, expected: &[Vec<f32>]) -> (Bound, Option<String>) {
         let bound = self.bind(form);
-        // What is not written must not pass for what the form before wrote.
+        // Values that a form does not write must not pass for the values of the form before it.
         for (buffer, expected, half) in self.results(expected) {
             let nothing = half::to_bytes(&vec![f32::NAN; expected.len()], half);
             self.gpu.queue.write_buffer(buffer, 0, &nothing);
@@ -144,7 +144,7 @@ impl<'a> Trial<'a> {
             Ok(difference) => difference,
             Err(error) => Some(error.to_string()),
         };
-        // A form that the driver refuses is a wrong one; a lost device stays lost.
+        // A form that the driver refuses counts as wrong. A lost device stays lost.
         let refused = self.gpu.forgive();
         (bound, wrong.or(refused))
     }

@@ -1,20 +1,20 @@
-//! A layer's two gradients by Winograd's algorithms: which side of the gradient by the weight is transformed as an image, and
-//! the convolution that meets the same image.
+//! The two gradients of a layer by Winograd's algorithms. This file decides which side of the gradient by the weight is transformed
+//! as an image, and finds the convolution that reads the same image.
 //!
-//! At stride 1 the sides may change places: the sum over all positions p of x[p + k - 1] d[p] is that over all q of
-//! x[q] d[q + (2 - k) - 1]. A backward pass convolves d, to carry it on to the layer before; its image then serves both
-//! gradients, and what a forward pass made of x need not be kept, or be made again where a batch goes in pieces.
+//! At stride 1 the sides may be swapped: the sum over all positions p of x[p + k - 1] d[p] equals the sum over all q of
+//! x[q] d[q + (2 - k) - 1]. A backward pass convolves d for the layer before. The transformed d then serves both
+//! gradients, and the transformed x of the forward pass need not be kept or made again.
 //!
-//! Two ways were weighed for pieces: to keep the transformed image of the whole batch until the second gradient comes, nine quarters
-//! of the tensor itself, or to compute both gradients piece by piece, the later one early. It is the second: what is shared
-//! stays in the caches, and memory is a piece's.
+//! A batch in pieces could keep the transformed image of the whole batch until the second gradient needs it; that is nine quarters of
+//! the tensor. Instead both gradients are computed piece by piece, the later one early. The shared image stays in the
+//! caches, and only one piece takes memory.
 
 use super::convolution::params_of;
 use super::winograd::{Transform, Winograd};
 use super::{Lowering, TensorId};
 use crate::graph::{Epilogue, Node, Operation, Tensor};
 
-/// A convolution of the graph that the algorithms compute.
+/// A convolution of the graph by Winograd's algorithms.
 pub(super) struct Convolved {
     pub winograd: Winograd,
     pub epilogue: Epilogue,
@@ -22,48 +22,48 @@ pub(super) struct Convolved {
     pub y: TensorId,
 }
 
-/// A gradient by a weight that the algorithms compute.
+/// A gradient by a weight by Winograd's algorithms.
 pub(super) struct WeightGradient {
     pub winograd: Winograd,
-    /// The side that is transformed as an image, and the other one.
+    /// The side that is transformed as an image, then the other side.
     pub sides: [TensorId; 2],
     pub y: TensorId,
 }
 
 impl Lowering<'_> {
-    /// How the algorithms would compute a node that convolves.
+    /// The algorithm and the epilogue of a convolution, if the algorithms fit.
     pub(super) fn convolved_by_winograd(&self, node: Tensor) -> Option<(Winograd, Epilogue)> {
         let Node { operation, operands, shape } = self.graph.node(node);
-        let (g, epilogue, turned) = match operation {
+        let (g, epilogue, adjoint) = match operation {
             Operation::Convolve(g, epilogue) => (*g, *epilogue, false),
             Operation::ConvolveInputGradient(g, epilogue) => (*g, *epilogue, true),
             _ => return None,
         };
         let image = self.shape(operands[0]);
-        let [fine, coarse] = if turned { [shape, image] } else { [image, shape] };
+        let [fine, coarse] = if adjoint { [shape, image] } else { [image, shape] };
         let g = g.plain(fine, coarse).ok()?;
         let params = params_of(g, fine, coarse);
         let fits = self.limits.matrix_products
             && (!matches!(epilogue, Epilogue::BorderBiasLeaky(_)) || g.stride == 2);
-        let winograd = Winograd::new(g, &params, turned).filter(|_| fits)?;
+        let winograd = Winograd::new(g, &params, adjoint).filter(|_| fits)?;
         Some((winograd, epilogue))
     }
 
-    /// How they would compute a gradient by a weight whose operand 0 or 1, the fine or the coarse side, is the image.
+    /// The algorithm of a gradient by a weight with operand `side` as the image: 0 is the fine side, 1 the coarse side.
     fn gradient_by_winograd(&self, node: Tensor, side: usize) -> Option<Winograd> {
         let Node { operation: Operation::ConvolveWeightGradient(g), operands, .. } = self.graph.node(node)
         else {
             return None;
         };
-        let turned = side == 1;
+        let adjoint = side == 1;
         let [fine, coarse] = [self.shape(operands[0]), self.shape(operands[1])];
         let g = g.plain(fine, coarse).ok()?;
-        let exchangeable = !turned || g.stride == 1;
+        let swappable = !adjoint || g.stride == 1;
         let params = params_of(g, fine, coarse);
-        Winograd::new(g, &params, turned).filter(|_| self.limits.matrix_products && exchangeable)
+        Winograd::new(g, &params, adjoint).filter(|_| self.limits.matrix_products && swappable)
     }
 
-    /// Lowers a convolution, and beside it the gradient by a weight that meets the same image in the same pieces.
+    /// Lowers a convolution, and with it the gradient by a weight that reads the same image in the same pieces.
     pub(super) fn convolution_by_winograd(
         &mut self,
         node: Tensor,
@@ -92,8 +92,8 @@ impl Lowering<'_> {
         }
     }
 
-    /// Lowers a gradient by a weight if the algorithms fit, and beside it the convolution that meets the same image in
-    /// the same pieces.
+    /// Lowers a gradient by a weight if the algorithms fit, and with it the convolution that reads the same image in the same
+    /// pieces.
     pub(super) fn weight_gradient_by_winograd(&mut self, node: Tensor, y: TensorId) -> bool {
         let choices = [0, 1].map(|side| Some((side, self.gradient_by_winograd(node, side)?)));
         let convolutions = [0, 1].map(|side| self.convolution_of(node, side));
@@ -116,7 +116,7 @@ impl Lowering<'_> {
         true
     }
 
-    /// A convolution ahead whose image is that side of a gradient by a weight.
+    /// A later convolution whose image is side `side` of a gradient by a weight.
     fn convolution_of(&self, node: Tensor, side: usize) -> Option<Tensor> {
         let gradient = self.gradient_by_winograd(node, side)?;
         let image = self.graph.node(node).operands[side];
@@ -135,8 +135,8 @@ impl Lowering<'_> {
         self.graph.node(node).operands.iter().map(|&operand| self.id(operand)).collect()
     }
 
-    /// Nodes behind this one that could be computed now: no state changes in between, and what they read is there or, parts of
-    /// weights above all, only to be put together.
+    /// Later nodes that could be computed now. No state changes in between. Their operands are computed, or are views and
+    /// concatenations of computed tensors, such as the parts of a weight.
     fn ahead(&self, node: Tensor) -> impl Iterator<Item = Tensor> {
         let nodes = &self.graph.nodes;
         let changes = |&index: &usize| matches!(nodes[index].operation, Operation::Assign | Operation::Adam);
@@ -158,7 +158,7 @@ impl Lowering<'_> {
         self.ids[tensor.0].is_some() || light && operands.iter().all(|&operand| self.at_hand(operand))
     }
 
-    /// Lowers what a node reads and is not there yet.
+    /// Lowers the operands of a node that are not lowered yet.
     fn fetch_operands(&mut self, node: Tensor) {
         for &operand in &self.graph.node(node).operands {
             if self.ids[operand.0].is_none() {

@@ -1,22 +1,21 @@
-//! Which way a convolution or one of its gradients goes where Winograd's algorithms (`backward.rs`) do not take it: as a product
-//! of gathered values, with the sides exchanged or not (`gathered.rs`), or directly, in a call of its own.
+//! Calls of convolutions and of their gradients that Winograd's algorithms (`backward.rs`) do not compute. There are two ways: a
+//! matrix product by `im2col` (`im2col.rs`), with or without swapped sides, or one call of a direct kernel.
 
-use super::gathered::{self, Gathered};
+use super::im2col::{self, Im2col};
 use super::{Lowering, Split, TensorId, TensorInfo};
 use crate::graph::{Epilogue, Node, Operation, Plain, Shape, Tensor};
 use crate::kernels::params::ConvolutionParams;
 use crate::kernels::{self, Kernel};
 use bytemuck::bytes_of;
 
-/// Pixels that one invocation of a weight gradient may add (software Vulkan's loops end at 65,535).
+/// Pixels that one invocation of a weight gradient adds at most: a limit for the length of its loop.
 const WEIGHT_GRADIENT_PIXELS: usize = 1 << 14;
-/// Coarse channels up to which a gradient towards three channels is faster direct than as a product whose 27 values per
-/// pixel are written and read: with 16 scattering alone takes as long as the direct form, with 64 an FGM step takes 0.97 of the
-/// time by the product.
+/// A gradient towards three channels is faster direct up to this many coarse channels. The product writes and reads 27 values per
+/// pixel. Measured: with 16 channels `col2im` alone takes as long as the direct form; with 64 the product saves 3 % of an FGM step.
 const DIRECT_CHANNELS: u32 = 16;
 
 impl Lowering<'_> {
-    /// A convolution or one of its gradients: by the kernels of the plain geometry where it is that, else by the general ones.
+    /// Lowers a convolution or one of its gradients. The plain geometry has kernels of its own; the general kernels serve all others.
     pub(super) fn convolved(&mut self, tensor: Tensor, reads: &[TensorId], y: TensorId) {
         let Node { operation, operands, shape } = self.graph.node(tensor);
         let first = self.shape(operands[0]);
@@ -49,7 +48,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Calls that compute a convolution (`kernel` is `conv2d`) or its adjoint (`conv2d_input_gradient`).
+    /// The calls that compute a convolution (`kernel` is `conv2d`) or its adjoint (`conv2d_input_gradient`).
     pub(super) fn convolution(
         &mut self,
         kernel: &'static Kernel,
@@ -59,38 +58,38 @@ impl Lowering<'_> {
         reads: &[TensorId],
         y: TensorId,
     ) {
-        let turned = kernel.name == kernels::conv2d_input_gradient.name;
+        let adjoint = kernel.name == kernels::conv2d_input_gradient.name;
         let params = ConvolutionParams { slope: epilogue.slope(), ..params };
         if self.limits.matrix_products
-            && let Some(exchanged) = gathered::exchanged(g, &params)
+            && let Some(swapped) = im2col::swapped(g, &params)
         {
-            let other = if turned { &kernels::conv2d } else { &kernels::conv2d_input_gradient };
-            let weight = self.exchanged_weight(&params, reads[1]);
+            let other = if adjoint { &kernels::conv2d } else { &kernels::conv2d_input_gradient };
+            let weight = self.swapped_weight(&params, reads[1]);
             let reads = [&[reads[0], weight], &reads[2..]].concat();
-            self.convolution(other, g, epilogue, exchanged, &reads, y);
+            self.convolution(other, g, epilogue, swapped, &reads, y);
             return;
         }
         let constants =
             vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32), ("EPILOGUE", epilogue.code())];
-        // Between a pixel's three channels and a product stand 27 values, written and read; the direct forms do without.
-        let direct = match turned {
-            false => kernels::fits::conv2d_three8(bytes_of(&params), &constants),
+        // A product would write and read 27 values for a pixel of three channels. The direct forms do not.
+        let direct = match adjoint {
+            false => kernels::fits::conv2d_rgb(bytes_of(&params), &constants),
             true => {
-                params.out_channels <= DIRECT_CHANNELS
-                    && kernels::fits::conv2d_input_gradient_three8(bytes_of(&params), &constants)
+                params.coarse_channels <= DIRECT_CHANNELS
+                    && kernels::fits::conv2d_input_gradient_rgb(bytes_of(&params), &constants)
             }
         };
         if self.limits.matrix_products
             && !direct
-            && let Some(gathered) = Gathered::new(g, &params)
+            && let Some(matrices) = Im2col::new(g, &params)
         {
-            match turned {
-                false => self.gathered(&gathered, epilogue, reads, y),
-                true => self.scattered(&gathered, epilogue, reads, y),
+            match adjoint {
+                false => self.by_im2col(&matrices, epilogue, reads, y),
+                true => self.by_col2im(&matrices, epilogue, reads, y),
             }
             return;
         }
-        // Without bias or mask the binding must still name something; the weight will do.
+        // An epilogue without an operand leaves a binding free, which must still name a tensor.
         let beside = reads.get(2).copied().unwrap_or(reads[1]);
         self.call(kernel, bytes_of(&params), constants, &[reads[0], reads[1], beside], &[y]);
         self.count_flops(g, &params);
@@ -104,11 +103,11 @@ impl Lowering<'_> {
             return;
         }
         if self.limits.matrix_products {
-            let exchanged = gathered::exchanged(g, &params);
-            if let Some(gathered) = Gathered::new(g, &exchanged.unwrap_or(params)) {
-                match exchanged {
-                    Some(_) => self.exchanged_weight_gradient(&gathered, reads, y),
-                    None => self.gathered_weight_gradient(&gathered, reads, y),
+            let swapped = im2col::swapped(g, &params);
+            if let Some(matrices) = Im2col::new(g, &swapped.unwrap_or(params)) {
+                match swapped {
+                    Some(_) => self.swapped_weight_gradient(&matrices, reads, y),
+                    None => self.im2col_weight_gradient(&matrices, reads, y),
                 }
                 return;
             }
@@ -135,7 +134,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Partial sums of a weight gradient of so many values over `rows` of `width` coarse pixels, and rows of each.
+    /// How a weight gradient over `rows` of `width` coarse pixels is split: the number of partial sums, and the rows of each.
     pub(super) fn splits(&self, values_of_weight: usize, rows: usize, width: usize) -> (usize, usize) {
         let Split { values, most } = self.limits.split;
         let busy = values.div_ceil(values_of_weight).min(most);
@@ -144,8 +143,8 @@ impl Lowering<'_> {
         (rows.div_ceil(per_split), per_split)
     }
 
-    /// The gradient of a weight and, right behind it, of its bias, if the graph wants both in such places of one pack; the bias's
-    /// node is lowered then.
+    /// The place for the gradients of a weight and of its bias together, if the graph wants one right behind the other in a pack.
+    /// The node of the bias then counts as lowered.
     fn bias_gradient(&mut self, weight: Tensor, y: TensorId) -> Option<TensorId> {
         let (pack, offset) = self.packed[weight.0].filter(|_| self.limits.biases_with_weights)?;
         let coarse = self.graph.node(weight).operands[1];
@@ -165,22 +164,23 @@ impl Lowering<'_> {
 
     fn count_flops(&mut self, g: Plain, p: &ConvolutionParams) {
         let positions = u64::from(p.batch) * u64::from(p.height) * u64::from(p.width);
-        let taps = (g.size * g.size) as u64 * u64::from(p.in_channels) * u64::from(p.out_channels);
+        let taps = (g.size * g.size) as u64 * u64::from(p.fine_channels) * u64::from(p.coarse_channels);
         self.calls.last_mut().expect("just pushed").flops = 2 * positions * taps;
     }
 }
 
 pub(super) fn params_of(g: Plain, fine: &Shape, coarse: &Shape) -> ConvolutionParams {
-    let [batch, height, width, out_channels] = coarse.image().expect("checked when built").map(|e| e as u32);
+    let [batch, height, width, coarse_channels] =
+        coarse.image().expect("checked when built").map(|e| e as u32);
     debug_assert_eq!(fine.image().map(|f| f[1]), Some(height as usize * g.stride));
-    let in_channels = fine.channels() as u32;
+    let fine_channels = fine.channels() as u32;
     let (splits, rows_per_split) = (1, batch * height);
     ConvolutionParams {
         batch,
         height,
         width,
-        in_channels,
-        out_channels,
+        fine_channels,
+        coarse_channels,
         splits,
         rows_per_split,
         columns: 0,

@@ -1,4 +1,4 @@
-//! Calls of convolutions of any geometry: those for which [`Convolution::plain`] says why the usual kernels do not serve them.
+//! Calls of the general kernels. They serve every geometry of a convolution that [`Convolution::plain`] refuses.
 
 use super::{Lowering, TensorId};
 use crate::graph::{Convolution, Epilogue, Shape};
@@ -19,13 +19,13 @@ impl Lowering<'_> {
     ) {
         let params = GeneralParams { slope: epilogue.slope(), ..params_of(g, sides) };
         let constants = vec![("EPILOGUE", epilogue.code())];
-        // Without bias or mask the binding must still name something; the weight will do.
+        // An epilogue without an operand leaves a binding free, which must still name a tensor.
         let beside = reads.get(2).copied().unwrap_or(reads[1]);
         self.call(kernel, bytes_of(&params), constants, &[reads[0], reads[1], beside], &[y]);
         self.count(&params);
     }
 
-    /// The gradient by the weight, in parts that are added.
+    /// The gradient by the weight, as partial sums that a second call adds.
     pub(super) fn general_weight_gradient(
         &mut self,
         g: Convolution,
@@ -51,7 +51,8 @@ impl Lowering<'_> {
 
     fn count(&mut self, p: &GeneralParams) {
         let positions = [p.batch, p.height, p.width].map(u64::from).iter().product::<u64>();
-        let taps = [p.kernel_height, p.kernel_width, p.in_channels / p.groups, p.out_channels].map(u64::from);
+        let taps =
+            [p.kernel_height, p.kernel_width, p.fine_channels / p.groups, p.coarse_channels].map(u64::from);
         self.calls.last_mut().expect("just pushed").flops = 2 * positions * taps.iter().product::<u64>();
     }
 }
@@ -60,15 +61,15 @@ fn params_of(g: Convolution, sides: [&Shape; 2]) -> GeneralParams {
     let [fine, coarse] = sides.map(|side| side.image().expect("checked when built").map(|e| e as u32));
     let pair = |values: [usize; 2]| values.map(|v| v as u32);
     let [kernel, stride, dilation] = [g.size, g.stride, g.dilation].map(pair);
-    let [batch, height, width, out_channels] = coarse;
+    let [batch, height, width, coarse_channels] = coarse;
     GeneralParams {
         batch,
         fine_height: fine[1],
         fine_width: fine[2],
-        in_channels: fine[3],
+        fine_channels: fine[3],
         height,
         width,
-        out_channels,
+        coarse_channels,
         groups: g.groups as u32,
         kernel_height: kernel[0],
         kernel_width: kernel[1],

@@ -1,5 +1,5 @@
-//! What the ways to compute convolutions by matrix products share: the batch in pieces, so that what goes from kernel to
-//! kernel stays in the caches and takes little memory, and the product itself.
+//! Shared by all convolutions as matrix products: the pieces of a batch, and the product itself. A batch goes from kernel to kernel
+//! in pieces, so that the tensors between the kernels stay in the caches and take little memory.
 
 use super::{Lowering, TensorId};
 use crate::graph::Shape;
@@ -8,14 +8,14 @@ use crate::kernels::{self, grids};
 use bytemuck::bytes_of;
 use std::ops::Range;
 
-/// Values of the largest tensor between the kernels of one piece: half as many, or less, made steps at width 1 take 3 to 4 % longer,
-/// as the weight is read anew for every piece; at width 0.25 it makes no difference.
+/// Values of the largest tensor between the kernels of one piece. The weight is read again for every piece: with half as many values
+/// a step at width 1 takes 3 to 4 % longer. At width 0.25 there is no difference.
 const PIECE_VALUES: usize = 1 << 21;
 
-/// A binding begins at a multiple of so many values.
+/// A binding begins at a multiple of this many values.
 const ALIGNED: usize = 64;
 
-/// Images after which a tensor of `values` per image is where a binding may begin: the fewest of a piece.
+/// The least number of images after which a tensor of `values` per image is at a place where a binding may begin.
 pub(super) fn aligned_images(values: usize) -> usize {
     ALIGNED >> values.trailing_zeros().min(ALIGNED.trailing_zeros())
 }
@@ -30,8 +30,8 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    /// Pieces of a batch whose images take `values` each, as equal as may be, for a small one leaves most of the product's tiles
-    /// empty; all but the last have a multiple of `step` images.
+    /// Pieces of a batch whose images take `values` each. Pieces are nearly equal, because a small one leaves most of the product's
+    /// tiles empty. All but the last have a multiple of `step` images.
     pub fn new(images: usize, values: usize, step: usize) -> Self {
         let fit = (PIECE_VALUES / values / step * step).max(step);
         let most = images.div_ceil(images.div_ceil(fit)).next_multiple_of(step);
@@ -54,18 +54,18 @@ impl Pieces {
 pub(super) struct Piece {
     /// The first of them.
     pub first: usize,
-    /// How many.
+    /// The number of images.
     pub images: usize,
-    /// Whether they are all of the batch.
+    /// Whether the piece is the whole batch.
     pub whole: bool,
 }
 
-/// A matrix of a product, and how it lies.
+/// A matrix of a product, and its layout.
 #[derive(Clone, Copy)]
 pub(super) enum Matrix {
     /// In the layout of `shaders/shared/blocks.wgsl`, rows and columns rounded up to multiples of eight.
     Blocks(TensorId),
-    /// Row after row, as any tensor's rows of channels or positions are, nothing rounded up; columns are a multiple of eight.
+    /// Row after row, like any tensor. Nothing is rounded up; the columns are a multiple of eight.
     Plain(TensorId),
 }
 
@@ -82,8 +82,8 @@ impl Matrix {
 }
 
 impl Lowering<'_> {
-    /// Products of the matrices of two tensors `[matrices, rows, inner]` and `[matrices, inner, columns]` in blocks; there may be
-    /// fewer left ones (see [`MatrixParams`]). Few rows beyond whole tiles are a call of their own, for the form that takes few.
+    /// The products of matrices in blocks, `[matrices, rows, inner]` by `[matrices, inner, columns]`. There may be fewer left
+    /// matrices (see [`MatrixParams`]). A few rows beyond whole tiles are a call of their own, for the form `lavapipe.few_rows`.
     pub(super) fn products(&mut self, reads: [TensorId; 2], y: TensorId, accumulate: bool, flops: u64) {
         let [rows, columns] = [self.matrix_extents(reads[0])[1], self.matrix_extents(reads[1])[2]];
         let [tile, low] = grids::PRODUCT_ROWS.map(|rows| rows as usize);
@@ -107,12 +107,12 @@ impl Lowering<'_> {
         }
     }
 
-    /// How many matrices, of how many rows and columns.
+    /// The number of matrices, and the rows and columns of each.
     fn matrix_extents(&self, matrices: TensorId) -> [usize; 3] {
         self.tensors[matrices.0].shape.extents().try_into().expect("matrices have three extents")
     }
 
-    /// Some rows of matrices in blocks, whole blocks of them: with those of all matrices they lie together.
+    /// Some rows of matrices in blocks. They are whole blocks, and those of all matrices lie together.
     fn matrix_rows(&mut self, matrices: TensorId, rows: Range<usize>) -> TensorId {
         let [count, all, columns] = self.matrix_extents(matrices);
         if rows.len() == all {
@@ -135,7 +135,7 @@ impl Lowering<'_> {
         let [rows, inner, columns] = extents.map(|extent| extent.next_multiple_of(8) as u32);
         let plain = [left, right, product].into_iter().enumerate();
         let plain = plain.map(|(bit, matrix)| u32::from(matrix.is_plain()) << bit).sum();
-        // Of matrices in blocks all rows count.
+        // Matrices in blocks have all their rows.
         let height = if left.is_plain() || product.is_plain() { height } else { rows };
         let depth = if right.is_plain() { depth } else { inner };
         let params = MatrixParams { matrices: 1, rows, inner, columns, lefts: 1, plain, height, depth };
@@ -155,7 +155,7 @@ impl Lowering<'_> {
         self.calls.last_mut().expect("just pushed").flops = flops;
     }
 
-    /// A piece of a batch; nothing is copied.
+    /// A piece of a batch, without a copy.
     pub(super) fn piece(&mut self, batch: TensorId, piece: Piece) -> TensorId {
         if piece.whole {
             return batch;

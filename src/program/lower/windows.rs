@@ -1,5 +1,5 @@
-//! Calls of pooling and resizing. Windows side by side have kernels of their own; all others share the geometry of
-//! `WindowParams`.
+//! Calls of pooling and resizing. Windows that neither overlap nor leave gaps have kernels of their own. All others share the
+//! geometry of `WindowParams`.
 
 use super::{Lowering, PoolParams, TensorId};
 use crate::graph::{Operation, Resize, Shape, Tensor, Window};

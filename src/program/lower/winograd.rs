@@ -1,18 +1,19 @@
-//! Convolutions by Winograd's algorithms (Lavin and Gray, "Fast algorithms for convolutional neural networks"), at stride 1
-//! F(4x4, 3x3) for a convolution and its adjoint, 36 multiplications for the 16 pixels of a tile instead of 144, and F(3x3, 4x4)
-//! for the gradient by the weight, 36 for the nine taps instead of 144. Both transform an image alike; `backward.rs` says of which side.
+//! Convolutions by Winograd's algorithms (Lavin and Gray, "Fast algorithms for convolutional neural networks"), for lavapipe.
 //!
-//! F(2x2, 3x3) needs 64 for 16 pixels and passes on 64 values instead of 36; it rounds less, but at points that were chosen for
-//! it the larger tiles round little enough (`cpu/winograd.rs`), and they win at every size that they fit at all.
+//! At stride 1 (`winograd_s1_*`) F(4x4, 3x3) computes a convolution and its adjoint: 36 multiplications for the 16 pixels of a
+//! tile in place of 144. F(3x3, 4x4) computes the gradient by the weight: 36 for the nine taps in place of 144. Both transform
+//! an image in the same way; `backward.rs` decides which side is the image.
 //!
-//! At stride 2 each of the fine side's four phases, its even or odd rows and its even or odd columns, is a convolution of its
-//! own with one or two taps either way, so that 16 coarse pixels take 81 multiplications instead of 144
-//! (`shaders/shared/phase_points.wgsl`). The coarse side is transformed once for all of them.
+//! F(2x2, 3x3) needs 64 multiplications for 16 pixels and passes on 64 values in place of 36. It rounds less, but the points of
+//! the larger tiles were chosen to round little (`cpu/winograd_s1.rs`), and larger tiles win at every size that they fit.
 //!
-//! Two ways were weighed: one kernel that transforms, multiplies and transforms back in registers, and kernels of their own
-//! with the transformed tensors between them. On the adapter that this is for a fetch costs as much as thirty
-//! multiply-adds, and a plain matrix product needs the fewest. So it is transforms around `matrix_product`, each with
-//! its twin, and the batch goes through them in pieces whose tensors stay in the caches.
+//! At stride 2 (`winograd_s2_*`) the fine side has four phases: its even or odd rows with its even or odd columns. Each phase is a
+//! convolution of its own with one or two taps in each direction. So 16 coarse pixels take 81 multiplications in place of 144
+//! (`shaders/shared/winograd_s2_points.wgsl`). The coarse side is transformed once for all phases.
+//!
+//! One kernel could transform, multiply and transform back in registers. But on lavapipe a fetch costs as much as thirty
+//! multiply-adds, and a matrix product needs the fewest fetches. So there are separate transforms around `matrix_product`, each
+//! with its twin, and a batch goes through them in pieces that stay in the caches.
 
 use super::backward::{Convolved, WeightGradient};
 use super::pieces::{Piece, Pieces, aligned_images};
@@ -23,20 +24,19 @@ use crate::kernels::params::{ConvolutionParams, WinogradParams};
 use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
 
-/// Fewest channels of either side for which the algorithms were seen to win (`shaders/README.md` has the figures).
+/// The algorithms win from this many channels on either side (measured; `docs/lavapipe.md` has figures).
 const LEAST_CHANNELS: u32 = 16;
-/// At stride 1 they win with fewer on one side if the other has so many.
+/// At stride 1 they win with fewer channels on one side if the other side has this many.
 const MANY_CHANNELS: u32 = 32;
-/// Pixels of a side of a tile, counted on the coarse side.
+/// Coarse pixels along a side of a tile.
 const SIDE: u32 = 4;
-/// Coarse pixels of a tile for which it takes as many multiplications as without these algorithms, at either stride.
+/// A tile with this many coarse pixels inside the image takes as many multiplications as a direct convolution, at either stride.
 const FEW_PIXELS: usize = 9;
 
-/// Multiply-adds of a product that take as long as one value of a transformed image or coarse side (lavapipe; 1.7 ns on a core
-/// that multiplies at 14 per ns).
+/// Multiply-adds that take as long as the transform of one value (lavapipe: 1.7 ns on a core with 14 multiply-adds per ns).
 const TRANSFORMED_VALUE: usize = 24;
 
-/// Which of the algorithms.
+/// One of the algorithms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Algorithm {
     /// Stride 1.
@@ -55,12 +55,12 @@ pub(super) enum Transform {
     /// As a weight.
     Weight(Algorithm),
     /// As a weight of the adjoint.
-    TurnedWeight(Algorithm),
-    /// As a weight whose sides are exchanged, without these algorithms.
-    Exchanged,
+    AdjointWeight(Algorithm),
+    /// As a weight for swapped sides, for `im2col`.
+    Swapped,
 }
 
-/// Kernels, and elements of what they transform.
+/// The kernels of an algorithm, and the numbers of elements of their transformed tiles.
 struct Parts {
     weight: &'static Kernel,
     image: &'static Kernel,
@@ -78,22 +78,22 @@ struct Parts {
 impl Algorithm {
     fn parts(self) -> Parts {
         let halved = Parts {
-            weight: &kernels::phase_weight,
-            image: &kernels::phase_image,
-            result: &kernels::phase_result,
-            coarse: &kernels::phase_coarse,
-            gradient: &kernels::phase_gradient,
+            weight: &kernels::winograd_s2_weight,
+            image: &kernels::winograd_s2_image,
+            result: &kernels::winograd_s2_result,
+            coarse: &kernels::winograd_s2_coarse,
+            gradient: &kernels::winograd_s2_gradient,
             image_elements: 81,
             coarse_elements: 25,
             elements: 81,
         };
         match self {
             Self::Same => Parts {
-                weight: &kernels::winograd_weight,
-                image: &kernels::winograd_image,
-                result: &kernels::winograd_result,
-                coarse: &kernels::winograd_coarse,
-                gradient: &kernels::winograd_gradient,
+                weight: &kernels::winograd_s1_weight,
+                image: &kernels::winograd_s1_image,
+                result: &kernels::winograd_s1_result,
+                coarse: &kernels::winograd_s1_coarse,
+                gradient: &kernels::winograd_s1_gradient,
                 image_elements: 36,
                 coarse_elements: 36,
                 elements: 36,
@@ -104,21 +104,21 @@ impl Algorithm {
     }
 }
 
-/// A convolution that the algorithms can compute.
+/// A convolution that fits an algorithm.
 pub(super) struct Winograd {
     algorithm: Algorithm,
-    /// Of the whole batch.
+    /// The parameters of the whole batch.
     params: WinogradParams,
 }
 
 impl Winograd {
-    /// `None` if the algorithms do not fit or do not pay. `turned` exchanges the sides, for the adjoint.
-    pub fn new(g: Plain, p: &ConvolutionParams, turned: bool) -> Option<Self> {
-        let [inputs, outputs] = match turned {
-            false => [p.in_channels, p.out_channels],
-            true => [p.out_channels, p.in_channels],
+    /// `None` if the algorithms do not fit or do not pay. `adjoint` is for the adjoint, which reads the coarse side.
+    pub fn new(g: Plain, p: &ConvolutionParams, adjoint: bool) -> Option<Self> {
+        let [inputs, outputs] = match adjoint {
+            false => [p.fine_channels, p.coarse_channels],
+            true => [p.coarse_channels, p.fine_channels],
         };
-        let algorithm = match (g, turned) {
+        let algorithm = match (g, adjoint) {
             (Plain { size: 3, stride: 1 }, _) => Algorithm::Same,
             (Plain { size: 3, stride: 2 }, false) => Algorithm::Down,
             (Plain { size: 3, stride: 2 }, true) => Algorithm::Up,
@@ -134,19 +134,19 @@ impl Winograd {
             tiles: 0,
             epilogue: codes::NOTHING,
             slope: 1.0,
-            turned: turned.into(),
+            adjoint: adjoint.into(),
         };
         let winograd = Self { algorithm, params };
         // The kernels take eight channels at a time.
         let fits = inputs.is_multiple_of(8) && outputs.is_multiple_of(8);
-        // Where much of the tiles is beyond the image there is nothing to win.
+        // Tiles that are largely beyond the image win nothing.
         let few = winograd.tiles_per_image() * FEW_PIXELS <= winograd.pixels_per_image();
         let many = algorithm == Algorithm::Same && inputs.max(outputs) >= MANY_CHANNELS;
         let pays = few && (many || inputs.min(outputs) >= LEAST_CHANNELS);
         (fits && pays).then_some(winograd)
     }
 
-    /// Pixels of the coarse side.
+    /// Pixels of an image's coarse side.
     fn pixels_per_image(&self) -> usize {
         (self.params.height * self.params.width) as usize
     }
@@ -163,7 +163,7 @@ impl Winograd {
         self.algorithm
     }
 
-    /// Whether both transform the same image in the same way.
+    /// Whether both transform an image in the same way.
     pub fn shares_image(&self, other: &Self) -> bool {
         self.algorithm == other.algorithm && self.params.inputs == other.params.inputs
     }
@@ -173,8 +173,8 @@ impl Winograd {
         pieces([Some(self), None]).all().next().is_some_and(|piece| piece.whole)
     }
 
-    /// What a gradient by the weight takes per element and tile, in multiply-adds: the product, whose rows and columns are
-    /// taken 16 at a time at least, the coarse side's transform and, unless another convolution has it made anyway, the image's.
+    /// The cost of a gradient by the weight per element and tile, in multiply-adds: the product, with rows and columns rounded up to
+    /// 16, the transform of the coarse side, and the transform of the image unless another convolution makes it.
     pub fn gradient_cost(&self, free_image: bool) -> usize {
         let [inputs, outputs] = self.channels();
         let transformed = outputs + if free_image { 0 } else { inputs };
@@ -183,7 +183,7 @@ impl Winograd {
 
     fn gradient_constants(&self) -> Constants {
         match self.algorithm {
-            Algorithm::Same => vec![("TURNED", self.params.turned)],
+            Algorithm::Same => vec![("SWAPPED", self.params.adjoint)],
             Algorithm::Down | Algorithm::Up => vec![],
         }
     }
@@ -193,19 +193,19 @@ impl Winograd {
         WinogradParams { batch: images as u32, tiles, ..self.params }
     }
 
-    /// What a direct convolution would need for some images.
+    /// Operations of a direct convolution of some images.
     fn flops(&self, images: usize) -> u64 {
         let pixels = images * self.pixels_per_image();
         18 * pixels as u64 * u64::from(self.params.inputs) * u64::from(self.params.outputs)
     }
 }
 
-/// A batch in pieces whose transformed tensors are of a moderate size for all convolutions that share its image.
+/// The pieces of a batch, small enough for all convolutions that share the image.
 fn pieces(sharing: [Option<&Winograd>; 2]) -> Pieces {
     let sharing = sharing.into_iter().flatten();
     let sizes = sharing.map(|w| {
         let ([inputs, outputs], parts) = (w.channels(), w.algorithm.parts());
-        // Those of the fine side, and border biases, are multiples of these.
+        // Tensors of the fine side and border biases are multiples of these sizes.
         let step = aligned_images((w.pixels_per_image() | 4) * (inputs | outputs));
         let values = (parts.image_elements * inputs).max(parts.elements * outputs);
         (w.params.batch as usize, w.tiles_per_image() * values, step)
@@ -219,7 +219,7 @@ fn pieces(sharing: [Option<&Winograd>; 2]) -> Pieces {
 }
 
 impl Lowering<'_> {
-    /// Calls that compute a convolution, a gradient by a weight, or both from the same image.
+    /// The calls that compute a convolution, a gradient by a weight, or both from the same image.
     pub(super) fn winograd(&mut self, convolved: Option<&Convolved>, gradient: Option<&WeightGradient>) {
         let sharing = [convolved.map(|c| &c.winograd), gradient.map(|g| &g.winograd)];
         let image = convolved.map(|c| c.reads[0]).or(gradient.map(|g| g.sides[0])).expect("one at least");
@@ -244,7 +244,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// A piece of a convolution, from the transformed image and weight.
+    /// Computes a piece of a convolution from the transformed image and weight.
     fn convolve_piece(&mut self, c: &Convolved, operands: [TensorId; 2], piece: Piece) {
         let w = &c.winograd;
         let p = WinogradParams {
@@ -260,7 +260,7 @@ impl Lowering<'_> {
         self.call(w.algorithm.parts().result, bytes_of(&p), vec![], &[product, beside], &[own_y]);
     }
 
-    /// Adds a piece's share to the product that becomes a gradient by the weight.
+    /// Adds the share of a piece to the product that becomes the gradient by the weight.
     fn add_weight_gradient(&mut self, g: &WeightGradient, image: TensorId, product: TensorId, piece: Piece) {
         let w = &g.winograd;
         let (p, parts) = (w.piece(piece.images), w.algorithm.parts());
@@ -271,7 +271,7 @@ impl Lowering<'_> {
         self.products([coarse, image], product, piece.first > 0, w.flops(piece.images));
     }
 
-    /// A piece of `x`, transformed; kept if it is the whole batch.
+    /// The transformed image of a piece of `x`. It is kept for other convolutions if the piece is the whole batch.
     fn winograd_image(&mut self, w: &Winograd, x: TensorId, piece: Piece) -> TensorId {
         let transform = Transform::Image(w.algorithm);
         if let Some(&known) = self.transformed.get(&(x, transform)).filter(|_| piece.whole) {
@@ -288,11 +288,11 @@ impl Lowering<'_> {
         image
     }
 
-    /// The weight `x`, transformed.
+    /// The transformed weight `x`, kept for other calls.
     fn winograd_weight(&mut self, w: &Winograd, x: TensorId) -> TensorId {
-        let transform = match w.params.turned {
+        let transform = match w.params.adjoint {
             0 => Transform::Weight(w.algorithm),
-            _ => Transform::TurnedWeight(w.algorithm),
+            _ => Transform::AdjointWeight(w.algorithm),
         };
         if let Some(&known) = self.transformed.get(&(x, transform)) {
             return known;
@@ -305,8 +305,8 @@ impl Lowering<'_> {
         weight
     }
 
-    /// Memory for one matrix per element of a transformed tile; extents say how many and how large they are, their layout
-    /// is that of `shaders/shared/blocks.wgsl`.
+    /// Memory for one matrix per element of a transformed tile, in the layout of `shaders/shared/blocks.wgsl`. `extents` are the
+    /// number of matrices, their rows and their columns.
     fn matrices(&mut self, what: &str, y: TensorId, extents: [usize; 3]) -> TensorId {
         let label = format!("{} {what}", self.tensors[y.0].label);
         self.fresh(label, Shape::new(&extents))
