@@ -2,7 +2,7 @@
 //! reports show them. So nothing but the registries knows attacks and defenses by name.
 
 use clap::FromArgMatches;
-use pgn_wgpu::attacks::steps::{Steps, Victim};
+use pgn_wgpu::attacks::steps::{Start, Steps, Victim};
 use pgn_wgpu::attacks::{self, Attack, AttackKind, AttackOptions, Goal, Norm, Run, ball};
 use pgn_wgpu::graph::{Graph, GraphError, Tensor};
 use pgn_wgpu::training::defenses::{self, Inner};
@@ -19,10 +19,11 @@ static FADE: Attack = Attack {
     norms: &[Norm::L2],
     usual: &[],
     options: &["epsilon", "norm"],
+    classes: 2,
     defaults: |_| {},
     passes: |_, _| 0.0,
     remedy: |_| "nothing".to_string(),
-    run: Run::Steps(|options| Box::new(Fade(options.clone()))),
+    run: Run::Steps(|options, _| Box::new(Fade(options.clone()))),
 };
 
 struct Fade(AttackOptions);
@@ -32,11 +33,7 @@ impl Steps for Fade {
         1
     }
 
-    fn seed(&self) -> Option<u64> {
-        None
-    }
-
-    fn start(&self, _: &mut Graph, victim: Victim, _: Option<Tensor>) -> Result<Vec<Tensor>, GraphError> {
+    fn start(&self, _: &mut Graph, victim: Victim, _: Start) -> Result<Vec<Tensor>, GraphError> {
         Ok(vec![victim.images])
     }
 

@@ -150,7 +150,8 @@ impl Attacker {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Perturbed, AttackError> {
         let (started, pixels) = (Instant::now(), self.target.pixels());
-        let set = Set { pixels, images: originals, classes: labels, chosen };
+        let places: Vec<usize> = (0..labels.len()).collect();
+        let set = Set { pixels, images: originals, classes: labels, chosen, places: &places };
         let adversarial = self.attack.over(&mut self.target, &set, progress)?;
         let moved = Perturbed::new(originals, adversarial, pixels, started.elapsed().as_secs_f64());
         check_places(&self.options, &moved, pixels)?;

@@ -58,13 +58,29 @@ pub fn project(graph: &mut Graph, images: Tensor, moved: Tensor, epsilon: Tensor
     Ok(clip(graph, x))
 }
 
-/// A random point of the sphere of radius `epsilon` around `images`, clipped to the box; `seed` as for
-/// [`Graph::random_normal`].
-pub fn random_point(graph: &mut Graph, images: Tensor, seed: Tensor, epsilon: Tensor, norm: Norm) -> Result {
-    let extents = graph.shape(images).extents().to_vec();
-    let noise = graph.random_normal(seed, &extents)?;
+/// A random point of the sphere of radius `epsilon` (one value) around `images`, clipped to the box. `noise` has standard
+/// normal numbers.
+pub fn random_point(graph: &mut Graph, images: Tensor, noise: Tensor, epsilon: Tensor, norm: Norm) -> Result {
     let unit = unit(graph, noise, CeForm::SaturationFree, norm)?;
     let offset = graph.multiply(unit, epsilon)?;
+    let moved = graph.add(images, offset)?;
+    Ok(clip(graph, moved))
+}
+
+/// Where AutoAttack's random starts are: in L2 a random point of the sphere; in Linf `x + ε u / max |u|`, u uniform in
+/// [−1, 1]; then the box. `noise` has standard normal numbers.
+pub fn random_start(graph: &mut Graph, images: Tensor, noise: Tensor, epsilon: f32, norm: Norm) -> Result {
+    let length = graph.constant(epsilon, &[1])?;
+    if norm == Norm::L2 {
+        return random_point(graph, images, noise, length, norm);
+    }
+    // The distribution function of the normal numbers makes uniform ones of them.
+    let scaled = graph.affine(noise, std::f32::consts::FRAC_1_SQRT_2, 0.0);
+    let uniform = graph.unary(Unary::Erf, scaled);
+    let absolute = graph.unary(Unary::Abs, uniform);
+    let largest = graph.max_columns(absolute)?;
+    let unit = graph.binary(Binary::Divide, uniform, largest)?;
+    let offset = graph.multiply(unit, length)?;
     let moved = graph.add(images, offset)?;
     Ok(clip(graph, moved))
 }

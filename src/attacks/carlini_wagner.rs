@@ -2,7 +2,7 @@
 //! binary search on c. Everything is per image: constants, Adam's moments and step count, the early end of
 //! a search step. So a result does not depend on which images share its batch.
 
-use super::driver::{SlotAttack, chunk_of};
+use super::driver::{Arrival, SlotAttack, chunk_of};
 use super::objective::EXCLUDED;
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
@@ -20,6 +20,7 @@ pub static CW: Attack = Attack {
     norms: &[Norm::L2],
     usual: &[Norm::L2],
     options: &["search-steps", "iterations", "learning-rate", "initial-c", "confidence", "abort-early"],
+    classes: 2,
     defaults: |_| {},
     passes: |options, _| (options.iterations * options.search_steps) as f64,
     remedy,
@@ -280,8 +281,9 @@ impl SlotAttack for CarliniWagner {
         &mut self,
         target: &mut Target,
         slot: usize,
-        image: &[f32],
+        arrival: Arrival,
     ) -> std::result::Result<(), ExecutionError> {
+        let Arrival { image, .. } = arrival;
         self.searches[slot] = Search::new(self.options.initial_c);
         self.entered = false;
         let pixels = target.pixels();

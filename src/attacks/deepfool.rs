@@ -8,7 +8,7 @@
 //! The gradients of all candidate classes come out of one backward pass over a stacked batch: the
 //! activations of n images serve cotangents of m·n. Which class each cotangent stands for is chosen on the device.
 
-use super::driver::{SlotAttack, chunk_of};
+use super::driver::{Arrival, SlotAttack, chunk_of};
 use super::objective::EXCLUDED;
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
@@ -30,6 +30,7 @@ pub static DEEPFOOL: Attack = Attack {
     norms: &[Norm::L2],
     usual: &[Norm::L2],
     options: &["iterations", "candidates", "overshoot"],
+    classes: 2,
     defaults: |_| {},
     // One forward pass and a backward pass per candidate; a backward pass counts as one of two halves.
     passes: |options, classes| {
@@ -184,7 +185,7 @@ impl SlotAttack for DeepFool {
         &mut self,
         target: &mut Target,
         slot: usize,
-        _image: &[f32],
+        _: Arrival,
     ) -> std::result::Result<(), ExecutionError> {
         self.done[slot] = 0;
         self.active[slot] = true;

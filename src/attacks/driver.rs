@@ -6,9 +6,10 @@
 //! needs programs of several sizes and leaves the tail half empty.)
 
 use super::attacker::AttackError;
+use super::flow::{Flow, Leaving};
 use super::options::AttackOptions;
 use super::registry::Run;
-use super::steps::Replayed;
+use super::steps::{Replayed, Steps};
 use super::target::{IMAGES, LABELS, Target};
 use crate::executor::{ExecutionError, Session, Workspace};
 use crate::memory;
@@ -25,21 +26,25 @@ pub fn chunk_of(iterations: usize) -> usize {
 
 /// An attack of fixed length over the batch that is loaded.
 pub trait BatchAttack {
-    /// The attacked images; `first` is the index of the batch's first image in its set. The others follow it if
-    /// [`BatchAttack::goes_by_place`].
-    fn attack(&mut self, target: &mut Target, first: usize) -> Result<Vec<f32>, ExecutionError>;
-    /// Whether an image's place in its set matters, as it does for random starts.
-    fn goes_by_place(&self) -> bool {
-        false
-    }
+    /// The attacked images.
+    fn attack(&mut self, target: &mut Target) -> Result<Vec<f32>, ExecutionError>;
     /// Its programs.
     fn sessions(&self) -> Vec<&Session>;
+}
+
+/// An image that comes to an attack.
+#[derive(Clone, Copy)]
+pub struct Arrival<'a> {
+    /// Its pixels.
+    pub image: &'a [f32],
+    /// Its place in the set; random numbers follow it, so that they do not depend on batches.
+    pub place: usize,
 }
 
 /// An attack that ends image by image.
 pub trait SlotAttack {
     /// Starts on a new image in `slot`.
-    fn load(&mut self, target: &mut Target, slot: usize, image: &[f32]) -> Result<(), ExecutionError>;
+    fn load(&mut self, target: &mut Target, slot: usize, arrival: Arrival) -> Result<(), ExecutionError>;
     /// Runs iterations on all slots, then looks at how they are.
     fn advance(&mut self, target: &mut Target, iterations: usize) -> Result<(), ExecutionError>;
     /// Whether the slot's image needs no more iterations.
@@ -79,9 +84,25 @@ impl Prepared {
 
     fn without_generator(target: &mut Target, options: &AttackOptions) -> Result<Self, AttackError> {
         match options.kind.run {
-            Run::Steps(steps) => Ok(Self::Batch(Box::new(Replayed::new(target, steps(options))?))),
+            Run::Steps(steps) => Self::in_steps(target, options, steps(options, target.problem())),
             Run::Slots { prepare, .. } => Ok(Self::Slots(prepare(target, options)?)),
             Run::Batch(_) => Err(AttackError::Unsuitable(format!("{} needs a whole model", options.kind))),
+        }
+    }
+
+    fn in_steps(
+        target: &mut Target,
+        options: &AttackOptions,
+        steps: Box<dyn Steps>,
+    ) -> Result<Self, AttackError> {
+        let leaving = match options.kind.is_smallest() {
+            true => Leaving::Nearest(options.norm, options.enough.map(f64::from)),
+            false => Leaving::Fooled,
+        };
+        let plain = steps.rounds() == 1 && !steps.ends_early() && !steps.is_random();
+        match plain && !options.kind.is_smallest() {
+            true => Ok(Self::Batch(Box::new(Replayed::new(target, steps)?))),
+            false => Ok(Self::Slots(Box::new(Flow::new(target, steps, leaving)?))),
         }
     }
 
@@ -130,7 +151,7 @@ impl LiveAttack {
     /// The attacked images.
     pub fn run(&mut self, images: &[f32], classes: &[usize]) -> Result<Vec<f32>, ExecutionError> {
         let chosen: Vec<usize> = (0..classes.len()).collect();
-        let set = Set { pixels: self.target.pixels(), images, classes, chosen: &chosen };
+        let set = Set { pixels: self.target.pixels(), images, classes, chosen: &chosen, places: &chosen };
         self.attack.over(&mut self.target, &set, &mut |_, _| {})
     }
 }
@@ -145,6 +166,8 @@ pub struct Set<'a> {
     pub classes: &'a [usize],
     /// Indices of those that are attacked, in order.
     pub chosen: &'a [usize],
+    /// The place of each image in the whole that the set is a part of.
+    pub places: &'a [usize],
 }
 
 impl Set<'_> {
@@ -166,22 +189,17 @@ fn over_batches(
 ) -> Result<Vec<f32>, ExecutionError> {
     let (total, pixels) = (set.classes.len(), set.pixels);
     let mut adversarial = memory::copy(set.images)?;
-    let all: Vec<usize> = (0..total).collect();
-    let by_place = attack.goes_by_place();
-    let members = if by_place { &all } else { set.chosen };
-    let mut done = if by_place { 0 } else { set.spared() };
+    let mut done = set.spared();
     progress(done, total);
-    for batch in members.chunks(target.slots) {
+    for batch in set.chosen.chunks(target.slots) {
         // The last batch is filled up with its own first image.
         let padded = batch.iter().chain(std::iter::repeat(&batch[0])).take(target.slots);
         let images: Vec<f32> = padded.clone().flat_map(|&i| set.image(i).iter().copied()).collect();
         let classes: Vec<f32> = padded.map(|&i| set.classes[i] as f32).collect();
         target.load(&images, &classes)?;
-        let attacked = attack.attack(target, batch[0])?;
+        let attacked = attack.attack(target)?;
         for (&i, image) in batch.iter().zip(attacked.chunks(pixels)) {
-            if set.chosen.binary_search(&i).is_ok() {
-                adversarial[i * pixels..][..pixels].copy_from_slice(image);
-            }
+            adversarial[i * pixels..][..pixels].copy_from_slice(image);
         }
         done += batch.len();
         progress(done, total);
@@ -236,6 +254,6 @@ fn take(
     let Some(index) = waiting.next() else { return Ok(None) };
     target.workspace.write_part(IMAGES, slot * set.pixels, set.image(index))?;
     target.workspace.write_part(LABELS, slot, &[set.classes[index] as f32])?;
-    attack.load(target, slot, set.image(index))?;
+    attack.load(target, slot, Arrival { image: set.image(index), place: set.places[index] })?;
     Ok(Some(index))
 }

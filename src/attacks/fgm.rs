@@ -5,7 +5,7 @@ use super::ball;
 use super::objective::{self, CeForm};
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
-use super::steps::{Steps, Victim};
+use super::steps::{Start, Steps, Victim};
 use crate::graph::{Graph, GraphError, Tensor};
 
 /// Its description.
@@ -17,10 +17,11 @@ pub static FGM: Attack = Attack {
     norms: &Norm::ALL,
     usual: &Norm::ALL,
     options: &["epsilon", "norm", "ce-form"],
+    classes: 2,
     defaults: |_| {},
     passes: |_, _| 1.0,
     remedy: |_| "use an attack of several steps".to_string(),
-    run: Run::Steps(|options| Box::new(Fgm { options: options.clone() })),
+    run: Run::Steps(|options, _| Box::new(Fgm { options: options.clone() })),
 };
 
 /// How far images are moved and along which gradient.
@@ -62,11 +63,7 @@ impl Steps for Fgm {
         1
     }
 
-    fn seed(&self) -> Option<u64> {
-        None
-    }
-
-    fn start(&self, _: &mut Graph, victim: Victim, _: Option<Tensor>) -> Result<Vec<Tensor>, GraphError> {
+    fn start(&self, _: &mut Graph, victim: Victim, _: Start) -> Result<Vec<Tensor>, GraphError> {
         Ok(vec![victim.images])
     }
 

@@ -21,6 +21,7 @@ pub static PGN: Attack = Attack {
     norms: &[Norm::L2],
     usual: &[],
     options: &["radius"],
+    classes: 2,
     defaults: |_| {},
     // A gradient, and the generator.
     passes: |_, _| 2.0,
@@ -67,7 +68,7 @@ impl GeneratorAttack {
 }
 
 impl BatchAttack for GeneratorAttack {
-    fn attack(&mut self, _target: &mut Target, _first: usize) -> Result<Vec<f32>, ExecutionError> {
+    fn attack(&mut self, _: &mut Target) -> Result<Vec<f32>, ExecutionError> {
         Ok(self.session.compute()?.get("adversarial").to_vec())
     }
 

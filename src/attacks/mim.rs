@@ -4,7 +4,7 @@
 use super::objective::CeForm;
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
-use super::steps::{Steps, Victim};
+use super::steps::{Start, Steps, Victim};
 use super::{ball, objective};
 use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
 
@@ -17,10 +17,11 @@ pub static MIM: Attack = Attack {
     norms: &Norm::ALL,
     usual: &Norm::ALL,
     options: &["epsilon", "norm", "iterations", "step-size", "decay", "ce-form"],
+    classes: 2,
     defaults: |_| {},
     passes: |options, _| options.iterations as f64,
     remedy: |options| format!("raise --iterations, now {}", options.iterations),
-    run: Run::Steps(|options| Box::new(Mim { options: options.clone() })),
+    run: Run::Steps(|options, _| Box::new(Mim { options: options.clone() })),
 };
 
 /// The library's default step in L2.
@@ -46,12 +47,8 @@ impl Steps for Mim {
         self.options.iterations
     }
 
-    fn seed(&self) -> Option<u64> {
-        None
-    }
-
     /// The images and no momentum.
-    fn start(&self, graph: &mut Graph, victim: Victim, _: Option<Tensor>) -> Result<Vec<Tensor>, GraphError> {
+    fn start(&self, graph: &mut Graph, victim: Victim, _: Start) -> Result<Vec<Tensor>, GraphError> {
         let zero = graph.constant(0.0, &[1])?;
         let momentum = graph.broadcast(zero, &graph.shape(victim.images).clone())?;
         Ok(vec![victim.images, momentum])

@@ -11,6 +11,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod apgd;
 pub mod attacker;
 pub mod ball;
 pub mod carlini_wagner;
@@ -18,6 +19,7 @@ pub mod confidence;
 pub mod deepfool;
 pub mod driver;
 pub mod fgm;
+pub mod flow;
 pub mod generator;
 pub mod length;
 pub mod mim;
@@ -29,6 +31,7 @@ pub mod registry;
 mod sound;
 pub mod steps;
 pub mod target;
+pub mod targets;
 pub mod verify;
 
 pub use attacker::{AttackError, Attacker};

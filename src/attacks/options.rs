@@ -43,6 +43,15 @@ impl Norm {
         }
     }
 
+    /// How far one image is from another.
+    pub fn distance(self, original: &[f32], moved: &[f32]) -> f64 {
+        let differences = original.iter().zip(moved).map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs());
+        match self {
+            Self::L2 => differences.fold(0.0, |sum: f64, d| d.mul_add(d, sum)).sqrt(),
+            Self::Linf => differences.fold(0.0, f64::max),
+        }
+    }
+
     /// As people write it.
     pub fn name(self) -> &'static str {
         match self {
@@ -185,6 +194,8 @@ macro_rules! options {
             pub kind: AttackKind,
             /// Images at a time; results do not depend on it.
             pub batch_size: usize,
+            /// A distance at which a search for the smallest perturbation may stop.
+            pub enough: Option<f32>,
             $(#[doc = $help] pub $field: $kind,)*
         }
 
@@ -202,7 +213,7 @@ macro_rules! options {
         impl AttackOptions {
             /// The defaults of an attack.
             pub fn new(kind: AttackKind) -> Self {
-                let mut options = Self { kind, batch_size: BATCH_SIZE, $($field: $default),* };
+                let mut options = Self { kind, batch_size: BATCH_SIZE, enough: None, $($field: $default),* };
                 (kind.defaults)(&mut options);
                 options
             }
@@ -261,6 +272,10 @@ options! {
         "Iterations; of cw, in each search step";
     "step-size" step_size: Option<f32> = None, Values::Length,
         "Length of a step, as epsilon is given [default: 2.5 epsilon / iterations; for mim 0.06 in l2 and epsilon / iterations in linf]";
+    "restarts" restarts: usize = 1, Values::Count(1, 1000),
+        "Rounds from other random points";
+    "targets" targets: usize = 9, Values::Count(1, 1000),
+        "Classes that are aimed at: those of the largest wrong logits";
     "random-start" random_start: bool = false, Values::Switch,
         "Start at a random point of the sphere";
     "decay" decay: f32 = 1.0, Values::NotNegative,
@@ -349,6 +364,14 @@ impl AttackOptions {
                 _ => format!("a norm that {} knows", self.kind),
             };
             let (name, value) = ("--norm".to_string(), self.norm.flag().to_string());
+            return Err(OptionError { name, value, range });
+        }
+        if problem.classes < self.kind.classes {
+            let (name, value) = ("--attack".to_string(), self.kind.to_string());
+            let range = format!(
+                "an attack for {} classes, because {} needs {}",
+                problem.classes, self.kind, self.kind.classes
+            );
             return Err(OptionError { name, value, range });
         }
         if self.batch_size == 0 || self.batch_size > 65_536 {

@@ -5,7 +5,7 @@ use super::ball;
 use super::fgm::{self, Move};
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
-use super::steps::{Steps, Victim};
+use super::steps::{Start, Steps, Victim};
 use crate::graph::{Graph, GraphError, Tensor};
 
 /// Its description.
@@ -16,11 +16,14 @@ pub static PGD: Attack = Attack {
     goal: Goal::Ball,
     norms: &Norm::ALL,
     usual: &[Norm::Linf],
-    options: &["epsilon", "norm", "iterations", "step-size", "random-start", "seed", "ce-form"],
+    options: &["epsilon", "norm", "iterations", "step-size", "restarts", "random-start", "seed", "ce-form"],
+    classes: 2,
     defaults: |options| options.iterations = 10,
-    passes: |options, _| options.iterations as f64,
-    remedy: |options| format!("raise --iterations, now {}", options.iterations),
-    run: Run::Steps(|options| Box::new(Pgd { options: options.clone() })),
+    passes: |options, _| (options.iterations * options.restarts) as f64,
+    remedy: |options| {
+        format!("raise --iterations, now {}, or --restarts, now {}", options.iterations, options.restarts)
+    },
+    run: Run::Steps(|options, _| Box::new(Pgd { options: options.clone() })),
 };
 
 struct Pgd {
@@ -37,19 +40,31 @@ impl Steps for Pgd {
         self.options.iterations
     }
 
-    fn seed(&self) -> Option<u64> {
-        self.options.random_start.then_some(self.options.seed)
+    fn rounds(&self) -> usize {
+        self.options.restarts
     }
 
-    fn start(
-        &self,
-        graph: &mut Graph,
-        victim: Victim,
-        seed: Option<Tensor>,
-    ) -> Result<Vec<Tensor>, GraphError> {
-        let Some(seed) = seed else { return Ok(vec![victim.images]) };
+    fn is_random(&self) -> bool {
+        self.options.random_start || self.options.restarts > 1
+    }
+
+    fn seed(&self) -> u64 {
+        self.options.seed
+    }
+
+    /// With several rounds, whether one starts at random: the first one only if that is asked for.
+    fn round_numbers(&self, round: usize) -> Vec<f32> {
+        let random = self.options.random_start || round > 0;
+        if self.options.restarts > 1 { vec![f32::from(u8::from(random))] } else { Vec::new() }
+    }
+
+    fn start(&self, graph: &mut Graph, victim: Victim, start: Start) -> Result<Vec<Tensor>, GraphError> {
+        let Some(noise) = start.noise else { return Ok(vec![victim.images]) };
         let epsilon = graph.constant(self.options.epsilon, &[1])?;
-        Ok(vec![ball::random_point(graph, victim.images, seed, epsilon, self.options.norm)?])
+        let x = ball::random_point(graph, victim.images, noise, epsilon, self.options.norm)?;
+        let Some(random) = start.numbers.first() else { return Ok(vec![x]) };
+        let chosen = graph.formula(|f| f.of(*random).choose(f.of(x), f.of(victim.images)))?;
+        Ok(vec![chosen])
     }
 
     fn step(

@@ -12,8 +12,9 @@ use super::driver::{BatchAttack, SlotAttack};
 use super::options::AttackOptions;
 use super::steps::Steps;
 use super::target::Target;
-use super::{Norm, carlini_wagner, deepfool, fgm, generator, mim, pgd};
+use super::{Norm, apgd, carlini_wagner, deepfool, fgm, generator, mim, pgd};
 use crate::models::file::Model;
+use crate::nn::Problem;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -38,7 +39,7 @@ pub enum Goal {
 #[derive(Clone, Copy)]
 pub enum Run {
     /// The same steps for every image. Training unrolls them in its own graph.
-    Steps(fn(&AttackOptions) -> Box<dyn Steps>),
+    Steps(fn(&AttackOptions, Problem) -> Box<dyn Steps>),
     /// Batch by batch, in programs of its own.
     Batch(fn(&mut Target, &AttackOptions, &Model) -> Result<Box<dyn BatchAttack>, AttackError>),
     /// Image by image: images that are done leave. The number of places is a multiple of `multiple`.
@@ -66,6 +67,8 @@ pub struct Attack {
     pub usual: &'static [Norm],
     /// The options that it reads, named as in [`OPTIONS`](super::options::OPTIONS).
     pub options: &'static [&'static str],
+    /// The fewest classes that it needs.
+    pub classes: usize,
     /// Its own defaults, where they differ from those of [`OPTIONS`](super::options::OPTIONS).
     pub defaults: fn(&mut AttackOptions),
     /// Forward and backward passes that one image costs, as a number of forward-backward pairs; the second argument is
@@ -100,6 +103,12 @@ attacks! {
     PGD = pgd::PGD;
     /// The momentum iterative method.
     MIM = mim::MIM;
+    /// Auto-PGD on the cross-entropy.
+    APGD_CE = apgd::APGD_CE;
+    /// Auto-PGD on the difference of logits ratio.
+    APGD_DLR = apgd::APGD_DLR;
+    /// Auto-PGD on the targeted difference of logits ratio.
+    APGD_T = apgd::APGD_T;
     /// `DeepFool`.
     DEEPFOOL = deepfool::DEEPFOOL;
     /// Carlini and Wagner's L2 attack.

@@ -2,7 +2,8 @@
 //! becomes programs that a device replays, or a part of a training step's graph. So evaluation and training run the same
 //! attack.
 //!
-//! What an attack keeps from step to step stays on the device, in states.
+//! What an attack keeps from step to step stays on the device, in states. An attack of several *rounds* (restarts, target
+//! classes) begins anew in each; see `flow.rs`.
 
 use super::driver::{BatchAttack, READ_BACK_INTERVAL};
 use super::target::Target;
@@ -23,19 +24,54 @@ pub struct Victim<'a> {
     pub labels: Tensor,
 }
 
+/// What a round begins with.
+pub struct Start {
+    /// Standard normal numbers like the images, for an attack that [starts at random](Steps::is_random).
+    pub noise: Option<Tensor>,
+    /// Those of [`Steps::round_numbers`], one tensor each: one value, or one per image.
+    pub numbers: Vec<Tensor>,
+}
+
 /// An attack of the same steps for every image.
 pub trait Steps {
-    /// How many.
+    /// Steps of a round.
     fn iterations(&self) -> usize;
 
-    /// The seed, for an attack that starts at a random point.
-    fn seed(&self) -> Option<u64>;
+    /// Rounds: restarts times target classes.
+    fn rounds(&self) -> usize {
+        1
+    }
+
+    /// Whether an image that is fooled needs no more steps. If not, and in rounds that follow, the nearest counts.
+    fn ends_early(&self) -> bool {
+        false
+    }
+
+    /// Whether it starts at a random point.
+    fn is_random(&self) -> bool {
+        false
+    }
+
+    /// The seed of that.
+    fn seed(&self) -> u64 {
+        0
+    }
+
+    /// Numbers that differ from round to round; as many for every round.
+    fn round_numbers(&self, _round: usize) -> Vec<f32> {
+        Vec::new()
+    }
+
+    /// Numbers that change from step to step, such as a schedule's; as many for every step.
+    fn numbers(&self, _iteration: usize) -> Vec<f32> {
+        Vec::new()
+    }
 
     /// What is kept before the first step: the images as the attack has moved them, then whatever it needs, each with one
-    /// row per image. `seed` is there if [`Steps::seed`] is; see [`Graph::random_normal`].
-    fn start(&self, graph: &mut Graph, victim: Victim, seed: Option<Tensor>) -> Result<Vec<Tensor>>;
+    /// row per image.
+    fn start(&self, graph: &mut Graph, victim: Victim, start: Start) -> Result<Vec<Tensor>>;
 
-    /// What is kept after a step. `numbers` are those of [`Steps::numbers`] for this step, one value each.
+    /// What is kept after a step. `numbers` are those of [`Steps::numbers`], one tensor each: one value, or one per image.
     fn step(
         &self,
         graph: &mut Graph,
@@ -44,43 +80,56 @@ pub trait Steps {
         numbers: &[Tensor],
     ) -> Result<Vec<Tensor>>;
 
-    /// Numbers that change from step to step, such as a schedule's; as many for every step.
-    fn numbers(&self, _iteration: usize) -> Vec<f32> {
-        Vec::new()
+    /// Which of what is kept training learns from.
+    fn trained_on(&self) -> usize {
+        0
     }
 }
 
-/// The attacked images, within a graph. Unless gradients are to flow `through` it, every step is a constant to the next.
+/// The attacked images of one round, within a graph. Unless gradients are to flow `through` it, every step is a constant to
+/// the next.
 pub fn unroll(
     graph: &mut Graph,
     steps: &dyn Steps,
     victim: Victim,
-    seed: Option<Tensor>,
+    noise: Option<Tensor>,
     through: bool,
 ) -> Result {
-    let mut kept = steps.start(graph, victim, seed)?;
+    let constants = |graph: &mut Graph, numbers: Vec<f32>| -> Result<Vec<Tensor>> {
+        numbers.into_iter().map(|number| graph.constant(number, &[1])).collect()
+    };
+    let numbers = constants(graph, steps.round_numbers(0))?;
+    let mut kept = steps.start(graph, victim, Start { noise, numbers })?;
     for iteration in 0..steps.iterations() {
-        let numbers: Result<Vec<Tensor>> =
-            steps.numbers(iteration).into_iter().map(|number| graph.constant(number, &[1])).collect();
-        kept = steps.step(graph, victim, &kept, &numbers?)?;
+        let numbers = constants(graph, steps.numbers(iteration))?;
+        kept = steps.step(graph, victim, &kept, &numbers)?;
         if !through {
             kept = kept.into_iter().map(|value| graph.detach(value)).collect();
         }
     }
-    Ok(kept[0])
+    Ok(kept[steps.trained_on()])
 }
 
-/// The input of a seed.
-const SEED: &str = "seed";
 /// The input of the numbers of a step.
 const NUMBERS: &str = "numbers";
 
 /// The state of a value that is kept.
-fn state(index: usize) -> String {
+pub(super) fn state(index: usize) -> String {
     format!("attack.kept.{index}")
 }
 
-/// The programs of an attack in steps.
+pub(super) fn assign(graph: &mut Graph, index: usize, value: Tensor) -> Result<()> {
+    let extents = graph.shape(value).extents().to_vec();
+    let state = graph.state(&state(index), &extents)?;
+    graph.assign(state, value)
+}
+
+/// The states of what is kept, with these extents.
+pub(super) fn states(graph: &mut Graph, extents: &[Vec<usize>]) -> Result<Vec<Tensor>> {
+    extents.iter().enumerate().map(|(index, extents)| graph.state(&state(index), extents)).collect()
+}
+
+/// The programs of an attack of one round that begins at the images and takes all steps for every one.
 pub struct Replayed {
     steps: Box<dyn Steps>,
     start: Session,
@@ -91,24 +140,20 @@ impl Replayed {
     /// Prepares both programs.
     pub fn new(target: &mut Target, steps: Box<dyn Steps>) -> std::result::Result<Self, ExecutionError> {
         let mut a = target.graph()?;
-        let seed = steps.seed().map(|_| a.graph.input(SEED, &[3])).transpose()?;
         let victim = Victim { classifier: target.classifier(&a.states), images: a.images, labels: a.labels };
-        let kept = steps.start(&mut a.graph, victim, seed)?;
-        let mut extents = Vec::new();
+        let start = Start { noise: None, numbers: Vec::new() };
+        let kept = steps.start(&mut a.graph, victim, start)?;
+        let extents: Vec<Vec<usize>> =
+            kept.iter().map(|value| a.graph.shape(*value).extents().to_vec()).collect();
         for (index, value) in kept.into_iter().enumerate() {
-            extents.push(a.graph.shape(value).extents().to_vec());
             assign(&mut a.graph, index, value)?;
         }
         let start = target.prepare(&a.graph)?;
         let mut a = target.graph()?;
         let victim = Victim { classifier: target.classifier(&a.states), images: a.images, labels: a.labels };
-        let numbers = numbers(&mut a.graph, steps.numbers(0).len())?;
-        let kept: Result<Vec<Tensor>> = extents
-            .iter()
-            .enumerate()
-            .map(|(index, extents)| a.graph.state(&state(index), extents))
-            .collect();
-        let next = steps.step(&mut a.graph, victim, &kept?, &numbers)?;
+        let kept = states(&mut a.graph, &extents)?;
+        let numbers = numbers_of(&mut a.graph, steps.numbers(0).len())?;
+        let next = steps.step(&mut a.graph, victim, &kept, &numbers)?;
         for (index, value) in next.into_iter().enumerate() {
             assign(&mut a.graph, index, value)?;
         }
@@ -117,14 +162,8 @@ impl Replayed {
     }
 }
 
-fn assign(graph: &mut Graph, index: usize, value: Tensor) -> Result<()> {
-    let extents = graph.shape(value).extents().to_vec();
-    let state = graph.state(&state(index), &extents)?;
-    graph.assign(state, value)
-}
-
 /// The numbers of a step as one input, one tensor each.
-fn numbers(graph: &mut Graph, count: usize) -> Result<Vec<Tensor>> {
+fn numbers_of(graph: &mut Graph, count: usize) -> Result<Vec<Tensor>> {
     if count == 0 {
         return Ok(Vec::new());
     }
@@ -133,12 +172,7 @@ fn numbers(graph: &mut Graph, count: usize) -> Result<Vec<Tensor>> {
 }
 
 impl BatchAttack for Replayed {
-    fn attack(&mut self, target: &mut Target, first: usize) -> std::result::Result<Vec<f32>, ExecutionError> {
-        if let Some(seed) = self.steps.seed() {
-            // By an image's place in the set, so that the batch size does not matter.
-            let noise = [seed as u32, 0, (first * target.pixels()) as u32];
-            self.start.write(SEED, &noise.map(f32::from_bits))?;
-        }
+    fn attack(&mut self, target: &mut Target) -> std::result::Result<Vec<f32>, ExecutionError> {
         self.start.run()?;
         let mut last = None;
         for iteration in 0..self.steps.iterations() {
@@ -155,10 +189,6 @@ impl BatchAttack for Replayed {
             }
         }
         target.workspace.read(&state(0))
-    }
-
-    fn goes_by_place(&self) -> bool {
-        self.steps.seed().is_some()
     }
 
     fn sessions(&self) -> Vec<&Session> {

@@ -3,7 +3,7 @@
 use super::median;
 use super::steps::synthetic_batch;
 use crate::attacks::carlini_wagner::CarliniWagner;
-use crate::attacks::driver::SlotAttack;
+use crate::attacks::driver::{Arrival, SlotAttack};
 use crate::attacks::target::Target;
 use crate::attacks::{AttackKind, AttackOptions};
 use crate::executor::{Device, ExecutionError, Session};
@@ -43,7 +43,7 @@ pub fn time_carlini_wagner(
     let batch = synthetic_batch(problem, target.slots);
     target.load(&batch.images, &batch.labels)?;
     for (slot, image) in batch.images.chunks(problem.pixels()).enumerate() {
-        attack.load(&mut target, slot, image)?;
+        attack.load(&mut target, slot, Arrival { image, place: slot })?;
     }
     let mut passes = passes(&mut target)?;
     let mut seconds: [Vec<f64>; 2] = Default::default();

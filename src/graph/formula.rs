@@ -121,6 +121,37 @@ impl Term<'_> {
         self.unary(Unary::Affine(a, b))
     }
 
+    /// The larger of both values.
+    #[must_use]
+    pub fn maximum(self, other: Self) -> Self {
+        self.binary(Binary::Maximum, other)
+    }
+
+    /// The smaller of both values.
+    #[must_use]
+    pub fn minimum(self, other: Self) -> Self {
+        self.binary(Binary::Minimum, other)
+    }
+
+    /// 1 where it is greater than `other`, else 0.
+    #[must_use]
+    pub fn greater(self, other: Self) -> Self {
+        self.binary(Binary::Greater, other)
+    }
+
+    /// 1 where it equals `other`, else 0.
+    #[must_use]
+    pub fn equals(self, other: Self) -> Self {
+        self.binary(Binary::Equal, other)
+    }
+
+    /// `yes` where it is 1, `no` where it is 0; a row of one value decides for the whole row. What is not chosen may be
+    /// infinite or no number.
+    #[must_use]
+    pub fn choose(self, yes: Self, no: Self) -> Self {
+        yes.binary(Binary::Select, self) + no.binary(Binary::Select, -self + 1.0)
+    }
+
     /// `x²`.
     #[must_use]
     pub fn square(self) -> Self {

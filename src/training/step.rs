@@ -189,10 +189,17 @@ impl Stage<'_> {
                 graph.arg_max(logits)
             }
         };
-        let attack = attack(&options);
-        let seed = attack.seed().map(|_| graph.input("seed", &[3])).transpose()?;
+        let attack = attack(&options, self.net.problem);
+        let noise = match attack.is_random() {
+            true => {
+                let seed = graph.input("seed", &[3])?;
+                let extents = graph.shape(images).extents().to_vec();
+                Some(graph.random_normal(seed, &extents)?)
+            }
+            false => None,
+        };
         let (victim, through) = (Victim { classifier, images, labels }, self.config.through_attack);
-        let x = steps::unroll(graph, attack.as_ref(), victim, seed, through)?;
+        let x = steps::unroll(graph, attack.as_ref(), victim, noise, through)?;
         Ok(Some(if through { x } else { graph.detach(x) }))
     }
 
