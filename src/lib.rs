@@ -34,4 +34,5 @@ pub mod report;
 pub mod reproduce;
 pub mod sweep;
 pub mod training;
+pub mod verdict;
 pub mod verify;

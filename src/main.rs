@@ -30,6 +30,8 @@ enum Command {
     Attack(Box<commands::attack::Arguments>),
     /// Measure how far runs withstand attacks: the rows of the paper's tables, with intervals and warnings
     Evaluate(Box<commands::evaluate::Arguments>),
+    /// Judge a model by strong attacks: robust accuracy within a radius, as AutoAttack measures it
+    Verdict(Box<commands::verdict::Arguments>),
     /// Write a page about runs: curves, evaluations, images and every setting
     Report(commands::report::Arguments),
     /// Train a generator against a frozen classifier, to attack it with
@@ -90,6 +92,7 @@ fn dispatch(command: Command, program: clap::Command) -> commands::CommandResult
         Command::Train(arguments) => commands::train::run(*arguments),
         Command::Attack(arguments) => commands::attack::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
+        Command::Verdict(arguments) => commands::verdict::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::TrainGenerator(arguments) => commands::train_generator::run(*arguments),
         Command::Sweep(arguments) => commands::sweep::run(arguments),

@@ -50,6 +50,14 @@ pub enum AttackError {
     Unsuitable(String),
 }
 
+/// Images with their classes and places.
+#[derive(Clone, Copy)]
+struct Originals<'a> {
+    images: &'a [f32],
+    classes: &'a [usize],
+    places: &'a [usize],
+}
+
 /// An attack prepared for a model on a device.
 pub struct Attacker {
     options: AttackOptions,
@@ -103,10 +111,23 @@ impl Attacker {
         images: &Images,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<AttackOutcome, AttackError> {
+        let places: Vec<usize> = (0..images.len()).collect();
+        self.run_at(images, &places, progress)
+    }
+
+    /// The same of images that are a part of a whole, in which they have these places. Random numbers follow the places, so
+    /// an image meets the same attack in every part.
+    pub fn run_at(
+        &mut self,
+        images: &Images,
+        places: &[usize],
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<AttackOutcome, AttackError> {
         let (originals, labels) = pixels_and_labels(images)?;
         let clean = self.verifier.clean(&mut self.target, &originals, &labels)?;
         let right: Vec<usize> = (0..labels.len()).filter(|&i| clean.predictions[i] == labels[i]).collect();
-        let moved = self.perturb(&originals, &labels, &right, progress)?;
+        let moved =
+            self.perturb(Originals { images: &originals, classes: &labels, places }, &right, progress)?;
         // The others are the same images as before, so they get the same answers.
         let (mut predictions, pixels) = (clean.predictions.clone(), self.target.pixels());
         let attacked: Vec<f32> =
@@ -138,22 +159,21 @@ impl Attacker {
     ) -> Result<Perturbed, AttackError> {
         let (originals, labels) = pixels_and_labels(images)?;
         let all: Vec<usize> = (0..labels.len()).collect();
-        self.perturb(&originals, &labels, &all, progress)
+        self.perturb(Originals { images: &originals, classes: &labels, places: &all }, &all, progress)
     }
 
     /// Attacks the images with these indices, and checks that all lie where the attack promises.
     fn perturb(
         &mut self,
-        originals: &[f32],
-        labels: &[usize],
+        originals: Originals,
         chosen: &[usize],
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Perturbed, AttackError> {
         let (started, pixels) = (Instant::now(), self.target.pixels());
-        let places: Vec<usize> = (0..labels.len()).collect();
-        let set = Set { pixels, images: originals, classes: labels, chosen, places: &places };
+        let Originals { images, classes, places } = originals;
+        let set = Set { pixels, images, classes, chosen, places };
         let adversarial = self.attack.over(&mut self.target, &set, progress)?;
-        let moved = Perturbed::new(originals, adversarial, pixels, started.elapsed().as_secs_f64());
+        let moved = Perturbed::new(images, adversarial, pixels, started.elapsed().as_secs_f64());
         check_places(&self.options, &moved, pixels)?;
         Ok(moved)
     }

@@ -61,7 +61,10 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
             | "checked",
         ) => Without("targets"),
         ("bench", "targets" | "out" | "steps_only" | "first_step" | "adapter") => Nothing,
-        ("attack" | "evaluate" | "validate" | "bench" | "reproduce" | "sweep", "tune" | "checked") => Shaders,
+        (
+            "attack" | "evaluate" | "verdict" | "validate" | "bench" | "reproduce" | "sweep",
+            "tune" | "checked",
+        ) => Shaders,
         (
             _,
             "adapter" | "precision" | "dataset" | "data" | "split" | "limit" | "out" | "dry_run" | "shard",
@@ -78,6 +81,9 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("verify", "paths") => Nothing,
         ("attack" | "evaluate", "limit_seed") => Nothing,
         ("evaluate", "runs" | "source" | "twin" | "paper" | "force") => Nothing,
+
+        ("verdict", "model" | "norm" | "epsilon" | "thoroughness" | "batch_size" | "limit_seed") => Nothing,
+        ("verdict", "csv" | "save" | "force") => Nothing,
 
         ("reproduce", "experiments" | "scale") => Nothing,
         ("reproduce", "force") => Without("shard"),

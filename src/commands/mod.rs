@@ -17,6 +17,7 @@ pub mod sweep;
 pub mod train;
 pub mod train_generator;
 pub mod validate;
+pub mod verdict;
 pub mod verify;
 
 use pgn_wgpu::executor::Device;

@@ -42,7 +42,7 @@ pub fn safetensors(outcome: &AttackOutcome, options: &AttackOptions) -> Vec<u8> 
 }
 
 /// `[n, h, w, c]` to `[n, c, h, w]`; `positions` is h times w.
-fn channels_first(values: &[f32], positions: usize, channels: usize) -> Vec<f32> {
+pub fn channels_first(values: &[f32], positions: usize, channels: usize) -> Vec<f32> {
     let image = positions * channels;
     (0..values.len())
         .map(|i| {

@@ -13,7 +13,8 @@ pub struct Warning {
 }
 
 impl Warning {
-    fn new(figure: String, explanation: &str) -> Self {
+    /// A warning.
+    pub fn new(figure: String, explanation: &str) -> Self {
         Self { figure, explanation: explanation.to_string() }
     }
 }

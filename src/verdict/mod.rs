@@ -1,0 +1,15 @@
+//! The verdict: how many images withstand a fixed set of strong attacks within a radius. This is the number that the field
+//! trusts (AutoAttack, Croce and Hein 2020).
+//!
+//! Data flows one way: a [`plan`] lists the attacks of a version; [`run()`] gives each attack the images that still stand and
+//! keeps every finished piece in a file, so that nothing is computed twice; [`checks`] asks whether the number can be
+//! believed; [`report`] writes it.
+
+pub mod checks;
+pub mod piece;
+pub mod plan;
+pub mod report;
+mod run;
+
+pub use plan::{Plan, Version};
+pub use run::{Judged, Outcome, Stage, run};

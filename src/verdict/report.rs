@@ -1,0 +1,196 @@
+//! A verdict in words, as JSON, as CSV, as images, and as the row that RobustBench asks for.
+
+use super::plan::Version;
+use super::run::{Judged, Outcome};
+use crate::csv::{self, Cell};
+use crate::evaluation::Subject;
+use crate::evaluation::statistics::{Estimate, Statistic, estimate};
+use crate::evaluation::warnings::Warning;
+use crate::memory::OutOfMemory;
+use crate::models::file::NamedTensor;
+use crate::models::sealed;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Key of the facts in the metadata of the file of images.
+pub const METADATA_KEY: &str = "pgn-wgpu.verdict";
+/// Seed of the interval's bootstrap.
+const BOOTSTRAP_SEED: u64 = 0;
+
+/// A verdict as it is written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Report {
+    /// Version of the program.
+    pub program: String,
+    /// The model.
+    pub model: String,
+    /// Fingerprint of the run that made it, if it is known.
+    pub run: Option<String>,
+    /// Where it was computed.
+    pub device: String,
+    /// The data set, and which of its images.
+    pub data_set: String,
+    /// The split.
+    pub split: String,
+    /// Images.
+    pub images: usize,
+    /// Norm of the radius.
+    pub norm: crate::attacks::Norm,
+    /// The radius.
+    pub epsilon: f32,
+    /// How thorough.
+    pub version: Version,
+    /// Share classified correctly.
+    pub benign_accuracy: f64,
+    /// Share that withstood everything, with its 95 % interval.
+    pub robust_accuracy: Estimate,
+    /// What each attack did.
+    pub attacks: Vec<Attack>,
+    /// Reasons to doubt it.
+    pub warnings: Vec<Warning>,
+    /// The row of RobustBench's tables, as far as it is known here.
+    pub robustbench: Value,
+}
+
+/// One attack of a verdict.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Attack {
+    /// As on the command line.
+    pub name: String,
+    /// Images that it got.
+    pub attacked: usize,
+    /// Images that it broke.
+    pub broken: usize,
+    /// Robust accuracy after it.
+    pub robust_accuracy: f64,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// The report of an outcome.
+    pub fn new(
+        subject: &Subject,
+        device: String,
+        (split, version): (&str, Version),
+        outcome: &Outcome,
+        warnings: Vec<Warning>,
+    ) -> Self {
+        let n = outcome.images.len().max(1) as f64;
+        let correct = outcome.images.iter().filter(|image| image.clean_prediction == image.label).count();
+        let robust: Vec<Option<f64>> =
+            outcome.images.iter().map(|image| Some(f64::from(u8::from(image.robust())))).collect();
+        let robust_accuracy = estimate(&robust, Statistic::Mean, BOOTSTRAP_SEED).unwrap_or(Estimate {
+            value: 0.0,
+            low: 0.0,
+            high: 0.0,
+            images: 0,
+        });
+        let mut standing = correct;
+        let attacks = outcome.stages.iter().map(|stage| {
+            standing -= stage.broken;
+            Attack {
+                name: stage.options.kind.name().to_string(),
+                attacked: stage.attacked.min(standing + stage.broken),
+                broken: stage.broken,
+                robust_accuracy: standing as f64 / n,
+                seconds: stage.seconds,
+            }
+        });
+        let attacks: Vec<Attack> = attacks.collect();
+        let benign_accuracy = correct as f64 / n;
+        let percent = |share: f64| format!("{:.2}", 100.0 * share);
+        let robustbench = json!({
+            "name": subject.place.name,
+            "dataset": subject.data_set,
+            "architecture": Value::Null,
+            "eps": outcome.radius.epsilon,
+            "threat_model": outcome.radius.norm.name(),
+            "clean_acc": percent(benign_accuracy),
+            "autoattack_acc": (version == Version::Full).then(|| percent(robust_accuracy.value)),
+            "reported": percent(robust_accuracy.value),
+        });
+        Self {
+            program: env!("CARGO_PKG_VERSION").to_string(),
+            model: subject.place.file.display().to_string(),
+            run: subject.model.facts.run.clone(),
+            device,
+            data_set: subject.data_set.clone(),
+            split: split.to_string(),
+            images: outcome.images.len(),
+            norm: outcome.radius.norm,
+            epsilon: outcome.radius.epsilon,
+            version,
+            benign_accuracy,
+            robust_accuracy,
+            attacks,
+            warnings,
+            robustbench,
+        }
+    }
+
+    /// The first line: the number with its interval, and whether it is in doubt.
+    pub fn headline(&self) -> String {
+        let Estimate { value, low, high, .. } = self.robust_accuracy;
+        let doubt = match self.warnings.len() {
+            0 => String::new(),
+            1 => " (in doubt: 1 warning below)".to_string(),
+            n => format!(" (in doubt: {n} warnings below)"),
+        };
+        format!(
+            "robust accuracy {:.2} % [{:.2}, {:.2}] within {} epsilon {}{doubt}",
+            100.0 * value,
+            100.0 * low,
+            100.0 * high,
+            self.norm.name(),
+            self.epsilon
+        )
+    }
+}
+
+/// Whether bytes are a verdict that this program wrote.
+pub fn wrote(bytes: &[u8]) -> bool {
+    crate::integrity::from_json::<Report>(bytes).is_ok()
+}
+
+/// One line per image.
+pub fn csv(outcome: &Outcome) -> String {
+    let names = ["index", "label", "clean_prediction", "robust", "broken_by", "l2", "linf"];
+    let line = |image: &Judged| {
+        let by = image
+            .broken_by
+            .map_or_else(Cell::empty, |stage| Cell::text(outcome.stages[stage].options.kind.name()));
+        csv::line([
+            Cell::number(image.index),
+            Cell::number(image.label),
+            Cell::number(image.clean_prediction),
+            Cell::number(image.robust()),
+            by,
+            Cell::optional(image.distance.map(|[l2, _]| l2)),
+            Cell::optional(image.distance.map(|[_, linf]| linf)),
+        ])
+    };
+    csv::head(names) + &outcome.images.iter().map(line).collect::<String>()
+}
+
+/// The images that were broken, `adversarial` `[n, c, h, w]` in [0, 1], with `index` `[n]`: their places in the split.
+///
+/// # Errors
+/// If there is no memory for them.
+pub fn images(subject: &Subject, outcome: &Outcome, report: &Report) -> Result<Vec<u8>, OutOfMemory> {
+    let problem = subject.model.facts.problem;
+    let broken: Vec<&Judged> = outcome.images.iter().filter(|image| image.adversarial.is_some()).collect();
+    let pixels: Vec<f32> =
+        broken.iter().flat_map(|image| image.adversarial.clone().unwrap_or_default()).collect();
+    let planes =
+        crate::evaluation::export::channels_first(&pixels, problem.height * problem.width, problem.channels);
+    let n = broken.len();
+    let index: Vec<f32> = broken.iter().map(|image| image.index as f32).collect();
+    let tensors: [NamedTensor; 2] = [
+        ("adversarial".to_string(), vec![n, problem.channels, problem.height, problem.width], planes),
+        ("index".to_string(), vec![n], index),
+    ];
+    sealed::file_of(&tensors, METADATA_KEY, report)
+}
