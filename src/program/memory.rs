@@ -7,7 +7,7 @@
 
 use super::{Call, Root, RootKind, TensorId, TensorInfo};
 
-/// A tensor starts at a multiple of this many values: 256 bytes, the largest binding alignment of any backend.
+/// Values at whose multiples a tensor may start: 256 bytes, the largest binding alignment of any backend.
 pub const ALIGNMENT: usize = 64;
 
 /// Place of one root.

@@ -84,7 +84,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// The arguments of the twin.
+    /// What the twin gets.
     pub fn arguments<'a>(&'a self, reads: &'a [&'a [f32]], writes: &'a mut [&'a mut [f32]]) -> Arguments<'a> {
         let (params, constants) = (self.params.as_slice(), self.constants.as_slice());
         Arguments { params, constants, expression: self.expression.as_deref(), reads, writes }
@@ -197,7 +197,7 @@ pub struct Program {
     pub roots: Vec<Root>,
     /// The calls in order.
     pub calls: Vec<Call>,
-    /// The tensors that the host reads after a run.
+    /// What the host reads after a run.
     pub outputs: Vec<(String, TensorId)>,
     /// Where every root is.
     pub memory: MemoryPlan,
