@@ -1,4 +1,4 @@
-// The adjoint of border_sum: along one extent, every place gets the value of the one that stands for it.
+// The adjoint of border_sum. Along one extent, every place gets the value of the place in the small tensor that stands for it.
 // Reads x [outer, 3*stride, inner]; writes y [outer, length, inner].
 // Dispatch: 64 invocations per row of y, in x and y. Longest loop: inner / 64.
 // needs: grid

@@ -1,5 +1,5 @@
-// Sums along one extent over the places that the border of a transposed convolution of constant planes does not tell
-// apart (graph::Borders): the first stride places, the last, and between them those of each phase.
+// Sums along one extent over the places at which a transposed convolution of a constant plane has equal values (graph::Borders): each
+// of the first `stride` places, each of the last, and between them all places of each phase.
 // Reads x [outer, length, inner]; writes y [outer, 3*stride, inner].
 // Dispatch: a workgroup of 8 x 8 per index of outer, in x and y; lanes run along inner.
 // Longest loop: inner / 8 times length / stride.

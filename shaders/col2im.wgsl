@@ -1,9 +1,9 @@
-// col2im: the adjoint of im2col, and an epilogue: what a transposed convolution makes of its products.
+// col2im: the adjoint of im2col, and an epilogue. It ends a transposed convolution by matrix products.
 //
 //   fine[n, i, a] = epilogue(sum over k of matrix[(n, o), (k, a)]), where STRIDE*o + k - KERNEL/2 = i
 //
-// Reads     matrix: coarse positions x columns, in the layout of shared/blocks.wgsl; both extents are multiples of 8, for
-//           which rows and columns of no meaning follow;
+// Reads     matrix: coarse positions x columns, in the layout of shared/blocks.wgsl; both extents are rounded up to
+//           multiples of 8, and the values beyond are not read;
 //           beside: bias [fine_channels], or an activation like fine (EPILOGUE = LEAKY_MASK), or border biases
 //           [batch, 3*STRIDE, 3*STRIDE, fine_channels] (EPILOGUE = BORDER_BIAS_LEAKY), or nothing (EPILOGUE = NOTHING).
 // Writes    fine [batch, STRIDE*height, STRIDE*width, fine_channels], every element once; fewer than 2^22 pixels.

@@ -5,12 +5,12 @@
 //
 // Reads     fine   [batch, STRIDE*height, STRIDE*width, fine_channels], zero outside,
 //           coarse [batch, height, width, coarse_channels].
-// Writes    partial [splits, KERNEL*KERNEL*fine_channels + BIAS, coarse_channels], every element once. The row that there is with
-//           BIAS = 1 has the sums of coarse: the bias's gradient, or its part. Piece i holds the
+// Writes    partial [splits, KERNEL*KERNEL*fine_channels + BIAS, coarse_channels], every element once. BIAS = 1 adds a row with
+//           the sums of coarse: the gradient of the bias, or its part. Piece i holds the
 //           coarse rows n*height + y from i*rows_per_split to (i+1)*rows_per_split, the last as many as are left;
 //           another kernel adds the pieces. The order of every sum is fixed.
 // Dispatch  x = ceil(coarse_channels / 32), y = ceil(KERNEL*KERNEL*fine_channels / 32), z = splits.
-// Longest loop  rows_per_split*width, rounded up to 16; rows_per_split is to keep this below 32,768.
+// Longest loop  rows_per_split*width, rounded up to 16; rows_per_split keeps this below 32,768.
 // needs: convolution
 //
 // The portable form: the matrix product [taps and fine_channels] x [pixels of the piece] x [coarse_channels], tiled like

@@ -2,7 +2,7 @@
 // Reads coarse [batch, height, width, coarse_channels], weight [kernel_height, kernel_width, fine_channels / groups, coarse_channels],
 // bias [fine_channels] or an activation like the result; writes fine [batch, fine_height, fine_width, fine_channels].
 // Dispatch: one invocation per value of the fine side, in a flat grid; neighbours are neighbouring channels.
-// Longest loop: taps · (channels of a group / 4 + 3), at most 32,768, which the graph sees to.
+// Longest loop: taps · (channels of a group / 4 + 3), at most 32,768; the graph refuses more.
 // needs: grid, general, epilogue
 
 @group(0) @binding(1) var<storage, read_write> coarse: array<f32>;

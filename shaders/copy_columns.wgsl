@@ -1,8 +1,8 @@
 // Copies a block of columns: one part of a concatenation, or a slice. A source row may serve several
 // destination rows (a label repeated over the positions of its image).
 // Reads x [rows / spread, from_columns]; writes columns to_start.. of y [rows, to_columns], leaves the rest.
-// Dispatch: a workgroup of 8 x 8 per ROWS rows, in x and y; lanes run along the columns, of fewer than eight through the
-// rows one after the other. Longest loop: ROWS / 8 times columns / 8.
+// Dispatch: a workgroup of 8 x 8 per ROWS rows, in x and y; lanes run along the columns. With fewer than
+// eight columns they run through the rows one after the other. Longest loop: ROWS / 8 times columns / 8.
 // needs: grid, copy_columns_params
 
 // Rows of a workgroup.

@@ -1,5 +1,5 @@
-// Several element-wise operations in one pass, chosen by the program that is compiled: what stands between the marks
-// is an example (a copy), which src/kernels/generate.rs replaces by the call's own tensors and instructions.
+// Several element-wise operations in one pass. The text between the marks is an example (a copy). src/kernels/generate.rs replaces it by
+// the tensors and instructions of a call.
 // Reads and writes tensors seen as [rows, columns]; one value per row (STRETCH), a repeated block (tile) and one value
 // (scalar) may stand beside them; a tensor may be read and written in place. Sums over rows are added as in sum_columns.
 // Dispatch: one workgroup of 64 per block of a row: 8 values per invocation, or the whole row where sums are wanted.

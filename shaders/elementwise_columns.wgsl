@@ -1,12 +1,12 @@
-// Several element-wise operations and sums of their results over rows, column by column, in one pass, chosen by the program
-// that is compiled: what stands between the marks is an example (a sum of one tensor), which src/kernels/generate.rs replaces
-// by the call's own tensors and instructions.
+// Several element-wise operations and sums of their results over rows, column by column, in one pass. The text between the marks is an
+// example (a sum of one tensor). src/kernels/generate.rs replaces it by the tensors and instructions of a call.
 // Reads and writes tensors seen as [rows, columns]; one value per image (of `stretch` rows), one per column (tile) and one
-// value (scalar) may stand beside them. Writes sums [splits, columns], as sum_rows in parts, which a second call adds up.
+// value (scalar) may stand beside them. Writes sums [splits, columns], in parts like sum_rows; a second call adds the parts.
 // Dispatch: one workgroup of 64 per part and block of up to 32 columns. Lane l takes column l % width of every (64 / width)-th
 // row, so that neighbours fetch neighbours; the lanes of a column are then added in workgroup memory. So the order is fixed.
 // Longest loop: rows_per_split / 2 from 17 columns on, less below.
 // needs: grid, functions, compose
+//
 // Workgroups of 256 took a quarter more time of a software adapter, which waits for all lanes at every barrier.
 
 struct ElementwiseColumnsParams {

@@ -1,5 +1,5 @@
-// Row i of the result is row indices[i] of x, with EPILOGUE = BIAS_LEAKY added to what is beside it, then leaky ReLU: images take what the
-// generator made of their label.
+// Row i of the result is row indices[i] of x, with EPILOGUE = BIAS_LEAKY added to the operand `beside`, then leaky ReLU. Images
+// take the result of the generator for their label in this way.
 // Reads x [any, columns], indices [rows] (as numbers) and beside [rows, columns], or nothing there (EPILOGUE = NOTHING); writes y
 // [rows, columns].
 // Dispatch: one invocation per value, 64 per workgroup. No loop.

@@ -1,4 +1,4 @@
-// im2col: the fine values that each coarse position meets, as a matrix: what a convolution multiplies by its weight.
+// im2col: the fine values that belong to each coarse position, as a matrix. A convolution is the product of it and the weight.
 //
 //   matrix[(n, o), (k, a)] = fine[n, STRIDE*o + k - KERNEL/2, a], or with TRANSPOSED = 1 matrix[(k, a), (n, o)]
 //

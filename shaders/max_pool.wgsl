@@ -1,5 +1,5 @@
-// From each window the value that stands where the keys are largest, the first one of equals; maximum pooling where
-// the keys are the values.
+// From each window the value at the place where the keys are largest; the first of equals. With the values as keys this is maximum
+// pooling.
 // Reads x [batch, height, width, channels] and keys [keys, height, width, channels], repeated over the batch; writes y
 // [batch, rows, columns, channels].
 // Dispatch: a workgroup of 8 x 8 per row of windows of an image, in x and y; lanes run along the channels.

@@ -1,5 +1,5 @@
-// The adjoint of max_pool in its values: every value where its window's keys are largest, 0 elsewhere; where several
-// windows have the same cell, the sum.
+// The adjoint of max_pool in its values: every value goes to the place where the keys of its window are largest. A place
+// of several windows gets the sum, other places get 0.
 // Reads d [batch, rows, columns, channels] and keys [keys, height, width, channels], repeated over the batch; writes y
 // [batch, height, width, channels].
 // Dispatch: a workgroup of 8 x 8 per row of an image, in x and y; lanes run along the channels.

@@ -1,4 +1,4 @@
-// Pooling over non-overlapping windows: scale times the sum of each; positions that fill no window are
+// Pooling over non-overlapping windows: scale times the sum of each. Positions that do not fill a window are
 // dropped. With scale = 1 / window size this is average pooling.
 // Reads x [batch, height, width, channels]; writes y [batch, height / wh, width / ww, channels].
 // Dispatch: a workgroup of 8 x 8 per output row of an image, in x and y; lanes run along the channels.

@@ -1,8 +1,9 @@
-// Standard normal numbers from a counter: each depends on the seed, the counter and its index alone, so that a part
-// of a batch gets the numbers that it has in the whole.
+// Standard normal numbers from a counter. A number depends only on the seed, the counter and its index, so a part of a batch gets the
+// same numbers as in the whole batch.
 // Reads seed [3], the bit patterns of (seed, counter, index of the first number); writes y [count].
 // Dispatch: one invocation per value, 64 per workgroup. No loop.
 // needs: grid
+//
 // PCG4D (Jarzynski and Olano 2020) for the integers, as in src/random.rs; Box and Muller for the normals.
 
 struct RandomParams {

@@ -1,4 +1,4 @@
-// Images in another height and width: the nearest pixel, or between the neighbours by their distance.
+// Images in another height and width, by the nearest pixel or by interpolation between neighbours.
 // Reads x [batch, height, width, channels]; writes y [batch, to_height, to_width, channels].
 // Dispatch: a workgroup of 8 x 8 per row of a result, in x and y; lanes run along the channels.
 // Longest loop: (to_width / 8 + 1) · (channels / 8 + 1) values.

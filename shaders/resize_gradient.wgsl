@@ -1,9 +1,9 @@
-// The adjoint of resize: every pixel adds what the positions that read it carry, by its part of each.
+// The adjoint of resize: every pixel adds the values of the positions that read it, each times the weight of that reading.
 // Reads d [batch, to_height, to_width, channels]; writes y [batch, height, width, channels].
 // Dispatch: a workgroup of 8 x 8 per row of an image, in x and y; lanes run along the channels.
-// Longest loop: (width / 8 + 1) · (channels / 8 + 1) pixels, each with the positions that read it: 2 · to / from along
+// Longest loop: (width / 8 + 1) · (channels / 8 + 1) pixels, each with the positions that read it: 2 · to / from
+// along each direction, more at the borders.
 // needs: grid, resize
-// either side, more at the borders.
 
 @group(0) @binding(1) var<storage, read_write> d: array<f32>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;

@@ -1,5 +1,5 @@
-// swap_channels: the weight of a 3x3 kernel at stride 1 for the two sides in each other's place, taps mirrored (the trilinear
-// form of graph/operation.rs reads the same either way):
+// swap_channels: the weight of a 3x3 kernel at stride 1 for swapped sides, with mirrored taps. The trilinear form of
+// graph/convolution.rs is the same in both readings:
 //
 //   swapped[8 - k, b, a] = weight[k, a, b]
 //

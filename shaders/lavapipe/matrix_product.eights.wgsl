@@ -1,6 +1,6 @@
 // matrix_product, form lavapipe.eights: as shaders/matrix_product.wgsl:
 //
-//   product[m, r, c] = sum over i of left[l, r, i] * right[m, i, c], and what stood there if ACCUMULATE = 1,
+//   product[m, r, c] = sum over i of left[l, r, i] * right[m, i, c], plus the value before if ACCUMULATE = 1,
 //
 // where l is m, or with 25 left matrices for 81 products that of shared/matrices.wgsl.
 //

@@ -86,7 +86,7 @@ fn store_row(place: Place, row: u32, sums: Line) {
     store(place, at + 3u * place.pitch, border + place.border_columns.w, sums.fourth, inside && place.columns.w);
 }
 
-// Which row or column of border biases stands for those of so many coarse ones.
+// The row or column of border biases that stands for a row or column of the coarse side.
 fn border_of(at: vec4<u32>, size: u32, odd: u32) -> vec4<u32> {
     let inner = select(vec4<u32>(1u), vec4<u32>(2u), at == vec4<u32>(size - 1u));
     return 2u * select(inner, vec4<u32>(), at == vec4<u32>()) + odd;

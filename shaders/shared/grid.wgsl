@@ -1,5 +1,5 @@
-// Shared by every kernel: the index that belongs to the grids of src/kernels/grids.rs, and a division of
-// small integers that does not stall software adapters.
+// Shared by most kernels: the index of an invocation in the grids of src/kernels/grids.rs, and a division of small integers that is
+// fast on software adapters.
 
 const GROUP: u32 = 64u;
 const GRID_WIDTH: u32 = 32768u;
@@ -9,8 +9,8 @@ fn flat_index(group: vec3<u32>, local: u32) -> u32 {
     return (group.y * GRID_WIDTH + group.x) * GROUP + local;
 }
 
-// Values that one invocation of an element-wise kernel takes, GROUP apart so that neighbours stay neighbours:
-// starting a workgroup costs a software adapter as much as some values.
+// Values of one invocation of an element-wise kernel. They are GROUP apart, so that neighbouring invocations read neighbouring values. To
+// start a workgroup costs a software adapter as much as some values.
 const VALUES: u32 = 8u;
 
 // Index of an invocation's first value in such a grid.

@@ -1,10 +1,10 @@
 // Shared by the kernels of all of Winograd's algorithms: the geometry of their tiles.
 //
-// They convolve, from the fine side to the coarse one, or with params.adjoint = 1 compute the adjoint, from coarse to fine.
-// Inputs are the channels of the side that is read, outputs those of the other.
+// They convolve from the fine side to the coarse side. With params.adjoint = 1 they compute the adjoint, from coarse to fine. `inputs`
+// are the channels of the side that is read, `outputs` those of the other side.
 //
-// The coarse side is cut into tiles of 4 x 4 pixels; a tile at the right or lower border may reach beyond the image. What is
-// passed on are matrices, one per element of a transformed tile, in the layout of shared/blocks.wgsl:
+// The coarse side is cut into tiles of 4 x 4 pixels. A tile at the right or lower border may reach beyond the image. Between the
+// kernels are matrices, one per element of a transformed tile, in the layout of shared/blocks.wgsl:
 //
 //   transformed image   tiles x inputs,
 //   transformed weight  inputs x outputs,
@@ -12,8 +12,7 @@
 //   transformed coarse  outputs x tiles,
 //   product of it with the transformed image  outputs x inputs.
 //
-// A gradient by the weight may swap the sides (params.adjoint = 1): then the image is of the coarse side, and what is called
-// coarse of the fine one.
+// A gradient by the weight may swap the sides (params.adjoint = 1). Then `image` is the coarse side and `coarse` is the fine side.
 
 struct WinogradParams {
     batch: u32,

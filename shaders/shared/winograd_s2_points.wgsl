@@ -1,13 +1,12 @@
 // Shared by the kernels of Winograd's algorithms for 3x3 kernels at stride 2: their phases and their points.
 //
-// At stride 2 a row of the fine side is two: its even pixels meet the tap in the middle alone, its odd ones the two outer taps,
-// each of them pixels of the coarse side that are neighbours. So 4 x 4 coarse pixels and a phase are F(4, 2) or F(4, 1) along
-// either direction: 5 or 4 multiplications, 81 in all for the four phases, where the taps are 144. F(2, 4) and F(1, 4) are
-// the gradient by the weight.
+// At stride 2 a row of the fine side is two rows. Its even pixels meet only the middle tap. Its odd pixels meet the two outer taps, for
+// neighbouring pixels of the coarse side. So 4 x 4 coarse pixels and a phase are F(4, 2) or F(4, 1) along each direction: 5 or 4
+// multiplications, 81 in total for the four phases in place of 144. F(2, 4) and F(1, 4) compute the gradient by the weight.
 //
-// F(4, 2) and F(2, 4) multiply polynomials by their values at five points, ±NEAR, ±FAR and infinity; where there is one tap, that
-// at infinity is zero. Rows and columns of elements are those of odd pixels, 0 to 4, then those of even ones, 5 to 8.
-// What comes from the coarse side is the same for all phases: 25 elements.
+// F(4, 2) and F(2, 4) multiply polynomials by their values at five points: ±NEAR, ±FAR and infinity. With one tap the value at
+// infinity is zero. Elements 0 to 4 of a row or column belong to odd pixels, elements 5 to 8 to even pixels. The coarse side
+// has the same 25 elements for all phases.
 
 // Elements of a transformed tile of the fine side and of the weight, along a side of the square.
 const FINE_SIDE: u32 = 9u;

@@ -1,6 +1,6 @@
-//! Twin of `shaders/elementwise.wgsl`: interprets the expression that the WGSL is made from, instruction after
-//! instruction over a block of values, with the functions of the twins of `unary` and `binary`. So it gives to the bit what
-//! they would give one after the other; what each computes is flushed as the executor flushes their results.
+//! Twin of `shaders/elementwise.wgsl`. It interprets the expression from which the WGSL is made, instruction after instruction over a block
+//! of values, with the functions of the twins of `unary` and `binary`. Every result is flushed as the executor flushes theirs. So the
+//! bits are those of single calls one after the other.
 
 use super::{CHUNK, binary, flushed, source_index, unary};
 use crate::graph::Broadcast;

@@ -1,5 +1,5 @@
-//! Twin of `shaders/elementwise_columns.wgsl`: interprets the expression as the twin of `elementwise` does, some rows at a time,
-//! and adds up columns as the twin of `sum_rows` does. So it gives to the bit what the single calls would.
+//! Twin of `shaders/elementwise_columns.wgsl`. It interprets the expression like the twin of `elementwise`, some rows at a time, and adds
+//! columns like the twin of `sum_rows`. So the bits are those of the single calls.
 
 use super::elementwise::compute;
 use super::{flushed, source_index};

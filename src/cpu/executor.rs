@@ -1,8 +1,8 @@
-//! Replays a program on the CPU. Every root is a vector; its memory is taken from a pool at its first call
-//! and given back after its last, so that the path needs what the plan says and not the sum of all tensors.
+//! Replays a program on the CPU. Every root is a vector. Its memory comes from a pool at its first call and goes back after its last call,
+//! so the path needs the memory of the plan and not the sum of all tensors.
 //!
-//! The pool is filled when a program is bound. Where the system refuses memory, it refuses it then: an error, on which the
-//! caller can split its batch, and not in the middle of a step.
+//! The pool is filled when a program is bound. If the system refuses memory, it does so at this point and not in the middle of a
+//! step. The caller gets an error and can split its batch.
 
 use super::Mode;
 use super::scratch::refusable;

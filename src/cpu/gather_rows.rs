@@ -1,4 +1,4 @@
-//! Twin of `shaders/gather_rows.wgsl`: rows by index, with an epilogue added to what is beside them.
+//! Twin of `shaders/gather_rows.wgsl`: rows by index, with an epilogue, added to a second tensor.
 
 use super::geometry::finish;
 use crate::graph::operation::codes;

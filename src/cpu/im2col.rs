@@ -1,4 +1,4 @@
-//! Twin of `shaders/im2col.wgsl`: the fine values that each coarse position meets, as a matrix.
+//! Twin of `shaders/im2col.wgsl`: the fine values of each coarse position, as a matrix.
 
 use super::geometry::{Geometry, element};
 use crate::kernels::Arguments;

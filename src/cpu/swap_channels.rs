@@ -1,4 +1,4 @@
-//! Twin of `shaders/swap_channels.wgsl`: a 3x3 kernel's weight for the sides in each other's place.
+//! Twin of `shaders/swap_channels.wgsl`: the weight of a 3x3 kernel for swapped sides.
 
 use crate::kernels::Arguments;
 use crate::kernels::params::RowsParams;

@@ -1,5 +1,5 @@
-//! The CPU path's threads, started once and by ourselves: rayon panics where the system refuses one (`ulimit -u`, little
-//! memory), and computing goes on with fewer.
+//! The threads of the CPU path. The program starts them itself, once: rayon panics if the system refuses a thread (`ulimit -u`, little
+//! memory), while this program goes on with fewer threads.
 
 use rayon::{ThreadBuilder, ThreadPoolBuilder};
 use std::io;

@@ -1,5 +1,5 @@
-//! What the twins of all of Winograd's kernels share: the geometry of tiles, and the transforms that differ by their matrix
-//! alone. The matrices of stride 1 are in `winograd_s1.rs`, those of stride 2 in `winograd_s2.rs`.
+//! Shared by the twins of all Winograd kernels: the geometry of tiles, and the transforms that differ only in their matrix. The matrices of
+//! stride 1 are in `winograd_s1.rs`, those of stride 2 in `winograd_s2.rs`.
 
 use super::geometry::element;
 use crate::kernels::Arguments;

@@ -1,11 +1,18 @@
-//! What the twins of Winograd's kernels at stride 1 share: the matrices of F(4x4, 3x3) and F(3x3, 4x4). They follow
-//! from the points at which the algorithms evaluate polynomials (Lavin and Gray, "Fast algorithms for convolutional
+//! Shared by the twins of Winograd's kernels at stride 1: the matrices of F(4x4, 3x3) and F(3x3, 4x4). They follow from the points
+//! at which the algorithms evaluate polynomials (Lavin and Gray, "Fast algorithms for convolutional
 //! neural networks", for 0, ±1, ±2 and infinity).
 //!
-//! The points decide the rounding. Against f64 results, in units of the largest, for 64 to 512 channels of 8 to 32 pixels
-//! a side (values as after a leaky ReLU, weights as initialised): 0, ±1, ±2 err by 5e-6 to 1e-5, 0, ±3/4, ±3/2 by 1.3e-6 to
-//! 1.9e-6; F(2x2, 3x3) by 3e-7 to 7e-7, a direct convolution by 2e-7 to 4e-7. Gradients by the weight: 2e-6 to 7e-6, 8e-7
-//! to 1.4e-6; 2e-7 to 6e-7, 3e-7 to 6e-7. The tolerance of all ways to convolve is 1e-5.
+//! The points decide the rounding. Errors against f64 results, in units of the largest value, for 64 to 512 channels of 8 to 32
+//! pixels a side (values as after a leaky ReLU, weights as initialised):
+//!
+//! | | convolution | gradient by the weight |
+//! | --- | --- | --- |
+//! | points 0, ±1, ±2 | 5e-6 to 1e-5 | 2e-6 to 7e-6 |
+//! | points 0, ±3/4, ±3/2 (used) | 1.3e-6 to 1.9e-6 | 8e-7 to 1.4e-6 |
+//! | F(2x2, 3x3) | 3e-7 to 7e-7 | 2e-7 to 6e-7 |
+//! | direct | 2e-7 to 4e-7 | 3e-7 to 6e-7 |
+//!
+//! All ways to convolve have a tolerance of 1e-5.
 
 /// Elements of a transformed tile.
 pub const ELEMENTS: usize = 36;

@@ -1,10 +1,11 @@
-//! What the twins of Winograd's kernels at stride 2 share: the phases, and the matrices of F(4, 2) and F(2, 4), of
-//! F(4, 1) and F(1, 4), which the phases multiply to those of the kernels (`shaders/shared/winograd_s2_points.wgsl`).
+//! Shared by the twins of Winograd's kernels at stride 2: the phases, and the matrices of F(4, 2) and F(4, 1), of F(2, 4) and F(1, 4)
+//! (`shaders/shared/winograd_s2_points.wgsl`).
 //!
-//! Both signs of a point share their arithmetic, so points are pairs. Against f64 results, in units of the largest, for 16 to 256
-//! channels of 4 to 16 coarse pixels a side, ±1/2, ±5/4 err by 3e-7 to 6e-7 from coarse to fine, 5e-7 to 1.2e-6 from fine to coarse
-//! and 3e-7 to 8e-7 in the gradient by the weight; a direct convolution by 1e-7 to 6e-7. ±5/8, ±5/4 and ±1/2, ±9/8 are as
-//! good, ±1/2, ±1 twice as coarse, ±1, ±2 ten times; 0, ±3/4, 3/2 twice, without the pairs' arithmetic.
+//! Points are pairs, because both signs of a point share their arithmetic. Errors of the points ±1/2, ±5/4 against f64 results, in
+//! units of the largest value, for 16 to 256 channels of 4 to 16 coarse pixels a side: 3e-7 to 6e-7 from coarse to fine, 5e-7 to
+//! 1.2e-6 from fine to coarse, 3e-7 to 8e-7 in the gradient by the weight. A direct convolution errs by 1e-7 to 6e-7. Of other
+//! points ±5/8, ±5/4 and ±1/2, ±9/8 are as good. ±1/2, ±1 have twice the error, ±1, ±2 ten times, and 0, ±3/4, 3/2 twice without
+//! the shared arithmetic.
 
 /// Rows of elements of the fine side and of the weight: five of odd pixels, four of even ones.
 pub const FINE_SIDE: usize = 9;

@@ -93,7 +93,7 @@ impl Borders {
         place * self.stride + phase
     }
 
-    /// Whether an image of so many rows or columns has a first and a last one of each phase.
+    /// Whether an image with `length` rows or columns has a first and a last one of each phase.
     pub fn fit(self, length: usize) -> bool {
         length.is_multiple_of(self.stride) && length >= 2 * self.stride
     }

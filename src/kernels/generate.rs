@@ -16,7 +16,7 @@ pub fn shader(source: &str, expression: &Expression) -> String {
     parts.iter().fold(source.to_string(), |text, (mark, part)| replace(&text, mark, part))
 }
 
-/// Replaces what stands between `// [mark]` and the next `// [end]`.
+/// Replaces the text between `// [mark]` and the next `// [end]`.
 fn replace(text: &str, mark: &str, part: &str) -> String {
     let open = format!("// [{mark}]\n");
     let (before, rest) = text.split_once(&open).expect("elementwise.wgsl has every mark");

@@ -338,7 +338,8 @@ fn params(expression: &Expression, count: u32, stretch: u32, tile: u32) -> Eleme
     ElementwiseParams { rows, columns, blocks: columns.div_ceil(block), block, stretch, tile }
 }
 
-/// The parameters of sums over rows, if what is repeated is one value per column, and what is stretched one per so many rows.
+/// The parameters of sums over rows. `None` unless a repeated operand has one value per column and a stretched one has one value per
+/// some number of rows.
 fn column_params(
     parts: SumRowsParams,
     stretch: Option<u32>,

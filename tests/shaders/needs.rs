@@ -85,8 +85,8 @@ fn shared() -> BTreeMap<String, File> {
 
 /// What is wrong with a shader's line.
 fn complaints(text: &str, shared: &BTreeMap<String, File>) -> Vec<String> {
-    let head = text.lines().take_while(|line| line.starts_with("//"));
-    let Some(line) = head.filter_map(|line| line.strip_prefix("// needs: ")).next() else {
+    let mut head = text.lines().take_while(|line| line.starts_with("//"));
+    let Some(line) = head.find_map(|line| line.strip_prefix("// needs: ")) else {
         return vec!["its head has no line `// needs: ...`".to_string()];
     };
     let named: Vec<&str> = line.split(", ").filter(|&name| name != "nothing").collect();
