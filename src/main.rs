@@ -26,6 +26,8 @@ enum Command {
     Train(Box<commands::train::Arguments>),
     /// Attack a model and look at what comes out
     Attack(Box<commands::attack::Arguments>),
+    /// Show what a model answers to images, and save its logits
+    Predict(commands::predict::Arguments),
     /// Measure how far runs withstand attacks: the rows of the paper's tables, with intervals and warnings
     Evaluate(Box<commands::evaluate::Arguments>),
     /// Write a page about runs: curves, evaluations, images and every setting
@@ -81,6 +83,7 @@ fn run() -> commands::CommandResult {
     let code = match cli.command {
         Command::Train(arguments) => commands::train::run(*arguments),
         Command::Attack(arguments) => commands::attack::run(&arguments),
+        Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),
         Command::TrainGenerator(arguments) => commands::train_generator::run(*arguments),

@@ -8,6 +8,7 @@ pub mod completions;
 pub mod effects;
 pub mod evaluate;
 pub mod loudness;
+pub mod predict;
 mod progress;
 pub mod report;
 pub mod reproduce;
