@@ -28,6 +28,8 @@ enum Command {
     Attack(Box<commands::attack::Arguments>),
     /// Show what a model answers to images, and save its logits
     Predict(commands::predict::Arguments),
+    /// Write a model for other programs: ONNX, or PyTorch's names with a small module
+    Export(commands::export::Arguments),
     /// Measure how far runs withstand attacks: the rows of the paper's tables, with intervals and warnings
     Evaluate(Box<commands::evaluate::Arguments>),
     /// Write a page about runs: curves, evaluations, images and every setting
@@ -83,6 +85,7 @@ fn run() -> commands::CommandResult {
     let code = match cli.command {
         Command::Train(arguments) => commands::train::run(*arguments),
         Command::Attack(arguments) => commands::attack::run(&arguments),
+        Command::Export(arguments) => commands::export::run(&arguments),
         Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod completions;
 pub mod effects;
 pub mod evaluate;
+pub mod export;
 pub mod loudness;
 pub mod predict;
 mod progress;

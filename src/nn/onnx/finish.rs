@@ -36,6 +36,9 @@ pub fn classifier(
         ));
     }
     let (nodes, slots, values) = needed(importer, last);
+    if !slots.iter().any(Slot::is_learned) {
+        return Err(OnnxError::Model("the model has no weights".to_string()));
+    }
     let net = Net { problem, nodes, slots: Slots::new(slots) };
     net.check().map_err(|error| OnnxError::Model(error.to_string()))?;
     let mut all = net.slots.zeros();
@@ -137,7 +140,7 @@ fn apply(importer: &Importer, at: usize, all: &mut Affine) -> bool {
 }
 
 /// The nodes that `last` needs, and their slots with their values.
-fn needed(importer: Importer, last: Value) -> (Vec<Node>, Vec<Slot>, Vec<Vec<f32>>) {
+pub(super) fn needed(importer: Importer, last: Value) -> (Vec<Node>, Vec<Slot>, Vec<Vec<f32>>) {
     let Importer { nodes, slots, values, .. } = importer;
     let mut used = vec![false; nodes.len() + 1];
     used[last.0] = true;

@@ -23,7 +23,7 @@ pub fn fold(
 }
 
 /// What is computed.
-const KNOWN: &[&str] = &[
+pub const KNOWN: &[&str] = &[
     "Abs",
     "Add",
     "And",
@@ -100,7 +100,7 @@ fn one<'a>(
         }
         "Flatten" => {
             let x = read(0)?;
-            let axis = axis(attributes.integer("axis", 1), x.extents.len() + 1)?;
+            let axis = cut(attributes.integer("axis", 1), x.extents.len())?;
             let (front, back) = x.extents.split_at(axis);
             x.reshaped(&[front.iter().product(), back.iter().product()])
         }
@@ -161,6 +161,7 @@ fn one<'a>(
         "Abs" | "Ceil" | "Exp" | "Floor" | "Log" | "Neg" | "Not" | "Reciprocal" | "Round" | "Sqrt" => {
             unary(operator, read(0)?)
         }
+        "Mod" if attributes.integer("fmod", 0) == 1 => binary("Remainder", read(0)?, read(1)?),
         _ => binary(operator, read(0)?, read(1)?),
     }
 }
@@ -172,6 +173,11 @@ pub fn axis(axis: i64, rank: usize) -> Result<usize> {
         .ok()
         .filter(|&axis| axis < rank)
         .ok_or_else(|| format!("has the axis {axis} of {rank}"))
+}
+
+/// A place between axes, counted from the end if negative: 0 is in front of all of them.
+pub fn cut(place: i64, rank: usize) -> Result<usize> {
+    if usize::try_from(place) == Ok(rank) { Ok(rank) } else { axis(place, rank) }
 }
 
 /// The order of `Transpose`.
@@ -201,6 +207,7 @@ pub fn new_extents(own: &[usize], wanted: &[i64], zero_is_zero: bool) -> Result<
                 1
             }
             0 if !zero_is_zero => *own.get(i).ok_or("copies an extent that there is not")?,
+            BATCH => return Err(WITH_BATCH.to_string()),
             extent => usize::try_from(extent).map_err(|_| format!("makes the shape {wanted:?}"))?,
         });
     }
@@ -591,7 +598,7 @@ fn binary(operator: &str, a: &Constant, b: &Constant) -> Result<Constant> {
         "Sub" => |x, y| x - y,
         "Mul" => |x, y| x * y,
         "Div" => |x, y| x / y,
-        "Mod" => |x, y| x % y,
+        "Mod" | "Remainder" => |x, y| x % y,
         "Pow" => f32::powf,
         "Max" => f32::max,
         "Min" => f32::min,
@@ -626,7 +633,12 @@ fn integer(operator: &str, x: i64, y: i64) -> Result<i64> {
         "Sub" => x.checked_sub(y).ok_or_else(too_large),
         "Mul" => x.checked_mul(y).ok_or_else(too_large),
         "Div" => x.checked_div(y).ok_or_else(|| "divides by 0".to_string()),
-        "Mod" => x.checked_rem_euclid(y).ok_or_else(|| "divides by 0".to_string()),
+        "Remainder" => x.checked_rem(y).ok_or_else(|| "divides by 0".to_string()),
+        // Of the divisor's sign, as in Python.
+        "Mod" => {
+            let rest = x.checked_rem(y).ok_or_else(|| "divides by 0".to_string())?;
+            Ok(if rest != 0 && (rest < 0) != (y < 0) { rest + y } else { rest })
+        }
         "Pow" => u32::try_from(y).ok().and_then(|y| x.checked_pow(y)).ok_or_else(too_large),
         "Max" => Ok(x.max(y)),
         "Min" => Ok(x.min(y)),

@@ -184,9 +184,9 @@ impl<'a> Importer<'a> {
             return *index;
         }
         let name = if named.is_empty() { name } else { format!("{name}{AGAIN}{}", named.len()) };
-        let initial = initial(&extents, role, &values);
-        self.slots.push(Slot { name, extents, role, initial, order });
-        self.values.push(values);
+        let new = NewSlot { extents, role, order, values };
+        self.slots.push(new.slot(name));
+        self.values.push(new.values);
         self.slots.len() - 1
     }
 
@@ -311,6 +311,14 @@ pub struct NewSlot {
     pub order: FileOrder,
     /// Its values in memory's order.
     pub values: Vec<f32>,
+}
+
+impl NewSlot {
+    /// The slot.
+    pub fn slot(&self, name: String) -> Slot {
+        let initial = initial(&self.extents, self.role, &self.values);
+        Slot { name, extents: self.extents.clone(), role: self.role, initial, order: self.order }
+    }
 }
 
 /// Between the name of a weight and the number of its other arrangements.

@@ -10,11 +10,13 @@
 mod attributes;
 mod constant;
 mod data;
+pub mod export;
 mod finish;
 mod fold;
 mod import;
 mod message;
 mod operators;
+pub mod single;
 mod wire;
 
 use super::{Net, Problem, Values};

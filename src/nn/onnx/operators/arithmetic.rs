@@ -34,8 +34,7 @@ pub fn several(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let mut result = inputs.next().ok_or("reads nothing")?;
     for input in inputs {
         result = match (&result, &input) {
-            (Known::Constant(a), Known::Constant(b)) => {
-                let _ = (a, b);
+            (Known::Constant(_), Known::Constant(_)) => {
                 return Err("reads several constants; export the model with constant folding".to_string());
             }
             _ => Known::Data(combine(importer, function, result, input)?),
@@ -112,7 +111,7 @@ pub fn combine(importer: &mut Importer, function: Arithmetic, left: Known, right
 }
 
 fn of_both(importer: &mut Importer, function: Arithmetic, left: Data, right: Data) -> Result<Data> {
-    let (mut left, mut right) = (in_front(left, right_rank(&right))?, right);
+    let (mut left, mut right) = (in_front(left, right.rank())?, right);
     right = in_front(right, left.rank())?;
     if left.axes.iter().zip(&right.axes).any(|(a, b)| (*a == Place::Batch) != (*b == Place::Batch)) {
         return Err("combines the images with another axis".to_string());
@@ -148,10 +147,6 @@ fn of_both(importer: &mut Importer, function: Arithmetic, left: Data, right: Dat
     let layer = if function == Arithmetic::Add { Layer::Add } else { Layer::Combine(function) };
     let value = importer.push(layer, &[first, second])?;
     Ok(left.with_value(value).tidied())
-}
-
-fn right_rank(data: &Data) -> usize {
-    data.rank()
 }
 
 /// With axes of one place in front, up to `rank`.

@@ -126,6 +126,13 @@ pub fn read(
     reader(importer, &Call { operator, attributes, inputs, outputs })
 }
 
+/// Whether an operator is read, as layers or as arithmetic on constants.
+pub fn reads(operator: &str) -> bool {
+    operator == "Constant"
+        || OPERATORS.iter().any(|(names, _)| names.contains(&operator))
+        || super::fold::KNOWN.contains(&operator)
+}
+
 /// The list of operators, for messages.
 pub fn supported() -> String {
     let mut names: Vec<&str> = OPERATORS.iter().flat_map(|(names, _)| names.iter().copied()).collect();

@@ -214,6 +214,12 @@ pub fn resize(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
                 None => return Err("changes the number of channels".to_string()),
             }
         }
+        let whole = |side: usize| (factors[side] * from[side] as f64).fract() == 0.0;
+        if coordinates == Coordinates::Corners && !(whole(0) && whole(1)) {
+            return Err(
+                "has align_corners with scales that give no whole size; export it with sizes".to_string()
+            );
+        }
         Resize::scaled(from, factors, coordinates, sampling).ok_or_else(|| {
             format!("has the scales {factors:?}, which are no fractions of numbers up to 1000")
         })?

@@ -35,7 +35,7 @@ pub fn dropout(_: &mut Importer, call: &Call) -> Result<Vec<Known>> {
 /// `Flatten`.
 pub fn flatten(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let data = call.data(0)?;
-    let axis = fold::axis(call.attributes.integer("axis", 1), data.rank() + 1)?;
+    let axis = fold::cut(call.attributes.integer("axis", 1), data.rank())?;
     let extents =
         |axes: std::ops::Range<usize>| axes.map(|axis| data.extent(axis)).product::<Result<usize>>();
     let wanted = match data.axes.first() {
@@ -84,14 +84,9 @@ pub fn reshape(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     if !keeps {
         return Err(unclear());
     }
-    let extents = fold::new_extents(&own, &resolved, true).map_err(|_| {
-        format!("makes {} of {own:?} values of an image, so images would mix", listed(&resolved))
-    })?;
+    let extents = fold::new_extents(&own, &resolved, true)
+        .map_err(|_| format!("makes {resolved:?} of the {own:?} values of an image, so images would mix"))?;
     one(to_extents(importer, data, &extents)?)
-}
-
-fn listed(extents: &[i64]) -> String {
-    format!("{extents:?}")
 }
 
 /// The same values with other extents; they move if they have to.
