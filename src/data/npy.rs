@@ -1,4 +1,4 @@
-//! Arrays of NumPy: `.npy` files of f32 or u8, read and written.
+//! Arrays as `numpy.save` writes them: `.npy` files of f32 or u8, read and written.
 //!
 //! A reader of our own, because the format is a line of text and numbers behind it, and the crates for it bring arrays of
 //! their own or half a zip reader.

@@ -37,7 +37,9 @@ fn images(problem: Problem) -> Vec<f32> {
 fn log_softmax(logits: &mut [f32]) {
     let largest = logits.iter().copied().fold(f32::MIN, f32::max);
     let sum: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
-    logits.iter_mut().for_each(|logit| *logit -= largest + sum.ln());
+    for logit in logits {
+        *logit -= largest + sum.ln();
+    }
 }
 
 #[track_caller]

@@ -29,7 +29,7 @@ pub fn classifier(
     let problem = Problem { classes, ..problem };
     problem.check(1.0).map_err(|error| wrong(format!("is none of a classifier: {error}")))?;
     let last = importer.row(result).map_err(wrong)?;
-    let range = normalisation(&mut importer, problem)?;
+    let range = normalisation(&mut importer, problem);
     if range != 1.0 {
         notes.push(format!(
             "the model divides pixels by {range}: its own images are from 0 to {range}, those here from 0 to 1"
@@ -65,7 +65,7 @@ struct Affine {
 }
 
 /// Makes one normalisation of the arithmetic on pixels before the first layer. Gives the largest pixel.
-fn normalisation(importer: &mut Importer, problem: Problem) -> Result<f32, OnnxError> {
+fn normalisation(importer: &mut Importer, problem: Problem) -> f32 {
     let channels = problem.channels;
     let mut all = Affine { factor: vec![1.0; channels], summand: vec![0.0; channels] };
     // The first nodes in a row that read nothing but each other.
@@ -79,11 +79,11 @@ fn normalisation(importer: &mut Importer, problem: Problem) -> Result<f32, OnnxE
         source = Value(at);
     }
     if at == 0 {
-        return Ok(1.0);
+        return 1.0;
     }
     let Affine { factor, summand } = all;
     if factor.iter().any(|factor| !factor.is_normal()) {
-        return Ok(1.0);
+        return 1.0;
     }
     let deviation: Vec<f32> = factor.iter().map(|factor| 1.0 / factor).collect();
     let mean: Vec<f32> =
@@ -102,7 +102,7 @@ fn normalisation(importer: &mut Importer, problem: Problem) -> Result<f32, OnnxE
         layer: Layer::Normalise { mean, deviation },
         inputs: vec![IMAGES],
     };
-    Ok(range)
+    range
 }
 
 fn readers(importer: &Importer, value: Value) -> usize {

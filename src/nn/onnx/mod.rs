@@ -8,6 +8,7 @@
 //! Files come from anywhere: whatever they hold, reading them ends in a network or in one sentence.
 
 mod attributes;
+mod axes;
 mod constant;
 mod data;
 pub mod export;

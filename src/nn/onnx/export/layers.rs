@@ -65,7 +65,7 @@ impl Writer<'_> {
                     self.node_to("Flatten", &[&x], &[], result);
                 } else {
                     let row = self.in_memory(inputs[0], &[from.len()]);
-                    self.from_memory(&row, to, result);
+                    self.write_value(&row, to, result);
                 }
             }
             Layer::Add => {
@@ -94,7 +94,7 @@ impl Writer<'_> {
                 self.node_to("PRelu", &[&x, &slope], &[], result);
             }
             Layer::LayerNorm { .. } | Layer::Softmax { .. } => self.rows(layer, inputs[0], to, result),
-            Layer::Resize(resize) => self.resize(&resize, &x, result)?,
+            Layer::Resize(resize) => self.resize(&resize, &x, result),
             Layer::Arrange(arrangement) => self.arrangement(arrangement, &inputs, to, result)?,
         }
         self.names.push(result.to_string());
@@ -173,7 +173,7 @@ impl Writer<'_> {
             Layer::Softmax { logarithm: true, .. } => self.node("LogSoftmax", &[&lines], &[last]),
             _ => self.node("Softmax", &[&lines], &[last]),
         };
-        self.from_memory(&lines, to, result);
+        self.write_value(&lines, to, result);
     }
 
     fn number(&mut self, value: f32) -> String {
@@ -280,7 +280,7 @@ impl Writer<'_> {
         self.node_to("Mul", &[&mean, &factor], &[], result);
     }
 
-    fn resize(&mut self, resize: &Resize, x: &str, result: &str) -> Result {
+    fn resize(&mut self, resize: &Resize, x: &str, result: &str) {
         let coordinates = match resize.coordinates {
             Coordinates::Asymmetric => "asymmetric",
             Coordinates::HalfPixel => "half_pixel",
@@ -313,7 +313,6 @@ impl Writer<'_> {
         let read: Vec<&str> = read.iter().map(String::as_str).collect();
         let last = if of_sizes { 4 } else { 3 };
         self.node_to("Resize", &read[..last], &attributes, result);
-        Ok(())
     }
 
     fn arrangement(
@@ -375,7 +374,7 @@ impl Writer<'_> {
                 self.node(operator, &[&seen, &axes], &[Set::Integer("keepdims", 1)])
             }
         };
-        self.from_memory(&moved, to, result);
+        self.write_value(&moved, to, result);
         Ok(())
     }
 }

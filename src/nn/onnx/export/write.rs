@@ -170,7 +170,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Names what is in memory's order as the value `result` of these extents.
-    pub fn from_memory(&mut self, name: &str, extents: Extents, result: &str) {
+    pub fn write_value(&mut self, name: &str, extents: Extents, result: &str) {
         match extents {
             Extents::Vector { len } => {
                 let shape = self.integers(&[-1, len as i64]);

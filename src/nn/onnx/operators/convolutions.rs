@@ -9,10 +9,10 @@ use crate::nn::onnx::import::NewSlot;
 use crate::nn::slot::{FileOrder, Role, Slot};
 
 /// Two numbers, for rows and for columns; one number is for columns.
-pub fn pair(values: Option<Vec<i64>>, default: usize, name: &str) -> Result<[usize; 2]> {
-    match values.as_deref() {
+pub fn pair(call: &Call, name: &str, default: usize) -> Result<[usize; 2]> {
+    match call.attributes.integers(name).as_deref() {
         None | Some([]) => Ok([default; 2]),
-        Some([columns]) => Ok([if name == "pads" { 0 } else { 1 }, whole(*columns, name)?]),
+        Some([columns]) => Ok([1, whole(*columns, name)?]),
         Some([rows, columns]) => Ok([whole(*rows, name)?, whole(*columns, name)?]),
         Some(other) => Err(format!("has {} {name}; images have one or two dimensions", other.len())),
     }
@@ -139,8 +139,8 @@ pub fn convolution(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let weight = call.constant(1)?;
     let [outputs, inputs, height, width] = kernel(&weight)?;
     let size = [height, width];
-    let stride = pair(call.attributes.integers("strides"), 1, "strides")?;
-    let dilation = pair(call.attributes.integers("dilations"), 1, "dilations")?;
+    let stride = pair(call, "strides", 1)?;
+    let dilation = pair(call, "dilations", 1)?;
     let groups = whole(call.attributes.integer("group", 1), "group")?;
     let (data, outside) = without_zeros(call.data(0)?);
     let (data, [rows, columns, channels]) = importer.image(data)?;
@@ -166,13 +166,13 @@ pub fn transposed(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let weight = call.constant(1)?;
     let [inputs, outputs, height, width] = kernel(&weight)?;
     let size = [height, width];
-    let stride = pair(call.attributes.integers("strides"), 1, "strides")?;
-    let dilation = pair(call.attributes.integers("dilations"), 1, "dilations")?;
+    let stride = pair(call, "strides", 1)?;
+    let dilation = pair(call, "dilations", 1)?;
     let groups = whole(call.attributes.integer("group", 1), "group")?;
     let beyond = match call.attributes.integers("output_padding").as_deref() {
         None | Some([]) => [0; 2],
         Some([columns]) => [0, whole(*columns, "output_padding")?],
-        Some(_) => pair(call.attributes.integers("output_padding"), 0, "output_padding")?,
+        Some(_) => pair(call, "output_padding", 0)?,
     };
     let (data, [rows, columns, channels]) = importer.image(call.data(0)?)?;
     if channels != inputs {

@@ -3,9 +3,9 @@
 use super::{Call, Importer, Known, Result, one};
 use crate::graph::Convolution;
 use crate::nn::layer::{Extents, Layer};
+use crate::nn::onnx::axes;
 use crate::nn::onnx::constant::{Constant, Places};
 use crate::nn::onnx::data::{Data, Place};
-use crate::nn::onnx::fold;
 use crate::nn::onnx::import::NewSlot;
 use crate::nn::slot::{FileOrder, Role};
 
@@ -52,7 +52,7 @@ pub fn layer_norm(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
         return Err("is asked for its statistics; only the normalised values are computed".to_string());
     }
     let data = call.data(0)?;
-    let from = fold::axis(call.attributes.integer("axis", -1), data.rank())?;
+    let from = axes::axis(call.attributes.integer("axis", -1), data.rank())?;
     let (data, len) = importer.last(data, from..data.rank())?;
     let mut slot = |input: usize, part: &str| {
         let Some(constant) = call.optional(input)? else { return Ok(None) };
@@ -81,7 +81,7 @@ pub fn layer_norm(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
 pub fn softmax(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let data = call.data(0)?;
     let new = importer.opset >= 13;
-    let axis = fold::axis(call.attributes.integer("axis", if new { -1 } else { 1 }), data.rank())?;
+    let axis = axes::axis(call.attributes.integer("axis", if new { -1 } else { 1 }), data.rank())?;
     let axes = if new { axis..axis + 1 } else { axis..data.rank() };
     let (data, len) = importer.last(data, axes)?;
     let value =

@@ -5,9 +5,9 @@ use super::{Call, Importer, Known, Result, one};
 use crate::graph::{Coordinates, Divisor, Resize, Rounding, Sampling, Window};
 use crate::nn::arrangement::Arrangement;
 use crate::nn::layer::{Activation, Extents, Layer, Pooling};
+use crate::nn::onnx::axes;
 use crate::nn::onnx::constant::Constant;
 use crate::nn::onnx::data::{Data, Place};
-use crate::nn::onnx::fold;
 
 /// Values below this count as minus infinity where a maximum is taken.
 const LOWEST: f32 = -1e30;
@@ -18,9 +18,9 @@ pub fn pool(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     if call.outputs > 1 {
         return Err("is asked for the places of the largest values, which are not computed".to_string());
     }
-    let size = pair(call.attributes.integers("kernel_shape"), 0, "kernel_shape")?;
-    let stride = pair(call.attributes.integers("strides"), 1, "strides")?;
-    let dilation = pair(call.attributes.integers("dilations"), 1, "dilations")?;
+    let size = pair(call, "kernel_shape", 0)?;
+    let stride = pair(call, "strides", 1)?;
+    let dilation = pair(call, "dilations", 1)?;
     if dilation != [1; 2] {
         return Err(format!("has dilations {dilation:?}; windows without gaps are supported"));
     }
@@ -71,7 +71,7 @@ pub fn reduce(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
         _ if call.attributes.integer("noop_with_empty_axes", 0) == 1 => return one(data.clone()),
         _ => (0..data.rank() as i64).collect(),
     };
-    let axes: Vec<usize> = axes.iter().map(|&axis| fold::axis(axis, data.rank())).collect::<Result<_>>()?;
+    let axes: Vec<usize> = axes.iter().map(|&axis| axes::axis(axis, data.rank())).collect::<Result<_>>()?;
     let count: usize = axes.iter().map(|&axis| data.extent(axis)).product::<Result<_>>()?;
     let pooling = if call.operator == "ReduceMax" { Pooling::Max } else { Pooling::Mean };
     let mut result = reduced(importer, data.clone(), pooling, &axes, keep)?;
@@ -171,7 +171,7 @@ pub fn resize(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let rank = data.rank();
     let axes = match call.attributes.integers("axes") {
         Some(axes) if !axes.is_empty() => {
-            axes.iter().map(|&i| fold::axis(i, rank)).collect::<Result<Vec<_>>>()?
+            axes.iter().map(|&i| axes::axis(i, rank)).collect::<Result<Vec<_>>>()?
         }
         _ => (0..rank).collect(),
     };

@@ -2,14 +2,14 @@
 
 use super::linear::TRAINING;
 use super::{Call, Importer, Known, Result, one, whole};
+use crate::nn::onnx::axes;
 use crate::nn::onnx::constant::{BATCH, Constant, kinds};
 use crate::nn::onnx::data::{Data, Place};
-use crate::nn::onnx::fold;
 
 /// `Shape`: whole numbers, one of which stands for the number of images.
 pub fn shape(_: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let shape = call.data(0)?.shape();
-    let part = fold::shape_part(call.attributes, &shape);
+    let part = axes::shape_part(call.attributes, &shape);
     Ok(vec![Constant::integers(&[part.len()], part.to_vec()).into()])
 }
 
@@ -35,7 +35,7 @@ pub fn dropout(_: &mut Importer, call: &Call) -> Result<Vec<Known>> {
 /// `Flatten`.
 pub fn flatten(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let data = call.data(0)?;
-    let axis = fold::cut(call.attributes.integer("axis", 1), data.rank())?;
+    let axis = axes::cut(call.attributes.integer("axis", 1), data.rank())?;
     let extents =
         |axes: std::ops::Range<usize>| axes.map(|axis| data.extent(axis)).product::<Result<usize>>();
     let wanted = match data.axes.first() {
@@ -53,7 +53,7 @@ pub fn reshape(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let wanted = wanted.to_integers()?;
     let zero_is_zero = call.attributes.integer("allowzero", 0) == 1;
     if !data.axes.contains(&Place::Batch) {
-        let extents = fold::new_extents(&data.own_extents(), wanted, zero_is_zero)?;
+        let extents = axes::new_extents(&data.own_extents(), wanted, zero_is_zero)?;
         return one(to_extents(importer, data, &extents)?);
     }
     let [first, rest @ ..] = wanted else { return Err("removes the axis of the images".to_string()) };
@@ -84,7 +84,7 @@ pub fn reshape(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     if !keeps {
         return Err(unclear());
     }
-    let extents = fold::new_extents(&own, &resolved, true)
+    let extents = axes::new_extents(&own, &resolved, true)
         .map_err(|_| format!("makes {resolved:?} of the {own:?} values of an image, so images would mix"))?;
     one(to_extents(importer, data, &extents)?)
 }
@@ -106,8 +106,8 @@ pub fn squeeze(_: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let axes = call.integers(1, "axes")?;
     let none = Place::Atoms(Vec::new());
     data.axes = match call.operator {
-        "Squeeze" => fold::squeezed(&data.axes, axes.as_deref(), |place| *place == none)?,
-        _ => fold::unsqueezed(&data.axes, &axes.ok_or("has no axes")?, none)?,
+        "Squeeze" => axes::squeezed(&data.axes, axes.as_deref(), |place| *place == none)?,
+        _ => axes::unsqueezed(&data.axes, &axes.ok_or("has no axes")?, none)?,
     };
     match data.axes.iter().position(|place| *place == Place::Batch) {
         None | Some(0) => one(data),
@@ -119,7 +119,7 @@ pub fn squeeze(_: &mut Importer, call: &Call) -> Result<Vec<Known>> {
 pub fn transpose(_: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let mut data = call.data(0)?.clone();
     data.unpadded = None;
-    let order = fold::order(call.attributes, data.rank())?;
+    let order = axes::order(call.attributes, data.rank())?;
     let mut sorted = order.clone();
     sorted.sort_unstable();
     if !sorted.into_iter().eq(0..data.rank()) {

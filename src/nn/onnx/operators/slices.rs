@@ -3,9 +3,9 @@
 use super::{Call, Importer, Known, Result, one, whole};
 use crate::nn::arrangement::{Arrangement, Axis, Filling};
 use crate::nn::layer::Layer;
+use crate::nn::onnx::axes::{self, Steps};
 use crate::nn::onnx::constant::Constant;
 use crate::nn::onnx::data::{Data, Place, Unpadded};
-use crate::nn::onnx::fold::{self, Steps};
 
 /// The data with an axis lying together, and the axis.
 fn around(importer: &mut Importer, data: &Data, axis: usize) -> Result<(Data, Axis)> {
@@ -49,7 +49,7 @@ pub fn slice(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let constants: Vec<Option<&Constant>> = constants.iter().map(Option::as_deref).collect();
     let extents: Vec<usize> =
         (0..data.rank()).map(|axis| data.extent(axis).unwrap_or(usize::MAX >> 1)).collect();
-    for (axis, steps) in fold::steps(&extents, &constants, call.attributes)? {
+    for (axis, steps) in axes::steps(&extents, &constants, call.attributes)? {
         let whole =
             steps == Steps { start: 0, step: 1, count: steps.count } && steps.count >= i32::MAX as usize;
         if data.axes[axis] == Place::Batch && whole {
@@ -63,7 +63,7 @@ pub fn slice(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
 /// `Split`.
 pub fn split(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let data = call.data(0)?;
-    let axis = fold::axis(call.attributes.integer("axis", 0), data.rank())?;
+    let axis = axes::axis(call.attributes.integer("axis", 0), data.rank())?;
     let extent = data.extent(axis)?;
     let sizes = match call.integers(1, "split")? {
         Some(sizes) => sizes.iter().map(|&size| whole(size, "split")).collect::<Result<Vec<_>>>()?,
@@ -88,11 +88,11 @@ pub fn split(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
 /// `Gather` of one place, or of several at equal distances.
 pub fn gather(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let data = call.data(0)?;
-    let axis = fold::axis(call.attributes.integer("axis", 0), data.rank())?;
+    let axis = axes::axis(call.attributes.integer("axis", 0), data.rank())?;
     let extent = data.extent(axis)?;
     let constant = call.constant(1)?;
     let indices: Vec<usize> =
-        constant.to_integers()?.iter().map(|&i| fold::axis(i, extent)).collect::<Result<_>>()?;
+        constant.to_integers()?.iter().map(|&i| axes::axis(i, extent)).collect::<Result<_>>()?;
     let step = if let [first, second, ..] = indices[..] { second as isize - first as isize } else { 1 };
     let regular = indices.windows(2).all(|pair| pair[1] as isize - pair[0] as isize == step) && step != 0;
     let Some(&start) = indices.first().filter(|_| regular && constant.extents.len() <= 1) else {
@@ -111,7 +111,7 @@ pub fn gather(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
 /// `Concat`.
 pub fn concat(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let first = call.data(0)?;
-    let axis = fold::axis(call.attributes.integer("axis", 0), first.rank())?;
+    let axis = axes::axis(call.attributes.integer("axis", 0), first.rank())?;
     let (mut whole, block) = around(importer, first, axis)?;
     let mut before = block.before;
     if let [single] = call.inputs {
@@ -191,7 +191,7 @@ pub fn pad(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let pads = call.integers(1, "pads")?.ok_or("has no pads")?;
     let rank = data.rank();
     let axes: Vec<usize> = match call.optional(3)? {
-        Some(axes) => axes.to_integers()?.iter().map(|&i| fold::axis(i, rank)).collect::<Result<_>>()?,
+        Some(axes) => axes.to_integers()?.iter().map(|&i| axes::axis(i, rank)).collect::<Result<_>>()?,
         None => (0..rank).collect(),
     };
     if pads.len() != 2 * axes.len() {
