@@ -130,7 +130,7 @@ pub enum ModelFileError {
         /// The file.
         path: PathBuf,
         /// What it has.
-        source: OnnxError,
+        source: Box<OnnxError>,
     },
     /// Sizes that no model can have.
     #[error(transparent)]
@@ -210,8 +210,8 @@ impl Model {
 impl Model {
     /// Reads the classifier of an ONNX file.
     fn import(path: &Path, expected: Option<Problem>) -> Result<Self, ModelFileError> {
-        let onnx::Imported { net, values, notes, .. } =
-            onnx::read(path).map_err(|source| ModelFileError::Onnx { path: path.to_path_buf(), source })?;
+        let onnx::Imported { net, values, notes, .. } = onnx::read(path)
+            .map_err(|error| ModelFileError::Onnx { path: path.to_path_buf(), source: Box::new(error) })?;
         if let Some(expected) = expected.filter(|e| *e != net.problem) {
             let problem = other_data(net.problem, expected);
             return Err(ModelFileError::Architecture { path: path.to_path_buf(), problem });
