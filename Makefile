@@ -10,10 +10,10 @@ export ADAPTER
 adapter = $${ADAPTER:-$$(sh scripts/setup.sh)}
 pgn_wgpu = cargo run --quiet --release --
 
-.PHONY: help demo test bench parity tensorboard torture fuzz
+.PHONY: help demo test bench parity tensorboard torture fuzz onnx-conformance
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
 	@echo 'ADAPTER=cpu (or discrete, a name, ...) before any of them chooses where to compute.'
 
 demo: ## Trains a classifier against its generator on the embedded digits, under two minutes
@@ -44,6 +44,9 @@ torture: ## Kills runs, damages files, feeds hostile ones; some ten minutes, nee
 
 fuzz: ## Feeds every reader with made-up bytes, FUZZ_RUNS=20000 times each
 	sh fuzz/run.sh
+
+onnx-conformance: ## Runs the operator tests of the onnx package: how many pass, are refused, and fail
+	PYTHON="$(PYTHON)" sh scripts/onnx-conformance.sh
 
 bench: ## Measures speed and memory against the targets, ten minutes on software; JSON in target/bench.json
 	cargo build --release

@@ -58,6 +58,14 @@ pub fn model(bytes: &[u8]) {
     let _ = Model::load(&path, None);
 }
 
+/// An ONNX file, and a graph of one whose inputs are not images.
+pub fn onnx(bytes: &[u8]) {
+    let _ = crate::nn::onnx::decode(bytes, Some(&folder()));
+    for batch in [true, false] {
+        let _ = crate::nn::onnx::single::answer(bytes, &[], 0, batch);
+    }
+}
+
 /// A checkpoint, whole and only how far it was.
 pub fn checkpoint(bytes: &[u8]) {
     let path = file("last.safetensors", bytes);

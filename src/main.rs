@@ -28,6 +28,10 @@ enum Command {
     Train(Box<commands::train::Arguments>),
     /// Attack a model and look at what comes out
     Attack(Box<commands::attack::Arguments>),
+    /// Show what a model answers to images, and save its logits
+    Predict(commands::predict::Arguments),
+    /// Write a model for other programs: ONNX, or PyTorch's names with a small module
+    Export(commands::export::Arguments),
     /// Measure how far runs withstand attacks: the rows of the paper's tables, with intervals and warnings
     Evaluate(Box<commands::evaluate::Arguments>),
     /// Judge a model by strong attacks: robust accuracy within a radius, as AutoAttack measures it
@@ -91,6 +95,8 @@ fn dispatch(command: Command, program: clap::Command) -> commands::CommandResult
     match command {
         Command::Train(arguments) => commands::train::run(*arguments),
         Command::Attack(arguments) => commands::attack::run(&arguments),
+        Command::Export(arguments) => commands::export::run(&arguments),
+        Command::Predict(arguments) => commands::predict::run(&arguments),
         Command::Evaluate(arguments) => commands::evaluate::run(&arguments),
         Command::Verdict(arguments) => commands::verdict::run(&arguments),
         Command::Report(arguments) => commands::report::run(&arguments),

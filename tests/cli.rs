@@ -13,6 +13,8 @@ mod integrity;
 mod interruption;
 #[path = "cli/limits.rs"]
 mod limits;
+#[path = "cli/onnx.rs"]
+mod onnx;
 #[path = "cli/runs.rs"]
 mod runs;
 #[path = "cli/weights.rs"]

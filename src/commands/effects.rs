@@ -79,6 +79,10 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("attack", "sheet_images") => Flags(&["sheet"]),
         ("attack", "force") => Flags(&["save", "csv", "sheet"]),
         ("verify", "paths") => Nothing,
+        ("predict", "model" | "images" | "save" | "top" | "mean" | "std" | "scale") => Nothing,
+        ("export", "model" | "onnx" | "safetensors" | "mean" | "std" | "scale" | "force") => Nothing,
+        ("predict", "force") => Flags(&["save"]),
+        ("predict", "tune" | "checked") => Shaders,
         ("attack" | "evaluate", "limit_seed") => Nothing,
         ("evaluate", "runs" | "source" | "twin" | "paper" | "force") => Nothing,
 

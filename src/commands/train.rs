@@ -8,6 +8,7 @@ use pgn_wgpu::data::{Dataset, absolute};
 use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::executor::{Device, Opening};
 use pgn_wgpu::gpu::tuning::Tune;
+use pgn_wgpu::models::file::Model;
 use pgn_wgpu::training::effects;
 use pgn_wgpu::training::fit::{Fit, Observer, Outcome, open_data, problem_of, starting_model, steps_of};
 use pgn_wgpu::training::options::TrainOptions;
@@ -153,9 +154,21 @@ fn configuration(
         Some(path) => TrainOptions::from_file(path)?,
         None => TrainOptions::default(),
     };
-    let config = arguments.options.resolve(&file);
+    let config = of_an_import(&arguments.options, &file).resolve(&file);
     check_effects(arguments, &file, &config)?;
     Ok((with_absolute_paths(config), None))
+}
+
+/// The options; a network that was read from a file of another program need not be named beside that file.
+fn of_an_import(options: &TrainOptions, file: &TrainOptions) -> TrainOptions {
+    let mut options = options.clone();
+    let named = options.network.is_some() || file.network.is_some();
+    let from = options.from.as_ref().or(file.from.as_ref()).filter(|_| !named);
+    // A file that cannot be read is refused later, by its reason.
+    let imported =
+        from.and_then(|path| Model::load(path, None).ok()).filter(|m| m.facts.network.is_imported());
+    options.network = options.network.or(imported.map(|model| model.facts.network));
+    options
 }
 
 /// The configuration as the run folder keeps it: it means the same files wherever it is read.

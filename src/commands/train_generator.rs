@@ -35,6 +35,11 @@ pub fn run(arguments: Arguments) -> CommandResult {
     options.freeze_classifier = Some(true);
     options.network = Some(model.facts.network);
     options.width = Some(model.facts.width);
+    if model.facts.network.is_imported() {
+        // Its file says how it normalises.
+        options.from = Some(path);
+        return train::run(train);
+    }
     options.mean = normalisation.as_ref().map(|by| by.mean.clone());
     options.std = normalisation.map(|by| by.deviation);
     options.from = Some(path);

@@ -179,7 +179,7 @@ fn room(images: usize, side: usize, channels: usize) -> Result<Vec<u8>, DataErro
 }
 
 /// The brightness of a pixel (Rec. 709), which is its value where it is grey.
-fn luma(pixel: &[u8]) -> u8 {
+pub(super) fn luma(pixel: &[u8]) -> u8 {
     let [red, green, blue] = [pixel[0], pixel[1], pixel[2]].map(u32::from);
     ((2126 * red + 7152 * green + 722 * blue) / 10_000) as u8
 }

@@ -33,6 +33,7 @@ mod jpeg_scan;
 mod limits;
 mod listing;
 mod mnist;
+pub mod npy;
 mod picture;
 mod prefetch;
 mod skipped;
@@ -62,6 +63,35 @@ const SIDES: std::ops::RangeInclusive<usize> = 8..=1024;
 
 /// Numbers of classes that are accepted.
 const CLASSES: std::ops::RangeInclusive<usize> = 2..=1000;
+
+/// One image file as bytes, rows first and channels last: its middle, scaled to `side` x `side`. One channel is the
+/// brightness.
+///
+/// # Errors
+/// If it is no image, or too large.
+pub fn picture(path: &Path, side: usize, channels: usize) -> Result<Vec<u8>, DataError> {
+    let colours = picture::Pictures::new(side).read(path)?;
+    Ok(match channels {
+        1 => colours.chunks_exact(3).map(folder::luma).collect(),
+        _ => colours,
+    })
+}
+
+/// The image files in a folder, in the order of their names.
+pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let unreadable = |source| DataError::Read { path: folder.to_path_buf(), source };
+    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(unreadable)?.path();
+        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+        if ending.is_some_and(|ending| picture::ENDINGS.contains(&ending.as_str())) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
 
 /// Which data set, and with it which format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]

@@ -9,11 +9,13 @@
 //! | when is a number suspicious? | `warnings.rs`, asked in `doubts.rs` |
 //! | what does the paper say? | `published.rs` |
 //! | what is printed and written? | `report.rs` |
+//! | what does a model answer? | `predict.rs` |
 //! | how is one attack's outcome kept or shown? | `export.rs`, `sheet.rs`, `text.rs` |
 
 pub mod doubts;
 pub mod export;
 pub mod measures;
+pub mod predict;
 pub mod published;
 pub mod record;
 pub mod report;

@@ -1,8 +1,11 @@
 //! The geometry of resizing: where in its operand each position of a result is read. Positions are fractions of whole
 //! numbers, so both executors and the adjoint agree on them to the last one, and no rounding decides which pixel is next.
 
+use serde::{Deserialize, Serialize};
+
 /// Where a position of the result is in the operand; `r` is operand positions per result position.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Coordinates {
     /// `o·r` (PyTorch's `nearest`; ONNX's `asymmetric`).
     Asymmetric,
@@ -13,7 +16,8 @@ pub enum Coordinates {
 }
 
 /// Which pixel is the nearest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rounding {
     /// The one at or before the place (PyTorch's `nearest`; ONNX's `floor`).
     Floor,
@@ -26,7 +30,8 @@ pub enum Rounding {
 }
 
 /// What is read there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Sampling {
     /// One pixel.
     Nearest(Rounding),
@@ -35,7 +40,8 @@ pub enum Sampling {
 }
 
 /// A change of height and width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Resize {
     /// Height and width of the operand.
     pub from: [usize; 2],

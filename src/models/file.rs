@@ -2,11 +2,13 @@
 //! are. The network itself stands in the metadata; where it does not (a file written by PyTorch, say), it is
 //! inferred from names and shapes.
 
+use super::formats;
 use super::sealed;
 use super::weights::Reader;
 use crate::files::{self, FileError};
 use crate::integrity::Unreadable;
 use crate::memory::{self, OutOfMemory};
+use crate::nn::onnx::{self, OnnxError};
 use crate::nn::{ModelError, Net, Network, Problem, Slots, Values};
 use crate::pgn::{Generator, GeneratorInput, GradientInput};
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -122,6 +124,14 @@ pub enum ModelFileError {
         /// Index into the tensor as stored.
         index: usize,
     },
+    /// An ONNX file that is not read.
+    #[error("{}: {source}", path.display())]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        source: Box<OnnxError>,
+    },
     /// Sizes that no model can have.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -159,14 +169,13 @@ impl Model {
     /// Reads a model. `expected` is what the data look like; it settles what a file without metadata leaves
     /// open, and a model for other images is refused.
     pub fn load(path: &Path, expected: Option<Problem>) -> Result<Self, ModelFileError> {
+        if formats::is_onnx(path) {
+            return Self::import(path, expected);
+        }
         let mut reader = Reader::open(path)?;
         let Described { facts, classifier } = reader.described(expected)?;
         if let Some(expected) = expected.filter(|e| *e != facts.problem) {
-            return Err(reader.wrong(format!(
-                "the model is for {}, the data are {}; use the data it was trained on, or another model",
-                describe(facts.problem),
-                describe(expected)
-            )));
+            return Err(reader.wrong(other_data(facts.problem, expected)));
         }
         let impossible = |error: ModelError| reader.wrong(error.to_string());
         classifier.check().map_err(impossible)?;
@@ -196,6 +205,44 @@ impl Model {
         let notes = reader.notes();
         Ok(Self { facts, classifier, live, average, generator, notes })
     }
+}
+
+impl Model {
+    /// Reads the classifier of an ONNX file.
+    fn import(path: &Path, expected: Option<Problem>) -> Result<Self, ModelFileError> {
+        let onnx::Imported { net, values, notes, .. } = onnx::read(path)
+            .map_err(|error| ModelFileError::Onnx { path: path.to_path_buf(), source: Box::new(error) })?;
+        if let Some(expected) = expected.filter(|e| *e != net.problem) {
+            let problem = other_data(net.problem, expected);
+            return Err(ModelFileError::Architecture { path: path.to_path_buf(), problem });
+        }
+        let unknown = || UNKNOWN.to_string();
+        let facts = Facts {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            problem: net.problem,
+            network: Network::imported(),
+            width: IMPORTED_WIDTH,
+            dataset: unknown(),
+            class_names: Vec::new(),
+            method: unknown(),
+            gradient_input: default_gradient_input(),
+            without: Vec::new(),
+            run: None,
+        };
+        let notes = notes.into_iter().map(|note| format!("{}: {note}", path.display())).collect();
+        Ok(Self { facts, classifier: net, average: values.clone(), live: values, generator: None, notes })
+    }
+}
+
+/// An imported network has no width multiplier; this is that of a generator which is trained against it.
+const IMPORTED_WIDTH: f32 = 0.125;
+
+fn other_data(own: Problem, expected: Problem) -> String {
+    format!(
+        "the model is for {}, the data are {}; use the data it was trained on, or another model",
+        describe(own),
+        describe(expected)
+    )
 }
 
 fn describe(p: Problem) -> String {

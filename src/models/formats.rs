@@ -1,6 +1,8 @@
 //! Model files of other programs: recognised by their first bytes, so that the refusal says which program wrote the file
 //! and how its weights become a safetensors file.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 /// First bytes of a file that are looked at: as far as the name of a zip archive's first member.
@@ -25,7 +27,6 @@ pub(super) fn recognise(beginning: &[u8], path: &Path) -> Option<String> {
         }
         _ if starts(b"\x89HDF\r\n\x1a\n") => other("an HDF5 file, as Keras writes it", "from its arrays"),
         _ if starts(b"\x93NUMPY") => other("a NumPy array (.npy)", "from numpy arrays by name"),
-        _ if onnx(beginning) => other("an ONNX file", "from the PyTorch model that it was exported from"),
         _ if starts(b"GGUF") => other("a GGUF file", "from the PyTorch model that it was made of"),
         _ if beginning.get(4..8) == Some(b"TFL3") => {
             other("a TensorFlow Lite file", "from the model that it was made of")
@@ -42,6 +43,17 @@ pub(super) fn recognise(beginning: &[u8], path: &Path) -> Option<String> {
         }
         _ => return None,
     })
+}
+
+/// Whether `path` is an ONNX model: by its ending, or as a regular file by its first bytes.
+pub(super) fn is_onnx(path: &Path) -> bool {
+    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx")) {
+        return true;
+    }
+    let mut beginning = Vec::new();
+    let read = |beginning: &mut Vec<u8>| File::open(path)?.take(BEGINNING).read_to_end(beginning);
+    // Opening a pipe waits for its other end.
+    path.is_file() && read(&mut beginning).is_ok() && onnx(&beginning)
 }
 
 /// An ONNX model is a protocol buffer: a version in its first field, then a name or the graph.
@@ -88,12 +100,11 @@ mod tests {
 
     #[test]
     fn formats_of_other_programs_are_named() {
-        let cases: [(&[u8], &str); 10] = [
+        let cases: [(&[u8], &str); 9] = [
             (b"PK\x03\x04....weights.npy", ".npz"),
             (b"PK\x03\x04....letter.txt", "zip archive"),
             (b"\x89HDF\r\n\x1a\n\0", "Keras"),
             (b"\x93NUMPY\x01\0", ".npy"),
-            (b"\x08\x08\x12\x07pytorch", "ONNX"),
             (b"GGUF\x03\0\0\0", "GGUF"),
             (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
             (b"\x1f\x8b\x08\0", "gzip"),

@@ -4,5 +4,6 @@ pub(crate) mod container;
 pub mod file;
 mod formats;
 mod names;
+pub mod python;
 pub mod sealed;
 mod weights;

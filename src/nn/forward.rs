@@ -5,7 +5,7 @@
 //! over its result, which is not.
 
 use super::batch_norm::{self, Statistics};
-use super::layer::{Activation, Layer, Pooling};
+use super::layer::{Activation, Extents, Layer, Pooling};
 use super::net::{Net, Value};
 use super::slot::States;
 use crate::graph::{self, Convolution, Graph, GraphError, Tensor, Unary};
@@ -127,12 +127,67 @@ impl Forward<'_> {
                 }
                 sum
             }
+            Layer::Combine(function) => {
+                let (left, right) = (self.value(input), self.value(node.inputs[1]));
+                self.graph.binary(function.operation(), left, right)?
+            }
+            Layer::Arrange(arrangement) => {
+                let inputs: Vec<Tensor> = node.inputs.iter().map(|&value| self.value(value)).collect();
+                arrangement.compute(self.graph, &inputs)?
+            }
             layer => {
                 let x = self.value(input);
                 self.layer(layer, x)?
             }
         };
         Ok(Some(result))
+    }
+
+    /// A slot and `x` seen so that the slot is repeated over it.
+    fn repeated(&mut self, x: Tensor, slot: usize) -> Result<(Tensor, Tensor)> {
+        let own = self.slot(slot);
+        let len = self.graph.shape(own).len();
+        if len == 1 || self.graph.shape(x).channels() == len {
+            return Ok((x, own));
+        }
+        let rows = self.graph.shape(x).len() / len;
+        Ok((self.graph.reshape(x, &[rows, len])?, own))
+    }
+
+    /// Layers with numbers that are repeated over their input, whose shape the result has.
+    fn layer_of_rows(&mut self, layer: Layer, x: Tensor) -> Result {
+        let extents = self.graph.shape(x).extents().to_vec();
+        let y = match layer {
+            Layer::With { function, slot, reversed } => {
+                let (x, own) = self.repeated(x, slot)?;
+                let (left, right) = if reversed { (own, x) } else { (x, own) };
+                self.graph.binary(function.operation(), left, right)?
+            }
+            Layer::PRelu { slope } => {
+                let (x, slope) = self.repeated(x, slope)?;
+                let positive = self.graph.relu(x);
+                let negative = self.graph.subtract(x, positive)?;
+                let scaled = self.graph.multiply(negative, slope)?;
+                self.graph.add(positive, scaled)?
+            }
+            Layer::LayerNorm { scale, shift, len, epsilon } => {
+                let rows = self.graph.shape(x).len() / len;
+                let x = self.graph.reshape(x, &[rows, len])?;
+                let mut numbers = |slot: Option<usize>, value| match slot {
+                    Some(slot) => Ok(self.states.tensors[slot]),
+                    None => self.graph.constant(value, &[len]),
+                };
+                let (scale, shift) = (numbers(scale, 1.0)?, numbers(shift, 0.0)?);
+                self.graph.layer_norm(x, scale, shift, epsilon)?
+            }
+            Layer::Softmax { len, logarithm } => {
+                let rows = self.graph.shape(x).len() / len;
+                let x = self.graph.reshape(x, &[rows, len])?;
+                if logarithm { self.graph.log_softmax(x)? } else { self.graph.softmax(x) }
+            }
+            _ => unreachable!("`layer` computes these"),
+        };
+        self.graph.reshape(y, &extents)
     }
 
     /// Layers of one input.
@@ -167,7 +222,29 @@ impl Forward<'_> {
                 let [n, columns] = [self.graph.shape(x).rows(), self.graph.shape(x).columns()];
                 self.graph.reshape(x, &[n, columns])
             }
-            Layer::BatchNorm { .. } | Layer::Add => unreachable!("`node` computes these"),
+            Layer::ConvolutionTranspose { weight, bias, geometry, to } => {
+                let y = self.graph.convolve_input_gradient(geometry, x, self.states.tensors[weight], to)?;
+                match bias {
+                    Some(bias) => self.graph.add(y, self.states.tensors[bias]),
+                    None => Ok(y),
+                }
+            }
+            Layer::With { .. } | Layer::PRelu { .. } | Layer::LayerNorm { .. } | Layer::Softmax { .. } => {
+                self.layer_of_rows(layer, x)
+            }
+            Layer::Resize(resize) => self.graph.resize(resize, x),
+            Layer::Reshape(extents) => {
+                let n = self.graph.shape(x).rows();
+                match extents {
+                    Extents::Image { height, width, channels } => {
+                        self.graph.reshape(x, &[n, height, width, channels])
+                    }
+                    Extents::Vector { len } => self.graph.reshape(x, &[n, len]),
+                }
+            }
+            Layer::BatchNorm { .. } | Layer::Add | Layer::Combine(_) | Layer::Arrange(_) => {
+                unreachable!("`node` computes these")
+            }
         }
     }
 
@@ -247,5 +324,37 @@ fn activation(graph: &mut Graph, function: Activation, x: Tensor) -> Result {
         Activation::Silu => graph.silu(x),
         Activation::Gelu => graph.gelu(x),
         Activation::Elu(a) => graph.elu(x, a),
+        Activation::Affine(a, b) => Ok(graph.affine(x, a, b)),
+        Activation::Clamp(a, b) => Ok(graph.unary(Unary::Clamp(a, b), x)),
+        Activation::HardSigmoid(a, b) => Ok(graph.hard_sigmoid(x, a, b)),
+        Activation::HardSwish => graph.hard_swish(x),
+        Activation::GeluTanh => graph.gelu_tanh(x),
+        Activation::Selu(a, b) => {
+            let elu = graph.elu(x, a)?;
+            Ok(graph.affine(elu, b, 0.0))
+        }
+        Activation::Celu(a) => {
+            let scaled = graph.affine(x, 1.0 / a, 0.0);
+            let elu = graph.elu(scaled, 1.0)?;
+            Ok(graph.affine(elu, a, 0.0))
+        }
+        Activation::Mish => {
+            let softplus = graph.unary(Unary::Softplus, x);
+            let gate = graph.unary(Unary::Tanh, softplus);
+            graph.multiply(x, gate)
+        }
+        Activation::Softsign => {
+            let size = graph.unary(Unary::Abs, x);
+            let divisor = graph.affine(size, 1.0, 1.0);
+            graph.binary(graph::Binary::Divide, x, divisor)
+        }
+        Activation::Erf => Ok(graph.unary(Unary::Erf, x)),
+        Activation::Exp => Ok(graph.unary(Unary::Exp, x)),
+        Activation::Log => Ok(graph.unary(Unary::Log, x)),
+        Activation::Sqrt => Ok(graph.unary(Unary::Sqrt, x)),
+        Activation::Abs => Ok(graph.unary(Unary::Abs, x)),
+        Activation::Sign => Ok(graph.unary(Unary::Sign, x)),
+        Activation::Reciprocal => Ok(graph.unary(Unary::Reciprocal, x)),
+        Activation::Power(a) => Ok(graph.power(x, a)),
     }
 }

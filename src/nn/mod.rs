@@ -1,11 +1,13 @@
 //! Networks as data: layers and slots in [`net`], their forward pass in `forward`, named architectures in the [`zoo`], and a
 //! [`builder`] for your own.
 
+pub mod arrangement;
 mod batch_norm;
 pub mod builder;
 mod forward;
 pub mod layer;
 pub mod net;
+pub mod onnx;
 pub mod slot;
 pub mod zoo;
 
@@ -47,6 +49,9 @@ pub enum ModelError {
         /// What would be possible.
         range: &'static str,
     },
+    /// An imported network without its file.
+    #[error("the network \"imported\" is the one of a file; name the file with --from")]
+    Imported,
     /// A layer that does not fit.
     #[error("the layer {node} {problem}")]
     Network {

@@ -7,7 +7,7 @@
 //! Value 0 is the batch of images; value `i + 1` is the result of node `i`. The last node gives the logits.
 
 use super::layer::{Extents, Layer};
-use super::slot::{Slot, Slots, Values};
+use super::slot::{FileOrder, Initial, Role, Slot, Slots, Values};
 use super::{Init, ModelError, Normalisation, Problem};
 use crate::random::Stream;
 use serde::{Deserialize, Serialize};
@@ -135,6 +135,49 @@ impl Net {
         let Layer::Normalise { mean, deviation } = self.nodes.first()?.layer else { return None };
         let [mean, deviation] = [mean, deviation].map(|slot| self.slots.get(values, slot).to_vec());
         Some(Normalisation { mean, deviation })
+    }
+
+    /// The network with `(x − mean) / deviation` in front, and its values.
+    ///
+    /// # Errors
+    /// If there is another number of channels.
+    pub fn normalised(&self, values: &Values, by: &Normalisation) -> Result<(Self, Values), ModelError> {
+        let channels = self.problem.channels;
+        if by.mean.len() != channels || by.deviation.len() != channels {
+            let (means, deviations) = (by.mean.len(), by.deviation.len());
+            let problem = format!("has {means} means and {deviations} deviations for {channels} channels");
+            return Err(ModelError::Network { node: "normalise".to_string(), problem });
+        }
+        let mut slots = self.slots.all.clone();
+        let mut slot = |part: &str, numbers: &[f32]| {
+            slots.push(Slot {
+                name: format!("normalise.input.{part}"),
+                extents: vec![channels],
+                role: Role::Buffer,
+                initial: Initial::Values(numbers.to_vec()),
+                order: FileOrder::Same,
+            });
+            slots.len() - 1
+        };
+        let layer = Layer::Normalise { mean: slot("mean", &by.mean), deviation: slot("std", &by.deviation) };
+        let first = Node { name: "normalise".to_string(), layer, inputs: vec![IMAGES] };
+        let moved = self.nodes.iter().map(|node| {
+            let inputs = node.inputs.iter().map(|value| Value(value.0 + 1)).collect();
+            Node { inputs, ..node.clone() }
+        });
+        let nodes = std::iter::once(first).chain(moved).collect();
+        let net = Self { problem: self.problem, nodes, slots: Slots::new(slots) };
+        net.check()?;
+        let mut all = net.slots.zeros();
+        for index in 0..net.slots.all.len() {
+            let own = match &net.slots.all[index].initial {
+                _ if index < self.slots.all.len() => self.slots.get(values, index).to_vec(),
+                Initial::Values(numbers) => numbers.clone(),
+                _ => Vec::new(),
+            };
+            net.slots.get_mut(&mut all, index).copy_from_slice(&own);
+        }
+        Ok((net, all))
     }
 
     /// Whether a layer computes with statistics of the batch in training, such as batch normalisation.

@@ -105,6 +105,9 @@ pub fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<
     if !compared.map_err(refused)? {
         model.notes.push(classes::not_compared(path));
     }
+    if model.facts.network.is_imported() && config.network.is_imported() {
+        return normalised(model, config, path).map(Some);
+    }
     if model.facts.width.to_bits() != config.width.to_bits() {
         let problem = format!("has width {}, the run {}; pass --width {0}", model.facts.width, config.width);
         return Err(TrainError::Run { path: path.clone(), problem });
@@ -127,6 +130,36 @@ pub fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<
         return Err(TrainError::Run { path: path.clone(), problem });
     }
     Ok(Some(model))
+}
+
+/// An imported model with the run's normalisation in front, if it has none of its own.
+fn normalised(mut model: Model, config: &TrainConfig, path: &Path) -> Result<Model, TrainError> {
+    let (own, wanted) = (model.classifier.normalisation(&model.average), config.normalisation());
+    let refused = |problem: String| TrainError::Run { path: path.to_path_buf(), problem };
+    if model.generator.is_some() && model.facts.width.to_bits() != config.width.to_bits() {
+        let width = model.facts.width;
+        return Err(refused(format!(
+            "has a generator of width {width}, the run {}; pass --width {width}",
+            config.width
+        )));
+    }
+    match (own, wanted) {
+        (own, wanted) if own == wanted => {}
+        (Some(_), None) => {}
+        (Some(own), Some(_)) => {
+            return Err(refused(format!(
+                "normalises pixels by --mean {:?} --std {:?} already; leave --mean and --std out",
+                own.mean, own.deviation
+            )));
+        }
+        (None, Some(by)) => {
+            let made = model.classifier.normalised(&model.average, &by);
+            let (classifier, values) = made.map_err(|error| refused(error.to_string()))?;
+            (model.classifier, model.live, model.average) = (classifier, values.clone(), values);
+        }
+        (None, None) => {}
+    }
+    Ok(model)
 }
 
 /// Steps of a whole run over `images` training images.

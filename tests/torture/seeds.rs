@@ -44,6 +44,10 @@ pub fn write(corpus: &Path) -> Result<(), String> {
     for entry in fs::read_dir(run.join("evaluation")).into_iter().flatten().flatten() {
         put("record", "good", &fs::read(entry.path()).map_err(|error| error.to_string())?)?;
     }
+    for name in ["residual", "tokens", "rest"] {
+        let path = format!("{}/tests/golden/onnx/{name}.onnx", env!("CARGO_MANIFEST_DIR"));
+        put("onnx", name, &fs::read(&path).map_err(|error| format!("{path}: {error}"))?)?;
+    }
     made().into_iter().try_for_each(|(target, name, bytes)| put(target, name, &bytes))
 }
 

@@ -80,7 +80,14 @@ pub static ARCHITECTURES: &[Architecture] = &[
     },
 ];
 
-/// The name of an architecture of the zoo.
+/// Stands for a network that was read from a file of another program. It is data and cannot be built anew.
+static IMPORTED: Architecture = Architecture {
+    name: "imported",
+    title: "the network of the ONNX file that --from names",
+    layers: |_, images, _| images,
+};
+
+/// The name of an architecture of the zoo, or [`Network::imported`].
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Network(&'static Architecture);
@@ -89,6 +96,16 @@ impl Network {
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
         ARCHITECTURES.iter().map(Self)
+    }
+
+    /// What stands for a network that was read from a file of another program.
+    pub fn imported() -> Self {
+        Self(&IMPORTED)
+    }
+
+    /// Whether this is [`Network::imported`].
+    pub fn is_imported(self) -> bool {
+        self == Self::imported()
     }
 
     /// As on the command line and in files.
@@ -101,8 +118,11 @@ impl Network {
         self.0.title
     }
 
-    /// Whether it computes with statistics of the batch in training.
+    /// Whether it computes with statistics of the batch in training. Of an imported network only its file tells; it may.
     pub fn has_batch_statistics(self) -> bool {
+        if self.is_imported() {
+            return true;
+        }
         let plan = Plan::new(Problem::square(32, 3, 10), SMALLEST_WIDTH);
         self.build(plan).is_ok_and(|net| net.has_batch_statistics())
     }
@@ -113,6 +133,9 @@ impl Network {
     /// If a size is out of its range, or the images are too small for the network's pooling.
     pub fn build(self, plan: Plan) -> Result<Net, ModelError> {
         plan.problem.check(plan.width)?;
+        if self.is_imported() {
+            return Err(ModelError::Imported);
+        }
         let mut builder = Builder::new(plan.problem);
         let mut x = builder.images();
         if let Some(normalisation) = plan.normalisation {
@@ -155,6 +178,7 @@ impl FromStr for Network {
     fn from_str(name: &str) -> Result<Self, String> {
         let names = || ARCHITECTURES.iter().map(|a| a.name).collect::<Vec<_>>().join(", ");
         Self::all()
+            .chain([Self::imported()])
             .find(|network| network.name() == name)
             .ok_or_else(|| format!("{name:?} is no network here; there are {}", names()))
     }

@@ -1,0 +1,75 @@
+//! `pgn-wgpu export`: a model for other programs: ONNX, or PyTorch's names in safetensors with a small `model.py`.
+
+use super::predict::PixelArguments;
+use super::{CommandResult, fail};
+use pgn_wgpu::evaluation::Place;
+use pgn_wgpu::files;
+use pgn_wgpu::models::file::{Model, export, to_bytes};
+use pgn_wgpu::models::python;
+use pgn_wgpu::nn::onnx;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The model: a run folder, a safetensors file or an ONNX file
+    #[arg(value_name = "RUN|FILE")]
+    model: PathBuf,
+    /// Write it as ONNX: images [n, channels, height, width] in [0, 1] to logits, normalisation inside
+    #[arg(long, value_name = "FILE", required_unless_present = "safetensors")]
+    onnx: Option<PathBuf>,
+    /// Write its weights with PyTorch's names, and model.py beside them, which rebuilds the network in PyTorch
+    #[arg(long, value_name = "FILE")]
+    safetensors: Option<PathBuf>,
+    #[command(flatten)]
+    pixels: PixelArguments,
+    /// Overwrite files that exist
+    #[arg(long)]
+    force: bool,
+}
+
+pub fn run(arguments: &Arguments) -> CommandResult {
+    let python = arguments.safetensors.as_ref().map(|path| path.with_file_name("model.py"));
+    let outputs = [&arguments.onnx, &arguments.safetensors, &python];
+    for path in outputs.into_iter().flatten() {
+        check(path, arguments.force)?;
+    }
+    let place = Place::find(&arguments.model)?;
+    place.check_model()?;
+    let model = arguments.pixels.apply(Model::load(&place.file, None)?)?;
+    super::print_notes(&model.notes);
+    if let (Some(path), Some(python)) = (&arguments.safetensors, &python) {
+        let module = python::module(&model.classifier)?;
+        let mut tensors = Vec::new();
+        export(&model.classifier.slots, &model.average, PREFIX, &mut tensors);
+        for (name, ..) in &mut tensors {
+            *name = name.split_off(PREFIX.len() + 1);
+        }
+        let format = HashMap::from([("format".to_string(), "pt".to_string())]);
+        files::write(path, &to_bytes(&tensors, format))?;
+        files::write(python, module.as_bytes())?;
+        println!("written  {}\nwritten  {}", path.display(), python.display());
+    }
+    if let Some(path) = &arguments.onnx {
+        files::write(path, &onnx::export::encode(&model.classifier, &model.average)?)?;
+        println!("written  {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Stands before the names until they are PyTorch's.
+const PREFIX: &str = "classifier";
+
+fn check(path: &Path, force: bool) -> Result<(), Box<dyn std::error::Error>> {
+    super::check_overwriting(path, force)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        Some(folder) => fail(format!(
+            "{} cannot be written: the folder {} does not exist; make it first",
+            path.display(),
+            folder.display()
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,417 @@
+//! Walks over a graph and writes a network: constants are computed, operators become layers.
+
+use super::attributes::Attributes;
+use super::constant::{Constant, Loader};
+use super::data::{Data, Place};
+use super::message::{Described, Graph, Model, Node, Tensor};
+use super::{OnnxError, fold, operators};
+use crate::nn::arrangement::{Arrangement, Axis};
+use crate::nn::layer::{Extents, Layer};
+use crate::nn::net::{self, IMAGES, Value};
+use crate::nn::slot::{FileOrder, Initial, Role, Slot};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+type Result<T> = std::result::Result<T, String>;
+
+/// The oldest set of operators that is read.
+pub const OLDEST_OPSET: i64 = 11;
+
+/// What is known of a value of the graph.
+#[derive(Clone)]
+pub enum Known {
+    /// It does not depend on the images.
+    Constant(Rc<Constant>),
+    /// It does.
+    Data(Data),
+}
+
+impl From<Constant> for Known {
+    fn from(constant: Constant) -> Self {
+        Self::Constant(Rc::new(constant))
+    }
+}
+
+/// A network in the making.
+pub struct Importer<'a> {
+    /// Layers, each after those that it reads.
+    pub nodes: Vec<net::Node>,
+    /// Weights and buffers.
+    pub slots: Vec<Slot>,
+    /// Their values, in memory's order.
+    pub values: Vec<Vec<f32>>,
+    /// Extents of every value, the images first.
+    pub extents: Vec<Extents>,
+    /// The version of the operators.
+    pub opset: i64,
+    /// The number of images, if the file fixes it.
+    pub batch: Option<i64>,
+    known: HashMap<String, Known>,
+    tensors: HashMap<&'a str, &'a Tensor<'a>>,
+    loader: Loader<'a>,
+    /// The ONNX node that is being read.
+    current: String,
+}
+
+impl<'a> Importer<'a> {
+    /// For a model whose images have these extents; nothing is read yet.
+    pub fn new(model: &'a Model<'a>, graph: &'a Graph<'a>, loader: Loader<'a>, images: Extents) -> Self {
+        let tensors = graph.initialisers.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        Self {
+            nodes: Vec::new(),
+            slots: Vec::new(),
+            values: Vec::new(),
+            extents: vec![images],
+            opset: model.opset().unwrap_or(0),
+            batch: None,
+            known: HashMap::new(),
+            tensors,
+            loader,
+            current: String::new(),
+        }
+    }
+
+    /// Says what an input is.
+    pub fn tell(&mut self, name: &str, known: Known) {
+        self.known.insert(name.to_string(), known);
+    }
+
+    /// Reads everything that `wanted` needs.
+    pub fn walk(&mut self, graph: &'a Graph<'a>, wanted: &[&str]) -> std::result::Result<(), OnnxError> {
+        let needed = needed(graph, wanted);
+        for (index, node) in graph.nodes.iter().enumerate() {
+            if !needed[index] {
+                continue;
+            }
+            let inputs = self.inputs(node)?;
+            self.current = name_of(node, index);
+            let results = self.node(node, &inputs).map_err(|problem| OnnxError::Node {
+                name: self.current.clone(),
+                operator: operator_of(node),
+                shapes: shapes(&inputs),
+                problem,
+            })?;
+            for (name, result) in node.outputs.iter().zip(results) {
+                self.known.insert(name.clone(), result);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of a value.
+    ///
+    /// # Errors
+    /// If no node before makes it, and it is no weight.
+    pub fn find(&mut self, name: &str, reader: &str) -> std::result::Result<Known, OnnxError> {
+        if let Some(known) = self.known.get(name) {
+            return Ok(known.clone());
+        }
+        let Some(tensor) = self.tensors.get(name) else {
+            return Err(OnnxError::Model(format!(
+                "{reader} reads {name:?}, which is no weight of the file and no result of a node before it; the file is cut \
+                 short, or its nodes form a circle"
+            )));
+        };
+        let known = Known::from(self.loader.load(tensor).map_err(OnnxError::Model)?);
+        self.known.insert(name.to_string(), known.clone());
+        Ok(known)
+    }
+
+    fn inputs(&mut self, node: &'a Node) -> std::result::Result<Vec<Option<Known>>, OnnxError> {
+        let reader = format!("the node {}", if node.name.is_empty() { &node.operator } else { &node.name });
+        let one = |name: &'a String| match name.is_empty() {
+            true => Ok(None),
+            false => self.find(name, &reader).map(Some),
+        };
+        node.inputs.iter().map(one).collect()
+    }
+
+    fn node(&mut self, node: &'a Node, inputs: &[Option<Known>]) -> Result<Vec<Known>> {
+        let attributes = Attributes::of(node);
+        if attributes.have_graphs() {
+            return Err(format!(
+                "decides while it computes; export the model without loops and branches ({})",
+                operators::supported()
+            ));
+        }
+        if !(node.domain.is_empty() || node.domain == "ai.onnx") {
+            return Err(format!("is of the domain {:?}; {}", node.domain, operators::supported()));
+        }
+        if node.operator == "Constant" {
+            return Ok(vec![attributes.constant()?.into()]);
+        }
+        let constants: Option<Vec<Option<&Constant>>> = inputs
+            .iter()
+            .map(|input| match input {
+                None => Some(None),
+                Some(Known::Constant(constant)) => Some(Some(&**constant)),
+                Some(Known::Data(_)) => None,
+            })
+            .collect();
+        if let Some(constants) = constants
+            && let Some(results) = fold::fold(&node.operator, &attributes, &constants)
+        {
+            return Ok(results?.into_iter().map(Known::from).collect());
+        }
+        operators::read(self, node, &attributes, inputs)
+    }
+
+    /// A name for a slot of the node that is being read.
+    pub fn own_name(&self, part: &str) -> String {
+        format!("{}.{part}", self.current)
+    }
+
+    /// Appends a layer.
+    pub fn push(&mut self, layer: Layer, inputs: &[Value]) -> Result<Value> {
+        let read: Vec<Extents> = inputs.iter().map(|value| self.extents[value.0]).collect();
+        let result = layer.result(&read, &self.slots)?;
+        self.nodes.push(net::Node { name: self.current.clone(), layer, inputs: inputs.to_vec() });
+        self.extents.push(result);
+        Ok(Value(self.nodes.len()))
+    }
+
+    /// A slot of these values in memory's order; the same one again if it is there already.
+    pub fn slot(&mut self, origin: Option<&str>, part: &str, new: NewSlot) -> usize {
+        let NewSlot { extents, role, order, values } = new;
+        let name = origin.map_or_else(|| self.own_name(part), |origin| plain_name(origin).to_string());
+        let same = |index: &usize| {
+            let slot = &self.slots[*index];
+            (&slot.extents, slot.role, slot.order) == (&extents, role, order) && self.values[*index] == values
+        };
+        let named = (0..self.slots.len()).filter(|&index| base_name(&self.slots[index].name) == name);
+        let named: Vec<usize> = named.collect();
+        if let Some(index) = named.iter().find(|index| same(index)) {
+            return *index;
+        }
+        let name = if named.is_empty() { name } else { format!("{name}{AGAIN}{}", named.len()) };
+        let new = NewSlot { extents, role, order, values };
+        self.slots.push(new.slot(name));
+        self.values.push(new.values);
+        self.slots.len() - 1
+    }
+
+    /// The value with other extents over the same memory.
+    pub fn form(&mut self, value: Value, extents: Extents) -> Result<Value> {
+        let mut source = value;
+        while let Some(node) = source.0.checked_sub(1).map(|at| &self.nodes[at])
+            && matches!(node.layer, Layer::Reshape(_))
+        {
+            source = node.inputs[0];
+        }
+        for candidate in [value, source] {
+            if self.extents[candidate.0] == extents {
+                return Ok(candidate);
+            }
+        }
+        self.push(Layer::Reshape(extents), &[source])
+    }
+
+    /// The data with its atoms in this order in memory.
+    pub fn arranged(&mut self, mut data: Data, order: &[usize]) -> Result<Data> {
+        data.unpadded = None;
+        for at in 0..order.len() {
+            if data.storage[at] == order[at] {
+                continue;
+            }
+            let from = data.storage.iter().position(|atom| *atom == order[at]).ok_or("loses an axis")?;
+            let run =
+                (0..order.len() - from).take_while(|&i| data.storage[from + i] == order[at + i]).count();
+            let product = |data: &Data, atoms: &[usize]| {
+                atoms.iter().map(|&atom| data.extents[atom]).product::<usize>()
+            };
+            let axis = Axis {
+                before: product(&data, &data.storage[..at]),
+                extent: product(&data, &data.storage[at..from]),
+                after: product(&data, &data.storage[from..]),
+            };
+            let second = product(&data, &data.storage[from..from + run]);
+            data.value = self.push(Layer::Arrange(Arrangement::Swap(axis, second)), &[data.value])?;
+            data.storage[at..from + run].rotate_left(from - at);
+        }
+        Ok(data)
+    }
+
+    /// The data as an image with channels last, as networks here have it, for operators of `[images, channels, rows,
+    /// columns]`. Three axes are an image of one row.
+    pub fn image(&mut self, data: &Data) -> Result<(Data, [usize; 3])> {
+        if !data.leads_with_images() || !(3..=4).contains(&data.rank()) {
+            return Err("reads no batch of images of one or two dimensions".to_string());
+        }
+        let order: Vec<usize> = (2..data.rank()).chain([1]).collect();
+        let mut atoms = Vec::new();
+        for &axis in &order {
+            atoms.extend_from_slice(data.atoms(axis)?);
+        }
+        let mut data = self.arranged(data.clone(), &atoms)?.tidied();
+        let channels = data.extent(1)?;
+        let [height, width] = match data.rank() {
+            3 => [1, data.extent(2)?],
+            _ => [data.extent(2)?, data.extent(3)?],
+        };
+        data.value = self.form(data.value, Extents::Image { height, width, channels })?;
+        Ok((data, [height, width, channels]))
+    }
+
+    /// The data with these axes last in memory, as an image whose channels they are.
+    pub fn last(&mut self, data: &Data, axes: std::ops::Range<usize>) -> Result<(Data, usize)> {
+        let mut behind = Vec::new();
+        for axis in axes {
+            behind.extend_from_slice(data.atoms(axis)?);
+        }
+        let is_behind = |atom: &&usize| behind.contains(atom);
+        let order: Vec<usize> = data
+            .storage
+            .iter()
+            .filter(|atom| !is_behind(atom))
+            .chain(data.storage.iter().filter(is_behind))
+            .copied()
+            .collect();
+        let mut data = self.arranged(data.clone(), &order)?;
+        let len: usize = behind.iter().map(|&atom| data.extents[atom]).product();
+        let fits = self.extents[data.value.0].channels() == len;
+        if !fits {
+            let rest = data.len() / len;
+            let row = Extents::Vector { len };
+            let lines = Extents::Image { height: 1, width: rest, channels: len };
+            data.value = self.form(data.value, if rest == 1 { row } else { lines })?;
+        }
+        Ok((data, len))
+    }
+
+    /// The result of the network as a row: in ONNX's order.
+    pub fn row(&mut self, data: Data) -> Result<Value> {
+        let order = data.in_order();
+        let data = self.arranged(data, &order)?;
+        self.form(data.value, Extents::Vector { len: data.len() })
+    }
+
+    /// Data of the images, told by an input's description.
+    pub fn images(batch: bool, extents: &[usize]) -> (Extents, Data) {
+        match (batch, extents) {
+            (true, &[channels, height, width]) => {
+                let data = Data::new(IMAGES, true, extents, &[1, 2, 0]);
+                (Extents::Image { height, width, channels }, data)
+            }
+            _ => {
+                let order: Vec<usize> = (0..extents.len()).collect();
+                let channels = extents.iter().product();
+                (Extents::Image { height: 1, width: 1, channels }, Data::new(IMAGES, batch, extents, &order))
+            }
+        }
+    }
+}
+
+/// What a new slot is.
+pub struct NewSlot {
+    /// Extents in memory.
+    pub extents: Vec<usize>,
+    /// Weight or buffer.
+    pub role: Role,
+    /// How files order its values.
+    pub order: FileOrder,
+    /// Its values in memory's order.
+    pub values: Vec<f32>,
+}
+
+impl NewSlot {
+    /// The slot.
+    pub fn slot(&self, name: String) -> Slot {
+        let initial = initial(&self.extents, self.role, &self.values);
+        Slot { name, extents: self.extents.clone(), role: self.role, initial, order: self.order }
+    }
+}
+
+/// Between the name of a weight and the number of its other arrangements.
+const AGAIN: &str = "#";
+
+fn base_name(name: &str) -> &str {
+    name.split(AGAIN).next().unwrap_or(name)
+}
+
+/// Without what PyTorch's wrappers put in front, which model files do not keep apart.
+fn plain_name(mut name: &str) -> &str {
+    while let Some(rest) =
+        ["module.", "_orig_mod.", "model."].iter().find_map(|wrapper| name.strip_prefix(wrapper))
+    {
+        name = rest;
+    }
+    name
+}
+
+/// What training anew would start from.
+fn initial(extents: &[usize], role: Role, values: &[f32]) -> Initial {
+    match (extents, role) {
+        ([], _) => Initial::Constant(0.0),
+        ([rest @ .., _], Role::Weight) if rest.len() == 3 => {
+            Initial::Normal { fan_in: rest.iter().product::<usize>() as f32, gain: 1.0 }
+        }
+        // Shifts around 0 and factors around 1 are told apart by their mean.
+        (_, Role::Weight) => {
+            let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
+            Initial::Constant(if mean.abs() > 0.5 { 1.0 } else { 0.0 })
+        }
+        (_, Role::Buffer) if values.len() <= 4096 => Initial::Values(values.to_vec()),
+        (_, Role::Buffer) => Initial::Constant(values.first().copied().unwrap_or(0.0)),
+    }
+}
+
+/// Which nodes are needed for these values.
+fn needed(graph: &Graph, wanted: &[&str]) -> Vec<bool> {
+    let mut names: HashSet<&str> = wanted.iter().copied().collect();
+    let mut needed = vec![false; graph.nodes.len()];
+    for (index, node) in graph.nodes.iter().enumerate().rev() {
+        if node.outputs.iter().any(|name| names.contains(name.as_str())) {
+            needed[index] = true;
+            names.extend(node.inputs.iter().map(String::as_str));
+        }
+    }
+    needed
+}
+
+fn name_of(node: &Node, index: usize) -> String {
+    match node.name.is_empty() {
+        true => format!("{}_{index}", node.operator),
+        false => node.name.clone(),
+    }
+}
+
+/// The operator with its domain, if that is not the usual one.
+fn operator_of(node: &Node) -> String {
+    match node.domain.is_empty() {
+        true => node.operator.clone(),
+        false => format!("{}.{}", node.domain, node.operator),
+    }
+}
+
+/// The shapes of inputs, for messages.
+fn shapes(inputs: &[Option<Known>]) -> String {
+    let shape = |input: &Option<Known>| match input {
+        None => "-".to_string(),
+        Some(Known::Constant(constant)) => format!("{:?}", constant.extents),
+        Some(Known::Data(data)) => {
+            let extents = data.axes.iter().enumerate().map(|(axis, place)| match place {
+                Place::Batch => "n".to_string(),
+                Place::Atoms(_) => data.extent(axis).unwrap_or(0).to_string(),
+            });
+            format!("[{}]", extents.collect::<Vec<_>>().join(", "))
+        }
+    };
+    match inputs {
+        [] => "nothing".to_string(),
+        _ => inputs.iter().map(shape).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// The description of the input that holds the images: the first that is no weight.
+pub fn input_of<'g>(graph: &'g Graph) -> std::result::Result<&'g Described, OnnxError> {
+    let is_weight = |input: &&Described| graph.initialisers.iter().any(|tensor| tensor.name == input.name);
+    let mut inputs = graph.inputs.iter().filter(|input| !is_weight(input));
+    let first = inputs.next().ok_or_else(|| OnnxError::Model("the graph has no input".to_string()))?;
+    match inputs.next() {
+        None => Ok(first),
+        Some(other) => Err(OnnxError::Model(format!(
+            "the graph has the inputs {:?} and {:?}; a classifier has one, the images",
+            first.name, other.name
+        ))),
+    }
+}

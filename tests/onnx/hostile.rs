@@ -1,0 +1,161 @@
+//! Files that are broken, cut short or made to harm: each is refused with one sentence.
+
+use super::models::golden;
+use pgn_wgpu::nn::onnx;
+use std::fs;
+use std::path::Path;
+
+/// A field of a message.
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut all = vec![number << 3 | 2];
+    let mut len = bytes.len();
+    while len >= 128 {
+        all.push((len & 127) as u8 | 128);
+        len >>= 7;
+    }
+    all.push(len as u8);
+    all.extend(bytes);
+    all
+}
+
+fn number(field: u8, value: u8) -> Vec<u8> {
+    vec![field << 3, value]
+}
+
+/// A node with these inputs and outputs.
+fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[Vec<u8>]) -> Vec<u8> {
+    let mut all: Vec<u8> = inputs.iter().flat_map(|name| field(1, name.as_bytes())).collect();
+    all.extend(outputs.iter().flat_map(|name| field(2, name.as_bytes())));
+    all.extend(field(4, operator.as_bytes()));
+    all.extend(attributes.iter().flat_map(|attribute| field(5, attribute)));
+    field(1, &all)
+}
+
+/// A model of these nodes and weights over images `[n, 3, 8, 8]`, whose output is `out`.
+fn model(parts: &[Vec<u8>]) -> Vec<u8> {
+    let extent = |value: u8| field(1, &number(1, value));
+    let shape = [field(1, &field(2, b"n")), extent(3), extent(8), extent(8)].concat();
+    let tensor = [number(1, 1), field(2, &shape)].concat();
+    let input = field(11, &[field(1, b"images"), field(2, &field(1, &tensor))].concat());
+    let graph = [parts.concat(), input, field(12, &field(1, b"out"))].concat();
+    [number(1, 8), field(7, &graph), field(8, &number(2, 17))].concat()
+}
+
+/// A weight of f32 with these extents and bytes.
+fn weight(name: &str, extents: &[u8], bytes: &[u8]) -> Vec<u8> {
+    let extents: Vec<u8> = extents.iter().flat_map(|&extent| number(1, extent)).collect();
+    field(5, &[extents, number(2, 1), field(8, name.as_bytes()), field(9, bytes)].concat())
+}
+
+#[track_caller]
+fn refused(bytes: &[u8], expected: &str) {
+    let sentence = onnx::decode(bytes, None).unwrap_err().to_string();
+    assert!(sentence.contains(expected) && !sentence.contains('\n'), "{sentence}");
+}
+
+#[test]
+fn an_operator_that_is_not_read_is_named_with_its_node_its_shape_and_those_that_are() {
+    let bytes = model(&[node("Einsum", &["images"], &["out"], &[])]);
+    for part in ["Einsum_0", "[n, 3, 8, 8]", "not supported", "BatchNormalization"] {
+        refused(&bytes, part);
+    }
+}
+
+#[test]
+fn circles_absent_weights_branches_and_training_are_refused() {
+    let circle = [node("Add", &["images", "b"], &["a"], &[]), node("Relu", &["a"], &["b"], &[])];
+    refused(&model(&[circle.concat(), node("Relu", &["b"], &["out"], &[])]), "circle");
+    refused(&model(&[node("Conv", &["images", "w"], &["out"], &[])]), "\"w\"");
+    let branch = [field(1, b"then_branch"), field(6, &[])].concat();
+    refused(&model(&[node("If", &["images"], &["out"], &[branch])]), "loops and branches");
+    let training = [field(1, b"training_mode"), number(3, 1)].concat();
+    refused(&model(&[node("BatchNormalization", &["images"], &["out"], &[training])]), "training mode");
+    refused(&model(&[node("Relu", &["images"], &["out"], &[])]), "classifier");
+    // Field 20, whose number takes two bytes.
+    refused(&[model(&[]), vec![0xa2, 1, 0]].concat(), "training graph");
+}
+
+#[test]
+fn sizes_that_no_memory_holds_are_refused_before_any_is_taken() {
+    let zeros = weight("w", &[100, 100, 100, 100], &[0; 4]);
+    refused(&model(&[zeros, node("Conv", &["images", "w"], &["out"], &[])]), "4 bytes instead of 400000000");
+    // Sixty doublings.
+    let mut parts = Vec::new();
+    let name = |i: usize| if i == 0 { "images".to_string() } else { format!("x{i}") };
+    let axis = [field(1, b"axis"), number(3, 1)].concat();
+    for i in 0..60 {
+        parts.push(node("Concat", &[&name(i), &name(i)], &[&name(i + 1)], std::slice::from_ref(&axis)));
+    }
+    parts.push(node("Relu", &["x60"], &["out"], &[]));
+    refused(&model(&parts), "too many values");
+    let shape = field(
+        5,
+        &[number(1, 1), number(2, 7), field(8, b"s"), field(9, &(1_i64 << 40).to_le_bytes())].concat(),
+    );
+    refused(&model(&[shape, node("ConstantOfShape", &["s"], &["out"], &[])]), "too large");
+}
+
+#[test]
+fn a_file_nested_deeper_than_any_stack_is_refused() {
+    let mut graph = Vec::new();
+    for _ in 0..2000 {
+        graph = field(1, &field(5, &field(6, &graph)));
+    }
+    assert!(onnx::decode(&field(7, &graph), None).is_err());
+}
+
+#[test]
+fn a_file_cut_short_anywhere_or_with_any_byte_changed_ends_in_a_sentence_or_a_network() {
+    let whole = fs::read(golden("tokens.onnx")).unwrap();
+    for end in (0..whole.len()).step_by(7) {
+        assert!(onnx::decode(&whole[..end], None).is_err(), "{end}");
+    }
+    for at in 0..whole.len() {
+        for value in [0, 1, 127, 255] {
+            let mut changed = whole.clone();
+            changed[at] = value;
+            let _ = onnx::decode(&changed, None);
+        }
+    }
+}
+
+#[test]
+fn weights_in_other_files_are_read_from_the_models_own_folder_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("own");
+    fs::create_dir(&own).unwrap();
+    let bytes = fs::read(golden("outside.onnx")).unwrap();
+    let data = fs::read(golden("outside.data")).unwrap();
+    let read = |bytes: &[u8]| onnx::decode(bytes, Some(&own)).map(drop).map_err(|error| error.to_string());
+    assert!(read(&bytes).unwrap_err().contains("outside.data"), "there is none");
+    fs::write(own.join("outside.data"), &data[..data.len() - 1]).unwrap();
+    assert!(read(&bytes).unwrap_err().contains("cut short"));
+    fs::write(own.join("outside.data"), &data).unwrap();
+    read(&bytes).unwrap();
+    // Names of the same length that lead out of the folder.
+    fs::write(folder.path().join("side.data"), &data).unwrap();
+    for name in ["../side.data", "/etc/./hosts"] {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(text.contains("outside.data"));
+        let changed = replaced(&bytes, b"outside.data", name.as_bytes());
+        assert!(read(&changed).unwrap_err().contains("not in the model's own folder"), "{name}");
+    }
+    #[cfg(unix)]
+    {
+        fs::remove_file(own.join("outside.data")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("side.data"), own.join("outside.data")).unwrap();
+        assert!(read(&bytes).unwrap_err().contains("not in the model's own folder"));
+    }
+    assert!(onnx::read(Path::new("absent.onnx")).is_err());
+}
+
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut all = bytes.to_vec();
+    for at in 0..=all.len() - from.len() {
+        if all[at..].starts_with(from) {
+            all[at..at + to.len()].copy_from_slice(to);
+        }
+    }
+    all
+}
