@@ -16,6 +16,18 @@ use pgn_wgpu::random::{Random, Stream};
 const PROBLEM: Problem = Problem { height: 8, width: 8, channels: 1, classes: 2 };
 const IMAGES: usize = 70;
 
+/// Attacks of every way to run that need no generator.
+const WITHOUT_GENERATOR: [AttackKind; 8] = [
+    AttackKind::FGM,
+    AttackKind::PGD,
+    AttackKind::MIM,
+    AttackKind::FAB_T,
+    AttackKind::DDN,
+    AttackKind::FMN,
+    AttackKind::DEEPFOOL,
+    AttackKind::CW,
+];
+
 /// A classifier whose pre-activations are positive on the whole box: large biases, small weights.
 fn affine_model() -> Model {
     let classifier = Network::default().build(Plan::new(PROBLEM, 0.03125)).unwrap();
@@ -201,6 +213,62 @@ fn carlini_wagner_comes_within_two_percent_of_the_smallest_perturbation() {
     });
 }
 
+/// The means of what an attack in `norm` has moved images by, and how many it has fooled.
+fn reached(outcome: &AttackOutcome, norm: Norm) -> (f64, usize) {
+    let all = if norm == Norm::L2 { &outcome.l2 } else { &outcome.linf };
+    let sum: f64 = all.iter().map(|&length| f64::from(length)).sum();
+    (sum / all.len() as f64, outcome.count(Verdict::Fooled))
+}
+
+#[test]
+fn searches_for_the_smallest_perturbation_find_that_of_an_affine_classifier_in_both_norms() {
+    let model = affine_model();
+    let (images, leads) = images(&model);
+    let gradient = gradient_of(&model);
+    let few = images.subset(&(0..16).collect::<Vec<_>>());
+    for (name, device) in &best_devices() {
+        for (kind, norm, share) in [
+            // Its moves go 5 % beyond the boundary, and a tenth of them starts at the original.
+            (AttackKind::FAB_T, Norm::L2, 0.006),
+            (AttackKind::FAB_T, Norm::Linf, 0.006),
+            (AttackKind::DDN, Norm::L2, 0.01),
+            (AttackKind::FMN, Norm::L2, 0.01),
+            (AttackKind::FMN, Norm::Linf, 0.01),
+        ] {
+            let outcome = attack(device, &model, &few, AttackOptions { norm, ..AttackOptions::new(kind) });
+            let dual = match norm {
+                Norm::L2 => self::norm(&gradient),
+                Norm::Linf => gradient.iter().map(|g| g.abs()).sum(),
+            };
+            let lengths = if norm == Norm::L2 { &outcome.l2 } else { &outcome.linf };
+            for (i, (&found, lead)) in lengths.iter().zip(&leads).enumerate() {
+                let (found, smallest) = (f64::from(found), lead.abs() / dual);
+                let what = format!("{name}, {kind} in {}, image {i}: {found} for {smallest}", norm.name());
+                println!("{what} {:.5}", found / smallest);
+                assert_eq!(outcome.verdict(i), Verdict::Fooled, "{what}");
+                assert!(found > smallest * 0.9999 - 1e-6 && found < smallest * (1.0 + share), "{what}");
+                assert!(found - smallest < 1e-3, "{what}");
+            }
+            assert!(outcome.adversarial.iter().all(|pixel| (0.0..=1.0).contains(pixel)), "{name}, {kind}");
+        }
+    }
+}
+
+#[test]
+fn careful_searches_end_no_farther_than_deepfool() {
+    let (model, images) = digits_model();
+    let device = Device::Cpu(Mode::Fast);
+    let run = |kind| reached(&attack(&device, &model, &images, AttackOptions::new(kind)), Norm::L2);
+    let (deepfool, all) = run(AttackKind::DEEPFOOL);
+    assert_eq!(all, images.len());
+    for kind in [AttackKind::FAB_T, AttackKind::DDN, AttackKind::FMN] {
+        let (found, fooled) = run(kind);
+        println!("{kind}: {found} for {deepfool}");
+        assert_eq!(fooled, images.len(), "{kind}");
+        assert!(found <= deepfool, "{kind}: {found} for {deepfool}");
+    }
+}
+
 #[test]
 fn fgm_flips_an_image_exactly_when_epsilon_exceeds_its_distance() {
     on_every_device(|device, model, images, distances| {
@@ -263,13 +331,18 @@ fn a_huge_epsilon_brings_accuracy_to_zero_and_epsilon_zero_changes_nothing() {
 
 #[test]
 fn an_attack_takes_no_more_places_than_its_images_fill_and_makes_the_same_images() {
-    let kinds = [AttackKind::FGM, AttackKind::PGD, AttackKind::MIM, AttackKind::DEEPFOOL, AttackKind::CW];
+    let kinds = WITHOUT_GENERATOR;
     let (model, digits) = digits_model();
     let few = digits.subset(&[0, 1, 2, 3, 4]);
     for (name, device) in common::devices().iter().skip(1) {
         for kind in kinds {
-            let options =
-                AttackOptions { iterations: 10, search_steps: 2, initial_c: 1.0, ..AttackOptions::new(kind) };
+            let options = AttackOptions {
+                iterations: 10,
+                targets: 2,
+                search_steps: 2,
+                initial_c: 1.0,
+                ..AttackOptions::new(kind)
+            };
             let run = |images: &Images, expected: usize, slots: usize| {
                 let mut attacker = Attacker::new(device, &model, options.clone(), expected).unwrap();
                 assert_eq!(attacker.slots(), slots, "{kind:?}");
@@ -358,18 +431,19 @@ fn best_devices() -> Vec<(&'static str, Device)> {
 
 /// All attacks that need no generator, short ones.
 fn short_attacks() -> Vec<AttackOptions> {
-    let kinds = [AttackKind::FGM, AttackKind::PGD, AttackKind::MIM, AttackKind::DEEPFOOL, AttackKind::CW];
     let short = |kind| AttackOptions {
         epsilon: 2.0,
         iterations: if kind == AttackKind::CW { 50 } else { 10 },
         search_steps: 2,
         initial_c: SUITABLE_C,
         learning_rate: SUITABLE_RATE,
+        targets: 2,
         ..AttackOptions::new(kind)
     };
     let random = AttackOptions { random_start: true, ..short(AttackKind::PGD) };
     let linf = AttackOptions { norm: Norm::Linf, epsilon: 0.4, ..short(AttackKind::MIM) };
-    kinds.map(short).into_iter().chain([random, linf]).collect()
+    let restarts = AttackOptions { norm: Norm::Linf, targets: 2, restarts: 2, ..short(AttackKind::FAB_T) };
+    WITHOUT_GENERATOR.map(short).into_iter().chain([random, linf, restarts]).collect()
 }
 
 #[test]
@@ -454,9 +528,10 @@ fn the_adapter_and_the_cpu_path_make_the_same_images() {
             let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(worst < 1e-3, "{name}, {kind:?}: {worst}");
         }
-        for kind in [AttackKind::DEEPFOOL, AttackKind::CW] {
+        for kind in WITHOUT_GENERATOR.into_iter().filter(|kind| kind.is_smallest()) {
             let options = || AttackOptions {
                 iterations: 50,
+                targets: 2,
                 search_steps: 2,
                 initial_c: SUITABLE_C,
                 learning_rate: SUITABLE_RATE,
@@ -499,7 +574,7 @@ fn misclassified_images_flat_classifiers_and_single_images_are_attacked_without_
     let mut flat = model.clone();
     flat.average.weights.fill(0.0);
     let device = Device::Cpu(Mode::Fast);
-    for kind in [AttackKind::FGM, AttackKind::PGD, AttackKind::MIM, AttackKind::DEEPFOOL, AttackKind::CW] {
+    for kind in WITHOUT_GENERATOR {
         let options = || AttackOptions { iterations: 10, search_steps: 2, ..AttackOptions::new(kind) };
         // With equal logits everything is class 0 and no gradient points anywhere.
         let still = attack(&device, &flat, &images, options());

@@ -12,7 +12,7 @@ use super::driver::{BatchAttack, SlotAttack};
 use super::options::AttackOptions;
 use super::steps::Steps;
 use super::target::Target;
-use super::{Norm, apgd, carlini_wagner, deepfool, fgm, generator, mim, pgd};
+use super::{Norm, apgd, carlini_wagner, ddn, deepfool, fab, fgm, fmn, generator, mim, pgd};
 use crate::models::file::Model;
 use crate::nn::Problem;
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ use std::sync::RwLock;
 pub enum Goal {
     /// The most that can be done within the ball of radius epsilon.
     Ball,
-    /// The nearest adversarial image, at whatever distance in L2.
+    /// The nearest adversarial image, at whatever distance.
     Smallest {
         /// Whether its distances are meant to be believed alone. If so, another attack that ends nearer is a reason to
         /// doubt them.
@@ -109,6 +109,12 @@ attacks! {
     APGD_DLR = apgd::APGD_DLR;
     /// Auto-PGD on the targeted difference of logits ratio.
     APGD_T = apgd::APGD_T;
+    /// The fast adaptive boundary attack, targeted.
+    FAB_T = fab::FAB_T;
+    /// Decoupled direction and norm.
+    DDN = ddn::DDN;
+    /// The fast minimum-norm attack.
+    FMN = fmn::FMN;
     /// `DeepFool`.
     DEEPFOOL = deepfool::DEEPFOOL;
     /// Carlini and Wagner's L2 attack.
