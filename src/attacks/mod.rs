@@ -29,6 +29,7 @@ pub mod outcome;
 pub mod pgd;
 pub mod registry;
 mod sound;
+pub mod square;
 pub mod steps;
 pub mod target;
 pub mod targets;

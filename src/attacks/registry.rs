@@ -12,7 +12,7 @@ use super::driver::{BatchAttack, SlotAttack};
 use super::options::AttackOptions;
 use super::steps::Steps;
 use super::target::Target;
-use super::{Norm, apgd, carlini_wagner, deepfool, fgm, generator, mim, pgd};
+use super::{Norm, apgd, carlini_wagner, deepfool, fgm, generator, mim, pgd, square};
 use crate::models::file::Model;
 use crate::nn::Problem;
 use serde::{Deserialize, Serialize};
@@ -109,6 +109,8 @@ attacks! {
     APGD_DLR = apgd::APGD_DLR;
     /// Auto-PGD on the targeted difference of logits ratio.
     APGD_T = apgd::APGD_T;
+    /// Square.
+    SQUARE = square::SQUARE;
     /// `DeepFool`.
     DEEPFOOL = deepfool::DEEPFOOL;
     /// Carlini and Wagner's L2 attack.
