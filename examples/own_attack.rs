@@ -37,7 +37,13 @@ impl Steps for Fade {
         Ok(vec![victim.images])
     }
 
-    fn step(&self, graph: &mut Graph, victim: Victim, kept: &[Tensor], _: &[Tensor]) -> Result<Vec<Tensor>, GraphError> {
+    fn step(
+        &self,
+        graph: &mut Graph,
+        victim: Victim,
+        kept: &[Tensor],
+        _: &[Tensor],
+    ) -> Result<Vec<Tensor>, GraphError> {
         let grey = graph.affine(kept[0], 0.0, 0.5);
         let epsilon = graph.constant(self.0.epsilon, &[1])?;
         Ok(vec![ball::project(graph, victim.images, grey, epsilon, self.0.norm)?])

@@ -24,7 +24,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     net.dense(x, "fc", problem.classes, 1.0);
     let preset = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
     let config = TrainConfig { method: Method::PGD, ..preset };
-    let mut model = Model::untrained(net.finish()?, &config);
+    let net = net.finish()?;
+    let weights = net.initial(config.init, config.seed);
+    let mut model = Model::new(net, weights);
     let device = Device::Cpu(Mode::Fast);
     let mut trainer = Trainer::new(device.clone(), &config, problem, Some(&model), None)?;
     let batches = BatchOptions::in_order(config.batch_size);

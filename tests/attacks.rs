@@ -17,10 +17,12 @@ const PROBLEM: Problem = Problem { height: 8, width: 8, channels: 1, classes: 2 
 const IMAGES: usize = 70;
 
 /// Attacks of every way to run that need no generator.
-const WITHOUT_GENERATOR: [AttackKind; 8] = [
+const WITHOUT_GENERATOR: [AttackKind; 10] = [
     AttackKind::FGM,
     AttackKind::PGD,
     AttackKind::MIM,
+    AttackKind::APGD_CE,
+    AttackKind::SQUARE,
     AttackKind::FAB_T,
     AttackKind::DDN,
     AttackKind::FMN,
@@ -339,6 +341,7 @@ fn an_attack_takes_no_more_places_than_its_images_fill_and_makes_the_same_images
             let options = AttackOptions {
                 iterations: 10,
                 targets: 2,
+                queries: 30,
                 search_steps: 2,
                 initial_c: 1.0,
                 ..AttackOptions::new(kind)
@@ -363,6 +366,45 @@ fn an_attack_takes_no_more_places_than_its_images_fill_and_makes_the_same_images
                     "{name}, {kind:?}: image {image} alone and before others"
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn square_fools_an_affine_model_where_the_ball_reaches_across_the_boundary_and_nowhere_else() {
+    let model = affine_model();
+    let (images, leads) = images(&model);
+    let gradient = gradient_of(&model);
+    for (name, device) in &best_devices() {
+        for (norm_kind, length) in
+            [(Norm::L2, norm(&gradient)), (Norm::Linf, gradient.iter().map(|g| g.abs()).sum::<f64>())]
+        {
+            let distances: Vec<f64> = leads.iter().map(|lead| lead.abs() / length).collect();
+            let mut sorted = distances.clone();
+            sorted.sort_by(f64::total_cmp);
+            let epsilon = sorted[IMAGES / 2];
+            let options = AttackOptions {
+                epsilon: epsilon as f32,
+                norm: norm_kind,
+                queries: 1000,
+                batch_size: 20,
+                ..AttackOptions::new(AttackKind::SQUARE)
+            };
+            let outcome = attack(device, &model, &images, options);
+            let mut reached = 0;
+            for (i, &distance) in distances.iter().enumerate() {
+                let fooled = outcome.verdict(i) == Verdict::Fooled;
+                // A random search does not find the very last of what there is.
+                if distance < 0.6 * epsilon {
+                    assert!(fooled, "{name}, {norm_kind:?}: image {i} at {distance}, epsilon {epsilon}");
+                    reached += 1;
+                }
+                assert!(
+                    !fooled || distance < 1.001 * epsilon,
+                    "{name}, {norm_kind:?}: image {i} at {distance}"
+                );
+            }
+            assert!(reached > 5, "{reached}");
         }
     }
 }

@@ -34,6 +34,7 @@ pub mod pgd;
 pub mod registry;
 pub mod smallest;
 mod sound;
+pub mod square;
 pub mod steps;
 pub mod target;
 pub mod targets;

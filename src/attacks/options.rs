@@ -276,6 +276,8 @@ options! {
         "Rounds from other random points";
     "targets" targets: usize = 9, Values::Count(1, 1000),
         "Classes that are aimed at: those of the largest wrong logits";
+    "queries" queries: usize = 5000, Values::Count(1, 1_000_000),
+        "Candidates that are tried for one image, in each round";
     "random-start" random_start: bool = false, Values::Switch,
         "Start at a random point of the sphere";
     "decay" decay: f32 = 1.0, Values::NotNegative,

@@ -12,7 +12,7 @@ use super::driver::{BatchAttack, SlotAttack};
 use super::options::AttackOptions;
 use super::steps::Steps;
 use super::target::Target;
-use super::{Norm, apgd, carlini_wagner, ddn, deepfool, fab, fgm, fmn, generator, mim, pgd};
+use super::{Norm, apgd, carlini_wagner, ddn, deepfool, fab, fgm, fmn, generator, mim, pgd, square};
 use crate::models::file::Model;
 use crate::nn::Problem;
 use serde::{Deserialize, Serialize};
@@ -115,6 +115,8 @@ attacks! {
     DDN = ddn::DDN;
     /// The fast minimum-norm attack.
     FMN = fmn::FMN;
+    /// Square.
+    SQUARE = square::SQUARE;
     /// `DeepFool`.
     DEEPFOOL = deepfool::DEEPFOOL;
     /// Carlini and Wagner's L2 attack.

@@ -93,10 +93,15 @@ impl Target {
         self.problem().pixels()
     }
 
+    /// The network's slots in `graph`, of which any number of images may be classified.
+    pub fn network(&self, graph: &mut Graph) -> Result<States, GraphError> {
+        self.net.live(graph, NETWORK)
+    }
+
     /// A new graph.
     pub fn graph(&self) -> Result<AttackGraph, GraphError> {
         let mut graph = Graph::new();
-        let states = self.net.live(&mut graph, NETWORK)?;
+        let states = self.network(&mut graph)?;
         let images = graph.state(IMAGES, &self.extents())?;
         let labels = graph.state(LABELS, &[self.slots, 1])?;
         Ok(AttackGraph { graph, states, images, labels })

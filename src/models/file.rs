@@ -208,18 +208,12 @@ impl Model {
 }
 
 impl Model {
-    /// Reads the classifier of an ONNX file.
-    fn import(path: &Path, expected: Option<Problem>) -> Result<Self, ModelFileError> {
-        let onnx::Imported { net, values, notes, .. } = onnx::read(path)
-            .map_err(|error| ModelFileError::Onnx { path: path.to_path_buf(), source: Box::new(error) })?;
-        if let Some(expected) = expected.filter(|e| *e != net.problem) {
-            let problem = other_data(net.problem, expected);
-            return Err(ModelFileError::Architecture { path: path.to_path_buf(), problem });
-        }
+    /// A classifier with these values, of which nothing else is known.
+    pub fn new(classifier: Net, values: Values) -> Self {
         let unknown = || UNKNOWN.to_string();
         let facts = Facts {
             version: env!("CARGO_PKG_VERSION").to_string(),
-            problem: net.problem,
+            problem: classifier.problem,
             network: Network::imported(),
             width: IMPORTED_WIDTH,
             dataset: unknown(),
@@ -229,8 +223,19 @@ impl Model {
             without: Vec::new(),
             run: None,
         };
+        Self { facts, classifier, average: values.clone(), live: values, generator: None, notes: Vec::new() }
+    }
+
+    /// Reads the classifier of an ONNX file.
+    fn import(path: &Path, expected: Option<Problem>) -> Result<Self, ModelFileError> {
+        let onnx::Imported { net, values, notes, .. } = onnx::read(path)
+            .map_err(|error| ModelFileError::Onnx { path: path.to_path_buf(), source: Box::new(error) })?;
+        if let Some(expected) = expected.filter(|e| *e != net.problem) {
+            let problem = other_data(net.problem, expected);
+            return Err(ModelFileError::Architecture { path: path.to_path_buf(), problem });
+        }
         let notes = notes.into_iter().map(|note| format!("{}: {note}", path.display())).collect();
-        Ok(Self { facts, classifier: net, average: values.clone(), live: values, generator: None, notes })
+        Ok(Self { notes, ..Self::new(net, values) })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::plan::Plan;
 use super::run::{Outcome, VerdictError};
+use crate::attacks::AttackKind;
 use crate::attacks::objective::Objective;
 use crate::attacks::target::Target;
 use crate::evaluation::Subject;
@@ -103,7 +104,7 @@ fn are_probabilities(logits: &[f32], classes: usize) -> bool {
 
 /// What the black-box attack found beside those that follow gradients.
 fn black_box(outcome: &Outcome) -> Option<Warning> {
-    let stage = outcome.stages.iter().find(|stage| stage.options.kind.name() == "square")?;
+    let stage = outcome.stages.iter().find(|stage| stage.options.kind == AttackKind::SQUARE)?;
     let share = stage.broken as f64 / outcome.images.len().max(1) as f64;
     (share > BLACK_BOX_SHARE).then(|| {
         Warning::new(

@@ -4,7 +4,7 @@
 //! The name of a piece is the fingerprint of everything that decides it. A checksum finds damage; a damaged piece is
 //! computed again.
 
-use crate::attacks::{AttackOptions, AttackOutcome, Verdict};
+use crate::attacks::{AttackOptions, AttackOutcome, Norm, Verdict};
 use crate::evaluation::record::{Key, fingerprint_of_text};
 use crate::files;
 use crate::models::container::Container;
@@ -22,6 +22,10 @@ const METADATA_KEY: &str = "pgn-wgpu.verdict-piece";
 pub struct PieceKey {
     /// Model, attack, images and precision.
     pub attack: Key,
+    /// Norm and radius that count, also for an attack that looks for the smallest perturbation.
+    pub norm: Norm,
+    /// See `norm`.
+    pub epsilon: f32,
     /// Places of the images in their split; random numbers follow them.
     pub places: Vec<u32>,
 }
@@ -57,7 +61,7 @@ impl Piece {
     pub fn new(outcome: &AttackOutcome, options: &AttackOptions) -> Self {
         let pixels = outcome.problem.pixels();
         let within = |i: usize| {
-            let lengths = if options.norm == crate::attacks::Norm::L2 { &outcome.l2 } else { &outcome.linf };
+            let lengths = if options.norm == Norm::L2 { &outcome.l2 } else { &outcome.linf };
             f64::from(lengths[i]) <= f64::from(options.epsilon) * (1.0 + RADIUS_ROUNDING)
         };
         let broken = (0..outcome.len()).filter(|&i| outcome.verdict(i) == Verdict::Fooled && within(i));

@@ -33,7 +33,7 @@ impl Version {
     fn attacks(self) -> &'static [AttackKind] {
         match self {
             Self::Quick => &[AttackKind::APGD_CE, AttackKind::APGD_T],
-            Self::Full => &[AttackKind::APGD_CE, AttackKind::APGD_T],
+            Self::Full => &[AttackKind::APGD_CE, AttackKind::APGD_T, AttackKind::FAB_T, AttackKind::SQUARE],
         }
     }
 }
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(names(&quick), ["apgd-ce", "apgd-t"]);
         assert!(quick.attacks.iter().all(|options| options.iterations == 20) && quick.notes.is_empty());
         let full = Plan::new(Version::Full, Norm::Linf, 0.1, 10);
-        assert_eq!(names(&full), ["apgd-ce", "apgd-t"]);
+        assert_eq!(names(&full), ["apgd-ce", "apgd-t", "fab-t", "square"]);
         assert!(full.attacks.iter().all(|o| (o.norm, o.epsilon) == (Norm::Linf, 0.1)));
         assert_eq!((full.attacks[0].iterations, full.attacks[1].targets), (100, 9));
     }

@@ -172,7 +172,8 @@ impl Stand<'_> {
         let precision = self.device.precision();
         let attack = Key::new(&self.subject.model, None, self.options, &fingerprint, precision);
         let places: Vec<u32> = chosen.iter().map(|&i| self.subject.indices[i as usize]).collect();
-        let key = PieceKey { attack, places };
+        let AttackOptions { norm, epsilon, .. } = *self.options;
+        let key = PieceKey { attack, norm, epsilon, places };
         match self.pieces.load(&key) {
             Ok(Some(piece)) => return Ok(piece),
             Ok(None) => {}

@@ -1,0 +1,257 @@
+//! The Square attack (Andriushchenko et al. 2020): a random search that sees nothing but logits. Windows of the image are
+//! changed at random; a change is kept if the margin `z_y − max z_i` of the other classes falls.
+//!
+//! Written from the paper and checked against its public code (fra31/auto-attack, a392200). There all images of a batch
+//! share the windows; here every image has its own, so that nothing depends on the batch. The search runs on the host, the
+//! device classifies the candidates. Only images that still stand are classified.
+
+use super::driver::{Arrival, SlotAttack};
+use super::objective::Objective;
+use super::options::{AttackOptions, Norm};
+use super::registry::{Attack, Goal, Run};
+use super::target::{LABELS, Target};
+use crate::executor::{ExecutionError, Session};
+use crate::graph::{Graph, GraphError};
+use crate::memory;
+use crate::nn::Classifier;
+use patterns::{Candidates, Draws};
+use rayon::prelude::*;
+
+mod patterns;
+
+type Result<T> = std::result::Result<T, ExecutionError>;
+
+/// Its description.
+pub static SQUARE: Attack = Attack {
+    name: "square",
+    title: "Square",
+    about: "Random search with squares, which needs logits alone (AutoAttack's fourth)",
+    goal: Goal::Ball,
+    norms: &Norm::ALL,
+    usual: &[],
+    options: &["epsilon", "norm", "queries", "restarts", "seed"],
+    classes: 2,
+    defaults: |_| {},
+    // A forward pass is half of a pair.
+    passes: |options, _| ((options.queries + 1) * options.restarts) as f64 / 2.0,
+    remedy: |options| {
+        format!("raise --queries, now {}, or --restarts, now {}", options.queries, options.restarts)
+    },
+    run: Run::Slots { prepare: |target, options| Ok(Box::new(Square::new(target, options)?)), multiple: 1 },
+};
+
+/// Queries between two looks at who is done.
+const CHUNK: usize = 50;
+/// A program for fewer images is prepared down to this many.
+const FEWEST: usize = 8;
+
+/// Input: the candidates, `[n, height, width, channels]`.
+const CANDIDATES: &str = "candidates";
+/// Input: their classes, `[n, 1]`.
+const CLASSES: &str = "classes";
+/// Output: their margins, `[n, 1]`.
+const MARGINS: &str = "margins";
+
+/// The search for one image.
+struct Search {
+    /// Its place in the set; random numbers follow it.
+    place: usize,
+    label: f32,
+    original: Vec<f32>,
+    best: Vec<f32>,
+    /// That of the best.
+    margin: f32,
+    round: usize,
+    /// Candidates that have been judged in this round.
+    query: usize,
+    over: bool,
+}
+
+impl Search {
+    /// The next candidate.
+    fn propose(&self, candidates: &Candidates, seed: u64, out: &mut [f32]) {
+        let mut draws = Draws::new(seed, self.round, self.place, self.query);
+        match self.query.checked_sub(1) {
+            None => candidates.start(&self.original, &mut draws, out),
+            Some(iteration) => candidates.next(iteration, (&self.original, &self.best), &mut draws, out),
+        }
+    }
+
+    /// Takes the candidate if its margin is smaller, and ends the round or the search where it is due.
+    fn judge(&mut self, candidate: &[f32], margin: f32, (queries, rounds): (usize, usize)) {
+        if self.query == 0 || margin < self.margin || margin <= 0.0 {
+            self.best.copy_from_slice(candidate);
+            // A margin that is no number is larger than every other.
+            self.margin = margin.min(f32::INFINITY);
+        }
+        self.query += 1;
+        if self.margin <= 0.0 {
+            self.over = true;
+        } else if self.query > queries {
+            (self.round, self.query) = (self.round + 1, 0);
+            self.over = self.round == rounds;
+        }
+    }
+}
+
+/// The forward pass over some images.
+struct Judge {
+    session: Session,
+    images: usize,
+    candidates: Vec<f32>,
+    classes: Vec<f32>,
+}
+
+impl Judge {
+    fn new(target: &mut Target, images: usize) -> Result<Self> {
+        let session = target.prepare(&margin_graph(target, images)?)?;
+        let candidates = vec![0.0; images * target.pixels()];
+        Ok(Self { session, images, candidates, classes: vec![0.0; images] })
+    }
+}
+
+/// The attack over places.
+pub struct Square {
+    candidates: Candidates,
+    seed: u64,
+    queries: usize,
+    rounds: usize,
+    /// Over all places.
+    full: Judge,
+    /// Over fewer, when fewer images are left.
+    fewer: Option<Judge>,
+    places: Vec<Option<Search>>,
+    /// Whether the classes of some images have yet to be read.
+    fresh: bool,
+}
+
+impl Square {
+    /// Prepares it.
+    pub fn new(target: &mut Target, options: &AttackOptions) -> Result<Self> {
+        Ok(Self {
+            candidates: Candidates::new(target.problem(), options.norm, options.epsilon),
+            seed: options.seed,
+            queries: options.queries,
+            rounds: options.restarts,
+            full: Judge::new(target, target.slots)?,
+            fewer: None,
+            places: (0..target.slots).map(|_| None).collect(),
+            fresh: false,
+        })
+    }
+
+    /// Classifies one more candidate of every image that stands. Whether some image is done.
+    fn query(&mut self, target: &mut Target) -> Result<bool> {
+        let limits = (self.queries, self.rounds);
+        let (seed, pixels) = (self.seed, target.pixels());
+        let mut standing: Vec<&mut Search> =
+            self.places.iter_mut().flatten().filter(|search| !search.over).collect();
+        if standing.is_empty() {
+            return Ok(true);
+        }
+        let judge = smallest_judge(target, &mut self.full, &mut self.fewer, standing.len())?;
+        let rows = judge.candidates.par_chunks_mut(pixels);
+        rows.zip(&standing).for_each(|(row, search)| search.propose(&self.candidates, seed, row));
+        judge.classes.iter_mut().zip(&standing).for_each(|(class, search)| *class = search.label);
+        judge.session.write(CANDIDATES, &judge.candidates)?;
+        judge.session.write(CLASSES, &judge.classes)?;
+        let outputs = judge.session.compute()?;
+        let judged = judge.candidates.chunks(pixels).zip(outputs.get(MARGINS));
+        for (search, (candidate, margin)) in standing.iter_mut().zip(judged) {
+            search.judge(candidate, *margin, limits);
+        }
+        Ok(standing.iter().any(|search| search.over))
+    }
+}
+
+/// The program for the fewest images that takes so many; one for half as many is prepared when that is enough.
+fn smallest_judge<'a>(
+    target: &mut Target,
+    full: &'a mut Judge,
+    fewer: &'a mut Option<Judge>,
+    images: usize,
+) -> Result<&'a mut Judge> {
+    let mut size = full.images;
+    while size / 2 >= images.max(FEWEST) {
+        size /= 2;
+    }
+    if size == full.images {
+        return Ok(full);
+    }
+    if fewer.as_ref().is_none_or(|judge| judge.images != size) {
+        *fewer = Some(Judge::new(target, size)?);
+    }
+    Ok(fewer.as_mut().unwrap_or(full))
+}
+
+/// The margin of each candidate: the logit of its class minus the largest other.
+fn margin_graph(target: &Target, images: usize) -> std::result::Result<Graph, GraphError> {
+    let mut graph = Graph::new();
+    let states = target.network(&mut graph)?;
+    let candidates = graph.input(CANDIDATES, &target.problem().batch(images))?;
+    let classes = graph.input(CLASSES, &[images, 1])?;
+    let logits = Classifier::evaluated(&target.net, &states).logits(&mut graph, candidates)?;
+    let lead = Objective::Margin.value(&mut graph, logits, classes, classes)?;
+    let margins = graph.affine(lead, -1.0, 0.0);
+    graph.output(MARGINS, margins);
+    Ok(graph)
+}
+
+impl SlotAttack for Square {
+    fn load(&mut self, _: &mut Target, slot: usize, arrival: Arrival) -> Result<()> {
+        self.places[slot] = Some(Search {
+            place: arrival.place,
+            label: f32::NAN,
+            original: memory::copy(arrival.image)?,
+            best: memory::copy(arrival.image)?,
+            margin: f32::INFINITY,
+            round: 0,
+            query: 0,
+            over: false,
+        });
+        self.fresh = true;
+        Ok(())
+    }
+
+    fn advance(&mut self, target: &mut Target, iterations: usize) -> Result<()> {
+        if std::mem::take(&mut self.fresh) {
+            let labels = target.workspace.read(LABELS)?;
+            for (search, label) in self.places.iter_mut().zip(labels) {
+                search.iter_mut().for_each(|search| search.label = label);
+            }
+        }
+        for _ in 0..iterations {
+            // Another image may take the place.
+            if self.query(target)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn finished(&self, slot: usize) -> bool {
+        self.places[slot].as_ref().is_none_or(|search| search.over)
+    }
+
+    fn results(&mut self, target: &mut Target) -> Result<Vec<f32>> {
+        let pixels = target.pixels();
+        let mut all = vec![0.0; self.places.len() * pixels];
+        for (out, search) in all.chunks_mut(pixels).zip(&self.places) {
+            if let Some(search) = search {
+                out.copy_from_slice(&search.best);
+            }
+        }
+        Ok(all)
+    }
+
+    fn sessions(&self) -> Vec<&Session> {
+        std::iter::once(&self.full).chain(&self.fewer).map(|judge| &judge.session).collect()
+    }
+
+    fn chunk(&self) -> usize {
+        CHUNK
+    }
+}
+
+#[cfg(test)]
+mod tests;
