@@ -213,7 +213,7 @@ fn carlini_wagner_comes_within_two_percent_of_the_smallest_perturbation() {
     });
 }
 
-/// The means of what an attack in `norm` has moved images by, and how many it has fooled.
+/// The mean length of the perturbations in `norm`, and how many images are fooled.
 fn reached(outcome: &AttackOutcome, norm: Norm) -> (f64, usize) {
     let all = if norm == Norm::L2 { &outcome.l2 } else { &outcome.linf };
     let sum: f64 = all.iter().map(|&length| f64::from(length)).sum();
@@ -244,7 +244,6 @@ fn searches_for_the_smallest_perturbation_find_that_of_an_affine_classifier_in_b
             for (i, (&found, lead)) in lengths.iter().zip(&leads).enumerate() {
                 let (found, smallest) = (f64::from(found), lead.abs() / dual);
                 let what = format!("{name}, {kind} in {}, image {i}: {found} for {smallest}", norm.name());
-                println!("RATIO {kind} {} {:.5}", norm.name(), found / smallest);
                 assert_eq!(outcome.verdict(i), Verdict::Fooled, "{what}");
                 assert!(found > smallest * 0.9999 - 1e-6 && found < smallest * (1.0 + share), "{what}");
             }
@@ -264,7 +263,6 @@ fn careful_searches_end_no_farther_than_deepfool() {
     assert_eq!(all, images.len());
     for kind in [AttackKind::FAB_T, AttackKind::DDN, AttackKind::FMN] {
         let (found, fooled) = run(kind);
-        println!("MEAN {kind}: {found} for {deepfool}");
         assert_eq!(fooled, images.len(), "{kind}");
         assert!(found <= deepfool, "{kind}: {found} for {deepfool}");
     }
