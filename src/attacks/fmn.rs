@@ -2,7 +2,10 @@
 //! projected onto a ball of its own. Until an adversarial image is found, the radius of that ball is where the linearised
 //! boundary lies; after that it shrinks or grows by a share that becomes smaller.
 //!
-//! Written from the paper. The projection leaves what is inside the ball where it is.
+//! Written from the paper, with three choices. The projection leaves what is inside the ball where it is. Pixels at the edge
+//! of the box do not count in gradients that point out of it: in images with many black and white pixels the box would undo
+//! most of each step. And the radius never shrinks before an adversarial image is found: steps that end just short of the
+//! linearised boundary would never cross it.
 
 use super::ball;
 use super::objective::{self, CeForm, Objective};
@@ -10,7 +13,7 @@ use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
 use super::smallest::{NONE, Nearest, cosine, length, per_image, reach};
 use super::steps::{Start, Steps, Victim};
-use crate::graph::{Binary, Graph, GraphError, Tensor};
+use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
 
 /// The length of the first step, and that towards which steps shrink; in L2, whatever the norm.
 const LENGTHS: [f32; 2] = [1.0, 0.01];
@@ -36,6 +39,16 @@ pub static FMN: Attack = Attack {
     remedy: |options| format!("raise --iterations, now {}", options.iterations),
     run: Run::Steps(|options, _| Box::new(Fmn { options: options.clone() })),
 };
+
+/// The gradient without the pixels of `x` that are at the edge to which it points.
+fn inward(graph: &mut Graph, x: Tensor, gradient: Tensor) -> Result<Tensor, GraphError> {
+    let sign = |graph: &mut Graph, x| Ok(graph.unary(Unary::Sign, x));
+    graph.formula(|f| {
+        let [x, gradient] = f.all([x, gradient]);
+        let room = (gradient.then(sign).clamp(0.0, 1.0) - x).abs();
+        gradient * room.then(sign)
+    })
+}
 
 struct Fmn {
     options: AttackOptions,
@@ -69,7 +82,7 @@ impl Steps for Fmn {
     /// The nearest adversarial image, the point that the next step looks at, the radius, and the nearest one's distance.
     fn start(&self, graph: &mut Graph, victim: Victim, _: Start) -> Result<Vec<Tensor>, GraphError> {
         let nearest = Nearest::none(graph, victim.images)?;
-        let radius = per_image(graph, victim.images, NONE)?;
+        let radius = per_image(graph, victim.images, 0.0)?;
         Ok(vec![nearest.image, victim.images, radius, nearest.distance])
     }
 
@@ -87,6 +100,7 @@ impl Steps for Fmn {
         let fooled = objective::fooled(graph, logits, labels)?;
         let margin = Objective::Margin.value(graph, logits, labels, labels)?;
         let gradient = Objective::Margin.gradient(graph, (logits, margin), labels, x)?;
+        let gradient = inward(graph, x, gradient)?;
 
         let perturbation = graph.subtract(x, images)?;
         let far = length(graph, perturbation, norm)?;
@@ -100,7 +114,8 @@ impl Steps for Fmn {
             let [radius, nearest, far, boundary] = f.all([radius, nearest.distance, far, boundary]);
             let [fooled, change, farthest] = f.all([fooled, numbers[1], farthest]);
             let smaller = (radius * (-change + 1.0)).minimum(nearest);
-            let larger = f.of(found).choose(radius * (change + 1.0), far + boundary);
+            let grown = radius * (change + 1.0);
+            let larger = f.of(found).choose(grown, grown.maximum(far + boundary));
             fooled.choose(smaller, larger).minimum(farthest)
         })?;
         let direction = ball::unit(graph, gradient, CeForm::SaturationFree, Norm::L2)?;

@@ -8,7 +8,8 @@
 use super::options::Norm;
 use crate::graph::{Graph, GraphError, Tensor, Unary};
 
-/// Newton steps: more than were needed in any of the cases in the tests.
+/// Newton steps. A hyperplane that takes half of what the box allows needs about 5; in L2, one that takes 98 % needs up to
+/// 12, and beyond that the move ends a little short of it. Linf needs 7 at most.
 const NEWTON: usize = 12;
 /// Keeps denominators away from 0.
 const TINY: f32 = 1e-30;

@@ -104,9 +104,10 @@ fn failures(record: &Record) -> Option<Warning> {
     warnings::many_failures(record.kind().title, failures, failures + fooled, &remedy)
 }
 
-/// The records of attacks that look for the smallest perturbation.
+/// The records of attacks that look for the smallest perturbation in L2.
 fn smallest(findings: &Findings) -> impl Iterator<Item = &Record> {
-    findings.white_box.iter().filter(|record| record.kind().is_smallest())
+    let in_l2 = |record: &&Record| record.kind().is_smallest() && record.key.options.norm == Norm::L2;
+    findings.white_box.iter().filter(in_l2)
 }
 
 /// The attack that beats a careful search for the smallest perturbation on the most images, if there are many.
