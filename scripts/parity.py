@@ -77,7 +77,7 @@ def arguments():
     parser.add_argument("--threads", type=int, default=1, help="threads of either program")
     parser.add_argument("--adapter", default="cpu", help="where ours computes")
     parser.add_argument("--binary", default=str(ROOT / "target" / "release" / "pgn-wgpu"))
-    parser.add_argument("--out", default=str(ROOT / "target" / "parity"), help="folder of the attacked images")
+    parser.add_argument("--out", default=str(ROOT / "target" / "parity-autoattack"), help="folder of the attacked images")
     return parser.parse_args()
 
 

@@ -3,8 +3,8 @@
 use super::*;
 
 /// An image that is neither square nor grey.
-const PROBLEM: Problem = Problem { height: 20, width: 33, channels: 3, classes: 2 };
-const PIXELS: usize = 20 * 33 * 3;
+const PROBLEM: Problem = Problem { height: 20, width: 34, channels: 3, classes: 2 };
+const PIXELS: usize = 20 * 34 * 3;
 
 /// Some of whose values are black or white.
 fn image() -> Vec<f32> {
@@ -85,12 +85,12 @@ fn the_start_in_linf_has_vertical_stripes_of_one_sign_per_channel() {
     let (original, candidates) = (vec![0.5; PIXELS], Candidates::new(PROBLEM, Norm::Linf, 0.25));
     let mut start = vec![0.0; PIXELS];
     candidates.start(&original, &mut Draws::new(1, 0, 0, 0), &mut start);
-    let row = 33 * 3;
+    let row = 34 * 3;
     assert!(start.chunks(row).all(|other| other == &start[..row]));
     for channel in 0..3 {
-        let up = (0..33).filter(|column| start[column * 3 + channel] == 0.75).count();
-        let down = (0..33).filter(|column| start[column * 3 + channel] == 0.25).count();
-        assert!(up + down == 33 && up > 5 && down > 5, "channel {channel}: {up} up, {down} down");
+        let up = (0..34).filter(|column| start[column * 3 + channel] == 0.75).count();
+        let down = (0..34).filter(|column| start[column * 3 + channel] == 0.25).count();
+        assert!(up + down == 34 && up > 5 && down > 5, "channel {channel}: {up} up, {down} down");
     }
 }
 
@@ -100,14 +100,14 @@ fn the_start_in_l2_has_a_tile_of_either_orientation_and_sign_in_every_cell() {
     let mut start = vec![0.0; PIXELS];
     candidates.start(&original, &mut Draws::new(1, 0, 0, 0), &mut start);
     assert!((Norm::L2.distance(&original, &start) - 0.5).abs() < 1e-6);
-    // 20 by 33 in tiles of 4: five rows, eight columns, half a column over.
-    let moved = |row: usize, column: usize| f64::from(start[(row * 33 + column) * 3] - 0.5);
-    assert!((0..20).all(|row| moved(row, 32) == 0.0));
+    // 20 by 34 in tiles of 4: five rows, eight columns, a column over on either side.
+    let moved = |row: usize, column: usize| f64::from(start[(row * 34 + column) * 3] - 0.5);
+    assert!((0..20).all(|row| moved(row, 0) == 0.0 && moved(row, 33) == 0.0));
     let pattern = pyramids(4);
     let scale = 0.5 / f64::from(5 * 8 * 3).sqrt();
     let mut seen = std::collections::BTreeSet::new();
     for tile in 0..40 {
-        let (row, column) = (tile / 8 * 4, tile % 8 * 4);
+        let (row, column) = (tile / 8 * 4, 1 + tile % 8 * 4);
         let fits = |turned: bool, sign: f64| {
             (0..16).all(|i| {
                 let expected = sign * scale * pattern[turn(i, 4, turned)];
@@ -126,10 +126,10 @@ fn a_candidate_in_linf_differs_within_one_window_where_it_is_as_far_as_the_ball_
     let (original, candidates) = (vec![0.5; PIXELS], Candidates::new(PROBLEM, Norm::Linf, 0.25));
     let mut next = vec![0.0; PIXELS];
     candidates.next(300, (&original, &original), &mut Draws::new(1, 0, 0, 301), &mut next);
-    let side = side(300, (20, 33), Norm::Linf);
+    let side = side(300, (20, 34), Norm::Linf);
     let changed: Vec<usize> = (0..PIXELS).filter(|&i| next[i] != 0.5).collect();
     assert_eq!(changed.len(), side * side * 3);
-    let (rows, columns): (Vec<usize>, Vec<usize>) = changed.iter().map(|i| (i / 99, i / 3 % 33)).unzip();
+    let (rows, columns): (Vec<usize>, Vec<usize>) = changed.iter().map(|i| (i / 102, i / 3 % 34)).unzip();
     let span = |all: &[usize]| all.iter().max().unwrap() - all.iter().min().unwrap() + 1;
     assert_eq!((span(&rows), span(&columns)), (side, side));
     // One sign per channel; the first three changed values are the channels of one position.
@@ -150,11 +150,46 @@ fn a_candidate_in_l2_takes_the_norm_of_its_second_window_and_what_is_unused() {
     // All of ε is used now.
     assert!((square(&moved).sqrt() - 0.5).abs() < 1e-6);
     // The second window is cleared but for what the first takes; elsewhere nothing has changed.
-    let side = side(300, (20, 33), Norm::L2);
+    let side = side(300, (20, 34), Norm::L2);
     let cleared = moved.iter().filter(|value| **value == 0.0).count() / 3;
     let same = moved.iter().filter(|value| (**value - each).abs() < 1e-6).count() / 3;
     assert!(cleared > 0 && cleared <= side * side, "{cleared}");
-    assert!(same >= 20 * 33 - side * side - cleared, "{same} of {}", 20 * 33);
+    assert!(same >= 20 * 34 - side * side - cleared, "{same} of {}", 20 * 34);
+}
+
+#[test]
+fn a_window_mixes_pyramids_with_the_direction_of_what_stands_there() {
+    // Three by three positions: both windows are the whole image.
+    let problem = Problem { height: 3, width: 3, channels: 1, classes: 2 };
+    let candidates = Candidates::new(problem, Norm::L2, 0.3);
+    let old: Vec<f64> = (0..9).map(|i| 0.01 * f64::from(i) - 0.02).collect();
+    let best: Vec<f32> = old.iter().map(|value| 0.5 + *value as f32).collect();
+    let (old, pattern) = (scaled_to_one(old), pyramids(3));
+    let mut seen = std::collections::BTreeSet::new();
+    for query in 0..20 {
+        let mut next = vec![0.0; 9];
+        candidates.next(query, (&[0.5; 9], &best), &mut Draws::new(1, 0, 0, query), &mut next);
+        let fits = |turned: bool, sign: f64| {
+            let mixed = (0..9).map(|i| sign.mul_add(pattern[turn(i, 3, turned)], old[i]));
+            let expected = scaled_to_one(mixed.collect());
+            next.iter().zip(expected).all(|(x, value)| (f64::from(x - 0.5) - 0.3 * value).abs() < 1e-6)
+        };
+        let kinds = [(false, 1), (false, -1), (true, 1), (true, -1)];
+        let kind = kinds.into_iter().find(|&(turned, sign)| fits(turned, f64::from(sign)));
+        seen.insert(kind.expect("the candidate is a mixture"));
+    }
+    assert_eq!(seen.len(), 4);
+}
+
+#[test]
+fn windows_lie_at_every_place_but_the_last_of_a_row_and_of_a_column() {
+    let candidates = Candidates::new(PROBLEM, Norm::Linf, 0.25);
+    let windows = (0..2000).map(|query| candidates.window(14, &mut Draws::new(1, 0, 0, query)));
+    let found: std::collections::BTreeSet<_> = windows.map(|window| (window.row, window.column)).collect();
+    let all = (0..20 - 14).flat_map(|row| (0..34 - 14).map(move |column| (row, column)));
+    assert!(found.into_iter().eq(all));
+    let whole = candidates.window(20, &mut Draws::new(1, 0, 0, 0));
+    assert_eq!((whole.row, whole.side), (0, 20));
 }
 
 #[test]
