@@ -125,7 +125,7 @@ fn a_new_attack_and_a_new_defense_are_everywhere() {
     );
     let page = at("page");
     command(&format!("pgn-wgpu report {run} --out {}", page.display()));
-    let page = std::fs::read_dir(&page).unwrap().filter_map(|entry| entry.ok()).map(|entry| entry.path());
+    let page = std::fs::read_dir(&page).unwrap().filter_map(Result::ok).map(|entry| entry.path());
     let html = page.filter(|path| path.extension().is_some_and(|e| e == "html")).map(|path| text(&path));
     let html: String = html.collect();
     assert!(

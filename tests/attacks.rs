@@ -17,7 +17,7 @@ const PROBLEM: Problem = Problem { height: 8, width: 8, channels: 1, classes: 2 
 const IMAGES: usize = 70;
 
 /// Attacks of every way to run that need no generator.
-const WITHOUT_GENERATOR: [AttackKind; 10] = [
+const WITHOUT_GENERATOR: [AttackKind; 9] = [
     AttackKind::FGM,
     AttackKind::PGD,
     AttackKind::MIM,
@@ -25,7 +25,6 @@ const WITHOUT_GENERATOR: [AttackKind; 10] = [
     AttackKind::SQUARE,
     AttackKind::FAB_T,
     AttackKind::DDN,
-    AttackKind::FMN,
     AttackKind::DEEPFOOL,
     AttackKind::CW,
 ];
@@ -234,8 +233,6 @@ fn searches_for_the_smallest_perturbation_find_that_of_an_affine_classifier_in_b
             (AttackKind::FAB_T, Norm::L2, 0.006),
             (AttackKind::FAB_T, Norm::Linf, 0.006),
             (AttackKind::DDN, Norm::L2, 0.01),
-            (AttackKind::FMN, Norm::L2, 0.01),
-            (AttackKind::FMN, Norm::Linf, 0.01),
         ] {
             let outcome = attack(device, &model, &few, AttackOptions { norm, ..AttackOptions::new(kind) });
             let dual = match norm {
@@ -263,7 +260,7 @@ fn careful_searches_end_no_farther_than_deepfool() {
     let run = |kind| reached(&attack(&device, &model, &images, AttackOptions::new(kind)), Norm::L2);
     let (deepfool, all) = run(AttackKind::DEEPFOOL);
     assert_eq!(all, images.len());
-    for kind in [AttackKind::FAB_T, AttackKind::DDN, AttackKind::FMN] {
+    for kind in [AttackKind::FAB_T, AttackKind::DDN] {
         let (found, fooled) = run(kind);
         assert_eq!(fooled, images.len(), "{kind}");
         assert!(found <= deepfool, "{kind}: {found} for {deepfool}");

@@ -8,6 +8,8 @@ mod attack;
 mod bad_input;
 #[path = "evaluation/table.rs"]
 mod table;
+#[path = "evaluation/verdict.rs"]
+mod verdict;
 
 mod program;
 

@@ -5,6 +5,7 @@
 //! smallest perturbation takes every round to its end and keeps the nearest image; with a radius that is enough, the image
 //! leaves when one within it is found.
 
+use super::Norm;
 use super::driver::{Arrival, SlotAttack, chunk_of};
 use super::steps::{Start, Steps, Victim, assign, state, states};
 use super::target::{IMAGES, Target};
@@ -39,9 +40,7 @@ struct Progress {
 /// The programs of an attack in steps, over places for images.
 pub struct Flow {
     steps: Box<dyn Steps>,
-    /// Looks for the smallest perturbation; the distance that is enough, if one is.
-    smallest: Option<Option<f64>>,
-    norm: super::Norm,
+    leaving: Leaving,
     enter: Session,
     step: Session,
     judge: Session,
@@ -49,11 +48,12 @@ pub struct Flow {
 }
 
 /// How the images of a [`Flow`] leave.
+#[derive(Clone, Copy)]
 pub enum Leaving {
     /// When they are fooled.
     Fooled,
     /// After all rounds, or when they are fooled within this distance.
-    Nearest(super::Norm, Option<f64>),
+    Nearest(Norm, Option<f64>),
 }
 
 impl Flow {
@@ -65,11 +65,7 @@ impl Flow {
         let judge = target.prepare(&judge_graph(target, &extents[0])?)?;
         // Places without an image have nothing to do.
         let progress = vec![Progress { over: true, ..Progress::default() }; target.slots];
-        let (smallest, norm) = match leaving {
-            Leaving::Fooled => (None, super::Norm::L2),
-            Leaving::Nearest(norm, enough) => (Some(enough), norm),
-        };
-        Ok(Self { steps, smallest, norm, enter, step, judge, progress })
+        Ok(Self { steps, leaving, enter, step, judge, progress })
     }
 
     /// The numbers of one kind, written for every place.
@@ -113,16 +109,19 @@ impl Flow {
         }
         let outputs = self.judge.compute()?;
         let fooled: Vec<bool> = outputs.get(FOOLED).iter().map(|&fooled| fooled != 0.0).collect();
-        if self.smallest.is_some() && any_ended {
-            self.keep_nearest(target, &fooled)?;
+        if let Leaving::Nearest(norm, _) = self.leaving
+            && any_ended
+        {
+            self.keep_nearest(target, norm, &fooled)?;
         }
         let (iterations, rounds) = (self.steps.iterations(), self.steps.rounds());
         for (image, fooled) in self.progress.iter_mut().zip(fooled) {
             let ended = image.iteration >= iterations;
-            image.over |= match self.smallest {
-                None => fooled && (ended || self.steps.ends_early()),
-                Some(enough) => {
-                    image.nearest.as_ref().is_some_and(|(distance, _)| enough.is_some_and(|e| *distance <= e))
+            image.over |= match self.leaving {
+                Leaving::Fooled => fooled && (ended || self.steps.ends_early()),
+                Leaving::Nearest(_, enough) => {
+                    let nearest = image.nearest.as_ref().map(|(distance, _)| *distance);
+                    nearest.zip(enough).is_some_and(|(nearest, enough)| nearest <= enough)
                 }
             };
             if ended && !image.over {
@@ -134,7 +133,7 @@ impl Flow {
         Ok(())
     }
 
-    fn keep_nearest(&mut self, target: &Target, fooled: &[bool]) -> Result<()> {
+    fn keep_nearest(&mut self, target: &Target, norm: Norm, fooled: &[bool]) -> Result<()> {
         let pixels = target.pixels();
         let (originals, moved) = (target.workspace.read(IMAGES)?, target.workspace.read(&state(0))?);
         for (slot, image) in self.progress.iter_mut().enumerate() {
@@ -143,7 +142,7 @@ impl Flow {
             }
             let of = |all: &[f32]| all[slot * pixels..][..pixels].to_vec();
             let (original, moved) = (of(&originals), of(&moved));
-            let distance = self.norm.distance(&original, &moved);
+            let distance = norm.distance(&original, &moved);
             if image.nearest.as_ref().is_none_or(|(nearest, _)| distance < *nearest) {
                 image.nearest = Some((distance, moved));
             }
@@ -182,7 +181,7 @@ impl SlotAttack for Flow {
 
     fn results(&mut self, target: &mut Target) -> Result<Vec<f32>> {
         let mut all = target.workspace.read(&state(0))?;
-        if self.smallest.is_some() {
+        if let Leaving::Nearest(..) = self.leaving {
             let (pixels, originals) = (target.pixels(), target.workspace.read(IMAGES)?);
             for (slot, image) in self.progress.iter().enumerate() {
                 let own = slot * pixels..(slot + 1) * pixels;

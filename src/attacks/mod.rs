@@ -22,7 +22,6 @@ pub mod driver;
 pub mod fab;
 pub mod fgm;
 pub mod flow;
-pub mod fmn;
 pub mod generator;
 pub mod hyperplane;
 pub mod length;

@@ -12,7 +12,7 @@ use super::driver::{BatchAttack, SlotAttack};
 use super::options::AttackOptions;
 use super::steps::Steps;
 use super::target::Target;
-use super::{Norm, apgd, carlini_wagner, ddn, deepfool, fab, fgm, fmn, generator, mim, pgd, square};
+use super::{Norm, apgd, carlini_wagner, ddn, deepfool, fab, fgm, generator, mim, pgd, square};
 use crate::models::file::Model;
 use crate::nn::Problem;
 use serde::{Deserialize, Serialize};
@@ -35,17 +35,20 @@ pub enum Goal {
     Generator,
 }
 
+/// An attack whose programs are compiled, or why that failed.
+type Compiled<T> = Result<Box<T>, AttackError>;
+
 /// How an attack runs.
 #[derive(Clone, Copy)]
 pub enum Run {
     /// The same steps for every image. Training unrolls them in its own graph.
     Steps(fn(&AttackOptions, Problem) -> Box<dyn Steps>),
     /// Batch by batch, in programs of its own.
-    Batch(fn(&mut Target, &AttackOptions, &Model) -> Result<Box<dyn BatchAttack>, AttackError>),
+    Batch(fn(&mut Target, &AttackOptions, &Model) -> Compiled<dyn BatchAttack>),
     /// Image by image: images that are done leave. The number of places is a multiple of `multiple`.
     Slots {
         /// Prepares it.
-        prepare: fn(&mut Target, &AttackOptions) -> Result<Box<dyn SlotAttack>, AttackError>,
+        prepare: fn(&mut Target, &AttackOptions) -> Compiled<dyn SlotAttack>,
         /// Usually 1.
         multiple: usize,
     },
@@ -113,8 +116,6 @@ attacks! {
     FAB_T = fab::FAB_T;
     /// Decoupled direction and norm.
     DDN = ddn::DDN;
-    /// The fast minimum-norm attack.
-    FMN = fmn::FMN;
     /// Square.
     SQUARE = square::SQUARE;
     /// `DeepFool`.

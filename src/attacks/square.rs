@@ -217,7 +217,9 @@ impl SlotAttack for Square {
         if std::mem::take(&mut self.fresh) {
             let labels = target.workspace.read(LABELS)?;
             for (search, label) in self.places.iter_mut().zip(labels) {
-                search.iter_mut().for_each(|search| search.label = label);
+                for search in search.iter_mut() {
+                    search.label = label;
+                }
             }
         }
         for _ in 0..iterations {

@@ -210,7 +210,7 @@ impl Suite {
         let like = self.attacks.first().unwrap_or(&huge);
         let (ce_form, batch_size, seed) = (like.ce_form, like.batch_size, like.seed);
         let (epsilon, iterations) = (box_norm / 2.0, HUGE_STEPS);
-        let huge = AttackOptions { epsilon, norm, iterations, ce_form, batch_size, seed, ..huge };
+        let huge = AttackOptions { batch_size, epsilon, norm, iterations, ce_form, seed, ..huge };
         (settings, huge)
     }
 

@@ -157,8 +157,11 @@ impl Settings {
     }
 }
 
+/// Makes an attack shorter.
+type Shorten = fn(&mut AttackOptions);
+
 /// Shorter attacks for `smoke`.
-const SMOKE: [(AttackKind, fn(&mut AttackOptions)); 3] = [
+const SMOKE: [(AttackKind, Shorten); 3] = [
     (AttackKind::CW, |o| (o.iterations, o.learning_rate, o.initial_c) = (30, 0.05, 1.0)),
     // Half of them still reach twice the radius, which the evaluation's checks ask for.
     (AttackKind::MIM, |o| o.iterations = 40),

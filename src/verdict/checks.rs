@@ -68,9 +68,10 @@ fn answers(device: &Device, subject: &Subject) -> Result<Vec<Warning>, Execution
     let all: Vec<Outputs> = (0..PASSES).map(|_| session.compute()).collect::<Result<_, _>>()?;
     let logits = all[0].get("logits");
     let random = all.iter().any(|outputs| outputs.get("logits") != logits);
-    let flat = (classes >= Objective::Dlr.classes())
-        .then(|| all[0].get("gradient").iter().filter(|&&size| size == 0.0).count())
-        .unwrap_or(0);
+    let flat = match classes >= Objective::Dlr.classes() {
+        true => all[0].get("gradient").iter().filter(|&&size| size == 0.0).count(),
+        false => 0,
+    };
     let found = [
         random.then(|| {
             Warning::new(

@@ -59,7 +59,7 @@ impl Plan {
                 ));
                 continue;
             }
-            let mut options = AttackOptions { norm, epsilon, ..AttackOptions::new(kind) };
+            let mut options = AttackOptions { epsilon, norm, ..AttackOptions::new(kind) };
             if version == Version::Quick {
                 options.iterations = QUICK_ITERATIONS;
             }

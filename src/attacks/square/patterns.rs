@@ -56,7 +56,9 @@ fn half(rows: usize, columns: usize) -> Vec<f64> {
 
 fn scaled_to_one(mut values: Vec<f64>) -> Vec<f64> {
     let norm = values.iter().map(|value| value * value).sum::<f64>().sqrt();
-    values.iter_mut().for_each(|value| *value /= norm);
+    for value in &mut values {
+        *value /= norm;
+    }
     values
 }
 
