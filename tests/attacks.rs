@@ -229,10 +229,11 @@ fn searches_for_the_smallest_perturbation_find_that_of_an_affine_classifier_in_b
     let few = images.subset(&(0..16).collect::<Vec<_>>());
     for (name, device) in &best_devices() {
         for (kind, norm, share) in [
-            // Its moves go 5 % beyond the boundary; on an affine function it settles 0.5 % beyond.
+            // Its moves go 5 % beyond the boundary; on an affine function it settles 0.5 to 0.7 % beyond.
             (AttackKind::FAB_T, Norm::L2, 0.006),
-            (AttackKind::FAB_T, Norm::Linf, 0.006),
-            (AttackKind::DDN, Norm::L2, 0.01),
+            (AttackKind::FAB_T, Norm::Linf, 0.01),
+            // Its radius changes by 5 % with every step.
+            (AttackKind::DDN, Norm::L2, 0.053),
         ] {
             let outcome = attack(device, &model, &few, AttackOptions { norm, ..AttackOptions::new(kind) });
             let dual = match norm {

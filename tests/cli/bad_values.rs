@@ -71,7 +71,10 @@ fn a_summary_or_validation_of_an_impossible_model_prints_the_sentence_alone() {
 #[test]
 fn flags_without_effect_are_refused_with_what_they_belong_to() {
     let train: &[(&[&str], &[&str])] = &[
-        (&["--method", "natural", "--epsilon", "0.1"], &["--epsilon", "--method natural", "fgm and pgd"]),
+        (
+            &["--method", "natural", "--epsilon", "0.1"],
+            &["--epsilon", "--method natural", "fgm, pgd and adversarial"],
+        ),
         (
             &["--method", "fgm", "--iterations", "3"],
             &["--iterations", "--method fgm", "--method pgd", "leave it out"],

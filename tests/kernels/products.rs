@@ -154,9 +154,13 @@ fn run(
     let program = Program::compile(graph, limits).unwrap();
     let names = program.calls.iter().map(|call| call.kernel.name).collect();
     let outputs: Vec<String> = program.outputs.iter().map(|(name, _)| name.clone()).collect();
-    let mut session = Workspace::new(device.clone()).bind(Arc::new(program)).unwrap();
+    let mut workspace = Workspace::new(device.clone());
+    let mut session = workspace.bind(Arc::new(program)).unwrap();
     for (name, values) in values {
-        session.write(name, values).unwrap();
+        match session.program().declared(name) {
+            Some(_) => session.write(name, values).unwrap(),
+            None => workspace.write(name, values).unwrap(),
+        }
     }
     let results = session.compute().unwrap();
     (names, outputs.iter().map(|name| results.get(name).to_vec()).collect())

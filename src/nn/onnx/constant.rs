@@ -1,7 +1,8 @@
 //! Tensors that are known while a model is read: weights, and the whole numbers that shapes are computed with.
 
 use super::message::Tensor;
-use crate::{files, memory};
+use crate::files;
+use crate::memory;
 use half::{bf16, f16};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
