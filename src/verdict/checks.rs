@@ -3,7 +3,7 @@
 use super::plan::Plan;
 use super::run::{Outcome, VerdictError};
 use crate::attacks::AttackKind;
-use crate::attacks::objective::Objective;
+use crate::attacks::objective::{Objective, fooled};
 use crate::attacks::target::Target;
 use crate::evaluation::Subject;
 use crate::evaluation::warnings::{self, Warning};
@@ -61,6 +61,9 @@ fn answers(device: &Device, subject: &Subject) -> Result<Vec<Warning>, Execution
         let absolute = a.graph.unary(Unary::Abs, gradient);
         let size = a.graph.sum_columns(absolute);
         a.graph.output("gradient", size);
+        // Of an image that is wrong already the loss may be a constant, and no attack is run on it.
+        let wrong = fooled(&mut a.graph, logits, a.labels)?;
+        a.graph.output("wrong", wrong);
     }
     let mut session = target.prepare(&a.graph)?;
     let labels: Vec<f32> = subject.images.labels()[..images].iter().map(|&label| f32::from(label)).collect();
@@ -69,7 +72,10 @@ fn answers(device: &Device, subject: &Subject) -> Result<Vec<Warning>, Execution
     let logits = all[0].get("logits");
     let random = all.iter().any(|outputs| outputs.get("logits") != logits);
     let flat = match classes >= Objective::Dlr.classes() {
-        true => all[0].get("gradient").iter().filter(|&&size| size == 0.0).count(),
+        true => {
+            let images = all[0].get("gradient").iter().zip(all[0].get("wrong"));
+            images.filter(|(size, wrong)| **size == 0.0 && **wrong == 0.0).count()
+        }
         false => 0,
     };
     let found = [
