@@ -91,7 +91,7 @@ fn flags_without_effect_are_refused_with_what_they_belong_to() {
     let others: &[(&[&str], &[&str])] = &[
         (&["train-generator", "--model", "m", "--method", "fgm"], &["--method", "always trained by pgn"]),
         (&["attack", "--model", "m", "--attack", "fgm", "--iterations", "3"], &["--iterations", "pgd, mim"]),
-        (&["attack", "--model", "m", "--attack", "cw", "--norm", "l2"], &["--norm", "fgm, pgd and mim"]),
+        (&["attack", "--model", "m", "--attack", "cw", "--norm", "l2"], &["--norm", "fgm, pgd, mim, "]),
         (&["attack", "--model", "m", "--attack", "fgm", "--sheet-images", "3"], &["without --sheet"]),
         (&["report", "run", "--adapter", "cpu"], &["--adapter", "without --sheets"]),
         (&["bench", "--targets", "--width", "1"], &["--width", "--targets"]),
