@@ -1,9 +1,8 @@
 //! A piece of a verdict: what one attack did to some images, in a file of its own from the moment it is known. An
 //! interrupted verdict goes on from its pieces, and one of more images begins with those of fewer.
 //!
-//! What an attack does to an image depends on no other image. So pieces are asked image by image: whoever has judged an image
-//! before, in whichever company, has judged it for all. A checksum finds damage; what a damaged piece holds is
-//! computed again.
+//! What an attack does to an image depends on no other image. So pieces are searched image by image, and it does not matter
+//! which images were judged together. A checksum finds damage; what a damaged piece holds is computed again.
 
 use crate::attacks::{AttackOptions, AttackOutcome, Norm, Verdict};
 use crate::data::Images;
