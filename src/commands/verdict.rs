@@ -6,10 +6,11 @@ use super::{CommandResult, DeviceArguments, check_overwriting, duration, table};
 use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{Norm, length};
 use pgn_wgpu::evaluation::suite::Radius;
-use pgn_wgpu::evaluation::{Event, ImageChoice, Place};
+use pgn_wgpu::evaluation::{Event, ImageChoice, Place, Warning};
 use pgn_wgpu::numbers::number;
 use pgn_wgpu::verdict::piece::Pieces;
 use pgn_wgpu::verdict::report::{self, Report};
+use pgn_wgpu::verdict::smallest::{self, Distances};
 use pgn_wgpu::verdict::{Plan, Version, checks};
 use pgn_wgpu::{files, integrity};
 use std::path::PathBuf;
@@ -79,22 +80,31 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let device = arguments.device.open()?;
     let mut progress = Progress::new();
     let pieces = Pieces::new(&out.join("pieces"));
-    let outcome =
-        pgn_wgpu::verdict::run(&device, &subject, &plan, radius, &pieces, &mut |event| match event {
-            Event::Damaged(problem) => progress.line(&format!("note: {problem}; it is computed again")),
-            Event::Known(label) => progress.line(&format!("{label}: known from before")),
-            Event::Progress(label, done, total) => progress.show(label, done, total),
-            Event::Finished(label, seconds) => progress.line(&format!("{label}: {}", duration(seconds))),
-        });
+    let watch = &mut |event: Event| match event {
+        Event::Damaged(problem) => progress.line(&format!("note: {problem}; it is computed again")),
+        Event::Known(label) => progress.line(&format!("{label}: known from before")),
+        Event::Progress(label, done, total) => progress.show(label, done, total),
+        Event::Finished(label, seconds) => progress.line(&format!("{label}: {}", duration(seconds))),
+    };
+    let found = match arguments.thoroughness {
+        Version::Smallest => smallest::run(&device, &subject, &plan, radius, &pieces, watch)
+            .map(|found| (found.outcome, Some(found.distances))),
+        _ => pgn_wgpu::verdict::run(&device, &subject, &plan, radius, &pieces, watch)
+            .map(|outcome| (outcome, None)),
+    };
     progress.finish();
-    let outcome = outcome?;
+    let (outcome, distances) = found?;
     let warnings = checks::warnings(&device, &subject, &plan, &outcome)?;
     let split = arguments.images.split.name();
-    let report =
+    let mut report =
         Report::new(&subject, device.describe(), (split, arguments.thoroughness), &outcome, warnings);
+    report.smallest = distances;
     files::create_folder(&out)?;
     files::write(&json, &integrity::to_pretty_json(&report))?;
-    print!("{}", text(&report));
+    match &report.smallest {
+        Some(distances) => print!("{}", distances_text(&report, distances)),
+        None => print!("{}", text(&report)),
+    }
     println!("\nwritten  {}", json.display());
     if let Some(path) = &arguments.csv {
         files::write(path, report::csv(&outcome).as_bytes())?;
@@ -141,10 +151,46 @@ fn text(report: &Report) -> String {
         report.version.name(),
         table(&rows)
     );
-    for warning in &report.warnings {
-        text += &format!("\nwarning: {}; {}\n", warning.figure, warning.explanation);
-    }
+    text += &warnings(report);
     text
+}
+
+/// The distances of the smallest version for people.
+fn distances_text(report: &Report, distances: &Distances) -> String {
+    let name = report.norm.name();
+    let mean = format!("mean {name}");
+    let head = ["search", "target", "fooled", &mean, "nearest for", "seconds", "images/s"];
+    let mut rows = vec![head.map(str::to_string).to_vec()];
+    rows.extend(distances.searches.iter().map(|search| {
+        vec![
+            search.name.clone(),
+            search.target.clone(),
+            search.fooled.to_string(),
+            search.mean.map_or("-".to_string(), |mean| format!("{mean:.4}")),
+            search.nearest.to_string(),
+            format!("{:.1}", search.seconds),
+            format!("{:.1}", search.attacked as f64 / search.seconds.max(1e-9)),
+        ]
+    }));
+    format!(
+        "{}\n{} {} images of {}, {} version, benign accuracy {}\n\n{}\n{}within {name} {}: {} of all images robust\n{}",
+        distances.headline(report.norm, report.warnings.len()),
+        report.images,
+        report.split,
+        report.data_set,
+        report.version.name(),
+        percent(report.benign_accuracy),
+        table(&rows),
+        distances.words(report.norm),
+        report.epsilon,
+        percent(report.robust_accuracy.value),
+        warnings(report)
+    )
+}
+
+fn warnings(report: &Report) -> String {
+    let line = |warning: &Warning| format!("\nwarning: {}; {}\n", warning.figure, warning.explanation);
+    report.warnings.iter().map(line).collect()
 }
 
 fn percent(share: f64) -> String {

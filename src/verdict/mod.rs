@@ -3,13 +3,14 @@
 //!
 //! Data flows one way: a [`plan`] lists the attacks of a version; [`run()`] gives each attack the images that still stand and
 //! keeps every finished piece in a file, so that nothing is computed twice; [`checks`] asks whether the number can be
-//! believed; [`report`] writes it.
+//! believed; [`report`] writes it. The version [`smallest`] looks for the nearest adversarial image of every image instead.
 
 pub mod checks;
 pub mod piece;
 pub mod plan;
 pub mod report;
 mod run;
+pub mod smallest;
 
 pub use plan::{Plan, Version};
 pub use run::{Judged, Outcome, Stage, run};

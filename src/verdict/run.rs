@@ -3,7 +3,7 @@
 use super::piece::{Piece, PieceKey, Pieces};
 use super::plan::Plan;
 use crate::attacks::{AttackError, AttackOptions, Attacker, Norm};
-use crate::evaluation::record::{Key, fingerprint_of_images};
+use crate::evaluation::record::{Key, fingerprint_of_images, fingerprint_of_values};
 use crate::evaluation::suite::{Radius, Watcher};
 use crate::evaluation::{Event, Subject};
 use crate::executor::Device;
@@ -11,7 +11,7 @@ use crate::files::FileError;
 use crate::memory::OutOfMemory;
 
 /// Images of one piece: so many are lost at most when a verdict is interrupted.
-const PIECE: usize = 500;
+pub(super) const PIECE: usize = 500;
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -119,12 +119,12 @@ pub fn run(
     Ok(Outcome { radius, stages, images })
 }
 
-/// One attack on the images that stand.
-struct Stand<'a> {
-    device: &'a Device,
-    subject: &'a Subject,
-    options: &'a AttackOptions,
-    pieces: &'a Pieces,
+/// One attack on some images.
+pub(super) struct Stand<'a> {
+    pub device: &'a Device,
+    pub subject: &'a Subject,
+    pub options: &'a AttackOptions,
+    pub pieces: &'a Pieces,
 }
 
 impl Stand<'_> {
@@ -138,7 +138,7 @@ impl Stand<'_> {
         let label = format!("{} on {}", self.options.kind.title, self.subject.place.name);
         let (mut broken, mut zero_gradients, mut seconds, mut done) = (0, 0, 0.0, 0);
         for chosen in standing.chunks(PIECE) {
-            let piece = self.piece(chosen, &mut |event| match event {
+            let piece = self.piece(chosen, &[], &mut |event| match event {
                 Event::Progress(_, own, _) => watch(Event::Progress(&label, done + own, standing.len())),
                 other => watch(other),
             })?;
@@ -165,10 +165,13 @@ impl Stand<'_> {
         Ok(Stage { options: self.options.clone(), attacked, broken, zero_gradients, seconds })
     }
 
-    /// From its file where it is kept there.
-    fn piece(&self, chosen: &[u32], watch: Watcher) -> Result<Piece, VerdictError> {
+    /// From its file where it is kept there. `starts` are the images at which the attack starts, if it starts at given ones.
+    pub fn piece(&self, chosen: &[u32], starts: &[f32], watch: Watcher) -> Result<Piece, VerdictError> {
         let images = self.subject.images.subset(chosen);
-        let fingerprint = fingerprint_of_images(&images);
+        let mut fingerprint = fingerprint_of_images(&images);
+        if !starts.is_empty() {
+            fingerprint += &format!(" from {}", fingerprint_of_values(starts));
+        }
         let precision = self.device.precision();
         let attack = Key::new(&self.subject.model, None, self.options, &fingerprint, precision);
         let places: Vec<u32> = chosen.iter().map(|&i| self.subject.indices[i as usize]).collect();
@@ -185,7 +188,7 @@ impl Stand<'_> {
                 .map_err(refused)?;
         let places: Vec<usize> = key.places.iter().map(|&place| place as usize).collect();
         let progress = &mut |done, total| watch(Event::Progress("", done, total));
-        let outcome = attacker.run_at(&images, &places, progress).map_err(refused)?;
+        let outcome = attacker.run_from(&images, &places, starts, progress).map_err(refused)?;
         let piece = Piece::new(&outcome, self.options);
         self.pieces.save(&key, &piece)?;
         Ok(piece)
