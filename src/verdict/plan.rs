@@ -4,9 +4,10 @@
 //! here it gave the same robust accuracy as the standard set, at a thirtieth of its cost. `full` is AutoAttack's standard
 //! set: APGD-CE and APGD-T with 100 iterations, FAB-T, and Square with 5,000 queries.
 //!
-//! `smallest` is a set of searches for the smallest perturbation. FMN and DDN are also led to each of the three wrong classes
-//! with the largest logits: alone, they settle at one boundary, which is not the nearest for a third of the images. Last, FMN
-//! starts once more at the nearest image that all have found.
+//! `smallest` is a set of searches for the smallest perturbation. FMN is also led to each of the three wrong classes with the
+//! largest logits: alone, it settles at one boundary, which is not the nearest for many images. On a PGD-trained classifier of
+//! width 0.125 this brings the mean of FMN down from 0.79 to 0.70; leading DDN to the same classes brings nothing more.
+//! Last, FMN starts once more at the nearest image that all have found.
 
 use crate::attacks::{Aim, AttackKind, AttackOptions, Norm};
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,8 @@ const QUICK_ITERATIONS: usize = 20;
 /// Wrong classes that the searches of the smallest version are led to. A fourth brings nothing on the classifiers that were
 /// trained here.
 const RUNNERS_UP: usize = 3;
-/// The searches of the smallest version that are led to them.
-const LED: [AttackKind; 2] = [AttackKind::FMN, AttackKind::DDN];
+/// The search of the smallest version that is led to them.
+const LED: AttackKind = AttackKind::FMN;
 
 /// How thorough a verdict is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -109,12 +110,12 @@ impl Plan {
             let mut options = AttackOptions { epsilon: f32::MAX, norm, ..AttackOptions::new(kind) };
             options.targets = options.targets.min(classes - 1);
             attacks.push(options.clone());
-            if LED.contains(&kind) {
+            if kind == LED {
                 let led = |rank| AttackOptions { target: Aim::RunnerUp(rank), ..options.clone() };
                 attacks.extend(runners_up.clone().map(led));
             }
         }
-        let last = AttackOptions { epsilon: f32::MAX, norm, ..AttackOptions::new(AttackKind::FMN) };
+        let last = AttackOptions { epsilon: f32::MAX, norm, ..AttackOptions::new(LED) };
         attacks.push(AttackOptions { started: true, ..last });
         Self { attacks, notes: Vec::new() }
     }
@@ -142,11 +143,11 @@ mod tests {
     #[test]
     fn the_smallest_version_leads_searches_to_runners_up_and_starts_once_more_at_the_nearest() {
         let l2 = Plan::new(Version::Smallest, Norm::L2, 0.5, 10);
-        let all = ["fmn", "fmn", "fmn", "fmn", "ddn", "ddn", "ddn", "ddn", "fab-t", "cw", "deepfool", "fmn"];
+        let all = ["fmn", "fmn", "fmn", "fmn", "ddn", "fab-t", "cw", "deepfool", "fmn"];
         assert_eq!(names(&l2), all);
         assert_eq!(l2.attacks[3].target, Aim::RunnerUp(2));
         let started: Vec<bool> = l2.attacks.iter().map(|options| options.started).collect();
-        assert_eq!((started[11], started[..11].contains(&true)), (true, false));
+        assert_eq!((started[8], started[..8].contains(&true)), (true, false));
         let linf = Plan::new(Version::Smallest, Norm::Linf, 0.1, 3);
         assert_eq!(
             names(&linf),

@@ -58,13 +58,14 @@ pub struct Search {
     pub name: String,
     /// The class that it led images to, or where it started.
     pub target: String,
-    /// Images that it got.
+    /// Images that it attacked: those that are classified correctly.
     pub attacked: usize,
     /// Images that it fooled, at whatever distance.
     pub fooled: usize,
     /// Their mean distance.
     pub mean: Option<f64>,
-    /// Images of which it came nearest.
+    /// Images of which it came nearest; of the last search, which starts at the nearest of the others, those that it brought
+    /// nearer.
     pub nearest: usize,
     /// Seconds.
     pub seconds: f64,
@@ -132,6 +133,9 @@ impl<'a> Hunt<'a> {
     fn search(&mut self, stand: &Stand, watch: Watcher) -> Result<(), VerdictError> {
         let (options, number) = (stand.options, self.stages.len());
         let wanted = self.wanted(options.started);
+        if options.started {
+            self.count_nearest();
+        }
         let before = (0..self.clean.len()).filter(|&i| self.within(i)).count();
         let label = label(stand);
         let (mut lengths, mut seconds, mut zero_gradients, mut done) = (Vec::new(), 0.0, 0, 0);
@@ -159,6 +163,7 @@ impl<'a> Hunt<'a> {
         let broken = (0..self.clean.len()).filter(|&i| self.within(i)).count() - before;
         let attacked = wanted.len();
         self.stages.push(Stage { options: options.clone(), attacked, broken, zero_gradients, seconds });
+        let attacked = wanted.iter().filter(|&&i| self.clean[i as usize] == self.label(i as usize)).count();
         self.searches.push(Search {
             name: options.kind.name().to_string(),
             target: target(stand),
@@ -185,10 +190,17 @@ impl<'a> Hunt<'a> {
         distance
     }
 
-    fn found(mut self) -> Found {
-        for (_, number, _) in self.nearest.iter().flatten() {
-            self.searches[*number].nearest += 1;
+    /// Of how many images each search has come nearest, unless that is counted already.
+    fn count_nearest(&mut self) {
+        for (number, search) in self.searches.iter_mut().enumerate().filter(|(_, search)| search.nearest == 0)
+        {
+            let own = self.nearest.iter().flatten().filter(|(_, finder, _)| *finder == number);
+            search.nearest = own.count();
         }
+    }
+
+    fn found(mut self) -> Found {
+        self.count_nearest();
         let correct: Vec<bool> = (0..self.clean.len()).map(|i| self.clean[i] == self.label(i)).collect();
         let distances: Vec<Option<f64>> =
             self.nearest.iter().map(|nearest| nearest.as_ref().map(|(distance, ..)| *distance)).collect();
