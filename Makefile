@@ -53,10 +53,11 @@ bench: ## Measures speed and memory against the targets, ten minutes on software
 	@adapter=$(adapter) && $(pgn_wgpu) bench --targets --adapter "$$adapter" --out target/bench.json
 
 # PARITY='--limit 300 --attacks apgd-t square' passes flags on to the comparison with AutoAttack; scripts/parity.py --help
-# lists them.
+# lists them. SMALLEST does the same for the comparison of smallest distances, scripts/smallest_parity.py.
 PARITY ?=
+SMALLEST ?=
 
-parity: ## Our attacks beside Foolbox, torchattacks, CleverHans and AutoAttack: MODEL=model.safetensors DATA=folder
+parity: ## Our attacks beside Foolbox, torchattacks, CleverHans, AutoAttack and adv-lib: MODEL=model.safetensors DATA=folder
 	@test -f "$(MODEL)" || { echo 'MODEL= must name the model.safetensors of a run on CIFAR-10'; exit 2; }
 	@test -f "$(DATA)/cifar-10-batches-bin/test_batch.bin" || \
 	    { echo 'DATA= must name the folder that holds cifar-10-batches-bin'; exit 2; }
@@ -69,6 +70,7 @@ parity: ## Our attacks beside Foolbox, torchattacks, CleverHans and AutoAttack: 
 	done
 	.venv/bin/python tests/parity/parity.py "$(MODEL)" "$(DATA)/cifar-10-batches-bin" target/parity
 	@adapter=$(adapter) && $(PYTHON) scripts/parity.py "$(MODEL)" --data "$(DATA)" --adapter "$$adapter" $(PARITY)
+	@adapter=$(adapter) && $(PYTHON) scripts/smallest_parity.py "$(MODEL)" --data "$(DATA)" --adapter "$$adapter" $(SMALLEST)
 
 tensorboard: .venv/tensorboard ## Event files of an interrupted run, read back with the real TensorBoard
 	cargo build --release

@@ -20,6 +20,7 @@ static FADE: Attack = Attack {
     usual: &[],
     options: &["epsilon", "norm"],
     classes: 2,
+    aims: None,
     defaults: |_| {},
     passes: |_, _| 0.0,
     remedy: |_| "nothing".to_string(),

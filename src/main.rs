@@ -62,7 +62,10 @@ enum Command {
 
 /// The command line's description, from which it is read, completed and documented.
 fn program() -> clap::Command {
-    Cli::command().mut_subcommand("train-generator", commands::effects::without_those_of_a_classifier)
+    Cli::command()
+        .mut_subcommand("train-generator", commands::effects::without_those_of_a_classifier)
+        // It is refused there, with the reason.
+        .mut_subcommand("evaluate", |command| command.mut_arg("target", |argument| argument.hide(true)))
 }
 
 fn main() -> ExitCode {

@@ -5,7 +5,7 @@
 //! the first check: it counts the first loss as risen if it is above 0. One step here is one forward and one backward pass at
 //! the current point, the bookkeeping about it, and the move to the next point; so there is one step more than iterations.
 
-use super::objective::{self, Objective};
+use super::objective::Objective;
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
 use super::steps::{Start, Steps, Victim};
@@ -20,7 +20,7 @@ const RISING: f32 = 0.75;
 /// Weight of the new direction beside the last move.
 const NEW_DIRECTION: f32 = 0.75;
 
-const OPTIONS: &[&str] = &["epsilon", "norm", "iterations", "restarts", "seed"];
+const OPTIONS: &[&str] = &["epsilon", "norm", "iterations", "restarts", "seed", "target"];
 
 /// Auto-PGD on the cross-entropy.
 pub static APGD_CE: Attack = Attack {
@@ -32,6 +32,7 @@ pub static APGD_CE: Attack = Attack {
     usual: &[],
     options: OPTIONS,
     classes: 2,
+    aims: Some(2),
     defaults: |_| {},
     passes: |options, _| (options.iterations * options.restarts) as f64,
     remedy: |options| {
@@ -46,6 +47,8 @@ pub static APGD_DLR: Attack = Attack {
     title: "APGD-DLR",
     about: "Auto-PGD on the difference of logits ratio, for 3 classes or more",
     classes: 3,
+    // Aimed, it follows the targeted ratio.
+    aims: Some(4),
     run: Run::Steps(|options, problem| Box::new(Apgd::new(options, Objective::Dlr, problem))),
     ..APGD_CE
 };
@@ -56,6 +59,7 @@ pub static APGD_T: Attack = Attack {
     title: "APGD-T",
     about: "Auto-PGD on the targeted difference of logits ratio, for 4 classes or more (AutoAttack's second)",
     classes: 4,
+    aims: None,
     options: &["epsilon", "norm", "iterations", "restarts", "targets", "seed"],
     passes: |options, classes| {
         (options.iterations * options.restarts * options.targets.min(classes.saturating_sub(1))) as f64
@@ -181,9 +185,10 @@ impl Apgd {
         aim: Tensor,
     ) -> Result<[Tensor; 3], GraphError> {
         let logits = victim.classifier.logits(graph, x)?;
-        let loss = self.objective.value(graph, logits, victim.labels, aim)?;
-        let gradient = self.objective.gradient(graph, (logits, loss), victim.labels, x)?;
-        let fooled = objective::fooled(graph, logits, victim.labels)?;
+        let led = if self.objective.is_targeted() { victim.aimed_at(aim) } else { victim };
+        let loss = led.loss(graph, self.objective, logits)?;
+        let gradient = led.gradient_of(graph, self.objective, (logits, loss), x)?;
+        let fooled = victim.reached(graph, logits)?;
         Ok([loss, gradient, fooled])
     }
 

@@ -3,11 +3,12 @@
 //! Images that the classifier gets wrong without an attack are not attacked: there is nothing to win, and an attack could
 //! only move them into their own class.
 
+use super::aim::Aim;
 use super::driver::{self, Prepared, Set};
-use super::options::{AttackOptions, OptionError};
+use super::options::{AttackOptions, Norm, OptionError};
 use super::outcome::AttackOutcome;
 use super::target::Target;
-use super::verify::{Verifier, check_places};
+use super::verify::{Clean, Verifier, check_places};
 use crate::data::Images;
 use crate::executor::{Device, ExecutionError};
 use crate::memory::{self, OutOfMemory};
@@ -55,6 +56,10 @@ pub enum AttackError {
 struct Originals<'a> {
     images: &'a [f32],
     classes: &'a [usize],
+    /// The classes that they are led to; empty where any other will do.
+    aims: &'a [usize],
+    /// The images at which the attack starts, if they are given.
+    starts: &'a [f32],
     places: &'a [usize],
 }
 
@@ -123,31 +128,69 @@ impl Attacker {
         places: &[usize],
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<AttackOutcome, AttackError> {
+        self.run_from(images, places, &[], progress)
+    }
+
+    /// The same from other images near them, `starts`, for an attack whose options say that it is
+    /// [`started`](AttackOptions::started) there.
+    pub fn run_from(
+        &mut self,
+        images: &Images,
+        places: &[usize],
+        starts: &[f32],
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<AttackOutcome, AttackError> {
         let (originals, labels) = pixels_and_labels(images)?;
+        if self.options.started && starts.len() != originals.len() {
+            let problem =
+                format!("{} starts at images that are given, and there are none", self.options.kind);
+            return Err(AttackError::Unsuitable(problem));
+        }
         let clean = self.verifier.clean(&mut self.target, &originals, &labels)?;
         let right: Vec<usize> = (0..labels.len()).filter(|&i| clean.predictions[i] == labels[i]).collect();
-        let moved =
-            self.perturb(Originals { images: &originals, classes: &labels, places }, &right, progress)?;
-        // The others are the same images as before, so they get the same answers.
-        let (mut predictions, pixels) = (clean.predictions.clone(), self.target.pixels());
-        let attacked: Vec<f32> =
-            right.iter().flat_map(|&i| &moved.adversarial[i * pixels..][..pixels]).copied().collect();
-        let answers = self.verifier.predictions(&mut self.target, &attacked)?;
-        for (&i, answer) in right.iter().zip(answers) {
-            predictions[i] = answer;
+        let mut found = Found::new(&originals, &clean)?;
+        let (rounds, n) = (self.options.target.rounds(self.target.problem().classes), labels.len());
+        for round in 0..rounds {
+            let aims = self.aims(round, &labels, &clean, places);
+            let led = |&i: &usize| aims.get(i).is_none_or(|aim| *aim != labels[i]);
+            let open = |&i: &usize| !(self.options.kind.has_radius() && found.succeeded[i]);
+            let chosen: Vec<usize> = right.iter().copied().filter(led).filter(open).collect();
+            if chosen.is_empty() {
+                continue;
+            }
+            let from = Originals { images: &originals, classes: &labels, aims: &aims, starts, places };
+            let moved = self.perturb(from, &chosen, &mut |done, _| {
+                progress((round * n + done) / rounds, n);
+            })?;
+            let attacked: Vec<f32> = chosen.iter().flat_map(|&i| moved.image(i)).copied().collect();
+            let answers = self.verifier.predictions(&mut self.target, &attacked)?;
+            found.add(&self.options, &labels, &aims, &moved, chosen.into_iter().zip(answers));
         }
+        progress(n, n);
+        let targets = (self.options.target != Aim::Away).then_some(found.targets);
         Ok(AttackOutcome {
             problem: self.target.problem(),
             images: originals,
-            adversarial: moved.adversarial,
+            adversarial: found.moved.adversarial,
             labels,
             clean_predictions: clean.predictions,
-            predictions,
-            l2: moved.l2,
-            linf: moved.linf,
+            predictions: found.predictions,
+            targets,
+            l2: found.moved.l2,
+            linf: found.moved.linf,
             zero_gradient: clean.zero_gradient,
-            seconds: moved.seconds,
+            seconds: found.moved.seconds,
         })
+    }
+
+    /// The classes that images are led to in a round; none where any other will do.
+    fn aims(&self, round: usize, labels: &[usize], clean: &Clean, places: &[usize]) -> Vec<usize> {
+        let classes = self.target.problem().classes;
+        let of = |(i, &label): (usize, &usize)| {
+            let logits = &clean.logits[i * classes..][..classes];
+            self.options.target.class(round, label, logits, (self.options.seed, places[i]))
+        };
+        labels.iter().enumerate().filter_map(of).collect()
     }
 
     /// Attacks all of `images`, also those that the model gets wrong: another classifier, which is shown the result, may
@@ -157,9 +200,15 @@ impl Attacker {
         images: &Images,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Perturbed, AttackError> {
+        if self.options.target != Aim::Away || self.options.started {
+            return Err(AttackError::Unsuitable(
+                "images for another classifier start at the originals and lead away from their class; leave target and starts out".to_string(),
+            ));
+        }
         let (originals, labels) = pixels_and_labels(images)?;
         let all: Vec<usize> = (0..labels.len()).collect();
-        self.perturb(Originals { images: &originals, classes: &labels, places: &all }, &all, progress)
+        let from = Originals { images: &originals, classes: &labels, aims: &[], starts: &[], places: &all };
+        self.perturb(from, &all, progress)
     }
 
     /// Attacks the images with these indices, and checks that all lie where the attack promises.
@@ -170,8 +219,8 @@ impl Attacker {
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Perturbed, AttackError> {
         let (started, pixels) = (Instant::now(), self.target.pixels());
-        let Originals { images, classes, places } = originals;
-        let set = Set { pixels, images, classes, chosen, places };
+        let Originals { images, classes, aims, starts, places } = originals;
+        let set = Set { pixels, images, classes, aims, starts, chosen, places };
         let adversarial = self.attack.over(&mut self.target, &set, progress)?;
         let moved = Perturbed::new(images, adversarial, pixels, started.elapsed().as_secs_f64());
         check_places(&self.options, &moved, pixels)?;
@@ -187,6 +236,7 @@ fn prepare(
     slots: usize,
 ) -> Result<(Target, Prepared, Verifier), AttackError> {
     let mut target = Target::new(device, model, slots)?;
+    (target.aimed, target.started) = (options.target != Aim::Away, options.started);
     let verifier = Verifier::new(&mut target, options.ce_form)?;
     let attack = Prepared::new(&mut target, options, model)?;
     Ok((target, attack, verifier))
@@ -208,11 +258,31 @@ pub struct Perturbed {
     pub l2: Vec<f32>,
     /// Largest absolute value of each perturbation.
     pub linf: Vec<f32>,
+    /// Values of one image.
+    pub pixels: usize,
     /// Seconds of the attack.
     pub seconds: f64,
 }
 
 impl Perturbed {
+    fn image(&self, i: usize) -> &[f32] {
+        &self.adversarial[i * self.pixels..][..self.pixels]
+    }
+
+    /// How far an image was moved.
+    fn length(&self, norm: Norm, i: usize) -> f32 {
+        match norm {
+            Norm::L2 => self.l2[i],
+            Norm::Linf => self.linf[i],
+        }
+    }
+
+    /// Takes one image over from another attack on the same ones.
+    fn take(&mut self, i: usize, other: &Self) {
+        self.adversarial[i * self.pixels..][..self.pixels].copy_from_slice(other.image(i));
+        (self.l2[i], self.linf[i]) = (other.l2[i], other.linf[i]);
+    }
+
     /// Measures how far each image of so many `pixels` was moved.
     pub(super) fn new(originals: &[f32], adversarial: Vec<f32>, pixels: usize, seconds: f64) -> Self {
         let lengths = |measure: fn(f64, f64) -> f64| -> Vec<f64> {
@@ -227,7 +297,61 @@ impl Perturbed {
         };
         let l2 = lengths(|sum, d| d.mul_add(d, sum)).iter().map(|v| v.sqrt() as f32).collect();
         let linf = lengths(f64::max).iter().map(|v| *v as f32).collect();
-        Self { adversarial, l2, linf, seconds }
+        Self { adversarial, l2, linf, pixels, seconds }
+    }
+}
+
+/// What the rounds of an attack have found: of every image, the one that is kept.
+struct Found {
+    moved: Perturbed,
+    predictions: Vec<usize>,
+    /// The class that each kept image was led to; of images that were not attacked, the last that was thought of.
+    targets: Vec<usize>,
+    succeeded: Vec<bool>,
+    attempted: Vec<bool>,
+}
+
+impl Found {
+    /// The images as they are.
+    fn new(originals: &[f32], clean: &Clean) -> Result<Self, AttackError> {
+        let n = clean.predictions.len();
+        let (l2, linf) = (vec![0.0; n], vec![0.0; n]);
+        let pixels = originals.len() / n.max(1);
+        let moved = Perturbed { adversarial: memory::copy(originals)?, l2, linf, pixels, seconds: 0.0 };
+        let predictions = clean.predictions.clone();
+        let (succeeded, attempted) = (vec![false; n], vec![false; n]);
+        Ok(Self { moved, predictions, targets: vec![0; n], succeeded, attempted })
+    }
+
+    /// Adds a round with the classifier's answers to its images. Kept are the first attempt, the first success, and then
+    /// whatever success is nearer.
+    fn add(
+        &mut self,
+        options: &AttackOptions,
+        labels: &[usize],
+        aims: &[usize],
+        moved: &Perturbed,
+        answers: impl Iterator<Item = (usize, usize)>,
+    ) {
+        self.moved.seconds += moved.seconds;
+        for (i, &aim) in aims.iter().enumerate().filter(|(i, _)| !self.attempted[*i]) {
+            self.targets[i] = aim;
+        }
+        for (i, answer) in answers {
+            let success = aims.get(i).map_or(answer != labels[i], |&aim| answer == aim);
+            let nearer = moved.length(options.norm, i) < self.moved.length(options.norm, i);
+            let kept = match success {
+                true => !self.succeeded[i] || nearer,
+                false => !self.attempted[i],
+            };
+            self.attempted[i] = true;
+            self.succeeded[i] |= success;
+            if kept {
+                self.moved.take(i, moved);
+                self.predictions[i] = answer;
+                self.targets[i] = aims.get(i).copied().unwrap_or_default();
+            }
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! Carlini and Wagner's L2 attack: Adam on `‖x' − x‖² + c · max(z_y − max_{j≠y} z_j + κ, 0)` in tanh space, with a
-//! binary search on c. Everything is per image: constants, Adam's moments and step count, the early end of
+//! binary search on c; towards a class t, on `max(max_{j≠t} z_j − z_t + κ, 0)`. Everything is per image: constants, Adam's moments and step count, the early end of
 //! a search step. So a result does not depend on which images share its batch.
 
 use super::driver::{Arrival, SlotAttack, chunk_of};
-use super::objective::EXCLUDED;
+use super::objective::{self, EXCLUDED};
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
 use super::target::{IMAGES, Target};
@@ -19,8 +19,17 @@ pub static CW: Attack = Attack {
     goal: Goal::Smallest { careful: true },
     norms: &[Norm::L2],
     usual: &[Norm::L2],
-    options: &["search-steps", "iterations", "learning-rate", "initial-c", "confidence", "abort-early"],
+    options: &[
+        "search-steps",
+        "iterations",
+        "learning-rate",
+        "initial-c",
+        "confidence",
+        "abort-early",
+        "target",
+    ],
     classes: 2,
+    aims: Some(2),
     defaults: |_| {},
     passes: |options, _| (options.iterations * options.search_steps) as f64,
     remedy,
@@ -191,17 +200,19 @@ fn iteration_graph(target: &Target, options: &AttackOptions) -> Result<Graph> {
     let l2 = graph.sum_columns(square);
     let logits = target.classifier(&a.states).logits(graph, x)?;
     let classes = graph.shape(logits).columns();
-    let own = graph.one_hot(a.labels, classes);
-    let margin = margin(graph, logits, own, options.confidence)?;
+    let class = graph.one_hot(a.aim.unwrap_or(a.labels), classes);
+    let lead = margin(graph, logits, class)?;
+    // Towards a class, its own lead is asked for.
+    let wanted = graph.affine(lead, if a.aim.is_some() { -1.0 } else { 1.0 }, options.confidence);
+    let margin = graph.unary(Unary::Clamp(0.0, f32::MAX), wanted);
     let weighted = graph.multiply(margin, constant)?;
     let loss = graph.add(l2, weighted)?;
     let one = graph.constant(1.0, &[1])?;
     let gradient = graph.gradient(loss, one, &[modifier])?[0];
-    let lead = graph.affine(own, options.confidence, 0.0);
-    let judged = graph.add(logits, lead)?;
-    let prediction = graph.arg_max(judged);
-    let same = graph.binary(Binary::Equal, prediction, a.labels)?;
-    let fooled = graph.affine(same, -1.0, 1.0);
+    let handicap = if a.aim.is_some() { -options.confidence } else { options.confidence };
+    let handicap = graph.affine(class, handicap, 0.0);
+    let judged = graph.add(logits, handicap)?;
+    let fooled = objective::reached_surely(graph, judged, a.labels, a.aim)?;
     keep_best(graph, &old, x, l2, fooled, keep)?;
     let state = graph.state(LOSS, &per_image)?;
     graph.assign(state, loss)?;
@@ -215,8 +226,8 @@ fn to_pixels(graph: &mut Graph, point: Tensor) -> Tensor {
     graph.unary(Unary::Sigmoid, double)
 }
 
-/// `max(z_y − max_{j≠y} z_j + κ, 0)` per image.
-fn margin(graph: &mut Graph, logits: Tensor, own: Tensor, confidence: f32) -> Result {
+/// `z_y − max_{j≠y} z_j` per image, of the class that is one-hot in `own`.
+fn margin(graph: &mut Graph, logits: Tensor, own: Tensor) -> Result {
     let classes = graph.shape(logits).columns();
     let excluded = graph.affine(own, EXCLUDED, 0.0);
     let others = graph.add(logits, excluded)?;
@@ -224,9 +235,7 @@ fn margin(graph: &mut Graph, logits: Tensor, own: Tensor, confidence: f32) -> Re
     let rival = graph.one_hot(rival, classes);
     let feed = graph.subtract(own, rival)?;
     let weighted = graph.multiply(logits, feed)?;
-    let lead = graph.sum_columns(weighted);
-    let shifted = graph.affine(lead, 1.0, confidence);
-    Ok(graph.unary(Unary::Clamp(0.0, f32::MAX), shifted))
+    Ok(graph.sum_columns(weighted))
 }
 
 /// Keeps the nearest adversarial image so far, and whether this search step has had one.

@@ -4,9 +4,13 @@
 //!
 //! Written from the paper. Pixels are not rounded to 256 levels. An image without a gradient stays where it is; the paper's
 //! public code moves it at random.
+//!
+//! Where logits are tiny, the softmax is flat, and the gradient of the cross-entropy leads away from the class towards the
+//! mean of all others, not towards the nearest. Distances are then longer (by a half on a small CIFAR-10 classifier whose
+//! logits were divided by 100; the public code's are the same). `fmn` follows the margin, which does not depend on the scale.
 
 use super::ball;
-use super::objective::{self, CeForm, Objective};
+use super::objective::{CeForm, Objective};
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
 use super::smallest::{Nearest, cosine, length, per_image, reach};
@@ -28,8 +32,9 @@ pub static DDN: Attack = Attack {
     goal: Goal::Smallest { careful: true },
     norms: &[Norm::L2],
     usual: &[],
-    options: &["iterations"],
+    options: &["iterations", "target"],
     classes: 2,
+    aims: Some(2),
     defaults: |_| {},
     passes: |options, _| options.iterations as f64,
     remedy: |options| format!("raise --iterations, now {}", options.iterations),
@@ -65,10 +70,10 @@ impl Steps for Ddn {
         numbers: &[Tensor],
     ) -> Result<Vec<Tensor>, GraphError> {
         let [image, x, radius, distance] = kept.try_into().expect("four values are kept");
-        let Victim { classifier, images, labels } = victim;
-        let logits = classifier.logits(graph, x)?;
-        let fooled = objective::fooled(graph, logits, labels)?;
-        let gradient = Objective::CrossEntropy.gradient(graph, (logits, logits), labels, x)?;
+        let images = victim.images;
+        let logits = victim.classifier.logits(graph, x)?;
+        let fooled = victim.reached(graph, logits)?;
+        let gradient = victim.gradient_of(graph, Objective::CrossEntropy, (logits, logits), x)?;
         let direction = ball::unit(graph, gradient, CeForm::SaturationFree, Norm::L2)?;
 
         let perturbation = graph.subtract(x, images)?;

@@ -31,6 +31,7 @@ pub static DEEPFOOL: Attack = Attack {
     usual: &[Norm::L2],
     options: &["iterations", "candidates", "overshoot"],
     classes: 2,
+    aims: None,
     defaults: |_| {},
     // One forward pass and a backward pass per candidate; a backward pass counts as one of two halves.
     passes: |options, classes| {

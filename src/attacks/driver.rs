@@ -10,7 +10,7 @@ use super::flow::{Flow, Leaving};
 use super::options::AttackOptions;
 use super::registry::Run;
 use super::steps::{Replayed, Steps};
-use super::target::{IMAGES, LABELS, Target};
+use super::target::{AIMS, IMAGES, LABELS, STARTS, Target};
 use crate::executor::{ExecutionError, Session, Workspace};
 use crate::memory;
 use crate::models::file::Model;
@@ -95,6 +95,10 @@ impl Prepared {
         options: &AttackOptions,
         steps: Box<dyn Steps>,
     ) -> Result<Self, AttackError> {
+        if options.started && !steps.starts_anywhere() {
+            let problem = format!("{} cannot start at images that are given; fmn can", options.kind);
+            return Err(AttackError::Unsuitable(problem));
+        }
         let leaving = match options.kind.is_smallest() {
             true => Leaving::Nearest(options.norm, options.enough.map(f64::from)),
             false => Leaving::Fooled,
@@ -151,7 +155,15 @@ impl LiveAttack {
     /// The attacked images.
     pub fn run(&mut self, images: &[f32], classes: &[usize]) -> Result<Vec<f32>, ExecutionError> {
         let chosen: Vec<usize> = (0..classes.len()).collect();
-        let set = Set { pixels: self.target.pixels(), images, classes, chosen: &chosen, places: &chosen };
+        let set = Set {
+            pixels: self.target.pixels(),
+            images,
+            classes,
+            aims: &[],
+            starts: &[],
+            chosen: &chosen,
+            places: &chosen,
+        };
         self.attack.over(&mut self.target, &set, &mut |_, _| {})
     }
 }
@@ -164,6 +176,10 @@ pub struct Set<'a> {
     pub images: &'a [f32],
     /// The classes that they are moved away from.
     pub classes: &'a [usize],
+    /// The classes that they are led to; empty where any other will do.
+    pub aims: &'a [usize],
+    /// The images at which the attack starts, like `images`; empty where it starts where it likes.
+    pub starts: &'a [f32],
     /// Indices of those that are attacked, in order.
     pub chosen: &'a [usize],
     /// The place of each image in the whole that the set is a part of.
@@ -173,6 +189,10 @@ pub struct Set<'a> {
 impl Set<'_> {
     fn image(&self, index: usize) -> &[f32] {
         &self.images[index * self.pixels..][..self.pixels]
+    }
+
+    fn start(&self, index: usize) -> &[f32] {
+        &self.starts[index * self.pixels..][..self.pixels]
     }
 
     /// Images that are done from the start.
@@ -195,8 +215,16 @@ fn over_batches(
         // The last batch is filled up with its own first image.
         let padded = batch.iter().chain(std::iter::repeat(&batch[0])).take(target.slots);
         let images: Vec<f32> = padded.clone().flat_map(|&i| set.image(i).iter().copied()).collect();
-        let classes: Vec<f32> = padded.map(|&i| set.classes[i] as f32).collect();
+        let classes: Vec<f32> = padded.clone().map(|&i| set.classes[i] as f32).collect();
         target.load(&images, &classes)?;
+        if target.aimed {
+            let aims: Vec<f32> = padded.clone().map(|&i| set.aims[i] as f32).collect();
+            target.workspace.write(AIMS, &aims)?;
+        }
+        if target.started {
+            let starts: Vec<f32> = padded.flat_map(|&i| set.start(i).iter().copied()).collect();
+            target.workspace.write(STARTS, &starts)?;
+        }
         let attacked = attack.attack(target)?;
         for (&i, image) in batch.iter().zip(attacked.chunks(pixels)) {
             adversarial[i * pixels..][..pixels].copy_from_slice(image);
@@ -220,6 +248,12 @@ fn over_slots(
     let mut done = set.spared();
     progress(done, total);
     target.load(&vec![0.5; target.slots * set.pixels], &vec![0.0; target.slots])?;
+    if target.aimed {
+        target.workspace.write(AIMS, &vec![0.0; target.slots])?;
+    }
+    if target.started {
+        target.workspace.write(STARTS, &vec![0.5; target.slots * set.pixels])?;
+    }
     for (slot, member) in members.iter_mut().enumerate() {
         *member = take(attack, target, set, slot, &mut waiting)?;
     }
@@ -254,6 +288,12 @@ fn take(
     let Some(index) = waiting.next() else { return Ok(None) };
     target.workspace.write_part(IMAGES, slot * set.pixels, set.image(index))?;
     target.workspace.write_part(LABELS, slot, &[set.classes[index] as f32])?;
+    if target.aimed {
+        target.workspace.write_part(AIMS, slot, &[set.aims[index] as f32])?;
+    }
+    if target.started {
+        target.workspace.write_part(STARTS, slot * set.pixels, set.start(index))?;
+    }
     attack.load(target, slot, Arrival { image: set.image(index), place: set.places[index] })?;
     Ok(Some(index))
 }

@@ -6,12 +6,13 @@
 //! Written from the paper and checked against its public code (fra31/auto-attack, a392200). The first round of a target
 //! starts at the image, later ones at a random point.
 
+use super::aim::Aim;
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
 use super::smallest::{Nearest, length};
 use super::steps::{Start, Steps, Victim};
 use super::{ball, hyperplane, objective, targets};
-use crate::graph::{Graph, GraphError, Tensor};
+use crate::graph::{Graph, GraphError, Tensor, Unary};
 
 /// The largest weight of the move from the original.
 const ALPHA_MAX: f32 = 0.1;
@@ -32,8 +33,9 @@ pub static FAB_T: Attack = Attack {
     goal: Goal::Smallest { careful: true },
     norms: &Norm::ALL,
     usual: &[],
-    options: &["norm", "iterations", "restarts", "targets", "seed"],
+    options: &["norm", "iterations", "restarts", "targets", "seed", "target"],
     classes: 2,
+    aims: Some(2),
     defaults: |_| {},
     // A step is a forward and a backward pass, and a forward pass for the decision.
     passes: |options, classes| {
@@ -47,7 +49,8 @@ pub static FAB_T: Attack = Attack {
         )
     },
     run: Run::Steps(|options, problem| {
-        let targets = options.targets.min(problem.classes - 1);
+        // Aimed at one class, it has no others.
+        let targets = if options.target == Aim::Away { options.targets.min(problem.classes - 1) } else { 1 };
         Box::new(Fab { options: options.clone(), targets })
     }),
 };
@@ -114,7 +117,10 @@ impl Steps for Fab {
     /// the round aims at.
     fn start(&self, graph: &mut Graph, victim: Victim, start: Start) -> Result<Vec<Tensor>, GraphError> {
         let (random, chosen) = start.numbers.split_last().expect("a number says whether it starts at random");
-        let aim = targets::aim(graph, victim, chosen)?;
+        let aim = match victim.aim {
+            Some(aim) => graph.unary(Unary::Identity, aim),
+            None => targets::aim(graph, victim, chosen)?,
+        };
         let nearest = Nearest::none(graph, victim.images)?;
         let AttackOptions { norm, enough, .. } = self.options;
         let x = match start.noise {
@@ -138,7 +144,7 @@ impl Steps for Fab {
         let [image, x, distance, aim] = kept.try_into().expect("four values are kept");
         let moved = self.moved(graph, victim, x, aim)?;
         let logits = victim.classifier.logits(graph, moved)?;
-        let fooled = objective::fooled(graph, logits, victim.labels)?;
+        let fooled = victim.reached(graph, logits)?;
         let perturbation = graph.subtract(moved, victim.images)?;
         let far = length(graph, perturbation, self.options.norm)?;
         let nearest = Nearest { image, distance }.or(graph, moved, fooled, far)?;

@@ -2,7 +2,7 @@
 //! `clip(x + ε g / ‖g‖)`, or along its signs under the largest-value norm.
 
 use super::ball;
-use super::objective::{self, CeForm};
+use super::objective::CeForm;
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
 use super::steps::{Start, Steps, Victim};
@@ -16,8 +16,9 @@ pub static FGM: Attack = Attack {
     goal: Goal::Ball,
     norms: &Norm::ALL,
     usual: &Norm::ALL,
-    options: &["epsilon", "norm", "ce-form"],
+    options: &["epsilon", "norm", "ce-form", "target"],
     classes: 2,
+    aims: Some(2),
     defaults: |_| {},
     passes: |_, _| 1.0,
     remedy: |_| "use an attack of several steps".to_string(),
@@ -42,7 +43,7 @@ pub fn moved(
     from: Tensor,
     Move { length, norm, form }: Move,
 ) -> Result<Tensor, GraphError> {
-    let gradient = objective::gradient(graph, victim.classifier, from, victim.labels, form)?;
+    let gradient = victim.gradient(graph, from, form)?;
     let unit = ball::unit(graph, gradient, form, norm)?;
     let offset = graph.multiply(unit, length)?;
     graph.add(from, offset)

@@ -7,6 +7,7 @@
 
 use super::Norm;
 use super::driver::{Arrival, SlotAttack, chunk_of};
+use super::objective;
 use super::steps::{Start, Steps, Victim, assign, state, states};
 use super::target::{IMAGES, Target};
 use crate::executor::{ExecutionError, Session};
@@ -215,11 +216,12 @@ fn enter_graph(
 ) -> std::result::Result<(Graph, Vec<Vec<usize>>), GraphError> {
     let mut a = target.graph()?;
     let graph = &mut a.graph;
-    let victim = Victim { classifier: target.classifier(&a.states), images: a.images, labels: a.labels };
+    let classifier = target.classifier(&a.states);
+    let victim = Victim { classifier, images: a.images, labels: a.labels, aim: a.aim };
     let noise = steps.is_random().then(|| graph.state(NOISE, &target.extents())).transpose()?;
     let fresh = graph.input(FRESH, &[target.slots, 1])?;
     let numbers = numbers(graph, target.slots, steps.round_numbers(0).len())?;
-    let begun = steps.start(graph, victim, Start { noise, numbers })?;
+    let begun = steps.start(graph, victim, Start { noise, from: a.starts, numbers })?;
     let stays = graph.affine(fresh, -1.0, 1.0);
     let mut extents = Vec::new();
     for (index, value) in begun.into_iter().enumerate() {
@@ -239,7 +241,8 @@ fn step_graph(
     extents: &[Vec<usize>],
 ) -> std::result::Result<Graph, GraphError> {
     let mut a = target.graph()?;
-    let victim = Victim { classifier: target.classifier(&a.states), images: a.images, labels: a.labels };
+    let classifier = target.classifier(&a.states);
+    let victim = Victim { classifier, images: a.images, labels: a.labels, aim: a.aim };
     let kept = states(&mut a.graph, extents)?;
     let numbers = numbers(&mut a.graph, target.slots, steps.numbers(0).len())?;
     let next = steps.step(&mut a.graph, victim, &kept, &numbers)?;
@@ -249,14 +252,12 @@ fn step_graph(
     Ok(a.graph)
 }
 
-/// Whether the images as the attack has moved them are fooled.
+/// Whether the attack has succeeded on the images as it has moved them.
 fn judge_graph(target: &Target, extents: &[usize]) -> std::result::Result<Graph, GraphError> {
     let mut a = target.graph()?;
     let moved = a.graph.state(&state(0), extents)?;
     let logits = target.classifier(&a.states).logits(&mut a.graph, moved)?;
-    let prediction = a.graph.arg_max(logits);
-    let same = a.graph.binary(Binary::Equal, prediction, a.labels)?;
-    let fooled = a.graph.affine(same, -1.0, 1.0);
+    let fooled = objective::reached(&mut a.graph, logits, a.labels, a.aim)?;
     a.graph.output(FOOLED, fooled);
     Ok(a.graph)
 }

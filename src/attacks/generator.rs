@@ -22,6 +22,7 @@ pub static PGN: Attack = Attack {
     usual: &[],
     options: &["radius"],
     classes: 2,
+    aims: None,
     defaults: |_| {},
     // A gradient, and the generator.
     passes: |_, _| 2.0,

@@ -1,11 +1,11 @@
 //! The momentum iterative method (Dong et al.): the gradient, divided by its mean absolute value, is added
 //! to a decaying momentum; steps of length α go along the momentum, projected onto ball and box.
 
+use super::ball;
 use super::objective::CeForm;
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
 use super::steps::{Start, Steps, Victim};
-use super::{ball, objective};
 use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
 
 /// Its description.
@@ -16,8 +16,9 @@ pub static MIM: Attack = Attack {
     goal: Goal::Ball,
     norms: &Norm::ALL,
     usual: &Norm::ALL,
-    options: &["epsilon", "norm", "iterations", "step-size", "decay", "ce-form"],
+    options: &["epsilon", "norm", "iterations", "step-size", "decay", "ce-form", "target"],
     classes: 2,
+    aims: Some(2),
     defaults: |_| {},
     passes: |options, _| options.iterations as f64,
     remedy: |options| format!("raise --iterations, now {}", options.iterations),
@@ -63,7 +64,7 @@ impl Steps for Mim {
     ) -> Result<Vec<Tensor>, GraphError> {
         let (current, momentum) = (kept[0], kept[1]);
         let AttackOptions { ce_form, decay, epsilon, norm, .. } = self.options;
-        let gradient = objective::gradient(graph, victim.classifier, current, victim.labels, ce_form)?;
+        let gradient = victim.gradient(graph, current, ce_form)?;
         let absolute = graph.unary(Unary::Abs, gradient);
         let sum = graph.sum_columns(absolute);
         let pixels = graph.shape(current).columns() as f32;

@@ -11,6 +11,7 @@
 //! # Ok(()) }
 //! ```
 
+pub mod aim;
 pub mod apgd;
 pub mod attacker;
 pub mod ball;
@@ -22,6 +23,7 @@ pub mod driver;
 pub mod fab;
 pub mod fgm;
 pub mod flow;
+pub mod fmn;
 pub mod generator;
 pub mod hyperplane;
 pub mod length;
@@ -39,6 +41,7 @@ pub mod target;
 pub mod targets;
 pub mod verify;
 
+pub use aim::Aim;
 pub use attacker::{AttackError, Attacker};
 pub use objective::CeForm;
 pub use options::{AttackOptions, Norm};

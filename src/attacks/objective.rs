@@ -3,7 +3,7 @@
 //! `∇x CE = (1 − p_y) Σ_{j≠y} q_j (∇z_j − ∇z_y)` with q the softmax over the other classes. Where only the direction
 //! matters, the factor `1 − p_y`, which underflows for images the classifier is sure of, is left out.
 
-use crate::graph::{Binary, Graph, GraphError, Tensor};
+use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
 use crate::nn::Classifier;
 use serde::{Deserialize, Serialize};
 
@@ -176,7 +176,36 @@ pub fn value_of(graph: &mut Graph, logits: Tensor, weights: Tensor) -> Result {
 
 /// 1 for images whose largest logit is not that of their class, `[n, 1]`.
 pub fn fooled(graph: &mut Graph, logits: Tensor, labels: Tensor) -> Result {
+    reached(graph, logits, labels, None)
+}
+
+/// How far a logit must lead, in units of the largest absolute one, for a success that does not depend on rounding: about what
+/// different kernels and programs make of the same logits.
+const SURE: f32 = 3e-6;
+
+/// 1 for images on which an attack has succeeded, whoever computes the logits, `[n, 1]`. A search for the smallest
+/// perturbation ends so near the boundary that rounding decides on which side an image is.
+pub fn reached_surely(graph: &mut Graph, logits: Tensor, labels: Tensor, aim: Option<Tensor>) -> Result {
+    let absolute = graph.unary(Unary::Abs, logits);
+    let size = graph.max_columns(absolute)?;
+    // Against the attack: for the image's class, or against the one that it aims at.
+    let lead = graph.affine(size, if aim.is_some() { -SURE } else { SURE }, 0.0);
+    let classes = graph.shape(logits).columns();
+    let one_hot = graph.one_hot(aim.unwrap_or(labels), classes);
+    let handicap = graph.multiply(one_hot, lead)?;
+    let judged = graph.add(logits, handicap)?;
+    reached(graph, judged, labels, aim)
+}
+
+/// 1 for images on which an attack has succeeded, `[n, 1]`: the largest logit is that of the class that it aims at, or,
+/// where it aims at none, not that of the image's class.
+pub fn reached(graph: &mut Graph, logits: Tensor, labels: Tensor, aim: Option<Tensor>) -> Result {
     let prediction = graph.arg_max(logits);
-    let same = graph.binary(Binary::Equal, prediction, labels)?;
-    Ok(graph.affine(same, -1.0, 1.0))
+    match aim {
+        Some(aim) => graph.binary(Binary::Equal, prediction, aim),
+        None => {
+            let same = graph.binary(Binary::Equal, prediction, labels)?;
+            Ok(graph.affine(same, -1.0, 1.0))
+        }
+    }
 }

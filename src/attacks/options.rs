@@ -4,6 +4,7 @@
 //! Lengths are in pixel units, pixels being in [0, 1]. Defaults are those of the paper's evaluation; a library's are named
 //! where they stand.
 
+use super::aim::Aim;
 use super::length;
 use super::objective::CeForm;
 use super::registry::{AttackKind, Goal};
@@ -82,6 +83,8 @@ pub enum Values {
     Switch,
     /// On unless the flag of this other name is given.
     SwitchOff(&'static str),
+    /// A class: a number, a name, or a word of [`Aim`].
+    Class,
     /// One of these words, each with a line of help.
     Words(&'static [(&'static str, &'static str)]),
 }
@@ -99,6 +102,8 @@ pub enum Setting {
     Switch(bool),
     /// A word.
     Word(&'static str),
+    /// Where images are led.
+    Aim(Aim),
 }
 
 impl fmt::Display for Setting {
@@ -109,6 +114,7 @@ impl fmt::Display for Setting {
             Self::Number(number) => write!(f, "{number}"),
             Self::Switch(yes) => f.write_str(if *yes { "yes" } else { "no" }),
             Self::Word(word) => f.write_str(word),
+            Self::Aim(aim) => write!(f, "{aim}"),
         }
     }
 }
@@ -157,6 +163,19 @@ impl Field for Option<f32> {
     }
 }
 
+impl Field for Aim {
+    fn setting(&self) -> Setting {
+        Setting::Aim(self.clone())
+    }
+
+    fn from_setting(setting: &Setting) -> Option<Self> {
+        match setting {
+            Setting::Aim(aim) => Some(aim.clone()),
+            _ => None,
+        }
+    }
+}
+
 /// One option.
 pub struct OptionSpec {
     /// As in files and, but for [`Values::SwitchOff`], on the command line.
@@ -196,6 +215,8 @@ macro_rules! options {
             pub batch_size: usize,
             /// A distance at which a search for the smallest perturbation may stop.
             pub enough: Option<f32>,
+            /// Starts at images that are given, and searches near them with short steps.
+            pub started: bool,
             $(#[doc = $help] pub $field: $kind,)*
         }
 
@@ -213,7 +234,7 @@ macro_rules! options {
         impl AttackOptions {
             /// The defaults of an attack.
             pub fn new(kind: AttackKind) -> Self {
-                let mut options = Self { kind, batch_size: BATCH_SIZE, enough: None, $($field: $default),* };
+                let mut options = Self { kind, batch_size: BATCH_SIZE, enough: None, started: false, $($field: $default),* };
                 (kind.defaults)(&mut options);
                 options
             }
@@ -303,6 +324,8 @@ options! {
         "Which gradient of the cross-entropy is followed";
     "radius" radius: Option<f32> = None, Values::Length,
         "Scale the generator's perturbation to this L2 norm, a number or a fraction";
+    "target" target: Aim = Aim::Away, Values::Class,
+        "Class that images are led to: its number or name, least-likely, random, or each (every other class in turn)";
     "seed" seed: u64 = 0, Values::Count(0, u64::MAX),
         "Seed of everything random";
 }
@@ -351,7 +374,7 @@ impl AttackOptions {
 
     /// What one image costs, as a number of forward-backward pairs.
     pub fn passes(&self, classes: usize) -> f64 {
-        (self.kind.passes)(self, classes)
+        (self.kind.passes)(self, classes) * self.target.rounds(classes) as f64
     }
 
     /// Refuses values that make no sense for images of `problem`.
@@ -373,6 +396,16 @@ impl AttackOptions {
             let range = format!(
                 "an attack for {} classes, because {} needs {}",
                 problem.classes, self.kind, self.kind.classes
+            );
+            return Err(OptionError { name, value, range });
+        }
+        if let Some(needed) = self.kind.aims.filter(|needed| problem.classes < *needed)
+            && self.target != Aim::Away
+        {
+            let (name, value) = ("--target".to_string(), self.target.to_string());
+            let range = format!(
+                "left out with {} for {} classes, because it needs {needed} to lead images to one",
+                self.kind, problem.classes
             );
             return Err(OptionError { name, value, range });
         }
@@ -408,6 +441,7 @@ impl AttackOptions {
             (Values::NotNegative, Setting::Number(number)) => {
                 refuse(number.is_finite() && *number >= 0.0, &|| "a finite number from 0 on".to_string())
             }
+            (Values::Class, Setting::Aim(aim)) => aim.possible(problem.classes),
             _ => Ok(()),
         }
     }

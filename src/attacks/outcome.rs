@@ -7,26 +7,29 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Classified correctly before and after the attack.
+    /// Classified correctly before the attack, which then did not succeed: the classifier answers with the image's class, or,
+    /// where the attack leads to a class, not with that one.
     Withstood,
-    /// Classified correctly before the attack and wrongly after it.
+    /// Classified correctly before the attack and wrongly after it; where the attack leads to a class, as that one.
     Fooled,
     /// Classified wrongly before the attack. There is nothing to win, so the image stays as it is.
     AlreadyWrong,
+    /// Of the class that the attack leads to. There is nothing to do, so the image stays as it is.
+    OfTarget,
 }
 
 impl Verdict {
     /// All of them, the best for the classifier first.
-    pub const ALL: [Self; 3] = [Self::Withstood, Self::Fooled, Self::AlreadyWrong];
+    pub const ALL: [Self; 4] = [Self::Withstood, Self::Fooled, Self::AlreadyWrong, Self::OfTarget];
 
-    /// The verdict on an image of class `label` with these predictions before and after the attack.
-    pub fn of(label: usize, clean: usize, attacked: usize) -> Self {
-        if clean != label {
-            Self::AlreadyWrong
-        } else if attacked != label {
-            Self::Fooled
-        } else {
-            Self::Withstood
+    /// The verdict on an image of class `label` with these predictions before and after an attack that leads to `target`, or
+    /// to whatever other class.
+    pub fn of(label: usize, clean: usize, attacked: usize, target: Option<usize>) -> Self {
+        match target {
+            _ if clean != label => Self::AlreadyWrong,
+            Some(target) if target == label => Self::OfTarget,
+            _ if target.map_or(attacked != label, |target| attacked == target) => Self::Fooled,
+            _ => Self::Withstood,
         }
     }
 
@@ -36,6 +39,7 @@ impl Verdict {
             Self::Withstood => "withstood",
             Self::Fooled => "fooled",
             Self::AlreadyWrong => "already wrong",
+            Self::OfTarget => "of the target class",
         }
     }
 }
@@ -56,6 +60,8 @@ pub struct AttackOutcome {
     pub clean_predictions: Vec<usize>,
     /// Its answer to the attacked images, by a forward pass that knows nothing of the attack.
     pub predictions: Vec<usize>,
+    /// The class that each image was led to, if the attack leads to one. Of several, that of the image that is kept.
+    pub targets: Option<Vec<usize>>,
     /// Euclidean norm of the perturbation.
     pub l2: Vec<f32>,
     /// Largest absolute value of the perturbation.
@@ -79,7 +85,8 @@ impl AttackOutcome {
 
     /// What the attack came to on image `i`.
     pub fn verdict(&self, i: usize) -> Verdict {
-        Verdict::of(self.labels[i], self.clean_predictions[i], self.predictions[i])
+        let target = self.targets.as_ref().map(|targets| targets[i]);
+        Verdict::of(self.labels[i], self.clean_predictions[i], self.predictions[i], target)
     }
 
     /// Images with this verdict.
@@ -87,19 +94,20 @@ impl AttackOutcome {
         (0..self.len()).filter(|&i| self.verdict(i) == verdict).count()
     }
 
-    /// Images that were attacked: those classified correctly before.
+    /// Images that were attacked: those classified correctly before, but for those of the target class.
     pub fn attacked(&self) -> usize {
-        self.len() - self.count(Verdict::AlreadyWrong)
+        self.len() - self.count(Verdict::AlreadyWrong) - self.count(Verdict::OfTarget)
     }
 
     /// Share of clean images classified correctly.
     pub fn benign_accuracy(&self) -> f64 {
-        self.attacked() as f64 / self.len().max(1) as f64
+        (self.len() - self.count(Verdict::AlreadyWrong)) as f64 / self.len().max(1) as f64
     }
 
-    /// Share of images classified correctly before and after the attack.
+    /// Share of images classified correctly before the attack, which did not succeed on them.
     pub fn accuracy(&self) -> f64 {
-        self.count(Verdict::Withstood) as f64 / self.len().max(1) as f64
+        let standing = self.count(Verdict::Withstood) + self.count(Verdict::OfTarget);
+        standing as f64 / self.len().max(1) as f64
     }
 }
 
@@ -109,8 +117,16 @@ mod tests {
 
     #[test]
     fn an_image_that_was_wrong_from_the_start_is_never_fooled_and_never_withstands() {
-        let of = |clean, attacked| Verdict::of(1, clean, attacked);
+        let of = |clean, attacked| Verdict::of(1, clean, attacked, None);
         assert_eq!([of(1, 1), of(1, 2)], [Verdict::Withstood, Verdict::Fooled]);
         assert_eq!([of(0, 0), of(0, 1), of(0, 2)], [Verdict::AlreadyWrong; 3]);
+    }
+
+    #[test]
+    fn an_attack_that_leads_to_a_class_succeeds_with_that_class_alone() {
+        let of = |clean, attacked| Verdict::of(1, clean, attacked, Some(2));
+        assert_eq!([of(1, 2), of(1, 0), of(1, 1)], [Verdict::Fooled, Verdict::Withstood, Verdict::Withstood]);
+        assert_eq!(of(2, 2), Verdict::AlreadyWrong, "wrong before, whatever it is taken for");
+        assert_eq!(Verdict::of(2, 2, 2, Some(2)), Verdict::OfTarget);
     }
 }

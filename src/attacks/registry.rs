@@ -12,7 +12,7 @@ use super::driver::{BatchAttack, SlotAttack};
 use super::options::AttackOptions;
 use super::steps::Steps;
 use super::target::Target;
-use super::{Norm, apgd, carlini_wagner, ddn, deepfool, fab, fgm, generator, mim, pgd, square};
+use super::{Norm, apgd, carlini_wagner, ddn, deepfool, fab, fgm, fmn, generator, mim, pgd, square};
 use crate::models::file::Model;
 use crate::nn::Problem;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,9 @@ pub struct Attack {
     pub options: &'static [&'static str],
     /// The fewest classes that it needs.
     pub classes: usize,
+    /// The fewest classes that it needs to lead images to one of them; `None` if it cannot aim. An attack that can reads the
+    /// option `target`.
+    pub aims: Option<usize>,
     /// Its own defaults, where they differ from those of [`OPTIONS`](super::options::OPTIONS).
     pub defaults: fn(&mut AttackOptions),
     /// Forward and backward passes that one image costs, as a number of forward-backward pairs; the second argument is
@@ -116,6 +119,8 @@ attacks! {
     FAB_T = fab::FAB_T;
     /// Decoupled direction and norm.
     DDN = ddn::DDN;
+    /// Fast minimum-norm.
+    FMN = fmn::FMN;
     /// Square.
     SQUARE = square::SQUARE;
     /// `DeepFool`.
@@ -295,6 +300,7 @@ mod tests {
                 assert!(super::super::options::find(option).is_some(), "{kind} reads {option}");
             }
             assert!(kind.usual.iter().all(|norm| kind.knows(*norm)), "{kind}");
+            assert_eq!(kind.aims.is_some(), kind.reads("target"), "{kind}");
         }
     }
 

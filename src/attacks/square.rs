@@ -31,6 +31,7 @@ pub static SQUARE: Attack = Attack {
     usual: &[],
     options: &["epsilon", "norm", "queries", "restarts", "seed"],
     classes: 2,
+    aims: None,
     defaults: |_| {},
     // A forward pass is half of a pair.
     passes: |options, _| ((options.queries + 1) * options.restarts) as f64 / 2.0,

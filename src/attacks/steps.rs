@@ -6,6 +6,7 @@
 //! classes) begins anew in each; see `flow.rs`.
 
 use super::driver::{BatchAttack, READ_BACK_INTERVAL};
+use super::objective::{self, CeForm, Objective};
 use super::target::Target;
 use crate::executor::{ExecutionError, Session};
 use crate::graph::{Graph, GraphError, Tensor};
@@ -22,12 +23,81 @@ pub struct Victim<'a> {
     pub images: Tensor,
     /// The classes that they are moved away from, `[n, 1]`.
     pub labels: Tensor,
+    /// The classes that they are led to, `[n, 1]`; `None` where any other will do.
+    pub aim: Option<Tensor>,
+}
+
+impl Victim<'_> {
+    /// The same images, led to these classes.
+    #[must_use]
+    pub fn aimed_at(self, aim: Tensor) -> Self {
+        Self { aim: Some(aim), ..self }
+    }
+
+    /// 1 for images on which the attack has succeeded, `[n, 1]`.
+    pub fn reached(self, graph: &mut Graph, logits: Tensor) -> Result {
+        objective::reached(graph, logits, self.labels, self.aim)
+    }
+
+    /// The same, whoever computes the logits.
+    pub fn reached_surely(self, graph: &mut Graph, logits: Tensor) -> Result {
+        objective::reached_surely(graph, logits, self.labels, self.aim)
+    }
+
+    /// The gradient by the images of the cross-entropy that is raised: of their class, or minus that of the class that they
+    /// are led to.
+    pub fn gradient(self, graph: &mut Graph, from: Tensor, form: CeForm) -> Result {
+        let class = self.aim.unwrap_or(self.labels);
+        let gradient = objective::gradient(graph, self.classifier, from, class, form)?;
+        Ok(self.signed(graph, gradient))
+    }
+
+    /// What is raised of an objective, `[n, 1]`. Towards a class, it is minus the objective of that class; of DLR, the
+    /// targeted form.
+    pub fn loss(self, graph: &mut Graph, objective: Objective, logits: Tensor) -> Result {
+        let class = self.aim.unwrap_or(self.labels);
+        match (objective, self.aim) {
+            (Objective::Dlr | Objective::TargetedDlr, Some(aim)) => {
+                Objective::TargetedDlr.value(graph, logits, self.labels, aim)
+            }
+            _ => {
+                let value = objective.value(graph, logits, class, class)?;
+                Ok(self.signed(graph, value))
+            }
+        }
+    }
+
+    /// The gradient of [`Victim::loss`] by the images `x` whose logits and loss are given.
+    pub fn gradient_of(
+        self,
+        graph: &mut Graph,
+        objective: Objective,
+        (logits, loss): (Tensor, Tensor),
+        x: Tensor,
+    ) -> Result {
+        let class = self.aim.unwrap_or(self.labels);
+        let gradient = objective.gradient(graph, (logits, loss), class, x)?;
+        // That of the cross-entropy is made without the loss, so it lacks the loss's sign.
+        match objective {
+            Objective::CrossEntropy => Ok(self.signed(graph, gradient)),
+            _ => Ok(gradient),
+        }
+    }
+
+    fn signed(self, graph: &mut Graph, of_class: Tensor) -> Tensor {
+        match self.aim {
+            Some(_) => graph.affine(of_class, -1.0, 0.0),
+            None => of_class,
+        }
+    }
 }
 
 /// What a round begins with.
 pub struct Start {
     /// Standard normal numbers like the images, for an attack that [starts at random](Steps::is_random).
     pub noise: Option<Tensor>,
+    /// The images to start at, for an attack that [can](Steps::starts_anywhere), if they are given.
+    pub from: Option<Tensor>,
     /// Those of [`Steps::round_numbers`], one tensor each: one value, or one per image.
     pub numbers: Vec<Tensor>,
 }
@@ -44,6 +114,11 @@ pub trait Steps {
 
     /// Whether an image that is fooled needs no more steps. If not, and in rounds that follow, the nearest counts.
     fn ends_early(&self) -> bool {
+        false
+    }
+
+    /// Whether it can start at images that are given.
+    fn starts_anywhere(&self) -> bool {
         false
     }
 
@@ -99,7 +174,7 @@ pub fn unroll(
         numbers.into_iter().map(|number| graph.constant(number, &[1])).collect()
     };
     let numbers = constants(graph, steps.round_numbers(0))?;
-    let mut kept = steps.start(graph, victim, Start { noise, numbers })?;
+    let mut kept = steps.start(graph, victim, Start { noise, from: None, numbers })?;
     for iteration in 0..steps.iterations() {
         let numbers = constants(graph, steps.numbers(iteration))?;
         kept = steps.step(graph, victim, &kept, &numbers)?;
@@ -140,8 +215,9 @@ impl Replayed {
     /// Prepares both programs.
     pub fn new(target: &mut Target, steps: Box<dyn Steps>) -> std::result::Result<Self, ExecutionError> {
         let mut a = target.graph()?;
-        let victim = Victim { classifier: target.classifier(&a.states), images: a.images, labels: a.labels };
-        let start = Start { noise: None, numbers: Vec::new() };
+        let classifier = target.classifier(&a.states);
+        let victim = Victim { classifier, images: a.images, labels: a.labels, aim: a.aim };
+        let start = Start { noise: None, from: a.starts, numbers: Vec::new() };
         let kept = steps.start(&mut a.graph, victim, start)?;
         let extents: Vec<Vec<usize>> =
             kept.iter().map(|value| a.graph.shape(*value).extents().to_vec()).collect();
@@ -150,7 +226,8 @@ impl Replayed {
         }
         let start = target.prepare(&a.graph)?;
         let mut a = target.graph()?;
-        let victim = Victim { classifier: target.classifier(&a.states), images: a.images, labels: a.labels };
+        let classifier = target.classifier(&a.states);
+        let victim = Victim { classifier, images: a.images, labels: a.labels, aim: a.aim };
         let kept = states(&mut a.graph, &extents)?;
         let numbers = numbers_of(&mut a.graph, steps.numbers(0).len())?;
         let next = steps.step(&mut a.graph, victim, &kept, &numbers)?;

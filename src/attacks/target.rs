@@ -13,6 +13,10 @@ pub struct Target {
     pub workspace: Workspace,
     /// Images at a time.
     pub slots: usize,
+    /// Whether every image is led to a class of its own.
+    pub aimed: bool,
+    /// Whether the attack starts at images that are given.
+    pub started: bool,
 }
 
 /// A graph with what every attack needs in it.
@@ -25,6 +29,10 @@ pub struct AttackGraph {
     pub images: Tensor,
     /// The classes that are attacked, a state: `[n, 1]`.
     pub labels: Tensor,
+    /// The classes that images are led to, a state, if they are: `[n, 1]`.
+    pub aim: Option<Tensor>,
+    /// The images at which the attack starts, a state, if they are given: like the originals.
+    pub starts: Option<Tensor>,
 }
 
 /// What the states of the network are called.
@@ -33,6 +41,10 @@ const NETWORK: &str = "classifier";
 pub const IMAGES: &str = "attack.images";
 /// State of the attacked classes.
 pub const LABELS: &str = "attack.labels";
+/// State of the classes that images are led to.
+pub const AIMS: &str = "attack.aims";
+/// State of the images at which the attack starts.
+pub const STARTS: &str = "attack.starts";
 
 /// Writes the values of a network's slots.
 fn write(workspace: &mut Workspace, values: &Values) -> Result<(), ExecutionError> {
@@ -48,7 +60,13 @@ impl Target {
     pub fn on(&self, device: Device) -> Result<Self, ExecutionError> {
         let mut workspace = Workspace::new(device);
         write(&mut workspace, &self.values()?)?;
-        Ok(Self { net: self.net.clone(), workspace, slots: self.slots })
+        Ok(Self {
+            net: self.net.clone(),
+            workspace,
+            slots: self.slots,
+            aimed: self.aimed,
+            started: self.started,
+        })
     }
 
     /// The values of the network's slots.
@@ -65,12 +83,12 @@ impl Target {
     pub fn new(device: &Device, model: &Model, slots: usize) -> Result<Self, ExecutionError> {
         let mut workspace = Workspace::new(device.clone());
         write(&mut workspace, &model.average)?;
-        Ok(Self { net: model.classifier.clone(), workspace, slots })
+        Ok(Self { net: model.classifier.clone(), workspace, slots, aimed: false, started: false })
     }
 
     /// The network whose weights live in `workspace`, such as that of a training run, as they are at every moment.
     pub fn live(workspace: &Workspace, net: &Net, slots: usize) -> Self {
-        Self { net: net.clone(), workspace: workspace.share(), slots }
+        Self { net: net.clone(), workspace: workspace.share(), slots, aimed: false, started: false }
     }
 
     /// Images and classes.
@@ -104,7 +122,9 @@ impl Target {
         let states = self.network(&mut graph)?;
         let images = graph.state(IMAGES, &self.extents())?;
         let labels = graph.state(LABELS, &[self.slots, 1])?;
-        Ok(AttackGraph { graph, states, images, labels })
+        let aim = self.aimed.then(|| graph.state(AIMS, &[self.slots, 1])).transpose()?;
+        let starts = self.started.then(|| graph.state(STARTS, &self.extents())).transpose()?;
+        Ok(AttackGraph { graph, states, images, labels, aim, starts })
     }
 
     /// Prepares a graph of this target.

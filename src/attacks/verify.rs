@@ -41,6 +41,8 @@ pub struct Clean {
     pub predictions: Vec<usize>,
     /// Whether the gradient that attacks follow is exactly zero.
     pub zero_gradient: Vec<bool>,
+    /// One row per image.
+    pub logits: Vec<f32>,
 }
 
 /// Forward passes over any number of images.
@@ -76,7 +78,8 @@ impl Verifier {
         images: &[f32],
         labels: &[usize],
     ) -> Result<Clean, AttackError> {
-        let (mut predictions, mut zero_gradient) = (Vec::new(), Vec::new());
+        let (mut predictions, mut zero_gradient, mut logits) = (Vec::new(), Vec::new(), Vec::new());
+        let columns = target.problem().classes;
         let form = self.form;
         each_batch(&mut self.clean, target, images, labels, |target, outputs, batch| {
             sound::judge(target, outputs, (batch.first, batch.real), || {
@@ -86,10 +89,11 @@ impl Verifier {
                 verifier.clean.compute()
             })?;
             predictions.extend(classes(outputs, batch.real));
+            logits.extend_from_slice(&outputs.get(sound::LOGITS)[..batch.real * columns]);
             zero_gradient.extend(outputs.get(sound::GRADIENT)[..batch.real].iter().map(|&g| g == 0.0));
             Ok(())
         })?;
-        Ok(Clean { predictions, zero_gradient })
+        Ok(Clean { predictions, zero_gradient, logits })
     }
 
     /// Predictions of any images.

@@ -59,11 +59,19 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let norm = arguments.flags.norm().unwrap_or(Norm::L2);
     let usual = [norm.usual_epsilon()];
     let epsilons = if arguments.epsilon.is_empty() { &usual[..] } else { &arguments.epsilon };
-    let attacks = arguments.flags.attacks(&arguments.attack, epsilons);
+    if let Some(target) = arguments.flags.target()
+        && let Some(kind) = arguments.attack.iter().find(|kind| kind.aims.is_none())
+    {
+        return fail(format!(
+            "--target {target} is not possible with --attack {kind}, which cannot lead images to a class; leave {kind} out"
+        ));
+    }
+    let mut attacks = arguments.flags.attacks(&arguments.attack, epsilons);
     check_outputs(arguments, &attacks)?;
     let subject = Place::find(&arguments.model)?.open(&arguments.images)?;
     super::print_notes(&subject.notes);
-    for options in &attacks {
+    for options in &mut attacks {
+        options.target = options.target.resolve(&subject.class_names)?;
         suite::check(&subject.place, &subject.model, options)?;
     }
     let device = arguments.device.open()?;
@@ -109,6 +117,9 @@ fn attack(
     Ok(outcome?)
 }
 
+/// The columns of the table.
+const HEAD: [&str; 7] = ["attack", "epsilon", "accuracy", "fooled", "mean L2", "median L2", "images/s"];
+
 /// What all attacks came to.
 struct Found {
     rows: Vec<Vec<String>>,
@@ -119,8 +130,7 @@ struct Found {
 
 impl Found {
     fn new() -> Self {
-        let head = ["attack", "epsilon", "accuracy", "fooled", "mean L2", "median L2", "images/s"];
-        Self { rows: vec![head.map(str::to_string).to_vec()], lines: export::csv_head(), records: Vec::new() }
+        Self { rows: vec![HEAD.map(str::to_string).to_vec()], lines: export::csv_head(), records: Vec::new() }
     }
 
     fn add(&mut self, device: &Device, subject: &Subject, options: &AttackOptions, outcome: AttackOutcome) {
@@ -148,8 +158,28 @@ impl Found {
             norm.name(),
             Reading::R2.name()
         );
+        text += &self.targets(&subject.class_names);
         for warning in doubts_about_attacks(&self.records, subject.model.facts.problem.classes) {
             text += &format!("\nwarning: {}; {}\n", warning.figure, warning.explanation);
+        }
+        text
+    }
+}
+
+impl Found {
+    /// What fooled means for attacks that lead to a class, and the images that they spare.
+    fn targets(&self, class_names: &[String]) -> String {
+        let mut aimed = self.records.iter().filter(|record| record.targets.is_some()).peekable();
+        let Some(first) = aimed.peek() else { return String::new() };
+        let success = first.key.options.target.success(class_names).unwrap_or_default();
+        let of_target = first.count(Verdict::OfTarget);
+        let names: Vec<&str> = aimed.map(|record| record.kind().title).collect();
+        let mut text = format!(
+            "target of {}: an image counts as fooled if {success}, and else stays in the accuracy\n",
+            names.join(", ")
+        );
+        if of_target > 0 {
+            text += &format!("{of_target} images are of that class; they are not attacked\n");
         }
         text
     }

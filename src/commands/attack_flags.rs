@@ -4,7 +4,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use pgn_wgpu::attacks::options::{BATCH_SIZE, OPTIONS, OptionSpec, Setting, Values};
-use pgn_wgpu::attacks::{AttackKind, AttackOptions, Norm, length};
+use pgn_wgpu::attacks::{Aim, AttackKind, AttackOptions, Norm, length};
 use pgn_wgpu::numbers::{above, number};
 
 /// The commands have flags of their own for it: one takes several.
@@ -21,6 +21,14 @@ impl AttackFlags {
     pub fn norm(&self) -> Option<Norm> {
         match self.setting("norm")? {
             Setting::Word(word) => Norm::ALL.into_iter().find(|norm| norm.flag() == *word),
+            _ => None,
+        }
+    }
+
+    /// The class that images are led to, if it is given.
+    pub fn target(&self) -> Option<&Aim> {
+        match self.setting("target")? {
+            Setting::Aim(aim) => Some(aim),
             _ => None,
         }
     }
@@ -90,6 +98,7 @@ fn argument(option: &'static OptionSpec) -> Arg {
         Values::Positive => value.value_parser(above(0.0_f32, None)),
         Values::NotNegative => value.value_parser(number(0.0_f32..)),
         Values::Switch | Values::SwitchOff(_) => argument.action(ArgAction::SetTrue),
+        Values::Class => value.value_name("CLASS|least-likely|random|each").value_parser(target),
         Values::Words(words) => value.value_parser(PossibleValuesParser::new(
             words.iter().map(|(word, help)| PossibleValue::new(*word).help(*help)),
         )),
@@ -140,6 +149,10 @@ impl clap::FromArgMatches for AttackFlags {
     }
 }
 
+fn target(text: &str) -> Result<Aim, std::convert::Infallible> {
+    text.parse()
+}
+
 fn setting(matches: &ArgMatches, option: &OptionSpec) -> Option<Setting> {
     let id = &id(option);
     match option.values {
@@ -149,6 +162,7 @@ fn setting(matches: &ArgMatches, option: &OptionSpec) -> Option<Setting> {
         Values::Count(..) => matches.get_one(id).map(|count| Setting::Count(*count)),
         Values::Switch => matches.get_flag(id).then_some(Setting::Switch(true)),
         Values::SwitchOff(_) => matches.get_flag(id).then_some(Setting::Switch(false)),
+        Values::Class => matches.get_one::<Aim>(id).map(|aim| Setting::Aim(aim.clone())),
         Values::Words(words) => {
             let given = matches.get_one::<String>(id)?;
             words.iter().find(|(word, _)| word == given).map(|(word, _)| Setting::Word(word))

@@ -72,7 +72,10 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
 
         // The radius is the worst case's too, the form that of the attack which checks the others, the seed the bootstrap's.
         ("evaluate", "epsilon" | "ce_form" | "seed") => Nothing,
-        ("attack", "seed") => Flags(&["random_start"]),
+        ("attack", "seed") => Flags(&["random_start", "target"]),
+        ("evaluate", "target") => {
+            Set("it counts images that leave their class; `pgn-wgpu attack` takes a target")
+        }
         ("attack" | "evaluate", flag) if attack_option(flag).is_some() => Attack(attack_option(flag)?),
         ("attack" | "evaluate", "batch_size" | "attack") => Nothing,
         ("attack", "model" | "save" | "csv" | "sheet") => Nothing,

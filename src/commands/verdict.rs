@@ -7,12 +7,13 @@ use super::{CommandResult, DeviceArguments, check_overwriting, fail, table};
 use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{Norm, length};
 use pgn_wgpu::evaluation::suite::Radius;
-use pgn_wgpu::evaluation::{ImageChoice, Place};
+use pgn_wgpu::evaluation::{Event, ImageChoice, Place, Warning};
 use pgn_wgpu::numbers::number;
 use pgn_wgpu::shard::Shard;
 use pgn_wgpu::verdict::merge::{self, Judgement};
 use pgn_wgpu::verdict::piece::Pieces;
 use pgn_wgpu::verdict::report::{self, About, FOLDER, Report};
+use pgn_wgpu::verdict::smallest::{self, Distances};
 use pgn_wgpu::verdict::{Outcome, Plan, Version, checks};
 use pgn_wgpu::{files, integrity};
 use std::path::{Path, PathBuf};
@@ -79,18 +80,25 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let version = arguments.thoroughness.unwrap_or_default();
     let problem = subject.model.facts.problem;
     let plan = Plan::new(version, norm, radius.epsilon, problem.classes).at_a_time(arguments.batch_size);
-    plan.check(problem)?;
+    plan.check(radius, problem)?;
+    if version == Version::Smallest && arguments.shard.is_some() {
+        return fail("--version smallest takes no --shard; shards are for quick and full");
+    }
     let shard = arguments.shard.unwrap_or(Shard::WHOLE);
     // Before a device is opened.
     pgn_wgpu::verdict::check_shard(shard, subject.images.len())?;
     let device = arguments.device.open()?;
     let mut progress = Progress::new();
     let pieces = Pieces::new(&out.join(report::PIECES));
-    let judged = pgn_wgpu::verdict::run(&device, &subject, &plan, (radius, shard), &pieces, &mut |event| {
-        progress.tell(&event);
-    });
+    let watch = &mut |event: Event| progress.tell(&event);
+    let judged = match version {
+        Version::Smallest => smallest::run(&device, &subject, &plan, radius, &pieces, watch)
+            .map(|found| (found.outcome, Some(found.distances))),
+        _ => pgn_wgpu::verdict::run(&device, &subject, &plan, (radius, shard), &pieces, watch)
+            .map(|outcome| (outcome, None)),
+    };
     progress.finish();
-    let outcome = judged?;
+    let (outcome, smallest) = judged?;
     let answers = checks::answers(&device, &subject)?;
     let about = About::new(&subject, device.describe(), (arguments.images.split.name(), version));
     if arguments.shard.is_some() {
@@ -102,7 +110,8 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         return Ok(ExitCode::SUCCESS);
     }
     let warnings = checks::warnings(answers, &plan.notes, &outcome);
-    write(arguments, &out, &about, (&outcome, Report::new(&about, &outcome, warnings)))
+    let report = Report { smallest, ..Report::new(&about, &outcome, warnings) };
+    write(arguments, &out, &about, (&outcome, report))
 }
 
 /// Makes one verdict of shards.
@@ -159,7 +168,10 @@ fn write(
     let json = out.join(report::FILE);
     files::create_folder(out)?;
     files::write(&json, &integrity::to_pretty_json(&report))?;
-    print!("{}", text(&report));
+    match &report.smallest {
+        Some(distances) => print!("{}", distances_text(&report, distances)),
+        None => print!("{}", text(&report)),
+    }
     println!("\nwritten  {}", json.display());
     if let Some(path) = &arguments.csv {
         files::write(path, report::csv(outcome).as_bytes())?;
@@ -198,9 +210,7 @@ fn text(report: &Report) -> String {
         report.version.name(),
         attacks(report)
     );
-    for warning in &report.warnings {
-        text += &format!("\nwarning: {}; {}\n", warning.figure, warning.explanation);
-    }
+    text += &warnings(report);
     text
 }
 
@@ -223,6 +233,44 @@ fn attacks(report: &Report) -> String {
         ]
     }));
     table(&rows)
+}
+
+/// The distances of the smallest version for people.
+fn distances_text(report: &Report, distances: &Distances) -> String {
+    let name = report.norm.name();
+    let mean = format!("mean {name}");
+    let head = ["search", "target", "fooled", &mean, "nearest for", "seconds", "images/s"];
+    let mut rows = vec![head.map(str::to_string).to_vec()];
+    rows.extend(distances.searches.iter().map(|search| {
+        vec![
+            search.name.clone(),
+            search.target.clone(),
+            search.fooled.to_string(),
+            search.mean.map_or("-".to_string(), |mean| format!("{mean:.4}")),
+            search.nearest.to_string(),
+            format!("{:.1}", search.seconds),
+            format!("{:.1}", search.attacked as f64 / search.seconds.max(1e-9)),
+        ]
+    }));
+    format!(
+        "{}\n{} {} images of {}, {} version, benign accuracy {}\n\n{}\n{}within {name} {}: {} of all images robust\n{}",
+        distances.headline(report.norm, report.warnings.len()),
+        report.images,
+        report.split,
+        report.data_set,
+        report.version.name(),
+        percent(report.benign_accuracy),
+        table(&rows),
+        distances.words(report.norm),
+        report.epsilon,
+        percent(report.robust_accuracy.value),
+        warnings(report)
+    )
+}
+
+fn warnings(report: &Report) -> String {
+    let line = |warning: &Warning| format!("\nwarning: {}; {}\n", warning.figure, warning.explanation);
+    report.warnings.iter().map(line).collect()
 }
 
 fn percent(share: f64) -> String {

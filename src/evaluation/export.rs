@@ -11,7 +11,7 @@ pub const METADATA_KEY: &str = "pgn-wgpu.attack";
 
 /// The bytes of a safetensors file: `images` and `adversarial` (`[n, c, h, w]`, f32 in [0, 1]), `labels`,
 /// `clean_predictions` and `predictions` (i64), `l2` and `linf` (f32), `fooled` and `already_wrong` (bool; an image that is
-/// neither withstood the attack).
+/// neither withstood the attack). An attack that leads images to a class also writes `targets` (i64).
 pub fn safetensors(outcome: &AttackOutcome, options: &AttackOptions) -> Vec<u8> {
     let n = outcome.len();
     let Problem { height, width, channels, .. } = outcome.problem;
@@ -23,7 +23,7 @@ pub fn safetensors(outcome: &AttackOutcome, options: &AttackOptions) -> Vec<u8> 
     let pictures = |values: &[f32]| numbers(&channels_first(values, height * width, channels));
     let verdicts =
         |wanted: Verdict| -> Vec<u8> { (0..n).map(|i| u8::from(outcome.verdict(i) == wanted)).collect() };
-    let tensors: [(&str, Dtype, Vec<usize>, Vec<u8>); 9] = [
+    let mut tensors: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = vec![
         ("images", Dtype::F32, vec![n, channels, height, width], pictures(&outcome.images)),
         ("adversarial", Dtype::F32, vec![n, channels, height, width], pictures(&outcome.adversarial)),
         ("labels", Dtype::I64, vec![n], classes(&outcome.labels)),
@@ -34,6 +34,9 @@ pub fn safetensors(outcome: &AttackOutcome, options: &AttackOptions) -> Vec<u8> 
         ("fooled", Dtype::BOOL, vec![n], verdicts(Verdict::Fooled)),
         ("already_wrong", Dtype::BOOL, vec![n], verdicts(Verdict::AlreadyWrong)),
     ];
+    if let Some(targets) = &outcome.targets {
+        tensors.push(("targets", Dtype::I64, vec![n], classes(targets)));
+    }
     let views = tensors.iter().map(|(name, dtype, extents, bytes)| {
         (*name, TensorView::new(*dtype, extents.clone(), bytes).expect("extents and values agree"))
     });
@@ -53,7 +56,7 @@ pub fn channels_first(values: &[f32], positions: usize, channels: usize) -> Vec<
 }
 
 /// The columns of a CSV file for [`csv_lines`].
-const CSV_COLUMNS: [&str; 13] = [
+const CSV_COLUMNS: [&str; 14] = [
     "attack",
     "norm",
     "epsilon",
@@ -67,6 +70,7 @@ const CSV_COLUMNS: [&str; 13] = [
     "linf",
     "verdict",
     "zero_gradient",
+    "target",
 ];
 
 /// The head of a CSV file for [`csv_lines`].
@@ -75,7 +79,8 @@ pub fn csv_head() -> String {
 }
 
 /// One line per image; `class_names` may be empty. `indices` are the images' places in their split. Epsilon is empty for
-/// attacks without a radius; the norm is the one that they keep to or minimise.
+/// attacks without a radius; the norm is the one that they keep to or minimise. The target is the class that the image was
+/// led to, and empty where any other would do.
 pub fn csv_lines(
     outcome: &AttackOutcome,
     options: &AttackOptions,
@@ -99,6 +104,7 @@ pub fn csv_lines(
             Cell::number(outcome.linf[i]),
             Cell::text(outcome.verdict(i).name()),
             Cell::number(outcome.zero_gradient[i]),
+            Cell::optional(outcome.targets.as_ref().map(|targets| targets[i])),
         ])
     };
     (0..outcome.len()).map(line).collect()
@@ -128,6 +134,7 @@ pub(super) mod tests {
             labels: vec![0, 2],
             clean_predictions: vec![0, 2],
             predictions: vec![1, 2],
+            targets: None,
             l2: vec![0.5, 0.0],
             linf: vec![0.5, 0.0],
             zero_gradient: vec![false, true],
@@ -162,8 +169,8 @@ pub(super) mod tests {
         let lines = csv_lines(&outcome(), &AttackOptions::new(AttackKind::FGM), &[0, 1, 2], &names);
         assert_eq!(
             lines,
-            "fgm,L2,0.5,0,0,\"cat, small\",0,1,dog,0.5,0.5,fooled,false\n\
-             fgm,L2,0.5,1,2,'=ship,2,2,'=ship,0,0,withstood,true\n"
+            "fgm,L2,0.5,0,0,\"cat, small\",0,1,dog,0.5,0.5,fooled,false,\n\
+             fgm,L2,0.5,1,2,'=ship,2,2,'=ship,0,0,withstood,true,\n"
         );
         let columns = csv_head().split(',').count();
         assert_eq!(lines.lines().nth(1).unwrap().split(',').count(), columns);

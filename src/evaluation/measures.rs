@@ -143,6 +143,16 @@ pub fn first(findings: &Findings, radius: Radius, seed: u64, verdict: Option<Est
     all
 }
 
+/// Mean and median of the smallest L2 distances that any of several searches over the same images finds, image by image.
+pub fn smallest_measures(records: &[&Record], seed: u64) -> Vec<Measure> {
+    let Some(first) = records.first() else { return Vec::new() };
+    let all = || records.iter().copied();
+    let distances: Vec<_> = (0..first.len()).map(|i| smallest_distance(all(), Norm::L2, i)).collect();
+    let mut found = Collector { seed, all: Vec::new() };
+    found.smallest("smallest", "smallest of all searches:", first, &distances);
+    found.all
+}
+
 struct Collector {
     seed: u64,
     all: Vec<Measure>,
@@ -193,15 +203,20 @@ impl Collector {
         if norm != Norm::L2 {
             return;
         }
+        self.smallest("worst-case", "worst case", first, &smallest);
+    }
+
+    /// Means and medians of the smallest distances of images that `of` tells right from wrong.
+    fn smallest(&mut self, key: &str, name: &str, of: &Record, distances: &[Option<f64>]) {
         for reading in Reading::ALL {
-            let values: Vec<_> = (0..first.len())
-                .map(|i| match (first.correct(i), reading) {
-                    (true, _) => smallest[i],
+            let values: Vec<_> = (0..of.len())
+                .map(|i| match (of.correct(i), reading) {
+                    (true, _) => distances[i],
                     (false, Reading::R3) => Some(0.0),
                     (false, _) => None,
                 })
                 .collect();
-            self.lengths("worst-case", "worst case", reading, &values);
+            self.lengths(key, name, reading, &values);
         }
     }
 }

@@ -88,6 +88,9 @@ pub struct Record {
     pub clean_predictions: Vec<usize>,
     /// Its answers to the attacked images.
     pub predictions: Vec<usize>,
+    /// The class that each image was led to, if the attack leads to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<Vec<usize>>,
     /// Euclidean norms of the perturbations.
     pub l2: Vec<f32>,
     /// Largest absolute values of the perturbations.
@@ -101,10 +104,9 @@ pub struct Record {
 impl Record {
     /// The record of an attack on the classifier itself.
     pub fn white_box(key: Key, outcome: AttackOutcome) -> Self {
-        let AttackOutcome {
-            labels, clean_predictions, predictions, l2, linf, zero_gradient, seconds, ..
-        } = outcome;
-        Self { key, labels, clean_predictions, predictions, l2, linf, zero_gradient, seconds }
+        let AttackOutcome { labels, clean_predictions, predictions, targets, l2, linf, .. } = outcome;
+        let (zero_gradient, seconds) = (outcome.zero_gradient, outcome.seconds);
+        Self { key, labels, clean_predictions, predictions, targets, l2, linf, zero_gradient, seconds }
     }
 
     /// Images.
@@ -128,6 +130,7 @@ impl Record {
             labels: of(&self.labels, images),
             clean_predictions: of(&self.clean_predictions, images),
             predictions: of(&self.predictions, images),
+            targets: self.targets.as_ref().map(|targets| of(targets, images)),
             l2: of(&self.l2, images),
             linf: of(&self.linf, images),
             zero_gradient: of(&self.zero_gradient, images),
@@ -142,7 +145,8 @@ impl Record {
 
     /// What the attack came to on image `i`.
     pub fn verdict(&self, i: usize) -> Verdict {
-        Verdict::of(self.labels[i], self.clean_predictions[i], self.predictions[i])
+        let target = self.targets.as_ref().map(|targets| targets[i]);
+        Verdict::of(self.labels[i], self.clean_predictions[i], self.predictions[i], target)
     }
 
     /// Images with this verdict.
@@ -155,9 +159,9 @@ impl Record {
         self.verdict(i) != Verdict::AlreadyWrong
     }
 
-    /// Whether image `i` is classified correctly before and after the attack.
+    /// Whether image `i` is classified correctly before the attack, which did not succeed on it.
     pub fn robust(&self, i: usize) -> bool {
-        self.verdict(i) == Verdict::Withstood
+        matches!(self.verdict(i), Verdict::Withstood | Verdict::OfTarget)
     }
 
     /// How far image `i` was moved, in a norm.
@@ -188,7 +192,8 @@ impl Record {
         let n = self.len();
         let numbers = [self.clean_predictions.len(), self.predictions.len(), self.l2.len()];
         let answers = [self.linf.len(), self.zero_gradient.len()];
-        numbers.into_iter().chain(answers).all(|len| len == n)
+        let targets = self.targets.as_ref().map(Vec::len);
+        numbers.into_iter().chain(answers).chain(targets).all(|len| len == n)
     }
 }
 
@@ -336,6 +341,15 @@ pub fn fingerprint_of_text(text: &str) -> String {
     hash.hex()
 }
 
+/// Of numbers.
+pub fn fingerprint_of_values(values: &[f32]) -> String {
+    let mut hash = Fingerprint::new();
+    for value in values {
+        hash.add(&value.to_le_bytes());
+    }
+    hash.hex()
+}
+
 /// Of images and labels.
 pub fn fingerprint_of_images(images: &Images) -> String {
     let mut hash = Fingerprint::new();
@@ -367,6 +381,7 @@ pub(crate) mod tests {
             labels: vec![0, 1, 2],
             clean_predictions: vec![0, 1, 0],
             predictions: vec![0, 2, 0],
+            targets: None,
             l2: vec![0.75, 0.5, 0.0],
             linf: vec![0.3, 0.2, 0.0],
             zero_gradient: vec![false; 3],
@@ -426,7 +441,7 @@ pub(crate) mod tests {
         let mut record = record(AttackKind::FGM);
         record.predictions[2] = 2;
         assert_eq!([record.accuracy(3), record.accuracy(1)], [1.0 / 3.0, 1.0]);
-        assert_eq!(Verdict::ALL.map(|verdict| record.count(verdict)), [1, 1, 1]);
+        assert_eq!(Verdict::ALL.map(|verdict| record.count(verdict)), [1, 1, 1, 0]);
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Reading {
         match (image.verdict, self) {
             (Verdict::Fooled, _) => Some(image.l2),
             (Verdict::AlreadyWrong, Self::R3) => Some(0.0),
-            (Verdict::AlreadyWrong, Self::R2) | (Verdict::Withstood, _) => None,
+            (Verdict::AlreadyWrong, Self::R2) | (Verdict::Withstood | Verdict::OfTarget, _) => None,
         }
     }
 }

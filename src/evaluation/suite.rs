@@ -346,6 +346,7 @@ impl Suite {
             predictions: answers(&made.adversarial)?,
             labels,
             clean_predictions,
+            targets: None,
             l2: made.l2.clone(),
             linf: made.linf.clone(),
             zero_gradient: vec![false; images],

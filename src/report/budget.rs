@@ -1,20 +1,24 @@
 //! How hard an attack searched, in words: a curve or a number says little without it, and two compare only at the same
 //! budget.
 
-use crate::attacks::AttackOptions;
 use crate::attacks::options::Setting;
+use crate::attacks::{Aim, AttackOptions};
 
-/// The seed says nothing of how hard an attack searched.
+/// The seed says nothing of how hard an attack searched, nor does a target, unless there is one.
 const NO_BUDGET: &str = "seed";
+
+fn is_budget((name, value): &(&str, Setting)) -> bool {
+    *name != NO_BUDGET && *value != Setting::Aim(Aim::Away)
+}
 
 /// `iterations 100, candidates 10, overshoot 0.02`.
 pub fn text(options: &AttackOptions) -> String {
-    words(options.own().filter(|(name, _)| *name != NO_BUDGET))
+    words(options.own().filter(is_budget))
 }
 
 /// The same without the radius, where a figure goes through radii.
 pub fn at_any_radius(options: &AttackOptions) -> String {
-    words(options.own().filter(|(name, _)| ![NO_BUDGET, "epsilon", "radius"].contains(name)))
+    words(options.own().filter(|own| is_budget(own) && !["epsilon", "radius"].contains(&own.0)))
 }
 
 /// For each of several attacks of one kind, what distinguishes it from the others; empty where nothing does.

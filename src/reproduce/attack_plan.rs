@@ -144,6 +144,8 @@ impl Planner<'_> {
                     one(AttackKind::DEEPFOOL),
                     one(AttackKind::CW),
                 ]);
+                let searches = self.settings.searches().into_iter();
+                all.extend(searches.map(|options| self.one(names.clone(), width, options)));
             }
         }
         all
@@ -179,7 +181,7 @@ mod tests {
         assert_eq!(more.len(), curve.len() + 2 * 6);
         // Three attacks at five radii on two classifiers.
         assert_eq!(attacks(&[Experiment::Figure3], &settings, 10).len(), 3 * 5 * 2);
-        // Five attacks for four methods and two seeds.
-        assert_eq!(attacks(&[Experiment::Table3], &settings, 10).len(), 5 * 4 * 2);
+        // Five attacks and four more searches for four methods and two seeds.
+        assert_eq!(attacks(&[Experiment::Table3], &settings, 10).len(), (5 + 4) * 4 * 2);
     }
 }

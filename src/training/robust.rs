@@ -136,7 +136,7 @@ fn graph(net: &Net, (norm, epsilon): (Norm, f32), images: usize) -> Result<Graph
     for (name, kind, iterations) in [("pgd", AttackKind::PGD, ITERATIONS), ("fgm", AttackKind::FGM, 1)] {
         let Run::Steps(steps) = kind.run else { continue };
         let options = AttackOptions { epsilon, norm, iterations, ..AttackOptions::new(kind) };
-        let victim = Victim { classifier, images: batch.images, labels: batch.labels };
+        let victim = Victim { classifier, images: batch.images, labels: batch.labels, aim: None };
         let moved = unroll(&mut graph, steps(&options, net.problem).as_ref(), victim, None, false)?;
         let after = correct(&mut graph, moved)?;
         let both = graph.multiply(before, after)?;

@@ -198,7 +198,8 @@ impl Stage<'_> {
             }
             false => None,
         };
-        let (victim, through) = (Victim { classifier, images, labels }, self.config.through_attack);
+        let (victim, through) =
+            (Victim { classifier, images, labels, aim: None }, self.config.through_attack);
         let x = steps::unroll(graph, attack.as_ref(), victim, noise, through)?;
         Ok(Some(if through { x } else { graph.detach(x) }))
     }

@@ -165,7 +165,7 @@ fn fgm_graph(net: &Net, images: usize) -> Result<Graph, GraphError> {
     let epsilon = graph.input("epsilon", &[1])?;
     let (images, labels) = (batch.images, batch.labels);
     let how = fgm::Move { length: epsilon, norm: Norm::L2, form: CeForm::SaturationFree };
-    let moved = fgm::fgm(&mut graph, Victim { classifier, images, labels }, how)?;
+    let moved = fgm::fgm(&mut graph, Victim { classifier, images, labels, aim: None }, how)?;
     let logits = classifier.logits(&mut graph, moved)?;
     let loss = graph.cross_entropy(logits, batch.labels)?;
     graph.output("loss", loss);

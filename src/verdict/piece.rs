@@ -6,7 +6,7 @@
 
 use crate::attacks::{AttackOptions, AttackOutcome, Norm, Verdict};
 use crate::data::Images;
-use crate::evaluation::record::{Key, fingerprint_of_images, fingerprint_of_text};
+use crate::evaluation::record::{Key, fingerprint_of_images, fingerprint_of_text, fingerprint_of_values};
 use crate::files;
 use crate::models::container::Container;
 use crate::models::file::ModelFileError;
@@ -40,6 +40,12 @@ impl ImageKey {
     /// Of image `i` of `images`, which has this place in its split.
     pub fn new(images: &Images, i: u32, place: u32) -> Self {
         Self(place, fingerprint_of_images(&images.subset(&[i])))
+    }
+
+    /// Of the same image for an attack that starts at another one.
+    #[must_use]
+    pub fn from(&self, start: &[f32]) -> Self {
+        Self(self.0, format!("{} from {}", self.1, fingerprint_of_values(start)))
     }
 }
 

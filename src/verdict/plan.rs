@@ -3,14 +3,25 @@
 //! `quick` is APGD-CE with 20 iterations and APGD-T with 9 targets of 20 iterations. On three classifiers that were trained
 //! here it gave the same robust accuracy as the standard set, at a thirtieth of its cost. `full` is AutoAttack's standard
 //! set: APGD-CE and APGD-T with 100 iterations, FAB-T, and Square with 5,000 queries.
+//!
+//! `smallest` is a set of searches for the smallest perturbation. FMN is also led to each of the three wrong classes with the
+//! largest logits: alone, it settles at one boundary, which is not the nearest for many images. On a PGD-trained classifier of
+//! width 0.125 this brings the mean of FMN down from 0.79 to 0.70; leading DDN to the same classes brings nothing more.
+//! Last, FMN starts once more at the nearest image that all have found.
 
 use crate::attacks::options::OptionError;
-use crate::attacks::{AttackKind, AttackOptions, Norm};
+use crate::attacks::{Aim, AttackKind, AttackOptions, Norm};
+use crate::evaluation::suite::Radius;
 use crate::nn::Problem;
 use serde::{Deserialize, Serialize};
 
 /// Iterations of each attack of the quick version.
 const QUICK_ITERATIONS: usize = 20;
+/// Wrong classes that the searches of the smallest version are led to. A fourth brings nothing on the classifiers that were
+/// trained here.
+const RUNNERS_UP: usize = 3;
+/// The search of the smallest version that is led to them.
+const LED: AttackKind = AttackKind::FMN;
 
 /// How thorough a verdict is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -21,6 +32,8 @@ pub enum Version {
     Quick,
     /// AutoAttack's standard set: APGD-CE, APGD-T, FAB-T, Square
     Full,
+    /// The nearest adversarial image of every image: FMN, DDN, FAB-T, C&W and DeepFool
+    Smallest,
 }
 
 impl Version {
@@ -29,6 +42,7 @@ impl Version {
         match self {
             Self::Quick => "quick",
             Self::Full => "full",
+            Self::Smallest => "smallest",
         }
     }
 
@@ -36,6 +50,9 @@ impl Version {
         match self {
             Self::Quick => &[AttackKind::APGD_CE, AttackKind::APGD_T],
             Self::Full => &[AttackKind::APGD_CE, AttackKind::APGD_T, AttackKind::FAB_T, AttackKind::SQUARE],
+            Self::Smallest => {
+                &[AttackKind::FMN, AttackKind::DDN, AttackKind::FAB_T, AttackKind::CW, AttackKind::DEEPFOOL]
+            }
         }
     }
 }
@@ -52,6 +69,9 @@ pub struct Plan {
 impl Plan {
     /// The attacks of a version within a radius, for a classifier of so many classes.
     pub fn new(version: Version, norm: Norm, epsilon: f32, classes: usize) -> Self {
+        if version == Version::Smallest {
+            return Self::searches(norm, classes);
+        }
         let (mut attacks, mut notes) = (Vec::new(), Vec::new());
         for &kind in version.attacks() {
             if classes < kind.classes {
@@ -87,12 +107,37 @@ impl Plan {
         self
     }
 
-    /// Refuses a radius that makes no sense for images of `problem`.
+    /// Refuses options and a radius that make no sense for images of `problem`.
     ///
     /// # Errors
     /// As [`AttackOptions::check`].
-    pub fn check(&self, problem: Problem) -> Result<(), OptionError> {
+    pub fn check(&self, Radius { norm, epsilon }: Radius, problem: Problem) -> Result<(), OptionError> {
+        let within = AttackOptions { norm, epsilon, ..AttackOptions::new(AttackKind::APGD_CE) };
+        within.check(problem)?;
         self.attacks.iter().try_for_each(|options| options.check(problem))
+    }
+
+    /// The searches for the smallest perturbation that know the norm.
+    fn searches(norm: Norm, classes: usize) -> Self {
+        let mut attacks = Vec::new();
+        let mut runners_up = 0..RUNNERS_UP.min(classes.saturating_sub(1));
+        // With two classes, the other one is all that a search can find.
+        if classes == 2 {
+            runners_up = 0..0;
+        }
+        for &kind in Version::Smallest.attacks().iter().filter(|kind| kind.knows(norm)) {
+            // Whatever is found counts, however far it is.
+            let mut options = AttackOptions { epsilon: f32::MAX, norm, ..AttackOptions::new(kind) };
+            options.targets = options.targets.min(classes - 1);
+            attacks.push(options.clone());
+            if kind == LED {
+                let led = |rank| AttackOptions { target: Aim::RunnerUp(rank), ..options.clone() };
+                attacks.extend(runners_up.clone().map(led));
+            }
+        }
+        let last = AttackOptions { epsilon: f32::MAX, norm, ..AttackOptions::new(LED) };
+        attacks.push(AttackOptions { started: true, ..last });
+        Self { attacks, notes: Vec::new() }
     }
 }
 
@@ -113,6 +158,24 @@ mod tests {
         assert_eq!(names(&full), ["apgd-ce", "apgd-t", "fab-t", "square"]);
         assert!(full.attacks.iter().all(|o| (o.norm, o.epsilon) == (Norm::Linf, 0.1)));
         assert_eq!((full.attacks[0].iterations, full.attacks[1].targets), (100, 9));
+    }
+
+    #[test]
+    fn the_smallest_version_leads_searches_to_runners_up_and_starts_once_more_at_the_nearest() {
+        let l2 = Plan::new(Version::Smallest, Norm::L2, 0.5, 10);
+        let all = ["fmn", "fmn", "fmn", "fmn", "ddn", "fab-t", "cw", "deepfool", "fmn"];
+        assert_eq!(names(&l2), all);
+        assert_eq!(l2.attacks[3].target, Aim::RunnerUp(2));
+        let started: Vec<bool> = l2.attacks.iter().map(|options| options.started).collect();
+        assert_eq!((started[8], started[..8].contains(&true)), (true, false));
+        let linf = Plan::new(Version::Smallest, Norm::Linf, 0.1, 3);
+        assert_eq!(
+            names(&linf),
+            ["fmn", "fmn", "fmn", "fab-t", "fmn"],
+            "those that know Linf, and two other classes"
+        );
+        assert!(linf.attacks.iter().all(|options| options.norm == Norm::Linf));
+        assert_eq!(names(&Plan::new(Version::Smallest, Norm::L2, 0.5, 2))[..2], ["fmn", "ddn"]);
     }
 
     #[test]

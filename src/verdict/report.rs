@@ -98,6 +98,9 @@ pub struct Report {
     pub robust_accuracy: Estimate,
     /// What each attack did.
     pub attacks: Vec<Attack>,
+    /// How far the nearest adversarial images are, of the version that looks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smallest: Option<super::smallest::Distances>,
     /// Reasons to doubt it.
     pub warnings: Vec<Warning>,
     /// The row of RobustBench's tables, as far as it is known here.
@@ -165,6 +168,7 @@ impl Report {
             benign_accuracy,
             robust_accuracy,
             attacks,
+            smallest: None,
             warnings,
             robustbench,
         }
@@ -202,7 +206,8 @@ pub fn wrote(bytes: &[u8]) -> bool {
     crate::integrity::from_json::<Report>(bytes).is_ok()
 }
 
-/// One line per image.
+/// One line per image. Distances are those of the image that broke it; in the smallest version, of the nearest adversarial
+/// image, also where that is beyond the radius.
 pub fn csv(outcome: &Outcome) -> String {
     let names = ["index", "label", "clean_prediction", "robust", "broken_by", "l2", "linf"];
     let line = |image: &Judged| {

@@ -151,7 +151,9 @@ pub fn run(
         .collect();
     let mut stages = Vec::new();
     for (number, options) in plan.attacks.iter().enumerate() {
-        let stand = Stand { device, subject, options, pieces, positions: &positions, keys: &keys };
+        let label = format!("{} on {}", options.kind.title, subject.place.name);
+        let (positions, keys, starts) = (&positions, &keys, &[]);
+        let stand = Stand { device, subject, options, pieces, label, positions, keys, starts };
         let standing: Vec<usize> = (0..images.len()).filter(|&i| images[i].robust()).collect();
         let known = stand.all_known(&standing, watch)?;
         stages.push(stand.tally(number, &standing, &known, &mut images));
@@ -159,20 +161,24 @@ pub fn run(
     Ok(Outcome { radius, stages, images })
 }
 
-/// One attack on the images that stand. Images are meant by their numbers in the shard.
-struct Stand<'a> {
-    device: &'a Device,
-    subject: &'a Subject,
-    options: &'a AttackOptions,
-    pieces: &'a Pieces,
+/// One attack on some of the images. Images are meant by their numbers in the shard.
+pub(super) struct Stand<'a> {
+    pub device: &'a Device,
+    pub subject: &'a Subject,
+    pub options: &'a AttackOptions,
+    pub pieces: &'a Pieces,
+    /// What people who wait are told.
+    pub label: String,
     /// Of the shard's images among those of the subject.
-    positions: &'a [u32],
-    keys: &'a [ImageKey],
+    pub positions: &'a [u32],
+    pub keys: &'a [ImageKey],
+    /// Where the attack starts at each image, for one that starts at given images.
+    pub starts: &'a [Vec<f32>],
 }
 
 impl Stand<'_> {
     /// Everything about the images that stand: from pieces, and for the rest by the attack.
-    fn all_known(&self, standing: &[usize], watch: Watcher) -> Result<Known, VerdictError> {
+    pub fn all_known(&self, standing: &[usize], watch: Watcher) -> Result<Known, VerdictError> {
         let precision = self.device.precision();
         let attack = Key::new(&self.subject.model, None, self.options, "", precision);
         let AttackOptions { norm, epsilon, .. } = *self.options;
@@ -180,23 +186,23 @@ impl Stand<'_> {
         let mut known = self.pieces.known(&question, &mut |problem| watch(Event::Damaged(problem)));
         let missing: Vec<usize> =
             standing.iter().copied().filter(|&i| known.place(&self.keys[i]).is_none()).collect();
-        let label = format!("{} on {}", self.options.kind.title, self.subject.place.name);
+        let label = &self.label;
         if missing.is_empty() && !standing.is_empty() {
-            watch(Event::Known(&label));
+            watch(Event::Known(label));
         }
         let (mut done, mut seconds) = (standing.len() - missing.len(), 0.0);
         for chosen in missing.chunks(PIECE) {
             let images: Vec<ImageKey> = chosen.iter().map(|&i| self.keys[i].clone()).collect();
-            watch(Event::Progress(&label, done, standing.len()));
+            watch(Event::Progress(label, done, standing.len()));
             let piece =
-                self.attack(chosen, &mut |own| watch(Event::Progress(&label, done + own, standing.len())))?;
+                self.attack(chosen, &mut |own| watch(Event::Progress(label, done + own, standing.len())))?;
             self.pieces.save(&question, &images, &piece)?;
             done += chosen.len();
             seconds += piece.seconds;
             known.add(&images, piece);
         }
         if !missing.is_empty() {
-            watch(Event::Finished(&label, seconds));
+            watch(Event::Finished(label, seconds));
         }
         Ok(known)
     }
@@ -211,21 +217,20 @@ impl Stand<'_> {
         let mut attacker =
             Attacker::new(self.device, &self.subject.model, self.options.clone(), images.len())
                 .map_err(refused)?;
-        let outcome = attacker.run_at(&images, &places, &mut |done, _| progress(done)).map_err(refused)?;
+        let starts: Vec<f32> = match self.starts {
+            [] => Vec::new(),
+            starts => chosen.iter().flat_map(|&i| starts[i].iter().copied()).collect(),
+        };
+        let outcome =
+            attacker.run_from(&images, &places, &starts, &mut |done, _| progress(done)).map_err(refused)?;
         Ok(Piece::new(&outcome, self.options))
     }
 
     /// Enters what is known of the images that stand, and counts it.
     fn tally(&self, number: usize, standing: &[usize], known: &Known, images: &mut [Judged]) -> Stage {
         let (mut broken, mut zero_gradients) = (0, 0);
-        // The pieces in the order in which they are needed, and how many of these images each has.
-        let mut used: Vec<(usize, usize)> = Vec::new();
         for &i in standing {
             let (at, place) = known.place(&self.keys[i]).expect("all are known");
-            match used.iter_mut().find(|(piece, _)| *piece == at) {
-                Some((_, count)) => *count += 1,
-                None => used.push((at, 1)),
-            }
             let piece = known.piece(at);
             zero_gradients += usize::from(piece.zero_gradient[place]);
             images[i].clean_prediction = piece.clean_predictions[place];
@@ -239,17 +244,25 @@ impl Stand<'_> {
                 broken += 1;
             }
         }
-        // Of a piece with other images too, their share of its seconds.
-        let seconds = used.iter().map(|&(piece, count)| {
+        let seconds = self.seconds(standing, known);
+        Stage { options: self.options.clone(), attacked: standing.len(), broken, zero_gradients, seconds }
+    }
+
+    /// Seconds of the attack on these images: of a piece with other images too, their share.
+    pub fn seconds(&self, images: &[usize], known: &Known) -> f64 {
+        // The pieces in the order in which they are needed, and how many of these images each has.
+        let mut used: Vec<(usize, usize)> = Vec::new();
+        for &i in images {
+            let (at, _) = known.place(&self.keys[i]).expect("all are known");
+            match used.iter_mut().find(|(piece, _)| *piece == at) {
+                Some((_, count)) => *count += 1,
+                None => used.push((at, 1)),
+            }
+        }
+        let share = |&(piece, count): &(usize, usize)| {
             let piece = known.piece(piece);
             piece.seconds * (count as f64 / piece.correct.len() as f64)
-        });
-        Stage {
-            options: self.options.clone(),
-            attacked: standing.len(),
-            broken,
-            zero_gradients,
-            seconds: seconds.sum(),
-        }
+        };
+        used.iter().map(share).sum()
     }
 }

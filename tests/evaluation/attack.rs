@@ -109,6 +109,59 @@ fn table_csv_and_saved_images_agree_on_a_weak_model() {
 }
 
 #[test]
+fn a_target_is_said_in_table_and_csv_and_a_wrong_one_in_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = trained("naive");
+    let with = |attack: &'static str, target: &'static str| {
+        [
+            "attack",
+            "--adapter",
+            "cpu",
+            "--model",
+            &run,
+            "--limit",
+            "40",
+            "--attack",
+            attack,
+            "--target",
+            target,
+        ]
+        .map(str::to_string)
+    };
+    let led = with("pgd", "7");
+    let mut arguments: Vec<&str> = led.iter().map(String::as_str).collect();
+    arguments.extend(["--epsilon", "2", "--csv", "led.csv", "--save", "led.safetensors"]);
+    let text = succeed(folder.path(), &arguments);
+    assert_mentions(
+        &text,
+        &["target of PGD", "the classifier answers with class 7", "images are of that class"],
+    );
+    let csv = fs::read_to_string(folder.path().join("led.csv")).unwrap();
+    let column = |name: &str| csv.lines().next().unwrap().split(',').position(|head| head == name).unwrap();
+    let (verdict, prediction, target) = (column("verdict"), column("prediction"), column("target"));
+    let mut verdicts = std::collections::BTreeSet::new();
+    for line in csv.lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        assert_eq!(cells[target], "7", "{line}");
+        assert!(cells[verdict] != "fooled" || cells[prediction] == "7", "{line}");
+        assert!(cells[verdict] != "withstood" || cells[prediction] != "7", "{line}");
+        verdicts.insert(cells[verdict].to_string());
+    }
+    assert!(verdicts.contains("fooled") && verdicts.contains("of the target class"), "{verdicts:?}");
+    assert_eq!(classes(&folder.path().join("led.safetensors"), "targets"), [7; 40]);
+    for (attack, target, parts) in [
+        ("pgd", "10", &["--target 10", "from 0 to 9"][..]),
+        ("fgm", "horse", &["--target horse", "least-likely, random or each"]),
+        ("fgm,deepfool", "3", &["--target 3 is not possible with --attack deepfool", "leave deepfool out"]),
+        ("deepfool", "3", &["--target has no effect with --attack deepfool", "fgm", "fmn"]),
+    ] {
+        let arguments = with(attack, target);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        assert_mentions(&refuse(folder.path(), &arguments), parts);
+    }
+}
+
+#[test]
 fn csv_on_standard_output_is_alone_there() {
     let folder = tempfile::tempdir().unwrap();
     let model = trained("naive");

@@ -90,6 +90,58 @@ fn a_verdict_goes_on_from_its_pieces_and_never_believes_a_damaged_one() {
 }
 
 #[test]
+fn the_smallest_version_keeps_every_image_and_comes_nearer_than_each_of_its_searches() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let run = trained("naive");
+    let judge = |norm: &str| {
+        let files = ["--out", norm, "--csv", "images.csv", "--save", "nearest.safetensors", "--force"];
+        let flags =
+            ["verdict", "--adapter", "cpu", "--limit", "20", "--version", "smallest", "--norm", norm, &run];
+        succeed(folder.path(), &[&flags[..], &files].concat())
+    };
+    for (norm, kind) in [("l2", Norm::L2), ("linf", Norm::Linf)] {
+        let text = judge(norm);
+        assert_mentions(
+            &text,
+            &["of the images stand up to", "fmn", "runner-up 3", "from the nearest", "images were fooled"],
+        );
+        let report = json(&at(norm).join("verdict.json"));
+        let found = &report["smallest"];
+        let count = |key: &str| found[key].as_u64().unwrap();
+        assert_eq!(count("fooled") + count("wrong") + count("not-fooled"), 20);
+        let mean = found["mean"].as_f64().unwrap();
+        for search in found["searches"].as_array().unwrap() {
+            let whole = search["fooled"] == found["fooled"];
+            assert!(!whole || search["mean"].as_f64().unwrap() >= mean, "{search} for {mean}");
+        }
+        // Distances as they are in the file of images.
+        let (images, index) = (
+            numbers(&at("nearest.safetensors"), "adversarial"),
+            numbers(&at("nearest.safetensors"), "index"),
+        );
+        let digits = data::open(&DataOptions::default()).unwrap().test;
+        let model = Model::load(&run_folder("naive").join("model.safetensors"), None).unwrap();
+        let answers = answers(&model, &images);
+        let mut sum = 0.0;
+        for (i, &place) in index.iter().enumerate() {
+            let (place, moved) = (place as usize, &images[i * PIXELS..][..PIXELS]);
+            assert_ne!(answers[i], usize::from(digits.label(place)), "image {place} is not fooled");
+            sum += kind.distance(&digits.to_unit(place..place + 1), moved);
+        }
+        assert_eq!(index.len() as u64, count("fooled"));
+        assert!((sum / index.len() as f64 - mean).abs() < 1e-6, "{sum} for {mean}");
+        let curve = found["curve"].as_array().unwrap();
+        let share = |point: &Value| point[1].as_f64().unwrap();
+        assert!((share(&curve[0]) - report["benign-accuracy"].as_f64().unwrap()).abs() < 1e-9);
+        assert!(curve.windows(2).all(|pair| share(&pair[0]) >= share(&pair[1])));
+        let (csv, again) = (fs::read_to_string(at("images.csv")).unwrap(), judge(norm));
+        assert_eq!(csv.lines().count(), 21);
+        assert_eq!(again, text, "seconds and all: nothing is computed twice");
+    }
+}
+
+#[test]
 fn a_radius_that_proves_nothing_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let run = trained("naive");

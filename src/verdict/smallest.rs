@@ -1,0 +1,349 @@
+//! The `smallest` version: how far the nearest adversarial image of every image is, as the nearest that any of several
+//! searches finds. Every image meets every search, whatever the others have found, and images that nothing fools stay in the
+//! numbers.
+//!
+//! The last search starts at the nearest image that the others have found and looks around it.
+
+use super::piece::{ImageKey, Pieces};
+use super::plan::Plan;
+use super::run::{Judged, Outcome, Stage, Stand, VerdictError};
+use crate::attacks::{Aim, AttackOptions, Norm};
+use crate::evaluation::Subject;
+use crate::evaluation::statistics::Statistic;
+use crate::evaluation::suite::{Radius, Watcher};
+use crate::executor::Device;
+use serde::{Deserialize, Serialize};
+
+/// Radii of the curve, 0 included.
+const CURVE: usize = 101;
+/// What a search for the smallest perturbation may be off by in the last digit, in units of the radius; as for other pieces.
+const ROUNDING: f64 = 1e-4;
+
+/// What the searches have found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// Judged within the radius of the verdict. Images beyond it count as robust, and have a distance all the same.
+    pub outcome: Outcome,
+    /// What is written of the distances.
+    pub distances: Distances,
+}
+
+/// The distances of all images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Distances {
+    /// In the order in which they ran.
+    pub searches: Vec<Search>,
+    /// Images that were classified correctly and then fooled: those that have a distance above 0.
+    pub fooled: usize,
+    /// Mean distance of these.
+    pub mean: Option<f64>,
+    /// Median distance of these.
+    pub median: Option<f64>,
+    /// Images that were wrong without an attack. They stand at no radius.
+    pub wrong: usize,
+    /// Images that no search has fooled. They stand at every radius.
+    pub not_fooled: usize,
+    /// The smallest radius at which no more than half of all images stand; none, if more than half were not fooled.
+    pub half_stands: Option<f64>,
+    /// Radius, and share of all images whose nearest adversarial image is beyond it.
+    pub curve: Vec<[f64; 2]>,
+}
+
+/// One search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Search {
+    /// As on the command line.
+    pub name: String,
+    /// The class that it led images to, or where it started.
+    pub target: String,
+    /// Images that it attacked: those that are classified correctly.
+    pub attacked: usize,
+    /// Images that it fooled, at whatever distance.
+    pub fooled: usize,
+    /// Their mean distance.
+    pub mean: Option<f64>,
+    /// Images of which it came nearest; of the last search, which starts at the nearest of the others, those that it brought
+    /// nearer.
+    pub nearest: usize,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// The nearest adversarial image of one image, with the search that found it.
+type Nearest = Option<(f64, usize, Vec<f32>)>;
+
+/// Looks for the smallest perturbations of the images of `subject`.
+///
+/// # Errors
+/// If a search cannot run, or a piece cannot be written.
+pub fn run(
+    device: &Device,
+    subject: &Subject,
+    plan: &Plan,
+    radius: Radius,
+    pieces: &Pieces,
+    watch: Watcher,
+) -> Result<Found, VerdictError> {
+    if radius.epsilon == 0.0 {
+        return Err(VerdictError::NoRadius);
+    }
+    let mut hunt = Hunt::new(subject, radius);
+    let positions: Vec<u32> = (0..subject.images.len() as u32).collect();
+    let own: Vec<ImageKey> = positions
+        .iter()
+        .map(|&position| ImageKey::new(&subject.images, position, subject.indices[position as usize]))
+        .collect();
+    for options in &plan.attacks {
+        let label = format!("{} ({}) on {}", options.kind.title, target(options), subject.place.name);
+        let starts = hunt.starts(options.started);
+        let from = |(key, start): (&ImageKey, &Vec<f32>)| key.from(start);
+        let keys = if options.started { own.iter().zip(&starts).map(from).collect() } else { own.clone() };
+        let (positions, keys, starts) = (&positions, &keys, &starts);
+        let stand = Stand { device, subject, options, pieces, label, positions, keys, starts };
+        hunt.search(&stand, watch)?;
+    }
+    Ok(hunt.found())
+}
+
+/// A hunt while it runs.
+struct Hunt<'a> {
+    subject: &'a Subject,
+    radius: Radius,
+    /// The class that each image is taken for; its own until a search has looked.
+    clean: Vec<usize>,
+    nearest: Vec<Nearest>,
+    stages: Vec<Stage>,
+    searches: Vec<Search>,
+}
+
+impl<'a> Hunt<'a> {
+    fn new(subject: &'a Subject, radius: Radius) -> Self {
+        let clean: Vec<usize> = subject.images.labels().iter().map(|&label| usize::from(label)).collect();
+        let nearest = vec![None; clean.len()];
+        Self { subject, radius, clean, nearest, stages: Vec::new(), searches: Vec::new() }
+    }
+
+    fn label(&self, i: usize) -> usize {
+        usize::from(self.subject.images.label(i))
+    }
+
+    fn within(&self, i: usize) -> bool {
+        let limit = f64::from(self.radius.epsilon) * (1.0 + ROUNDING);
+        self.nearest[i].as_ref().is_some_and(|(distance, ..)| *distance <= limit)
+    }
+
+    /// Images that the search gets: those classified correctly; if it starts at an adversarial image, those that have one.
+    fn wanted(&self, started: bool) -> Vec<usize> {
+        let wants = |&i: &usize| self.clean[i] == self.label(i) && (!started || self.nearest[i].is_some());
+        (0..self.clean.len()).filter(wants).collect()
+    }
+
+    /// The nearest image of each image, empty without one, for a search that starts there.
+    fn starts(&self, started: bool) -> Vec<Vec<f32>> {
+        let nearest =
+            |nearest: &Nearest| nearest.as_ref().map(|(.., image)| image.clone()).unwrap_or_default();
+        if started { self.nearest.iter().map(nearest).collect() } else { Vec::new() }
+    }
+
+    fn search(&mut self, stand: &Stand, watch: Watcher) -> Result<(), VerdictError> {
+        let (options, number) = (stand.options, self.stages.len());
+        let wanted = self.wanted(options.started);
+        if options.started {
+            self.count_nearest();
+        }
+        let before = (0..self.clean.len()).filter(|&i| self.within(i)).count();
+        let known = stand.all_known(&wanted, watch)?;
+        let (mut lengths, mut zero_gradients) = (Vec::new(), 0);
+        for &i in &wanted {
+            let (at, place) = known.place(&stand.keys[i]).expect("all are known");
+            let piece = known.piece(at);
+            zero_gradients += usize::from(piece.zero_gradient[place]);
+            self.clean[i] = piece.clean_predictions[place];
+            if let Some(image) = piece.broken(place) {
+                lengths.push(self.take(i, number, image.to_vec()));
+            }
+        }
+        let seconds = stand.seconds(&wanted, &known);
+        let broken = (0..self.clean.len()).filter(|&i| self.within(i)).count() - before;
+        let attacked = wanted.len();
+        self.stages.push(Stage { options: options.clone(), attacked, broken, zero_gradients, seconds });
+        let attacked = wanted.iter().filter(|&&i| self.clean[i] == self.label(i)).count();
+        self.searches.push(Search {
+            name: options.kind.name().to_string(),
+            target: target(options),
+            attacked,
+            fooled: lengths.len(),
+            mean: Statistic::Mean.of(&mut lengths),
+            nearest: 0,
+            seconds,
+        });
+        Ok(())
+    }
+
+    /// Keeps an adversarial image if it is the nearest so far, and says how far it is.
+    fn take(&mut self, i: usize, number: usize, image: Vec<f32>) -> f64 {
+        let original = self.subject.images.to_unit(i..i + 1);
+        let distance = self.radius.norm.distance(&original, &image);
+        if self.nearest[i].as_ref().is_none_or(|(nearest, ..)| distance < *nearest) {
+            self.nearest[i] = Some((distance, number, image));
+        }
+        distance
+    }
+
+    /// Of how many images each search has come nearest, unless that is counted already.
+    fn count_nearest(&mut self) {
+        for (number, search) in self.searches.iter_mut().enumerate().filter(|(_, search)| search.nearest == 0)
+        {
+            let own = self.nearest.iter().flatten().filter(|(_, finder, _)| *finder == number);
+            search.nearest = own.count();
+        }
+    }
+
+    fn found(mut self) -> Found {
+        self.count_nearest();
+        let correct: Vec<bool> = (0..self.clean.len()).map(|i| self.clean[i] == self.label(i)).collect();
+        let distances: Vec<Option<f64>> =
+            self.nearest.iter().map(|nearest| nearest.as_ref().map(|(distance, ..)| *distance)).collect();
+        let within: Vec<bool> = (0..self.clean.len()).map(|i| self.within(i)).collect();
+        let labels: Vec<usize> = (0..self.clean.len()).map(|i| self.label(i)).collect();
+        let mut images = Vec::new();
+        for (i, nearest) in self.nearest.into_iter().enumerate() {
+            let original = self.subject.images.to_unit(i..i + 1);
+            let of = |image: &Vec<f32>| Norm::ALL.map(|norm| norm.distance(&original, image));
+            images.push(Judged {
+                index: self.subject.indices[i],
+                label: labels[i],
+                clean_prediction: self.clean[i],
+                broken_by: nearest.as_ref().filter(|_| within[i]).map(|(_, number, _)| *number),
+                distance: nearest.as_ref().map(|(.., image)| of(image)),
+                adversarial: nearest.map(|(.., image)| image),
+            });
+        }
+        let distances = Distances::new(self.searches, &correct, &distances);
+        Found { outcome: Outcome { radius: self.radius, stages: self.stages, images }, distances }
+    }
+}
+
+/// Where the search leads images, in words.
+fn target(options: &AttackOptions) -> String {
+    match &options.target {
+        _ if options.started => "from the nearest".to_string(),
+        Aim::Away if options.kind.reads("targets") => format!("{} classes", options.targets),
+        Aim::Away => "any class".to_string(),
+        Aim::RunnerUp(rank) => format!("runner-up {}", rank + 1),
+        aim => aim.to_string(),
+    }
+}
+
+impl Distances {
+    /// Of images that are `correct` or not, with the distances of those that were fooled.
+    fn new(searches: Vec<Search>, correct: &[bool], distances: &[Option<f64>]) -> Self {
+        let mut own: Vec<f64> = distances.iter().flatten().copied().collect();
+        let wrong = correct.iter().filter(|correct| !**correct).count();
+        let (fooled, images) = (own.len(), correct.len());
+        let (mean, median) = (Statistic::Mean.of(&mut own), Statistic::Median.of(&mut own));
+        own.sort_by(f64::total_cmp);
+        // Whoever is wrong has fallen at radius 0.
+        let fallen = |radius: f64| wrong + own.partition_point(|distance| *distance <= radius);
+        let half_stands = match images.div_ceil(2).checked_sub(wrong) {
+            None | Some(0) => Some(0.0),
+            Some(needed) => own.get(needed - 1).copied(),
+        };
+        let largest = own.last().copied().unwrap_or(0.0);
+        let curve = (0..CURVE).map(|i| {
+            let radius = largest * i as f64 / (CURVE - 1) as f64;
+            [radius, 1.0 - fallen(radius) as f64 / images.max(1) as f64]
+        });
+        let not_fooled = images - wrong - fooled;
+        Self { fooled, mean, median, wrong, not_fooled, half_stands, curve: curve.collect(), searches }
+    }
+
+    /// The first line: up to which radius half of the images stand.
+    pub fn headline(&self, norm: Norm, doubts: usize) -> String {
+        let name = norm.name();
+        let half = match self.half_stands {
+            None => "more than half of the images stand at every radius that was found".to_string(),
+            Some(0.0) => "no more than half of the images stand without an attack".to_string(),
+            Some(radius) => format!("half of the images stand up to {name} {radius:.4}"),
+        };
+        let doubt = match doubts {
+            0 => String::new(),
+            1 => " (in doubt: 1 warning below)".to_string(),
+            n => format!(" (in doubt: {n} warnings below)"),
+        };
+        half + &doubt
+    }
+
+    /// Sentences about the distances and the images that have none.
+    pub fn words(&self, norm: Norm) -> String {
+        let name = norm.name();
+        let mut words = match (self.mean, self.median) {
+            (Some(mean), Some(median)) => {
+                format!("{} images were fooled: mean {name} {mean:.4}, median {median:.4}\n", self.fooled)
+            }
+            _ => "no image was fooled\n".to_string(),
+        };
+        if self.wrong > 0 {
+            words += &format!(
+                "{} images are wrong without an attack: they stand at no radius and are not in the mean\n",
+                self.wrong
+            );
+        }
+        words += &match self.not_fooled {
+            0 => "every image that is classified correctly was fooled\n".to_string(),
+            n => format!(
+                "{n} images were fooled by no search: they stand at every radius and are not in the mean\n"
+            ),
+        };
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(correct: &[bool], distances: &[Option<f64>]) -> Distances {
+        Distances::new(Vec::new(), correct, distances)
+    }
+
+    #[test]
+    fn half_of_the_images_stand_up_to_the_distance_at_which_the_next_one_falls() {
+        let all = [true; 4];
+        let four = of(&all, &[Some(0.4), Some(0.1), Some(0.2), Some(0.3)]);
+        assert_eq!((four.half_stands, four.mean, four.median), (Some(0.2), Some(0.25), Some(0.25)));
+        let wrong = of(&[false, true, true, true], &[None, Some(0.1), Some(0.2), Some(0.3)]);
+        assert_eq!(wrong.half_stands, Some(0.1), "a wrong image has fallen already");
+        assert_eq!(of(&[false, false, true], &[None, None, Some(0.2)]).half_stands, Some(0.0));
+        let standing = of(&all, &[Some(0.1), None, None, None]);
+        assert_eq!((standing.half_stands, standing.not_fooled), (None, 3));
+        assert_eq!(of(&all, &[Some(0.1), Some(0.3), None, None]).half_stands, Some(0.3));
+    }
+
+    #[test]
+    fn the_curve_begins_with_benign_accuracy_falls_and_keeps_images_that_nothing_fools() {
+        let distances = of(&[false, true, true, true], &[None, Some(0.1), None, Some(0.2)]);
+        let curve = &distances.curve;
+        assert_eq!((curve[0], curve[CURVE - 1]), ([0.0, 0.75], [0.2, 0.25]));
+        assert!(curve.windows(2).all(|pair| pair[0][0] < pair[1][0] && pair[0][1] >= pair[1][1]));
+        assert_eq!(curve[CURVE / 2], [0.1, 0.5], "an image falls at its own distance");
+        let words = distances.words(Norm::L2);
+        for part in [
+            "2 images were fooled: mean L2 0.1500",
+            "1 images are wrong",
+            "1 images were fooled by no search",
+        ] {
+            assert!(words.contains(part), "{words}");
+        }
+    }
+
+    #[test]
+    fn images_that_nothing_fools_are_said_in_words() {
+        let none = of(&[true; 2], &[None, None]);
+        assert!(none.words(Norm::Linf).starts_with("no image was fooled\n2 images were fooled by no search"));
+        assert!(none.headline(Norm::Linf, 1).contains("more than half of the images stand at every radius"));
+        assert!(none.headline(Norm::Linf, 1).ends_with("(in doubt: 1 warning below)"));
+    }
+}
