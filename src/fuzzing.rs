@@ -9,7 +9,7 @@ use crate::evaluation::record::{Kept, Record};
 use crate::gpu::adapter::AdapterChoice;
 use crate::models::file::Model;
 use crate::nn::Problem;
-use crate::sweep::Shard;
+use crate::shard::Shard;
 use crate::sweep::file::{Overrides, read as read_sweep};
 use crate::training::checkpoint::{Checkpoint, Head};
 use crate::training::metrics::Metrics;

@@ -32,6 +32,7 @@ pub mod program;
 pub mod random;
 pub mod report;
 pub mod reproduce;
+pub mod shard;
 pub mod sweep;
 pub mod training;
 pub mod verdict;

@@ -18,6 +18,7 @@ use crate::training::metrics::{LARGEST_METRICS, Metrics, record_of};
 use crate::training::optimiser::Role;
 use crate::training::run::RunFolder;
 use crate::training::tensorboard;
+use crate::verdict;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -87,6 +88,14 @@ fn is_derived(folder: &Path) -> bool {
     folder.file_name().is_some_and(|name| name == "report")
 }
 
+/// Keys of the metadata of files that hold results and no model.
+const RESULTS: [&str; 4] = [
+    export::METADATA_KEY,
+    verdict::report::METADATA_KEY,
+    verdict::piece::METADATA_KEY,
+    verdict::merge::METADATA_KEY,
+];
+
 /// What a file is, by its name and place.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -106,7 +115,7 @@ fn kind(path: &Path) -> Option<Kind> {
     match name.as_str() {
         "config.toml" => Some(Kind::Configuration),
         "metrics.jsonl" => Some(Kind::Metrics),
-        "evaluation.json" => Some(Kind::Sealed),
+        "evaluation.json" | verdict::report::FILE => Some(Kind::Sealed),
         "evaluation.csv" => Some(Kind::Table),
         name if name.starts_with('.') => None,
         _ if ends_with("safetensors") => Some(Kind::Tensors),
@@ -193,7 +202,7 @@ fn tensors(path: &Path) -> Result<State, String> {
     let origin = container.origin(checkpoint::METADATA_KEY).map_err(|e| e.to_string())?;
     if container.metadata.contains_key(checkpoint::METADATA_KEY) {
         Checkpoint::load(path).map_err(|e| e.to_string())?;
-    } else if !container.metadata.contains_key(export::METADATA_KEY) {
+    } else if !RESULTS.iter().any(|key| container.metadata.contains_key(*key)) {
         Model::load(path, None).map_err(|e| e.to_string())?;
     }
     Ok(match origin {
@@ -273,9 +282,8 @@ fn models_of(path: &Path) -> Vec<PathBuf> {
     let is_model = |path: &PathBuf| {
         let container = Container::open(path).ok().filter(|_| kind(path) == Some(Kind::Tensors));
         container.is_some_and(|file| {
-            ![checkpoint::METADATA_KEY, export::METADATA_KEY]
-                .iter()
-                .any(|key| file.metadata.contains_key(*key))
+            let mut others = std::iter::once(&checkpoint::METADATA_KEY).chain(&RESULTS);
+            !others.any(|key| file.metadata.contains_key(*key))
         })
     };
     files.filter(is_model).collect()

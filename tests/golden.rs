@@ -1,6 +1,8 @@
 //! Networks, gradients and training steps against an independent PyTorch implementation, on the CPU path and on the
 //! adapter. What the numbers are and why the tolerances are what they are stands in golden/README.md.
 
+#[path = "golden/apgd.rs"]
+mod apgd;
 #[allow(dead_code, reason = "every test binary uses its own part of it")]
 mod common;
 #[path = "golden/defenses.rs"]

@@ -18,6 +18,8 @@ mod micro_batches;
 mod options;
 #[path = "training/resuming.rs"]
 mod resuming;
+#[path = "training/robust.rs"]
+mod robust;
 
 use pgn_wgpu::data::{Batch, BatchOptions, DataOptions, Dataset, DatasetKind, make_batch, open};
 use pgn_wgpu::executor::Device;

@@ -1,19 +1,23 @@
-//! `pgn-wgpu evaluate`: the rows of the paper's tables for each run, with intervals and warnings, as a table, JSON and
-//! CSV. What an interrupted evaluation had finished is not computed again.
+//! `pgn-wgpu evaluate`: for each run benign accuracy, a quick verdict and the median of the smallest perturbations, and below
+//! them the rows of the paper's tables, with intervals and warnings, as a table, JSON and CSV. What an interrupted evaluation
+//! had finished is not computed again.
 
 use super::attack_flags::AttackFlags;
 use super::progress::Progress;
-use super::{CommandResult, DeviceArguments, duration, fail, table};
+use super::{CommandResult, DeviceArguments, fail, table};
+use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{AttackKind, Norm, length};
 use pgn_wgpu::evaluation::doubts::doubts;
-use pgn_wgpu::evaluation::measures::measures;
+use pgn_wgpu::evaluation::measures::{first, measures};
 use pgn_wgpu::evaluation::record::LARGEST_RECORD;
 use pgn_wgpu::evaluation::report::{Report, RunReport, published};
 use pgn_wgpu::evaluation::suite::{Findings, Radius, Source};
-use pgn_wgpu::evaluation::{EvaluationError, Event, ImageChoice, Paper, Place, Subject, Suite};
+use pgn_wgpu::evaluation::{EvaluationError, ImageChoice, Paper, Place, Subject, Suite};
 use pgn_wgpu::files;
 use pgn_wgpu::report::runs::evaluated;
 use pgn_wgpu::training::options::attacks as attack_names;
+use pgn_wgpu::verdict::piece::Pieces;
+use pgn_wgpu::verdict::{self, Quick as Judged, VerdictError};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -34,6 +38,9 @@ pub struct Arguments {
     /// [default: 0.5 in l2, 8/255 in linf]
     #[arg(long, allow_negative_numbers = true, value_parser = length::parse)]
     epsilon: Option<f32>,
+    /// Leave out the quick verdict
+    #[arg(long)]
+    no_verdict: bool,
     /// Show the paper's numbers beside
     #[arg(long)]
     paper: Option<Paper>,
@@ -70,15 +77,21 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let attacks = arguments.flags.attacks(&attacks(arguments, norm), &[radius.epsilon]);
     let suite = Suite { device, attacks, radius };
     let mut progress = Progress::new();
-    let findings = suite.run(&runs, &sources, &mut |event| match event {
-        Event::Damaged(problem) => progress.line(&format!("note: {problem}; it is computed again")),
-        Event::Known(label) => progress.line(&format!("{label}: known from before")),
-        Event::Progress(label, done, total) => progress.show(label, done, total),
-        Event::Finished(label, seconds) => progress.line(&format!("{label}: {}", duration(seconds))),
-    });
+    let findings = suite.run(&runs, &sources, &mut |event| progress.tell(&event));
     progress.finish();
-    let report = report(arguments, &suite, &runs, &findings?);
-    println!("{}", table(&report.rows()));
+    let findings = findings?;
+    let mut verdicts = Vec::new();
+    for run in &runs {
+        let judged = match !arguments.no_verdict && radius.epsilon > 0.0 {
+            true => verdict(&suite, run, &mut progress).map(Some),
+            false => Ok(None),
+        };
+        progress.finish();
+        verdicts.push(judged?);
+    }
+    let report = report(arguments, &suite, &runs, &findings, &verdicts);
+    let [first, rest] = report.rows();
+    println!("{}\n{}", table(&first), table(&rest));
     println!("{}", report.legend());
     for run in &report.runs {
         for warning in &run.warnings {
@@ -93,6 +106,13 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     runs.iter().try_for_each(|run| evaluated::keep(&report, run))?;
     println!("\nwritten  {}\nwritten  {}", json.display(), csv.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The quick verdict on a run's images, from the pieces that `verdict` keeps, where they are there.
+fn verdict(suite: &Suite, run: &Subject, progress: &mut Progress) -> Result<Judged, VerdictError> {
+    let batch = suite.attacks.first().map_or(BATCH_SIZE, |options| options.batch_size);
+    let pieces = Pieces::new(&run.place.home.join(verdict::report::FOLDER).join(verdict::report::PIECES));
+    verdict::quick(&suite.device, run, (suite.radius, batch), &pieces, &mut |event| progress.tell(&event))
 }
 
 /// The attacks asked for, or the usual ones that know the norm.
@@ -165,15 +185,33 @@ fn sources(arguments: &Arguments) -> Result<Vec<Source>, Box<dyn std::error::Err
     Ok(sources)
 }
 
-fn report(arguments: &Arguments, suite: &Suite, runs: &[Subject], findings: &[Findings]) -> Report {
+fn report(
+    arguments: &Arguments,
+    suite: &Suite,
+    runs: &[Subject],
+    findings: &[Findings],
+    verdicts: &[Option<Judged>],
+) -> Report {
     let (radius, seed) = (suite.radius, arguments.flags.seed());
-    let reports = runs.iter().zip(findings).map(|(run, findings)| RunReport {
-        name: run.place.name.clone(),
-        model: run.place.file.display().to_string(),
-        run: run.model.facts.run.clone(),
-        method: run.model.facts.method.clone(),
-        measures: measures(run, findings, radius, seed),
-        warnings: doubts(findings, radius, run.model.facts.problem.classes),
+    let reports = runs.iter().zip(findings).zip(verdicts).map(|((run, findings), verdict)| {
+        let mut all = measures(run, findings, radius, seed);
+        let first = first(findings, radius, seed, verdict.as_ref().map(|verdict| verdict.robust_accuracy));
+        // After benign accuracy.
+        let second = all.len().min(1);
+        all.splice(second..second, first);
+        let mut warnings = doubts(findings, radius, run.model.facts.problem.classes);
+        let of_verdict = verdict.iter().flat_map(|verdict| verdict.warnings.clone());
+        for warning in of_verdict.filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>() {
+            warnings.push(warning);
+        }
+        RunReport {
+            name: run.place.name.clone(),
+            model: run.place.file.display().to_string(),
+            run: run.model.facts.run.clone(),
+            method: run.model.facts.method.clone(),
+            measures: all,
+            warnings,
+        }
     });
     Report {
         version: env!("CARGO_PKG_VERSION").to_string(),

@@ -4,6 +4,7 @@
 use super::duration;
 use super::loudness::is_quiet;
 use indicatif::{ProgressBar, ProgressStyle};
+use pgn_wgpu::evaluation::Event;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Nothing is done yet, so nobody knows how long it will take.
 const BEGUN: &str = "{bar:8} {pos}/{len}  {wide_msg}";
-const UNDER_WAY: &str = "{bar:8} {pos}/{len} {eta} left  {wide_msg}";
+const UNDER_WAY: &str = "{bar:8} {pos}/{len} {prefix}  {wide_msg}";
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is valid")
@@ -24,7 +25,15 @@ pub struct Progress {
     terminal: bool,
     label: String,
     started: Instant,
+    /// What was done when it started: known from before.
+    first: usize,
     last_line: Instant,
+}
+
+/// How fast it goes and how long the rest takes: `done` images took `seconds`, and `left` images are to come.
+fn pace(done: usize, left: usize, seconds: f64) -> String {
+    let rate = done as f64 / seconds.max(1e-9);
+    format!("{rate:.1} images/s, {} left", duration(left as f64 / rate))
 }
 
 impl Progress {
@@ -32,7 +41,18 @@ impl Progress {
     pub fn new() -> Self {
         let terminal = std::io::stderr().is_terminal() && !is_quiet();
         let now = Instant::now();
-        Self { bar: ProgressBar::hidden(), terminal, label: String::new(), started: now, last_line: now }
+        let (bar, label) = (ProgressBar::hidden(), String::new());
+        Self { bar, terminal, label, started: now, first: 0, last_line: now }
+    }
+
+    /// Shows what a computation tells.
+    pub fn tell(&mut self, event: &Event) {
+        match event {
+            Event::Damaged(problem) => self.line(&format!("note: {problem}; it is computed again")),
+            Event::Known(label) => self.line(&format!("{label}: known from before")),
+            Event::Progress(label, done, total) => self.show(label, *done, *total),
+            Event::Finished(label, seconds) => self.line(&format!("{label}: {}", duration(*seconds))),
+        }
     }
 
     /// `done` of `total` images; another label than before begins anew.
@@ -40,7 +60,7 @@ impl Progress {
         if self.label != label {
             self.finish();
             self.label = label.to_string();
-            (self.started, self.last_line) = (Instant::now(), Instant::now());
+            (self.started, self.last_line, self.first) = (Instant::now(), Instant::now(), done);
             if self.terminal {
                 self.bar = ProgressBar::new(total as u64);
                 self.bar.set_style(style(BEGUN));
@@ -48,14 +68,19 @@ impl Progress {
                 self.bar.enable_steady_tick(Duration::from_millis(250));
             }
         }
-        if done > 0 && self.bar.position() == 0 {
+        self.bar.set_position(done as u64);
+        let (own, left) = (done.saturating_sub(self.first), total.saturating_sub(done));
+        if own == 0 {
+            return;
+        }
+        let pace = pace(own, left, self.started.elapsed().as_secs_f64());
+        if self.bar.prefix().is_empty() {
             self.bar.set_style(style(UNDER_WAY));
         }
-        self.bar.set_position(done as u64);
-        if !self.terminal && done > 0 && self.last_line.elapsed() > LINE_INTERVAL {
+        self.bar.set_prefix(pace.clone());
+        if !self.terminal && self.last_line.elapsed() > LINE_INTERVAL {
             self.last_line = Instant::now();
-            let left = self.started.elapsed().as_secs_f64() / done as f64 * (total - done) as f64;
-            say(&format!("{label}: {done}/{total} images, {} left", duration(left)));
+            say(&format!("{label}: {done}/{total} images, {pace}"));
         }
     }
 
@@ -79,4 +104,14 @@ fn say(text: &str) {
         return;
     }
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pace_is_of_what_was_done_and_the_rest_goes_on_at_it() {
+        assert_eq!(pace(30, 60, 10.0), "3.0 images/s, 20.0 s left");
+    }
 }

@@ -13,7 +13,8 @@ use pgn_wgpu::report::{self, Fact, Page, Section};
 use pgn_wgpu::reproduce::cost::Cost;
 use pgn_wgpu::reproduce::study::Trained;
 use pgn_wgpu::reproduce::{Experiment, Scale, Settings, Study};
-use pgn_wgpu::sweep::{Shard, Work};
+use pgn_wgpu::shard::Shard;
+use pgn_wgpu::sweep::Work;
 use serde_json::Value;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -170,9 +171,7 @@ fn attack(study: &Study, device: &Device, trained: Trained) -> Vec<Section> {
     let mut progress = Progress::new();
     let sections = study.sections(device, trained.failures, &mut |event| match event {
         Event::Known(_) => {}
-        Event::Damaged(problem) => progress.line(&format!("note: {problem}; it is computed again")),
-        Event::Progress(label, done, total) => progress.show(label, done, total),
-        Event::Finished(label, seconds) => progress.line(&format!("{label}: {}", duration(seconds))),
+        event => progress.tell(&event),
     });
     progress.finish();
     sections

@@ -4,8 +4,9 @@
 use super::loudness::is_quiet;
 use super::{CommandResult, duration, fail, signals, table};
 use pgn_wgpu::gpu::adapter::AdapterChoice;
+use pgn_wgpu::shard::Shard;
 use pgn_wgpu::sweep::file::{Overrides, read};
-use pgn_wgpu::sweep::{self, Ended, Event, Plan, Point, Shard, State, Summary, Work};
+use pgn_wgpu::sweep::{self, Ended, Event, Plan, Point, State, Summary, Work};
 use pgn_wgpu::training::metrics::Metrics;
 use pgn_wgpu::training::run::RunFolder;
 use std::collections::HashMap;

@@ -12,9 +12,9 @@ use pgn_wgpu::models::file::Model;
 use pgn_wgpu::training::effects;
 use pgn_wgpu::training::fit::{Fit, Observer, Outcome, open_data, problem_of, starting_model, steps_of};
 use pgn_wgpu::training::options::TrainOptions;
-use pgn_wgpu::training::resume;
 use pgn_wgpu::training::run::RunFolder;
 use pgn_wgpu::training::{EpochRecord, StepRecord, TrainConfig, Trainer};
+use pgn_wgpu::training::{resume, robust};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -89,7 +89,7 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
         (None, Some(out)) => RunFolder::create(out, config),
         (None, None) => RunFolder::create(&RunFolder::unused(&run_name(config)), config),
     };
-    let mut watch = Watch::new();
+    let mut watch = Watch::new(&config);
     let preparing = Timer::new();
     let mut fit = Fit::new(device, config.clone(), folder, &mut watch, stop)?;
     preparing.say("preparing the run");
@@ -284,6 +284,15 @@ fn describe(&What { trainer, data, config, device }: &What, run: &Path, resumed_
             trainer.micro_batch()
         );
     }
+    if config.robust_every() > 0 && !data.validation.is_empty() {
+        let (norm, epsilon) = robust::radius(config);
+        let images = robust::IMAGES.min(data.validation.len());
+        let when = match config.robust_every() {
+            1 => "after each epoch".to_string(),
+            every => format!("after every {every} epochs and at the end"),
+        };
+        println!("PGD-10   on {images} validation images within {} epsilon {epsilon}, {when}", norm.name());
+    }
     match config.inner_attack() {
         Some(attack) if attack.kind.has_radius() => {
             let (name, norm) = (attack.kind, attack.norm.name());
@@ -344,17 +353,20 @@ struct Watch {
     first_step: Option<u64>,
     last_line: Instant,
     head_shown: bool,
+    /// Whether accuracy under PGD is measured after some epochs.
+    robust: bool,
 }
 
 impl Watch {
-    fn new() -> Self {
+    fn new(config: &TrainConfig) -> Self {
         let terminal = std::io::stderr().is_terminal() && !loudness::is_quiet();
         let bar = if terminal { ProgressBar::new(1) } else { ProgressBar::hidden() };
         // Short enough for 60 columns; wide_msg is cut off rather than wrapped.
         let style = ProgressStyle::with_template("{bar:8} {pos}/{len} {eta} left  {wide_msg}");
         bar.set_style(style.expect("the template is valid"));
         let now = Instant::now();
-        Self { bar, terminal, started: now, first_step: None, last_line: now, head_shown: false }
+        let robust = config.robust_every() > 0;
+        Self { bar, terminal, started: now, first_step: None, last_line: now, head_shown: false, robust }
     }
 
     /// A line above the bar. If nobody reads it any more, the run goes on.
@@ -390,11 +402,14 @@ impl Observer for Watch {
     fn epoch(&mut self, record: &EpochRecord, epochs: u32) {
         let percent = |v: Option<f64>| v.map(|v| format!("{:.1} %", 100.0 * v));
         let number = |v: Option<f64>| v.map(|v| format!("{v:.3}"));
-        // What a method or a data set without validation lacks has no column.
+        // What a method or a data set without validation lacks has no column; what is measured now and then has a dash.
+        let robust = self.robust && record.benign_accuracy.is_some();
+        let pgd = robust.then(|| percent(record.pgd_accuracy).unwrap_or_else(|| "-".to_string()));
         let columns = [
             (7, "epoch", Some(format!("{}/{epochs}", record.epoch + 1))),
             (8, "images/s", Some(format!("{:.0}", record.images_per_second))),
             (7, "benign", percent(record.benign_accuracy)),
+            (7, "PGD-10", pgd),
             (7, "under G", percent(record.generator_accuracy)),
             (6, "‖δ‖", number(record.delta)),
             (8, "G's loss", number(record.generator_loss)),
@@ -415,5 +430,9 @@ impl Observer for Watch {
             self.line(head.trim_end());
         }
         self.line(row.trim_end());
+    }
+
+    fn warning(&mut self, sentence: &str) {
+        self.line(&format!("warning: {sentence}"));
     }
 }

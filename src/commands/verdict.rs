@@ -1,39 +1,40 @@
 //! `pgn-wgpu verdict`: robust accuracy within a radius under a fixed set of strong attacks, with everything that says
-//! whether it can be believed. What an interrupted verdict had finished is not computed again.
+//! whether it can be believed. What an interrupted verdict had finished is not computed again. Several processes may judge
+//! a shard of the images each; `--merge` puts them together.
 
 use super::progress::Progress;
-use super::{CommandResult, DeviceArguments, check_overwriting, duration, table};
+use super::{CommandResult, DeviceArguments, check_overwriting, fail, table};
 use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{Norm, length};
 use pgn_wgpu::evaluation::suite::Radius;
-use pgn_wgpu::evaluation::{Event, ImageChoice, Place};
+use pgn_wgpu::evaluation::{ImageChoice, Place};
 use pgn_wgpu::numbers::number;
+use pgn_wgpu::shard::Shard;
+use pgn_wgpu::verdict::merge::{self, Judgement};
 use pgn_wgpu::verdict::piece::Pieces;
-use pgn_wgpu::verdict::report::{self, Report};
-use pgn_wgpu::verdict::{Plan, Version, checks};
+use pgn_wgpu::verdict::report::{self, About, FOLDER, Report};
+use pgn_wgpu::verdict::{Outcome, Plan, Version, checks};
 use pgn_wgpu::{files, integrity};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The folder of a verdict, in the run's.
-const FOLDER: &str = "verdict";
 /// Bytes of the largest verdict.json that is read.
 const LARGEST: u64 = 1 << 24;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The model: a run folder or a model file
-    #[arg(value_name = "RUN|FILE")]
-    model: PathBuf,
-    /// Norm of the radius
-    #[arg(long, default_value = "l2")]
-    norm: Norm,
+    /// The model: a run folder or a model file; with --merge, the folders that have the shards
+    #[arg(required = true, value_name = "RUN|FILE")]
+    models: Vec<PathBuf>,
+    /// Norm of the radius [default: l2]
+    #[arg(long)]
+    norm: Option<Norm>,
     /// The radius, pixels being in [0, 1]: a number or a fraction such as 8/255 [default: 0.5 in l2, 8/255 in linf]
     #[arg(long, allow_negative_numbers = true, value_parser = length::parse)]
     epsilon: Option<f32>,
-    /// How thorough
-    #[arg(long = "version", value_enum, default_value_t)]
-    thoroughness: Version,
+    /// How thorough [default: quick]
+    #[arg(long = "version", value_enum)]
+    thoroughness: Option<Version>,
     #[command(flatten)]
     images: ImageChoice,
     #[command(flatten)]
@@ -41,6 +42,12 @@ pub struct Arguments {
     /// Images at a time
     #[arg(long, default_value_t = BATCH_SIZE, allow_negative_numbers = true, value_parser = number(1..=65_536_usize))]
     batch_size: usize,
+    /// Judge only the i-th of n equal shares of the images, for --merge: one of every n images in a row
+    #[arg(long, value_name = "I/N", conflicts_with_all = ["merge", "csv", "save"])]
+    shard: Option<Shard>,
+    /// Make one verdict of all shards in the folders named, in their `verdict` folders and in that of --out
+    #[arg(long)]
+    merge: bool,
     /// Folder for verdict.json and what an interrupted verdict goes on from [default: verdict in the run's folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -56,71 +63,154 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
-    let place = Place::find(&arguments.model)?;
+    if arguments.merge {
+        return merged(arguments);
+    }
+    let [model] = arguments.models.as_slice() else {
+        return fail("verdict judges one model at a time; several folders belong to --merge");
+    };
+    let place = Place::find(model)?;
     let out = arguments.out.clone().unwrap_or_else(|| place.home.join(FOLDER));
-    let json = out.join("verdict.json");
-    // An earlier verdict follows from its pieces, which stay; another file of this name is kept.
+    check_outputs(arguments, &out)?;
+    let subject = place.open(&arguments.images)?;
+    super::print_notes(&subject.notes);
+    let norm = arguments.norm.unwrap_or(Norm::L2);
+    let radius = Radius { norm, epsilon: arguments.epsilon.unwrap_or(norm.usual_epsilon()) };
+    let version = arguments.thoroughness.unwrap_or_default();
+    let problem = subject.model.facts.problem;
+    let plan = Plan::new(version, norm, radius.epsilon, problem.classes).at_a_time(arguments.batch_size);
+    plan.check(problem)?;
+    let shard = arguments.shard.unwrap_or(Shard::WHOLE);
+    // Before a device is opened.
+    pgn_wgpu::verdict::check_shard(shard, subject.images.len())?;
+    let device = arguments.device.open()?;
+    let mut progress = Progress::new();
+    let pieces = Pieces::new(&out.join(report::PIECES));
+    let judged = pgn_wgpu::verdict::run(&device, &subject, &plan, (radius, shard), &pieces, &mut |event| {
+        progress.tell(&event);
+    });
+    progress.finish();
+    let outcome = judged?;
+    let answers = checks::answers(&device, &subject)?;
+    let about = About::new(&subject, device.describe(), (arguments.images.split.name(), version));
+    if arguments.shard.is_some() {
+        let text = shard_text(&about, shard, (&outcome, subject.images.len()), &out);
+        let judgement = Judgement { shard, about, plan: &plan, answers, outcome: &outcome };
+        let path = judgement.save(&subject, device.precision(), &out)?;
+        print!("{text}");
+        println!("\nwritten  {}", path.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let warnings = checks::warnings(answers, &plan.notes, &outcome);
+    write(arguments, &out, &about, (&outcome, Report::new(&about, &outcome, warnings)))
+}
+
+/// Makes one verdict of shards.
+fn merged(arguments: &Arguments) -> CommandResult {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for folder in &arguments.models {
+        let inner = folder.join(FOLDER);
+        folders.push(if merge::has_shards(&inner) { inner } else { folder.clone() });
+    }
+    folders.extend(arguments.out.clone().filter(|out| merge::has_shards(out)));
+    let out = arguments.out.clone().unwrap_or_else(|| folders[0].clone());
+    check_outputs(arguments, &out)?;
+    let merged = merge::merge(&folders)?;
+    let Radius { norm, epsilon } = merged.outcome.radius;
+    let asked = [
+        ("--norm", arguments.norm.map(|norm| norm.flag().to_string()), norm.flag().to_string()),
+        ("--epsilon", arguments.epsilon.map(|epsilon| epsilon.to_string()), epsilon.to_string()),
+        (
+            "--version",
+            arguments.thoroughness.map(|version| version.name().to_string()),
+            merged.about.version.name().to_string(),
+        ),
+    ];
+    for (flag, asked, own) in asked {
+        if let Some(asked) = asked.filter(|asked| *asked != own) {
+            return fail(format!(
+                "{flag} {asked} is not what the shards were judged with, which is {own}; leave it out"
+            ));
+        }
+    }
+    let report = Report::new(&merged.about, &merged.outcome, merged.warnings);
+    write(arguments, &out, &merged.about, (&merged.outcome, report))
+}
+
+/// An earlier verdict follows from its pieces, which stay; other files of these names are kept.
+fn check_outputs(arguments: &Arguments, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let json = out.join(report::FILE);
     if json.exists() && !report::wrote(&files::read_at_most(&json, LARGEST)?) {
         check_overwriting(&json, arguments.force)?;
     }
     for path in [&arguments.csv, &arguments.save].into_iter().flatten() {
         check_overwriting(path, arguments.force)?;
     }
-    let subject = place.open(&arguments.images)?;
-    super::print_notes(&subject.notes);
-    let norm = arguments.norm;
-    let radius = Radius { norm, epsilon: arguments.epsilon.unwrap_or(norm.usual_epsilon()) };
-    let problem = subject.model.facts.problem;
-    let mut plan = Plan::new(arguments.thoroughness, norm, radius.epsilon, problem.classes);
-    for options in &mut plan.attacks {
-        options.batch_size = arguments.batch_size;
-        options.check(problem)?;
-    }
-    let device = arguments.device.open()?;
-    let mut progress = Progress::new();
-    let pieces = Pieces::new(&out.join("pieces"));
-    let outcome =
-        pgn_wgpu::verdict::run(&device, &subject, &plan, radius, &pieces, &mut |event| match event {
-            Event::Damaged(problem) => progress.line(&format!("note: {problem}; it is computed again")),
-            Event::Known(label) => progress.line(&format!("{label}: known from before")),
-            Event::Progress(label, done, total) => progress.show(label, done, total),
-            Event::Finished(label, seconds) => progress.line(&format!("{label}: {}", duration(seconds))),
-        });
-    progress.finish();
-    let outcome = outcome?;
-    let warnings = checks::warnings(&device, &subject, &plan, &outcome)?;
-    let split = arguments.images.split.name();
-    let report =
-        Report::new(&subject, device.describe(), (split, arguments.thoroughness), &outcome, warnings);
-    files::create_folder(&out)?;
+    Ok(())
+}
+
+/// Shows a whole verdict and writes its files.
+fn write(
+    arguments: &Arguments,
+    out: &Path,
+    about: &About,
+    (outcome, report): (&Outcome, Report),
+) -> CommandResult {
+    let json = out.join(report::FILE);
+    files::create_folder(out)?;
     files::write(&json, &integrity::to_pretty_json(&report))?;
     print!("{}", text(&report));
     println!("\nwritten  {}", json.display());
     if let Some(path) = &arguments.csv {
-        files::write(path, report::csv(&outcome).as_bytes())?;
+        files::write(path, report::csv(outcome).as_bytes())?;
         println!("written  {}", path.display());
     }
     if let Some(path) = &arguments.save {
-        files::write(path, &report::images(&subject, &outcome, &report)?)?;
+        files::write(path, &report::images(about, outcome, &report)?)?;
         println!("written  {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// A shard for people: its attacks, and how the whole comes about. It has no verdict of its own.
+fn shard_text(about: &About, shard: Shard, (outcome, images): (&Outcome, usize), out: &Path) -> String {
+    let report = Report::new(about, outcome, Vec::new());
+    format!(
+        "shard {shard}: {} of {images} {} images of {}, {} version\n\n{}\n\
+         when all shards are there: pgn-wgpu verdict --merge {}\n",
+        report.images,
+        report.split,
+        report.data_set,
+        report.version.name(),
+        attacks(&report),
+        out.display()
+    )
+}
+
 /// The verdict for people.
 fn text(report: &Report) -> String {
+    let mut text = format!(
+        "{}\n{} {} images of {}, {} version\n\n{}\n",
+        report.headline(),
+        report.images,
+        report.split,
+        report.data_set,
+        report.version.name(),
+        attacks(report)
+    );
+    for warning in &report.warnings {
+        text += &format!("\nwarning: {}; {}\n", warning.figure, warning.explanation);
+    }
+    text
+}
+
+/// A line for each attack.
+fn attacks(report: &Report) -> String {
+    let empty = String::new;
+    let head = ["attack", "attacked", "broken", "robust accuracy", "seconds", "images/s"];
     let mut rows = vec![
-        ["attack", "attacked", "broken", "robust accuracy", "seconds", "images/s"]
-            .map(str::to_string)
-            .to_vec(),
-        vec![
-            "none".into(),
-            String::new(),
-            String::new(),
-            percent(report.benign_accuracy),
-            String::new(),
-            String::new(),
-        ],
+        head.map(str::to_string).to_vec(),
+        vec!["none".into(), empty(), empty(), percent(report.benign_accuracy), empty(), empty()],
     ];
     rows.extend(report.attacks.iter().map(|attack| {
         vec![
@@ -132,19 +222,7 @@ fn text(report: &Report) -> String {
             format!("{:.1}", attack.attacked as f64 / attack.seconds.max(1e-9)),
         ]
     }));
-    let mut text = format!(
-        "{}\n{} {} images of {}, {} version\n\n{}\n",
-        report.headline(),
-        report.images,
-        report.split,
-        report.data_set,
-        report.version.name(),
-        table(&rows)
-    );
-    for warning in &report.warnings {
-        text += &format!("\nwarning: {}; {}\n", warning.figure, warning.explanation);
-    }
-    text
+    table(&rows)
 }
 
 fn percent(share: f64) -> String {

@@ -5,6 +5,7 @@ use super::statistics::{Estimate, Reading, Statistic, estimate};
 use super::subject::{Place, Subject};
 use super::suite::{Findings, Radius};
 use crate::attacks::{Goal, Norm, Verdict};
+use crate::training::effects::listed;
 use crate::training::metrics::Metrics;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,8 @@ pub enum Unit {
     Share,
     /// Euclidean norm over a whole image, pixels in [0, 1].
     L2,
+    /// Largest change of any value, pixels in [0, 1].
+    Linf,
     /// Number of images.
     Images,
     /// Seconds.
@@ -23,6 +26,10 @@ pub enum Unit {
     /// Images per second.
     ImagesPerSecond,
 }
+
+/// Keys of the numbers that a reader wants first; an evaluation has those that were measured.
+const FIRST: [&str; 4] =
+    ["benign-accuracy", "verdict-accuracy", "smallest-median-l2", "smallest-median-linf"];
 
 /// One number about a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,12 +49,20 @@ pub struct Measure {
 }
 
 impl Measure {
+    /// Whether it belongs before the rows of the paper's tables.
+    pub fn comes_first(key: &str) -> bool {
+        FIRST.contains(&key)
+    }
+
     fn plain(key: &str, name: &str, unit: Unit, value: f64) -> Self {
         Self { key: key.into(), name: name.into(), unit, value: Some(value), interval: None, images: None }
     }
 
+    /// A statistic over images. An end that is not finite is left out.
     fn estimated(key: String, name: String, unit: Unit, estimate: Option<Estimate>) -> Self {
+        let estimate = estimate.filter(|e| e.value.is_finite());
         let (value, interval) = (estimate.map(|e| e.value), estimate.map(|e| [e.low, e.high]));
+        let interval = interval.filter(|ends| ends.iter().all(|end| end.is_finite()));
         Self { key, name, unit, value, interval, images: Some(estimate.map_or(0, |e| e.images)) }
     }
 }
@@ -99,6 +114,33 @@ pub fn measures(run: &Subject, findings: &Findings, radius: Radius, seed: u64) -
         all.all.push(Measure::plain("images-per-second", "training images per second", unit, rate));
     }
     all.all
+}
+
+/// What stands before the paper's rows, beside benign accuracy: the verdict on the images within `radius`, if there is one,
+/// and the median of the smallest perturbations, if an attack looked for such. In the median an image that was wrong from the
+/// start counts as 0, and one that withstood all these attacks as further than any: half of the images are correct at this
+/// norm.
+pub fn first(findings: &Findings, radius: Radius, seed: u64, verdict: Option<Estimate>) -> Vec<Measure> {
+    let mut all = Vec::new();
+    if let Some(verdict) = verdict {
+        let (key, name) =
+            ("verdict-accuracy".to_string(), format!("accuracy by the quick verdict, {radius}"));
+        all.push(Measure::estimated(key, name, Unit::Share, Some(verdict)));
+    }
+    let smallest = |r: &&Record| r.kind().is_smallest() && r.key.options.norm == radius.norm;
+    let records: Vec<&Record> = findings.white_box.iter().filter(smallest).collect();
+    let Some(record) = records.first() else { return all };
+    let distance = |i: usize| match record.correct(i) {
+        true => smallest_distance(records.iter().copied(), radius.norm, i).unwrap_or(f64::INFINITY),
+        false => 0.0,
+    };
+    let values: Vec<_> = (0..record.len()).map(|i| Some(distance(i))).collect();
+    let titles: Vec<&str> = records.iter().map(|record| record.kind().title).collect();
+    let name = format!("median of the smallest {} by {}", radius.norm.name(), listed(&titles));
+    let unit = if radius.norm == Norm::L2 { Unit::L2 } else { Unit::Linf };
+    let key = format!("smallest-median-{}", radius.norm.flag());
+    all.push(Measure::estimated(key, name, unit, estimate(&values, Statistic::Median, seed)));
+    all
 }
 
 struct Collector {
@@ -220,6 +262,38 @@ mod tests {
         assert_eq!(value(&all.all, "worst-case-accuracy"), 2.0 / 3.0);
         assert_eq!(value(&all.all, "worst-case-mean-l2-r2"), 0.5);
         assert_eq!(value(&all.all, "worst-case-mean-l2-r3"), 0.25);
+    }
+
+    #[test]
+    fn the_median_of_the_smallest_is_the_norm_at_which_half_of_the_images_stand() {
+        // Right and broken at 0.4 or 0.3, right and unbroken, wrong from the start, right and broken at 0.9.
+        let of = |kind, predictions: [usize; 4], l2: [f32; 4]| Record {
+            labels: vec![0; 4],
+            clean_predictions: vec![0, 0, 1, 0],
+            predictions: predictions.to_vec(),
+            l2: l2.to_vec(),
+            linf: vec![0.1; 4],
+            zero_gradient: vec![false; 4],
+            ..record(kind)
+        };
+        let records = vec![
+            of(AttackKind::MIM, [1, 1, 1, 1], [0.01; 4]),
+            of(AttackKind::DEEPFOOL, [1, 0, 1, 1], [0.4, 0.0, 0.0, 0.9]),
+            of(AttackKind::CW, [1, 0, 1, 0], [0.3, 0.0, 0.0, 0.0]),
+        ];
+        let verdict = Estimate { value: 0.5, low: 0.25, high: 0.75, images: 4 };
+        let all = first(&findings(records.clone()), Radius::l2(0.5), 0, Some(verdict));
+        assert_eq!(value(&all, "verdict-accuracy"), 0.5);
+        assert!((value(&all, "smallest-median-l2") - 0.6).abs() < 1e-6, "between 0.3 and 0.9: {all:?}");
+        assert_eq!(all[1].name, "median of the smallest L2 by DeepFool and C&W");
+        assert!(all.iter().all(|measure| Measure::comes_first(&measure.key)));
+        let linf = Radius { norm: Norm::Linf, epsilon: 0.1 };
+        assert!(first(&findings(records), linf, 0, None).is_empty(), "both measure in L2");
+        // Three of four withstand.
+        let few = of(AttackKind::CW, [1, 0, 1, 0], [0.3, 0.0, 0.0, 0.0]);
+        let few = Record { clean_predictions: vec![0; 4], predictions: vec![1, 0, 0, 0], ..few };
+        let all = first(&findings(vec![few]), Radius::l2(0.5), 0, None);
+        assert_eq!((all[0].value, all[0].interval), (None, None));
     }
 
     #[test]

@@ -323,6 +323,12 @@ fn fingerprint_of_model(model: &Model, kind: AttackKind) -> String {
     hash.hex()
 }
 
+/// Of a model's classifier with its averaged values.
+pub fn fingerprint_of_classifier(model: &Model) -> String {
+    // Any attack on the classifier alone sees all that counts.
+    fingerprint_of_model(model, AttackKind::FGM)
+}
+
 /// Of a text, such as a key.
 pub fn fingerprint_of_text(text: &str) -> String {
     let mut hash = Fingerprint::new();

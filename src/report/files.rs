@@ -93,7 +93,9 @@ fn outputs(page: &Page, folder: &Path) -> Result<Vec<Output>, FileError> {
             Block::Figure(figure) => {
                 all.extend(of_figure(figure, &palette, folder, &figures.unique(&figure.id))?);
             }
-            Block::Table(table) => all.extend(of_table(table, &tables.unique(&table.id))),
+            Block::Table(table) | Block::Folded(table) => {
+                all.extend(of_table(table, &tables.unique(&table.id)));
+            }
             Block::Picture(picture) => {
                 let file = format!("{}.png", pictures.unique(&picture.id));
                 all.push((Path::new("pictures").join(file), picture.png.clone()));

@@ -46,6 +46,8 @@ pub enum Block {
     Figure(Figure),
     /// Written as CSV and JSON too.
     Table(Table),
+    /// The same, folded away on the page behind its title.
+    Folded(Table),
     /// An image sheet.
     Picture(Picture),
     /// Warnings of an evaluation, or reasons why something is missing.

@@ -1,4 +1,4 @@
-//! A report of training runs, from what lies in their folders: curves over epochs, evaluations, accuracy against norm,
+//! A report of training runs, from what lies in their folders: verdicts, curves over epochs, evaluations, accuracy against norm,
 //! pictures, and every setting. What a folder lacks is explained where it would stand.
 
 mod curves;
@@ -7,6 +7,7 @@ pub mod evaluated;
 mod evaluations;
 mod folder;
 mod settings;
+mod verdicts;
 
 pub use folder::Run;
 
@@ -120,6 +121,10 @@ fn sections_of(runs: &[&Run], prefix: &str) -> Vec<Section> {
         overview.push(Block::Notes(notes));
     }
     let mut sections = vec![section("runs", "Runs", &[], overview)];
+    let of_verdicts = verdicts::blocks(runs);
+    if !of_verdicts.is_empty() {
+        sections.push(section("verdict", "Verdict", &[], of_verdicts));
+    }
     let text = "Losses are cross-entropies. Benign accuracy and everything about the generator is measured after each \
                 epoch on the validation images, which are not trained on, with the averaged weights.";
     sections.push(section("training", "Training", &[text], figures(curves::figures(runs))));

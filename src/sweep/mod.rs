@@ -12,7 +12,7 @@ mod state;
 mod work;
 
 pub use state::{State, state};
-pub use work::{Ended, Event, Shard, Summary, Watcher, Work, run};
+pub use work::{Ended, Event, Summary, Watcher, Work, run};
 
 use crate::gpu::GpuError;
 use crate::training::config::ConfigError;

@@ -5,42 +5,14 @@ use super::state::own_folder;
 use super::{Plan, Point, SweepError};
 use crate::executor::{Device, Opening};
 use crate::gpu::adapter::AdapterChoice;
+use crate::shard::Shard;
 use crate::training::fit::{Fit, Observer, Outcome};
 use crate::training::run::RunFolder;
 use crate::training::{EpochRecord, StepRecord, TrainConfig, TrainError};
 use std::collections::HashMap;
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-/// The part of a plan that one of several machines works off: every `count`-th point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shard {
-    /// Which part, from 1.
-    index: usize,
-    /// Of how many.
-    count: usize,
-}
-
-impl Shard {
-    /// Whether the point number `index`, from 0, belongs to it.
-    pub fn has(self, index: usize) -> bool {
-        index % self.count + 1 == self.index
-    }
-}
-
-impl FromStr for Shard {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-        match numbers {
-            Some((index, count)) if (1..=count).contains(&index) => Ok(Self { index, count }),
-            _ => Err("a shard is i/n with i from 1 to n, such as 2/8".to_string()),
-        }
-    }
-}
 
 /// How a plan is worked off.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 
 use super::TrainError;
 use super::config::{Difference, MAY_DIFFER, TrainConfig};
+use super::robust::BestRobust;
 use crate::data::{Images, Position, classes};
 use crate::memory::{self, OutOfMemory};
 use crate::models::container::Container;
@@ -29,6 +30,9 @@ pub struct Progress {
     pub updates: [u64; 2],
     /// Best validation accuracy so far.
     pub best: Option<f64>,
+    /// The best epoch under PGD so far, if that is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_robust: Option<BestRobust>,
     /// Seconds of training so far, over all resumptions.
     pub seconds: f64,
 }

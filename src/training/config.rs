@@ -114,6 +114,9 @@ pub struct TrainConfig {
     /// A checkpoint is written every so many steps; absent: by the clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint_every: Option<u64>,
+    /// Every so many epochs accuracy under PGD is measured, 0 being never; absent: see [`Self::robust_every`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub robust_every: Option<u32>,
     /// How the classifier's weights follow gradients.
     pub optimiser: Optimiser,
     /// Momentum of SGD.
@@ -272,6 +275,7 @@ impl TrainConfig {
             max_steps: None,
             keep_every: None,
             checkpoint_every: None,
+            robust_every: None,
             optimiser: Optimiser::Adam,
             momentum: 0.9,
             nesterov: true,
@@ -410,6 +414,18 @@ impl TrainConfig {
             Inner::Fixed(kind) => Some(kind),
             Inner::Chosen => Some(self.inner.unwrap_or(AttackKind::PGD)),
         }
+    }
+
+    /// Every so many epochs, and after the last, accuracy under PGD is measured on validation images; 0 is never. Unless it is
+    /// said: after each epoch, of the digits' short ones after every tenth, and never in natural training, whose epochs it would
+    /// not tell apart. A classifier that does not learn is not measured.
+    pub fn robust_every(&self) -> u32 {
+        let usual = match self.dataset {
+            _ if !self.method.perturbs() => 0,
+            DatasetKind::Digits => 10,
+            _ => 1,
+        };
+        if self.freeze_classifier { 0 } else { self.robust_every.unwrap_or(usual) }
     }
 
     /// That attack with the run's options.

@@ -6,6 +6,7 @@ use super::checkpoint::{Checkpoint, Head, Progress, TrainingData, not_finite};
 use super::config::TrainConfig;
 use super::metrics::MetricsFile;
 use super::record::{EpochRecord, Record, StepRecord};
+use super::robust::{BestRobust, RobustValidator};
 use super::run::RunFolder;
 use super::session::SessionRecord;
 use super::tensorboard::EventFile;
@@ -34,6 +35,8 @@ pub trait Observer {
     fn step(&mut self, record: &StepRecord, total: u64);
     /// An epoch's end.
     fn epoch(&mut self, record: &EpochRecord, epochs: u32);
+    /// Something that went wrong with the training itself, in a sentence.
+    fn warning(&mut self, _sentence: &str) {}
 }
 
 /// How a run ended.
@@ -60,6 +63,9 @@ pub struct Fit<'a> {
     dataset: Dataset,
     trainer: Trainer,
     validator: Validator,
+    robust: Option<RobustValidator>,
+    /// Catastrophic overfitting is told once.
+    told: bool,
     data: TrainingData,
     /// The method of the model that the run started from.
     defence: Option<String>,
@@ -190,6 +196,7 @@ impl<'a> Fit<'a> {
         let mut trainer = Trainer::new(device, &config, problem, from.as_ref(), None)?;
         let (classifier, generator) = (trainer.classifier().clone(), trainer.generator().cloned());
         let validator = Validator::new(trainer.workspace(), &config, &classifier, generator.as_ref())?;
+        let robust = RobustValidator::new(trainer.workspace(), &config, &classifier, &dataset.validation)?;
         config.kernels = trainer.workspace().choices().cloned().filter(|choices| !choices.forms.is_empty());
         let data = TrainingData::of(&dataset.train, &dataset.class_names);
         // The validator has taken its share.
@@ -230,6 +237,8 @@ impl<'a> Fit<'a> {
             dataset,
             trainer,
             validator,
+            robust,
+            told: false,
             data,
             notes,
             resumed_at,
@@ -384,10 +393,19 @@ impl<'a> Fit<'a> {
             false => Some(self.validator.run(&self.dataset.validation)?),
         };
         let attacked = validation.and_then(|v| v.generator);
+        let last = self.trainer.step() == self.total_steps();
+        let robust = match &mut self.robust {
+            Some(robust) if last || (epoch + 1).is_multiple_of(self.config.robust_every()) => {
+                Some(robust.run()?)
+            }
+            _ => None,
+        };
         let record = EpochRecord {
             step: self.trainer.step(),
             epoch,
             benign_accuracy: validation.map(|v| v.benign_accuracy),
+            pgd_accuracy: robust.map(|r| r.pgd),
+            fgm_accuracy: robust.map(|r| r.fgm),
             generator_accuracy: attacked.map(|a| a.accuracy),
             delta: attacked.map(|a| a.delta),
             generator_loss: attacked.map(|a| a.loss),
@@ -407,6 +425,9 @@ impl<'a> Fit<'a> {
             self.progress.best = Some(validation.benign_accuracy);
             self.save(&self.folder.best_model())?;
         }
+        if let Some(now) = record.robust() {
+            self.keep_most_robust(now)?;
+        }
         if self.config.keep_every.is_some_and(|every| (epoch + 1).is_multiple_of(every)) {
             self.finite_states()?;
             self.save(&self.folder.kept_model(epoch + 1))?;
@@ -414,6 +435,22 @@ impl<'a> Fit<'a> {
         // The one at the end of the run comes after its model.
         if self.trainer.step() < self.total_steps() && self.checkpoint_is_due(CHECKPOINT_INTERVAL) {
             self.checkpoint()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the networks if they withstand more than those of earlier epochs, and says so if they have overfitted since.
+    fn keep_most_robust(&mut self, now: BestRobust) -> Result<(), TrainError> {
+        let best = self.progress.best_robust;
+        if best.is_none_or(|best| now.beats(&best)) {
+            self.finite_states()?;
+            self.progress.best_robust = Some(now);
+            self.save(&self.folder.best_robust_model())?;
+        }
+        if let Some(sentence) = best.and_then(|best| best.overfitted(&now)).filter(|_| !self.told) {
+            self.told = true;
+            let kept = self.folder.best_robust_model();
+            self.observer.warning(&format!("{sentence}; the networks before are in {}", kept.display()));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use super::TrainError;
 use super::checkpoint::Progress;
 use super::record::{EpochRecord, Record, StepRecord};
+use super::robust::BestRobust;
 use super::session::SessionRecord;
 use crate::files::{self, FileError, file_error};
 use crate::integrity;
@@ -227,6 +228,16 @@ impl Metrics {
             "metrics.jsonl has no line for {what}, but the last checkpoint is at step {}",
             progress.step
         ))
+    }
+
+    /// The best epoch under PGD and, if one after it has overfitted catastrophically, a sentence about the first such.
+    pub fn robust(&self) -> (Option<BestRobust>, Option<String>) {
+        let (mut best, mut overfitted) = (None::<BestRobust>, None);
+        for now in self.epochs.iter().filter_map(EpochRecord::robust) {
+            overfitted = overfitted.or_else(|| best.and_then(|best| best.overfitted(&now)));
+            best = Some(best.filter(|best| !now.beats(best)).unwrap_or(now));
+        }
+        (best, overfitted)
     }
 
     /// The highest of the benign accuracies.

@@ -11,6 +11,7 @@ pub mod optimiser;
 pub mod options;
 pub mod record;
 pub mod resume;
+pub mod robust;
 pub mod run;
 pub mod schedule;
 pub mod session;

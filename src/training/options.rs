@@ -179,6 +179,10 @@ options! {
     /// Write a checkpoint every so many steps [default: every 10 s at the end of an epoch, and every 5 min within one]
     #[arg(value_name = "STEPS", value_parser = number(1_u64..))]
     checkpoint_every: u64 => checkpoint_every, always;
+    /// Measure accuracy under PGD with 10 iterations on 200 validation images every so many epochs and after the last, and keep
+    /// the best networks as checkpoints/best-robust.safetensors; 0 is never [default: 1; 10 for digits; 0 with --method natural]
+    #[arg(value_name = "EPOCHS", value_parser = number(0_u32..))]
+    robust_every: u32 => robust_every, learning_classifier;
     /// How the classifier's weights follow gradients; the generator always learns by Adam [default: adam]
     optimiser: Optimiser => optimiser, learning_classifier;
     /// Momentum of --optimiser sgd [default: 0.9]

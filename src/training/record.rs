@@ -1,6 +1,7 @@
 //! The lines of `metrics.jsonl`: one type per step and one per epoch. The trainer and the validation fill them, the file and
 //! TensorBoard show them, and reports read them back.
 
+use super::robust::BestRobust;
 use super::session::SessionRecord;
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +51,12 @@ pub struct EpochRecord {
     /// Benign accuracy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub benign_accuracy: Option<f64>,
+    /// Accuracy under PGD, on a few images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pgd_accuracy: Option<f64>,
+    /// Accuracy under FGM, on the same images within the same radius.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fgm_accuracy: Option<f64>,
     /// Accuracy under the generator's attack.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generator_accuracy: Option<f64>,
@@ -101,10 +108,18 @@ impl StepRecord {
 }
 
 impl EpochRecord {
+    /// What it says about robustness, if that was measured.
+    pub fn robust(&self) -> Option<BestRobust> {
+        let (pgd, fgm) = self.pgd_accuracy.zip(self.fgm_accuracy)?;
+        Some(BestRobust { epoch: self.epoch, pgd, fgm, benign: self.benign_accuracy.unwrap_or(0.0) })
+    }
+
     /// Its numbers under the names that TensorBoard shows.
-    pub fn scalars(&self) -> [(&'static str, Option<f64>); 6] {
+    pub fn scalars(&self) -> [(&'static str, Option<f64>); 8] {
         [
             ("validation/benign_accuracy", self.benign_accuracy),
+            ("validation/pgd_accuracy", self.pgd_accuracy),
+            ("validation/fgm_accuracy", self.fgm_accuracy),
             ("validation/generator_accuracy", self.generator_accuracy),
             ("validation/delta", self.delta),
             ("validation/generator_loss", self.generator_loss),

@@ -73,6 +73,7 @@ impl RunFolder {
             self.last_checkpoint(),
             self.previous_checkpoint(),
             self.best_model(),
+            self.best_robust_model(),
         ];
         files.into_iter().filter(|file| file.exists()).collect()
     }
@@ -190,6 +191,11 @@ impl RunFolder {
     /// The model with the best validation accuracy.
     pub fn best_model(&self) -> PathBuf {
         self.path.join("checkpoints").join("best.safetensors")
+    }
+
+    /// The model with the best accuracy under PGD on validation images, if that is measured.
+    pub fn best_robust_model(&self) -> PathBuf {
+        self.path.join("checkpoints").join("best-robust.safetensors")
     }
 
     /// The model as it was after so many epochs, if the run keeps it.

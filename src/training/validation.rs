@@ -101,7 +101,7 @@ impl Validator {
 }
 
 /// Runs a session over a split in order; `each` gets the outputs and the number of real images.
-fn over(
+pub(super) fn over(
     session: &mut Session,
     images: &Images,
     batch: usize,

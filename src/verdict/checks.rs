@@ -1,6 +1,5 @@
 //! Whether a verdict can be believed: the five warnings of AutoAttack's public code (fra31/auto-attack, a392200), and ours.
 
-use super::plan::Plan;
 use super::run::{Outcome, VerdictError};
 use crate::attacks::AttackKind;
 use crate::attacks::objective::{Objective, fooled};
@@ -19,22 +18,10 @@ const SUM_ROUNDING: f32 = 1e-4;
 /// Points of accuracy that the black-box attack may find beside the others: more of it says that gradients mislead.
 const BLACK_BOX_SHARE: f64 = 0.002;
 
-/// All warnings about a verdict.
-///
-/// # Errors
-/// If the model cannot be run.
-pub fn warnings(
-    device: &Device,
-    subject: &Subject,
-    plan: &Plan,
-    outcome: &Outcome,
-) -> Result<Vec<Warning>, VerdictError> {
-    let refused = |source: ExecutionError| VerdictError::Attack {
-        name: subject.place.name.clone(),
-        source: source.into(),
-    };
-    let mut found = answers(device, subject).map_err(refused)?;
-    found.extend(plan.notes.iter().map(|note| {
+/// All warnings about an outcome, beside `answers`, which [`answers`] found.
+pub fn warnings(answers: Vec<Warning>, notes: &[String], outcome: &Outcome) -> Vec<Warning> {
+    let mut found = answers;
+    found.extend(notes.iter().map(|note| {
         Warning::new(
             note.clone(),
             "the verdict is of fewer attacks than the standard one, so it may be too good",
@@ -44,11 +31,20 @@ pub fn warnings(
     if let Some(first) = outcome.stages.first().filter(|stage| stage.attacked > 0) {
         found.extend(warnings::zero_gradients(first.zero_gradients as f64 / first.attacked as f64));
     }
-    Ok(found)
+    found
 }
 
-/// What the model's answers to a few images say.
-fn answers(device: &Device, subject: &Subject) -> Result<Vec<Warning>, ExecutionError> {
+/// What the model's answers to the first images say. Every shard asks about the first images of the whole, so that all find the
+/// same.
+///
+/// # Errors
+/// If the model cannot be run.
+pub fn answers(device: &Device, subject: &Subject) -> Result<Vec<Warning>, VerdictError> {
+    asked(device, subject)
+        .map_err(|error| VerdictError::Attack { name: subject.place.name.clone(), source: error.into() })
+}
+
+fn asked(device: &Device, subject: &Subject) -> Result<Vec<Warning>, ExecutionError> {
     let images = subject.images.len().min(IMAGES);
     let mut target = Target::new(device, &subject.model, images)?;
     let classes = target.problem().classes;

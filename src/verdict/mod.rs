@@ -3,13 +3,17 @@
 //!
 //! Data flows one way: a [`plan`] lists the attacks of a version; [`run()`] gives each attack the images that still stand and
 //! keeps every finished piece in a file, so that nothing is computed twice; [`checks`] asks whether the number can be
-//! believed; [`report`] writes it.
+//! believed; [`report`] writes it. Several processes may judge a [shard](crate::shard) of the images each; [`merge`] makes one verdict of
+//! theirs.
 
 pub mod checks;
+pub mod merge;
 pub mod piece;
 pub mod plan;
+mod quick;
 pub mod report;
 mod run;
 
 pub use plan::{Plan, Version};
-pub use run::{Judged, Outcome, Stage, run};
+pub use quick::{Quick, quick};
+pub use run::{Judged, Outcome, Stage, VerdictError, check_shard, run};

@@ -1,33 +1,46 @@
 //! A piece of a verdict: what one attack did to some images, in a file of its own from the moment it is known. An
-//! interrupted verdict goes on from its pieces.
+//! interrupted verdict goes on from its pieces, and one of more images begins with those of fewer.
 //!
-//! The name of a piece is the fingerprint of everything that decides it. A checksum finds damage; a damaged piece is
-//! computed again.
+//! What an attack does to an image depends on no other image. So pieces are searched image by image, and it does not matter
+//! which images were judged together. A checksum finds damage; what a damaged piece holds is computed again.
 
 use crate::attacks::{AttackOptions, AttackOutcome, Norm, Verdict};
-use crate::evaluation::record::{Key, fingerprint_of_text};
+use crate::data::Images;
+use crate::evaluation::record::{Key, fingerprint_of_images, fingerprint_of_text};
 use crate::files;
 use crate::models::container::Container;
 use crate::models::file::ModelFileError;
 use crate::models::file::NamedTensor;
 use crate::models::sealed::{self, Origin};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Key of the facts in a piece's metadata.
-const METADATA_KEY: &str = "pgn-wgpu.verdict-piece";
+pub const METADATA_KEY: &str = "pgn-wgpu.verdict-piece";
+/// What a projection's length may be off by, in units of the radius; as every attack's images are checked.
+const RADIUS_ROUNDING: f64 = 1e-4;
 
-/// Everything that decides a piece.
+/// Everything that decides what happens to an image, beside the image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PieceKey {
-    /// Model, attack, images and precision.
+pub struct Question {
+    /// Model, attack and precision; of no images.
     pub attack: Key,
     /// Norm and radius that count, also for an attack that looks for the smallest perturbation.
     pub norm: Norm,
     /// See `norm`.
     pub epsilon: f32,
-    /// Places of the images in their split; random numbers follow them.
-    pub places: Vec<u32>,
+}
+
+/// An image: where it is in its split, which random numbers follow, and what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ImageKey(u32, String);
+
+impl ImageKey {
+    /// Of image `i` of `images`, which has this place in its split.
+    pub fn new(images: &Images, i: u32, place: u32) -> Self {
+        Self(place, fingerprint_of_images(&images.subset(&[i])))
+    }
 }
 
 /// What one attack did to some images.
@@ -37,10 +50,10 @@ pub struct Piece {
     pub correct: Vec<bool>,
     /// The class that it was taken for before the attack.
     pub clean_predictions: Vec<usize>,
+    /// Whether its gradient is exactly zero; false of images that were wrong before.
+    pub zero_gradient: Vec<bool>,
     /// For each image that the attack has broken within the radius, its place in the piece and the image.
     pub broken: Vec<(usize, Vec<f32>)>,
-    /// Share of the attacked images whose gradient is exactly zero.
-    pub zero_gradients: usize,
     /// Seconds of the attack.
     pub seconds: f64,
 }
@@ -48,9 +61,10 @@ pub struct Piece {
 /// The facts of a file.
 #[derive(Serialize, Deserialize)]
 struct Facts {
-    key: PieceKey,
+    question: Question,
+    images: Vec<ImageKey>,
     seconds: f64,
-    zero_gradients: usize,
+    zero_gradient: Vec<bool>,
     clean_predictions: Vec<usize>,
     correct: Vec<bool>,
     broken: Vec<usize>,
@@ -67,19 +81,50 @@ impl Piece {
         let broken = (0..outcome.len()).filter(|&i| outcome.verdict(i) == Verdict::Fooled && within(i));
         let correct: Vec<bool> =
             (0..outcome.len()).map(|i| outcome.verdict(i) != Verdict::AlreadyWrong).collect();
-        let zero = (0..outcome.len()).filter(|&i| correct[i] && outcome.zero_gradient[i]).count();
         Self {
             broken: broken.map(|i| (i, outcome.adversarial[i * pixels..][..pixels].to_vec())).collect(),
             clean_predictions: outcome.clean_predictions.clone(),
-            zero_gradients: zero,
+            zero_gradient: (0..outcome.len()).map(|i| correct[i] && outcome.zero_gradient[i]).collect(),
             seconds: outcome.seconds,
             correct,
         }
     }
+
+    /// The image that broke the classifier at this place of the piece, if one did.
+    pub fn broken(&self, place: usize) -> Option<&[f32]> {
+        let found = self.broken.binary_search_by_key(&place, |(place, _)| *place).ok()?;
+        Some(&self.broken[found].1)
+    }
 }
 
-/// What a projection's length may be off by, in units of the radius; as every attack's images are checked.
-const RADIUS_ROUNDING: f64 = 1e-4;
+/// What is known of images under one question.
+#[derive(Default)]
+pub struct Known {
+    pieces: Vec<Piece>,
+    /// The piece of each image, and its place there.
+    places: HashMap<ImageKey, (usize, usize)>,
+}
+
+impl Known {
+    /// Adds a piece about these images.
+    pub fn add(&mut self, images: &[ImageKey], piece: Piece) {
+        let number = self.pieces.len();
+        for (i, image) in images.iter().enumerate() {
+            self.places.entry(image.clone()).or_insert((number, i));
+        }
+        self.pieces.push(piece);
+    }
+
+    /// The number of the piece that has an image, and the image's place there.
+    pub fn place(&self, image: &ImageKey) -> Option<(usize, usize)> {
+        self.places.get(image).copied()
+    }
+
+    /// A piece by its number.
+    pub fn piece(&self, number: usize) -> &Piece {
+        &self.pieces[number]
+    }
+}
 
 /// The folder of pieces.
 pub struct Pieces {
@@ -92,36 +137,46 @@ impl Pieces {
         Self { folder: folder.to_path_buf() }
     }
 
-    fn path(&self, key: &PieceKey) -> PathBuf {
-        let text = serde_json::to_string(key).expect("keys are plain values");
-        let name = key.attack.options.kind.name();
-        self.folder.join(format!("{name}-{}.safetensors", fingerprint_of_text(&text)))
-    }
-
-    /// The piece of this key, if it is there; a sentence about it if it is damaged.
-    pub fn load(&self, key: &PieceKey) -> Result<Option<Piece>, String> {
-        let path = self.path(key);
-        if !path.exists() {
-            return Ok(None);
-        }
-        match read(&path) {
-            Ok((facts, images)) if facts.key == *key => {
-                let broken = facts.broken.into_iter().zip(images).collect();
-                let Facts { seconds, zero_gradients, clean_predictions, correct, .. } = facts;
-                Ok(Some(Piece { correct, clean_predictions, broken, zero_gradients, seconds }))
+    /// What the folder holds about a question; `damaged` is told a sentence about each file that cannot be believed.
+    pub fn known(&self, question: &Question, damaged: &mut dyn FnMut(&str)) -> Known {
+        let mut known = Known::default();
+        let Ok(entries) = std::fs::read_dir(&self.folder) else { return known };
+        let prefix = format!("{}-", question.attack.options.kind.name());
+        let own = |path: &PathBuf| {
+            let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            // Names of attacks have hyphens too; a fingerprint has none.
+            name.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('-'))
+                && name.ends_with(".safetensors")
+        };
+        let mut paths: Vec<PathBuf> =
+            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(own).collect();
+        paths.sort();
+        for path in paths {
+            match read(&path, question) {
+                Ok(Some((images, piece))) => known.add(&images, piece),
+                Ok(None) => {}
+                Err(problem) => damaged(&problem.to_string()),
             }
-            Ok(_) => Ok(None),
-            Err(problem) => Err(problem.to_string()),
         }
+        known
     }
 
-    /// Keeps a piece.
-    pub fn save(&self, key: &PieceKey, piece: &Piece) -> Result<(), super::run::VerdictError> {
+    /// Keeps a piece about these images.
+    pub fn save(
+        &self,
+        question: &Question,
+        images: &[ImageKey],
+        piece: &Piece,
+    ) -> Result<(), super::run::VerdictError> {
         files::create_folder(&self.folder)?;
+        let text = serde_json::to_string(&(question, images)).expect("keys are plain values");
+        let kind = question.attack.options.kind.name();
+        let path = self.folder.join(format!("{kind}-{}.safetensors", fingerprint_of_text(&text)));
         let facts = Facts {
-            key: key.clone(),
+            question: question.clone(),
+            images: images.to_vec(),
             seconds: piece.seconds,
-            zero_gradients: piece.zero_gradients,
+            zero_gradient: piece.zero_gradient.clone(),
             clean_predictions: piece.clean_predictions.clone(),
             correct: piece.correct.clone(),
             broken: piece.broken.iter().map(|(place, _)| *place).collect(),
@@ -132,19 +187,25 @@ impl Pieces {
             .map(|(i, image)| (format!("{i:06}"), vec![image.len()], image.clone()))
             .collect();
         let bytes = sealed::file_of(&tensors, METADATA_KEY, &facts)?;
-        files::write(&self.path(key), &bytes)?;
+        files::write(&path, &bytes)?;
         Ok(())
     }
 }
 
-/// The facts of a piece, and its images in order.
-fn read(path: &Path) -> Result<(Facts, Vec<Vec<f32>>), ModelFileError> {
+/// The images and the content of a piece about `question`; nothing if it is about another one, or if another version of the
+/// program wrote it.
+fn read(path: &Path, question: &Question) -> Result<Option<(Vec<ImageKey>, Piece)>, ModelFileError> {
     let damaged = |reason: String| ModelFileError::Format { path: path.to_path_buf(), reason };
     let mut file = Container::open(path)?;
-    let Origin::Ours(Some(entry)) = file.origin(METADATA_KEY)? else {
+    // The facts have a checksum of their own, so that a piece about something else is not read to its end.
+    let facts = file.metadata.get(METADATA_KEY).map(|entry| sealed::facts::<Facts>(entry));
+    if matches!(&facts, Some(Ok(facts)) if facts.question != *question) {
+        return Ok(None);
+    }
+    let Origin::Ours(Some(_)) = file.origin(METADATA_KEY)? else {
         return Err(damaged("it is no piece of a verdict".to_string()));
     };
-    let facts: Facts = sealed::facts(&entry).map_err(|reason| damaged(reason.to_string()))?;
+    let Some(Ok(facts)) = facts else { return Ok(None) };
     let mut tensors: Vec<(String, usize)> =
         file.tensors.iter().enumerate().map(|(index, (name, _))| (name.clone(), index)).collect();
     tensors.sort();
@@ -153,9 +214,15 @@ fn read(path: &Path) -> Result<(Facts, Vec<Vec<f32>>), ModelFileError> {
         let bytes = file.bytes(index)?;
         images.push(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect());
     }
-    let (count, places) = (facts.correct.len(), facts.key.places.len());
-    if images.len() != facts.broken.len() || count != places || facts.clean_predictions.len() != count {
+    let count = facts.images.len();
+    let lengths = [facts.correct.len(), facts.zero_gradient.len(), facts.clean_predictions.len()];
+    if images.len() != facts.broken.len() || lengths != [count; 3] {
         return Err(damaged("its lists have different lengths".to_string()));
     }
-    Ok((facts, images))
+    if !facts.broken.is_sorted() || facts.broken.iter().any(|&place| place >= count) {
+        return Err(damaged("it names images that it does not have".to_string()));
+    }
+    let Facts { images: keys, seconds, zero_gradient, clean_predictions, correct, broken, .. } = facts;
+    let broken = broken.into_iter().zip(images).collect();
+    Ok(Some((keys, Piece { correct, clean_predictions, zero_gradient, broken, seconds })))
 }

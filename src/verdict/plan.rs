@@ -4,7 +4,9 @@
 //! here it gave the same robust accuracy as the standard set, at a thirtieth of its cost. `full` is AutoAttack's standard
 //! set: APGD-CE and APGD-T with 100 iterations, FAB-T, and Square with 5,000 queries.
 
+use crate::attacks::options::OptionError;
 use crate::attacks::{AttackKind, AttackOptions, Norm};
+use crate::nn::Problem;
 use serde::{Deserialize, Serialize};
 
 /// Iterations of each attack of the quick version.
@@ -77,6 +79,21 @@ impl Plan {
         }
         Self { attacks, notes }
     }
+
+    /// The same with so many images at a time.
+    #[must_use]
+    pub fn at_a_time(mut self, images: usize) -> Self {
+        self.attacks.iter_mut().for_each(|options| options.batch_size = images);
+        self
+    }
+
+    /// Refuses a radius that makes no sense for images of `problem`.
+    ///
+    /// # Errors
+    /// As [`AttackOptions::check`].
+    pub fn check(&self, problem: Problem) -> Result<(), OptionError> {
+        self.attacks.iter().try_for_each(|options| options.check(problem))
+    }
 }
 
 #[cfg(test)]
@@ -103,6 +120,7 @@ mod tests {
         let two = Plan::new(Version::Quick, Norm::L2, 0.5, 2);
         assert_eq!(names(&two), ["apgd-ce"]);
         assert!(two.notes[0].contains("APGD-T needs 4 classes"), "{:?}", two.notes);
+        assert!(Plan::new(Version::Full, Norm::L2, 0.5, 1).attacks.is_empty());
         let five = Plan::new(Version::Quick, Norm::L2, 0.5, 5);
         assert_eq!(five.attacks[1].targets, 4);
         assert!(five.notes[0].contains("aims at 4 classes instead of 9"), "{:?}", five.notes);

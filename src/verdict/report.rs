@@ -4,18 +4,67 @@ use super::plan::Version;
 use super::run::{Judged, Outcome};
 use crate::csv::{self, Cell};
 use crate::evaluation::Subject;
+use crate::evaluation::record::fingerprint_of_classifier;
 use crate::evaluation::statistics::{Estimate, Statistic, estimate};
 use crate::evaluation::warnings::Warning;
 use crate::memory::OutOfMemory;
 use crate::models::file::NamedTensor;
 use crate::models::sealed;
+use crate::nn::Problem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+/// The folder of a verdict, in the run's.
+pub const FOLDER: &str = "verdict";
+/// A verdict's file, there.
+pub const FILE: &str = "verdict.json";
+/// What an interrupted verdict goes on from, there.
+pub const PIECES: &str = "pieces";
 /// Key of the facts in the metadata of the file of images.
 pub const METADATA_KEY: &str = "pgn-wgpu.verdict";
 /// Seed of the interval's bootstrap.
 const BOOTSTRAP_SEED: u64 = 0;
+
+/// What a verdict is about.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct About {
+    /// The model's name in tables.
+    pub name: String,
+    /// The model's file.
+    pub model: String,
+    /// Fingerprint of its classifier.
+    pub classifier: String,
+    /// Fingerprint of the run that made it, if it is known.
+    pub run: Option<String>,
+    /// Where it was computed.
+    pub device: String,
+    /// The data set.
+    pub data_set: String,
+    /// Which of its images.
+    pub split: String,
+    /// How thorough.
+    pub version: Version,
+    /// What the images look like.
+    pub problem: Problem,
+}
+
+impl About {
+    /// Of a subject that is judged on `device`.
+    pub fn new(subject: &Subject, device: String, (split, version): (&str, Version)) -> Self {
+        Self {
+            name: subject.place.name.clone(),
+            model: subject.place.file.display().to_string(),
+            classifier: fingerprint_of_classifier(&subject.model),
+            run: subject.model.facts.run.clone(),
+            device,
+            data_set: subject.data_set.clone(),
+            split: split.to_string(),
+            version,
+            problem: subject.model.facts.problem,
+        }
+    }
+}
 
 /// A verdict as it is written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,6 +74,8 @@ pub struct Report {
     pub program: String,
     /// The model.
     pub model: String,
+    /// Fingerprint of its classifier.
+    pub classifier: String,
     /// Fingerprint of the run that made it, if it is known.
     pub run: Option<String>,
     /// Where it was computed.
@@ -71,23 +122,10 @@ pub struct Attack {
 
 impl Report {
     /// The report of an outcome.
-    pub fn new(
-        subject: &Subject,
-        device: String,
-        (split, version): (&str, Version),
-        outcome: &Outcome,
-        warnings: Vec<Warning>,
-    ) -> Self {
+    pub fn new(about: &About, outcome: &Outcome, warnings: Vec<Warning>) -> Self {
         let n = outcome.images.len().max(1) as f64;
         let correct = outcome.images.iter().filter(|image| image.clean_prediction == image.label).count();
-        let robust: Vec<Option<f64>> =
-            outcome.images.iter().map(|image| Some(f64::from(u8::from(image.robust())))).collect();
-        let robust_accuracy = estimate(&robust, Statistic::Mean, BOOTSTRAP_SEED).unwrap_or(Estimate {
-            value: 0.0,
-            low: 0.0,
-            high: 0.0,
-            images: 0,
-        });
+        let robust_accuracy = robust_accuracy(outcome);
         let mut standing = correct;
         let attacks = outcome.stages.iter().map(|stage| {
             standing -= stage.broken;
@@ -103,26 +141,27 @@ impl Report {
         let benign_accuracy = correct as f64 / n;
         let percent = |share: f64| format!("{:.2}", 100.0 * share);
         let robustbench = json!({
-            "name": subject.place.name,
-            "dataset": subject.data_set,
+            "name": about.name,
+            "dataset": about.data_set,
             "architecture": Value::Null,
             "eps": outcome.radius.epsilon,
             "threat_model": outcome.radius.norm.name(),
             "clean_acc": percent(benign_accuracy),
-            "autoattack_acc": (version == Version::Full).then(|| percent(robust_accuracy.value)),
+            "autoattack_acc": (about.version == Version::Full).then(|| percent(robust_accuracy.value)),
             "reported": percent(robust_accuracy.value),
         });
         Self {
             program: env!("CARGO_PKG_VERSION").to_string(),
-            model: subject.place.file.display().to_string(),
-            run: subject.model.facts.run.clone(),
-            device,
-            data_set: subject.data_set.clone(),
-            split: split.to_string(),
+            model: about.model.clone(),
+            classifier: about.classifier.clone(),
+            run: about.run.clone(),
+            device: about.device.clone(),
+            data_set: about.data_set.clone(),
+            split: about.split.clone(),
             images: outcome.images.len(),
             norm: outcome.radius.norm,
             epsilon: outcome.radius.epsilon,
-            version,
+            version: about.version,
             benign_accuracy,
             robust_accuracy,
             attacks,
@@ -148,6 +187,14 @@ impl Report {
             self.epsilon
         )
     }
+}
+
+/// The share of images that withstood everything, with its interval.
+pub fn robust_accuracy(outcome: &Outcome) -> Estimate {
+    let robust: Vec<Option<f64>> =
+        outcome.images.iter().map(|image| Some(f64::from(u8::from(image.robust())))).collect();
+    let nothing = Estimate { value: 0.0, low: 0.0, high: 0.0, images: 0 };
+    estimate(&robust, Statistic::Mean, BOOTSTRAP_SEED).unwrap_or(nothing)
 }
 
 /// Whether bytes are a verdict that this program wrote.
@@ -179,8 +226,8 @@ pub fn csv(outcome: &Outcome) -> String {
 ///
 /// # Errors
 /// If there is no memory for them.
-pub fn images(subject: &Subject, outcome: &Outcome, report: &Report) -> Result<Vec<u8>, OutOfMemory> {
-    let problem = subject.model.facts.problem;
+pub fn images(about: &About, outcome: &Outcome, report: &Report) -> Result<Vec<u8>, OutOfMemory> {
+    let problem = about.problem;
     let broken: Vec<&Judged> = outcome.images.iter().filter(|image| image.adversarial.is_some()).collect();
     let pixels: Vec<f32> =
         broken.iter().flat_map(|image| image.adversarial.clone().unwrap_or_default()).collect();

@@ -1,14 +1,16 @@
-//! Runs the attacks of a plan, one after the other, each on the images that still stand.
+//! Runs the attacks of a plan, one after the other, each on the images that still stand. What pieces know of an image is
+//! not computed again.
 
-use super::piece::{Piece, PieceKey, Pieces};
+use super::piece::{ImageKey, Known, Piece, Pieces, Question};
 use super::plan::Plan;
 use crate::attacks::{AttackError, AttackOptions, Attacker, Norm};
-use crate::evaluation::record::{Key, fingerprint_of_images};
+use crate::evaluation::record::Key;
 use crate::evaluation::suite::{Radius, Watcher};
 use crate::evaluation::{Event, Subject};
 use crate::executor::Device;
 use crate::files::FileError;
 use crate::memory::OutOfMemory;
+use crate::shard::Shard;
 
 /// Images of one piece: so many are lost at most when a verdict is interrupted.
 const PIECE: usize = 500;
@@ -36,6 +38,23 @@ pub enum VerdictError {
         "--epsilon 0 is not possible; it must be above 0, because every classifier withstands changes of nothing"
     )]
     NoRadius,
+    /// More shards than images.
+    #[error(
+        "--shard {shard} cannot be: {} shards of {images} images leave some of them without an image; take at most {images}",
+        shard.of()
+    )]
+    EmptyShards {
+        /// The shard.
+        shard: Shard,
+        /// Images of the whole.
+        images: usize,
+    },
+    /// No attack of the plan suits the model.
+    #[error("{name} has too few classes for every attack of this verdict, so nothing would be attacked")]
+    NothingToRun {
+        /// The model.
+        name: String,
+    },
 }
 
 /// What became of one image.
@@ -88,106 +107,149 @@ pub struct Outcome {
     pub images: Vec<Judged>,
 }
 
-/// Judges the images of `subject`.
+/// Refuses more shards than images: some would have none.
 ///
 /// # Errors
-/// If an attack cannot run, or a piece cannot be written.
+/// [`VerdictError::EmptyShards`].
+pub fn check_shard(shard: Shard, images: usize) -> Result<(), VerdictError> {
+    match shard.of() > images {
+        true => Err(VerdictError::EmptyShards { shard, images }),
+        false => Ok(()),
+    }
+}
+
+/// Judges the shard's images of `subject`.
+///
+/// # Errors
+/// If the shard has no images, an attack cannot run, or a piece cannot be written.
 pub fn run(
     device: &Device,
     subject: &Subject,
     plan: &Plan,
-    radius: Radius,
+    (radius, shard): (Radius, Shard),
     pieces: &Pieces,
     watch: Watcher,
 ) -> Result<Outcome, VerdictError> {
     if radius.epsilon == 0.0 {
         return Err(VerdictError::NoRadius);
     }
-    let labels = subject.images.labels();
-    let judged = |(i, &index): (usize, &u32)| {
-        let label = usize::from(labels[i]);
+    if plan.attacks.is_empty() {
+        return Err(VerdictError::NothingToRun { name: subject.place.name.clone() });
+    }
+    check_shard(shard, subject.images.len())?;
+    let positions = shard.positions(subject.images.len());
+    let judged = |&position: &u32| {
+        let label = usize::from(subject.images.labels()[position as usize]);
+        let index = subject.indices[position as usize];
         // Until the first attack has looked, every image stands.
         Judged { index, label, clean_prediction: label, broken_by: None, adversarial: None, distance: None }
     };
-    let mut images: Vec<Judged> = subject.indices.iter().enumerate().map(judged).collect();
+    let mut images: Vec<Judged> = positions.iter().map(judged).collect();
+    let keys: Vec<ImageKey> = positions
+        .iter()
+        .map(|&position| ImageKey::new(&subject.images, position, subject.indices[position as usize]))
+        .collect();
     let mut stages = Vec::new();
     for (number, options) in plan.attacks.iter().enumerate() {
-        let standing: Vec<u32> = (0..images.len() as u32).filter(|&i| images[i as usize].robust()).collect();
-        let attacker = Stand { device, subject, options, pieces };
-        stages.push(attacker.stage(number, &standing, &mut images, watch)?);
+        let stand = Stand { device, subject, options, pieces, positions: &positions, keys: &keys };
+        let standing: Vec<usize> = (0..images.len()).filter(|&i| images[i].robust()).collect();
+        let known = stand.all_known(&standing, watch)?;
+        stages.push(stand.tally(number, &standing, &known, &mut images));
     }
     Ok(Outcome { radius, stages, images })
 }
 
-/// One attack on the images that stand.
+/// One attack on the images that stand. Images are meant by their numbers in the shard.
 struct Stand<'a> {
     device: &'a Device,
     subject: &'a Subject,
     options: &'a AttackOptions,
     pieces: &'a Pieces,
+    /// Of the shard's images among those of the subject.
+    positions: &'a [u32],
+    keys: &'a [ImageKey],
 }
 
 impl Stand<'_> {
-    fn stage(
-        &self,
-        number: usize,
-        standing: &[u32],
-        images: &mut [Judged],
-        watch: Watcher,
-    ) -> Result<Stage, VerdictError> {
+    /// Everything about the images that stand: from pieces, and for the rest by the attack.
+    fn all_known(&self, standing: &[usize], watch: Watcher) -> Result<Known, VerdictError> {
+        let precision = self.device.precision();
+        let attack = Key::new(&self.subject.model, None, self.options, "", precision);
+        let AttackOptions { norm, epsilon, .. } = *self.options;
+        let question = Question { attack, norm, epsilon };
+        let mut known = self.pieces.known(&question, &mut |problem| watch(Event::Damaged(problem)));
+        let missing: Vec<usize> =
+            standing.iter().copied().filter(|&i| known.place(&self.keys[i]).is_none()).collect();
         let label = format!("{} on {}", self.options.kind.title, self.subject.place.name);
-        let (mut broken, mut zero_gradients, mut seconds, mut done) = (0, 0, 0.0, 0);
-        for chosen in standing.chunks(PIECE) {
-            let piece = self.piece(chosen, &mut |event| match event {
-                Event::Progress(_, own, _) => watch(Event::Progress(&label, done + own, standing.len())),
-                other => watch(other),
-            })?;
-            zero_gradients += piece.zero_gradients;
-            seconds += piece.seconds;
-            for (place, clean) in chosen.iter().zip(&piece.clean_predictions) {
-                images[*place as usize].clean_prediction = *clean;
-            }
-            broken += piece.broken.len();
-            for (place, adversarial) in piece.broken {
-                let at = chosen[place] as usize;
-                let original = self.subject.images.to_unit(at..at + 1);
-                let distance = Norm::ALL.map(|norm| norm.distance(&original, &adversarial));
-                let image = &mut images[at];
-                (image.broken_by, image.adversarial) = (Some(number), Some(adversarial));
-                image.distance = Some(distance);
-            }
-            done += chosen.len();
+        if missing.is_empty() && !standing.is_empty() {
+            watch(Event::Known(&label));
         }
-        if !standing.is_empty() {
+        let (mut done, mut seconds) = (standing.len() - missing.len(), 0.0);
+        for chosen in missing.chunks(PIECE) {
+            let images: Vec<ImageKey> = chosen.iter().map(|&i| self.keys[i].clone()).collect();
+            watch(Event::Progress(&label, done, standing.len()));
+            let piece =
+                self.attack(chosen, &mut |own| watch(Event::Progress(&label, done + own, standing.len())))?;
+            self.pieces.save(&question, &images, &piece)?;
+            done += chosen.len();
+            seconds += piece.seconds;
+            known.add(&images, piece);
+        }
+        if !missing.is_empty() {
             watch(Event::Finished(&label, seconds));
         }
-        let attacked = standing.len();
-        Ok(Stage { options: self.options.clone(), attacked, broken, zero_gradients, seconds })
+        Ok(known)
     }
 
-    /// From its file where it is kept there.
-    fn piece(&self, chosen: &[u32], watch: Watcher) -> Result<Piece, VerdictError> {
-        let images = self.subject.images.subset(chosen);
-        let fingerprint = fingerprint_of_images(&images);
-        let precision = self.device.precision();
-        let attack = Key::new(&self.subject.model, None, self.options, &fingerprint, precision);
-        let places: Vec<u32> = chosen.iter().map(|&i| self.subject.indices[i as usize]).collect();
-        let AttackOptions { norm, epsilon, .. } = *self.options;
-        let key = PieceKey { attack, norm, epsilon, places };
-        match self.pieces.load(&key) {
-            Ok(Some(piece)) => return Ok(piece),
-            Ok(None) => {}
-            Err(problem) => watch(Event::Damaged(&problem)),
-        }
+    /// Attacks these images; `progress` is told how many are done.
+    fn attack(&self, chosen: &[usize], progress: &mut dyn FnMut(usize)) -> Result<Piece, VerdictError> {
+        let positions: Vec<u32> = chosen.iter().map(|&i| self.positions[i]).collect();
+        let images = self.subject.images.subset(&positions);
+        let places: Vec<usize> =
+            positions.iter().map(|&position| self.subject.indices[position as usize] as usize).collect();
         let refused = |source| VerdictError::Attack { name: self.subject.place.name.clone(), source };
         let mut attacker =
             Attacker::new(self.device, &self.subject.model, self.options.clone(), images.len())
                 .map_err(refused)?;
-        let places: Vec<usize> = key.places.iter().map(|&place| place as usize).collect();
-        let progress = &mut |done, total| watch(Event::Progress("", done, total));
-        let outcome = attacker.run_at(&images, &places, progress).map_err(refused)?;
-        let piece = Piece::new(&outcome, self.options);
-        self.pieces.save(&key, &piece)?;
-        Ok(piece)
+        let outcome = attacker.run_at(&images, &places, &mut |done, _| progress(done)).map_err(refused)?;
+        Ok(Piece::new(&outcome, self.options))
+    }
+
+    /// Enters what is known of the images that stand, and counts it.
+    fn tally(&self, number: usize, standing: &[usize], known: &Known, images: &mut [Judged]) -> Stage {
+        let (mut broken, mut zero_gradients) = (0, 0);
+        // The pieces in the order in which they are needed, and how many of these images each has.
+        let mut used: Vec<(usize, usize)> = Vec::new();
+        for &i in standing {
+            let (at, place) = known.place(&self.keys[i]).expect("all are known");
+            match used.iter_mut().find(|(piece, _)| *piece == at) {
+                Some((_, count)) => *count += 1,
+                None => used.push((at, 1)),
+            }
+            let piece = known.piece(at);
+            zero_gradients += usize::from(piece.zero_gradient[place]);
+            images[i].clean_prediction = piece.clean_predictions[place];
+            if let Some(adversarial) = piece.broken(place) {
+                let position = self.positions[i] as usize;
+                let original = self.subject.images.to_unit(position..position + 1);
+                let distance = Norm::ALL.map(|norm| norm.distance(&original, adversarial));
+                images[i].broken_by = Some(number);
+                images[i].adversarial = Some(adversarial.to_vec());
+                images[i].distance = Some(distance);
+                broken += 1;
+            }
+        }
+        // Of a piece with other images too, their share of its seconds.
+        let seconds = used.iter().map(|&(piece, count)| {
+            let piece = known.piece(piece);
+            piece.seconds * (count as f64 / piece.correct.len() as f64)
+        });
+        Stage {
+            options: self.options.clone(),
+            attacked: standing.len(),
+            broken,
+            zero_gradients,
+            seconds: seconds.sum(),
+        }
     }
 }

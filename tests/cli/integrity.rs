@@ -238,7 +238,8 @@ fn a_run_without_a_checkpoint_is_not_begun_anew_over_what_it_left() {
     for name in ["last", "previous"] {
         fs::remove_file(scratch.path("run/checkpoints").join(format!("{name}.safetensors"))).unwrap();
     }
-    for file in ["metrics.jsonl", "model.safetensors", "checkpoints/best.safetensors"] {
+    let best = ["checkpoints/best.safetensors", "checkpoints/best-robust.safetensors"];
+    for file in ["metrics.jsonl", "model.safetensors"].iter().chain(&best) {
         let sentence = scratch.refuse(["train", "--resume", "run"]);
         assert_mentions(&sentence, &["no checkpoint", file, "--from", "--out"]);
         fs::remove_file(scratch.path("run").join(file)).unwrap();

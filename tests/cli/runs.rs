@@ -76,7 +76,8 @@ fn a_folder_that_has_anything_of_a_run_is_not_trained_into() {
     let again = ["--max-steps", "1", "--out", "run"];
     assert_mentions(&scratch.refuse_to_train(&again), &["run: holds a run already", "--resume", "--out"]);
     // Whose checkpoint would otherwise be gone on from, and whose model overwritten.
-    for file in ["config.toml", "metrics.jsonl", "model.safetensors", "checkpoints/best.safetensors"] {
+    let best = ["checkpoints/best.safetensors", "checkpoints/best-robust.safetensors"];
+    for file in ["config.toml", "metrics.jsonl", "model.safetensors"].iter().chain(&best) {
         fs::remove_file(scratch.path("run").join(file)).unwrap();
         assert_mentions(&scratch.refuse_to_train(&again), &["run: holds a run already"]);
     }

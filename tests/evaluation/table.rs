@@ -8,8 +8,9 @@ use std::fs;
 use std::path::Path;
 
 /// A cheap evaluation.
-const FGM: [&str; 7] = ["evaluate", "--adapter", "cpu", "--limit", "120", "--attack", "fgm"];
-const QUICK: [&str; 7] = ["evaluate", "--adapter", "cpu", "--iterations", "20", "--limit", "120"];
+const FGM: [&str; 8] = ["evaluate", "--adapter", "cpu", "--limit", "120", "--no-verdict", "--attack", "fgm"];
+const QUICK: [&str; 8] =
+    ["evaluate", "--adapter", "cpu", "--iterations", "20", "--limit", "120", "--no-verdict"];
 
 fn json(run: &str) -> Value {
     serde_json::from_slice(&fs::read(Path::new(run).join("evaluation.json")).unwrap()).unwrap()
@@ -72,6 +73,51 @@ fn the_rows_of_the_papers_tables_agree_with_each_other() {
     let lines = fs::read_to_string(Path::new(&pgn).join("evaluation.csv")).unwrap();
     let measures = |run: usize| report["runs"][run]["measures"].as_array().unwrap().len();
     assert_eq!(lines.lines().count(), 1 + measures(0) + measures(1));
+}
+
+#[test]
+fn the_verdict_stands_first_and_is_the_one_that_verdict_gives() {
+    let folder = tempfile::tempdir().unwrap();
+    let naive = copy("naive", folder.path());
+    let evaluate = |more: &[&str]| {
+        let flags =
+            ["evaluate", "--adapter", "cpu", "--iterations", "20", "--limit", "40", "--attack", "deepfool"];
+        let output = command(folder.path(), [&flags[..], &[&naive], more].concat()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    let [text, said] = evaluate(&["--epsilon", "0.3"]);
+    assert_mentions(&said, &["APGD-CE on naive:", "APGD-T on naive:"]);
+    let line = |name: &str| {
+        text.lines().position(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name}: {text}"))
+    };
+    let order = [
+        "benign accuracy",
+        "accuracy by the quick verdict, L2 epsilon 0.3",
+        "median of the smallest L2 by DeepFool",
+        "DeepFool mean L2, R2",
+    ];
+    assert!(order.map(line).is_sorted(), "{text}");
+    let report = json(&naive);
+    let benign = value(&report, 0, "benign-accuracy").unwrap();
+    // The command itself, which has nothing left to compute.
+    let arguments = ["verdict", "--adapter", "cpu", "--limit", "40", "--epsilon", "0.3", &naive];
+    let output = command(folder.path(), arguments).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr).matches("known from before").count(), 2);
+    let verdict: Value =
+        serde_json::from_slice(&fs::read(Path::new(&naive).join("verdict/verdict.json")).unwrap()).unwrap();
+    assert_eq!(verdict["robust-accuracy"]["value"].as_f64(), value(&report, 0, "verdict-accuracy"));
+    assert_eq!(verdict["benign-accuracy"].as_f64(), Some(benign));
+    let interval = &measure(&report, 0, "verdict-accuracy").unwrap()["interval"];
+    assert_eq!(
+        [&interval[0], &interval[1]],
+        [&verdict["robust-accuracy"]["low"], &verdict["robust-accuracy"]["high"]]
+    );
+    let [_, said] = evaluate(&["--epsilon", "0.3"]);
+    assert!(said.contains("APGD-T on naive: known from before"), "{said}");
+    let [text, said] = evaluate(&["--no-verdict", "--out", "without"]);
+    assert!(!text.contains("verdict") && !said.contains("APGD"), "{text}{said}");
+    assert_mentions(&text, &["median of the smallest L2 by DeepFool"]);
 }
 
 #[test]

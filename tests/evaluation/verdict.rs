@@ -1,7 +1,9 @@
 //! `pgn-wgpu verdict`: every image that it counts as broken is confirmed by the reference path, it goes on where it was
 //! interrupted, and what cannot be judged is named.
 
-use crate::{answers, assert_mentions, copy, refuse, run_folder, succeed, trained};
+use crate::{
+    answers, assert_mentions, command, copy, refuse, run_folder, scale_last_layer, succeed, trained,
+};
 use pgn_wgpu::attacks::Norm;
 use pgn_wgpu::data::{self, DataOptions};
 use pgn_wgpu::models::file::Model;
@@ -75,6 +77,7 @@ fn a_verdict_goes_on_from_its_pieces_and_never_believes_a_damaged_one() {
     let (files, bytes) = (all(), all().iter().map(|path| fs::read(path).unwrap()).collect::<Vec<_>>());
     assert_eq!(judge("0.05"), first, "seconds and all");
     assert_eq!(files, all());
+    assert_mentions(&succeed(folder.path(), &["verify", &run]), &["pieces"]);
     let mut damaged = bytes[0].clone();
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
@@ -101,4 +104,198 @@ fn a_radius_that_proves_nothing_is_refused() {
     assert_mentions(&judge(&["--epsilon", "9"]), &["--epsilon 9", "9/255"]);
     assert_mentions(&judge(&["--norm", "linf", "--epsilon", "2"]), &["--epsilon 2", "from 0 to 1.000"]);
     assert_mentions(&judge(&["--limit", "0"]), &["--limit", "0"]);
+}
+
+/// A verdict's text, JSON, CSV and images without what is measured by the clock.
+fn timeless(folder: &Path, text: &str, out: &str) -> (Vec<String>, Value, String, Vec<f32>) {
+    let lines = text.lines().filter(|line| !line.starts_with("written"));
+    let columns = |line: &str| -> String {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let timed = words.first().is_some_and(|word| word.starts_with("apgd"));
+        words[..words.len() - if timed { 2 } else { 0 }].join(" ")
+    };
+    let mut report = json(&folder.join(out).join("verdict.json"));
+    report["checksum"] = Value::Null;
+    for attack in report["attacks"].as_array_mut().unwrap() {
+        attack["seconds"] = Value::Null;
+    }
+    let at = |name: &str| folder.join(format!("{out}-{name}"));
+    let images = [numbers(&at("broken"), "adversarial"), numbers(&at("broken"), "index")].concat();
+    (lines.map(columns).collect(), report, fs::read_to_string(at("images.csv")).unwrap(), images)
+}
+
+#[test]
+fn shards_make_the_verdict_of_a_single_run() {
+    let folder = tempfile::tempdir().unwrap();
+    // One that a warning puts in doubt, which must survive.
+    let mut model = Model::load(&run_folder("naive").join("model.safetensors"), None).unwrap();
+    scale_last_layer(&mut model, 0.0);
+    let flat = folder.path().join("flat.safetensors").display().to_string();
+    model.save(Path::new(&flat)).unwrap();
+    for (name, model) in [("naive", &trained("naive")), ("flat", &flat)] {
+        let judge = |more: &[&str]| {
+            let flags = ["verdict", "--adapter", "cpu", "--limit", "31", "--epsilon", "0.3"];
+            succeed(folder.path(), &[&flags[..], more].concat())
+        };
+        let files = |out: &str| [format!("--csv={out}-images.csv"), format!("--save={out}-broken")];
+        let whole = format!("{name}-whole");
+        let [csv, save] = files(&whole);
+        let text = judge(&[model, "--out", &whole, &csv, &save]);
+        let single = timeless(folder.path(), &text, &whole);
+        // Two in one folder, the third in its own.
+        let (two, third) = (format!("{name}-two"), format!("{name}-third"));
+        for (shard, out) in [("3/3", &third), ("1/3", &two), ("2/3", &two)] {
+            let text = judge(&[model, "--out", out, "--shard", shard]);
+            assert_mentions(&text, &[&format!("shard {shard}: 1"), "of 31 test images", "verdict --merge"]);
+            assert!(
+                !text.contains("robust accuracy 0") && !folder.path().join(out).join("verdict.json").exists()
+            );
+        }
+        let merged = format!("{name}-merged");
+        let [csv, save] = files(&merged);
+        let arguments = ["verdict", "--merge", &two, &third, "--out", &merged, &csv, &save];
+        let text = succeed(folder.path(), &arguments);
+        assert_eq!(timeless(folder.path(), &text, &merged), single);
+        assert_eq!(single.0[0].contains("in doubt"), name == "flat", "{:?}", single.0);
+        // Whatever shards have judged is known to a single run.
+        let [csv, save] = files(&two);
+        let again = [
+            "verdict",
+            "--adapter",
+            "cpu",
+            "--limit",
+            "31",
+            "--epsilon",
+            "0.3",
+            model,
+            "--out",
+            &two,
+            &csv,
+            &save,
+        ];
+        let output = command(folder.path(), again).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        let attacked =
+            |text: &str| text.lines().filter(|line| line.contains("APGD") && !line.contains("known")).count();
+        assert!(attacked(&said) > 0, "a third was judged elsewhere: {said}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(timeless(folder.path(), &text, &two), single);
+    }
+}
+
+#[test]
+fn shards_that_are_no_whole_are_refused_and_say_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let (naive, pgn) = (trained("naive"), trained("pgn"));
+    let judge = |out: &str, more: &[&str]| {
+        let flags = ["verdict", "--adapter", "cpu", "--limit", "4", "--out", out];
+        succeed(folder.path(), &[&flags[..], more].concat());
+    };
+    let merge = |folders: &[&str]| {
+        let sentence = refuse(folder.path(), &[&["verdict", "--merge", "--out", "out"], folders].concat());
+        assert!(!folder.path().join("out").exists(), "{sentence}");
+        sentence
+    };
+    for (shard, expected) in [
+        ("5/3", "the first of 3 is 1/3 and the last 3/3"),
+        ("0/3", "the first of 3 is 1/3 and the last 3/3"),
+        ("3/5", "5 shards of 4 images"),
+        ("no", "such as 1/4"),
+    ] {
+        let arguments =
+            ["verdict", "--adapter", "cpu", "--limit", "4", "--out", "out", "--shard", shard, &naive];
+        assert_mentions(&refuse(folder.path(), &arguments), &["--shard", shard, expected]);
+        assert!(!folder.path().join("out").exists());
+    }
+    assert_mentions(&merge(&["nowhere"]), &["no shard", "nowhere"]);
+    judge("a", &[&naive, "--shard", "2/3"]);
+    assert_mentions(&merge(&["a"]), &["of 3 shards", "missing", "1/3, 3/3"]);
+    judge("b", &[&naive, "--shard", "2/3"]);
+    assert_mentions(&merge(&["a", "b"]), &["both shard 2/3", "a/shard-2-of-3", "b/shard-2-of-3"]);
+    judge("c", &[&naive, "--shard", "1/2"]);
+    assert_mentions(&merge(&["a", "c"]), &["one of 3 shards", "one of 2"]);
+    let differing: [(&str, &str, &[&str]); 6] = [
+        ("d", "model", &[&pgn]),
+        ("e", "norm", &[&naive, "--norm", "linf"]),
+        ("f", "epsilon is 0.5 in one and 0.25 in the other", &[&naive, "--epsilon", "0.25"]),
+        ("g", "version is quick in one and full", &[&naive, "--version", "full", "--epsilon", "0.5"]),
+        ("h", "data", &[&naive, "--split", "validation"]),
+        ("i", "data", &[&naive, "--limit-seed", "7"]),
+    ];
+    for (out, expected, flags) in differing {
+        judge(out, &[flags, &["--shard", "1/3"]].concat());
+        assert_mentions(&merge(&["a", out]), &["different verdicts", &format!("the {expected}")]);
+    }
+    judge("a", &[&naive, "--shard", "1/3"]);
+    judge("a", &[&naive, "--shard", "3/3"]);
+    assert_mentions(&merge(&["a", "--epsilon", "0.3"]), &["--epsilon 0.3", "0.5"]);
+    let path = folder.path().join("a/shard-3-of-3.safetensors");
+    let mut damaged = fs::read(&path).unwrap();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(&path, damaged).unwrap();
+    assert_mentions(&merge(&["a"]), &["a/shard-3-of-3.safetensors"]);
+}
+
+#[test]
+fn more_images_begin_with_what_is_known_of_fewer() {
+    let folder = tempfile::tempdir().unwrap();
+    let naive = trained("naive");
+    let judge = |out: &str, limit: &str| {
+        let flags =
+            ["verdict", "--adapter", "cpu", "--out", out, "--limit", limit, "--csv", "images.csv", "--force"];
+        let output = command(folder.path(), [&flags[..], &[&naive]].concat()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        (
+            String::from_utf8(output.stderr).unwrap(),
+            fs::read_to_string(folder.path().join("images.csv")).unwrap(),
+        )
+    };
+    let (_, all_at_once) = judge("whole", "30");
+    judge("grown", "10");
+    let (_, grown) = judge("grown", "30");
+    assert_eq!(grown, all_at_once);
+    let attacked = |out: &str| {
+        let report = json(&folder.path().join(out).join("verdict.json"));
+        report["attacks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|a| a["attacked"].as_u64().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(attacked("grown"), attacked("whole"));
+    let (said, fewer) = judge("grown", "20");
+    assert_eq!(said.matches("known from before").count(), 2, "{said}");
+    assert_eq!(fewer.lines().collect::<Vec<_>>(), all_at_once.lines().take(21).collect::<Vec<_>>());
+}
+
+/// An ONNX file that gives the mean of a grey image of 8x8 pixels, as the logit of a single class.
+fn one_class() -> Vec<u8> {
+    let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8], bytes].concat();
+    let node = |operator: &str, from: &str, to: &str| {
+        let words = [field(1, from.as_bytes()), field(2, to.as_bytes()), field(4, operator.as_bytes())];
+        field(1, &words.concat())
+    };
+    let extent = |value: u8| field(1, &[1 << 3, value]);
+    let shape = [field(1, &field(2, b"n")), extent(1), extent(8), extent(8)].concat();
+    let tensor = field(1, &[vec![1 << 3, 1], field(2, &shape)].concat());
+    let input = field(11, &[field(1, b"image"), field(2, &tensor)].concat());
+    let nodes = [node("GlobalAveragePool", "image", "mean"), node("Flatten", "mean", "out")].concat();
+    let graph = [nodes, input, field(12, &field(1, b"out"))].concat();
+    [vec![1 << 3, 8], field(8, &[2 << 3, 13]), field(7, &graph)].concat()
+}
+
+#[test]
+fn a_model_that_answers_no_numbers_or_has_one_class_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut model = Model::load(&run_folder("naive").join("model.safetensors"), None).unwrap();
+    model.average.weights.iter_mut().for_each(|weight| *weight *= 1e20);
+    model.save(&folder.path().join("huge.safetensors")).unwrap();
+    let flags = ["verdict", "--adapter", "cpu", "--limit", "8", "--out", "out", "huge.safetensors"];
+    assert_mentions(&refuse(folder.path(), &flags), &["huge", "not numbers", "use another model"]);
+    fs::write(folder.path().join("one.onnx"), one_class()).unwrap();
+    let flags = ["verdict", "--adapter", "cpu", "--dataset", "digits", "--out", "out", "one.onnx"];
+    assert_mentions(&refuse(folder.path(), &flags), &["one.onnx", "class count of 1", "from 2 to 1000"]);
+    assert!(!folder.path().join("out/verdict.json").exists());
 }

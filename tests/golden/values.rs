@@ -62,7 +62,8 @@ impl Golden {
         ["side8", "side12", "side28"].map(Self::load).into()
     }
 
-    fn load(name: &str) -> Self {
+    /// The file of this name.
+    pub fn load(name: &str) -> Self {
         let path: PathBuf =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.safetensors"));
         let bytes = std::fs::read(&path).unwrap();
@@ -105,13 +106,7 @@ impl Golden {
 
     /// A tensor; images with the channels last, as ours are.
     pub fn tensor(&self, name: &str) -> Vec<f32> {
-        let file = SafeTensors::deserialize(&self.bytes).unwrap();
-        let tensor = file.tensor(name).unwrap_or_else(|_| panic!("{} has no {name}", self.settings.name));
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(tensor.data());
-        match *tensor.shape() {
-            [n, c, h, w] if !name.ends_with("weight") => channels_last(&values, [n, c, h, w]),
-            _ => values,
-        }
+        tensor_of(&self.bytes, name)
     }
 
     /// Compares one of our tensors with the file's.
@@ -131,6 +126,17 @@ impl Golden {
 
     fn slots_of(&self, prefix: &str) -> &Slots {
         if prefix.ends_with("generator") { &self.generator().slots } else { &self.classifier().slots }
+    }
+}
+
+/// A tensor of a file; images with the channels last, as ours are.
+pub fn tensor_of(bytes: &[u8], name: &str) -> Vec<f32> {
+    let file = SafeTensors::deserialize(bytes).unwrap();
+    let tensor = file.tensor(name).unwrap_or_else(|_| panic!("the file has no {name}"));
+    let values: Vec<f32> = bytemuck::pod_collect_to_vec(tensor.data());
+    match *tensor.shape() {
+        [n, c, h, w] if !name.ends_with("weight") => channels_last(&values, [n, c, h, w]),
+        _ => values,
     }
 }
 

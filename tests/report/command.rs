@@ -42,6 +42,9 @@ fn an_evaluated_run_beside_another_has_curves_tables_images_and_every_setting() 
     train(folder, "fgm", "fgm", &[]);
     let quick = ["--adapter", "cpu", "--limit", "20", "--iterations", "4"];
     succeed(folder, &[&["evaluate", "pgn", "--paper", "cifar10"], &quick[..]].concat());
+    let judge = ["verdict", "fgm", "--adapter", "cpu", "--limit", "20", "--epsilon"];
+    succeed(folder, &[&judge[..], &["0.25"]].concat());
+    succeed(folder, &[&judge[..], &["8/255", "--norm", "linf", "--out", "fgm/verdict-linf"]].concat());
     let text = succeed(folder, &["report", "pgn", "fgm", "--sheets", "--adapter", "cpu"]);
     assert!(
         text.contains("pgn: PGN training on UCI optical digits, 1 of 1 epochs")
@@ -81,6 +84,24 @@ fn an_evaluated_run_beside_another_has_curves_tables_images_and_every_setting() 
             assert!(cells.iter().all(|cell| cell["text"] != "" || cell["note"].is_string()), "{row}");
         }
     }
+    assert!(text.contains("of 20 test images withstand the quick verdict within L2 epsilon 0.25"), "{text}");
+    // A row for each verdict, and why there is none for the other run.
+    let verdicts = table(folder, "report/tables/verdicts.json")["rows"].as_array().unwrap().clone();
+    let column = |row: usize, column: usize| verdicts[row][column]["text"].as_str().unwrap().to_string();
+    assert_eq!(verdicts.len(), 3);
+    assert_eq!([column(0, 0), column(0, 2), column(0, 3), column(0, 4)], ["fgm", "L2", "0.25", "quick"]);
+    assert_eq!([column(1, 0), column(1, 2)], ["fgm", "Linf"]);
+    assert!(verdicts[2][1]["note"].as_str().unwrap().contains("pgn-wgpu verdict pgn"));
+    let verdict: Value = serde_json::from_str(&read(folder, "fgm/verdict/verdict.json")).unwrap();
+    assert_eq!(verdicts[0][1]["value"], verdict["robust-accuracy"]["value"]);
+    // The first rows of an evaluation, and the whole behind a fold.
+    let first = table(folder, "report/tables/evaluation-first.json")["rows"].as_array().unwrap().clone();
+    let names: Vec<&str> = first.iter().map(|row| row[0]["text"].as_str().unwrap()).collect();
+    assert!(
+        names.len() == 3 && names[1].contains("quick verdict") && names[2].contains("by DeepFool and C&W")
+    );
+    let [before, after] = html.split_once("<details class=\"table\">").map(|(a, b)| [a, b]).unwrap();
+    assert!(before.contains("quick verdict, L2") && after.contains("DeepFool mean L2, R2"));
     // The same numbers as in the evaluation.
     let evaluation: Value = serde_json::from_str(&read(folder, "pgn/evaluation.json")).unwrap();
     let measures = evaluation["runs"][0]["measures"].as_array().unwrap();

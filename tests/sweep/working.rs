@@ -162,7 +162,7 @@ fn shards_are_a_partition_of_the_points() {
     assert_eq!(work_off(&plan, &shard("2/2")).0.unwrap().done, names(&[1, 3]));
     assert!(states(&plan).iter().all(|state| *state == State::Done));
     for wrong in ["0/2", "3/2", "2", "a/b", "1/0", ""] {
-        assert!(wrong.parse::<pgn_wgpu::sweep::Shard>().is_err(), "{wrong}");
+        assert!(wrong.parse::<pgn_wgpu::shard::Shard>().is_err(), "{wrong}");
     }
 }
 

@@ -25,7 +25,16 @@ pub(super) fn all(blocks: &[Block], palette: &Palette, names: &mut Names) -> Str
         }
         out += &match block {
             Block::Figure(of) => figure(of, palette, &names.unique(&of.id)),
-            Block::Table(of) => table(of, &names.unique(&of.id)),
+            Block::Table(of) => {
+                let id = names.unique(&of.id);
+                let title = format!("<h3 id=\"{id}-title\">{}</h3>", escape(&of.title));
+                format!("<div class=\"table\">{title}{}</div>\n", table(of, &id))
+            }
+            Block::Folded(of) => {
+                let id = names.unique(&of.id);
+                let title = format!("<summary id=\"{id}-title\">{}</summary>", escape(&of.title));
+                format!("<details class=\"table\">{title}{}</details>\n", table(of, &id))
+            }
             Block::Picture(of) => picture(of),
             Block::Notes(of) => notes(of),
             Block::Facts { title, facts: of } => facts(title, of),
@@ -80,6 +89,7 @@ fn values(figure: &Figure) -> String {
     )
 }
 
+/// A table under a title that the page has made, whose id is `id-title`.
 fn table(table: &Table, id: &str) -> String {
     let mut reasons: Vec<&str> = Vec::new();
     let numeric: Vec<bool> = (0..table.head.len()).map(|column| is_numeric(table, column)).collect();
@@ -108,11 +118,11 @@ fn table(table: &Table, id: &str) -> String {
         .map(|(i, reason)| format!("<li id=\"{id}-note-{}\">{}</li>", i + 1, sentence(reason)))
         .collect();
     let notes = if notes.is_empty() { notes } else { format!("<ol class=\"footnotes\">{notes}</ol>") };
-    let (title, caption) = (escape(&table.title), sentence(&table.caption));
+    let caption = sentence(&table.caption);
     format!(
-        "<div class=\"table\"><h3 id=\"{id}-title\">{title}</h3><p class=\"caption\">{caption}</p>\
+        "<p class=\"caption\">{caption}</p>\
          <div class=\"scroll\" role=\"region\" aria-labelledby=\"{id}-title\" tabindex=\"0\"><table>\
-         <thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>{notes}</div>\n"
+         <thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>{notes}"
     )
 }
 

@@ -16,6 +16,11 @@ pub fn figures(runs: &[&Run]) -> Vec<Figure> {
         let own = of_epochs(run, &format!("{}: generator", run.name), |epoch| epoch.generator_loss);
         [own, Series { mark: Mark::Dashed, ..fgm }]
     });
+    let robust = runs.iter().flat_map(|run| {
+        let pgd = of_epochs(run, &format!("{}: PGD", run.name), |epoch| epoch.pgd_accuracy);
+        let fgm = of_epochs(run, &format!("{}: FGM", run.name), |epoch| epoch.fgm_accuracy);
+        [pgd, Series { mark: Mark::Dashed, ..fgm }]
+    });
     let of_all = |value: fn(&EpochRecord) -> Option<f64>| -> Vec<Series> {
         runs.iter().map(|run| of_epochs(run, &run.name, value)).collect()
     };
@@ -34,6 +39,15 @@ pub fn figures(runs: &[&Run]) -> Vec<Figure> {
             ["Benign accuracy", "Share of the unperturbed validation images that are classified correctly."],
             Axis::percent("benign accuracy"),
             of_all(|epoch| epoch.benign_accuracy),
+        ),
+        figure(
+            "robust-accuracy",
+            [
+                "Accuracy under PGD and FGM",
+                "Share of at most 200 validation images that are classified correctly after PGD with 10 iterations, and after FGM (dashed), within the radius of the run's own attack or, without one, L2 0.5. PGD that falls while FGM does not is catastrophic overfitting.",
+            ],
+            Axis::percent("accuracy under attack"),
+            robust.collect(),
         ),
         figure(
             "generator-accuracy",

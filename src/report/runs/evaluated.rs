@@ -1,15 +1,13 @@
 //! An evaluation of several runs, kept in the folder of each: a report finds it whichever of them it is about. The
 //! fingerprint of the classifier is kept with it, so that numbers about other weights are never shown.
 
-use crate::attacks::{AttackKind, AttackOptions};
-use crate::evaluation::record::{Key, LARGEST_RECORD, fingerprint_of_text};
+use crate::evaluation::record::{LARGEST_RECORD, fingerprint_of_classifier, fingerprint_of_text};
 use crate::evaluation::report::Report;
 use crate::evaluation::suite::records_folder;
 use crate::evaluation::{EvaluationError, Subject};
 use crate::files;
 use crate::integrity;
 use crate::models::file::Model;
-use crate::program::precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -36,7 +34,7 @@ pub fn keep(report: &Report, run: &Subject) -> Result<(), EvaluationError> {
     let folder = records_folder(&run.place.home);
     files::create_folder(&folder)?;
     let kept = Kept {
-        classifier: fingerprint(&run.model),
+        classifier: fingerprint_of_classifier(&run.model),
         run: run.model.facts.run.clone(),
         report: report.clone(),
     };
@@ -49,7 +47,7 @@ pub fn keep(report: &Report, run: &Subject) -> Result<(), EvaluationError> {
 /// believed; those of other weights are left out. `None` if nothing was ever kept there.
 pub fn kept(folder: &Path, model: &Model) -> Option<(Vec<Report>, Vec<String>)> {
     let paths = paths(folder);
-    let classifier = fingerprint(model);
+    let classifier = fingerprint_of_classifier(model);
     let (mut own, mut damaged) = (Vec::new(), Vec::new());
     for path in &paths {
         match read(path) {
@@ -82,10 +80,4 @@ pub fn of_other_runs(folder: &Path, run: &str) -> Vec<PathBuf> {
 fn read(path: &Path) -> Result<Kept, String> {
     let bytes = files::read_at_most(path, LARGEST_RECORD).map_err(|error| error.to_string())?;
     integrity::from_json(&bytes).map_err(|reason| format!("{} cannot be believed: {reason}", path.display()))
-}
-
-fn fingerprint(model: &Model) -> String {
-    // Any attack on the classifier alone sees all that counts.
-    let options = AttackOptions::new(AttackKind::FGM);
-    Key::new(model, None, &options, "", Precision::F32).classifier
 }

@@ -1,9 +1,11 @@
-//! Evaluations in the layout of the paper's tables: measures down, runs across, then the paper's columns.
+//! Evaluations: first benign accuracy, the verdict and the median of the smallest perturbations; then, folded away, all
+//! measures in the layout of the paper's tables: measures down, runs across, then the paper's columns.
 
 use super::super::budget;
 use super::super::page::{Block, Cell, Note, Table};
 use super::Run;
 use crate::attacks::AttackOptions;
+use crate::evaluation::Measure;
 use crate::evaluation::report::{Report, RunReport, paper_name, shown};
 use std::path::Path;
 
@@ -20,7 +22,9 @@ pub fn blocks(runs: &[&Run]) -> Vec<Block> {
     }
     let mut blocks = Vec::new();
     for report in &reports {
-        blocks.push(Block::Table(table(report, runs)));
+        let whole = table(report, runs);
+        blocks.push(Block::Table(first(report, &whole)));
+        blocks.push(Block::Folded(whole));
         let notes: Vec<Note> = report.runs.iter().flat_map(warnings).collect();
         if !notes.is_empty() {
             blocks.push(Block::Notes(notes));
@@ -73,6 +77,19 @@ fn about(report: &RunReport, run: &Run) -> bool {
     report.name == run.name || same_folder()
 }
 
+/// What a reader wants first, of the whole table.
+fn first(report: &Report, whole: &Table) -> Table {
+    let keys = report.keys();
+    let rows = keys.iter().zip(&whole.rows).filter(|((key, _), _)| Measure::comes_first(key));
+    Table {
+        id: "evaluation-first".into(),
+        title: format!("{} {} images of {}", report.images, report.split, report.data_set),
+        caption: format!("{}.", report.legend_of_first()),
+        head: whole.head.clone(),
+        rows: rows.map(|(_, row)| row.clone()).collect(),
+    }
+}
+
 fn table(report: &Report, runs: &[&Run]) -> Table {
     let absent: Vec<&&Run> =
         runs.iter().filter(|run| !report.runs.iter().any(|known| about(known, run))).collect();
@@ -101,7 +118,7 @@ fn table(report: &Report, runs: &[&Run]) -> Table {
     }
     Table {
         id: "evaluation".into(),
-        title: format!("{} {} images of {}", report.images, report.split, report.data_set),
+        title: "All measures, as in the paper's tables".into(),
         caption: format!(
             "{}. Attacks: {}. Measured on {} by pgn-wgpu {}.",
             report.legend(),
@@ -123,6 +140,9 @@ fn attacks(report: &Report) -> String {
 fn cell(run: &RunReport, key: &str) -> Cell {
     match run.measures.iter().find(|measure| measure.key == key) {
         None => Cell::missing(format!("Not measured for {}", run.name)),
+        Some(measure) if measure.value.is_none() && Measure::comes_first(key) => Cell::missing(
+            "At least half of the images withstood all attacks that look for the smallest perturbation",
+        ),
         Some(measure) if measure.value.is_none() => Cell::missing("No image has a value"),
         Some(measure) => Cell { text: shown(measure), value: measure.value, note: None },
     }

@@ -2,6 +2,7 @@
 
 use super::super::page::{Note, Picture};
 use super::evaluated::kept;
+use super::verdicts;
 use crate::data::DatasetKind;
 use crate::evaluation::record::{LARGEST_RECORD, Record};
 use crate::evaluation::report::Report;
@@ -12,6 +13,7 @@ use crate::models::file::Model;
 use crate::training::metrics::Metrics;
 use crate::training::run::RunFolder;
 use crate::training::{TrainConfig, TrainError};
+use crate::verdict;
 use std::path::{Path, PathBuf};
 
 /// Larger files are no image sheets.
@@ -37,6 +39,8 @@ pub struct Run {
     /// What was found out about it, and about runs beside it.
     pub(super) evaluations: Vec<Report>,
     pub(super) records: Vec<Record>,
+    /// On its final weights.
+    pub(super) verdicts: Vec<verdict::report::Report>,
     notes: Vec<(String, String)>,
 }
 
@@ -100,8 +104,12 @@ impl Run {
         let (records, damaged) =
             model.as_ref().map_or_else(Default::default, |model| records_in(path).white_box(model));
         notes.extend(damaged.into_iter().map(|problem| (problem, again.clone())));
+        let (verdicts, left_out) =
+            model.as_ref().map_or_else(Default::default, |model| verdicts::kept(path, model));
+        let without = "it is left out; `pgn-wgpu verdict` judges the run";
+        notes.extend(left_out.into_iter().map(|problem| (problem, without.to_string())));
         let (path, pictures) = (path.to_path_buf(), pictures(path, &name));
-        Ok(Self { name, path, config, data_set, pictures, metrics, evaluations, records, notes })
+        Ok(Self { name, path, config, data_set, pictures, metrics, evaluations, records, verdicts, notes })
     }
 
     /// Whether the numbers of two runs may stand side by side.
@@ -150,6 +158,11 @@ impl Run {
             let figure = format!("{done} of {wanted} epochs are done");
             let remedy = format!("go on with `pgn-wgpu train --resume {}`", self.path.display());
             all.push((figure, remedy));
+        }
+        if let Some(overfitted) = self.metrics.robust().1 {
+            let remedy = "checkpoints/best-robust.safetensors is from before; train with --random-start or more steps of the \
+                          attack";
+            all.push((overfitted, remedy.to_string()));
         }
         if let Some(epoch) = self.metrics.epochs.last()
             && let (Some(own), Some(fgm)) = (epoch.generator_loss, epoch.fgm_loss)

@@ -1,7 +1,7 @@
 //! What each run was: a sentence, a row beside the other runs, and all its settings.
 
 use super::super::page::{Block, Cell, Fact, Table};
-use super::Run;
+use super::{Run, verdicts};
 use crate::evaluation::record::fingerprint_of_text;
 use crate::gpu::tuning::KernelChoices;
 use crate::training::TrainConfig;
@@ -23,11 +23,12 @@ pub fn sentence(run: &Run) -> String {
         )
     });
     format!(
-        "{}: {method} training on {}, {} of {} epochs{accuracy}.",
+        "{}: {method} training on {}, {} of {} epochs{accuracy}{}.",
         run.name,
         run.data_set,
         run.epochs_done(),
-        run.config.epochs
+        run.config.epochs,
+        verdicts::clause(run)
     )
 }
 
@@ -59,8 +60,15 @@ pub fn table(runs: &[&Run]) -> Table {
     let mut head: Vec<String> = ["run", "method"].map(str::to_string).to_vec();
     head.extend(differing.iter().map(|key| (*key).clone()));
     head.extend(
-        ["epochs done", "benign accuracy", "best benign accuracy", "mean ‖δ‖", "training time, s"]
-            .map(str::to_string),
+        [
+            "epochs done",
+            "benign accuracy",
+            "best benign accuracy",
+            "best PGD accuracy",
+            "mean ‖δ‖",
+            "training time, s",
+        ]
+        .map(str::to_string),
     );
     let rows = runs.iter().zip(&settings).map(|(run, own)| {
         let mut row = vec![Cell::text(&run.name), Cell::text(run.config.method.name())];
@@ -76,7 +84,8 @@ pub fn table(runs: &[&Run]) -> Table {
     Table {
         id: "runs".into(),
         title: "What was trained".into(),
-        caption: "Accuracies are on the validation images, after the last epoch and at the best one; the norm is that of the \
+        caption: "Accuracies are on the validation images, after the last epoch and at the best one; PGD, with 10 iterations, \
+                  is on at most 200 of them; the norm is that of the \
                   training perturbations in the last epoch."
             .into(),
         head,
@@ -84,10 +93,13 @@ pub fn table(runs: &[&Run]) -> Table {
     }
 }
 
-fn results(run: &Run) -> [Cell; 5] {
-    let share = |value: Option<f64>| match value {
-        Some(value) => Cell { text: format!("{:.2} %", 100.0 * value), value: Some(value), note: None },
-        None => Cell::missing(NO_VALIDATION),
+fn results(run: &Run) -> [Cell; 6] {
+    let percent =
+        |value: f64| Cell { text: format!("{:.2} %", 100.0 * value), value: Some(value), note: None };
+    let share = |value: Option<f64>| value.map_or_else(|| Cell::missing(NO_VALIDATION), percent);
+    let robust = match run.metrics.robust().0 {
+        Some(best) => percent(best.pgd),
+        None => Cell::missing("It was not measured; train with --robust-every 1"),
     };
     let last = run.metrics.epochs.last();
     let delta = match (run.metrics.means().last().and_then(|mean| mean.delta), run.config.method) {
@@ -100,7 +112,8 @@ fn results(run: &Run) -> [Cell; 5] {
         None => Cell::missing("No epoch has ended"),
     };
     let done = Cell::number(f64::from(run.epochs_done()), 0);
-    [done, share(last.and_then(|epoch| epoch.benign_accuracy)), share(run.metrics.best()), delta, seconds]
+    let benign = share(last.and_then(|epoch| epoch.benign_accuracy));
+    [done, benign, share(run.metrics.best()), robust, delta, seconds]
 }
 
 /// All settings of a run, and where and when it was trained.
