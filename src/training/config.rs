@@ -453,6 +453,14 @@ impl TrainConfig {
         self.awp.and_then(|gamma| gamma.value(self.method.awp)).filter(|_| !self.freeze_classifier)
     }
 
+    /// The ball that images are attacked within: that of the inner attack, or of steps of the defense's own.
+    pub fn trained_ball(&self) -> Option<(Norm, f32)> {
+        match self.method.inner {
+            Inner::Own(options) => options.contains(&"epsilon").then_some((self.norm, self.epsilon)),
+            _ => self.inner_attack().and_then(|attack| attack.ball()),
+        }
+    }
+
     /// How the run's defense is called in tables: `PGD`, or the attack's title for one that takes any.
     pub fn title(&self) -> &'static str {
         match self.method.inner {
@@ -533,6 +541,35 @@ impl TrainConfig {
             let range = "above 0 and at most 1; for clean images only, use --method natural";
             return error("--adv-coeff", self.adv_coeff.to_string(), range);
         }
+        if !self.c_l.is_finite() || self.c_l < 0.0 {
+            return error("--c-l", self.c_l.to_string(), "a finite number from 0 on");
+        }
+        if self.freeze_classifier && !self.method.generator {
+            return error(
+                "--freeze-classifier",
+                format!("with --method {}", self.method.name()),
+                "used with --method pgn",
+            );
+        }
+        self.check_defense()?;
+        self.check_inner()?;
+        self.check_lengths(None)?;
+        if !(1..=100).contains(&self.iterations) {
+            return error("--iterations", self.iterations.to_string(), "from 1 to 100 in training");
+        }
+        if let Some(step) = self.step_size.filter(|step| !positive(*step)) {
+            return error("--step-size", step.to_string(), "a finite number above 0");
+        }
+        if self.generator_steps == 0 || self.generator_steps > 100 {
+            return error("--generator-steps", self.generator_steps.to_string(), "from 1 to 100");
+        }
+        Ok(())
+    }
+
+    /// Refuses settings of single defenses, and of those that go with any.
+    fn check_defense(&self) -> Result<(), ConfigError> {
+        let error =
+            |name, value: String, range: &'static str| Err(ConfigError { name, value, range: range.into() });
         if let Some(beta) = self.beta.filter(|beta| !beta.is_finite() || *beta < 0.0) {
             return error("--beta", beta.to_string(), "a finite number from 0 on");
         }
@@ -545,27 +582,6 @@ impl TrainConfig {
         if self.awp_gamma().is_some() && self.learns_through_attack() {
             let range = "used without --through-attack: the attack is made on weights that are not perturbed";
             return error("--awp", "with --through-attack".to_string(), range);
-        }
-        if !self.c_l.is_finite() || self.c_l < 0.0 {
-            return error("--c-l", self.c_l.to_string(), "a finite number from 0 on");
-        }
-        if self.freeze_classifier && !self.method.generator {
-            return error(
-                "--freeze-classifier",
-                format!("with --method {}", self.method.name()),
-                "used with --method pgn",
-            );
-        }
-        self.check_inner()?;
-        self.check_lengths(None)?;
-        if !(1..=100).contains(&self.iterations) {
-            return error("--iterations", self.iterations.to_string(), "from 1 to 100 in training");
-        }
-        if let Some(step) = self.step_size.filter(|step| !positive(*step)) {
-            return error("--step-size", step.to_string(), "a finite number above 0");
-        }
-        if self.generator_steps == 0 || self.generator_steps > 100 {
-            return error("--generator-steps", self.generator_steps.to_string(), "from 1 to 100");
         }
         Ok(())
     }

@@ -38,7 +38,8 @@ pub static FREE: Defense = Defense {
 
 fn phase(graph: &mut Graph, stage: &Stage) -> Result<(), GraphError> {
     let images = stage.batch.images;
-    let perturbation = graph.state(PERTURBATION, &graph.shape(images).extents().to_vec())?;
+    let extents = graph.shape(images).extents().to_vec();
+    let perturbation = graph.state(PERTURBATION, &extents)?;
     let moved = graph.add(images, perturbation)?;
     let seen = ball::clip(graph, moved);
     let gradient = stage.gradients(graph, &[moved], |graph, classifier| {
