@@ -6,7 +6,7 @@ use pgn_wgpu::attacks::steps::{Start, Steps, Victim};
 use pgn_wgpu::attacks::{self, Attack, AttackKind, AttackOptions, Goal, Norm, Run, ball};
 use pgn_wgpu::graph::{Graph, GraphError, Tensor};
 use pgn_wgpu::training::defenses::{self, Inner};
-use pgn_wgpu::training::step::{Phase, Stage};
+use pgn_wgpu::training::step::{Objective, Phase, Stage};
 use pgn_wgpu::training::{Defense, Method};
 use std::path::Path;
 
@@ -60,16 +60,20 @@ static FADED: Defense = Defense {
     generator: false,
     strength: None,
     options: &[],
+    awp: 0.01,
+    kept: |_, _| Vec::new(),
     phases: |_| vec![Phase::Classifier],
     phase: learn_from_faded_images,
 };
 
 fn learn_from_faded_images(graph: &mut Graph, stage: &Stage) -> Result<(), GraphError> {
     let faded = stage.adversarial(graph)?.expect("the defense has an inner attack");
-    let logits = stage.learning().logits(graph, faded)?;
-    let loss = graph.cross_entropy(logits, stage.batch.labels)?;
-    stage.descend(graph, &[(loss, stage.batch.weights)])?;
-    stage.report(graph, logits, loss, Some(faded))
+    let learned = stage.descend(graph, |graph, classifier| {
+        let logits = classifier.logits(graph, faded)?;
+        let loss = graph.cross_entropy(logits, stage.batch.labels)?;
+        Ok(Objective { terms: vec![(loss, stage.batch.weights)], logits, loss })
+    })?;
+    stage.report(graph, &learned, Some(faded))
 }
 
 /// Runs a command line.

@@ -5,6 +5,10 @@
 mod apgd;
 #[allow(dead_code, reason = "every test binary uses its own part of it")]
 mod common;
+#[path = "golden/defenses.rs"]
+mod defenses;
+#[path = "golden/digests.rs"]
+mod digests;
 #[path = "golden/networks.rs"]
 mod networks;
 #[path = "golden/through_attack.rs"]

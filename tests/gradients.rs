@@ -227,6 +227,25 @@ fn no_gradient_flows_through_a_detached_tensor() {
 }
 
 #[test]
+fn a_detached_tensor_that_is_wanted_itself_passes_nothing_on() {
+    let mut g = Graph::new();
+    let x = g.input("x", &[3]).unwrap();
+    let square = g.multiply(x, x).unwrap();
+    let still = g.detach(square);
+    let y = g.multiply(still, x).unwrap();
+    let one = g.constant(1.0, &[1]).unwrap();
+    for (name, gradient) in ["still", "x"].into_iter().zip(g.gradient(y, one, &[still, x]).unwrap()) {
+        g.output(name, gradient);
+    }
+    let inputs = vec![common::named("x", vec![1.0, 2.0, 3.0])];
+    let device = pgn_wgpu::executor::Device::Cpu(pgn_wgpu::cpu::Mode::Reference);
+    let (_workspace, mut session) = common::session(&device, &g, &inputs, &vec![]);
+    let outputs = session.compute().unwrap();
+    assert_eq!(outputs.get("still"), [1.0, 2.0, 3.0]);
+    assert_eq!(outputs.get("x"), [1.0, 4.0, 9.0], "x as a factor alone, not as part of the square");
+}
+
+#[test]
 fn what_a_result_does_not_depend_on_has_gradient_zero() {
     assert_eq!(gradient_at_123(|g, _| g.constant(5.0, &[3]).unwrap()), [0.0; 3]);
     let constant_in_pieces = gradient_at_123(|g, x| {

@@ -19,6 +19,7 @@ use pgn_wgpu::graph::operation::codes;
 use pgn_wgpu::kernels::{self, Form, Kernel, generate, grids};
 use pgn_wgpu::models::file::{Facts, Model};
 use pgn_wgpu::nn::Problem;
+use pgn_wgpu::training::defenses::awp::Gamma;
 use pgn_wgpu::training::{Method, Preset, TrainConfig, Trainer};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -122,10 +123,12 @@ fn generated() -> BTreeSet<String> {
         ..TrainConfig::preset(Preset::Small, DatasetKind::Digits)
     };
     let mut programs = Vec::new();
-    for method in [Method::NATURAL, Method::FGM, Method::PGD, Method::PGN] {
+    for method in Method::all() {
         for through_attack in [false, true] {
             for norm in [Norm::L2, Norm::Linf] {
-                let config = TrainConfig { method, through_attack, norm, ..small.clone() };
+                // A second pass with moved weights, where the gradient does not flow through the attack.
+                let awp = (!through_attack).then_some(Gamma::Usual);
+                let config = TrainConfig { method, through_attack, norm, awp, ..small.clone() };
                 programs.extend(Trainer::new(cpu.clone(), &config, PROBLEM, None, None).unwrap().programs());
             }
         }

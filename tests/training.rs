@@ -4,6 +4,8 @@
 
 #[allow(dead_code, reason = "every test binary uses its own part of it")]
 mod common;
+#[path = "training/defenses.rs"]
+mod defenses;
 #[path = "training/divergence.rs"]
 mod divergence;
 #[path = "training/geometry.rs"]

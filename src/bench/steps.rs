@@ -67,7 +67,7 @@ fn convolves(program: &Program, call: &Call) -> bool {
 /// The calls of a step's convolutions for any geometry, each once, and why there is none for the usual one.
 pub fn general(trainer: &mut Trainer) -> Vec<String> {
     let mut lines = Vec::new();
-    for session in trainer.sessions() {
+    for (session, _) in trainer.sessions() {
         let calls = &session.program().calls;
         for call in calls.iter().filter(|call| call.kernel.layout.name == GeneralParams::LAYOUT.name) {
             let params: GeneralParams = bytemuck::pod_read_unaligned(&call.params);
@@ -218,7 +218,7 @@ fn profile(
     }
     let mut convolution = 0.0;
     let mut by_kernel: BTreeMap<(&'static str, &'static str), KernelTiming> = BTreeMap::new();
-    for session in trainer.sessions() {
+    for (session, runs) in trainer.sessions() {
         let Session::Gpu(session) = session else { continue };
         let program = session.program().clone();
         let Some(seconds) = profile_session(session, repetitions)? else { return Ok((Vec::new(), 0.0)) };
@@ -231,12 +231,13 @@ fn profile(
                 seconds: 0.0,
                 gflops: 0.0,
             });
+            let seconds = seconds * runs as f64;
             if convolves(&program, call) {
                 convolution += seconds;
             }
-            timing.calls += 1;
+            timing.calls += runs;
             timing.seconds += seconds;
-            timing.gflops += call.flops as f64;
+            timing.gflops += (call.flops * runs as u64) as f64;
         }
     }
     let mut kernels: Vec<KernelTiming> = by_kernel.into_values().collect();

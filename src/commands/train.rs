@@ -299,7 +299,12 @@ fn describe(&What { trainer, data, config, device }: &What, run: &Path, resumed_
             println!("attack   {name} within {norm} epsilon {}, pixels in [0, 1]", attack.epsilon);
         }
         Some(attack) => println!("attack   {}, {} iterations", attack.kind, attack.iterations),
-        None => {}
+        None => {
+            if let Some((norm, epsilon)) = config.trained_ball() {
+                let (method, norm) = (config.method, norm.name());
+                println!("attack   steps of {method} within {norm} epsilon {epsilon}, pixels in [0, 1]");
+            }
+        }
     }
     let steps = grouped(steps_of(config, data.train.len()));
     println!("run      {} ({steps} steps)", run.display());

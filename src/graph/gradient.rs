@@ -109,7 +109,9 @@ impl Graph {
         let wants = |i: usize| operands.get(i).is_some_and(|t: &Tensor| leads[t.0]);
         let mut to = Vec::new();
         match operation {
-            Operation::Alias { .. } => {
+            // Also where the detached tensor itself is wanted.
+            Operation::Alias { differentiable: false } => {}
+            Operation::Alias { differentiable: true } => {
                 let mut extents = self.shape(operands[0]).extents().to_vec();
                 extents[0] *= self.copies(operands[0], d);
                 to.push((operands[0], self.reshape(d, &extents)?));

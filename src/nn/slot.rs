@@ -82,6 +82,11 @@ impl Slot {
         self.role == Role::Weight
     }
 
+    /// Whether it is a learned kernel or matrix; biases and normalisations have one extent.
+    pub fn is_kernel(&self) -> bool {
+        self.is_learned() && self.extents.len() > 1
+    }
+
     /// Whether it holds nothing; no slot of a network does.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

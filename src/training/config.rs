@@ -1,6 +1,8 @@
 //! Everything that decides a training run, as one struct: what flags and `--config` files fill, what is written
 //! to the run folder, and what repeats the run from there.
 
+use super::defenses::awp::{self, Gamma};
+use super::defenses::free::REPLAYS;
 use super::defenses::{Inner, Method};
 use super::optimiser::{Decayed, Optimiser, Rule};
 use super::schedule::Schedule;
@@ -145,6 +147,14 @@ pub struct TrainConfig {
     pub ema_warmup: bool,
     /// Weight of the adversarial term; the clean term has the rest.
     pub adv_coeff: f32,
+    /// Weight of the divergence beside a cross-entropy; absent: the defense's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beta: Option<f32>,
+    /// Times that each batch is learned from.
+    pub replays: u32,
+    /// Perturbation of weights; absent: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub awp: Option<Gamma>,
     /// Weight of the penalty, c_L.
     pub c_l: f32,
     /// What the generator sees of the classifier's gradient.
@@ -280,6 +290,9 @@ impl TrainConfig {
             ema_decay: 0.99,
             ema_warmup: true,
             adv_coeff: 1.0,
+            beta: None,
+            replays: REPLAYS,
+            awp: None,
             c_l: 3.0,
             gradient_input: GradientInput::Log,
             without: Vec::new(),
@@ -397,7 +410,7 @@ impl TrainConfig {
     /// The attack that the classifier trains against, if there is one.
     pub fn inner(&self) -> Option<AttackKind> {
         match self.method.inner {
-            Inner::None => None,
+            Inner::None | Inner::Own(_) => None,
             Inner::Fixed(kind) => Some(kind),
             Inner::Chosen => Some(self.inner.unwrap_or(AttackKind::PGD)),
         }
@@ -430,11 +443,29 @@ impl TrainConfig {
         })
     }
 
+    /// Whether the classifier's gradient flows back through the attack.
+    pub fn learns_through_attack(&self) -> bool {
+        self.through_attack && self.method.reads("through-attack")
+    }
+
+    /// The γ of adversarial weight perturbation, if the run has it.
+    pub fn awp_gamma(&self) -> Option<f32> {
+        self.awp.and_then(|gamma| gamma.value(self.method.awp)).filter(|_| !self.freeze_classifier)
+    }
+
+    /// The ball that images are attacked within: that of the inner attack, or of steps of the defense's own.
+    pub fn trained_ball(&self) -> Option<(Norm, f32)> {
+        match self.method.inner {
+            Inner::Own(options) => options.contains(&"epsilon").then_some((self.norm, self.epsilon)),
+            _ => self.inner_attack().and_then(|attack| attack.ball()),
+        }
+    }
+
     /// How the run's defense is called in tables: `PGD`, or the attack's title for one that takes any.
     pub fn title(&self) -> &'static str {
         match self.method.inner {
             Inner::Chosen => self.inner().map_or(self.method.title, |kind| kind.title),
-            Inner::None | Inner::Fixed(_) => self.method.title,
+            Inner::None | Inner::Fixed(_) | Inner::Own(_) => self.method.title,
         }
     }
 
@@ -520,6 +551,7 @@ impl TrainConfig {
                 "used with --method pgn",
             );
         }
+        self.check_defense()?;
         self.check_inner()?;
         self.check_lengths(None)?;
         if !(1..=100).contains(&self.iterations) {
@@ -530,6 +562,26 @@ impl TrainConfig {
         }
         if self.generator_steps == 0 || self.generator_steps > 100 {
             return error("--generator-steps", self.generator_steps.to_string(), "from 1 to 100");
+        }
+        Ok(())
+    }
+
+    /// Refuses settings of single defenses, and of those that go with any.
+    fn check_defense(&self) -> Result<(), ConfigError> {
+        let error =
+            |name, value: String, range: &'static str| Err(ConfigError { name, value, range: range.into() });
+        if let Some(beta) = self.beta.filter(|beta| !beta.is_finite() || *beta < 0.0) {
+            return error("--beta", beta.to_string(), "a finite number from 0 on");
+        }
+        if !(1..=100).contains(&self.replays) {
+            return error("--replays", self.replays.to_string(), "from 1 to 100");
+        }
+        if let Some(gamma) = self.awp.filter(|gamma| !gamma.is_possible()) {
+            return error("--awp", gamma.to_string(), awp::RANGE);
+        }
+        if self.awp_gamma().is_some() && self.learns_through_attack() {
+            let range = "used without --through-attack: the attack is made on weights that are not perturbed";
+            return error("--awp", "with --through-attack".to_string(), range);
         }
         Ok(())
     }

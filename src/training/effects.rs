@@ -58,7 +58,7 @@ pub(super) fn shaders(config: &TrainConfig, _: &str) -> Option<NoEffect> {
 
 /// With the defenses that name the option.
 pub(super) fn defense(config: &TrainConfig, key: &str) -> Option<NoEffect> {
-    let has = |method: &Method| method.options.contains(&key);
+    let has = |method: &Method| method.reads(key);
     (!has(&config.method)).then(|| no_effect_with(config, has))
 }
 
@@ -73,6 +73,7 @@ pub(super) fn inner_attack(config: &TrainConfig, key: &str) -> Option<NoEffect> 
     let reads = |method: &Method| match method.inner {
         Inner::None => false,
         Inner::Fixed(kind) => kind.reads(key),
+        Inner::Own(options) => options.contains(&key),
         Inner::Chosen => true,
     };
     let reading = || AttackKind::reading(key).iter().map(|kind| kind.name()).collect::<Vec<_>>();
@@ -81,6 +82,7 @@ pub(super) fn inner_attack(config: &TrainConfig, key: &str) -> Option<NoEffect> 
         Some(kind) if config.method.inner == Inner::Chosen => {
             Some(NoEffect::new(&format!("--inner {kind}"), &format!("--inner {}", listed(&reading()))))
         }
+        None if reads(&config.method) => None,
         _ => Some(no_effect_with(config, reads)),
     }
 }
@@ -215,16 +217,49 @@ mod tests {
         let sentence = flag("iterations", &config(Method::FGM)).unwrap_err();
         assert_eq!(
             sentence,
-            "--iterations has no effect with --method fgm; it belongs to --method pgd and adversarial; leave it out"
+            "--iterations has no effect with --method fgm; it belongs to --method pgd, adversarial, trades and mart; leave it out"
         );
+        let refused = |key, method| flag(key, &config(method)).unwrap_err();
+        let sentence = refused("epsilon", Method::PGN);
         assert!(
-            flag("epsilon", &config(Method::PGN)).unwrap_err().contains("--method fgm, pgd and adversarial")
+            sentence.contains("--method fgm, pgd, adversarial, trades, mart, fast, n-fgsm and free"),
+            "{sentence}"
         );
-        assert!(
-            flag("adv-coeff", &config(Method::NATURAL))
-                .unwrap_err()
-                .contains("fgm, pgd, adversarial and pgn")
-        );
+        let sentence = refused("adv-coeff", Method::NATURAL);
+        assert!(sentence.contains("fgm, pgd, adversarial, fast, n-fgsm and pgn"), "{sentence}");
+    }
+
+    #[test]
+    fn each_defense_takes_what_it_reads_and_refuses_the_rest() {
+        let taken: [(Method, &[&str]); 5] = [
+            (Method::TRADES, &["beta", "epsilon", "norm", "iterations", "step-size"]),
+            (Method::MART, &["beta", "epsilon", "norm", "iterations", "step-size", "ce-form"]),
+            (Method::FAST, &["epsilon", "norm", "step-size", "ce-form", "adv-coeff", "through-attack"]),
+            (Method::N_FGSM, &["epsilon", "norm", "step-size", "ce-form", "adv-coeff", "through-attack"]),
+            (Method::FREE, &["replays", "epsilon", "norm", "step-size"]),
+        ];
+        let all = [
+            "beta",
+            "replays",
+            "epsilon",
+            "norm",
+            "iterations",
+            "step-size",
+            "ce-form",
+            "adv-coeff",
+            "through-attack",
+            "attack-label",
+            "random-start",
+            "c-l",
+            "inner",
+        ];
+        for (method, own) in taken {
+            for key in all {
+                let own = own.contains(&key) || (key == "attack-label" && own.contains(&"adv-coeff"));
+                assert_eq!(flag(key, &config(method)).is_ok(), own, "{key} with {method}");
+            }
+            assert!(flag("awp", &config(method)).is_ok(), "{method}");
+        }
     }
 
     #[test]

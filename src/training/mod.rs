@@ -62,6 +62,16 @@ pub enum TrainError {
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A batch that must be split, with a setting that needs all of it.
+    #[error(
+        "{setting} needs a whole batch at once, and {images} images do not fit the adapter; choose a smaller --batch-size"
+    )]
+    WholeBatch {
+        /// The setting, as flags.
+        setting: String,
+        /// Images of a batch.
+        images: usize,
+    },
     /// The run folder is in use or not one of ours.
     #[error("{}: {problem}", path.display())]
     Run {

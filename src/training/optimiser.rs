@@ -162,11 +162,11 @@ impl Role {
 /// State that is 1 at weights that decay and 0 at others.
 const MASK: &str = "decayed";
 
-/// 1 at kernels and matrices, 0 at biases and normalisations, which have one extent.
+/// 1 at kernels and matrices, 0 at biases and normalisations.
 fn mask(slots: &Slots) -> Vec<f32> {
     let mut mask = slots.zeros();
     for index in 0..slots.all.len() {
-        if slots.all[index].is_learned() && slots.all[index].extents.len() > 1 {
+        if slots.all[index].is_kernel() {
             slots.get_mut(&mut mask, index).fill(1.0);
         }
     }

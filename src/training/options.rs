@@ -8,6 +8,7 @@ use super::config::{
     Update,
 };
 use super::defenses::Method;
+use super::defenses::awp::Gamma;
 use super::effects::{self, Effect};
 use super::optimiser::{Decayed, Optimiser};
 use super::run::{LARGEST_CONFIG, from_toml};
@@ -125,7 +126,7 @@ impl From<Wanted<Vec<GeneratorInput>>> for Vec<GeneratorInput> {
 into_fields! {
     plain: Network, Optimiser, Decayed, Schedule, AttackMode, Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
         CeForm, Tune, Precision;
-    optional: AttackKind, Vec<f32>, PathBuf, f32, usize, u32, u64
+    optional: AttackKind, Gamma, Vec<f32>, PathBuf, f32, usize, u32, u64
 }
 
 options! {
@@ -221,6 +222,16 @@ options! {
     /// Weight of the adversarial term; the clean term has the rest [default: 1]
     #[arg(value_parser = above(0.0, Some(1.0_f32)))]
     adv_coeff: f32 => adv_coeff, learned_defense;
+    /// Weight of the divergence between predictions on clean and on attacked images [default: 6 for trades, 5 for mart]
+    #[arg(value_parser = number(0.0_f32..))]
+    beta: f32 => beta, learned_defense;
+    /// Times that each batch is learned from; an epoch takes that much longer [default: 8]
+    #[arg(value_parser = number(1..=100_u32))]
+    replays: u32 => replays, learned_defense;
+    /// Learn at weights that are moved up the loss by this share of their length (AWP) [default: 0; without a number 0.005 for
+    /// trades and 0.01 for others]
+    #[arg(num_args = 0..=1, default_missing_value = "usual", value_name = "GAMMA")]
+    awp: Gamma => awp, learning_classifier;
     /// Weight of the penalty on the squared perturbation [default: 3]
     #[arg(value_parser = number(0.0_f32..))]
     c_l: f32 => c_l, defense;

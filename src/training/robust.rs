@@ -79,8 +79,8 @@ impl BestRobust {
 
 /// The radius within which a run is measured: that of its own attack, else the usual one.
 pub fn radius(config: &TrainConfig) -> (Norm, f32) {
-    let own = config.inner_attack().filter(|attack| attack.kind.has_radius() && attack.epsilon > 0.0);
-    own.map_or((Norm::L2, Norm::L2.usual_epsilon()), |attack| (attack.norm, attack.epsilon))
+    let own = config.trained_ball().filter(|(_, epsilon)| *epsilon > 0.0);
+    own.unwrap_or((Norm::L2, Norm::L2.usual_epsilon()))
 }
 
 /// Attacks a few validation images with the averaged weights of a workspace.
@@ -181,6 +181,8 @@ mod tests {
             |method| TrainConfig { method, ..TrainConfig::preset(Preset::Small, DatasetKind::Digits) };
         let linf = TrainConfig { norm: Norm::Linf, epsilon: 0.1, ..config(Method::FGM) };
         assert_eq!([radius(&config(Method::PGD)), radius(&linf)], [(Norm::L2, 0.1), (Norm::Linf, 0.1)]);
+        let free = TrainConfig { method: Method::FREE, ..linf };
+        assert_eq!(radius(&free), (Norm::Linf, 0.1), "steps of the defense's own");
         assert_eq!([radius(&config(Method::NATURAL)), radius(&config(Method::PGN))], [(Norm::L2, 0.5); 2]);
     }
 }

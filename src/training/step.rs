@@ -8,6 +8,7 @@
 //! What a phase computes is the defense's: see [`defenses`](super::defenses).
 
 use super::config::{AttackLabel, AttackMode, TrainConfig};
+use super::defenses::awp;
 use super::optimiser::{self, Role, Rule};
 use crate::attacks::registry::Run;
 use crate::attacks::steps::{self, Victim};
@@ -158,10 +159,38 @@ pub struct Stage<'a> {
     pub generator: Option<(&'a Generator, Player<'a>)>,
 }
 
+/// What a classifier learns from in one pass.
+#[derive(Clone)]
+pub struct Objective {
+    /// Losses per image and their weights, `[n, 1]` each. The classifier descends their sum.
+    pub terms: Vec<(Tensor, Tensor)>,
+    /// The logits that are reported.
+    pub logits: Tensor,
+    /// Their cross-entropy per image, `[n, 1]`.
+    pub loss: Tensor,
+}
+
+/// The gradients of an objective.
+pub struct Descent {
+    /// By the classifier's weights, for [`Player::learn`].
+    pub weights: Vec<Tensor>,
+    /// By the other tensors that were asked for, at the classifier's own weights.
+    pub beside: Vec<Tensor>,
+    /// The objective at the classifier's own weights.
+    pub own: Objective,
+    /// The objective whose gradient `weights` is; another one than `own` if weights are perturbed.
+    pub learned: Objective,
+}
+
 impl Stage<'_> {
     /// The classifier as it learns: in training mode, where its running statistics learn too.
     pub fn learning(&self) -> Classifier<'_> {
-        let pass = Pass::Train { real: self.real, update_statistics: true };
+        self.training(true)
+    }
+
+    /// The classifier in training mode.
+    fn training(&self, update_statistics: bool) -> Classifier<'_> {
+        let pass = Pass::Train { real: self.real, update_statistics };
         Classifier { net: self.net, states: &self.f.states, pass }
     }
 
@@ -183,11 +212,11 @@ impl Stage<'_> {
         };
         let (classifier, images) = (self.attacked(), self.batch.images);
         let labels = match self.config.attack_label {
-            AttackLabel::True => self.batch.labels,
-            AttackLabel::Predicted => {
+            AttackLabel::Predicted if self.config.method.reads("attack-label") => {
                 let logits = classifier.logits(graph, images)?;
                 graph.arg_max(logits)
             }
+            _ => self.batch.labels,
         };
         let attack = attack(&options, self.net.problem);
         let noise = match attack.is_random() {
@@ -198,8 +227,8 @@ impl Stage<'_> {
             }
             false => None,
         };
-        let (victim, through) =
-            (Victim { classifier, images, labels, aim: None }, self.config.through_attack);
+        let victim = Victim { classifier, images, labels, aim: None };
+        let through = self.config.learns_through_attack();
         let x = steps::unroll(graph, attack.as_ref(), victim, noise, through)?;
         Ok(Some(if through { x } else { graph.detach(x) }))
     }
@@ -215,21 +244,44 @@ impl Stage<'_> {
         graph.affine(self.batch.weights, share, 0.0)
     }
 
-    /// Lets the classifier descend the sum of losses, each with its weights, both `[n, 1]`.
-    pub fn descend(&self, graph: &mut Graph, objective: &[(Tensor, Tensor)]) -> Result<()> {
-        let gradients = graph.gradient_of_many(objective, &self.f.states.learned)?;
-        self.f.learn(graph, &gradients, self.how)
+    /// The gradients of what `build` writes for a classifier in training mode: by its weights, and by `beside`. With
+    /// perturbed weights (`--awp`) those by the weights are of a second pass, and only that one teaches statistics.
+    pub fn gradients(
+        &self,
+        graph: &mut Graph,
+        beside: &[Tensor],
+        build: impl Fn(&mut Graph, Classifier) -> Result<Objective>,
+    ) -> Result<Descent> {
+        let live = &self.f.states.learned;
+        let wanted: Vec<Tensor> = live.iter().chain(beside).copied().collect();
+        let gamma = self.config.awp_gamma();
+        let own = build(graph, self.training(gamma.is_none()))?;
+        let mut weights = graph.gradient_of_many(&own.terms, &wanted)?;
+        let beside = weights.split_off(live.len());
+        let Some(gamma) = gamma else {
+            let learned = own.clone();
+            return Ok(Descent { weights, beside, own, learned });
+        };
+        let climbed = awp::climbed(graph, &self.net.slots, &self.f.states, &weights, gamma)?;
+        let learned = build(graph, Classifier { states: &climbed, ..self.learning() })?;
+        let weights = graph.gradient_of_many(&learned.terms, &climbed.learned)?;
+        Ok(Descent { weights, beside, own, learned })
+    }
+
+    /// Lets the classifier descend what `build` writes, and returns it.
+    pub fn descend(
+        &self,
+        graph: &mut Graph,
+        build: impl Fn(&mut Graph, Classifier) -> Result<Objective>,
+    ) -> Result<Objective> {
+        let gradient = self.gradients(graph, &[], build)?;
+        self.f.learn(graph, &gradient.weights, self.how)?;
+        Ok(gradient.learned)
     }
 
     /// The outputs `loss` and `correct` of what the classifier trains on and, under attack, `norm2`.
-    pub fn report(
-        &self,
-        graph: &mut Graph,
-        logits: Tensor,
-        loss: Tensor,
-        attacked: Option<Tensor>,
-    ) -> Result<()> {
-        metrics(graph, logits, loss, self.batch.labels)?;
+    pub fn report(&self, graph: &mut Graph, learned: &Objective, attacked: Option<Tensor>) -> Result<()> {
+        metrics(graph, learned.logits, learned.loss, self.batch.labels)?;
         let Some(attacked) = attacked else { return Ok(()) };
         let delta = graph.subtract(attacked, self.batch.images)?;
         let square = graph.unary(Unary::Square, delta);

@@ -65,7 +65,10 @@ pub struct Trainer {
     classifier: Net,
     generator: Option<Generator>,
     workspace: Workspace,
+    /// One for each kind of phase.
     runners: Vec<PhaseRunner>,
+    /// The runner of each phase of a step, in order.
+    order: Vec<usize>,
     micro_batch: usize,
     /// Updates that each network has had.
     updates: [u64; 2],
@@ -121,6 +124,9 @@ impl Trainer {
             let values = given.unwrap_or_else(|| generator.initial(config.init, config.seed));
             write(&mut workspace, &Role::Generator.start(&generator.slots, &values, Rule::ADAM))?;
         }
+        for (name, len) in (config.method.kept)(config, problem) {
+            workspace.write(name, &vec![0.0; len])?;
+        }
         let (config, largest) =
             (config.clone(), largest.unwrap_or(config.batch_size).min(config.batch_size).max(1));
         let mut trainer = Self {
@@ -129,17 +135,35 @@ impl Trainer {
             generator,
             workspace,
             runners: Vec::new(),
+            order: Vec::new(),
             micro_batch: largest,
             updates: [0, 0],
             step: 0,
         };
         trainer.runners = trainer.fit_runners()?;
+        let kind = |phase| trainer.runners.iter().position(|runner| runner.phase == phase);
+        trainer.order = step::phases(&trainer.config).into_iter().filter_map(kind).collect();
         Ok(trainer)
+    }
+
+    /// The setting that does not allow a batch to be split, if there is one.
+    fn whole_batches(&self) -> Option<String> {
+        let Self { config, classifier, .. } = self;
+        if !(config.method.kept)(config, classifier.problem).is_empty() {
+            return Some(format!("--method {}", config.method));
+        }
+        config.awp_gamma().map(|_| "--awp".to_string())
     }
 
     /// Halves the micro-batch until it fits the adapter, or the memory that the CPU path gets.
     fn fit_runners(&mut self) -> Result<Vec<PhaseRunner>, TrainError> {
         loop {
+            let images = self.config.batch_size;
+            if self.micro_batch < images
+                && let Some(setting) = self.whole_batches()
+            {
+                return Err(TrainError::WholeBatch { setting, images });
+            }
             let error = match self.runners_at(self.micro_batch) {
                 Ok(runners) => match self.room_to_save() {
                     Ok(()) => return Ok(runners),
@@ -167,6 +191,10 @@ impl Trainer {
         let how = if whole { Gradients::Apply } else { Gradients::Accumulate };
         let mut runners: Vec<PhaseRunner> = Vec::new();
         for phase in step::phases(&self.config) {
+            // Phases of a kind have the same program.
+            if runners.iter().any(|runner| runner.phase == phase) {
+                continue;
+            }
             let program = self.program(phase, images, how)?;
             let session = self.workspace.bind(Arc::new(program))?;
             let mut apply = Vec::new();
@@ -243,14 +271,16 @@ impl Trainer {
         self.step
     }
 
-    /// The programs of one step.
+    /// The programs of a step, each once.
     pub fn programs(&self) -> Vec<Arc<Program>> {
         self.runners.iter().map(|r| r.session.program().clone()).collect()
     }
 
-    /// The sessions of one step, for profiling.
-    pub fn sessions(&mut self) -> impl Iterator<Item = &mut Session> {
-        self.runners.iter_mut().map(|r| &mut r.session)
+    /// The sessions of a step, each with how often it runs, for profiling.
+    pub fn sessions(&mut self) -> impl Iterator<Item = (&mut Session, usize)> {
+        let order = &self.order;
+        let runs = |index| order.iter().filter(|&&own| own == index).count();
+        self.runners.iter_mut().enumerate().map(move |(index, r)| (&mut r.session, runs(index)))
     }
 
     /// Bytes that a step needs on the device: the arenas of its programs and all states.
@@ -262,8 +292,9 @@ impl Trainer {
 
     /// Floating-point operations of a step on a full batch.
     pub fn flops(&self) -> u64 {
-        let per_run: u64 = self.programs().iter().map(|p| p.flops()).sum();
-        per_run * self.config.batch_size.div_ceil(self.micro_batch) as u64
+        let per_part: u64 =
+            self.order.iter().map(|&index| self.runners[index].session.program().flops()).sum();
+        per_part * self.config.batch_size.div_ceil(self.micro_batch) as u64
     }
 
     /// Submits one step.
@@ -276,8 +307,8 @@ impl Trainer {
                 self.workspace.write(name, &padded(values, self.micro_batch * per_image))?;
             }
         }
-        for index in 0..self.runners.len() {
-            runs = self.submit_phase(index, batch)?;
+        for place in 0..self.order.len() {
+            runs = self.submit_phase(self.order[place], batch)?;
         }
         self.step += 1;
         Ok(PendingStep { runs, step: self.step, epoch: batch.epoch })
@@ -358,7 +389,8 @@ impl Trainer {
     pub fn collect(&mut self, pending: PendingStep) -> Result<StepRecord, ExecutionError> {
         let (game, attacked) = (self.generator.is_some(), self.config.method.perturbs());
         let price = 2.0 * f64::from(self.config.c_l);
-        let session = &mut self.runners.last_mut().expect("every step has a phase").session;
+        let last = *self.order.last().expect("every step has a phase");
+        let session = &mut self.runners[last].session;
         let ([mut loss, mut correct, mut norms, mut gradient_norms], mut images) = ([0.0; 4], 0);
         for (run, real) in pending.runs {
             let outputs = session.finish(run)?;
@@ -391,10 +423,12 @@ impl Trainer {
     /// Names of all states.
     fn states(&self) -> Vec<String> {
         let generator = self.generator.iter().flat_map(|g| Role::Generator.states(&g.slots, Rule::ADAM));
+        let kept = (self.config.method.kept)(&self.config, self.classifier.problem);
         Role::Classifier
             .states(&self.classifier.slots, self.config.rule())
             .into_iter()
             .chain(generator)
+            .chain(kept.into_iter().map(|(name, _)| name.to_string()))
             .collect()
     }
 

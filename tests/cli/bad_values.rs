@@ -25,6 +25,10 @@ fn sizes_that_cannot_be_are_named_with_what_can() {
         (&["--ema-decay", "1"], &["--ema-decay", "1", "below 1"]),
         (&["--adv-coeff", "0"], &["--adv-coeff", "0", "above 0"]),
         (&["--adv-coeff", "1.5"], &["--adv-coeff", "1.5", "at most 1"]),
+        (&["--beta", "-1"], &["--beta", "-1", "from 0"]),
+        (&["--replays", "0"], &["--replays", "0", "1 to 100"]),
+        (&["--awp", "2"], &["--awp", "from 0 to 1", "usual"]),
+        (&["--method", "fgm", "--awp", "--through-attack"], &["--awp", "without --through-attack"]),
         (&["--c-l", "-1"], &["--c-l", "-1", "from 0"]),
         (&["--c-l", "inf"], &["--c-l", "inf", "finite"]),
         (&["--generator-steps", "0"], &["--generator-steps", "0", "1 to 100"]),
@@ -73,14 +77,17 @@ fn flags_without_effect_are_refused_with_what_they_belong_to() {
     let train: &[(&[&str], &[&str])] = &[
         (
             &["--method", "natural", "--epsilon", "0.1"],
-            &["--epsilon", "--method natural", "fgm, pgd and adversarial"],
+            &["--epsilon", "--method natural", "fgm, pgd, adversarial, trades, mart, fast, n-fgsm and free"],
         ),
         (
             &["--method", "fgm", "--iterations", "3"],
             &["--iterations", "--method fgm", "--method pgd", "leave it out"],
         ),
         (&["--method", "fgm", "--c-l", "3"], &["--c-l", "--method fgm", "--method pgn"]),
-        (&["--norm", "linf"], &["--norm", "--method pgn", "fgm, pgd and adversarial"]),
+        (
+            &["--norm", "linf"],
+            &["--norm", "--method pgn", "fgm, pgd, adversarial, trades, mart, fast, n-fgsm and free"],
+        ),
         (&["--method", "natural", "--through-attack"], &["--through-attack", "--method natural"]),
         (&["--freeze-classifier", "--no-ema-warmup"], &["--no-ema-warmup", "--freeze-classifier"]),
         (&["--tune", "off"], &["--tune", "--adapter cpu"]),

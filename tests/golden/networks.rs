@@ -1,14 +1,14 @@
 //! Networks with batch normalisation against PyTorch: `networks.json`, which `make_networks.py` writes.
 //!
-//! Weights, statistics, images and labels follow from formulas that the script has too. Of a tensor the file holds a digest:
-//! its L2 norm, its sum, the sum of `v_i cos(i)`, and its first four values, in PyTorch's order.
+//! Weights, statistics, images and labels follow from formulas that the script has too. Of tensors the file holds digests.
 
 use crate::common::{devices, named, session};
+use crate::digests::{self, close, known_values, numbers};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::{Batch, DatasetKind};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Graph;
-use pgn_wgpu::nn::{Init, Net, Pass, Plan, Problem, Values};
+use pgn_wgpu::nn::{Net, Pass, Plan, Problem, Values};
 use pgn_wgpu::training::config::AttackMode;
 use pgn_wgpu::training::optimiser::{Decayed, Optimiser, Role};
 use pgn_wgpu::training::schedule::Schedule;
@@ -32,10 +32,6 @@ fn file() -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
-}
-
 fn config(network: &str, nesterov: bool) -> TrainConfig {
     TrainConfig {
         method: Method::NATURAL,
@@ -54,24 +50,6 @@ fn net(config: &TrainConfig) -> Net {
     config.network.build(Plan::new(PROBLEM, config.width)).unwrap()
 }
 
-/// He's initial weights of seed 7, and batch normalisations with statistics that are not 0 and 1.
-fn known_values(net: &Net) -> Values {
-    let mut values = net.initial(Init::He, SEED);
-    for (index, slot) in net.slots.all.iter().enumerate().filter(|(_, slot)| slot.extents.len() == 1) {
-        let part = slot.name.rsplit('.').next().unwrap();
-        for (c, value) in net.slots.get_mut(&mut values, index).iter_mut().enumerate() {
-            let c = c as f64;
-            *value = match part {
-                "weight" => 1.0 + 0.3 * (c + 1.0).sin(),
-                "bias" => 0.2 * (2.0 * c).cos(),
-                "running_mean" => 0.1 * (3.0 * c).sin(),
-                _ => 1.0 + 0.4 * c.cos().powi(2),
-            } as f32;
-        }
-    }
-    values
-}
-
 fn batch() -> Batch {
     let images = (0..BATCH * PROBLEM.pixels()).map(|i| (0.5 + 0.45 * (FREQUENCY * i as f64).sin()) as f32);
     let labels = (0..BATCH).map(|n| (7 * n % PROBLEM.classes) as f32);
@@ -81,46 +59,6 @@ fn batch() -> Batch {
 fn inputs() -> crate::common::Values {
     let Batch { images, labels, weights, .. } = batch();
     vec![named("images", images), named("labels", labels), named("weights", weights)]
-}
-
-/// The digest of a tensor in PyTorch's order.
-fn digest(values: &[f32]) -> Vec<f64> {
-    let all = || values.iter().map(|&v| f64::from(v));
-    let norm = all().map(|v| v * v).sum::<f64>().sqrt();
-    let waved = all().enumerate().map(|(i, v)| v * (i as f64).cos()).sum();
-    [norm, all().sum(), waved].into_iter().chain(all().take(4)).collect()
-}
-
-/// Fails unless two lists of numbers are as close as allowed, in units of `scale`.
-#[track_caller]
-fn close(what: &str, actual: &[f64], expected: &[f64], scale: f64) {
-    assert_eq!(actual.len(), expected.len(), "{what}");
-    for (i, (a, e)) in actual.iter().zip(expected).enumerate() {
-        assert!(
-            (a - e).abs() <= TOLERANCE * scale,
-            "{what}: number {i} is {a:e}, PyTorch has {e:e} (scale {scale:e})"
-        );
-    }
-}
-
-/// Compares the slots that `expected` names with the file. A sum over n values may differ by as much as the root of n
-/// values of the tensor's size, and no tensor counts as smaller than a hundredth of the largest.
-#[track_caller]
-fn slots_agree(what: &str, net: &Net, values: &Values, expected: &Value) {
-    let expected = expected.as_object().unwrap();
-    let largest = expected.values().map(|digest| numbers(digest)[0]).fold(0.0, f64::max);
-    let mut compared = 0;
-    for (index, slot) in net.slots.all.iter().enumerate() {
-        let Some(wanted) = expected.get(&slot.name) else { continue };
-        let (own, wanted) = (digest(&slot.to_file_order(net.slots.get(values, index))), numbers(wanted));
-        let scale = wanted[0].max(largest / 100.0);
-        let name = format!("{what}, {}", slot.name);
-        close(&name, &own[..1], &wanted[..1], scale);
-        close(&name, &own[1..3], &wanted[1..3], scale * (slot.len() as f64).sqrt());
-        close(&name, &own[3..], &wanted[3..], scale);
-        compared += 1;
-    }
-    assert_eq!(compared, expected.len(), "{what}: every tensor of the file is compared");
 }
 
 fn states(net: &Net, values: &Values) -> crate::common::Values {
@@ -137,7 +75,8 @@ fn states(net: &Net, values: &Values) -> crate::common::Values {
 fn phase(device: &Device, config: &TrainConfig) -> (Net, Values, f64) {
     let net = net(config);
     let graph = phase_graph(config, &net, None, Phase::Classifier, BATCH, Gradients::Accumulate).unwrap();
-    let (workspace, mut session) = session(device, &graph, &inputs(), &states(&net, &known_values(&net)));
+    let (workspace, mut session) =
+        session(device, &graph, &inputs(), &states(&net, &known_values(&net, SEED)));
     let outputs = session.compute().unwrap();
     let loss = outputs.get("loss").iter().map(|&v| f64::from(v)).sum::<f64>() / BATCH as f64;
     let weights = workspace.read("classifier.gradient").unwrap();
@@ -145,12 +84,17 @@ fn phase(device: &Device, config: &TrainConfig) -> (Net, Values, f64) {
     (net, Values { weights, buffers }, loss)
 }
 
+#[track_caller]
+fn slots_agree(what: &str, net: &Net, values: &Values, expected: &Value) {
+    digests::slots_agree(what, net, values, expected, TOLERANCE);
+}
+
 #[test]
 fn initial_weights_and_known_statistics_are_those_of_the_script() {
     let file = file();
     for (network, _) in NETWORKS {
         let net = net(&config(network, true));
-        slots_agree(network, &net, &known_values(&net), &file[network]["parameters"]);
+        slots_agree(network, &net, &known_values(&net, SEED), &file[network]["parameters"]);
     }
 }
 
@@ -172,13 +116,13 @@ fn logits_with_running_statistics_and_with_those_of_the_batch() {
             }
             let images = vec![named("images", batch().images)];
             let (_workspace, mut session) =
-                session(&open, &graph, &images, &states(&net, &known_values(&net)));
+                session(&open, &graph, &images, &states(&net, &known_values(&net, SEED)));
             let outputs = session.compute().unwrap();
             for name in ["evaluate", "train"] {
                 let own: Vec<f64> = outputs.get(name).iter().map(|&v| f64::from(v)).collect();
                 let expected = numbers(&file[network][format!("{name}.logits")]);
                 let scale = expected.iter().fold(0.0f64, |most, v| most.max(v.abs()));
-                close(&format!("{network} on {device}, {name}"), &own, &expected, scale);
+                close(&format!("{network} on {device}, {name}"), &own, &expected, TOLERANCE * scale);
             }
         }
     }
@@ -214,7 +158,7 @@ fn a_step_on_attacked_images_learns_statistics_from_those_alone_and_goes_through
                     let key = format!("fgm.{mode}.{how}");
                     let what = format!("{network} on {device}, {key}");
                     let expected = |part: &str| &file[network][format!("{key}.{part}")];
-                    close(&format!("{what}, loss"), &[loss], &numbers(expected("loss")), 1.0);
+                    close(&format!("{what}, loss"), &[loss], &numbers(expected("loss")), TOLERANCE);
                     slots_agree(&what, &net, &found, expected("gradient"));
                     slots_agree(&what, &net, &found, expected("statistics"));
                 }
@@ -227,7 +171,7 @@ fn a_step_on_attacked_images_learns_statistics_from_those_alone_and_goes_through
 fn three_steps(device: &Device, config: &TrainConfig) -> (Net, Values, Vec<f64>) {
     let net = net(config);
     let mut trainer = Trainer::new(device.clone(), config, PROBLEM, None, None).unwrap();
-    let start = Role::Classifier.start(&net.slots, &known_values(&net), config.rule());
+    let start = Role::Classifier.start(&net.slots, &known_values(&net, SEED), config.rule());
     trainer.restore(&start, [0, 0], 0).unwrap();
     let losses = (0..3).map(|_| {
         let pending = trainer.submit(&batch()).unwrap();
@@ -248,7 +192,7 @@ fn three_steps_of_sgd_and_of_adam() {
                 let (net, found, losses) = three_steps(&open, &config);
                 let what = format!("{network} on {device}, {name}");
                 let expected = |part: &str| &file[network][format!("{name}.{part}")];
-                close(&format!("{what}, losses"), &losses, &numbers(expected("losses")), 5.0);
+                close(&format!("{what}, losses"), &losses, &numbers(expected("losses")), 5.0 * TOLERANCE);
                 slots_agree(&what, &net, &found, expected("parameters"));
                 slots_agree(&what, &net, &found, expected("statistics"));
             }
@@ -260,7 +204,7 @@ fn three_steps_of_sgd_and_of_adam() {
 fn one_step(config: &TrainConfig, batch: &Batch) -> (Net, Values, Values) {
     let net = net(config);
     let mut trainer = Trainer::new(Device::Cpu(Mode::Fast), config, PROBLEM, None, None).unwrap();
-    let start = Role::Classifier.start(&net.slots, &known_values(&net), config.rule());
+    let start = Role::Classifier.start(&net.slots, &known_values(&net, SEED), config.rule());
     trainer.restore(&start, [0, 0], 0).unwrap();
     let pending = trainer.submit(batch).unwrap();
     trainer.collect(pending).unwrap();
@@ -288,7 +232,7 @@ fn averages_of_weights_and_of_statistics_follow_every_optimiser() {
     for optimiser in [Optimiser::Adam, Optimiser::AdamW, Optimiser::Sgd] {
         let config = TrainConfig { optimiser, ..config("resnet18", true) };
         let (net, live, average) = one_step(&config, &batch());
-        let start = known_values(&net);
+        let start = known_values(&net, SEED);
         // The first decay of the warm-up is 2 / 11.
         for (start, live, average) in [
             (&start.weights, &live.weights, &average.weights),
@@ -305,7 +249,7 @@ fn averages_of_weights_and_of_statistics_follow_every_optimiser() {
 fn weight_decay_of_adam_goes_through_the_gradient_and_that_of_adamw_past_it() {
     let plain = TrainConfig { lr: 0.01, ..config("resnet18", true) };
     let (net, adam, _) = one_step(&plain, &batch());
-    let start = known_values(&net);
+    let start = known_values(&net, SEED);
     let decayed = TrainConfig { weight_decay: 0.5, decayed: Decayed::All, ..plain.clone() };
     let (_, adamw, _) = one_step(&TrainConfig { optimiser: Optimiser::AdamW, ..decayed.clone() }, &batch());
     let expected: Vec<f32> = adam.weights.iter().zip(&start.weights).map(|(a, s)| a - 0.005 * s).collect();
@@ -329,7 +273,7 @@ fn a_long_gradient_is_clipped_and_a_short_one_is_not() {
     };
     let length = |config: &TrainConfig| {
         let (net, live, _) = one_step(config, &batch());
-        norm(&moved(&known_values(&net).weights, &live.weights))
+        norm(&moved(&known_values(&net, SEED).weights, &live.weights))
     };
     let free = length(&sgd(None));
     assert!((length(&sgd(Some(0.5))) - 0.05).abs() < 1e-5);
@@ -348,7 +292,7 @@ fn schedule_and_warm_up_scale_the_steps_of_the_trainer() {
     };
     let length = |config: &TrainConfig, epoch| {
         let (net, live, _) = one_step(config, &Batch { epoch, ..batch() });
-        norm(&moved(&known_values(&net).weights, &live.weights))
+        norm(&moved(&known_values(&net, SEED).weights, &live.weights))
     };
     let whole = length(&sgd, 2);
     let cosine = TrainConfig { schedule: Schedule::Cosine, ..sgd.clone() };

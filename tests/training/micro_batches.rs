@@ -75,6 +75,10 @@ fn a_random_start_is_the_same_in_micro_batches() {
     for (name, device) in devices() {
         let config = TrainConfig { batch_size: 10, random_start: true, iterations: 2, ..tiny(Method::PGD) };
         agree(&format!("{name}, PGD"), &device, &config, &batch(10), 4);
+        for method in [Method::TRADES, Method::MART, Method::FAST, Method::N_FGSM] {
+            let config = TrainConfig { batch_size: 10, iterations: 2, ..tiny(method) };
+            agree(&format!("{name}, {method}"), &device, &config, &batch(10), 4);
+        }
     }
 }
 

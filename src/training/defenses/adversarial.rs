@@ -1,16 +1,18 @@
 //! Training on clean images, and on images that an attack has moved with the live weights (Madry et al.): one objective,
 //! with any attack of the registry.
 
+use super::awp;
 use super::registry::{Defense, Inner, Strength};
 use crate::attacks::AttackKind;
-use crate::graph::{Graph, GraphError};
-use crate::training::step::{Phase, Stage};
+use crate::graph::{Graph, GraphError, Tensor};
+use crate::nn::Classifier;
+use crate::training::step::{Objective, Phase, Stage};
 
 /// The options of every defense with an inner attack; those of the attack come with it.
-const OPTIONS: &[&str] = &["adv-coeff", "attack-label", "attack-mode", "through-attack"];
+pub(super) const OPTIONS: &[&str] = &["adv-coeff", "attack-label", "attack-mode", "through-attack"];
 
 /// The radius of the inner attack.
-const RADIUS: Strength = Strength {
+pub(super) const RADIUS: Strength = Strength {
     key: "epsilon",
     symbol: "epsilon",
     get: |config| config.epsilon,
@@ -26,6 +28,8 @@ pub static NATURAL: Defense = Defense {
     generator: false,
     strength: None,
     options: &[],
+    awp: awp::ON_ATTACKED,
+    kept: |_, _| Vec::new(),
     phases: |_| vec![Phase::Classifier],
     phase,
 };
@@ -63,18 +67,26 @@ pub static PGD: Defense = Defense {
 /// The classifier learns from attacked images and, with a share of the objective, from clean ones.
 fn phase(graph: &mut Graph, stage: &Stage) -> Result<(), GraphError> {
     let attacked = stage.adversarial(graph)?;
-    let seen = attacked.unwrap_or(stage.batch.images);
-    let logits = stage.learning().logits(graph, seen)?;
+    let learned = stage.descend(graph, |graph, classifier| mixed(graph, stage, classifier, attacked))?;
+    stage.report(graph, &learned, attacked)
+}
+
+fn mixed(
+    graph: &mut Graph,
+    stage: &Stage,
+    classifier: Classifier,
+    attacked: Option<Tensor>,
+) -> Result<Objective, GraphError> {
+    let logits = classifier.logits(graph, attacked.unwrap_or(stage.batch.images))?;
     let loss = graph.cross_entropy(logits, stage.batch.labels)?;
     let a = if attacked.is_some() { stage.config.adv_coeff } else { 1.0 };
     let own = stage.share(graph, a);
-    let mut objective = vec![(stage.smoothed(graph, logits, loss)?, own)];
+    let mut terms = vec![(stage.smoothed(graph, logits, loss)?, own)];
     if a < 1.0 {
-        let clean = stage.learning().logits(graph, stage.batch.images)?;
+        let clean = classifier.logits(graph, stage.batch.images)?;
         let rest = stage.share(graph, 1.0 - a);
         let clean_loss = graph.cross_entropy(clean, stage.batch.labels)?;
-        objective.push((stage.smoothed(graph, clean, clean_loss)?, rest));
+        terms.push((stage.smoothed(graph, clean, clean_loss)?, rest));
     }
-    stage.descend(graph, &objective)?;
-    stage.report(graph, logits, loss, attacked)
+    Ok(Objective { terms, logits, loss })
 }

@@ -1,11 +1,13 @@
 //! The game of the paper: a generator perturbs images, the classifier learns from them, and the generator climbs the
 //! classifier's loss minus the price of its perturbation (equation 4).
 
+use super::awp;
 use super::registry::{Defense, Inner, Strength};
 use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
+use crate::nn::Classifier;
 use crate::pgn::{Generator, GeneratorInputs, Move, generator_move, gradient_image};
 use crate::training::config::{PenaltySpace, TrainConfig, Update};
-use crate::training::step::{BatchTensors, Phase, Player, Stage, metrics};
+use crate::training::step::{BatchTensors, Descent, Objective, Phase, Player, Stage, metrics};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 
@@ -30,6 +32,8 @@ pub static PGN: Defense = Defense {
         "update",
         "without",
     ],
+    awp: awp::ON_ATTACKED,
+    kept: |_, _| Vec::new(),
     phases,
     phase,
 };
@@ -74,7 +78,7 @@ impl Game<'_> {
     fn phase(&self, graph: &mut Graph) -> Result<()> {
         let Stage { phase, batch, .. } = *self.stage;
         let BatchTensors { images, labels, weights } = batch;
-        let (learning, attacked) = (self.stage.learning(), self.stage.attacked());
+        let attacked = self.stage.attacked();
         let clean_logits = attacked.logits(graph, images)?;
         let clean_loss = graph.cross_entropy(clean_logits, labels)?;
         let mut gradient = gradient_image(graph, self.config.gradient_input, clean_loss, images)?;
@@ -86,53 +90,78 @@ impl Game<'_> {
         // The classifier does not see past x_adv, unless it is to learn through the attack.
         let seen =
             if self.config.through_attack { answer.adversarial } else { graph.detach(answer.adversarial) };
-        let classifier = if phase == Phase::Generator { attacked } else { learning };
+        if phase == Phase::Generator {
+            let logits = attacked.logits(graph, seen)?;
+            let loss = graph.cross_entropy(logits, labels)?;
+            let by_image = graph.gradient(loss, weights, &[seen])?[0];
+            let g_gradients = self.generator_gradients(graph, &answer, by_image, 1.0)?;
+            self.g.learn(graph, &g_gradients, self.stage.how)?;
+            return self.report(graph, [logits, loss], &answer, (by_image, 1.0));
+        }
+        // The generator climbs the plain loss by x_adv as it stands.
+        let apart = self.config.through_attack || self.config.label_smoothing > 0.0;
+        // One backward pass serves both otherwise: the gradient by x_adv comes out of the classifier's own.
+        let beside: &[Tensor] = if apart { &[] } else { &[seen] };
+        let objective = |graph: &mut Graph, classifier: Classifier| {
+            self.objective(graph, classifier, seen, [clean_logits, clean_loss])
+        };
+        let Descent { weights: f_gradients, beside, own, learned } =
+            self.stage.gradients(graph, beside, objective)?;
+        let (by_image, per_weight) = match beside.first() {
+            Some(&by_image) => (by_image, self.config.adv_coeff),
+            None => (graph.gradient(own.loss, weights, &[seen])?[0], 1.0),
+        };
+        let g_gradients = match phase {
+            Phase::Classifier => None,
+            _ => Some(self.generator_gradients(graph, &answer, by_image, per_weight)?),
+        };
+        self.stage.f.learn(graph, &f_gradients, self.stage.how)?;
+        if let Some(g_gradients) = g_gradients {
+            self.g.learn(graph, &g_gradients, self.stage.how)?;
+        }
+        self.report(graph, [learned.logits, learned.loss], &answer, (by_image, per_weight))
+    }
+
+    /// What the classifier descends; `clean` are the logits and the loss of clean images from which the gradient image came.
+    fn objective(
+        &self,
+        graph: &mut Graph,
+        classifier: Classifier,
+        seen: Tensor,
+        clean: [Tensor; 2],
+    ) -> Result<Objective> {
+        let BatchTensors { images, labels, .. } = self.stage.batch;
         let logits = classifier.logits(graph, seen)?;
         let loss = graph.cross_entropy(logits, labels)?;
         let a = self.config.adv_coeff;
         let own = self.stage.share(graph, a);
         let rest = self.stage.share(graph, 1.0 - a);
-        let mut objective = vec![(self.stage.smoothed(graph, logits, loss)?, own)];
+        let mut terms = vec![(self.stage.smoothed(graph, logits, loss)?, own)];
         if a < 1.0 {
-            // What is learned from computes with the batch's statistics, where the network has such.
-            let (clean_logits, clean_loss) =
-                match self.stage.net.has_batch_statistics() && phase != Phase::Generator {
+            // What is learned from computes with the batch's statistics, where the network has such, and at the weights of
+            // its own pass.
+            let [logits, loss] =
+                match self.stage.net.has_batch_statistics() || self.config.awp_gamma().is_some() {
                     true => {
-                        let logits = learning.logits(graph, images)?;
-                        (logits, graph.cross_entropy(logits, labels)?)
+                        let logits = classifier.logits(graph, images)?;
+                        [logits, graph.cross_entropy(logits, labels)?]
                     }
-                    false => (clean_logits, clean_loss),
+                    false => clean,
                 };
-            objective.push((self.stage.smoothed(graph, clean_logits, clean_loss)?, rest));
+            terms.push((self.stage.smoothed(graph, logits, loss)?, rest));
         }
-        let f_weights = self.stage.f.states.learned.clone();
-        // The generator climbs the plain loss by x_adv as it stands.
-        let apart = self.config.through_attack || self.config.label_smoothing > 0.0;
-        let (f_gradients, by_image, per_weight) = match (phase, apart) {
-            (Phase::Generator, _) => (Vec::new(), graph.gradient(loss, weights, &[seen])?[0], 1.0),
-            (_, false) => {
-                // One backward pass serves both: the gradient by x_adv comes out of the classifier's own.
-                let wanted: Vec<Tensor> = f_weights.iter().copied().chain([seen]).collect();
-                let mut all = graph.gradient_of_many(&objective, &wanted)?;
-                let by_image = all.pop().expect("one per wanted tensor");
-                (all, by_image, a)
-            }
-            (_, true) => {
-                let all = graph.gradient_of_many(&objective, &f_weights)?;
-                (all, graph.gradient(loss, weights, &[seen])?[0], 1.0)
-            }
-        };
-        let g_gradients = match phase {
-            Phase::Classifier => Vec::new(),
-            _ => self.generator_gradients(graph, &answer, by_image, per_weight)?,
-        };
-        if phase != Phase::Generator {
-            self.stage.f.learn(graph, &f_gradients, self.stage.how)?;
-        }
-        if phase != Phase::Classifier {
-            self.g.learn(graph, &g_gradients, self.stage.how)?;
-        }
-        metrics(graph, logits, loss, labels)?;
+        Ok(Objective { terms, logits, loss })
+    }
+
+    /// Metrics of the images that were trained on, and the gradient by them with the weight that it has in it.
+    fn report(
+        &self,
+        graph: &mut Graph,
+        [logits, loss]: [Tensor; 2],
+        answer: &Move,
+        (by_image, per_weight): (Tensor, f32),
+    ) -> Result<()> {
+        metrics(graph, logits, loss, self.stage.batch.labels)?;
         graph.output("norm2", answer.norm2);
         self.report_gradient_norm(graph, by_image, per_weight)
     }

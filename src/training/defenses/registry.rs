@@ -4,9 +4,10 @@
 //! reports read this list; none of them knows a defense by its name. A description is a struct without defaults, so what
 //! is forgotten does not compile. Programs that use the library add their own with [`register`].
 
-use super::{adversarial, pgn};
+use super::{adversarial, free, mart, noisy_step, pgn, trades};
 use crate::attacks::AttackKind;
 use crate::graph::{Graph, GraphError};
+use crate::nn::Problem;
 use crate::training::config::TrainConfig;
 use crate::training::step::{Phase, Stage};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub enum Inner {
     Fixed(AttackKind),
     /// The one that the run names with `--inner`.
     Chosen,
+    /// Steps of the defense's own, which are part of its phases and read these options of attacks.
+    Own(&'static [&'static str]),
 }
 
 /// The option that says how strongly a defense weighs robustness; experiments go through its values.
@@ -55,6 +58,11 @@ pub struct Defense {
     /// The options of training, named as in configurations, that have an effect with some defenses only and have one with
     /// this. Those of the inner attack come with it.
     pub options: &'static [&'static str],
+    /// How far `--awp` moves weights where it has no number.
+    pub awp: f32,
+    /// States that it keeps from step to step, with their lengths; zeros at first. They are of a whole batch, so a defense
+    /// that has some takes whole batches alone.
+    pub kept: fn(&TrainConfig, Problem) -> Vec<(&'static str, usize)>,
     /// The phases of one training step.
     pub phases: fn(&TrainConfig) -> Vec<Phase>,
     /// Builds one phase: lets networks learn, and reports what it learned from.
@@ -86,6 +94,16 @@ defenses! {
     PGD = adversarial::PGD;
     /// Against any attack.
     ADVERSARIAL = adversarial::ADVERSARIAL;
+    /// Clean images and a divergence.
+    TRADES = trades::TRADES;
+    /// Attacked images, the misclassified ones more.
+    MART = mart::MART;
+    /// Against one step from a random start.
+    FAST = noisy_step::FAST_TRAINING;
+    /// Against one step from stronger noise.
+    N_FGSM = noisy_step::N_FGSM_TRAINING;
+    /// Each batch several times.
+    FREE = free::FREE;
     /// Against a perturbation generator network.
     PGN = pgn::PGN;
 }
@@ -115,6 +133,11 @@ impl Method {
     /// As on the command line.
     pub fn name(self) -> &'static str {
         self.0.name
+    }
+
+    /// Whether an option that only some defenses read has an effect with it.
+    pub fn reads(self, option: &str) -> bool {
+        self.options.contains(&option)
     }
 
     /// Whether the classifier trains on images that something has moved.

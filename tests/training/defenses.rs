@@ -1,0 +1,216 @@
+//! The defenses beside the paper's: what they train on keeps to its ball, resuming is exact, and what cannot be split or
+//! combined is refused. Their numbers are compared with PyTorch's in `tests/golden.rs`.
+
+use super::{DIGITS, batch, bits, cpu, devices, digits, run, tiny};
+use pgn_wgpu::attacks::steps::{self, Victim};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, Norm, Run};
+use pgn_wgpu::bench::steps::synthetic_batch;
+use pgn_wgpu::data::{BatchOptions, DatasetKind, make_batch};
+use pgn_wgpu::executor::{Device, Workspace};
+use pgn_wgpu::graph::Graph;
+use pgn_wgpu::models::file::Model;
+use pgn_wgpu::nn::{Classifier, Init, Network, Plan, Problem};
+use pgn_wgpu::random::{Random, Stream};
+use pgn_wgpu::training::config::AttackLabel;
+use pgn_wgpu::training::defenses::Inner;
+use pgn_wgpu::training::defenses::awp::Gamma;
+use pgn_wgpu::training::{Method, Preset, TrainConfig, Trainer};
+use std::path::Path;
+
+const AWP: Option<Gamma> = Some(Gamma::Usual);
+
+/// Every defense that this file is about, AWP on three of them too.
+fn all() -> Vec<TrainConfig> {
+    let plain = [Method::TRADES, Method::MART, Method::FAST, Method::N_FGSM, Method::FREE];
+    let perturbed = [Method::PGD, Method::TRADES, Method::FREE, Method::PGN];
+    let plain = plain.into_iter().map(|method| (method, None));
+    let all = plain.chain(perturbed.into_iter().map(|method| (method, AWP)));
+    all.map(|(method, awp)| TrainConfig { awp, iterations: 3, replays: 3, ..tiny(method) }).collect()
+}
+
+fn name(config: &TrainConfig) -> String {
+    format!("{}{}", config.method, if config.awp.is_some() { " with AWP" } else { "" })
+}
+
+#[test]
+fn every_defense_that_is_interrupted_ends_with_the_bits_of_one_that_is_not() {
+    for (device_name, device) in devices() {
+        for config in all() {
+            let folder = tempfile::tempdir().unwrap();
+            let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
+            // Into the second epoch, whose first batches follow one with fillers.
+            let config = TrainConfig { max_steps: Some(15), ..config };
+            run(&device, &config, &whole, None).unwrap();
+            assert!(run(&device, &config, &pieces, Some(7)).unwrap().interrupted);
+            run(&device, &config, &pieces, None).unwrap();
+            assert!(bits(&whole) == bits(&pieces), "{device_name}, {}: other bits", name(&config));
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_must_be_split_is_refused_where_all_of_it_is_needed() {
+    for config in all() {
+        let whole = config.method == Method::FREE || config.awp.is_some();
+        let config = TrainConfig { batch_size: 10, ..config };
+        let split = Trainer::new(cpu(), &config, DIGITS, None, Some(4)).map(drop);
+        let setting = if config.method == Method::FREE { "--method free" } else { "--awp" };
+        match split {
+            Ok(()) => assert!(!whole, "{}", name(&config)),
+            Err(error) => assert_eq!(
+                error.to_string(),
+                format!(
+                    "{setting} needs a whole batch at once, and 10 images do not fit the adapter; choose a smaller \
+                     --batch-size"
+                )
+            ),
+        }
+    }
+}
+
+/// What the attack of a defense makes of digits with random numbers of `seed`, and the digits.
+fn attacked(method: Method, norm: Norm, epsilon: f32, seed: u64) -> [Vec<f32>; 2] {
+    let Inner::Fixed(kind) = method.inner else { panic!("{method} has one attack") };
+    let Run::Steps(prepare) = kind.run else { panic!("{kind} is unrolled") };
+    let options = AttackOptions { norm, epsilon, ..AttackOptions::new(kind) };
+    let net = Network::default().build(Plan::new(DIGITS, 0.0625)).unwrap();
+    let images = batch(64);
+    let random = Random::new(seed, Stream::Attack);
+    let mut graph = Graph::new();
+    let [x, noise] = ["images", "noise"].map(|name| graph.input(name, &DIGITS.batch(64)).unwrap());
+    let labels = graph.input("labels", &[64, 1]).unwrap();
+    let live = net.live(&mut graph, "classifier").unwrap();
+    let victim = Victim { classifier: Classifier::evaluated(&net, &live), images: x, labels };
+    let attack = prepare(&options, DIGITS);
+    let moved = steps::unroll(&mut graph, attack.as_ref(), victim, Some(noise), false).unwrap();
+    graph.output("moved", moved);
+    let mut workspace = Workspace::new(cpu());
+    workspace.write("classifier.parameters", &net.initial(Init::He, 3).weights).unwrap();
+    let mut session = workspace.prepare(&graph).unwrap();
+    let normal: Vec<f32> = (0..images.images.len() as u32).map(|i| random.normal(0, i)).collect();
+    session.write("images", &images.images).unwrap();
+    session.write("noise", &normal).unwrap();
+    session.write("labels", &images.labels).unwrap();
+    [session.compute().unwrap().get("moved").to_vec(), images.images]
+}
+
+#[test]
+fn attacked_images_are_within_box_and_ball_but_for_n_fgsm_which_goes_farther() {
+    for norm in Norm::ALL {
+        let epsilon = if norm == Norm::L2 { 0.5 } else { 0.1 };
+        for method in [Method::TRADES, Method::MART, Method::FAST, Method::N_FGSM] {
+            let [moved, images] = attacked(method, norm, epsilon, 1);
+            assert!(moved.iter().all(|v| (0.0..=1.0).contains(v)), "{method}");
+            let distances = moved.chunks(64).zip(images.chunks(64)).map(|(a, b)| norm.distance(b, a));
+            let farthest = distances.fold(0.0, f64::max) / f64::from(epsilon);
+            let what = format!("{method} in {}: {farthest} epsilon", norm.name());
+            let range = if method == Method::N_FGSM { 1.2..3.0 + 1e-5 } else { 0.9..1.0 + 1e-5 };
+            assert!(range.contains(&farthest), "{what}");
+            let [other, _] = attacked(method, norm, epsilon, 2);
+            assert!(other != moved, "{method}: the start is not random");
+        }
+    }
+}
+
+/// The perturbations of `free`, one per image.
+fn perturbations(trainer: &Trainer) -> Vec<f32> {
+    let states = trainer.snapshot().unwrap().0;
+    states.into_iter().find(|(name, _)| name == "free.perturbation").unwrap().1
+}
+
+#[test]
+fn free_updates_once_per_replay_and_its_perturbation_goes_on_within_the_ball() {
+    for (norm, epsilon) in [(Norm::Linf, 0.1), (Norm::L2, 0.5)] {
+        let config = TrainConfig { norm, epsilon, replays: 3, batch_size: 17, ..tiny(Method::FREE) };
+        let mut trainer = Trainer::new(cpu(), &config, DIGITS, None, None).unwrap();
+        // The last batch of an epoch has 7 images and fillers.
+        let last = make_batch(&digits().train, &BatchOptions::in_order(17), 0, 70);
+        assert_eq!(last.real, 7);
+        let pending = trainer.submit(&last).unwrap();
+        let record = trainer.collect(pending).unwrap();
+        assert!(record.delta.is_some_and(|delta| delta > 0.0), "{record:?}");
+        assert_eq!(trainer.snapshot().unwrap().1[0], 3, "updates of the classifier");
+        let first = perturbations(&trainer);
+        assert!(first[7 * 64..].iter().all(|&v| v == 0.0), "fillers have no gradient");
+        let pending = trainer.submit(&batch(17)).unwrap();
+        trainer.collect(pending).unwrap();
+        let second = perturbations(&trainer);
+        assert!(second != first);
+        let zero = [0.0; 64];
+        let lengths: Vec<f64> = second.chunks(64).map(|delta| norm.distance(&zero, delta)).collect();
+        let farthest = lengths.iter().fold(0.0f64, |most, &v| most.max(v)) / f64::from(epsilon);
+        assert!((0.9..1.0 + 1e-5).contains(&farthest), "{farthest} epsilon in {}", norm.name());
+    }
+}
+
+/// Weights after one step on the digits.
+fn weights_after(config: &TrainConfig) -> Vec<f32> {
+    let mut trainer = Trainer::new(cpu(), config, DIGITS, None, None).unwrap();
+    let pending = trainer.submit(&batch(config.batch_size)).unwrap();
+    trainer.collect(pending).unwrap();
+    trainer.values().unwrap().0.weights
+}
+
+#[test]
+fn weights_that_are_not_moved_learn_as_without_awp_and_moved_ones_do_not() {
+    for method in [Method::NATURAL, Method::FGM, Method::TRADES, Method::PGN] {
+        let config = TrainConfig { batch_size: 12, ..tiny(method) };
+        let plain = weights_after(&config);
+        let at = |gamma| weights_after(&TrainConfig { awp: Some(gamma), ..config.clone() });
+        assert!(plain == at(Gamma::Of(0.0)), "{method}");
+        assert!(plain != at(Gamma::Usual), "{method}");
+        assert!(at(Gamma::Of(0.05)) != at(Gamma::Usual), "{method}");
+    }
+}
+
+#[test]
+fn settings_of_the_paper_preset_that_a_defense_does_not_read_do_not_change_it() {
+    for method in [Method::TRADES, Method::MART, Method::FREE] {
+        let config = TrainConfig { batch_size: 12, ..tiny(method) };
+        let paper =
+            TrainConfig { through_attack: true, attack_label: AttackLabel::Predicted, ..config.clone() };
+        assert!(weights_after(&config) == weights_after(&paper), "{method}");
+    }
+}
+
+/// The loss of the last of three steps on one batch, and that of the first.
+fn losses(device: &Device, config: &TrainConfig, problem: Problem, from: Option<&Model>) -> [f64; 2] {
+    let mut trainer = Trainer::new(device.clone(), config, problem, from, None).unwrap();
+    let batch = synthetic_batch(problem, config.batch_size);
+    let losses = [(); 3].map(|()| {
+        let pending = trainer.submit(&batch).unwrap();
+        trainer.collect(pending).unwrap().loss
+    });
+    [losses[0], losses[2]]
+}
+
+#[test]
+fn every_network_of_the_zoo_and_an_imported_one_learn_by_every_defense() {
+    let problem = Problem::square(32, 3, 10);
+    for network in Network::all() {
+        for config in
+            all().into_iter().filter(|config| config.awp.is_some() || !network.has_batch_statistics())
+        {
+            let config = TrainConfig { network, batch_size: 4, iterations: 2, ..config };
+            let found = losses(&cpu(), &config, problem, None);
+            assert!(found.iter().all(|loss| loss.is_finite()), "{network}, {}: {found:?}", name(&config));
+        }
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/onnx/residual.onnx");
+    let imported = Model::load(&path, None).unwrap();
+    for config in all().into_iter().filter(|config| !config.method.generator) {
+        let config = TrainConfig { network: imported.facts.network, batch_size: 4, ..config };
+        let found = losses(&cpu(), &config, imported.classifier.problem, Some(&imported));
+        assert!(found.iter().all(|loss| loss.is_finite()), "imported, {}: {found:?}", name(&config));
+    }
+}
+
+#[test]
+fn an_inner_attack_of_a_defense_is_no_attack_of_the_command_line() {
+    let listed = |name: &str| AttackKind::all().iter().any(|kind| kind.name() == name);
+    for method in [Method::TRADES, Method::MART, Method::FAST, Method::N_FGSM] {
+        let config = TrainConfig { method, ..TrainConfig::preset(Preset::Small, DatasetKind::Digits) };
+        let kind = config.inner().expect("it has an inner attack");
+        assert!(!listed(kind.name()), "{kind}");
+    }
+}
