@@ -7,6 +7,7 @@ use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{Norm, length};
 use pgn_wgpu::evaluation::suite::Radius;
 use pgn_wgpu::evaluation::{Event, ImageChoice, Place};
+use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::numbers::number;
 use pgn_wgpu::verdict::piece::Pieces;
 use pgn_wgpu::verdict::report::{self, Report};
@@ -37,6 +38,8 @@ pub struct Arguments {
     #[command(flatten)]
     images: ImageChoice,
     #[command(flatten)]
+    pixels: PixelChoice,
+    #[command(flatten)]
     device: DeviceArguments,
     /// Images at a time
     #[arg(long, default_value_t = BATCH_SIZE, allow_negative_numbers = true, value_parser = number(1..=65_536_usize))]
@@ -56,7 +59,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
-    let place = Place::find(&arguments.model)?;
+    let place = Place::find(&arguments.model)?.with_pixels(&arguments.pixels);
     let out = arguments.out.clone().unwrap_or_else(|| place.home.join(FOLDER));
     let json = out.join("verdict.json");
     // An earlier verdict follows from its pieces, which stay; another file of this name is kept.

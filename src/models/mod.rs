@@ -2,8 +2,9 @@
 
 pub(crate) mod container;
 pub mod file;
-mod formats;
+pub(crate) mod formats;
 mod names;
+pub mod pixels;
 pub mod python;
 pub mod sealed;
 mod weights;
