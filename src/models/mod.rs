@@ -7,4 +7,5 @@ mod names;
 pub mod pixels;
 pub mod python;
 pub mod sealed;
+mod torch;
 mod weights;
