@@ -4,7 +4,7 @@
 //! Readers that want a path get a file in memory where the system has such a file system. A reader may refuse; what it
 //! may not do is panic, hang, or take much memory.
 
-use crate::data::{self, DataOptions, DatasetKind};
+use crate::data::{self, DataOptions, DatasetKind, FolderOptions, Resize};
 use crate::evaluation::record::{Kept, Record};
 use crate::gpu::adapter::AdapterChoice;
 use crate::models::file::Model;
@@ -125,8 +125,9 @@ pub fn sweep(bytes: &[u8]) {
 }
 
 fn data_set(kind: DatasetKind, dir: PathBuf) {
-    let side = (kind == DatasetKind::Folder).then_some(8);
-    let _ = data::open(&DataOptions { kind, dir: Some(dir), folder_side: side, ..Default::default() });
+    let resize = (kind == DatasetKind::Folder).then_some(Resize::Shorter(8));
+    let folder = FolderOptions { resize, ..Default::default() };
+    let _ = data::open(&DataOptions { kind, dir: Some(dir), folder, ..Default::default() });
 }
 
 /// A good MNIST set of which one file is `bytes`; the first of them says which, and whether it is packed.
@@ -189,6 +190,37 @@ pub fn image(bytes: &[u8]) {
     }
     file("images/train/a/hostile.png", bytes);
     data_set(DatasetKind::Folder, root);
+}
+
+/// Arrays: a good set whose images, labels or archive are `bytes`; the first of them says which.
+pub fn npy(bytes: &[u8]) {
+    let Some((&which, bytes)) = bytes.split_first() else { return };
+    if which & 3 == 3 {
+        data_set(DatasetKind::Npy, file("set.npz", bytes));
+        return;
+    }
+    let good = |shape: &str, body: &[u8]| {
+        let head = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n");
+        [b"\x93NUMPY\x01\0", &(head.len() as u16).to_le_bytes()[..], head.as_bytes(), body].concat()
+    };
+    let (images, labels) = (good("(2, 4, 4)", &[7; 32]), good("(2,)", &[0, 1]));
+    let root = format!("npy-{}", which & 1);
+    file(&format!("{root}/x_test.npy"), if which & 1 == 0 { bytes } else { &images });
+    file(&format!("{root}/y_test.npy"), if which & 1 == 1 { bytes } else { &labels });
+    data_set(DatasetKind::Npy, folder().join(root));
+}
+
+/// The labels of an image folder, and a class index.
+pub fn labels(bytes: &[u8]) {
+    let labels = file("labelled/labels.csv", bytes);
+    let options = DataOptions {
+        kind: DatasetKind::Folder,
+        dir: labels.parent().map(Path::to_path_buf),
+        class_index: Some(file("classes.json", bytes)),
+        ..Default::default()
+    };
+    let _ = data::open(&options);
+    let _ = data::open(&DataOptions { class_index: None, ..options });
 }
 
 /// Who holds the lock of a run folder.

@@ -8,7 +8,7 @@ mod targets;
 
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, Norm, Verdict};
 use pgn_wgpu::cpu::Mode;
-use pgn_wgpu::data::Images;
+use pgn_wgpu::data::{Images, Size};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::models::file::{Facts, Model};
 use pgn_wgpu::nn::{Init, Net, Network, Plan, Problem, Values};
@@ -145,7 +145,7 @@ fn images(model: &Model) -> (Images, Vec<f64>) {
         .map(|image| lead_of(model, &std::array::from_fn(|i| f64::from(image[i]) / 255.0)))
         .collect();
     let labels = leads.iter().map(|&lead| u16::from(lead > 0.0)).collect();
-    (Images::new(8, 1, pixels, labels), leads)
+    (Images::new(Size::square(8), 1, pixels, labels), leads)
 }
 
 fn attack(device: &Device, model: &Model, images: &Images, options: AttackOptions) -> AttackOutcome {
@@ -475,7 +475,7 @@ fn as_seen(model: &Model, images: &Images) -> Images {
 
 fn relabelled(images: &Images, label: impl Fn(usize) -> u16) -> Images {
     let pixels = (0..images.len()).flat_map(|i| images.image(i).to_vec()).collect();
-    Images::new(8, 1, pixels, (0..images.len()).map(label).collect())
+    Images::new(Size::square(8), 1, pixels, (0..images.len()).map(label).collect())
 }
 
 /// A constant of C&W that suits the small logits of initial weights.

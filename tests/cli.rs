@@ -15,6 +15,8 @@ mod interruption;
 mod limits;
 #[path = "cli/onnx.rs"]
 mod onnx;
+#[path = "cli/own_data.rs"]
+mod own_data;
 #[path = "cli/runs.rs"]
 mod runs;
 #[path = "cli/weights.rs"]

@@ -42,7 +42,7 @@ fn channel_means(images: &Images) -> Vec<f64> {
             }
         }
     }
-    let pixels = (images.len() * images.side() * images.side()) as f64;
+    let pixels = (images.len() * images.size().area()) as f64;
     sums.into_iter().map(|sum| sum as f64 / pixels / 255.0).collect()
 }
 
@@ -77,7 +77,7 @@ fn cifar10_has_its_published_counts_means_and_names() {
     };
     let data = read(DatasetKind::Cifar10, dir, 0.0);
     assert_eq!([data.train.len(), data.validation.len(), data.test.len()], [10_000, 0, 2_000]);
-    assert_eq!((data.side, data.channels, data.classes), (32, 3, 10));
+    assert_eq!((data.size.to_string(), data.channels, data.classes), ("32x32".to_string(), 3, 10));
     assert_eq!(data.class_names[3], "cat");
     assert_means(&data.train, &[0.4935, 0.4834, 0.4472]);
     assert_means(&data.test, &[0.4974, 0.4887, 0.4555]);
@@ -97,7 +97,7 @@ fn cifar100_has_its_published_counts_means_and_names_and_is_found_below_its_pare
     };
     let data = read(DatasetKind::Cifar100, dir.join(".."), 0.0);
     assert_eq!([data.train.len(), data.test.len()], [10_000, 2_000]);
-    assert_eq!((data.side, data.channels, data.classes), (32, 3, 100));
+    assert_eq!((data.size.to_string(), data.channels, data.classes), ("32x32".to_string(), 3, 100));
     assert_eq!((data.class_names[0].as_str(), data.class_names[99].as_str()), ("apple", "worm"));
     assert_means(&data.train, &[0.5071, 0.4846, 0.4389]);
     assert_means(&data.test, &[0.5082, 0.4875, 0.4421]);
@@ -110,7 +110,7 @@ fn mnist_has_its_published_counts_mean_and_labels() {
     let Some(dir) = real_data("mnist") else { return };
     let data = read(DatasetKind::Mnist, dir, 0.0);
     assert_eq!([data.train.len(), data.test.len()], [60_000, 10_000]);
-    assert_eq!((data.side, data.channels, data.classes), (28, 1, 10));
+    assert_eq!((data.size.to_string(), data.channels, data.classes), ("28x28".to_string(), 1, 10));
     assert_means(&data.train, &[0.1307]);
     assert_eq!(data.train.labels()[..5], [5, 0, 4, 1, 9]);
     assert_eq!(data.test.labels()[..5], [7, 2, 1, 0, 4]);
@@ -154,7 +154,7 @@ fn cifar10_read_as_cifar100_is_refused_by_name() {
 fn the_embedded_digits_need_no_files_and_give_batches() {
     let data = open(&DataOptions::default()).expect("embedded");
     assert_eq!([data.train.len(), data.validation.len(), data.test.len()], [1197, 200, 400]);
-    assert_eq!((data.side, data.channels, data.classes), (8, 1, 10));
+    assert_eq!((data.size.to_string(), data.channels, data.classes), ("8x8".to_string(), 1, 10));
     let options = BatchOptions {
         batch_size: 128,
         shuffle: true,

@@ -11,6 +11,8 @@ mod defenses;
 mod digests;
 #[path = "golden/networks.rs"]
 mod networks;
+#[path = "golden/state_dicts.rs"]
+mod state_dicts;
 #[path = "golden/through_attack.rs"]
 mod through_attack;
 #[path = "golden/values.rs"]

@@ -244,7 +244,7 @@ fn prepare(
 
 fn pixels_and_labels(images: &Images) -> Result<(Vec<f32>, Vec<usize>), AttackError> {
     // Originals and results are in memory together, and so are parts of them.
-    memory::with_room::<f32>(3 * images.len() * images.side() * images.side() * images.channels())?;
+    memory::with_room::<f32>(3 * images.len() * images.image_len())?;
     let labels = images.labels().iter().map(|&l| usize::from(l)).collect();
     Ok((images.to_unit(0..images.len()), labels))
 }

@@ -12,6 +12,7 @@ use pgn_wgpu::evaluation::suite;
 use pgn_wgpu::evaluation::{ImageChoice, Place, Subject, export, sheet};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
+use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::numbers::number;
 use pgn_wgpu::training::options::attacks;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ const STANDARD_OUTPUT: &str = "-";
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The model: a run folder or a safetensors file
+    /// The model: a run folder, a safetensors file or an ONNX file
     #[arg(long, value_name = "RUN|FILE")]
     model: PathBuf,
     /// The attack; several by commas or by repeating the flag
@@ -36,6 +37,8 @@ pub struct Arguments {
     flags: AttackFlags,
     #[command(flatten)]
     images: ImageChoice,
+    #[command(flatten)]
+    pixels: PixelChoice,
     #[command(flatten)]
     device: DeviceArguments,
     /// Write images and results as safetensors; several attacks get their names into the file's
@@ -68,7 +71,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     }
     let mut attacks = arguments.flags.attacks(&arguments.attack, epsilons);
     check_outputs(arguments, &attacks)?;
-    let subject = Place::find(&arguments.model)?.open(&arguments.images)?;
+    let subject = Place::find(&arguments.model)?.with_pixels(&arguments.pixels).open(&arguments.images)?;
     super::print_notes(&subject.notes);
     for options in &mut attacks {
         options.target = options.target.resolve(&subject.class_names)?;

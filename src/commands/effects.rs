@@ -42,7 +42,7 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("train-generator", "method") => Set("a generator is always trained by pgn"),
         ("train-generator", "freeze_classifier") => Set("the classifier always stays as it is"),
         ("train-generator", "width") => Set("the generator is as wide as the classifier"),
-        ("train-generator", "network" | "mean" | "std") => Set("--model holds the whole network"),
+        ("train-generator", "network") => Set("--model holds the whole network"),
         ("train-generator", "from") => Set("--model names the classifier"),
         ("train-generator", "resume") => Set("`pgn-wgpu train --resume RUN` continues a generator's run"),
         ("train-generator", "model") => Nothing,
@@ -67,7 +67,8 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ) => Shaders,
         (
             _,
-            "adapter" | "precision" | "dataset" | "data" | "split" | "limit" | "out" | "dry_run" | "shard",
+            "adapter" | "precision" | "dataset" | "data" | "split" | "limit" | "out" | "dry_run" | "shard"
+            | "resize" | "crop" | "class_index" | "normalise" | "mean" | "std" | "scale",
         ) => Nothing,
 
         // The radius is the worst case's too, the form that of the attack which checks the others, the seed the bootstrap's.
@@ -82,20 +83,20 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("attack", "sheet_images") => Flags(&["sheet"]),
         ("attack", "force") => Flags(&["save", "csv", "sheet"]),
         ("verify", "paths") => Nothing,
-        ("predict", "model" | "images" | "save" | "top" | "mean" | "std" | "scale") => Nothing,
-        ("export", "model" | "onnx" | "safetensors" | "mean" | "std" | "scale" | "force") => Nothing,
+        ("predict", "model" | "images" | "save" | "top") => Nothing,
+        ("export", "model" | "onnx" | "safetensors" | "force") => Nothing,
         ("predict", "force") => Flags(&["save"]),
         ("predict", "tune" | "checked") => Shaders,
         ("attack" | "evaluate", "limit_seed") => Nothing,
-        ("evaluate", "runs" | "source" | "twin" | "paper" | "force") => Nothing,
+        ("evaluate", "runs" | "source" | "twin" | "paper" | "force" | "corruptions") => Nothing,
 
         ("verdict", "model" | "norm" | "epsilon" | "thoroughness" | "batch_size" | "limit_seed") => Nothing,
         ("verdict", "csv" | "save" | "force") => Nothing,
 
-        ("reproduce", "experiments" | "scale") => Nothing,
+        ("reproduce", "experiments") => Nothing,
         ("reproduce", "force") => Without("shard"),
         ("sweep", "file" | "tensorboard") => Nothing,
-        ("summary", "side" | "channels" | "classes" | "network" | "width" | "batch_size") => Nothing,
+        ("summary", "size" | "channels" | "classes" | "network" | "width" | "batch_size") => Nothing,
         ("validate", "method" | "network" | "width" | "batch_size" | "steps" | "cpu_until" | "seed") => {
             Nothing
         }

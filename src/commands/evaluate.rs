@@ -7,13 +7,17 @@ use super::progress::Progress;
 use super::{CommandResult, DeviceArguments, fail, table};
 use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{AttackKind, Norm, length};
+use pgn_wgpu::data::corruptions::Corruptions;
+use pgn_wgpu::evaluation::corruptions::{self, Corrupted, wrote_csv};
 use pgn_wgpu::evaluation::doubts::doubts;
 use pgn_wgpu::evaluation::measures::{first, measures};
 use pgn_wgpu::evaluation::record::LARGEST_RECORD;
 use pgn_wgpu::evaluation::report::{Report, RunReport, published};
 use pgn_wgpu::evaluation::suite::{Findings, Radius, Source};
 use pgn_wgpu::evaluation::{EvaluationError, ImageChoice, Paper, Place, Subject, Suite};
+use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
+use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::report::runs::evaluated;
 use pgn_wgpu::training::options::attacks as attack_names;
 use pgn_wgpu::verdict::piece::Pieces;
@@ -41,6 +45,10 @@ pub struct Arguments {
     /// Leave out the quick verdict
     #[arg(long)]
     no_verdict: bool,
+    /// Try corrupted images, too: a folder of arrays as CIFAR-10-C has them, with labels.npy; corruptions.csv then has the
+    /// accuracies
+    #[arg(long, value_name = "DIR")]
+    corruptions: Option<PathBuf>,
     /// Show the paper's numbers beside
     #[arg(long)]
     paper: Option<Paper>,
@@ -48,6 +56,8 @@ pub struct Arguments {
     flags: AttackFlags,
     #[command(flatten)]
     images: ImageChoice,
+    #[command(flatten)]
+    pixels: PixelChoice,
     #[command(flatten)]
     device: DeviceArguments,
     /// Folder for evaluation.json and evaluation.csv, which replace those of an earlier evaluation [default: the first
@@ -60,11 +70,15 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
-    let places = find(&arguments.runs)?;
+    let places = of_others(find(&arguments.runs)?, &arguments.pixels)?;
     let out = arguments.out.clone().unwrap_or_else(|| places[0].home.clone());
     let outputs = ["evaluation.json", "evaluation.csv"].map(|name| out.join(name));
     check_output(&outputs[0], Report::wrote_json, arguments.force)?;
     check_output(&outputs[1], Report::wrote_csv, arguments.force)?;
+    let corruptions = out.join("corruptions.csv");
+    if arguments.corruptions.is_some() {
+        check_output(&corruptions, wrote_csv, arguments.force)?;
+    }
     let sources = sources(arguments)?;
     let runs: Vec<Subject> =
         places.into_iter().map(|place| place.open(&arguments.images)).collect::<Result<_, _>>()?;
@@ -77,19 +91,14 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let attacks = arguments.flags.attacks(&attacks(arguments, norm), &[radius.epsilon]);
     let suite = Suite { device, attacks, radius };
     let mut progress = Progress::new();
+    let problem = runs[0].model.facts.problem;
+    let set = arguments.corruptions.as_ref().map(|folder| corruptions::open(folder, problem)).transpose()?;
     let findings = suite.run(&runs, &sources, &mut |event| progress.tell(&event));
     progress.finish();
     let findings = findings?;
-    let mut verdicts = Vec::new();
-    for run in &runs {
-        let judged = match !arguments.no_verdict && radius.epsilon > 0.0 {
-            true => verdict(&suite, run, &mut progress).map(Some),
-            false => Ok(None),
-        };
-        progress.finish();
-        verdicts.push(judged?);
-    }
-    let report = report(arguments, &suite, &runs, &findings, &verdicts);
+    let verdicts = verdicts(arguments, &suite, &runs, &mut progress)?;
+    let corrupted = corrupted(arguments, &suite.device, set.as_ref(), &runs)?;
+    let report = report(arguments, &suite, &runs, &findings, (&verdicts, corrupted));
     let [first, rest] = report.rows();
     println!("{}\n{}", table(&first), table(&rest));
     println!("{}", report.legend());
@@ -98,6 +107,9 @@ pub fn run(arguments: &Arguments) -> CommandResult {
             println!("\nwarning: {}: {}; {}", run.name, warning.figure, warning.explanation);
         }
     }
+    for (name, _, corrupted) in report.corrupted() {
+        println!("\n{}", table(&corrupted.rows(name)));
+    }
     files::create_folder(&out)?;
     let [json, csv] = outputs;
     files::write(&json, &report.json())?;
@@ -105,6 +117,10 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     // A report about any of the runs finds it.
     runs.iter().try_for_each(|run| evaluated::keep(&report, run))?;
     println!("\nwritten  {}\nwritten  {}", json.display(), csv.display());
+    if arguments.corruptions.is_some() {
+        files::write(&corruptions, corruptions::csv(report.corrupted()).as_bytes())?;
+        println!("written  {}", corruptions.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -168,6 +184,24 @@ fn find(paths: &[PathBuf]) -> Result<Vec<Place>, EvaluationError> {
     Ok(places)
 }
 
+/// The places with what `pixels` asks for in front of the models of other programs, which lie in no run folder.
+fn of_others(places: Vec<Place>, pixels: &PixelChoice) -> Result<Vec<Place>, Box<dyn std::error::Error>> {
+    if pixels.is_given() && places.iter().all(|place| place.run_folder().is_some()) {
+        return fail(
+            "--normalise, --mean, --std and --scale are for model files of other programs, and all of these are runs; leave \
+             them out",
+        );
+    }
+    Ok(places.into_iter().map(|place| normalised(place, pixels)).collect())
+}
+
+fn normalised(place: Place, pixels: &PixelChoice) -> Place {
+    match place.run_folder() {
+        Some(_) => place,
+        None => place.with_pixels(pixels),
+    }
+}
+
 fn sources(arguments: &Arguments) -> Result<Vec<Source>, Box<dyn std::error::Error>> {
     let (runs, twins) = (arguments.runs.len(), arguments.twin.len());
     if twins != 0 && twins != runs {
@@ -177,12 +211,55 @@ fn sources(arguments: &Arguments) -> Result<Vec<Source>, Box<dyn std::error::Err
     }
     let mut sources = Vec::new();
     if let Some(path) = &arguments.source {
-        sources.push(Source { flag: "source", place: Place::find(path)?, runs: (0..runs).collect() });
+        sources.push(Source {
+            flag: "source",
+            place: normalised(Place::find(path)?, &arguments.pixels),
+            runs: (0..runs).collect(),
+        });
     }
     for (run, path) in arguments.twin.iter().enumerate() {
-        sources.push(Source { flag: "twin", place: Place::find(path)?, runs: vec![run] });
+        sources.push(Source {
+            flag: "twin",
+            place: normalised(Place::find(path)?, &arguments.pixels),
+            runs: vec![run],
+        });
     }
     Ok(sources)
+}
+
+/// The quick verdict on every run, unless it is left out or there is no radius.
+fn verdicts(
+    arguments: &Arguments,
+    suite: &Suite,
+    runs: &[Subject],
+    progress: &mut Progress,
+) -> Result<Vec<Option<Judged>>, VerdictError> {
+    let mut verdicts = Vec::new();
+    for run in runs {
+        let judged = match !arguments.no_verdict && suite.radius.epsilon > 0.0 {
+            true => verdict(suite, run, progress).map(Some),
+            false => Ok(None),
+        };
+        progress.finish();
+        verdicts.push(judged?);
+    }
+    Ok(verdicts)
+}
+
+/// What every run answers to corrupted images, if there are any.
+fn corrupted(
+    arguments: &Arguments,
+    device: &Device,
+    set: Option<&Corruptions>,
+    runs: &[Subject],
+) -> Result<Vec<Option<Corrupted>>, EvaluationError> {
+    let Some(set) = set else { return Ok(vec![None; runs.len()]) };
+    let mut progress = Progress::new();
+    let found = corruptions::evaluate(device, set, runs, &arguments.images, &mut |label, done, all| {
+        progress.show(label, done, all);
+    });
+    progress.finish();
+    Ok(found?.into_iter().map(Some).collect())
 }
 
 fn report(
@@ -190,15 +267,17 @@ fn report(
     suite: &Suite,
     runs: &[Subject],
     findings: &[Findings],
-    verdicts: &[Option<Judged>],
+    (verdicts, corrupted): (&[Option<Judged>], Vec<Option<Corrupted>>),
 ) -> Report {
     let (radius, seed) = (suite.radius, arguments.flags.seed());
-    let reports = runs.iter().zip(findings).zip(verdicts).map(|((run, findings), verdict)| {
-        let mut all = measures(run, findings, radius, seed);
+    let all = runs.iter().zip(findings).zip(verdicts).zip(corrupted);
+    let reports = all.map(|(((run, findings), verdict), corrupted)| {
+        let mut measures = measures(run, findings, radius, seed);
         let first = first(findings, radius, seed, verdict.as_ref().map(|verdict| verdict.robust_accuracy));
         // After benign accuracy.
-        let second = all.len().min(1);
-        all.splice(second..second, first);
+        let second = measures.len().min(1);
+        measures.splice(second..second, first);
+        measures.extend(corrupted.as_ref().map(Corrupted::measure));
         let mut warnings = doubts(findings, radius, run.model.facts.problem.classes);
         let of_verdict = verdict.iter().flat_map(|verdict| verdict.warnings.clone());
         for warning in of_verdict.filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>() {
@@ -209,8 +288,9 @@ fn report(
             model: run.place.file.display().to_string(),
             run: run.model.facts.run.clone(),
             method: run.model.facts.method.clone(),
-            measures: all,
+            measures,
             warnings,
+            corrupted,
         }
     });
     Report {

@@ -1,10 +1,10 @@
 //! `pgn-wgpu export`: a model for other programs: ONNX, or PyTorch's names in safetensors with a small `model.py`.
 
-use super::predict::PixelArguments;
 use super::{CommandResult, fail};
 use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::files;
 use pgn_wgpu::models::file::{Model, export, to_bytes};
+use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::models::python;
 use pgn_wgpu::nn::onnx;
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     safetensors: Option<PathBuf>,
     #[command(flatten)]
-    pixels: PixelArguments,
+    pixels: PixelChoice,
     /// Overwrite files that exist
     #[arg(long)]
     force: bool,
@@ -37,7 +37,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     }
     let place = Place::find(&arguments.model)?;
     place.check_model()?;
-    let model = arguments.pixels.apply(Model::load(&place.file, None)?)?;
+    let model = arguments.pixels.apply(Model::load(&place.file, None)?, &place.file)?;
     super::print_notes(&model.notes);
     if let (Some(path), Some(python)) = (&arguments.safetensors, &python) {
         let module = python::module(&model.classifier)?;

@@ -3,13 +3,15 @@
 
 use super::progress::Progress;
 use super::{CommandResult, DeviceArguments, fail, table};
+use pgn_wgpu::data::layout::Layout;
 use pgn_wgpu::data::npy::{self, Array, Elements};
-use pgn_wgpu::data::{picture, pictures_in};
+use pgn_wgpu::data::{Framing, Resize, Size, picture, pictures_in};
 use pgn_wgpu::evaluation::{Place, predict};
 use pgn_wgpu::files;
 use pgn_wgpu::models::file::Model;
-use pgn_wgpu::nn::{Normalisation, Problem, onnx};
-use pgn_wgpu::numbers::{above, number};
+use pgn_wgpu::models::pixels::PixelChoice;
+use pgn_wgpu::nn::{Problem, onnx};
+use pgn_wgpu::numbers::number;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -21,8 +23,8 @@ pub struct Arguments {
     /// The model: a run folder, a safetensors file or an ONNX file
     #[arg(value_name = "RUN|FILE")]
     model: PathBuf,
-    /// The images: an .npy file [images, channels, height, width] of float32 as the model takes them, or of uint8; a picture;
-    /// or a folder of pictures
+    /// The images: an .npy file of float32 as the model takes them, or of uint8, channels first or last; a picture; or a
+    /// folder of pictures
     #[arg(long, value_name = "FILE|DIR")]
     images: PathBuf,
     /// Write the logits [images, classes] as float32 .npy
@@ -31,54 +33,20 @@ pub struct Arguments {
     /// Classes to print of each image
     #[arg(long, default_value_t = 3, allow_negative_numbers = true, value_parser = number(1..=1000_usize))]
     top: usize,
+    /// Resize pictures: their shorter side to SIDE, or both sides to a height and a width; then the model's size is cut out of
+    /// their middle [default: so that they just cover that]
+    #[arg(long, value_name = "SIDE|HxW", allow_negative_numbers = true)]
+    resize: Option<Resize>,
+    /// Cut this size, which must be the model's, out of the middle of pictures, after --resize
+    #[arg(long, value_name = "SIDE|HxW", allow_negative_numbers = true)]
+    crop: Option<Size>,
     #[command(flatten)]
-    pixels: PixelArguments,
+    pixels: PixelChoice,
     #[command(flatten)]
     device: DeviceArguments,
     /// Overwrite a file that exists
     #[arg(long)]
     force: bool,
-}
-
-/// What an ONNX file that does not normalise by itself expects of pixels.
-#[derive(clap::Args)]
-pub struct PixelArguments {
-    /// What is subtracted from each channel before the model, pixels being in [0, 1] [default: nothing]
-    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", allow_negative_numbers = true, value_parser = number(-1e6..=1e6_f32))]
-    mean: Vec<f32>,
-    /// What each channel is divided by after that; with --mean [default: 1]
-    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", value_parser = above(0.0, Some(1e6_f32)))]
-    std: Vec<f32>,
-    /// The largest pixel that the model takes, such as 255 [default: 1, or as its first layers show]
-    #[arg(long, value_name = "NUMBER", value_parser = above(0.0, Some(1e6_f32)))]
-    scale: Option<f32>,
-}
-
-impl PixelArguments {
-    /// The model with what the flags say in front.
-    pub fn apply(&self, model: Model) -> Result<Model, Box<dyn std::error::Error>> {
-        let channels = model.facts.problem.channels;
-        if self.mean.is_empty() && self.std.is_empty() && self.scale.is_none() {
-            return Ok(model);
-        }
-        if let Some(by) = model.classifier.normalisation(&model.average) {
-            return fail(format!(
-                "the model normalises pixels itself (--mean {:?} --std {:?}); leave --mean, --std and --scale out",
-                by.mean, by.deviation
-            ));
-        }
-        let each = |given: &[f32], default: f32| match given {
-            [] => vec![default; channels],
-            [one] => vec![*one; channels],
-            several => several.to_vec(),
-        };
-        let scale = self.scale.unwrap_or(1.0);
-        let deviation = each(&self.std, 1.0).iter().map(|value| value / scale).collect();
-        let by = Normalisation { mean: each(&self.mean, 0.0), deviation };
-        let (classifier, average) = model.classifier.normalised(&model.average, &by)?;
-        let (_, live) = model.classifier.normalised(&model.live, &by)?;
-        Ok(Model { classifier, average, live, ..model })
-    }
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
@@ -87,11 +55,11 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     }
     let place = Place::find(&arguments.model)?;
     place.check_model()?;
-    let model = arguments.pixels.apply(Model::load(&place.file, None)?)?;
+    let model = arguments.pixels.apply(load(arguments, &place.file)?, &place.file)?;
     super::print_notes(&model.notes);
     let problem = model.facts.problem;
     let largest = arguments.pixels.scale.unwrap_or(1.0) * own_range(&place.file, &model);
-    let (names, pixels) = read(&arguments.images, problem, largest)?;
+    let (names, pixels) = read(arguments, problem, largest)?;
     let device = arguments.device.open()?;
     let mut progress = Progress::new();
     let logits =
@@ -106,6 +74,26 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         println!("written  {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The model; where its file does not tell the size of images, for those that are given.
+fn load(arguments: &Arguments, file: &Path) -> Result<Model, Box<dyn std::error::Error>> {
+    let model = Model::load(file, None)?;
+    if model.tells_size(file) {
+        return Ok(model);
+    }
+    let size = if is_array(&arguments.images) {
+        Layout::of(&npy::extents(&arguments.images)?).ok().map(|layout| layout.size)
+    } else {
+        let asked = arguments.resize.is_some() || arguments.crop.is_some();
+        asked.then(|| Framing::new(arguments.resize, arguments.crop, None)).transpose()?.map(|own| own.size)
+    };
+    let Some(Size { height, width }) = size else { return Ok(model) };
+    Ok(Model::load(file, Some(Problem { height, width, ..model.facts.problem }))?)
+}
+
+fn is_array(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy"))
 }
 
 /// The largest pixel that the model's own file takes.
@@ -137,59 +125,68 @@ fn rows(top: usize, names: &[String], logits: &[f32], model: &Model) -> Vec<Vec<
 
 /// The names of the images and their pixels, channels last, in [0, 1]; real numbers of a file go up to `largest`.
 fn read(
-    path: &Path,
+    arguments: &Arguments,
     problem: Problem,
     largest: f32,
 ) -> Result<(Vec<String>, Vec<f32>), Box<dyn std::error::Error>> {
-    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy")) {
-        return array(path, &npy::read(path)?, problem, largest);
+    let path = &arguments.images;
+    if is_array(path) {
+        return array(path, npy::read(path)?, problem, largest);
     }
-    let paths = if path.is_dir() { pictures_in(path)? } else { vec![path.to_path_buf()] };
+    let paths = if path.is_dir() { pictures_in(path)? } else { vec![path.clone()] };
     if paths.is_empty() {
         return fail(format!("{} has no pictures; give a folder that holds some, or a file", path.display()));
     }
     let Problem { height, width, channels, .. } = problem;
-    if height != width || ![1, 3].contains(&channels) {
+    if ![1, 3].contains(&channels) {
         return fail(format!(
-            "the model takes images of {height}x{width} with {channels} channels, which pictures are not; give an .npy file"
+            "the model takes images with {channels} channels, which pictures do not have; give an .npy file"
         ));
     }
+    let framing = Framing::new(arguments.resize, arguments.crop, Some(Size { height, width }))?;
     let mut pixels = Vec::new();
     let mut names = Vec::new();
     for path in &paths {
-        pixels.extend(picture(path, height, channels)?.iter().map(|&byte| f32::from(byte) / 255.0));
+        pixels.extend(picture(path, framing, channels)?.iter().map(|&byte| f32::from(byte) / 255.0));
         names.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
     }
     Ok((names, pixels))
 }
 
+/// The images of an array, channels first or last.
 fn array(
     path: &Path,
-    array: &Array,
+    array: Array,
     problem: Problem,
     largest: f32,
 ) -> Result<(Vec<String>, Vec<f32>), Box<dyn std::error::Error>> {
+    let wrong = |problem: String| format!("{}: {problem}", path.display());
     let Problem { height, width, channels, .. } = problem;
-    let [images, own @ ..] = &array.extents[..] else {
-        return fail(format!(
-            "{} holds a single number; it needs [images, channels, height, width]",
-            path.display()
-        ));
-    };
-    if *images == 0 || own != [channels, height, width] {
-        let hint = if own == [height, width, channels] { "; transpose it by (0, 3, 1, 2)" } else { "" };
-        return fail(format!(
-            "{} has the shape {:?}, the model takes [n, {channels}, {height}, {width}]{hint}",
-            path.display(),
-            array.extents
-        ));
+    let layout = Layout::for_model(&array.extents, Size { height, width }, channels).map_err(wrong)?;
+    if layout.images == 0 {
+        return fail(format!("{} has no images", path.display()));
     }
-    let values: Vec<f32> = match &array.elements {
+    let values: Vec<f32> = match array.elements {
         Elements::Bytes(bytes) => bytes.iter().map(|&byte| f32::from(byte) / 255.0).collect(),
         Elements::Floats(values) => values.iter().map(|value| value / largest).collect(),
+        Elements::Integers(_) => {
+            return fail(format!(
+                "{} holds whole numbers of many bits; save it as uint8 or float32",
+                path.display()
+            ));
+        }
     };
-    let (image, positions) = (problem.pixels(), height * width);
-    let place = |i: usize| i / image * image + i % channels * positions + i % image / channels;
-    let pixels: Vec<f32> = (0..values.len()).map(|i| values[place(i)]).collect();
-    Ok(((0..*images).map(|i| i.to_string()).collect(), pixels))
+    if let Some(place) = values.iter().position(|value| !value.is_finite()) {
+        let image = place / problem.pixels();
+        return fail(format!("{} has {} in image {image}; mend the array", path.display(), values[place]));
+    }
+    let outside = values.iter().filter(|value| !(0.0..=1.0).contains(*value)).count();
+    if outside > 0 {
+        super::print_notes(&[format!(
+            "{outside} of {} numbers of {} are outside of 0 to {largest}, between which this model's pixels are",
+            values.len(),
+            path.display()
+        )]);
+    }
+    Ok(((0..layout.images).map(|i| i.to_string()).collect(), layout.channels_last(values)?))
 }

@@ -1,7 +1,7 @@
 //! `pgn-wgpu summary`: layers, shapes, parameters, multiply-adds, and the bytes of a training step.
 
 use super::{CommandResult, bytes, grouped, table};
-use pgn_wgpu::data::DatasetKind;
+use pgn_wgpu::data::{DatasetKind, Size};
 use pgn_wgpu::nn::{LayerSummary, Network, Problem};
 use pgn_wgpu::numbers::number;
 use pgn_wgpu::pgn::Generator;
@@ -16,9 +16,9 @@ pub struct Arguments {
     /// Images and classes of this data set
     #[arg(long, default_value = "cifar10")]
     dataset: DatasetKind,
-    /// Another side than the data set's, in pixels
-    #[arg(long, allow_negative_numbers = true, value_parser = number(4..=1024_usize))]
-    side: Option<usize>,
+    /// Images of another size than the data set's, in pixels: a side, or a height and a width
+    #[arg(long, value_name = "SIDE|HxW", allow_negative_numbers = true)]
+    size: Option<Size>,
     /// Another number of channels
     #[arg(long, allow_negative_numbers = true, value_parser = number(1..=4_usize))]
     channels: Option<usize>,
@@ -40,7 +40,7 @@ pub struct Arguments {
 pub fn usual_problem(dataset: DatasetKind) -> Problem {
     let (side, channels, classes) = match dataset {
         DatasetKind::Digits => (8, 1, 10),
-        DatasetKind::Cifar10 | DatasetKind::Folder => (32, 3, 10),
+        DatasetKind::Cifar10 | DatasetKind::Folder | DatasetKind::Npy => (32, 3, 10),
         DatasetKind::Cifar100 => (32, 3, 100),
         DatasetKind::Mnist => (28, 1, 10),
     };
@@ -50,8 +50,8 @@ pub fn usual_problem(dataset: DatasetKind) -> Problem {
 pub fn run(arguments: &Arguments) -> CommandResult {
     let usual = usual_problem(arguments.dataset);
     let problem = Problem {
-        height: arguments.side.unwrap_or(usual.height),
-        width: arguments.side.unwrap_or(usual.width),
+        height: arguments.size.map_or(usual.height, |size| size.height),
+        width: arguments.size.map_or(usual.width, |size| size.width),
         channels: arguments.channels.unwrap_or(usual.channels),
         classes: arguments.classes.unwrap_or(usual.classes),
     };

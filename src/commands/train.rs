@@ -175,6 +175,7 @@ fn of_an_import(options: &TrainOptions, file: &TrainOptions) -> TrainOptions {
 fn with_absolute_paths(mut config: TrainConfig) -> TrainConfig {
     config.data = config.data.as_deref().map(absolute);
     config.from = config.from.as_deref().map(absolute);
+    config.class_index = config.class_index.as_deref().map(absolute);
     config
 }
 
@@ -253,7 +254,7 @@ fn announce(what: &What, run: &Path, resumed_at: Option<u64>) {
 
 fn describe(&What { trainer, data, config, device }: &What, run: &Path, resumed_at: Option<u64>) {
     println!("device   {device}");
-    println!("data     {}, {1}x{1}x{2}, {3} classes", data.name, data.side, data.channels, data.classes);
+    println!("data     {}, {}x{}, {} classes", data.name, data.size, data.channels, data.classes);
     println!(
         "images   {} train, {} validation, {} test",
         grouped(data.train.len() as u64),

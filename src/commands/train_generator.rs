@@ -5,6 +5,7 @@ use super::{CommandResult, fail, train};
 use pgn_wgpu::data::absolute;
 use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::models::file::Model;
+use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::training::Method;
 use pgn_wgpu::training::options::TrainOptions;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,13 @@ pub fn run(arguments: Arguments) -> CommandResult {
     let place = Place::find(&model)?;
     place.check_model()?;
     let path = place.file;
-    let model = Model::load(&path, None)?;
+    let asked = PixelChoice {
+        normalise: train.options.normalise,
+        mean: train.options.mean.clone().unwrap_or_default(),
+        std: train.options.std.clone().unwrap_or_default(),
+        scale: train.options.scale,
+    };
+    let model = asked.apply(Model::load(&path, None)?, &path)?;
     let normalisation = model.classifier.normalisation(&model.average);
     if let Some(file) = &train.config {
         check_file(file, &path, model.facts.width)?;
@@ -40,6 +47,7 @@ pub fn run(arguments: Arguments) -> CommandResult {
         options.from = Some(path);
         return train::run(train);
     }
+    (options.normalise, options.scale) = (None, None);
     options.mean = normalisation.as_ref().map(|by| by.mean.clone());
     options.std = normalisation.map(|by| by.deviation);
     options.from = Some(path);

@@ -8,6 +8,7 @@ use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{Norm, length};
 use pgn_wgpu::evaluation::suite::Radius;
 use pgn_wgpu::evaluation::{Event, ImageChoice, Place, Warning};
+use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::numbers::number;
 use pgn_wgpu::shard::Shard;
 use pgn_wgpu::verdict::merge::{self, Judgement};
@@ -38,6 +39,8 @@ pub struct Arguments {
     thoroughness: Option<Version>,
     #[command(flatten)]
     images: ImageChoice,
+    #[command(flatten)]
+    pixels: PixelChoice,
     #[command(flatten)]
     device: DeviceArguments,
     /// Images at a time
@@ -70,7 +73,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let [model] = arguments.models.as_slice() else {
         return fail("verdict judges one model at a time; several folders belong to --merge");
     };
-    let place = Place::find(model)?;
+    let place = Place::find(model)?.with_pixels(&arguments.pixels);
     let out = arguments.out.clone().unwrap_or_else(|| place.home.join(FOLDER));
     check_outputs(arguments, &out)?;
     let subject = place.open(&arguments.images)?;

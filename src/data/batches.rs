@@ -2,7 +2,7 @@
 //! alone, so a resumed run sees the batches that an uninterrupted one would have seen.
 
 use super::augment::Augment;
-use super::images::{Images, bytes_to_unit};
+use super::images::Images;
 use crate::random::{Random, Stream};
 
 /// How a split is cut into batches.
@@ -29,7 +29,7 @@ impl BatchOptions {
 /// an epoch, places are filled with images from the start of the epoch's order, at weight 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// `[batch, side, side, channels]` (NHWC), in [0, 1].
+    /// `[batch, height, width, channels]` (NHWC), in [0, 1].
     pub images: Vec<f32>,
     /// `[batch]`: the class as a whole number.
     pub labels: Vec<f32>,
@@ -101,16 +101,15 @@ pub(super) fn fill_batch(
     let rest = order[start..][..real].iter();
     let indices: Vec<u32> = rest.chain(order.iter().cycle()).take(options.batch_size).copied().collect();
 
-    let (side, channels, size) = (images.side(), images.channels(), images.image_len());
-    let mut numbers = vec![0.0; options.batch_size * size];
-    let mut cropped = vec![0; size];
-    for (&image, numbers) in indices.iter().zip(numbers.chunks_exact_mut(size)) {
-        let bytes = images.image(image as usize);
-        if let Some(placement) = options.augment.draw(side, options.seed, epoch, image) {
-            placement.apply(bytes, side, channels, &mut cropped);
-            bytes_to_unit(&cropped, numbers);
+    let (size, channels, values) = (images.size(), images.channels(), images.image_len());
+    let mut numbers = vec![0.0; options.batch_size * values];
+    let mut whole = vec![0.0; values];
+    for (&image, numbers) in indices.iter().zip(numbers.chunks_exact_mut(values)) {
+        if let Some(placement) = options.augment.draw(size, options.seed, epoch, image) {
+            images.write_unit(image as usize, &mut whole);
+            placement.apply(&whole, size, channels, numbers);
         } else {
-            bytes_to_unit(bytes, numbers);
+            images.write_unit(image as usize, numbers);
         }
     }
     let labels = indices.iter().map(|&image| f32::from(images.label(image as usize))).collect();
@@ -122,12 +121,13 @@ pub(super) fn fill_batch(
 
 #[cfg(test)]
 mod tests {
+    use super::super::Size;
     use super::*;
 
     /// `len` images of 8x8, image `i` all of value `i` and of class `i % 7`.
     fn images(len: u8) -> Images {
         let pixels = (0..len).flat_map(|i| [i; 64]).collect();
-        Images::new(8, 1, pixels, (0..u16::from(len)).map(|i| i % 7).collect())
+        Images::new(Size::square(8), 1, pixels, (0..u16::from(len)).map(|i| i % 7).collect())
     }
 
     const OPTIONS: BatchOptions =
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn augmentation_does_not_depend_on_the_batch_size() {
         let pixels: Vec<u8> = (0..40 * 64u32).map(|i| (i * 37 % 251) as u8).collect();
-        let images = Images::new(8, 1, pixels, vec![0; 40]);
+        let images = Images::new(Size::square(8), 1, pixels, vec![0; 40]);
         let find = |batch_size: usize| {
             let options = BatchOptions { batch_size, ..OPTIONS };
             (0..batches_per_epoch(40, batch_size))

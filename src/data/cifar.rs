@@ -4,7 +4,7 @@
 //! and any subset of the training files work.
 
 use super::limits::MOST_SET;
-use super::{DataError, Images, Source, archive, file};
+use super::{DataError, Images, Size, Source, archive, file};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -351,7 +351,7 @@ impl Records {
     }
 
     fn into_images(self) -> Images {
-        Images::new(SIDE, 3, self.pixels, self.labels)
+        Images::new(Size::square(SIDE), 3, self.pixels, self.labels)
     }
 }
 

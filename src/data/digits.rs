@@ -1,7 +1,7 @@
 //! The embedded UCI optical digits: 1,797 images of 8x8, and their fixed split.
 //! Source, licence, format and the reason for the split: `assets/README.md`.
 
-use super::{DataError, Dataset, Images};
+use super::{DataError, Dataset, Images, Size};
 use flate2::read::GzDecoder;
 use std::io::Read;
 use std::path::PathBuf;
@@ -56,7 +56,7 @@ fn unpack() -> Result<Images, DataError> {
         .map_err(|source| DataError::Compressed { path: PathBuf::from("the embedded digits"), source })?;
     let labels = records.chunks_exact(RECORD).map(|record| u16::from(record[0])).collect();
     let pixels = records.chunks_exact(RECORD).flat_map(|record| &record[1..]).copied().map(to_byte).collect();
-    Ok(Images::new(SIDE, 1, pixels, labels))
+    Ok(Images::new(Size::square(SIDE), 1, pixels, labels))
 }
 
 /// A pixel value from 0 to 16 as the nearest byte to value/16 x 255 (halves up): off by at most 1/510 from

@@ -2,7 +2,8 @@
 
 use super::limits::{MOST_DECODING, MOST_SET};
 use super::picture::{ENDINGS, FORMATS};
-use super::{CLASSES, DatasetKind, SIDES};
+use super::size::SIDES;
+use super::{CLASSES, DatasetKind, Resize, Size};
 use std::path::PathBuf;
 
 /// Why a data set or its batches cannot be had.
@@ -19,22 +20,108 @@ pub enum DataError {
     )]
     TakesNoFolder { dir: PathBuf },
 
-    /// A side or channels were asked for of images that have theirs.
+    /// An array, or the file of one.
+    #[error(transparent)]
+    Npy(#[from] super::npy::NpyError),
+
+    /// An array that does not hold what it should.
+    #[error("{path}: {problem}")]
+    Array { path: PathBuf, problem: String },
+
+    /// A file that holds one array.
     #[error(
-        "the images of --dataset {kind} have a fixed size and fixed channels: --side and channels can only be chosen for --dataset folder"
+        "{path} is no .npz file, and one array does not hold images and labels: give an .npz file, or the folder that has both arrays"
     )]
-    FixedSide { kind: DatasetKind },
+    ArrayFile { path: PathBuf },
+
+    /// Neither images nor labels.
+    #[error(
+        "{path} has no images and labels by the names of x_test and y_test, or images and labels (found: {found}): rename the arrays"
+    )]
+    NoArrays { path: PathBuf, found: String },
+
+    /// Images without labels, or labels without images.
+    #[error("{path} is there, but not its {missing}: add {wanted}.npy beside it")]
+    ArrayAlone { path: PathBuf, missing: &'static str, wanted: String },
+
+    /// Images and labels of different counts.
+    #[error(
+        "{images_path} has the extents {images:?} but {labels_path} has {labels} labels: they are not a pair, save both again"
+    )]
+    ArrayCounts { images_path: PathBuf, images: Vec<usize>, labels_path: PathBuf, labels: usize },
+
+    /// Parts of different sizes.
+    #[error(
+        "{first} has images of {first_shape} but {other} of {other_shape}: all parts of a set need one size and the same channels"
+    )]
+    ArrayShapes { first: PathBuf, first_shape: String, other: PathBuf, other_shape: String },
+
+    /// A label that the model does not have.
+    #[error(
+        "{path} has labels up to {last}, the model or the class index has {model} classes: use the data that belong to it"
+    )]
+    ArrayClasses { path: PathBuf, last: usize, model: usize },
+
+    /// Something was asked for of images that are taken as they are.
+    #[error(
+        "the images of --dataset {kind} have a fixed size: --resize and --crop belong to --dataset folder; leave them out"
+    )]
+    FixedForm { kind: DatasetKind },
+
+    /// Classes were asked for of a data set that has its own.
+    #[error(
+        "--dataset {kind} has its own classes: --class-index belongs to --dataset folder and npy; leave it out"
+    )]
+    FixedClasses { kind: DatasetKind },
 
     /// A validation share that makes no sense.
     #[error("a validation share of {share} is not possible: give one from 0 to 0.5")]
     ValidationShare { share: f32 },
 
-    /// A side that the networks cannot work with.
+    /// A size that no network takes.
     #[error(
-        "{origin}: images of {side}x{side} are not possible, a side must be divisible by 4 and from {} to {}",
+        "{origin}: images of {size} are not possible, height and width must be from {} to {}",
         SIDES.start(), SIDES.end()
     )]
-    Side { origin: PathBuf, side: usize },
+    Size { origin: PathBuf, size: Size },
+
+    /// A part that is cut out and is none of the image.
+    #[error(
+        "--crop {crop} is larger than what --resize {resize} leaves: give a larger --resize or a smaller --crop"
+    )]
+    CropBeyondResize { crop: Size, resize: Resize },
+
+    /// Images of another size than the model's.
+    #[error("the model takes images of {model}, not of {asked}: leave --crop out, or give --crop {model}")]
+    CropOfOtherSize { model: Size, asked: Size },
+
+    /// Channels that pictures do not have.
+    #[error("the model takes {channels} channels, and pictures have 1 or 3: give arrays with --dataset npy")]
+    PictureChannels { channels: usize },
+
+    /// An image that is smaller than what is to be cut out of it.
+    #[error(
+        "{path} has {height}x{width} pixels {resized}, too few to cut {crop} out of it: give --resize with a larger size, or a smaller --crop"
+    )]
+    SmallerThanCrop { path: PathBuf, height: u64, width: u64, resized: &'static str, crop: Size },
+
+    /// A text about images or classes that cannot be understood.
+    #[error("{path}, line {line}: {problem}")]
+    Line { path: PathBuf, line: usize, problem: String },
+
+    /// A number of classes that cannot be told apart.
+    #[error("{path} has {found} classes, but from {} to {} are needed: check its column class", CLASSES.start(), CLASSES.end())]
+    LabelledClasses { path: PathBuf, found: usize },
+
+    /// A class index that is no such thing.
+    #[error("{path}: {problem}")]
+    ClassIndex { path: PathBuf, problem: String },
+
+    /// A class that the index does not have.
+    #[error(
+        "{folder} has the class {class}, which the class index {index} lacks: add it there or remove it here"
+    )]
+    NotInIndex { folder: PathBuf, class: String, index: PathBuf },
 
     /// The operating system refused.
     #[error("cannot read {path}: {source}; check the path given with --data and its permissions")]
@@ -104,9 +191,9 @@ pub enum DataError {
 
     /// A data set larger than what is kept in memory.
     #[error(
-        "{images} images of {side}x{side}x{channels} take {} MiB of memory, at most {} MiB are possible: use fewer images or a smaller side", .bytes >> 20, MOST_SET >> 20
+        "{images} images of {size}x{channels} take {} MiB of memory, at most {} MiB are possible: use fewer images or a smaller size", .bytes >> 20, MOST_SET >> 20
     )]
-    SetSize { images: u64, side: usize, channels: usize, bytes: u64 },
+    SetSize { images: u64, size: Size, channels: usize, bytes: u64 },
 
     /// The system has no more memory.
     #[error("{path} needs {} MiB of memory, which the system does not give: close other programs or use fewer images", .bytes >> 20)]
@@ -122,10 +209,6 @@ pub enum DataError {
     )]
     IdxLength { path: PathBuf, found: String, expected: u64 },
 
-    /// IDX images that are not square.
-    #[error("{path} has images of {rows}x{columns}: only square images are possible")]
-    IdxShape { path: PathBuf, rows: u64, columns: u64 },
-
     /// Images and labels of different counts.
     #[error(
         "{images_path} has {images} images but {labels_path} has {labels} labels: they are not a pair, fetch both again"
@@ -134,9 +217,9 @@ pub enum DataError {
 
     /// Training and test images of different sizes.
     #[error(
-        "{train} has images of {train_side}x{train_side} but {test} of {test_side}x{test_side}: they are of different data sets, fetch both again"
+        "{train} has images of {train_size} but {test} of {test_size}: they are of different data sets, fetch both again"
     )]
-    IdxSides { train: PathBuf, train_side: usize, test: PathBuf, test_side: usize },
+    IdxSizes { train: PathBuf, train_size: Size, test: PathBuf, test_size: Size },
 
     /// A number of class folders that cannot be trained on.
     #[error("{folder} has {found} class folders, but from {} to {} are needed: point --data at the folder whose subfolders are the classes", CLASSES.start(), CLASSES.end())]
@@ -188,9 +271,9 @@ pub enum DataError {
 
     /// A class that is tested but not trained.
     #[error(
-        "{folder} has the class {class}, which the folder train beside it lacks: add the class there or remove it here"
+        "{folder} has the class {class}, which the folder {first} beside it lacks: add the class there or remove it here"
     )]
-    UnknownTestClass { folder: PathBuf, class: String },
+    UnknownClass { folder: PathBuf, class: String, first: String },
 
     /// An image that cannot be decoded.
     #[error("{path} cannot be decoded as {FORMATS} ({}): replace or remove it", one_line(.source))]
@@ -216,7 +299,7 @@ pub enum DataError {
 
     /// Too few images for every split to have one.
     #[error(
-        "{name} has too few images, none is left for the {split} split: add images or lower the validation share"
+        "{name} has no images for the {split} split: add images, or lower the validation share if that took them"
     )]
     EmptySplit { name: String, split: &'static str },
 

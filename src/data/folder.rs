@@ -1,16 +1,18 @@
-//! A folder of class folders with images: `DIR/train/CLASS/*` and `DIR/test/CLASS/*`, perhaps with `DIR/val/CLASS/*`
-//! beside them, or `DIR/CLASS/*` with a seeded, stratified fifth held out for testing.
+//! A folder of images: `DIR/train/CLASS/*` and `DIR/test/CLASS/*`, perhaps with `DIR/val/CLASS/*` beside them, or
+//! `DIR/CLASS/*` with a seeded, stratified fifth held out for testing. `DIR/test` or `DIR/val` alone is a set for evaluation.
+//! In place of class folders, each of them may have a `labels.csv` (see `labels.rs`).
 //!
-//! Classes are numbered in the order of their names. PNG, JPEG, WebP, BMP, GIF and TIFF are read, of several frames the
-//! first; what else there is, is counted and told. An image is cut to its middle square and scaled to the side asked
-//! for, turned upright (EXIF); transparency is dropped. If every image of the set is grey the set has one channel,
-//! otherwise three, unless a number of channels is asked for.
+//! Classes are numbered in the order of their names, or as a class index says (see `class_index.rs`). PNG, JPEG, WebP, BMP,
+//! GIF and TIFF are read, of several frames the first; what else there is, is counted and told. An image is turned upright
+//! (EXIF), and resized and cropped as `framing.rs` says; transparency is dropped. If every image of the set is grey the set
+//! has one channel, otherwise three, unless a number of channels is asked for.
 
+use super::class_index::ClassIndex;
 use super::limits::MOST_SET;
-use super::listing::{Entry, Kind, Labelled, class_folders, entries, image_files};
+use super::listing::{Entry, Kind, Known, Labelled, class_folders, entries, image_files};
 use super::picture::Pictures;
 use super::skipped::Tally;
-use super::{CLASSES, DataError, Images, Source, classes, split};
+use super::{CLASSES, DataError, FolderOptions, Framing, Images, Size, Source, classes, labels, split};
 use rayon::prelude::*;
 use std::fs;
 use std::path::Path;
@@ -23,66 +25,121 @@ const TEST_SHARE: f32 = 0.2;
 const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
 
 /// What the images become.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Form {
-    /// Height and width.
-    pub(super) side: usize,
+#[derive(Clone, Copy)]
+struct Form {
+    framing: Framing,
     /// 1 or 3; `None` is 1 if every image is grey, else 3.
-    pub(super) channels: Option<usize>,
+    channels: Option<usize>,
+}
+
+/// The folders of a set's parts; at least one is there.
+struct Parts<'a> {
+    train: Option<&'a Entry>,
+    validation: Option<&'a Entry>,
+    test: Option<&'a Entry>,
 }
 
 /// Reads the folder. `seed` decides who is held out for testing.
-pub(super) fn open(dir: &Path, form: Form, seed: u64) -> Result<Source, DataError> {
+pub(super) fn open(
+    dir: &Path,
+    options: &FolderOptions,
+    index: Option<&ClassIndex>,
+    seed: u64,
+) -> Result<Source, DataError> {
     if dir.is_file() {
         return Err(DataError::NotAFolder { path: dir.to_path_buf() });
     }
-    let mut tally = Tally::default();
+    if let Some(channels) = options.channels.filter(|channels| ![1, 3].contains(channels)) {
+        return Err(DataError::PictureChannels { channels });
+    }
+    let framing = Framing::new(options.resize, options.crop, options.size)?;
+    let form = Form { framing, channels: options.channels };
     let top = entries(dir)?;
+    match parts(dir, &top)? {
+        Some(parts) => open_parts(dir, (&top, &parts), form, index),
+        None => open_whole(dir, form, index, seed),
+    }
+}
+
+/// The parts of the set in `dir`, if its folders are parts and no classes.
+fn parts<'a>(dir: &Path, top: &'a [Entry]) -> Result<Option<Parts<'a>>, DataError> {
     let part = |name: &str| top.iter().find(|entry| entry.kind == Kind::Folder && entry.name == name);
-    let Some(train) = part("train") else { return open_whole(dir, form, seed, tally) };
     let validation: Vec<&Entry> = VALIDATION.iter().filter_map(|name| part(name)).collect();
-    let Some(test) = part("test") else {
+    let (train, test) = (part("train"), part("test"));
+    if train.is_some() && test.is_none() {
         let rename = validation.first().map_or(String::new(), |v| format!(", rename {} to it", v.name));
         return Err(DataError::NoTestFolder { folder: dir.to_path_buf(), rename });
-    };
+    }
+    if train.is_none() {
+        // A class may be called so, too.
+        for alone in test.iter().chain(&validation) {
+            if !entries(&alone.path)?.iter().any(|entry| entry.kind == Kind::Folder || is_labels(entry)) {
+                return Ok(None);
+            }
+        }
+    }
     if let [first, second, ..] = validation[..] {
         return Err(DataError::TwoValidations { first: first.path.clone(), second: second.path.clone() });
     }
-    for entry in &top {
+    let parts = Parts { train, validation: validation.first().copied(), test };
+    Ok((train.is_some() || test.is_some() || parts.validation.is_some()).then_some(parts))
+}
+
+fn is_labels(entry: &Entry) -> bool {
+    entry.kind == Kind::File && entry.name == labels::NAME
+}
+
+/// Reads a folder of parts, `top` being what is in it.
+fn open_parts(
+    dir: &Path,
+    (top, parts): (&[Entry], &Parts),
+    form: Form,
+    index: Option<&ClassIndex>,
+) -> Result<Source, DataError> {
+    let mut tally = Tally::default();
+    let all = [parts.train, parts.validation, parts.test];
+    let is_part = |entry: &Entry| all.iter().flatten().any(|part| part.path == entry.path);
+    for entry in top {
         match entry.kind {
-            Kind::Folder
-                if entry.name != "train" && entry.name != "test" && !is_one_of(entry, &validation) =>
-            {
-                tally.folders.push(entry.name.clone());
-            }
-            Kind::Folder => {}
+            Kind::Folder if is_part(entry) => {}
+            Kind::Folder => tally.folders.push(entry.name.clone()),
             Kind::BrokenLink => tally.broken_links += 1,
             Kind::File | Kind::Special => tally.outside += 1,
         }
     }
-    let (class_names, mut files) = training_files(&train.path, &mut tally)?;
-    let mut notes = Vec::new();
-    let mut counts = vec![files.len()];
-    for part in validation.iter().copied().chain([test]) {
-        let folders = class_folders(&part.path, &mut tally)?;
-        files.extend(image_files(&part.path, &folders, &class_names, &mut tally)?);
+    let (mut files, mut counts, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+    let mut names: Option<(Vec<String>, String)> = index.map(|index| (index.names.clone(), String::new()));
+    for part in all {
+        if let Some(part) = part {
+            let known = match (&names, index) {
+                (_, Some(index)) => Some(Known::Index(index)),
+                (Some((names, part)), None) => Some(Known::Names { names, part }),
+                (None, None) => None,
+            };
+            let first = known.is_none();
+            let (found, own) = labelled(&part.path, known, &mut tally)?;
+            notes.extend(absent(&part.name, &own, &found).filter(|_| !first));
+            files.extend(own);
+            names.get_or_insert((found, part.name.clone()));
+        }
         counts.push(files.len());
-        notes.extend(absent(&part.name, &folders, &class_names));
     }
+    let class_names = names.map(|(names, _)| names).unwrap_or_default();
     notes.splice(0..0, tally.line());
-    let mut parts = decode_all(&files, form, &mut notes)?.split_at_counts(&counts).into_iter();
-    let (train, second, third) = (parts.next(), parts.next(), parts.next());
-    let (validation, test) = if third.is_some() { (second, third) } else { (None, second) };
-    let (Some(train), Some(test)) = (train, test) else {
-        return Err(DataError::NoTestFolder { folder: dir.to_path_buf(), rename: String::new() });
-    };
+    let parted = decode_all(&files, form, &mut notes)?.split_at_counts(&counts);
+    let [train, validation, test] = <[Images; 3]>::try_from(parted).expect("a count for each part");
+    let validation = parts.validation.map(|_| validation);
     Ok(Source { name: display_name(dir), class_names, train, validation, test, notes })
 }
 
-/// Reads a folder whose subfolders are the classes.
-fn open_whole(dir: &Path, form: Form, seed: u64, mut tally: Tally) -> Result<Source, DataError> {
-    let (class_names, files) = training_files(dir, &mut tally)?;
+/// Reads a folder whose subfolders are the classes, or that has a `labels.csv`.
+fn open_whole(dir: &Path, form: Form, index: Option<&ClassIndex>, seed: u64) -> Result<Source, DataError> {
+    let mut tally = Tally::default();
+    let (class_names, files) = labelled(dir, index.map(Known::Index), &mut tally)?;
     let mut notes: Vec<String> = tally.line().into_iter().collect();
+    if index.is_some() {
+        notes.extend(absent("the folder", &files, &class_names));
+    }
     let mut train = decode_all(&files, form, &mut notes)?;
     let (_, held) =
         split::hold_out(train.labels(), class_names.len(), TEST_SHARE, seed, split::Purpose::Test);
@@ -90,28 +147,48 @@ fn open_whole(dir: &Path, form: Form, seed: u64, mut tally: Tally) -> Result<Sou
     Ok(Source { name: display_name(dir), class_names, train, validation: None, test, notes })
 }
 
-fn is_one_of(entry: &Entry, others: &[&Entry]) -> bool {
-    others.iter().any(|other| other.path == entry.path)
-}
-
-/// The classes in `root` and their images.
-fn training_files(root: &Path, tally: &mut Tally) -> Result<(Vec<String>, Vec<Labelled>), DataError> {
+/// The images in `root` and the names of all classes: those that are known, else those that are there.
+fn labelled(
+    root: &Path,
+    known: Option<Known>,
+    tally: &mut Tally,
+) -> Result<(Vec<String>, Vec<Labelled>), DataError> {
+    let csv = root.join(labels::NAME);
+    if csv.is_file() {
+        let lines = labels::read(&csv)?;
+        let own = labels::distinct(lines.iter().map(|(_, class)| class));
+        let known = known.unwrap_or(Known::Names { names: &own, part: "" });
+        let label = |(path, class): (_, String)| Ok((path, known.label(&class, &csv)?));
+        let files: Vec<Labelled> = lines.into_iter().map(label).collect::<Result<_, DataError>>()?;
+        tally.read += files.len();
+        return Ok((known.names().to_vec(), checked_count(files, known, root)?));
+    }
     let folders = class_folders(root, tally)?;
-    if !CLASSES.contains(&folders.len()) {
+    let own: Vec<String> = folders.iter().map(|folder| folder.name.clone()).collect();
+    let known = known.unwrap_or(Known::Names { names: &own, part: "" });
+    if !CLASSES.contains(&known.names().len()) || folders.is_empty() {
         return Err(DataError::ClassFolders { folder: root.to_path_buf(), found: folders.len() });
     }
-    let names: Vec<String> = folders.iter().map(|folder| folder.name.clone()).collect();
-    let files = image_files(root, &folders, &names, tally)?;
-    Ok((names, files))
+    let files = image_files(root, &folders, known, tally)?;
+    Ok((known.names().to_vec(), files))
 }
 
-/// A note on the classes that a part has no folder for.
-fn absent(part: &str, folders: &[Entry], class_names: &[String]) -> Option<String> {
-    let without: Vec<String> = class_names
-        .iter()
-        .filter(|name| folders.iter().all(|folder| folder.name != **name))
-        .cloned()
-        .collect();
+/// Refuses a `labels.csv` with too few or too many classes.
+fn checked_count(files: Vec<Labelled>, known: Known, root: &Path) -> Result<Vec<Labelled>, DataError> {
+    match known.names().len() {
+        found if CLASSES.contains(&found) => Ok(files),
+        found => Err(DataError::LabelledClasses { path: root.join(labels::NAME), found }),
+    }
+}
+
+/// A note on the classes that a part has no image of.
+fn absent(part: &str, files: &[Labelled], class_names: &[String]) -> Option<String> {
+    let mut there = vec![false; class_names.len()];
+    for (_, label) in files {
+        there[usize::from(*label)] = true;
+    }
+    let without: Vec<String> =
+        class_names.iter().zip(there).filter(|(_, there)| !there).map(|(name, _)| name.clone()).collect();
     let (few, all) = (without.len(), class_names.len());
     (few > 0)
         .then(|| format!("{part} has no images of {few} of {all} classes: {}", classes::some_of(&without)))
@@ -127,12 +204,13 @@ pub(super) fn display_name(dir: &Path) -> String {
 /// Every image in the order of `files`. Each is scaled as soon as it is decoded, so that memory holds the set and the few
 /// images that are being decoded.
 fn decode_all(files: &[Labelled], form: Form, notes: &mut Vec<String>) -> Result<Images, DataError> {
-    let Form { side, channels } = form;
+    let Form { framing, channels } = form;
+    let size = framing.size;
     // Whether all are grey shows when all have been read.
     let stored = if channels == Some(1) { 1 } else { 3 };
-    let mut pixels = room(files.len(), side, stored)?;
-    let (pictures, colour) = (Pictures::new(side), AtomicBool::new(false));
-    pixels.par_chunks_mut(side * side * stored).zip(files).try_for_each(|(place, (path, _))| {
+    let mut pixels = room(files.len(), size, stored)?;
+    let (pictures, colour) = (Pictures::new(framing), AtomicBool::new(false));
+    pixels.par_chunks_mut(size.area() * stored).zip(files).try_for_each(|(place, (path, _))| {
         let image = pictures.read(path)?;
         if image.chunks_exact(3).any(|p| p[0] != p[1] || p[1] != p[2]) {
             colour.store(true, Ordering::Relaxed);
@@ -141,7 +219,7 @@ fn decode_all(files: &[Labelled], form: Form, notes: &mut Vec<String>) -> Result
             1 => place.iter_mut().zip(image.chunks_exact(3)).for_each(|(grey, p)| *grey = luma(p)),
             _ => place.copy_from_slice(&image),
         }
-        Ok(())
+        Ok::<(), DataError>(())
     })?;
     let colour = colour.into_inner();
     match channels {
@@ -163,13 +241,13 @@ fn decode_all(files: &[Labelled], form: Form, notes: &mut Vec<String>) -> Result
         pixels.shrink_to_fit();
     }
     let channels = channels.unwrap_or(if colour { 3 } else { 1 });
-    Ok(Images::new(side, channels, pixels, labels))
+    Ok(Images::new(size, channels, pixels, labels))
 }
 
 /// Zeros for `images` images, if a set may be that large.
-fn room(images: usize, side: usize, channels: usize) -> Result<Vec<u8>, DataError> {
-    let bytes = (images * channels) as u64 * (side * side) as u64;
-    let too_large = || DataError::SetSize { images: images as u64, side, channels, bytes };
+fn room(images: usize, size: Size, channels: usize) -> Result<Vec<u8>, DataError> {
+    let bytes = (images * channels) as u64 * size.area() as u64;
+    let too_large = || DataError::SetSize { images: images as u64, size, channels, bytes };
     let mut pixels = Vec::new();
     if bytes > MOST_SET || pixels.try_reserve_exact(bytes as usize).is_err() {
         return Err(too_large());
@@ -187,3 +265,7 @@ pub(super) fn luma(pixel: &[u8]) -> u8 {
 #[cfg(test)]
 #[path = "folder_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "folder_forms_tests.rs"]
+mod forms_tests;

@@ -1,27 +1,34 @@
 //! Small image folders made up here, right and wrong ones.
 
 use super::super::limits::MOST_DECODING;
+use super::super::{DataOptions, DatasetKind, Resize};
 use super::*;
 use image::{DynamicImage, GrayImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage};
 use std::io::Cursor;
 use tempfile::{TempDir, tempdir};
 
 /// Eight by eight, channels as the images have them.
-const FORM: Form = Form { side: 8, channels: None };
+pub(super) const FORM: FolderOptions =
+    FolderOptions { resize: Some(Resize::Shorter(8)), crop: None, size: None, channels: None };
 
-fn scratch() -> TempDir {
+pub(super) fn scratch() -> TempDir {
     tempdir().expect("scratch folder")
 }
 
 /// Saves an image of one colour at `path` below `dir`.
-fn paint(dir: &Path, path: &str, size: (u32, u32), colour: [u8; 3]) {
+pub(super) fn paint(dir: &Path, path: &str, size: (u32, u32), colour: [u8; 3]) {
     let path = dir.join(path);
     fs::create_dir_all(path.parent().expect("has a parent")).expect("created");
     RgbImage::from_pixel(size.0, size.1, Rgb(colour)).save(path).expect("saved");
 }
 
-fn sentence(dir: &Path) -> String {
-    open(dir, FORM, 0).err().expect("the folder is wrong").to_string()
+/// Reads images of this side.
+fn pictures(side: usize) -> Pictures {
+    Pictures::new(Framing::new(Some(Resize::Shorter(side)), None, None).expect("possible"))
+}
+
+pub(super) fn sentence(dir: &Path) -> String {
+    open(dir, &FORM, None, 0).err().expect("the folder is wrong").to_string()
 }
 
 #[test]
@@ -32,7 +39,7 @@ fn train_and_test_folders_are_kept_apart_and_images_resized() {
     paint(dir.path(), "train/cat/c.png", (3, 5), [4, 5, 6]);
     paint(dir.path(), "test/dog/d.png", (8, 8), [7, 8, 9]);
     fs::write(dir.path().join("train/dog/notes.txt"), "not an image").expect("written");
-    let source = open(dir.path(), FORM, 0).expect("readable");
+    let source = open(dir.path(), &FORM, None, 0).expect("readable");
     assert_eq!(source.class_names, ["cat", "dog"]);
     assert_eq!(
         source.notes,
@@ -42,7 +49,7 @@ fn train_and_test_folders_are_kept_apart_and_images_resized() {
         ]
     );
     assert_eq!((source.train.labels(), source.test.labels()), (&[0, 0, 1][..], &[1][..]));
-    assert_eq!((source.train.side(), source.train.channels()), (8, 3));
+    assert_eq!((source.train.size(), source.train.channels()), (Size::square(8), 3));
     assert!(source.train.image(2).chunks(3).all(|pixel| pixel == [200, 100, 0]));
 }
 
@@ -54,7 +61,7 @@ fn a_wide_image_is_cut_to_its_middle_rather_than_squeezed() {
     // 24x8: black, white, black; only the white middle third is left.
     let wide = GrayImage::from_fn(24, 8, |x, _| Luma([if (8..16).contains(&x) { 255 } else { 0 }]));
     wide.save(dir.path().join("b/wide.png")).expect("saved");
-    let images = Pictures::new(8).read(&dir.path().join("b/wide.png")).expect("decoded");
+    let images = pictures(8).read(&dir.path().join("b/wide.png")).expect("decoded");
     assert!(images.iter().all(|&byte| byte == 255));
 }
 
@@ -66,11 +73,11 @@ fn without_a_test_folder_a_stratified_fifth_is_held_out_by_seed() {
             paint(dir.path(), &format!("{class}/{i}.png"), (8, 8), [i; 3]);
         }
     }
-    let first = open(dir.path(), FORM, 1).expect("readable");
+    let first = open(dir.path(), &FORM, None, 1).expect("readable");
     assert_eq!((first.train.len(), first.test.len()), (32, 8));
     assert_eq!(first.test.labels().iter().filter(|&&label| label == 1).count(), 4);
-    assert_eq!(first.test, open(dir.path(), FORM, 1).expect("readable").test);
-    assert_ne!(first.test, open(dir.path(), FORM, 2).expect("readable").test);
+    assert_eq!(first.test, open(dir.path(), &FORM, None, 1).expect("readable").test);
+    assert_ne!(first.test, open(dir.path(), &FORM, None, 2).expect("readable").test);
 }
 
 #[test]
@@ -79,11 +86,11 @@ fn a_set_has_one_channel_only_if_every_image_is_grey() {
     paint(dir.path(), "train/a/x.png", (8, 8), [9, 9, 9]);
     paint(dir.path(), "train/b/x.png", (8, 8), [7, 7, 7]);
     paint(dir.path(), "test/a/x.png", (8, 8), [5, 5, 5]);
-    let grey = open(dir.path(), FORM, 0).expect("readable");
+    let grey = open(dir.path(), &FORM, None, 0).expect("readable");
     assert_eq!((grey.train.channels(), grey.test.channels()), (1, 1));
     assert!(grey.train.image(1).iter().all(|&byte| byte == 7));
     paint(dir.path(), "test/b/x.png", (8, 8), [5, 5, 6]);
-    let mixed = open(dir.path(), FORM, 0).expect("readable");
+    let mixed = open(dir.path(), &FORM, None, 0).expect("readable");
     assert_eq!((mixed.train.channels(), mixed.test.channels()), (3, 3));
 }
 
@@ -94,7 +101,7 @@ fn jpeg_is_read_too_and_the_content_decides_the_format_rather_than_the_ending() 
     paint(dir.path(), "a/x.png", (8, 8), [9, 9, 9]);
     paint(dir.path(), "b/x.png", (8, 8), [7, 7, 7]);
     fs::rename(dir.path().join("b/x.png"), dir.path().join("b/x.jpeg")).expect("renamed");
-    let source = open(dir.path(), FORM, 0).expect("readable");
+    let source = open(dir.path(), &FORM, None, 0).expect("readable");
     assert_eq!((source.train.len() + source.test.len(), source.train.channels()), (3, 3));
 }
 
@@ -147,7 +154,7 @@ fn picture(format: ImageFormat) -> Vec<u8> {
 }
 
 /// A folder with an image of 8x8 in each of two classes.
-fn two_classes() -> TempDir {
+pub(super) fn two_classes() -> TempDir {
     let dir = scratch();
     paint(dir.path(), "a/x.png", (8, 8), [9, 9, 9]);
     paint(dir.path(), "b/x.png", (8, 8), [7, 7, 7]);
@@ -169,7 +176,7 @@ fn every_format_gives_the_same_picture() {
     let read = |format: ImageFormat, ending: &str| {
         let path = dir.path().join(format!("x.{ending}"));
         fs::write(&path, picture(format)).expect("written");
-        Pictures::new(8).read(&path).expect("decoded")
+        pictures(8).read(&path).expect("decoded")
     };
     let exact = read(ImageFormat::Png, "png");
     for (format, ending) in FORMATS {
@@ -193,7 +200,7 @@ fn a_file_cut_anywhere_is_refused_by_name_in_every_format() {
             assert!(text.contains(&format!("cut.{ending}")), "{part}/9 of {ending}: {text}");
         }
         fs::write(&path, &whole).expect("written");
-        assert!(open(dir.path(), FORM, 0).is_ok(), "the whole {ending}");
+        assert!(open(dir.path(), &FORM, None, 0).is_ok(), "the whole {ending}");
         fs::remove_file(&path).expect("removed");
     }
 }
@@ -204,7 +211,7 @@ fn an_image_with_sixteen_bits_is_converted_and_one_of_floating_point_numbers_ref
     let deep = ImageBuffer::from_pixel(8, 8, Rgb([0x1234u16, 0x8080, 0xffff]));
     let path = dir.path().join("a/deep.tiff");
     DynamicImage::ImageRgb16(deep).save(&path).expect("saved");
-    assert_eq!(Pictures::new(8).read(&path).expect("decoded")[..3], [0x12, 0x80, 0xff]);
+    assert_eq!(pictures(8).read(&path).expect("decoded")[..3], [0x12, 0x80, 0xff]);
     let float = ImageBuffer::from_pixel(8, 8, Rgb([0.5f32, 7.0, -3.0]));
     DynamicImage::ImageRgb32F(float).save(&path).expect("saved");
     let text = sentence(dir.path());
@@ -252,16 +259,16 @@ fn an_image_that_claims_more_pixels_than_memory_is_meant_for_is_refused_with_its
 }
 
 #[test]
-fn a_strip_of_one_pixels_width_is_cut_before_it_is_scaled() {
+fn a_strip_of_one_pixels_width_is_resized_in_its_middle_alone() {
     let dir = scratch();
-    let strip = GrayImage::from_fn(1, 100_000, |_, y| Luma([if y == 49_999 { 200 } else { 0 }]));
+    let strip = GrayImage::from_fn(1, 100_000, |_, y| Luma([if y.abs_diff(50_000) < 2 { 200 } else { 0 }]));
     let path = dir.path().join("strip.png");
     strip.save(&path).expect("saved");
-    assert!(Pictures::new(8).read(&path).expect("decoded").into_iter().all(|byte| byte == 200));
+    assert!(pictures(8).read(&path).expect("decoded").into_iter().all(|byte| byte == 200));
 }
 
 #[test]
-fn an_image_lying_on_its_side_is_turned_after_it_was_cut() {
+fn an_image_lying_on_its_side_is_turned_upright() {
     // Left half black, right half white, and an orientation that turns it clockwise: black is above then.
     let image = GrayImage::from_fn(24, 16, |x, _| Luma([if x < 12 { 0 } else { 255 }]));
     let mut plain = Cursor::new(Vec::new());
@@ -272,7 +279,7 @@ fn an_image_lying_on_its_side_is_turned_after_it_was_cut() {
     let dir = scratch();
     let path = dir.path().join("turned.jpg");
     fs::write(&path, bytes).expect("written");
-    let pixels = Pictures::new(16).read(&path).expect("decoded");
+    let pixels = pictures(16).read(&path).expect("decoded");
     assert!(pixels[..3 * 16].iter().all(|&byte| byte < 30), "the first row is black");
     assert!(pixels[3 * 16 * 15..].iter().all(|&byte| byte > 225), "the last row is white");
 }
@@ -285,11 +292,11 @@ fn validation_images_of_its_own_are_used_and_a_share_beside_them_refused() {
     {
         paint(dir.path(), &format!("{path}.png"), (8, 8), [shade; 3]);
     }
-    let options = |validation_share| super::super::DataOptions {
-        kind: super::super::DatasetKind::Folder,
+    let options = |validation_share| DataOptions {
+        kind: DatasetKind::Folder,
         dir: Some(dir.path().to_path_buf()),
         validation_share,
-        folder_side: Some(8),
+        folder: FORM,
         ..Default::default()
     };
     let data = super::super::open(&options(None)).expect("readable");
@@ -321,7 +328,7 @@ fn every_file_that_is_not_read_is_counted_with_its_reason() {
     }
     #[cfg(unix)]
     std::os::unix::fs::symlink("nowhere", dir.path().join("train/b/link.png")).expect("linked");
-    let source = open(dir.path(), FORM, 0).expect("readable");
+    let source = open(dir.path(), &FORM, None, 0).expect("readable");
     let links = if cfg!(unix) { ", 1 broken link" } else { "" };
     let counts = if cfg!(unix) { "8 of 12" } else { "7 of 11" };
     let expected = format!(
@@ -336,7 +343,7 @@ fn channels_that_are_asked_for_are_made_and_told() {
     let of = |colour: [u8; 3], channels| {
         let dir = two_classes();
         paint(dir.path(), "a/y.png", (8, 8), colour);
-        let source = open(dir.path(), Form { side: 8, channels }, 0).expect("readable");
+        let source = open(dir.path(), &FolderOptions { channels, ..FORM }, None, 0).expect("readable");
         let mut images: Vec<Vec<u8>> =
             (0..source.train.len()).map(|i| source.train.image(i).to_vec()).collect();
         images.extend((0..source.test.len()).map(|i| source.test.image(i).to_vec()));
@@ -361,7 +368,7 @@ fn names_that_read_the_same_are_the_same_class_between_parts_and_refused_within_
     for (part, class) in [("train", decomposed), ("train", "c"), ("test", composed)] {
         paint(dir.path(), &format!("{part}/{class}/x.png"), (8, 8), [9; 3]);
     }
-    let source = open(dir.path(), FORM, 0).expect("readable");
+    let source = open(dir.path(), &FORM, None, 0).expect("readable");
     assert_eq!(
         (source.class_names, source.test.labels()),
         (vec![composed.to_owned(), "c".to_owned()], &[0][..])
@@ -381,7 +388,7 @@ fn links_between_classes_and_in_circles_end() {
     let elsewhere = scratch();
     paint(elsewhere.path(), "x.png", (8, 8), [5; 3]);
     symlink(elsewhere.path(), dir.path().join("linked")).expect("linked");
-    let source = open(dir.path(), FORM, 0).expect("readable");
+    let source = open(dir.path(), &FORM, None, 0).expect("readable");
     assert_eq!(source.class_names, ["a", "b", "linked"]);
     assert_eq!(source.notes, ["skipped 2 of 5 files: 1 in nested folders, 1 broken link"]);
     symlink("a", dir.path().join("also-a")).expect("linked");
@@ -396,7 +403,7 @@ fn what_is_no_image_file_and_names_that_are_no_text_are_told() {
     let dir = two_classes();
     let pipe = dir.path().join("a/pipe.png");
     if std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()) {
-        let notes = open(dir.path(), FORM, 0).expect("the pipe is not waited for").notes;
+        let notes = open(dir.path(), &FORM, None, 0).expect("the pipe is not waited for").notes;
         assert_eq!(notes, ["skipped 1 of 3 files: 1 no regular files"]);
     }
     let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"odd\xff"));
@@ -418,6 +425,6 @@ fn a_file_in_place_of_the_folder_and_far_too_many_classes_are_told() {
 
 #[test]
 fn a_set_larger_than_what_is_kept_in_memory_is_refused_before_room_is_made() {
-    let text = room(1_000_000, 1024, 3).expect_err("too large").to_string();
+    let text = room(1_000_000, Size::square(1024), 3).expect_err("too large").to_string();
     assert!(text.contains("1000000 images of 1024x1024x3") && text.contains("at most 4096 MiB"), "{text}");
 }

@@ -1,15 +1,38 @@
-//! A stack of equally large images with labels, as bytes. Promises that the pixel count, the label
-//! count and the shape agree, so nobody else has to check.
+//! A stack of equally large images with labels. Promises that the pixel count, the label count and the shape agree, so
+//! nobody else has to check.
+//!
+//! Pixels are kept as bytes. Real numbers that no byte stands for (adversarial images of another program, say) are kept as
+//! they are.
 
+use super::size::Size;
 use std::ops::Range;
 
-/// Images of one split: `len` times `side` x `side` x `channels` bytes (NHWC) and one label each.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Images of one split: `len` times `height` x `width` x `channels` values (NHWC) and one label each.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Images {
-    side: usize,
+    size: Size,
     channels: usize,
-    pixels: Vec<u8>,
+    pixels: Pixels,
     labels: Vec<u16>,
+}
+
+/// The values of a stack of images.
+#[derive(Clone, Debug, PartialEq)]
+enum Pixels {
+    /// 255 stands for 1.
+    Bytes(Vec<u8>),
+    /// In [0, 1].
+    Numbers(Vec<f32>),
+}
+
+/// Does the same to values of either kind.
+macro_rules! each_kind {
+    ($pixels:expr, $values:ident => $result:expr) => {
+        match $pixels {
+            Pixels::Bytes($values) => Pixels::Bytes($result),
+            Pixels::Numbers($values) => Pixels::Numbers($result),
+        }
+    };
 }
 
 impl Images {
@@ -17,9 +40,27 @@ impl Images {
     ///
     /// # Panics
     /// If the counts disagree, which is a mistake of the caller and not of a file.
-    pub fn new(side: usize, channels: usize, pixels: Vec<u8>, labels: Vec<u16>) -> Self {
-        assert_eq!(pixels.len(), labels.len() * side * side * channels, "pixels and labels disagree");
-        Self { side, channels, pixels, labels }
+    pub fn new(size: Size, channels: usize, pixels: Vec<u8>, labels: Vec<u16>) -> Self {
+        assert_eq!(pixels.len(), labels.len() * size.area() * channels, "pixels and labels disagree");
+        Self { size, channels, pixels: Pixels::Bytes(pixels), labels }
+    }
+
+    /// Takes `pixels` (NHWC) in [0, 1] and one label per image. Where every number is that of a byte, bytes are kept: they
+    /// give back the same numbers in a quarter of the memory.
+    ///
+    /// # Panics
+    /// If the counts disagree, which is a mistake of the caller and not of a file.
+    pub fn of_numbers(size: Size, channels: usize, pixels: Vec<f32>, labels: Vec<u16>) -> Self {
+        assert_eq!(pixels.len(), labels.len() * size.area() * channels, "pixels and labels disagree");
+        let byte = |&number: &f32| {
+            let byte = (number * 255.0).round() as u8;
+            (unit(byte) == number).then_some(byte)
+        };
+        let pixels = match pixels.iter().map(byte).collect::<Option<Vec<u8>>>() {
+            Some(bytes) => Pixels::Bytes(bytes),
+            None => Pixels::Numbers(pixels),
+        };
+        Self { size, channels, pixels, labels }
     }
 
     /// Number of images.
@@ -33,24 +74,27 @@ impl Images {
     }
 
     /// Height and width in pixels.
-    pub fn side(&self) -> usize {
-        self.side
+    pub fn size(&self) -> Size {
+        self.size
     }
 
-    /// 1 (grey) or 3 (red, green, blue).
+    /// From 1 to 4: 1 is grey, 3 are red, green and blue.
     pub fn channels(&self) -> usize {
         self.channels
     }
 
-    /// Bytes, and later numbers, per image: side x side x channels.
+    /// Values per image: height x width x channels.
     pub fn image_len(&self) -> usize {
-        self.side * self.side * self.channels
+        self.size.area() * self.channels
     }
 
-    /// The bytes of image `i` (HWC).
+    /// Image `i` (HWC) as it is kept: one byte per value, or the four bytes of each real number.
     pub fn image(&self, i: usize) -> &[u8] {
         let size = self.image_len();
-        &self.pixels[i * size..][..size]
+        match &self.pixels {
+            Pixels::Bytes(bytes) => &bytes[i * size..][..size],
+            Pixels::Numbers(numbers) => bytemuck::cast_slice(&numbers[i * size..][..size]),
+        }
     }
 
     /// The class of image `i`.
@@ -66,12 +110,10 @@ impl Images {
     /// A copy of the images named, in that order; an image may be named twice.
     #[must_use]
     pub fn subset(&self, indices: &[u32]) -> Self {
-        let mut pixels = Vec::with_capacity(indices.len() * self.image_len());
-        for &i in indices {
-            pixels.extend_from_slice(self.image(i as usize));
-        }
+        let size = self.image_len();
+        let pixels = each_kind!(&self.pixels, values => copies(values, size, indices));
         let labels = indices.iter().map(|&i| self.labels[i as usize]).collect();
-        Self { side: self.side, channels: self.channels, pixels, labels }
+        Self { pixels, labels, ..*self }
     }
 
     /// Takes the images named out of this stack, which keeps the others in their order. Cheaper than two
@@ -83,31 +125,28 @@ impl Images {
     pub(super) fn take_out(&mut self, indices: &[u32]) -> Self {
         assert!(indices.windows(2).all(|pair| pair[0] < pair[1]), "indices ascend");
         let taken = self.subset(indices);
-        let size = self.image_len();
-        let (mut named, mut kept) = (indices.iter().peekable(), 0);
-        for i in 0..self.len() {
-            if named.next_if(|&&index| index as usize == i).is_some() {
-                continue;
-            }
-            self.pixels.copy_within(i * size..(i + 1) * size, kept * size);
-            self.labels[kept] = self.labels[i];
-            kept += 1;
+        let (size, len) = (self.image_len(), self.len());
+        match &mut self.pixels {
+            Pixels::Bytes(values) => drop_images(values, size, len, indices),
+            Pixels::Numbers(values) => drop_images(values, size, len, indices),
         }
-        self.pixels.truncate(kept * size);
-        self.pixels.shrink_to_fit();
-        self.labels.truncate(kept);
+        drop_images(&mut self.labels, 1, len, indices);
         taken
     }
 
     /// The stack in parts that end at these ascending counts, the last of which is [`len`](Self::len).
     pub(super) fn split_at_counts(mut self, counts: &[usize]) -> Vec<Self> {
-        let (side, channels, size) = (self.side, self.channels, self.image_len());
+        let (size, channels, values) = (self.size, self.channels, self.image_len());
         let mut parts = Vec::new();
         for &from in counts[..counts.len().saturating_sub(1)].iter().rev() {
-            let (pixels, labels) = (self.pixels.split_off(from * size), self.labels.split_off(from));
-            parts.push(Self { side, channels, pixels, labels });
+            let pixels = each_kind!(&mut self.pixels, all => all.split_off(from * values));
+            let labels = self.labels.split_off(from);
+            parts.push(Self { size, channels, pixels, labels });
         }
-        self.pixels.shrink_to_fit();
+        match &mut self.pixels {
+            Pixels::Bytes(values) => values.shrink_to_fit(),
+            Pixels::Numbers(values) => values.shrink_to_fit(),
+        }
         parts.push(self);
         parts.reverse();
         parts
@@ -117,56 +156,115 @@ impl Images {
     /// [`subset`](Self::subset) first.
     pub fn to_unit(&self, range: Range<usize>) -> Vec<f32> {
         let size = self.image_len();
-        let mut numbers = vec![0.0; range.len() * size];
-        bytes_to_unit(&self.pixels[range.start * size..range.end * size], &mut numbers);
-        numbers
+        let range = range.start * size..range.end * size;
+        match &self.pixels {
+            Pixels::Bytes(bytes) => bytes[range].iter().copied().map(unit).collect(),
+            Pixels::Numbers(numbers) => numbers[range].to_vec(),
+        }
+    }
+
+    /// Writes image `i` to `numbers`, in [0, 1].
+    pub(super) fn write_unit(&self, i: usize, numbers: &mut [f32]) {
+        let range = i * self.image_len()..(i + 1) * self.image_len();
+        match &self.pixels {
+            Pixels::Bytes(bytes) => {
+                numbers.iter_mut().zip(&bytes[range]).for_each(|(number, &byte)| *number = unit(byte));
+            }
+            Pixels::Numbers(all) => numbers.copy_from_slice(&all[range]),
+        }
     }
 }
 
-/// Bytes to numbers in [0, 1]. Divides rather than multiplying by 1/255, so that 255 is exactly 1 and the
-/// numbers equal those of other programs.
-pub(super) fn bytes_to_unit(bytes: &[u8], numbers: &mut [f32]) {
-    for (number, &byte) in numbers.iter_mut().zip(bytes) {
-        *number = f32::from(byte) / 255.0;
+/// The images of `size` values that `indices` name, one after the other.
+fn copies<T: Copy>(values: &[T], size: usize, indices: &[u32]) -> Vec<T> {
+    let mut chosen = Vec::with_capacity(indices.len() * size);
+    for &i in indices {
+        chosen.extend_from_slice(&values[i as usize * size..][..size]);
     }
+    chosen
+}
+
+/// Drops what belongs to the images that ascending `indices` name, `size` values of each of `len` images.
+fn drop_images<T: Copy>(values: &mut Vec<T>, size: usize, len: usize, indices: &[u32]) {
+    let (mut named, mut kept) = (indices.iter().peekable(), 0);
+    for i in 0..len {
+        if named.next_if(|&&index| index as usize == i).is_some() {
+            continue;
+        }
+        values.copy_within(i * size..(i + 1) * size, kept * size);
+        kept += 1;
+    }
+    values.truncate(kept * size);
+    values.shrink_to_fit();
+}
+
+/// The number in [0, 1] that a byte stands for. Divides rather than multiplying by 1/255, so that 255 is exactly 1 and
+/// the numbers equal those of other programs.
+fn unit(byte: u8) -> f32 {
+    f32::from(byte) / 255.0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Of one row and two columns.
+    const SIZE: Size = Size { height: 1, width: 2 };
+
     fn four() -> Images {
-        Images::new(1, 3, (0..12).map(|v| v * 20).collect(), vec![5, 6, 7, 8])
+        Images::new(SIZE, 3, (0..24).map(|v| v * 10).collect(), vec![5, 6, 7, 8])
+    }
+
+    /// The same images, moved a little so that bytes do not do.
+    fn four_numbers() -> Images {
+        let numbers = four().to_unit(0..4).iter().map(|number| number + 1e-3).collect();
+        Images::of_numbers(SIZE, 3, numbers, vec![5, 6, 7, 8])
     }
 
     #[test]
     fn a_subset_keeps_pixels_with_their_labels_in_the_order_asked_for() {
         let subset = four().subset(&[3, 0, 3]);
         assert_eq!(subset.labels(), [8, 5, 8]);
-        assert_eq!(subset.image(0), [180, 200, 220]);
-        assert_eq!(subset.image(1), [0, 20, 40]);
+        assert_eq!(subset.image(0), [180, 190, 200, 210, 220, 230]);
+        assert_eq!(subset.image(1), [0, 10, 20, 30, 40, 50]);
     }
 
     #[test]
     fn what_is_taken_out_and_what_stays_are_together_what_there_was() {
-        for indices in [&[][..], &[0], &[1, 2], &[0, 1, 2, 3]] {
-            let mut rest = four();
-            assert_eq!(rest.take_out(indices), four().subset(indices));
-            let others: Vec<u32> = (0..4).filter(|i| !indices.contains(i)).collect();
-            assert_eq!(rest, four().subset(&others));
+        for all in [four(), four_numbers()] {
+            for indices in [&[][..], &[0], &[1, 2], &[0, 1, 2, 3]] {
+                let mut rest = all.clone();
+                assert_eq!(rest.take_out(indices), all.subset(indices));
+                let others: Vec<u32> = (0..4).filter(|i| !indices.contains(i)).collect();
+                assert_eq!(rest, all.subset(&others));
+            }
         }
     }
 
     #[test]
     fn parts_follow_each_other() {
-        let parts = four().split_at_counts(&[1, 1, 4]);
-        assert_eq!(parts, [four().subset(&[0]), four().subset(&[]), four().subset(&[1, 2, 3])]);
+        for all in [four(), four_numbers()] {
+            let parts = all.clone().split_at_counts(&[1, 1, 4]);
+            assert_eq!(parts, [all.subset(&[0]), all.subset(&[]), all.subset(&[1, 2, 3])]);
+        }
     }
 
     #[test]
     fn bytes_become_numbers_from_zero_to_one() {
-        let images = Images::new(1, 1, vec![0, 51, 255], vec![0, 0, 0]);
+        let images = Images::new(Size::square(1), 1, vec![0, 51, 255], vec![0, 0, 0]);
         assert_eq!(images.to_unit(0..3), [0.0, 0.2, 1.0]);
         assert_eq!(images.to_unit(1..2), [0.2]);
+    }
+
+    #[test]
+    fn numbers_of_bytes_are_kept_as_bytes_and_others_to_the_last_bit() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        let images = Images::new(Size::square(16), 1, bytes, vec![0]);
+        assert_eq!(Images::of_numbers(Size::square(16), 1, images.to_unit(0..1), vec![0]), images);
+        let mut numbers = images.to_unit(0..1);
+        numbers[7] = 0.123_456_79;
+        let kept = Images::of_numbers(Size::square(16), 1, numbers.clone(), vec![0]);
+        assert_eq!(kept.to_unit(0..1), numbers);
+        assert_eq!(kept.image(0).len(), 4 * 256);
     }
 }

@@ -1,6 +1,7 @@
 //! Which files of an image folder belong to which class. Follows links, but not within class folders; never goes in
 //! circles.
 
+use super::class_index::ClassIndex;
 use super::classes::normal;
 use super::picture::ENDINGS;
 use super::skipped::Tally;
@@ -105,26 +106,57 @@ fn check_apart(classes: &[Entry]) -> Result<(), DataError> {
     }
 }
 
-/// The images in `classes`, with the places of their names in `names` as labels. `root` is their folder.
+/// The classes that a set has.
+#[derive(Clone, Copy)]
+pub(super) enum Known<'a> {
+    /// Those of its first part.
+    Names {
+        names: &'a [String],
+        /// The part that they were found in.
+        part: &'a str,
+    },
+    /// Those of a class index.
+    Index(&'a ClassIndex),
+}
+
+impl<'a> Known<'a> {
+    /// The names of all classes.
+    pub(super) fn names(self) -> &'a [String] {
+        match self {
+            Self::Names { names, .. } => names,
+            Self::Index(index) => &index.names,
+        }
+    }
+
+    /// The number of a class that is called so in the folder `root`.
+    pub(super) fn label(self, class: &str, root: &Path) -> Result<u16, DataError> {
+        let found = match self {
+            Self::Names { names, .. } => names.iter().position(|name| name == class),
+            Self::Index(index) => index.place(class),
+        };
+        let (folder, class) = (root.to_path_buf(), class.to_owned());
+        found.map(|place| place as u16).ok_or(match self {
+            Self::Names { part, .. } => DataError::UnknownClass { folder, class, first: part.to_owned() },
+            Self::Index(index) => DataError::NotInIndex { folder, class, index: index.path.clone() },
+        })
+    }
+}
+
+/// The images in `classes`, labelled by the classes that are known. `root` is their folder.
 pub(super) fn image_files(
     root: &Path,
     classes: &[Entry],
-    names: &[String],
+    known: Known,
     tally: &mut Tally,
 ) -> Result<Vec<Labelled>, DataError> {
     let mut files = Vec::new();
     for class in classes {
-        let Some(label) = names.iter().position(|name| *name == class.name) else {
-            return Err(DataError::UnknownTestClass {
-                folder: root.to_path_buf(),
-                class: class.name.clone(),
-            });
-        };
+        let label = known.label(&class.name, root)?;
         let (before, mut own) = (files.len(), Tally::default());
         for entry in entries(&class.path)? {
             match entry.kind {
                 Kind::File if ENDINGS.contains(&ending(&entry.path).as_str()) => {
-                    files.push((entry.path, label as u16));
+                    files.push((entry.path, label));
                 }
                 Kind::File => *own.formats.entry(shown(&ending(&entry.path))).or_default() += 1,
                 // A link may lead back up; that there is a folder is known without following it.

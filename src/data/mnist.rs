@@ -1,5 +1,4 @@
-//! MNIST and sets in its format: four IDX files, plain or packed with gzip, of square images of one channel and their
-//! labels.
+//! MNIST and sets in its format: four IDX files, plain or packed with gzip, of images of one channel and their labels.
 //!
 //! The files are found by their names, in all spellings in use: `train-images-idx3-ubyte`, `t10k-labels.idx1-ubyte`,
 //! `emnist-letters-test-images-idx3-ubyte.gz`, `qmnist-train-labels-idx2-int`. Labels may be of any type and range: the
@@ -10,7 +9,7 @@
 
 use super::idx::{Element, Idx};
 use super::limits::MOST_SET;
-use super::{CLASSES, DataError, Images, Source, check_side, folder};
+use super::{CLASSES, DataError, Images, Size, Source, check_size, folder};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,8 +23,8 @@ pub(super) const OTHER: &str = " (IDX)";
 /// Below the folder given, where other programs put the files.
 const SUBFOLDERS: [&str; 4] = ["", "mnist", "MNIST/raw", "raw"];
 
-/// MNIST's images have this side.
-const SIDE: usize = 28;
+/// Of MNIST's images.
+const SIZE: Size = Size::square(28);
 /// The labels that MNIST's two parts begin with; sets with the same files' names and shape do not.
 const FIRST_LABELS: [[i64; 5]; 2] = [[5, 0, 4, 1, 9], [7, 2, 1, 0, 4]];
 
@@ -46,7 +45,7 @@ enum Content {
 /// The images and labels of one part.
 struct Pair {
     images_path: PathBuf,
-    side: usize,
+    size: Size,
     pixels: Vec<u8>,
     labels: Vec<i64>,
 }
@@ -58,16 +57,16 @@ pub(super) fn open(dir: &Path) -> Result<Source, DataError> {
     let [train_images, train_labels, test_images, test_labels] = files;
     let train = read_pair(train_images, train_labels)?;
     let test = read_pair(test_images, test_labels)?;
-    if train.side != test.side {
-        let (train_side, test_side) = (train.side, test.side);
-        return Err(DataError::IdxSides {
+    if train.size != test.size {
+        let (train_size, test_size) = (train.size, test.size);
+        return Err(DataError::IdxSizes {
             train: train.images_path,
-            train_side,
+            train_size,
             test: test.images_path,
-            test_side,
+            test_size,
         });
     }
-    let is_mnist = own_names && train.side == SIDE && begins_as_mnist(&train, &test);
+    let is_mnist = own_names && train.size == SIZE && begins_as_mnist(&train, &test);
     let distinct: BTreeSet<i64> = train.labels.iter().chain(&test.labels).copied().collect();
     let classes: Vec<i64> = if is_mnist { (0..10).collect() } else { distinct.into_iter().collect() };
     if !CLASSES.contains(&classes.len()) {
@@ -92,7 +91,7 @@ impl Pair {
     /// With the places of the labels in `classes`, which has them all.
     fn into_images(self, classes: &[i64]) -> Images {
         let place = |label: &i64| classes.binary_search(label).unwrap_or_default() as u16;
-        Images::new(self.side, 1, self.pixels, self.labels.iter().map(place).collect())
+        Images::new(self.size, 1, self.pixels, self.labels.iter().map(place).collect())
     }
 }
 
@@ -112,20 +111,17 @@ fn read_pair(images_path: PathBuf, labels_path: PathBuf) -> Result<Pair, DataErr
         let wanted = "1 dimension, or rows of 8 32-bit integers";
         return Err(DataError::IdxContent { path: labels_path, found, content, wanted });
     }
-    if rows != columns {
-        return Err(DataError::IdxShape { path: images_path, rows, columns });
-    }
-    check_side(rows as usize, &images_path)?;
+    let size = Size { height: rows as usize, width: columns as usize };
+    check_size(size, &images_path)?;
     if count != labels.sizes[0] {
         let (images, labels) = (count, labels.sizes[0]);
         return Err(DataError::IdxCounts { images_path, images, labels_path, labels });
     }
-    let side = rows as usize;
     let bytes = count.saturating_mul(rows * columns);
     if bytes > MOST_SET {
-        return Err(DataError::SetSize { images: count, side, channels: 1, bytes });
+        return Err(DataError::SetSize { images: count, size, channels: 1, bytes });
     }
-    Ok(Pair { images_path, side, labels: labels.labels()?, pixels: images.bytes()? })
+    Ok(Pair { images_path, size, labels: labels.labels()?, pixels: images.bytes()? })
 }
 
 /// The parts of a file's name: `train`, `images`, `idx3`, `ubyte`.

@@ -56,7 +56,7 @@ fn plain_and_packed_files_are_read_in_either_spelling() {
     let source = open(set(&[]).path()).expect("readable");
     assert_eq!((source.train.labels(), source.test.labels()), (&[0, 1][..], &[0, 1][..]));
     assert_eq!(source.class_names, ["3", "9"]);
-    assert_eq!((source.test.side(), source.test.channels()), (8, 1));
+    assert_eq!((source.test.size(), source.test.channels()), (Size::square(8), 1));
     assert!(source.name.ends_with(OTHER), "{}", source.name);
 }
 
@@ -201,9 +201,22 @@ fn a_damaged_or_cut_gz_is_told() {
 #[test]
 fn images_that_the_networks_cannot_take_are_told_with_their_shape() {
     let name = "train-images-idx3-ubyte";
-    expect_sentence(name, idx(IMAGES, &[2, 8, 12], &[9; 192]), &["8x12"]);
-    expect_sentence(name, idx(IMAGES, &[2, 10, 10], &[9; 200]), &["10x10", "divisible by 4"]);
-    expect_sentence(name, idx(IMAGES, &[2, 12, 12], &[9; 288]), &["12x12", "8x8"]);
+    expect_sentence(name, idx(IMAGES, &[2, 3, 12], &[9; 72]), &["3x12", "from 4 to 1024"]);
+    expect_sentence(name, idx(IMAGES, &[1, 4, 1025], &[9; 4100]), &["4x1025"]);
+    // The test images have 8x8.
+    expect_sentence(name, idx(IMAGES, &[2, 8, 12], &[9; 192]), &["8x12", "8x8"]);
+}
+
+#[test]
+fn images_of_any_height_and_width_keep_their_rows() {
+    let pixels: Vec<u8> = (0..100).collect();
+    let dir = set(&[
+        ("train-images-idx3-ubyte", idx(IMAGES, &[2, 5, 10], &pixels)),
+        ("t10k-images-idx3-ubyte.gz", gzip(&idx(IMAGES, &[2, 5, 10], &pixels))),
+    ]);
+    let source = open(dir.path()).expect("readable");
+    assert_eq!(source.train.size(), Size { height: 5, width: 10 });
+    assert_eq!(source.train.image(1), &pixels[50..]);
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! Images with labels, from wherever they are kept, and batches of them.
 //!
-//! [`open`] reads one of five kinds of data set into a [`Dataset`] with a training, a validation and a
+//! [`open`] reads one of several kinds of data set into a [`Dataset`] with a training, a validation and a
 //! test split; it either succeeds completely or says in one sentence what is wrong with which file.
-//! Pixels stay bytes here (NHWC); they become numbers in [0, 1] when a [`Batch`] is made. No file is trusted: what
+//! Pixels stay bytes here (NHWC) where bytes do; they become numbers in [0, 1] when a [`Batch`] is made. No file is trusted: what
 //! it announces is held against bounds before memory is used for it.
 //!
 //! | question | file |
 //! | --- | --- |
-//! | how is a kind of data set read? | `digits.rs`, `cifar.rs`, `mnist.rs`, `folder.rs` |
-//! | which files of a folder are images of which class, and what is skipped? | `listing.rs`, `skipped.rs` |
+//! | how is a kind of data set read? | `digits.rs`, `cifar.rs`, `mnist.rs`, `folder.rs`, `arrays.rs` |
+//! | which files of a folder are images of which class, and what is skipped? | `listing.rs`, `labels.rs`, `class_index.rs`, `skipped.rs` |
 //! | how is one image decoded? | `picture.rs`, `jpeg.rs`, `jpeg_scan.rs` |
+//! | how is it brought to the size of the set? | `size.rs`, `framing.rs`, `resample.rs` |
+//! | how are arrays of `NumPy` read? | `arrays.rs`, `layout.rs`, `npy.rs` |
+//! | how are sets of corrupted images read? | `corruptions.rs` |
 //! | how are IDX files and archives read? | `idx.rs`, `archive.rs`, `file.rs` |
 //! | how much memory may data take? | `limits.rs` |
 //! | are these the classes that a model knows? | `classes.rs` |
@@ -18,34 +21,45 @@
 //! | who prepares it in time? | `prefetch.rs` |
 
 mod archive;
+mod arrays;
 mod augment;
 mod batches;
 mod cifar;
+mod class_index;
 pub mod classes;
+pub mod corruptions;
 mod digits;
 mod error;
 pub(crate) mod file;
 mod folder;
+mod framing;
 mod idx;
 mod images;
 mod jpeg;
 mod jpeg_scan;
+mod labels;
+pub mod layout;
 mod limits;
 mod listing;
 mod mnist;
 pub mod npy;
 mod picture;
 mod prefetch;
+mod resample;
+mod size;
 mod skipped;
 mod split;
 
 pub use augment::Augment;
 pub use batches::{Batch, BatchOptions, batches_per_epoch, make_batch};
 pub use error::DataError;
+pub use framing::Framing;
 pub use images::Images;
 pub use prefetch::{Position, Prefetcher, Waited};
+pub use size::{Resize, Size};
 pub use split::stratified;
 
+use class_index::ClassIndex;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -55,22 +69,15 @@ use std::sync::Arc;
 /// (The embedded digits have a fixed split instead, see `assets/README.md`.)
 pub const DEFAULT_VALIDATION_SHARE: f32 = 0.1;
 
-/// The side, in pixels, that image folders are resized to unless the user says otherwise.
-pub const DEFAULT_FOLDER_SIDE: usize = 32;
-
-/// Sides of images that are accepted, provided they are also divisible by 4.
-const SIDES: std::ops::RangeInclusive<usize> = 8..=1024;
-
 /// Numbers of classes that are accepted.
 const CLASSES: std::ops::RangeInclusive<usize> = 2..=1000;
 
-/// One image file as bytes, rows first and channels last: its middle, scaled to `side` x `side`. One channel is the
-/// brightness.
+/// One image file as bytes, rows first and channels last, framed as `framing` says. One channel is the brightness.
 ///
 /// # Errors
-/// If it is no image, or too large.
-pub fn picture(path: &Path, side: usize, channels: usize) -> Result<Vec<u8>, DataError> {
-    let colours = picture::Pictures::new(side).read(path)?;
+/// If it is no image, too large, or smaller than what is to be cut out of it.
+pub fn picture(path: &Path, framing: Framing, channels: usize) -> Result<Vec<u8>, DataError> {
+    let colours = picture::Pictures::new(framing).read(path)?;
     Ok(match channels {
         1 => colours.chunks_exact(3).map(folder::luma).collect(),
         _ => colours,
@@ -108,6 +115,8 @@ pub enum DatasetKind {
     Mnist,
     /// A folder of class folders with PNG, JPEG, WebP, BMP, GIF or TIFF images
     Folder,
+    /// Arrays of images and labels: an .npz file, or a folder of .npy files
+    Npy,
 }
 
 impl DatasetKind {
@@ -119,6 +128,7 @@ impl DatasetKind {
             Self::Cifar100 => "cifar100",
             Self::Mnist => "mnist",
             Self::Folder => "folder",
+            Self::Npy => "npy",
         }
     }
 
@@ -127,6 +137,9 @@ impl DatasetKind {
     pub fn of_data_set(name: &str) -> Self {
         if name.ends_with(mnist::OTHER) {
             return Self::Mnist;
+        }
+        if name.ends_with(arrays::SUFFIX) {
+            return Self::Npy;
         }
         let named = [
             (digits::NAME, Self::Digits),
@@ -141,7 +154,7 @@ impl DatasetKind {
     pub const fn default_augment(self) -> Augment {
         match self {
             Self::Digits | Self::Mnist => Augment::Crop,
-            Self::Cifar10 | Self::Cifar100 | Self::Folder => Augment::FlipAndCrop,
+            Self::Cifar10 | Self::Cifar100 | Self::Folder | Self::Npy => Augment::FlipAndCrop,
         }
     }
 }
@@ -164,34 +177,49 @@ pub struct DataOptions {
     pub validation_share: Option<f32>,
     /// Decides who is held out (nothing for the digits, whose split is fixed).
     pub seed: u64,
-    /// The side in pixels that an image folder is resized to; `None` is [`DEFAULT_FOLDER_SIDE`].
-    /// Only for [`DatasetKind::Folder`].
-    pub folder_side: Option<usize>,
-    /// The channels, 1 or 3, that the images of a folder are converted to; `None` keeps them as they are. Only for
-    /// [`DatasetKind::Folder`].
-    pub folder_channels: Option<usize>,
+    /// A file that names the classes in their order, and says which folder is which. Only for [`DatasetKind::Folder`] and
+    /// [`DatasetKind::Npy`].
+    pub class_index: Option<PathBuf>,
+    /// The names of a model's classes in their order, for arrays without a class index. Without a model their labels are the
+    /// names.
+    pub class_names: Option<Vec<String>>,
+    /// What the images of a folder become. Only for [`DatasetKind::Folder`].
+    pub folder: FolderOptions,
 }
 
-/// A data set in memory. All three splits have the same side and channels; labels are below `classes`.
+/// What the images of a folder become.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FolderOptions {
+    /// To what its images are resized.
+    pub resize: Option<Resize>,
+    /// The size that is then cut out of their middle.
+    pub crop: Option<Size>,
+    /// The size that a model takes, see [`Framing::new`].
+    pub size: Option<Size>,
+    /// The channels, 1 or 3, that the images are converted to; `None` keeps them as they are.
+    pub channels: Option<usize>,
+}
+
+/// A data set in memory. All three splits have the same size and channels; labels are below `classes`.
 ///
 /// The splits are disjoint. Choosing a model looks at `validation` alone, never at `test`.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     /// For people: "CIFAR-10", or the folder's name.
     pub name: String,
-    /// Height and width of every image in pixels: divisible by 4, at least 8.
-    pub side: usize,
-    /// 1 (grey) or 3 (red, green, blue).
+    /// Height and width of every image in pixels, each from 4 to 1024.
+    pub size: Size,
+    /// From 1 to 4: 1 is grey, 3 are red, green and blue.
     pub channels: usize,
     /// Number of classes, 2 to 1000.
     pub classes: usize,
     /// One name per class, in the order of the labels.
     pub class_names: Vec<String>,
-    /// What training sees; never empty.
+    /// What training sees; empty in a set that is for evaluation alone.
     pub train: Arc<Images>,
     /// What chooses the best weights; empty if the validation share is 0.
     pub validation: Arc<Images>,
-    /// What is reported at the end; never empty.
+    /// What is reported at the end; empty in a set that has validation images alone.
     pub test: Arc<Images>,
     /// What a user should know about how it was read, a line each: files that were skipped, images that were converted.
     pub notes: Vec<String>,
@@ -217,10 +245,13 @@ pub fn open(options: &DataOptions) -> Result<Dataset, DataError> {
     {
         return Err(DataError::ValidationShare { share });
     }
-    let form_asked = options.folder_side.is_some() || options.folder_channels.is_some();
-    if form_asked && options.kind != DatasetKind::Folder {
-        return Err(DataError::FixedSide { kind: options.kind });
+    if options.folder != FolderOptions::default() && options.kind != DatasetKind::Folder {
+        return Err(DataError::FixedForm { kind: options.kind });
     }
+    if options.class_index.is_some() && ![DatasetKind::Folder, DatasetKind::Npy].contains(&options.kind) {
+        return Err(DataError::FixedClasses { kind: options.kind });
+    }
+    let index = options.class_index.as_deref().map(ClassIndex::read).transpose()?;
     let dataset = match options.kind {
         DatasetKind::Digits => match &options.dir {
             Some(dir) => return Err(DataError::TakesNoFolder { dir: dir.clone() }),
@@ -230,18 +261,18 @@ pub fn open(options: &DataOptions) -> Result<Dataset, DataError> {
         DatasetKind::Cifar100 => split_validation(cifar::open(needed(options)?, &cifar::CIFAR100)?, options)?,
         DatasetKind::Mnist => split_validation(mnist::open(needed(options)?)?, options)?,
         DatasetKind::Folder => {
-            let side = options.folder_side.unwrap_or(DEFAULT_FOLDER_SIDE);
-            check_side(side, Path::new("the side asked for"))?;
-            let form = folder::Form { side, channels: options.folder_channels };
-            split_validation(folder::open(needed(options)?, form, options.seed)?, options)?
+            let source = folder::open(needed(options)?, &options.folder, index.as_ref(), options.seed)?;
+            split_validation(source, options)?
+        }
+        DatasetKind::Npy => {
+            let known = index.map(|index| index.names).or(options.class_names.clone());
+            split_validation(arrays::open(needed(options)?, known)?, options)?
         }
     };
-    for (split, images) in [("training", &dataset.train), ("test", &dataset.test)] {
-        if images.is_empty() {
-            return Err(DataError::EmptySplit { name: dataset.name, split });
-        }
+    match [&dataset.train, &dataset.validation, &dataset.test].iter().all(|split| split.is_empty()) {
+        true => Err(DataError::EmptySplit { name: dataset.name, split: "any" }),
+        false => Ok(dataset),
     }
-    Ok(dataset)
 }
 
 fn needed(options: &DataOptions) -> Result<&Path, DataError> {
@@ -265,10 +296,19 @@ fn split_validation(source: Source, options: &DataOptions) -> Result<Dataset, Da
 }
 
 impl Dataset {
+    /// Refuses a data set that has nothing to train on, or nothing to test on.
+    pub fn check_training(&self) -> Result<(), DataError> {
+        let empty = [("training", &self.train), ("test", &self.test)].into_iter().find(|(_, i)| i.is_empty());
+        match empty {
+            Some((split, _)) => Err(DataError::EmptySplit { name: self.name.clone(), split }),
+            None => Ok(()),
+        }
+    }
+
     fn new(name: String, class_names: Vec<String>, train: Images, validation: Images, test: Images) -> Self {
         Self {
             name,
-            side: train.side(),
+            size: train.size(),
             channels: train.channels(),
             classes: class_names.len(),
             class_names,
@@ -285,12 +325,11 @@ pub fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
-/// Refuses sides that the networks cannot halve twice. `origin` is the file that has them.
-fn check_side(side: usize, origin: &Path) -> Result<(), DataError> {
-    if SIDES.contains(&side) && side.is_multiple_of(4) {
-        Ok(())
-    } else {
-        Err(DataError::Side { side, origin: origin.to_path_buf() })
+/// Refuses sizes that no network takes. `origin` is the file that has them.
+fn check_size(size: Size, origin: &Path) -> Result<(), DataError> {
+    match size.is_possible() {
+        true => Ok(()),
+        false => Err(DataError::Size { size, origin: origin.to_path_buf() }),
     }
 }
 
@@ -313,7 +352,13 @@ mod tests {
 
     #[test]
     fn a_data_set_that_lives_in_files_needs_a_folder() {
-        for kind in [DatasetKind::Cifar10, DatasetKind::Cifar100, DatasetKind::Mnist, DatasetKind::Folder] {
+        for kind in [
+            DatasetKind::Cifar10,
+            DatasetKind::Cifar100,
+            DatasetKind::Mnist,
+            DatasetKind::Folder,
+            DatasetKind::Npy,
+        ] {
             let text = sentence(&DataOptions { kind, ..DataOptions::default() });
             assert!(text.contains(kind.name()) && text.contains("--data"), "{text}");
         }
@@ -326,17 +371,18 @@ mod tests {
     }
 
     #[test]
-    fn a_side_is_refused_where_it_has_no_meaning_or_the_networks_cannot_halve_it_twice() {
-        let text = sentence(&DataOptions { folder_side: Some(16), ..DataOptions::default() });
-        assert!(text.contains("digits") && text.contains("folder"), "{text}");
-        let text = sentence(&DataOptions { folder_channels: Some(3), ..DataOptions::default() });
-        assert!(text.contains("digits") && text.contains("fixed channels"), "{text}");
-        for side in [0, 4, 30, 2000] {
-            let options =
-                DataOptions { kind: DatasetKind::Folder, folder_side: Some(side), ..DataOptions::default() };
-            let text = sentence(&options);
-            assert!(text.contains(&format!("{side}x{side}")) && text.contains("divisible by 4"), "{text}");
+    fn what_is_about_folders_is_refused_where_it_has_no_meaning() {
+        for folder in [
+            FolderOptions { resize: Some(Resize::Shorter(16)), ..FolderOptions::default() },
+            FolderOptions { crop: Some(Size::square(16)), ..FolderOptions::default() },
+            FolderOptions { channels: Some(3), ..FolderOptions::default() },
+        ] {
+            let text = sentence(&DataOptions { folder, ..DataOptions::default() });
+            assert!(text.contains("digits") && text.contains("--dataset folder"), "{text}");
         }
+        let class_index = Some("classes.json".into());
+        let text = sentence(&DataOptions { class_index, ..DataOptions::default() });
+        assert!(text.contains("digits") && text.contains("--class-index"), "{text}");
     }
 
     #[test]
@@ -348,6 +394,7 @@ mod tests {
         assert_eq!(DatasetKind::of_data_set("MNIST"), DatasetKind::Mnist);
         assert_eq!(DatasetKind::of_data_set("letters (IDX)"), DatasetKind::Mnist);
         assert_eq!(DatasetKind::of_data_set("my pictures"), DatasetKind::Folder);
+        assert_eq!(DatasetKind::of_data_set("my arrays (NumPy)"), DatasetKind::Npy);
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! One image file as a square of bytes. Its header is looked at first, so that no file takes more memory than
+//! One image file as bytes of the size that its set has. Its header is looked at first, so that no file takes more memory than
 //! [`MOST_DECODING`] whatever it announces, and a file that ends early is refused rather than filled up.
 
 use super::limits::{MOST_DECODING, MOST_JPEG, Memory};
-use super::{DataError, file, jpeg, jpeg_scan};
-use image::{
-    DynamicImage, ImageBuffer, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, Pixel, imageops,
-};
+use super::resample::resampled;
+use super::{DataError, Framing, file, jpeg, jpeg_scan};
+use image::metadata::Orientation;
+use image::{DynamicImage, GenericImageView, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::io::{BufRead, Cursor, Seek};
 use std::path::Path;
 
@@ -18,12 +18,13 @@ pub(super) const ENDINGS: [&str; 8] = ["png", "jpg", "jpeg", "webp", "bmp", "gif
 /// Bytes of every coefficient that a decoder keeps: three channels of 16 bits.
 const COEFFICIENTS: u64 = 6;
 
-/// Bytes of a pixel between the two passes of scaling: four channels of 32 bits.
-const SCALED: u64 = 16;
+/// Bytes that resizing takes for every pixel of the longer side: it is part of two weights, each of which is computed in 8
+/// bytes and kept in 8.
+const RESIZING: u64 = 32;
 
 /// Decodes images of one data set, from any thread.
 pub(super) struct Pictures {
-    side: u32,
+    framing: Framing,
     memory: Memory,
 }
 
@@ -40,13 +41,13 @@ impl From<ImageError> for Refusal {
 }
 
 impl Pictures {
-    /// Images scaled to `side` x `side`.
-    pub(super) fn new(side: usize) -> Self {
-        Self { side: side as u32, memory: Memory::new() }
+    /// Images that are resized and cropped like this.
+    pub(super) fn new(framing: Framing) -> Self {
+        Self { framing, memory: Memory::new() }
     }
 
-    /// The image in `path`, turned upright and scaled so that it just covers the square, its middle cut out. Colours as
-    /// they are, transparency dropped; of several frames the first.
+    /// The image in `path`, turned upright, resized and cropped: red, green and blue of each pixel in 8 bits, transparency
+    /// dropped; of several frames the first.
     pub(super) fn read(&self, path: &Path) -> Result<Vec<u8>, DataError> {
         self.decoded(path).map_err(|refusal| match refusal {
             Refusal::Other(error) => error,
@@ -105,46 +106,63 @@ impl Pictures {
     ) -> Result<Vec<u8>, Refusal> {
         let mut decoder = reader.into_decoder()?;
         let (width, height) = decoder.dimensions();
-        let cost = cost(&decoder);
+        let cost = cost(&decoder) + RESIZING * u64::from(width.max(height));
         if cost > MOST_DECODING || width == 0 || height == 0 {
             let (path, mebibytes) = (path.to_path_buf(), cost.div_ceil(1 << 20));
             return Err(Refusal::Other(DataError::ImageSize { path, width, height, mebibytes }));
         }
-        let scaled = u64::from(width.min(height)) * u64::from(self.side) * SCALED;
-        let _share = self.memory.take(cost + scaled);
+        let _share = self.memory.take(cost);
         let orientation = decoder.orientation()?;
-        let mut image = self.square(path, DynamicImage::from_decoder(decoder)?)?;
-        image.apply_orientation(orientation);
-        Ok(image.into_rgb8().into_raw())
-    }
-
-    /// The middle of an image, scaled while it still has all its bits.
-    fn square(&self, path: &Path, image: DynamicImage) -> Result<DynamicImage, Refusal> {
-        Ok(match image {
-            DynamicImage::ImageLuma8(image) => self.scaled(image).into(),
-            DynamicImage::ImageLumaA8(image) => self.scaled(image).into(),
-            DynamicImage::ImageRgb8(image) => self.scaled(image).into(),
-            DynamicImage::ImageRgba8(image) => self.scaled(image).into(),
-            DynamicImage::ImageLuma16(image) => self.scaled(image).into(),
-            DynamicImage::ImageLumaA16(image) => self.scaled(image).into(),
-            DynamicImage::ImageRgb16(image) => self.scaled(image).into(),
-            DynamicImage::ImageRgba16(image) => self.scaled(image).into(),
-            _ => return Err(Refusal::Other(DataError::FloatImage { path: path.to_path_buf() })),
-        })
-    }
-
-    fn scaled<P: Pixel + 'static>(
-        &self,
-        image: ImageBuffer<P, Vec<P::Subpixel>>,
-    ) -> ImageBuffer<P, Vec<P::Subpixel>> {
-        let (width, height) = image.dimensions();
-        if (width, height) == (self.side, self.side) {
-            return image;
+        let image = DynamicImage::from_decoder(decoder)?;
+        match image {
+            DynamicImage::ImageRgb32F(_) | DynamicImage::ImageRgba32F(_) => {
+                Err(Refusal::Other(DataError::FloatImage { path: path.to_path_buf() }))
+            }
+            DynamicImage::ImageRgb8(image) => {
+                self.framed(path, image.dimensions(), orientation, |x, y| image.get_pixel(x, y).0)
+            }
+            image => self.framed(path, image.dimensions(), orientation, |x, y| {
+                let [red, green, blue, _] = image.get_pixel(x, y).0;
+                [red, green, blue]
+            }),
         }
-        // Cut first: scaled as a whole, a strip of one pixel's width would grow without bound.
-        let short = width.min(height);
-        let middle = imageops::crop_imm(&image, (width - short) / 2, (height - short) / 2, short, short);
-        imageops::resize(&*middle, self.side, self.side, imageops::FilterType::Triangle)
+    }
+
+    /// The part of an image that the set wants, from its pixels as they are stored.
+    fn framed(
+        &self,
+        path: &Path,
+        stored: (u32, u32),
+        orientation: Orientation,
+        pixel: impl Fn(u32, u32) -> [u8; 3],
+    ) -> Result<Vec<u8>, Refusal> {
+        let (width, height) = if lies(orientation) { (stored.1, stored.0) } else { stored };
+        let window = self.framing.window([height, width], path).map_err(Refusal::Other)?;
+        let upright = |row, column| {
+            let (x, y) = stored_place(orientation, stored, (column, row));
+            pixel(x, y)
+        };
+        Ok(resampled(upright, [height, width], window, self.framing.size))
+    }
+}
+
+/// Whether the rows of the stored image are columns of the upright one.
+fn lies(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH)
+}
+
+/// Where the stored image of `width` x `height` has the pixel `(x, y)` of the upright one.
+fn stored_place(orientation: Orientation, (width, height): (u32, u32), (x, y): (u32, u32)) -> (u32, u32) {
+    match orientation {
+        Orientation::NoTransforms => (x, y),
+        Orientation::FlipHorizontal => (width - 1 - x, y),
+        Orientation::FlipVertical => (x, height - 1 - y),
+        Orientation::Rotate180 => (width - 1 - x, height - 1 - y),
+        Orientation::Rotate90 => (y, height - 1 - x),
+        Orientation::Rotate270 => (width - 1 - y, x),
+        Orientation::Rotate90FlipH => (y, x),
+        Orientation::Rotate270FlipH => (width - 1 - y, height - 1 - x),
     }
 }
 
@@ -175,4 +193,25 @@ fn reader<R: BufRead + Seek>(source: R, format: ImageFormat) -> ImageReader<R> {
     limits.max_alloc = Some(MOST_DECODING);
     reader.limits(limits);
     reader
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_of_an_upright_image_are_found_in_the_stored_one() {
+        let stored = image::GrayImage::from_fn(3, 5, |x, y| image::Luma([(10 * y + x) as u8]));
+        for exif in 1..=8 {
+            let orientation = Orientation::from_exif(exif).expect("one of eight");
+            let mut upright = DynamicImage::from(stored.clone());
+            upright.apply_orientation(orientation);
+            let (width, height) = if lies(orientation) { (5, 3) } else { (3, 5) };
+            assert_eq!(upright.dimensions(), (width, height));
+            for (x, y, pixel) in upright.pixels() {
+                let (column, row) = stored_place(orientation, (3, 5), (x, y));
+                assert_eq!(pixel.0[0], (10 * row + column) as u8, "{orientation:?} {x} {y}");
+            }
+        }
+    }
 }

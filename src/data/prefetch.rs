@@ -123,7 +123,12 @@ mod tests {
         BatchOptions { batch_size: 4, shuffle: true, augment: Augment::Crop, seed: 1 };
 
     fn ten() -> Arc<Images> {
-        Arc::new(Images::new(8, 1, (0..640u32).map(|i| i as u8).collect(), (0..10).collect()))
+        Arc::new(Images::new(
+            super::super::Size::square(8),
+            1,
+            (0..640u32).map(|i| i as u8).collect(),
+            (0..10).collect(),
+        ))
     }
 
     fn start(from: Position, epochs: u32) -> Prefetcher {
@@ -167,7 +172,7 @@ mod tests {
 
     #[test]
     fn batches_of_nothing_are_refused() {
-        let none = Arc::new(Images::new(8, 1, vec![], vec![]));
+        let none = Arc::new(Images::new(super::super::Size::square(8), 1, vec![], vec![]));
         let text = Prefetcher::start(none, OPTIONS, Position::default(), 1).err().map(|e| e.to_string());
         assert!(text.is_some_and(|text| text.contains("from 0 images")));
         let zero = BatchOptions { batch_size: 0, ..OPTIONS };

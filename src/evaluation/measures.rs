@@ -107,7 +107,7 @@ pub fn measures(run: &Subject, findings: &Findings, radius: Radius, seed: u64) -
         all.accuracy(&format!("{}-", black_box.flag), &name, &black_box.record);
     }
     all.worst_case(findings, radius);
-    if let Some(rate) = images_per_second(&run.place) {
+    if let Some(rate) = images_per_second(&run.place).filter(|_| run.training_images > 0) {
         let seconds = run.training_images as f64 / rate;
         all.all.push(Measure::plain("seconds-per-epoch", "seconds per epoch", Unit::Seconds, seconds));
         let unit = Unit::ImagesPerSecond;

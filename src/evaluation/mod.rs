@@ -9,9 +9,10 @@
 //! | when is a number suspicious? | `warnings.rs`, asked in `doubts.rs` |
 //! | what does the paper say? | `published.rs` |
 //! | what is printed and written? | `report.rs` |
-//! | what does a model answer? | `predict.rs` |
+//! | what does a model answer, also to corrupted images? | `predict.rs`, `corruptions.rs` |
 //! | how is one attack's outcome kept or shown? | `export.rs`, `sheet.rs`, `text.rs` |
 
+pub mod corruptions;
 pub mod doubts;
 pub mod export;
 pub mod measures;
@@ -40,6 +41,7 @@ use crate::data::classes::ClassMismatch;
 use crate::executor::ExecutionError;
 use crate::files::FileError;
 use crate::models::file::ModelFileError;
+use crate::models::pixels::PixelError;
 use crate::training::TrainError;
 use std::path::PathBuf;
 
@@ -53,6 +55,9 @@ pub enum EvaluationError {
     /// A model file.
     #[error(transparent)]
     ModelFile(#[from] ModelFileError),
+    /// What is to be put in front of a model.
+    #[error(transparent)]
+    Pixels(#[from] PixelError),
     /// A run folder.
     #[error(transparent)]
     Train(#[from] TrainError),

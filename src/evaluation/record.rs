@@ -353,7 +353,8 @@ pub fn fingerprint_of_values(values: &[f32]) -> String {
 /// Of images and labels.
 pub fn fingerprint_of_images(images: &Images) -> String {
     let mut hash = Fingerprint::new();
-    hash.add(&(images.side() as u64).to_le_bytes());
+    // The width follows from the number of bytes.
+    hash.add(&(images.size().height as u64).to_le_bytes());
     for i in 0..images.len() {
         hash.add(&images.label(i).to_le_bytes());
         hash.add(images.image(i));

@@ -1,5 +1,6 @@
 //! The result of an evaluation as a table for the terminal, as JSON and as CSV.
 
+use super::corruptions::Corrupted;
 use super::measures::{Measure, Unit};
 use super::published::{Paper, Published};
 use super::statistics::Reading;
@@ -30,6 +31,9 @@ pub struct RunReport {
     pub measures: Vec<Measure>,
     /// Reasons to doubt them.
     pub warnings: Vec<Warning>,
+    /// What it answered to corrupted images, if it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub corrupted: Option<Corrupted>,
 }
 
 /// An evaluation, ready to be shown and written.
@@ -71,6 +75,13 @@ impl Report {
     /// Whether it is of runs that are known, and the one with the fingerprint `run` is none of them.
     pub fn is_of_others_alone(&self, run: &str) -> bool {
         !self.runs.is_empty() && self.runs.iter().all(|own| own.run.as_ref().is_some_and(|own| own != run))
+    }
+
+    /// Of every run that was asked for corrupted images its name, its method and what it answered.
+    pub fn corrupted(&self) -> impl Iterator<Item = (&str, &str, &Corrupted)> {
+        self.runs.iter().filter_map(|RunReport { name, method, corrupted, .. }| {
+            corrupted.as_ref().map(|corrupted| (name.as_str(), method.as_str(), corrupted))
+        })
     }
 
     /// Indented JSON with a checksum.
@@ -264,6 +275,7 @@ mod tests {
             method: method.into(),
             measures: keys.iter().map(|key| measure(key, 0.5)).collect(),
             warnings: vec![],
+            corrupted: None,
         };
         Report {
             version: "1".into(),

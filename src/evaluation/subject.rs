@@ -1,13 +1,14 @@
 //! What is attacked: a run folder or a model file, and the images that go with it.
 //!
 //! A run's `config.toml` says which data set it was trained on and how that was split, so a test image is never one
-//! that the run has seen. A model file on its own says only the data set's name. The images of a folder get the side and
+//! that the run has seen. A model file on its own says only the data set's name. The images of a folder get the size and
 //! the channels that the model takes. The classes of model and data are compared by name: a model answers with numbers,
 //! and numbers of other classes would be judged without a sign.
 
 use super::EvaluationError;
-use crate::data::{self, DataOptions, Dataset, DatasetKind, Images, classes};
+use crate::data::{self, DataOptions, Dataset, DatasetKind, Images, Resize, Size, classes};
 use crate::models::file::{Facts, Model, UNKNOWN};
+use crate::models::pixels::PixelChoice;
 use crate::nn::Problem;
 use crate::training::fit::problem_of;
 use crate::training::run::RunFolder;
@@ -49,6 +50,17 @@ pub struct ImageChoice {
     /// Folder (or .tar.gz) of the data set [default: the run's]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Resize the images of a folder: their shorter side to SIDE, or both sides to a height and a width; then the model's size is
+    /// cut out of their middle [default: so that they just cover that]
+    #[arg(long, value_name = "SIDE|HxW", allow_negative_numbers = true)]
+    pub resize: Option<Resize>,
+    /// Cut this size, which must be the model's, out of the middle of a folder's images, after --resize
+    #[arg(long, value_name = "SIDE|HxW", allow_negative_numbers = true)]
+    pub crop: Option<Size>,
+    /// File that names the classes in their order and says which folder is which: a class index in JSON, or lines of a folder
+    /// and a name
+    #[arg(long, value_name = "FILE")]
+    pub class_index: Option<PathBuf>,
     /// Which of its images
     #[arg(long, value_enum, default_value_t)]
     pub split: Split,
@@ -70,15 +82,18 @@ pub struct Place {
     /// The folder that results are kept in: the run's, or the file's.
     pub home: PathBuf,
     run: Option<(RunFolder, TrainConfig)>,
+    /// What is put in front of the model.
+    pixels: PixelChoice,
 }
 
 impl Place {
     /// A run folder, a file in one (or in its `checkpoints`), or a model file anywhere.
     pub fn find(path: &Path) -> Result<Self, EvaluationError> {
+        let pixels = PixelChoice::default();
         if path.is_dir() {
             let (folder, config) = RunFolder::open(path)?;
             let (name, file) = (last_part(path), folder.model());
-            return Ok(Self { name, file, home: path.to_path_buf(), run: Some((folder, config)) });
+            return Ok(Self { name, file, home: path.to_path_buf(), run: Some((folder, config)), pixels });
         }
         let parent = path.parent().unwrap_or(Path::new(""));
         let run = match parent.file_name().is_some_and(|name| name == "checkpoints") {
@@ -93,9 +108,15 @@ impl Place {
                 "model" => last_part(run),
                 other => format!("{}/{other}", last_part(run)),
             };
-            return Ok(Self { name, file, home: run.to_path_buf(), run: Some(found) });
+            return Ok(Self { name, file, home: run.to_path_buf(), run: Some(found), pixels });
         }
-        Ok(Self { name: stem.into_owned(), file, home: parent.to_path_buf(), run: None })
+        Ok(Self { name: stem.into_owned(), file, home: parent.to_path_buf(), run: None, pixels })
+    }
+
+    /// The same place, with what `pixels` asks for in front of its model. Loading that fails if it cannot be.
+    #[must_use]
+    pub fn with_pixels(self, pixels: &PixelChoice) -> Self {
+        Self { pixels: pixels.clone(), ..self }
     }
 
     /// The configuration of the run, if this is one.
@@ -112,12 +133,13 @@ impl Place {
     pub fn open(self, choice: &ImageChoice) -> Result<Subject, EvaluationError> {
         self.check_model()?;
         // A file without metadata may be understood only with its data at hand, so an error can wait.
-        let facts = Model::load(&self.file, None).map(|model| model.facts);
-        let facts = match facts {
+        let known = Model::load(&self.file, None);
+        let tells_size = known.as_ref().is_ok_and(|model| model.tells_size(&self.file));
+        let facts = match known.map(|model| model.facts) {
             Err(error) if choice.dataset.is_none() && self.run.is_none() => return Err(error.into()),
             known => known.ok(),
         };
-        let dataset = data::open(&self.data_options(choice, facts.as_ref())?)?;
+        let dataset = data::open(&self.data_options(choice, facts.as_ref(), tells_size)?)?;
         let (images, indices) = choose(&dataset, choice)?;
         let mut notes = dataset.notes.clone();
         if let Some(facts) = &facts {
@@ -138,7 +160,7 @@ impl Place {
         if let Some((folder, config)) = &self.run {
             folder.check_own(&self.file, &model, config)?;
         }
-        Ok(model)
+        Ok(self.pixels.apply(model, &self.file)?)
     }
 
     /// Refuses a run folder that has no final model yet, and names what it has instead.
@@ -174,15 +196,13 @@ impl Place {
         &self,
         choice: &ImageChoice,
         facts: Option<&Facts>,
+        tells_size: bool,
     ) -> Result<DataOptions, EvaluationError> {
-        let options = match self.config() {
+        let mut options = match self.config() {
             Some(config) if choice.dataset.is_none_or(|kind| kind == config.dataset) => DataOptions {
                 kind: config.dataset,
                 dir: choice.data.clone().or_else(|| config.data.clone()),
-                validation_share: config.validation_share,
-                seed: config.seed,
-                folder_side: config.side,
-                folder_channels: None,
+                ..config.data_options()
             },
             _ => {
                 let told = facts.map(|facts| facts.dataset.as_str()).filter(|name| *name != UNKNOWN);
@@ -192,14 +212,23 @@ impl Place {
                 DataOptions { kind, dir: choice.data.clone(), ..DataOptions::default() }
             }
         };
-        let (DatasetKind::Folder, Some(facts)) = (options.kind, facts) else { return Ok(options) };
-        // A file without metadata does not tell its side; the run does, if there is one.
-        let side = if facts.dataset == UNKNOWN { options.folder_side } else { None };
-        Ok(DataOptions {
-            folder_side: Some(side.unwrap_or(facts.problem.height)),
-            folder_channels: Some(facts.problem.channels),
-            ..options
-        })
+        options.class_index = choice.class_index.clone().or(options.class_index.take());
+        let folder = &mut options.folder;
+        folder.resize = choice.resize.or(folder.resize);
+        folder.crop = choice.crop.or(folder.crop);
+        if let (DatasetKind::Folder, Some(facts)) = (options.kind, facts) {
+            // Weights alone do not tell the size of images; flags or the run do, if they say it.
+            let Problem { height, width, channels, .. } = facts.problem;
+            let asked = folder.resize.is_some() || folder.crop.is_some();
+            folder.size = (tells_size || !asked).then_some(Size { height, width });
+            folder.channels = Some(channels);
+        }
+        if let (DatasetKind::Npy, Some(facts)) = (options.kind, facts) {
+            let numbers = || (0..facts.problem.classes).map(|class| class.to_string()).collect();
+            let names = Some(&facts.class_names).filter(|names| !names.is_empty());
+            options.class_names = Some(names.cloned().unwrap_or_else(numbers));
+        }
+        Ok(options)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Model files: safetensors with PyTorch's names and layouts, so that `load_state_dict` takes them as they
 //! are. The network itself stands in the metadata; where it does not (a file written by PyTorch, say), it is
-//! inferred from names and shapes.
+//! inferred from names and shapes (`torch.rs`).
 
 use super::formats;
 use super::sealed;
@@ -240,7 +240,7 @@ impl Model {
 }
 
 /// An imported network has no width multiplier; this is that of a generator which is trained against it.
-const IMPORTED_WIDTH: f32 = 0.125;
+pub(super) const IMPORTED_WIDTH: f32 = 0.125;
 
 fn other_data(own: Problem, expected: Problem) -> String {
     format!(

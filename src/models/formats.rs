@@ -46,7 +46,7 @@ pub(super) fn recognise(beginning: &[u8], path: &Path) -> Option<String> {
 }
 
 /// Whether `path` is an ONNX model: by its ending, or as a regular file by its first bytes.
-pub(super) fn is_onnx(path: &Path) -> bool {
+pub(crate) fn is_onnx(path: &Path) -> bool {
     if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx")) {
         return true;
     }

@@ -2,8 +2,10 @@
 
 pub(crate) mod container;
 pub mod file;
-mod formats;
+pub(crate) mod formats;
 mod names;
+pub mod pixels;
 pub mod python;
 pub mod sealed;
+mod torch;
 mod weights;

@@ -1,5 +1,6 @@
 //! What the tensors of a model file are called: wrappers of PyTorch taken off the names, two tensors of one name refused,
-//! and tensors that no layer takes told apart by what they probably compute.
+//! normalisers of pixels found under all names in use, and tensors that no layer takes told apart by what they probably
+//! compute.
 
 use super::container::shown;
 use safetensors::tensor::TensorInfo;
@@ -10,6 +11,22 @@ const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
 
 /// Networks in our own files.
 const NETWORKS: [&str; 3] = ["classifier.", "classifier_ema.", "generator."];
+
+/// What other repositories call the mean and the deviation that they normalise pixels by.
+const NORMALISERS: [[&str; 2]; 6] = [
+    ["mu", "sigma"],
+    ["mean", "std"],
+    ["normalize.mean", "normalize.std"],
+    ["normalizer.mean", "normalizer.std"],
+    ["normalise.mean", "normalise.std"],
+    ["norm.mean", "norm.std"],
+];
+
+/// Our own names of them, in a classifier.
+pub(super) const NORMALISER: [&str; 2] = ["classifier.normalise.mean", "classifier.normalise.std"];
+
+/// A stage that the networks of TRADES have beside those that they compute with.
+const UNUSED_STAGE: &str = "classifier.sub_block1.";
 
 /// Counts steps of training; computes nothing.
 const COUNTER: &str = "num_batches_tracked";
@@ -36,11 +53,13 @@ fn unwrapped(mut name: &str) -> &str {
 /// The index of each of `tensors` that may compute something, by our name for it; or what is wrong.
 pub(super) fn by_name(tensors: &[(String, TensorInfo)]) -> Result<BTreeMap<String, usize>, String> {
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
+    let in_sequence = is_sequence(tensors);
     for (index, (name, _)) in tensors.iter().enumerate() {
         if name.rsplit('.').next() == Some(COUNTER) {
             continue;
         }
-        if let Some(other) = known.insert(ours(name), index) {
+        let own = if in_sequence { ours(unwrapped(&unwrapped(name)[2..])) } else { ours(name) };
+        if let Some(other) = known.insert(own, index) {
             return Err(format!(
                 "the tensors {} and {} are both {} without their prefixes, and one of them would be lost; remove one",
                 shown(&tensors[other].0),
@@ -52,8 +71,45 @@ pub(super) fn by_name(tensors: &[(String, TensorInfo)]) -> Result<BTreeMap<Strin
     Ok(known)
 }
 
-/// Refuses `unused` tensors by name.
-pub(super) fn refusal(unused: &[&(String, TensorInfo)]) -> String {
+/// Whether the tensors are those of a `Sequential` of a normaliser and a network.
+fn is_sequence(tensors: &[(String, TensorInfo)]) -> bool {
+    let names = || tensors.iter().map(|(name, _)| unwrapped(name));
+    let normalises = |name| NORMALISERS.iter().flatten().any(|part| *part == name);
+    let mut first = names().filter_map(|name| name.strip_prefix("0.")).peekable();
+    first.peek().is_some()
+        && first.all(normalises)
+        && names().all(|name| ["0.", "1."].iter().any(|n| name.starts_with(n)))
+}
+
+/// Gives the normaliser of a file of another program our names, if there is one: a mean and a deviation for each of
+/// `channels`, `[c]`, `[c, 1, 1]` or `[1, c, 1, 1]`. They are `[c]` afterwards.
+pub(super) fn rename_normaliser(known: &mut BTreeMap<String, usize>, tensors: &mut [(String, TensorInfo)]) {
+    for pair in NORMALISERS {
+        let names = pair.map(|name| format!("classifier.{name}"));
+        let [Some(&mean), Some(&deviation)] = names.each_ref().map(|name| known.get(name)) else { continue };
+        let channels = |index: usize| match tensors[index].1.shape[..] {
+            [c] | [c, 1, 1] | [1, c, 1, 1] => Some(c),
+            _ => None,
+        };
+        let Some(all) = channels(mean).filter(|all| channels(deviation) == Some(*all)) else { continue };
+        for (name, (own, index)) in names.iter().zip(NORMALISER.into_iter().zip([mean, deviation])) {
+            known.remove(name);
+            known.insert(own.to_string(), index);
+            tensors[index].1.shape = vec![all];
+        }
+        return;
+    }
+}
+
+/// Leaves out the stage that the networks of TRADES have and do not compute with. Whether there was one.
+pub(super) fn drop_unused_stage(known: &mut BTreeMap<String, usize>) -> bool {
+    let all = known.len();
+    known.retain(|name, _| !name.starts_with(UNUSED_STAGE));
+    known.len() < all
+}
+
+/// Refuses `unused` tensors by name. `family` is the network that the others belong to.
+pub(super) fn refusal(unused: &[&(String, TensorInfo)], family: &str) -> String {
     let list = |tensors: &[&&(String, TensorInfo)]| {
         let shape = |info: &TensorInfo| {
             let shape: Vec<String> = info.shape.iter().take(LISTED).map(ToString::to_string).collect();
@@ -72,14 +128,10 @@ pub(super) fn refusal(unused: &[&(String, TensorInfo)]) -> String {
             (!own.is_empty()).then(|| format!("{} ({})", list(&own), kind.text()))
         })
         .collect();
-    let fold = unused.iter().any(|(name, info)| Kind::of(name, info) == Kind::BatchNorm);
-    let remedy = match fold {
-        true => "fold each batch normalisation into the convolution before it, and save that",
-        false => "save the network without them, if it was trained so",
-    };
+    let remedy = "save the network without them, if it was trained so, or export it to ONNX";
     format!(
-        "no layer takes {}: without them this would be another network, because a file without metadata of this program is \
-         read as an all-convolutional network, which has convolutions with biases and nothing else; {remedy}",
+        "no layer takes {}: without them this would be another network, because by the names of its tensors the file is read \
+         as {family}; {remedy}",
         kinds.join("; ")
     )
 }
@@ -158,6 +210,31 @@ mod tests {
     }
 
     #[test]
+    fn a_normaliser_is_found_under_all_its_names_and_before_a_network_in_a_sequence() {
+        for (names, shape) in [
+            (["mu", "sigma"], vec![1, 3, 1, 1]),
+            (["module.mean", "module.std"], vec![3]),
+            (["0.mean", "0.std"], vec![3, 1, 1]),
+            (["normalize.mean", "normalize.std"], vec![3]),
+        ] {
+            let weight = if names[0].starts_with('0') { "1.conv1.weight" } else { "conv1.weight" };
+            let mut all =
+                vec![tensor(names[0], &shape), tensor(names[1], &shape), tensor(weight, &[8, 3, 3, 3])];
+            let mut known = by_name(&all).unwrap();
+            rename_normaliser(&mut known, &mut all);
+            let found: Vec<&str> = known.keys().map(String::as_str).collect();
+            assert_eq!(found, ["classifier.conv1.weight", NORMALISER[0], NORMALISER[1]], "{names:?}");
+            assert_eq!(all[0].1.shape, [3]);
+        }
+        // One half of it, and one of another number of channels, are none.
+        for all in [vec![tensor("mu", &[3])], vec![tensor("mu", &[3]), tensor("sigma", &[1])]] {
+            let (mut known, mut all) = (by_name(&all).unwrap(), all);
+            rename_normaliser(&mut known, &mut all);
+            assert!(known.contains_key("classifier.mu"));
+        }
+    }
+
+    #[test]
     fn unused_tensors_are_grouped_by_what_they_probably_compute() {
         let all = [
             tensor("bns.0.weight", &[8]),
@@ -167,18 +244,18 @@ mod tests {
             tensor("fc.bias", &[10]),
             tensor("downsample.0.weight", &[8, 8, 1, 1]),
         ];
-        let text = refusal(&all.iter().collect::<Vec<_>>());
+        let text = refusal(&all.iter().collect::<Vec<_>>(), "a network");
         for part in [
             "bns.0.weight [8], layer.1.running_var [8] (batch normalisation)",
             "normalize.mean [3] (a normaliser of images)",
             "fc.weight [10, 16], fc.bias [10] (a dense layer)",
             "downsample.0.weight [8, 8, 1, 1] (of an unknown layer)",
-            "fold each batch normalisation",
+            "read as a network",
         ] {
             assert!(text.contains(part), "{part:?} is not in: {text}");
         }
         let many: Vec<_> = (0..30).map(|i| tensor(&format!("x.{i}"), &[1, 1, 1])).collect();
-        let text = refusal(&many.iter().collect::<Vec<_>>());
+        let text = refusal(&many.iter().collect::<Vec<_>>(), "a network");
         assert!(text.contains("x.7 [1, 1, 1] and 22 more"), "{text}");
     }
 }

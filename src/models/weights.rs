@@ -5,13 +5,16 @@
 //! that rounds, a note says so.
 
 use super::container::{Container, shown};
-use super::file::{Described, Facts, METADATA_KEY, ModelFileError, UNKNOWN, default_gradient_input};
+use super::file::{
+    Described, Facts, IMPORTED_WIDTH, METADATA_KEY, ModelFileError, UNKNOWN, default_gradient_input,
+};
 use super::names;
 use super::sealed::{self, Origin};
+use super::torch::{self, Shapes};
 use crate::integrity::Unreadable;
 use crate::memory;
 use crate::nn::zoo::scales;
-use crate::nn::{ModelError, Network, Plan, Problem, Slots, Values};
+use crate::nn::{ModelError, Net, Network, Plan, Problem, Slots, Values};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorInfo};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,8 +30,16 @@ pub(super) struct Reader<'a> {
     origin: Origin,
     /// Which tensor has a name of ours.
     names: BTreeMap<String, usize>,
+    /// What the names say that the network is, for messages.
+    family: &'static str,
+    /// What the user should know of the network.
+    about: Vec<String>,
     rounded: Rounded,
 }
+
+/// What a file is taken for whose names are those of our default network.
+const ALL_CONVOLUTIONAL: &str =
+    "an all-convolutional network, which has convolutions with biases and nothing else";
 
 /// What became of numbers of 64 bits.
 #[derive(Default)]
@@ -42,13 +53,31 @@ impl<'a> Reader<'a> {
     pub(super) fn open(path: &'a Path) -> Result<Self, ModelFileError> {
         let mut container = Container::open(path)?;
         let origin = container.origin(METADATA_KEY)?;
-        let names = names::by_name(&container.tensors)
+        let mut names = names::by_name(&container.tensors)
             .map_err(|problem| ModelFileError::Architecture { path: path.to_path_buf(), problem })?;
-        Ok(Self { path, container, origin, names, rounded: Rounded::default() })
+        let mut about = Vec::new();
+        if origin == Origin::Foreign {
+            names::rename_normaliser(&mut names, &mut container.tensors);
+            if names::drop_unused_stage(&mut names) {
+                about.push(format!(
+                    "{}: sub_block1 is left out, with which networks of TRADES do not compute",
+                    path.display()
+                ));
+            }
+        }
+        Ok(Self {
+            path,
+            container,
+            origin,
+            names,
+            family: ALL_CONVOLUTIONAL,
+            about,
+            rounded: Rounded::default(),
+        })
     }
 
     /// What the file says about itself, or what its names and shapes tell.
-    pub(super) fn described(&self, expected: Option<Problem>) -> Result<Described, ModelFileError> {
+    pub(super) fn described(&mut self, expected: Option<Problem>) -> Result<Described, ModelFileError> {
         match &self.origin {
             Origin::Ours(Some(entry)) => {
                 let described: Described =
@@ -81,7 +110,8 @@ impl<'a> Reader<'a> {
             "{}: {values} of {of} weights of 64 bits were rounded to 32 bits, with which everything here is computed",
             self.path.display()
         );
-        let mut notes = if values > 0 { vec![note] } else { Vec::new() };
+        let mut notes = self.about.clone();
+        notes.extend((values > 0).then_some(note));
         if self.origin == Origin::Foreign {
             notes.push(format!(
                 "{} is unverified: another program wrote it without a checksum of ours, so damage to it cannot be seen",
@@ -95,8 +125,25 @@ impl<'a> Reader<'a> {
         self.names.get(name).map(|&index| &self.container.tensors[index].1)
     }
 
+    /// The network that the names and shapes belong to.
+    fn infer(&mut self, expected: Option<Problem>) -> Result<Described, ModelFileError> {
+        let tensors = &self.container.tensors;
+        let shapes = self.names.iter().filter_map(|(name, &index)| {
+            Some((name.strip_prefix("classifier.")?, tensors[index].1.shape.as_slice()))
+        });
+        let Some(found) = torch::infer(&Shapes::new(shapes), expected) else {
+            return self.all_convolutional(expected);
+        };
+        let torch::Found { family, network, width, classifier, notes } =
+            found.map_err(|problem| self.wrong(problem))?;
+        self.family = family;
+        self.about.extend(notes.iter().map(|note| format!("{}: {note}", self.path.display())));
+        let facts = facts(&classifier, network, width.unwrap_or(IMPORTED_WIDTH));
+        Ok(Described { facts, classifier })
+    }
+
     /// The all-convolutional network that the names and shapes belong to.
-    fn infer(&self, expected: Option<Problem>) -> Result<Described, ModelFileError> {
+    fn all_convolutional(&self, expected: Option<Problem>) -> Result<Described, ModelFileError> {
         let weight =
             |i: usize| self.find(&format!("classifier.convs.{i}.weight")).map(|info| info.shape.clone());
         let (Some(first), Some(count)) = (weight(0), (1..).find(|&i| weight(i).is_none())) else {
@@ -107,9 +154,10 @@ impl<'a> Reader<'a> {
             }
             let found = if found.is_empty() { "none".to_string() } else { found.join(", ") };
             return Err(self.wrong(format!(
-                "there is no tensor classifier.convs.0.weight; a classifier's tensors are named classifier.convs.0.weight, \
-                 classifier.convs.0.bias and so on, with or without `classifier.`, `module.`, `_orig_mod.` or `model.`; \
-                 found were: {found}"
+                "the names of its tensors are those of no network that is known here: an all-convolutional one \
+                 (classifier.convs.0.weight and so on), a residual one of pytorch-cifar or torchvision (layer1.0.conv1.weight) or \
+                 a wide one of TRADES or RobustBench (block1.layer.0.conv1.weight), with or without `module.`, `_orig_mod.` or \
+                 `model.`; export other networks to ONNX; found were: {found}"
             )));
         };
         let last = weight(count - 1).unwrap_or_default();
@@ -131,23 +179,12 @@ impl<'a> Reader<'a> {
             _ => Problem::square(4 << stages, channels, classes),
         };
         let network = Network::default();
+        let identity = torch::identity(problem.channels);
+        let normalisation = self.names.contains_key(names::NORMALISER[0]).then_some(&identity);
         let classifier = network
-            .build(Plan { problem, width, normalisation: None })
+            .build(Plan { problem, width, normalisation })
             .map_err(|error: ModelError| self.wrong(error.to_string()))?;
-        let unknown = || UNKNOWN.to_string();
-        let facts = Facts {
-            version: env!("CARGO_PKG_VERSION").to_string(),
-            problem,
-            network,
-            width,
-            dataset: unknown(),
-            class_names: Vec::new(),
-            method: unknown(),
-            gradient_input: default_gradient_input(),
-            without: Vec::new(),
-            run: None,
-        };
-        Ok(Described { facts, classifier })
+        Ok(Described { facts: facts(&classifier, network, width), classifier })
     }
 
     /// Refuses the file unless its tensors are those of `networks` and no others.
@@ -162,7 +199,7 @@ impl<'a> Reader<'a> {
         }
         let unused = self.names.iter().filter(|(name, _)| !taken.contains(*name));
         let unused: Vec<_> = unused.map(|(_, &index)| &self.container.tensors[index]).collect();
-        if unused.is_empty() { Ok(()) } else { Err(self.wrong(names::refusal(&unused))) }
+        if unused.is_empty() { Ok(()) } else { Err(self.wrong(names::refusal(&unused, self.family))) }
     }
 
     fn check_tensor(&self, name: &str, extents: &[usize]) -> Result<(), ModelFileError> {
@@ -233,6 +270,23 @@ impl<'a> Reader<'a> {
         self.rounded.of += values.len();
         self.rounded.values += values.iter().filter(|&&v| f64::from(v as f32) != v).count();
         Ok(values.iter().map(|&value| value as f32).collect())
+    }
+}
+
+/// What is known of a network of another program.
+fn facts(classifier: &Net, network: Network, width: f32) -> Facts {
+    let unknown = || UNKNOWN.to_string();
+    Facts {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        problem: classifier.problem,
+        network,
+        width,
+        dataset: unknown(),
+        class_names: Vec::new(),
+        method: unknown(),
+        gradient_input: default_gradient_input(),
+        without: Vec::new(),
+        run: None,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod builder;
 mod forward;
 pub mod layer;
 pub mod net;
+pub mod normalise;
 pub mod onnx;
 pub mod slot;
 pub mod zoo;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use builder::Builder;
 pub use forward::{Classifier, Pass};
 pub use net::{LayerSummary, Net};
+pub use normalise::{Normalisation, Published};
 pub use slot::{Slots, States, Values};
 pub use zoo::{Network, Plan};
 
@@ -95,16 +97,6 @@ impl Problem {
         }
         Ok(())
     }
-}
-
-/// What is done to pixels before the first layer: `(x − mean) / deviation`, per channel.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Normalisation {
-    /// Mean per channel, pixels in [0, 1].
-    pub mean: Vec<f32>,
-    /// Standard deviation per channel.
-    pub deviation: Vec<f32>,
 }
 
 /// How initial weights are scaled.

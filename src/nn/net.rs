@@ -137,7 +137,7 @@ impl Net {
         Some(Normalisation { mean, deviation })
     }
 
-    /// The network with `(x − mean) / deviation` in front, and its values.
+    /// The network with `(x − mean) / deviation` in front, and its values: as a builder of the zoo makes it that is told to.
     ///
     /// # Errors
     /// If there is another number of channels.
@@ -148,22 +148,23 @@ impl Net {
             let problem = format!("has {means} means and {deviations} deviations for {channels} channels");
             return Err(ModelError::Network { node: "normalise".to_string(), problem });
         }
-        let mut slots = self.slots.all.clone();
-        let mut slot = |part: &str, numbers: &[f32]| {
-            slots.push(Slot {
-                name: format!("normalise.input.{part}"),
-                extents: vec![channels],
-                role: Role::Buffer,
-                initial: Initial::Values(numbers.to_vec()),
-                order: FileOrder::Same,
-            });
-            slots.len() - 1
+        let taken = self.slots.all.iter().any(|slot| slot.name.starts_with("normalise."));
+        let module = if taken { "normalise.input" } else { "normalise" };
+        let slot = |(part, numbers): (&str, &Vec<f32>)| Slot {
+            name: format!("{module}.{part}"),
+            extents: vec![channels],
+            role: Role::Buffer,
+            initial: Initial::Values(numbers.clone()),
+            order: FileOrder::Same,
         };
-        let layer = Layer::Normalise { mean: slot("mean", &by.mean), deviation: slot("std", &by.deviation) };
+        let own = [("mean", &by.mean), ("std", &by.deviation)].map(slot);
+        let before = own.len();
+        let slots: Vec<Slot> = own.into_iter().chain(self.slots.all.iter().cloned()).collect();
+        let layer = Layer::Normalise { mean: 0, deviation: 1 };
         let first = Node { name: "normalise".to_string(), layer, inputs: vec![IMAGES] };
         let moved = self.nodes.iter().map(|node| {
             let inputs = node.inputs.iter().map(|value| Value(value.0 + 1)).collect();
-            Node { inputs, ..node.clone() }
+            Node { name: node.name.clone(), layer: node.layer.with_slots_after(before), inputs }
         });
         let nodes = std::iter::once(first).chain(moved).collect();
         let net = Self { problem: self.problem, nodes, slots: Slots::new(slots) };
@@ -171,9 +172,8 @@ impl Net {
         let mut all = net.slots.zeros();
         for index in 0..net.slots.all.len() {
             let own = match &net.slots.all[index].initial {
-                _ if index < self.slots.all.len() => self.slots.get(values, index).to_vec(),
-                Initial::Values(numbers) => numbers.clone(),
-                _ => Vec::new(),
+                Initial::Values(numbers) if index < before => numbers.clone(),
+                _ => self.slots.get(values, index - before).to_vec(),
             };
             net.slots.get_mut(&mut all, index).copy_from_slice(&own);
         }

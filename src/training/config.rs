@@ -8,9 +8,10 @@ use super::optimiser::{Decayed, Optimiser, Rule};
 use super::schedule::Schedule;
 use crate::attacks::length;
 use crate::attacks::{AttackKind, AttackOptions, CeForm, Goal, Norm};
-use crate::data::{Augment, DatasetKind};
+use crate::data::{Augment, DataOptions, DatasetKind, FolderOptions, Resize, Size};
 use crate::executor::Opening;
 use crate::gpu::tuning::{KernelChoices, Tune};
+use crate::nn::normalise::{Parts, Published};
 use crate::nn::{Init, ModelError, Net, Network, Normalisation, Plan, Problem};
 pub use crate::pgn::{GeneratorInput, GradientInput};
 use crate::program::precision::Precision;
@@ -79,9 +80,15 @@ pub struct TrainConfig {
     /// Where it is; not needed for digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
-    /// Side to which an image folder is resized, in pixels.
+    /// To what the images of a folder are resized.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub side: Option<usize>,
+    pub resize: Option<Resize>,
+    /// What is then cut out of their middle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<Size>,
+    /// The file that says which folder is which class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_index: Option<PathBuf>,
     /// Share of the training images held out to choose the best epoch; absent: the data set's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_share: Option<f32>,
@@ -95,12 +102,18 @@ pub struct TrainConfig {
     pub network: Network,
     /// Width multiplier of both networks.
     pub width: f32,
-    /// What is subtracted from each channel before the first layer; absent: nothing is done to pixels.
+    /// By whose published numbers pixels are normalised before the first layer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalise: Option<Published>,
+    /// What is subtracted from each channel before the first layer; absent: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean: Option<Vec<f32>>,
-    /// What each channel is divided by after that.
+    /// What each channel is divided by after that; absent: 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub std: Option<Vec<f32>>,
+    /// What all are multiplied by after that; absent: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scale: Option<f32>,
     /// Images per step.
     pub batch_size: usize,
     /// Passes over the training images.
@@ -261,15 +274,19 @@ impl TrainConfig {
             method: Method::PGN,
             dataset,
             data: None,
-            side: None,
+            resize: None,
+            crop: None,
+            class_index: None,
             validation_share: None,
             adapter: "auto".to_string(),
             tune: Tune::Quick,
             precision: Precision::F32,
             network: Network::default(),
             width: 0.125,
+            normalise: None,
             mean: None,
             std: None,
+            scale: None,
             batch_size: 128,
             epochs: if dataset == DatasetKind::Digits { 80 } else { 8 },
             max_steps: None,
@@ -341,14 +358,27 @@ impl TrainConfig {
     /// # Errors
     /// If the images do not suit the network, or the normalisation has another number of channels.
     pub fn classifier(&self, problem: Problem) -> Result<Net, ModelError> {
-        let normalisation = self.normalisation();
+        let normalisation = self.normalisation(problem.channels);
         self.network.build(Plan { problem, width: self.width, normalisation: normalisation.as_ref() })
     }
 
-    /// What the classifier does to pixels before its first layer.
-    pub fn normalisation(&self) -> Option<Normalisation> {
-        let (mean, deviation) = self.mean.clone().zip(self.std.clone())?;
-        Some(Normalisation { mean, deviation })
+    /// What the classifier does to pixels of so many channels before its first layer.
+    pub fn normalisation(&self, channels: usize) -> Option<Normalisation> {
+        let [mean, deviation] = [&self.mean, &self.std].map(|given| given.as_deref().unwrap_or_default());
+        Parts { published: self.normalise, mean, deviation, scale: self.scale }.normalisation(channels)
+    }
+
+    /// The data set, how it is read and how it is split.
+    pub fn data_options(&self) -> DataOptions {
+        DataOptions {
+            kind: self.dataset,
+            dir: self.data.clone(),
+            validation_share: self.validation_share,
+            seed: self.seed,
+            class_index: self.class_index.clone(),
+            folder: FolderOptions { resize: self.resize, crop: self.crop, ..FolderOptions::default() },
+            ..DataOptions::default()
+        }
     }
 
     /// How the classifier's weights follow gradients.
@@ -477,9 +507,12 @@ impl TrainConfig {
         if self.batch_size == 0 || self.batch_size > 65_536 {
             return error("--batch-size", self.batch_size.to_string(), "from 1 to 65536");
         }
-        if self.mean.is_some() != self.std.is_some() {
-            let given = if self.mean.is_some() { "without --std" } else { "without --mean" };
-            return error("--mean and --std", given.to_string(), "given together");
+        if let Some(published) = self.normalise.filter(|_| self.mean.is_some() || self.std.is_some()) {
+            let value = format!("{published:?} with --mean or --std").to_lowercase();
+            return error("--normalise", value, "given alone");
+        }
+        if let Some(scale) = self.scale.filter(|scale| !positive(*scale)) {
+            return error("--scale", scale.to_string(), "a finite number above 0");
         }
         if let Some(std) = self.std.iter().flatten().find(|std| !positive(**std)) {
             return error("--std", std.to_string(), "a finite number above 0 for each channel");
@@ -495,9 +528,6 @@ impl TrainConfig {
         }
         if let Some(share) = self.validation_share.filter(|share| !(0.0..=0.5).contains(share)) {
             return error("--validation-share", share.to_string(), "from 0 to 0.5");
-        }
-        if let Some(side) = self.side.filter(|side| !(4..=1024).contains(side)) {
-            return error("--side", side.to_string(), "from 4 to 1024");
         }
         if self.keep_every == Some(0) {
             return error("--keep-every", "0".to_string(), "at least 1");

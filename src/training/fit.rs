@@ -13,10 +13,10 @@ use super::tensorboard::EventFile;
 use super::trainer::{NamedStates, PendingStep, Trainer};
 use super::validation::{Validation, Validator};
 use crate::data::classes::{self, ClassMismatch};
-use crate::data::{self, BatchOptions, Dataset, Prefetcher, batches_per_epoch};
+use crate::data::{self, BatchOptions, Dataset, Prefetcher, Size, batches_per_epoch};
 use crate::executor::{Device, ExecutionError};
 use crate::models::file::{Facts, Model};
-use crate::nn::{Normalisation, Problem};
+use crate::nn::{ModelError, Normalisation, Problem};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,19 +86,15 @@ pub struct Fit<'a> {
 
 /// Opens the data set of a configuration.
 pub fn open_data(config: &TrainConfig) -> Result<Dataset, TrainError> {
-    Ok(data::open(&data::DataOptions {
-        kind: config.dataset,
-        dir: config.data.clone(),
-        validation_share: config.validation_share,
-        seed: config.seed,
-        folder_side: config.side,
-        folder_channels: None,
-    })?)
+    let dataset = data::open(&config.data_options())?;
+    dataset.check_training()?;
+    Ok(dataset)
 }
 
 /// The problem that a data set poses.
 pub fn problem_of(dataset: &Dataset) -> Problem {
-    Problem::square(dataset.side, dataset.channels, dataset.classes)
+    let Size { height, width } = dataset.size;
+    Problem { height, width, channels: dataset.channels, classes: dataset.classes }
 }
 
 /// The model that a run starts from, if it does not start anew.
@@ -111,8 +107,14 @@ pub fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<
     if !compared.map_err(refused)? {
         model.notes.push(classes::not_compared(path));
     }
+    let own = model.classifier.normalisation(&model.average);
+    let wanted = config.normalisation(model.facts.problem.channels);
+    if let Some(by) = wanted.as_ref().filter(|_| own.is_none() && model.is_foreign()) {
+        let refused = |error: ModelError| TrainError::Run { path: path.clone(), problem: error.to_string() };
+        model = model.normalised(by).map_err(refused)?;
+    }
     if model.facts.network.is_imported() && config.network.is_imported() {
-        return normalised(model, config, path).map(Some);
+        return check_imported(&model, wanted.as_ref(), config, path).map(|()| Some(model));
     }
     if model.facts.width.to_bits() != config.width.to_bits() {
         let problem = format!("has width {}, the run {}; pass --width {0}", model.facts.width, config.width);
@@ -123,7 +125,7 @@ pub fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<
         return Err(TrainError::Run { path: path.clone(), problem });
     }
     if model.classifier.nodes != config.classifier(problem_of(dataset))?.nodes
-        || model.classifier.normalisation(&model.average) != config.normalisation()
+        || model.classifier.normalisation(&model.average) != wanted
     {
         let shown = |by: Option<Normalisation>| {
             by.map_or("nothing".to_string(), |by| format!("--mean {:?} --std {:?}", by.mean, by.deviation))
@@ -131,41 +133,39 @@ pub fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<
         let problem = format!(
             "normalises pixels by {}, the run by {}; pass --mean and --std as in the file",
             shown(model.classifier.normalisation(&model.average)),
-            shown(config.normalisation())
+            shown(wanted)
         );
         return Err(TrainError::Run { path: path.clone(), problem });
     }
     Ok(Some(model))
 }
 
-/// An imported model with the run's normalisation in front, if it has none of its own.
-fn normalised(mut model: Model, config: &TrainConfig, path: &Path) -> Result<Model, TrainError> {
-    let (own, wanted) = (model.classifier.normalisation(&model.average), config.normalisation());
-    let refused = |problem: String| TrainError::Run { path: path.to_path_buf(), problem };
+/// Refuses an imported model whose own normalisation is not `wanted`, where the run wants one, and a generator of another
+/// width.
+fn check_imported(
+    model: &Model,
+    wanted: Option<&Normalisation>,
+    config: &TrainConfig,
+    path: &Path,
+) -> Result<(), TrainError> {
+    let refused = |problem: String| Err(TrainError::Run { path: path.to_path_buf(), problem });
     if model.generator.is_some() && model.facts.width.to_bits() != config.width.to_bits() {
         let width = model.facts.width;
-        return Err(refused(format!(
+        return refused(format!(
             "has a generator of width {width}, the run {}; pass --width {width}",
             config.width
-        )));
+        ));
     }
-    match (own, wanted) {
-        (own, wanted) if own == wanted => {}
-        (Some(_), None) => {}
-        (Some(own), Some(_)) => {
-            return Err(refused(format!(
-                "normalises pixels by --mean {:?} --std {:?} already; leave --mean and --std out",
-                own.mean, own.deviation
-            )));
-        }
-        (None, Some(by)) => {
-            let made = model.classifier.normalised(&model.average, &by);
-            let (classifier, values) = made.map_err(|error| refused(error.to_string()))?;
-            (model.classifier, model.live, model.average) = (classifier, values.clone(), values);
-        }
-        (None, None) => {}
+    match model.classifier.normalisation(&model.average) {
+        own if wanted.is_none() || own.as_ref() == wanted => Ok(()),
+        Some(own) => refused(format!(
+            "normalises pixels by --mean {:?} --std {:?} already; leave --normalise, --mean, --std and --scale out",
+            own.mean, own.deviation
+        )),
+        None => refused(
+            "was trained on pixels in [0, 1]; leave --normalise, --mean, --std and --scale out".to_string(),
+        ),
     }
-    Ok(model)
 }
 
 /// Steps of a whole run over `images` training images.

@@ -16,10 +16,10 @@ use super::schedule::Schedule;
 use crate::attacks::length;
 use crate::attacks::options::LINF_EPSILON;
 use crate::attacks::{AttackKind, AttackOptions, CeForm, Goal, Norm};
-use crate::data::{Augment, DatasetKind};
+use crate::data::{Augment, DatasetKind, Resize, Size};
 use crate::files;
 use crate::gpu::tuning::{KernelChoices, Tune};
-use crate::nn::{Init, Network};
+use crate::nn::{Init, Network, Published};
 use crate::numbers::{above, number};
 use crate::program::precision::Precision;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -126,7 +126,7 @@ impl From<Wanted<Vec<GeneratorInput>>> for Vec<GeneratorInput> {
 into_fields! {
     plain: Network, Optimiser, Decayed, Schedule, AttackMode, Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
         CeForm, Tune, Precision;
-    optional: AttackKind, Gamma, Vec<f32>, PathBuf, f32, usize, u32, u64
+    optional: AttackKind, Gamma, Resize, Size, Published, Vec<f32>, PathBuf, f32, usize, u32, u64
 }
 
 options! {
@@ -138,9 +138,16 @@ options! {
     /// Folder (or .tar.gz) of the data set
     #[arg(value_name = "DIR")]
     data: PathBuf => data, always;
-    /// Side in pixels to which the images of a folder are resized [default: 32]
-    #[arg(value_parser = number(4..=1024_usize))]
-    side: usize => side, always;
+    /// Resize the images of a folder: their shorter side to SIDE, or both sides to a height and a width [default: 32]
+    #[arg(value_name = "SIDE|HxW")]
+    resize: Resize => resize, always;
+    /// Cut a square of SIDE, or a height and a width, out of the middle of a folder's images, after --resize
+    #[arg(value_name = "SIDE|HxW")]
+    crop: Size => crop, always;
+    /// File that names the classes in their order and says which folder is which: a class index in JSON, or lines of a folder
+    /// and a name
+    #[arg(value_name = "FILE")]
+    class_index: PathBuf => class_index, always;
     /// Share of the training images held out to choose the best epoch [default: 0.1; digits have a fixed split]
     #[arg(value_parser = number(0.0..=0.5_f32))]
     validation_share: f32 => validation_share, always;
@@ -157,12 +164,18 @@ options! {
     /// Width multiplier of both networks, 1 is the paper's [default: 0.125]
     #[arg(value_parser = number(0.03125..=4.0_f32))]
     width: f32 => width, always;
+    /// Normalise pixels by the published mean and standard deviation of this data set
+    #[arg(value_name = "DATASET")]
+    normalise: Published => normalise, always;
     /// What the network subtracts from each channel before its first layer, pixels being in [0, 1] [default: nothing]
     #[arg(value_delimiter = ',', value_name = "NUMBERS", value_parser = number(-1e6..=1e6_f32))]
     mean: Vec<f32> => mean, always;
-    /// What the network divides each channel by after that; with --mean [default: 1]
+    /// What the network divides each channel by after that [default: 1]
     #[arg(value_delimiter = ',', value_name = "NUMBERS", value_parser = above(0.0, Some(1e6_f32)))]
     std: Vec<f32> => std, always;
+    /// The largest pixel that the network takes, such as 255; for one that --from names [default: 1]
+    #[arg(value_name = "NUMBER", value_parser = above(0.0, Some(1e6_f32)))]
+    scale: f32 => scale, always;
     /// Images per step [default: 128]
     #[arg(value_parser = number(1..=65_536_usize))]
     batch_size: usize => batch_size, always;

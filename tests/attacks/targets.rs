@@ -3,7 +3,7 @@
 use super::{SUITABLE_RATE, WITHOUT_GENERATOR, as_seen, attack, best_devices, digits_model, reached, scaled};
 use pgn_wgpu::attacks::{Aim, AttackKind, AttackOptions, AttackOutcome, Attacker, Norm, Verdict};
 use pgn_wgpu::cpu::Mode;
-use pgn_wgpu::data::Images;
+use pgn_wgpu::data::{Images, Size};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::models::file::Model;
 
@@ -75,7 +75,7 @@ fn with_another_class(model: &Model, images: &Images) -> (Images, usize) {
     for (pixel, value) in pixels.iter_mut().zip(&moved.adversarial[..64]) {
         *pixel = (value * 255.0).round() as u8;
     }
-    (as_seen(model, &Images::new(8, 1, pixels, images.labels().to_vec())), target)
+    (as_seen(model, &Images::new(Size::square(8), 1, pixels, images.labels().to_vec())), target)
 }
 
 #[test]

@@ -173,7 +173,7 @@ fn pictures(scratch: &Scratch, folder: &str, classes: &[&str], tint: u8) {
     }
 }
 
-const FOLDER: [&str; 6] = ["--dataset", "folder", "--side", "8", "--method", "natural"];
+const FOLDER: [&str; 6] = ["--dataset", "folder", "--resize", "8", "--method", "natural"];
 
 /// Trains one step on the pictures in a folder.
 fn train_on(scratch: &Scratch, folder: &str, more: &[&str]) -> String {
@@ -230,7 +230,7 @@ fn a_model_takes_pictures_of_another_size_and_other_channels() {
     pictures(&scratch, "colour", &["cat", "dog"], 9);
     pictures(&scratch, "grey", &["cat", "dog"], 0);
     train_on(&scratch, "colour", &[]);
-    // The file alone does not say that the run had --side 8.
+    // The file alone does not say that the run had --resize 8.
     fs::rename(scratch.path("run/model.safetensors"), scratch.path("colour.safetensors")).unwrap();
     fs::remove_dir_all(scratch.path("run")).unwrap();
     train_on(&scratch, "grey", &[]);

@@ -34,8 +34,12 @@ fn sizes_that_cannot_be_are_named_with_what_can() {
         (&["--generator-steps", "0"], &["--generator-steps", "0", "1 to 100"]),
         (&["--validation-share", "0.9"], &["--validation-share", "0.9", "0 to 0.5"]),
         (&["--seed", "-1"], &["--seed -1", "from 0 on"]),
-        (&["--side", "16"], &["digits", "fixed size", "folder"]),
-        (&["--dataset", "folder", "--data", ".", "--side", "30"], &["30x30", "divisible by 4"]),
+        (&["--resize", "16"], &["digits", "fixed size", "folder"]),
+        (&["--dataset", "folder", "--data", ".", "--resize", "3"], &["--resize", "4 to 4096"]),
+        (
+            &["--dataset", "folder", "--data", ".", "--resize", "32", "--crop", "40x32"],
+            &["40x32", "--resize 32"],
+        ),
         (&["--method", "magic"], &["--method", "magic"]),
         (&["--adapter", "quantum"], &["quantum", "cpu"]),
     ];
@@ -52,7 +56,7 @@ fn sizes_that_cannot_be_are_named_with_what_can() {
 #[test]
 fn a_summary_or_validation_of_an_impossible_model_prints_the_sentence_alone() {
     let cases: &[(&[&str], &[&str])] = &[
-        (&["summary", "--side", "3"], &["3", "4 to 1024"]),
+        (&["summary", "--size", "3"], &["3", "4 to 1024"]),
         (&["summary", "--classes", "1"], &["1", "2 to 1000"]),
         (&["summary", "--channels", "5"], &["5", "1 to 4"]),
         (&["summary", "--batch-size", "0"], &["--batch-size", "0"]),
@@ -194,8 +198,8 @@ fn mistakes_in_a_configuration_file_are_named_with_their_line() {
     let beyond: &[(&str, &[&str])] = &[
         ("epochs = 0", &["--epochs 0"]),
         ("validation-share = nan", &["--validation-share NaN", "from 0 to 0.5"]),
-        ("side = 2", &["--side 2", "from 4 to 1024"]),
-        ("side = 8", &["--side", "fixed size"]),
+        ("crop = 2", &["crop", "2 is not possible", "from 4 to 1024"]),
+        ("resize = 8", &["--resize", "fixed size"]),
     ];
     for (text, expected) in beyond {
         let scratch = Scratch::new();

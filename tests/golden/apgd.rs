@@ -93,7 +93,7 @@ fn build(
     let images = graph.input("images", &net.problem.batch(batch)).unwrap();
     let labels = graph.input("labels", &[batch, 1]).unwrap();
     let states = net.live(graph, "classifier").unwrap();
-    let victim = Victim { classifier: Classifier::evaluated(net, &states), images, labels };
+    let victim = Victim { classifier: Classifier::evaluated(net, &states), images, labels, aim: None };
     let kept = kept(graph, victim);
     for (index, tensor) in kept.iter().enumerate() {
         graph.output(&output(index), *tensor);

@@ -222,7 +222,7 @@ fn the_attacks_of_trades_and_mart_on_given_images_and_noise() {
             let labels = graph.input("labels", &[BATCH, 1]).unwrap();
             let noise = graph.input("noise", &problem.batch(BATCH)).unwrap();
             let live = net.live(&mut graph, "classifier").unwrap();
-            let victim = Victim { classifier: Classifier::evaluated(&net, &live), images, labels };
+            let victim = Victim { classifier: Classifier::evaluated(&net, &live), images, labels, aim: None };
             let attack = prepare(&options, problem);
             let moved = steps::unroll(&mut graph, attack.as_ref(), victim, Some(noise), false).unwrap();
             graph.output("moved", moved);

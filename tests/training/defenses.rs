@@ -80,7 +80,7 @@ fn attacked(method: Method, norm: Norm, epsilon: f32, seed: u64) -> [Vec<f32>; 2
     let [x, noise] = ["images", "noise"].map(|name| graph.input(name, &DIGITS.batch(64)).unwrap());
     let labels = graph.input("labels", &[64, 1]).unwrap();
     let live = net.live(&mut graph, "classifier").unwrap();
-    let victim = Victim { classifier: Classifier::evaluated(&net, &live), images: x, labels };
+    let victim = Victim { classifier: Classifier::evaluated(&net, &live), images: x, labels, aim: None };
     let attack = prepare(&options, DIGITS);
     let moved = steps::unroll(&mut graph, attack.as_ref(), victim, Some(noise), false).unwrap();
     graph.output("moved", moved);

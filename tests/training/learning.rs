@@ -1,7 +1,7 @@
 //! Training does what it is for, and batches are ready when the device is.
 
 use super::{cpu, devices, run, steps, tiny};
-use pgn_wgpu::data::{Augment, BatchOptions, Images, Position, Prefetcher, make_batch};
+use pgn_wgpu::data::{Augment, BatchOptions, Images, Position, Prefetcher, Size, make_batch};
 use pgn_wgpu::training::{Method, TrainConfig};
 use std::sync::Arc;
 use std::time::Instant;
@@ -59,7 +59,7 @@ fn batches_are_made_while_the_consumer_is_busy_elsewhere() {
     // Large enough that making a batch takes milliseconds.
     let pixels: Vec<u8> =
         (0..256 * 64 * 64 * 3u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let images = Arc::new(Images::new(64, 3, pixels, vec![0; 256]));
+    let images = Arc::new(Images::new(Size::square(64), 3, pixels, vec![0; 256]));
     let options = BatchOptions { batch_size: 256, shuffle: true, augment: Augment::FlipAndCrop, seed: 0 };
     let start = Instant::now();
     for epoch in 0..BATCHES {

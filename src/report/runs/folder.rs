@@ -117,7 +117,7 @@ impl Run {
         let (own, its) = (&self.config, &other.config);
         own.dataset == its.dataset
             && match own.dataset {
-                DatasetKind::Folder => own.data == its.data,
+                DatasetKind::Folder | DatasetKind::Npy => own.data == its.data,
                 // Every set in the format of MNIST is of this kind.
                 DatasetKind::Mnist => own.data == its.data || self.data_set == other.data_set,
                 _ => true,
@@ -223,7 +223,7 @@ mod tests {
             run.data_set = format!("{data} (IDX)");
             run
         };
-        for kind in [DatasetKind::Mnist, DatasetKind::Folder] {
+        for kind in [DatasetKind::Mnist, DatasetKind::Folder, DatasetKind::Npy] {
             let of = |name: &str, data| run(&format!("{}-{name}", kind.name()), kind, data);
             let (one, two, again) = (of("one", "letters"), of("two", "clothes"), of("again", "letters"));
             assert!(!one.same_data(&two) && one.same_data(&again), "{kind:?}");

@@ -32,6 +32,7 @@ pub static OF_TRADES: Attack = Attack {
     usual: &[],
     options: &["epsilon", "norm", "iterations", "step-size"],
     classes: 2,
+    aims: None,
     defaults: |options| options.iterations = 10,
     passes: |options, _| options.iterations as f64 + 0.5,
     remedy: |options| format!("raise --iterations, now {}", options.iterations),

@@ -49,6 +49,7 @@ static RS_FGSM: Attack = Attack {
     usual: &[],
     options: &["epsilon", "norm", "step-size", "ce-form"],
     classes: 2,
+    aims: None,
     defaults: |_| {},
     passes: |_, _| 1.0,
     remedy: |_| "use an attack of several steps".to_string(),

@@ -18,7 +18,7 @@ const TRAIN: [&str; 13] = [
     "1",
     "--dataset",
     "folder",
-    "--side",
+    "--resize",
     "8",
     "--data",
     "data",

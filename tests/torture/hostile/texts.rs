@@ -64,7 +64,7 @@ const ABSURD: [&str; 25] = [
     "adv-coeff = nan",
     "c-l = -inf",
     "keep-every = 0",
-    "side = 8",
+    "resize = 8",
     "method = \"\\u0000\"",
 ];
 

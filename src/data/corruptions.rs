@@ -1,0 +1,153 @@
+//! Sets of corrupted images as CIFAR-10-C has them (Hendrycks and Dietterich 2019): a folder with an `.npy` array of 8-bit
+//! images for each corruption, such as `gaussian_noise.npy`, and `labels.npy`. An array has the same images five times, one
+//! severity after the other.
+
+use super::arrays::{read_images, read_labels};
+use super::layout::Layout;
+use super::npy;
+use super::{DataError, Images, Size};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Severities of every corruption.
+pub const SEVERITIES: usize = 5;
+
+/// The name of the labels, without its ending.
+const LABELS: &str = "labels";
+
+/// A folder whose labels are read, and whose arrays are known to fit them.
+#[derive(Clone, Debug)]
+pub struct Corruptions {
+    folder: PathBuf,
+    /// The corruptions in the order of their names.
+    pub names: Vec<String>,
+    /// The classes of all five times the images.
+    labels: Vec<u16>,
+}
+
+impl Corruptions {
+    /// Reads the labels and the head of every array in `folder`. `size`, `channels` and `classes` are what the models take.
+    ///
+    /// # Errors
+    /// If labels or arrays are missing, are not five times as many images as there are labels, or are not for such models.
+    pub fn open(folder: &Path, size: Size, channels: usize, classes: usize) -> Result<Self, DataError> {
+        let unreadable = |source| DataError::Read { path: folder.to_path_buf(), source };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            names.extend(name.strip_suffix(".npy").map(str::to_owned));
+        }
+        names.sort_unstable();
+        let labels_path = folder.join(format!("{LABELS}.npy"));
+        let array = |path: &Path, problem: String| DataError::Array { path: path.to_path_buf(), problem };
+        let wrong = |path: &Path, problem: String| Err(array(path, problem));
+        if !names.iter().any(|name| name == LABELS) {
+            return wrong(
+                folder,
+                "it has no labels.npy; add the labels of the images beside their arrays".to_owned(),
+            );
+        }
+        names.retain(|name| name != LABELS);
+        let Some(first) = names.first() else {
+            return wrong(
+                folder,
+                "it has no array but labels.npy; add those of corrupted images, such as gaussian_noise.npy"
+                    .to_owned(),
+            );
+        };
+        let mut labels = read_labels(npy::read(&labels_path)?, &labels_path)?;
+        if let Some(place) = labels.iter().position(|&label| usize::from(label) >= classes) {
+            let label = labels[place];
+            return wrong(
+                &labels_path,
+                format!("the label of image {place} is {label}, the model has {classes} classes"),
+            );
+        }
+        let images = npy::extents(&folder.join(format!("{first}.npy")))?.first().copied().unwrap_or_default();
+        // CIFAR-10-C repeats the labels for every severity.
+        if images == SEVERITIES * labels.len() {
+            labels = labels.repeat(SEVERITIES);
+        }
+        for name in &names {
+            let path = folder.join(format!("{name}.npy"));
+            let extents = npy::extents(&path)?;
+            let layout =
+                Layout::for_model(&extents, size, channels).map_err(|problem| array(&path, problem))?;
+            if layout.images != labels.len() || labels.is_empty() || labels.len() % SEVERITIES != 0 {
+                return wrong(
+                    &path,
+                    format!(
+                        "it has {} images, and labels.npy has labels for {}; an array needs the images of labels.npy \
+                         {SEVERITIES} times, one severity after the other",
+                        layout.images,
+                        labels.len()
+                    ),
+                );
+            }
+        }
+        Ok(Self { folder: folder.to_path_buf(), names, labels })
+    }
+
+    /// The classes of the images of one severity, the first.
+    pub fn labels(&self) -> &[u16] {
+        &self.labels[..self.labels.len() / SEVERITIES]
+    }
+
+    /// The images of a corruption, one severity after the other.
+    pub fn read(&self, name: &str) -> Result<Images, DataError> {
+        let path = self.folder.join(format!("{name}.npy"));
+        read_images(npy::read(&path)?, self.labels.clone(), &path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::npy::tests::file;
+    use super::*;
+
+    const SIZE: Size = Size { height: 4, width: 4 };
+
+    /// A set with one corruption of so many images, and these labels.
+    fn open(images: usize, labels: &[u8]) -> Result<(Corruptions, tempfile::TempDir), String> {
+        let folder = tempfile::tempdir().unwrap();
+        let pixels: Vec<u8> = (0..images).flat_map(|i| [i as u8; 48]).collect();
+        fs::write(folder.path().join("fog.npy"), file("|u1", &format!("({images}, 4, 4, 3)"), &pixels))
+            .unwrap();
+        fs::write(folder.path().join("labels.npy"), file("|u1", &format!("({},)", labels.len()), labels))
+            .unwrap();
+        let opened = Corruptions::open(folder.path(), SIZE, 3, 4).map_err(|error| error.to_string())?;
+        Ok((opened, folder))
+    }
+
+    #[test]
+    fn labels_are_for_one_severity_or_for_all() {
+        for labels in [&[3, 1][..], &[3, 1, 3, 1, 3, 1, 3, 1, 3, 1]] {
+            let (set, _folder) = open(10, labels).unwrap();
+            assert_eq!((set.names.as_slice(), set.labels()), (&["fog".to_string()][..], &[3, 1][..]));
+            let images = set.read("fog").unwrap();
+            assert_eq!((images.len(), images.label(9), images.image(9)[0]), (10, 1, 9));
+        }
+    }
+
+    #[test]
+    fn counts_labels_and_shapes_that_do_not_fit_are_refused() {
+        for (images, labels, part) in [
+            (10, &[0, 1, 2][..], "10 images, and labels.npy has labels for 3"),
+            (4, &[0, 1, 2, 3], "4 images"),
+            (0, &[], "0 images"),
+            (10, &[0, 4], "the label of image 1 is 4, the model has 4 classes"),
+        ] {
+            let error = open(images, labels).map(|_| ()).expect_err("refused");
+            assert!(error.contains(part) && error.contains(".npy"), "{error}");
+        }
+        let (_, folder) = open(10, &[0, 1]).unwrap();
+        let refused =
+            |size, channels| Corruptions::open(folder.path(), size, channels, 4).unwrap_err().to_string();
+        assert!(refused(Size::square(8), 3).contains("the model takes [n, 3, 8, 8]"));
+        fs::remove_file(folder.path().join("fog.npy")).unwrap();
+        assert!(refused(SIZE, 3).contains("no array but labels.npy"));
+        fs::remove_file(folder.path().join("labels.npy")).unwrap();
+        assert!(refused(SIZE, 3).contains("no labels.npy"));
+    }
+}
