@@ -63,28 +63,6 @@ fn attack<'a>(more: &[&'a str]) -> Vec<&'a str> {
 fn pictures_of_any_height_and_width_are_trained_on_and_attacked() {
     let scratch = Scratch::new();
     pictures(&scratch, "set", [10, 20]);
-    let data =
-        ["--dataset", "folder", "--data", "set", "--resize", "8x12", "--max-steps", "30", "--epochs", "30"];
-    let text = train(&scratch, &data);
-    assert_mentions(&text, &["set, 8x12x1, 2 classes"]);
-    // The model's own size is taken, whatever the images have.
-    pictures(&scratch, "large", [30, 50]);
-    for more in [&["run"][..], &["run", "--data", "large"], &["run", "--data", "large", "--resize", "9"]] {
-        assert_mentions(&scratch.succeed(attack(more)), &["benign accuracy 1.0000"]);
-    }
-    let refused = scratch.refuse(attack(&["run", "--data", "large", "--crop", "8"]));
-    assert_mentions(&refused, &["8x12", "8x8", "--crop"]);
-    let generator = ["--dataset", "folder", "--data", "set", "--resize", "8x12", "--method", "pgn"];
-    assert_mentions(&scratch.refuse_to_train(&generator), &["8x12", "square", "multiple of 4"]);
-}
-
-#[test]
-fn labels_of_a_csv_and_the_order_of_a_class_index_are_kept() {
-    let scratch = Scratch::new();
-    pictures(&scratch, "set", [8, 8]);
-    let lines: String = (0..6).map(|i| format!("left/{i}.png,l\nright/{i}.png,r\n")).collect();
-    fs::write(scratch.path("set/labels.csv"), format!("file,class\n{lines}")).unwrap();
-    fs::write(scratch.path("index.txt"), "r Right side\nl Left side\n").unwrap();
     let data = ["--dataset", "folder", "--data", "set", "--resize", "8x12"];
     let text = train(&scratch, &[&data[..], &LEARN].concat());
     assert_mentions(&text, &["set, 8x12x1, 2 classes"]);

@@ -1,6 +1,6 @@
-"""Prints the bytes that Pillow gives for a picture that is resized, as `src/data/resample.rs` has them in its tests.
+"""Prints the bytes that Pillow 10 gives for a picture that is resized, as `src/data/resample.rs` has them in its tests.
 
-    python make_resized.py        # needs pillow
+    python make_resized.py        # needs pillow==10.4.0
 """
 
 import zlib
