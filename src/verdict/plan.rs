@@ -111,8 +111,9 @@ impl Plan {
     ///
     /// # Errors
     /// As [`AttackOptions::check`].
-    pub fn check(&self, Radius { norm, epsilon }: Radius, problem: Problem) -> Result<(), OptionError> {
-        let within = AttackOptions { norm, epsilon, ..AttackOptions::new(AttackKind::APGD_CE) };
+    pub fn check(&self, radius: Radius, problem: Problem) -> Result<(), OptionError> {
+        let Radius { norm, epsilon } = radius;
+        let within = AttackOptions { epsilon, norm, ..AttackOptions::new(AttackKind::APGD_CE) };
         within.check(problem)?;
         self.attacks.iter().try_for_each(|options| options.check(problem))
     }

@@ -51,7 +51,7 @@ impl Programs {
         let noise = graph.input("noise", &extents).unwrap();
         let numbers = steps.round_numbers(0).into_iter().map(|v| graph.constant(v, &[1]).unwrap()).collect();
         let start = |graph: &mut Graph, victim: Victim| {
-            steps.start(graph, victim, Start { noise: Some(noise), numbers }).unwrap()
+            steps.start(graph, victim, Start { noise: Some(noise), numbers, from: None }).unwrap()
         };
         let shapes = build(&mut graph, golden, start);
         let mut given = inputs.clone();
