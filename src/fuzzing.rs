@@ -201,7 +201,7 @@ pub fn npy(bytes: &[u8]) {
     }
     let good = |shape: &str, body: &[u8]| {
         let head = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n");
-        [b"\x93NUMPY\x01\0", &(head.len() as u16).to_le_bytes()[..], head.as_bytes(), body].concat()
+        [&b"\x93NUMPY\x01\0"[..], &(head.len() as u16).to_le_bytes()[..], head.as_bytes(), body].concat()
     };
     let (images, labels) = (good("(2, 4, 4)", &[7; 32]), good("(2,)", &[0, 1]));
     let root = format!("npy-{}", which & 1);

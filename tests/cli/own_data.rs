@@ -18,7 +18,7 @@ fn pictures(scratch: &Scratch, folder: &str, [height, width]: [usize; 2]) {
     for (class, name) in ["left", "right"].iter().enumerate() {
         fs::create_dir_all(scratch.path(&format!("{folder}/{name}"))).unwrap();
         for i in 0..6 {
-            let pixel = |x, _| image::Luma([shade(class, x as usize, width, i)]);
+            let pixel = |x: u32, _: u32| image::Luma([shade(class, x as usize, width, i)]);
             let picture = image::GrayImage::from_fn(width as u32, height as u32, pixel);
             picture.save(scratch.path(&format!("{folder}/{name}/{i}.png"))).unwrap();
         }
@@ -28,7 +28,7 @@ fn pictures(scratch: &Scratch, folder: &str, [height, width]: [usize; 2]) {
 /// The bytes of an .npy file.
 fn npy(kind: &str, shape: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
-    [b"\x93NUMPY\x01\0", &(head.len() as u16).to_le_bytes()[..], head.as_bytes(), body].concat()
+    [&b"\x93NUMPY\x01\0"[..], &(head.len() as u16).to_le_bytes()[..], head.as_bytes(), body].concat()
 }
 
 /// The same pictures as arrays: `count` images in turns of both classes.
@@ -56,7 +56,7 @@ fn train(scratch: &Scratch, more: &[&str]) -> String {
 }
 
 fn attack<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    [&["attack", "--adapter", "cpu", "--attack", "fgm", "--epsilon", "0.1", "--model"], more].concat()
+    [&["attack", "--adapter", "cpu", "--attack", "fgm", "--epsilon", "0.1", "--model"][..], more].concat()
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn arrays_are_trained_on_attacked_and_refused_by_name() {
         fs::write(scratch.path("other/x_test.npy"), bytes).unwrap();
         assert_mentions(
             &scratch.refuse(attack(&["run", "--data", "other"])),
-            &[&["x_test.npy"], parts].concat(),
+            &[&["x_test.npy"][..], parts].concat(),
         );
     };
     hostile(npy("<f4", "(6, 8, 12)", &255.0_f32.to_le_bytes().repeat(576)), &["255", "uint8"]);
@@ -219,7 +219,7 @@ fn a_normalisation_that_a_file_lacks_is_put_in_front_by_every_command() {
         vec!["evaluate", "m.safetensors", "--adapter", "cpu", "--attack", "fgm"],
         vec!["verdict", "m.safetensors", "--adapter", "cpu", "--limit", "4"],
     ] {
-        scratch.succeed([&command[..], &given].concat());
+        scratch.succeed([&command[..], &given[..]].concat());
     }
     // A run from it has the normalisation, is continued, and starts another one.
     let network = ["--from", "m.safetensors", "--network", "resnet18", "--max-steps", "2"];
