@@ -46,7 +46,7 @@ fn an_attack_that_leads_to_a_class_succeeds_with_that_class_alone_and_spares_its
                 let image = i * 64..(i + 1) * 64;
                 match outcome.verdict(i) {
                     Verdict::OfTarget => {
-                        assert_eq!(outcome.adversarial[image.clone()], outcome.images[image])
+                        assert_eq!(outcome.adversarial[image.clone()], outcome.images[image]);
                     }
                     Verdict::Fooled => assert_eq!(outcome.predictions[i], target, "{what}, image {i}"),
                     _ => assert_ne!(outcome.predictions[i], target, "{what}, image {i}"),
