@@ -35,6 +35,7 @@ fn variants() -> Vec<(String, TrainConfig)> {
         }),
         with("tanh penalty", |c| c.penalty_space = PenaltySpace::Tanh),
         with("half clean", |c| c.adv_coeff = 0.5),
+        with("label smoothing", |c| c.label_smoothing = 0.1),
         with("through the attack", |c| c.through_attack = true),
         with("half clean, through the attack", |c| (c.adv_coeff, c.through_attack) = (0.5, true)),
         with("no penalty", |c| c.c_l = 0.0),
