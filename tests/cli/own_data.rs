@@ -171,7 +171,7 @@ fn corrupted_images_have_an_accuracy_for_each_severity() {
     refused(&["corrupted", "no labels.npy"]);
 }
 
-/// The weights of a ResNet as PyTorch saves them, in `m.safetensors`.
+/// The weights of a residual network as PyTorch saves them, in `m.safetensors`.
 fn state_dict(scratch: &Scratch) {
     let network: Network = "resnet18".parse().unwrap();
     let net =
