@@ -37,8 +37,8 @@ fn sizes_that_cannot_be_are_named_with_what_can() {
         (&["--resize", "16"], &["digits", "fixed size", "folder"]),
         (&["--dataset", "folder", "--data", ".", "--resize", "3"], &["--resize", "4 to 4096"]),
         (
-            &["--dataset", "folder", "--data", ".", "--resize", "32", "--crop", "40x32"],
-            &["40x32", "--resize 32"],
+            &["--dataset", "folder", "--data", ".", "--resize", "32", "--crop", "40"],
+            &["40x40", "--resize 32"],
         ),
         (&["--method", "magic"], &["--method", "magic"]),
         (&["--adapter", "quantum"], &["quantum", "cpu"]),

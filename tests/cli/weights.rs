@@ -206,7 +206,7 @@ fn files_of_other_programs_and_impossible_headers_are_refused_in_one_sentence() 
         (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.".to_vec(), "save_file"),
         (b"\x89HDF\r\n\x1a\n".to_vec(), "HDF5"),
         (header(1 << 63, "{}"), "9223372036854775808 bytes"),
-        (header(2, "{}"), "no tensor classifier.convs.0.weight"),
+        (header(2, "{}"), "classifier.convs.0.weight"),
         (header(9, r#"{"a":[[[["#), "header is wrong"),
         (header(15, r#"{"a":1,"a":1.5}"#), "header is wrong"),
     ] {
