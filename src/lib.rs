@@ -28,6 +28,7 @@ pub mod models;
 pub mod nn;
 pub mod numbers;
 pub mod pgn;
+pub mod prelude;
 pub mod program;
 pub mod random;
 pub mod report;

@@ -8,8 +8,9 @@ use super::attack_flags::id;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use pgn_wgpu::attacks::options::OPTIONS;
-use pgn_wgpu::attacks::{AttackKind, Norm};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, Norm, Run};
 use pgn_wgpu::data::DatasetKind;
+use pgn_wgpu::nn::Problem;
 use pgn_wgpu::training::effects::{key, listed, without_effect};
 use pgn_wgpu::training::options::EFFECTS;
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
@@ -25,6 +26,8 @@ enum Needs {
     Flags(&'static [&'static str]),
     /// That this flag is not given.
     Without(&'static str),
+    /// An attack that draws random numbers.
+    Randomness,
     /// An adapter with shaders.
     Shaders,
     /// Another command: this one sets it, as it says.
@@ -33,7 +36,10 @@ enum Needs {
     Training,
 }
 
-use Needs::{Attack, Flags, Nothing, Set, Shaders, Training, Without};
+/// Flags with which an attack draws random numbers that draws none without.
+const RANDOM: [&str; 3] = ["random_start", "restarts", "target"];
+
+use Needs::{Attack, Flags, Nothing, Randomness, Set, Shaders, Training, Without};
 
 /// The table. `None`: nobody has thought about it.
 fn needs(command: &str, flag: &str) -> Option<Needs> {
@@ -65,6 +71,12 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
             "attack" | "evaluate" | "verdict" | "validate" | "bench" | "reproduce" | "sweep",
             "tune" | "checked",
         ) => Shaders,
+        // Shards say on what and how they were computed.
+        (
+            "verdict",
+            "adapter" | "precision" | "dataset" | "data" | "split" | "limit" | "limit_seed" | "resize"
+            | "crop" | "class_index" | "normalise" | "mean" | "std" | "scale" | "batch_size",
+        ) => Without("merge"),
         (
             _,
             "adapter" | "precision" | "dataset" | "data" | "split" | "limit" | "out" | "dry_run" | "shard"
@@ -73,7 +85,7 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
 
         // The radius is the worst case's too, the form that of the attack which checks the others, the seed the bootstrap's.
         ("evaluate", "epsilon" | "ce_form" | "seed") => Nothing,
-        ("attack", "seed") => Flags(&["random_start", "target"]),
+        ("attack", "seed") => Randomness,
         ("evaluate", "target") => {
             Set("it counts images that leave their class; `pgn-wgpu attack` takes a target")
         }
@@ -88,9 +100,11 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("predict", "force") => Flags(&["save"]),
         ("predict", "tune" | "checked") => Shaders,
         ("attack" | "evaluate", "limit_seed") => Nothing,
-        ("evaluate", "runs" | "source" | "twin" | "paper" | "force" | "corruptions") => Nothing,
+        ("evaluate", "runs" | "source" | "twin" | "paper" | "force" | "corruptions" | "no_verdict") => {
+            Nothing
+        }
 
-        ("verdict", "model" | "norm" | "epsilon" | "thoroughness" | "batch_size" | "limit_seed") => Nothing,
+        ("verdict", "models" | "merge" | "norm" | "epsilon" | "thoroughness") => Nothing,
         ("verdict", "csv" | "save" | "force") => Nothing,
 
         ("reproduce", "experiments") => Nothing,
@@ -144,6 +158,14 @@ fn chosen_attacks(matches: &ArgMatches) -> Vec<AttackKind> {
     given.unwrap_or_else(|| AttackKind::usual(norm))
 }
 
+/// Whether an attack draws random numbers with its defaults, on whatever images.
+fn is_always_random(kind: AttackKind) -> bool {
+    match kind.run {
+        Run::Steps(prepare) => prepare(&AttackOptions::new(kind), Problem::square(32, 3, 10)).is_random(),
+        Run::Batch(_) | Run::Slots { .. } => kind.reads("seed"),
+    }
+}
+
 fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Option<String> {
     let name = format!("--{}", key(flag));
     match needs {
@@ -166,6 +188,16 @@ fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Opt
             let all = listed(&others).replace(" and ", " or ");
             format!("{name} has no effect without {all}; give that too, or leave {name} out")
         }),
+        Randomness => {
+            let chosen = chosen_attacks(matches);
+            let asked = RANDOM.iter().any(|flag| is_given(matches, flag));
+            (!asked && !chosen.iter().any(|kind| is_always_random(*kind))).then(|| {
+                let flags: Vec<String> = RANDOM.iter().map(|flag| format!("--{}", key(flag))).collect();
+                let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+                let flags = listed(&flags).replace(" and ", " or ");
+                format!("{name} has no effect without {flags}; give that too, or leave {name} out")
+            })
+        }
         Without(other) => is_given(matches, other)
             .then(|| format!("{name} has no effect with --{}; leave it out", key(other))),
         Shaders => {
@@ -225,6 +257,15 @@ mod tests {
             assert!(sentence.contains(part), "{sentence}");
         }
         assert_eq!(refused("pgn-wgpu attack --model m --attack fgm,cw --iterations 5"), None);
+        for attack in ["apgd-ce", "square", "pgd --restarts 2", "fgm,apgd-t"] {
+            let line = format!("pgn-wgpu attack --model m --seed 1 --attack {attack}");
+            assert_eq!(refused(&line), None, "{attack} draws random numbers");
+        }
+        for attack in ["pgd", "fab-t", "fgm"] {
+            let line = format!("pgn-wgpu attack --model m --seed 1 --attack {attack}");
+            assert!(refused(&line).unwrap().contains("--restarts"), "{attack} starts at the images");
+        }
+        assert!(refused("pgn-wgpu verdict --merge a --limit 5").unwrap().contains("with --merge"));
         for flags in
             ["--decay 1", "--overshoot 1", "--confidence 1", "--no-abort", "--radius 1", "--random-start"]
         {

@@ -144,6 +144,11 @@ fn open_whole(dir: &Path, form: Form, index: Option<&ClassIndex>, seed: u64) -> 
     let (_, held) =
         split::hold_out(train.labels(), class_names.len(), TEST_SHARE, seed, split::Purpose::Test);
     let test = train.take_out(&held);
+    notes.push(format!(
+        "{} of {} images are held out for testing; images in a folder named test would all be tested",
+        test.len(),
+        train.len() + test.len()
+    ));
     Ok(Source { name: display_name(dir), class_names, train, validation: None, test, notes })
 }
 
