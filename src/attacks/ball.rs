@@ -74,15 +74,19 @@ pub fn random_start(graph: &mut Graph, images: Tensor, noise: Tensor, epsilon: f
     if norm == Norm::L2 {
         return random_point(graph, images, noise, length, norm);
     }
-    // The distribution function of the normal numbers makes uniform ones of them.
-    let scaled = graph.affine(noise, std::f32::consts::FRAC_1_SQRT_2, 0.0);
-    let uniform = graph.unary(Unary::Erf, scaled);
+    let uniform = uniform(graph, noise);
     let absolute = graph.unary(Unary::Abs, uniform);
     let largest = graph.max_columns(absolute)?;
     let unit = graph.binary(Binary::Divide, uniform, largest)?;
     let offset = graph.multiply(unit, length)?;
     let moved = graph.add(images, offset)?;
     Ok(clip(graph, moved))
+}
+
+/// Numbers uniform in [−1, 1]: the distribution function of the standard normal numbers `noise` makes them.
+pub fn uniform(graph: &mut Graph, noise: Tensor) -> Tensor {
+    let scaled = graph.affine(noise, std::f32::consts::FRAC_1_SQRT_2, 0.0);
+    graph.unary(Unary::Erf, scaled)
 }
 
 /// The nearest point of the box of pixels.

@@ -166,6 +166,17 @@ fn is_always_random(kind: AttackKind) -> bool {
     }
 }
 
+/// Refuses a flag beside which none of `others` is given.
+fn without_any(matches: &ArgMatches, flag: &str, others: &[&str]) -> Option<String> {
+    let name = format!("--{}", key(flag));
+    (!others.iter().any(|other| is_given(matches, other))).then(|| {
+        let others: Vec<String> = others.iter().map(|other| format!("--{}", key(other))).collect();
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        let all = listed(&others).replace(" and ", " or ");
+        format!("{name} has no effect without {all}; give that too, or leave {name} out")
+    })
+}
+
 fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Option<String> {
     let name = format!("--{}", key(flag));
     match needs {
@@ -182,22 +193,9 @@ fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Opt
                 )
             })
         }
-        Flags(others) => (!others.iter().any(|other| is_given(matches, other))).then(|| {
-            let others: Vec<String> = others.iter().map(|other| format!("--{}", key(other))).collect();
-            let others: Vec<&str> = others.iter().map(String::as_str).collect();
-            let all = listed(&others).replace(" and ", " or ");
-            format!("{name} has no effect without {all}; give that too, or leave {name} out")
-        }),
-        Randomness => {
-            let chosen = chosen_attacks(matches);
-            let asked = RANDOM.iter().any(|flag| is_given(matches, flag));
-            (!asked && !chosen.iter().any(|kind| is_always_random(*kind))).then(|| {
-                let flags: Vec<String> = RANDOM.iter().map(|flag| format!("--{}", key(flag))).collect();
-                let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-                let flags = listed(&flags).replace(" and ", " or ");
-                format!("{name} has no effect without {flags}; give that too, or leave {name} out")
-            })
-        }
+        Flags(others) => without_any(matches, flag, others),
+        Randomness if chosen_attacks(matches).into_iter().any(is_always_random) => None,
+        Randomness => without_any(matches, flag, &RANDOM),
         Without(other) => is_given(matches, other)
             .then(|| format!("{name} has no effect with --{}; leave it out", key(other))),
         Shaders => {

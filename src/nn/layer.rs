@@ -294,38 +294,8 @@ impl Layer {
     }
 
     /// The layer in a network whose slots stand after `before` others.
-    pub(super) fn with_slots_after(mut self, before: usize) -> Self {
-        match &mut self {
-            Self::Normalise { mean, deviation } => {
-                *mean += before;
-                *deviation += before;
-            }
-            Self::Convolution { weight, bias, .. }
-            | Self::ConvolutionTranspose { weight, bias, .. }
-            | Self::Dense { weight, bias } => {
-                std::iter::once(weight).chain(bias).for_each(|slot| *slot += before);
-            }
-            Self::BatchNorm { scale, shift, mean, variance, .. } => {
-                for slot in [scale, shift, mean, variance] {
-                    *slot += before;
-                }
-            }
-            Self::With { slot, .. } | Self::PRelu { slope: slot } => *slot += before,
-            Self::LayerNorm { scale, shift, .. } => {
-                scale.iter_mut().chain(shift).for_each(|slot| *slot += before);
-            }
-            Self::Activation(_)
-            | Self::Pool(..)
-            | Self::GlobalMean
-            | Self::Flatten
-            | Self::Add
-            | Self::Combine(_)
-            | Self::Softmax { .. }
-            | Self::Resize(_)
-            | Self::Reshape(_)
-            | Self::Arrange(_) => {}
-        }
-        self
+    pub(super) fn with_slots_after(self, before: usize) -> Self {
+        self.with_slots(&|slot| slot + before)
     }
 
     /// Multiply-adds of one image whose result has the extents `result`.

@@ -1,5 +1,6 @@
 //! Training: configuration, the game's graphs, the trainer, and the loop around it with its run folder.
 
+mod check;
 pub mod checkpoint;
 pub mod config;
 pub mod defenses;

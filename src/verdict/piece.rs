@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 /// Key of the facts in a piece's metadata.
 pub const METADATA_KEY: &str = "pgn-wgpu.verdict-piece";
 /// What a projection's length may be off by, in units of the radius; as every attack's images are checked.
-const RADIUS_ROUNDING: f64 = 1e-4;
+pub(super) const RADIUS_ROUNDING: f64 = 1e-4;
 
 /// Everything that decides what happens to an image, beside the image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

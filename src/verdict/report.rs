@@ -177,11 +177,7 @@ impl Report {
     /// The first line: the number with its interval, and whether it is in doubt.
     pub fn headline(&self) -> String {
         let Estimate { value, low, high, .. } = self.robust_accuracy;
-        let doubt = match self.warnings.len() {
-            0 => String::new(),
-            1 => " (in doubt: 1 warning below)".to_string(),
-            n => format!(" (in doubt: {n} warnings below)"),
-        };
+        let doubt = doubt(self.warnings.len());
         format!(
             "robust accuracy {:.2} % [{:.2}, {:.2}] within {} epsilon {}{doubt}",
             100.0 * value,
@@ -190,6 +186,15 @@ impl Report {
             self.norm.name(),
             self.epsilon
         )
+    }
+}
+
+/// What the first line adds where there are warnings.
+pub(super) fn doubt(warnings: usize) -> String {
+    match warnings {
+        0 => String::new(),
+        1 => " (in doubt: 1 warning below)".to_string(),
+        n => format!(" (in doubt: {n} warnings below)"),
     }
 }
 

@@ -118,6 +118,12 @@ pub fn check_shard(shard: Shard, images: usize) -> Result<(), VerdictError> {
     }
 }
 
+/// What pieces know the images at these positions by.
+pub(super) fn keys(subject: &Subject, positions: &[u32]) -> Vec<ImageKey> {
+    let key = |&i: &u32| ImageKey::new(&subject.images, i, subject.indices[i as usize]);
+    positions.iter().map(key).collect()
+}
+
 /// Judges the shard's images of `subject`.
 ///
 /// # Errors
@@ -145,10 +151,7 @@ pub fn run(
         Judged { index, label, clean_prediction: label, broken_by: None, adversarial: None, distance: None }
     };
     let mut images: Vec<Judged> = positions.iter().map(judged).collect();
-    let keys: Vec<ImageKey> = positions
-        .iter()
-        .map(|&position| ImageKey::new(&subject.images, position, subject.indices[position as usize]))
-        .collect();
+    let keys = keys(subject, &positions);
     let mut stages = Vec::new();
     for (number, options) in plan.attacks.iter().enumerate() {
         let label = format!("{} on {}", options.kind.title, subject.place.name);

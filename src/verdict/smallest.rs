@@ -4,9 +4,10 @@
 //!
 //! The last search starts at the nearest image that the others have found and looks around it.
 
-use super::piece::{ImageKey, Pieces};
+use super::piece::{ImageKey, Pieces, RADIUS_ROUNDING};
 use super::plan::Plan;
-use super::run::{Judged, Outcome, Stage, Stand, VerdictError};
+use super::report::doubt;
+use super::run::{Judged, Outcome, Stage, Stand, VerdictError, keys};
 use crate::attacks::{Aim, AttackOptions, Norm};
 use crate::evaluation::Subject;
 use crate::evaluation::statistics::Statistic;
@@ -16,8 +17,6 @@ use serde::{Deserialize, Serialize};
 
 /// Radii of the curve, 0 included.
 const CURVE: usize = 101;
-/// What a search for the smallest perturbation may be off by in the last digit, in units of the radius; as for other pieces.
-const ROUNDING: f64 = 1e-4;
 
 /// What the searches have found.
 #[derive(Clone, Debug, PartialEq)]
@@ -91,10 +90,7 @@ pub fn run(
     }
     let mut hunt = Hunt::new(subject, radius);
     let positions: Vec<u32> = (0..subject.images.len() as u32).collect();
-    let own: Vec<ImageKey> = positions
-        .iter()
-        .map(|&position| ImageKey::new(&subject.images, position, subject.indices[position as usize]))
-        .collect();
+    let own = keys(subject, &positions);
     for options in &plan.attacks {
         let label = format!("{} ({}) on {}", options.kind.title, target(options), subject.place.name);
         let starts = hunt.starts(options.started);
@@ -130,7 +126,7 @@ impl<'a> Hunt<'a> {
     }
 
     fn within(&self, i: usize) -> bool {
-        let limit = f64::from(self.radius.epsilon) * (1.0 + ROUNDING);
+        let limit = f64::from(self.radius.epsilon) * (1.0 + RADIUS_ROUNDING);
         self.nearest[i].as_ref().is_some_and(|(distance, ..)| *distance <= limit)
     }
 
@@ -261,19 +257,14 @@ impl Distances {
     }
 
     /// The first line: up to which radius half of the images stand.
-    pub fn headline(&self, norm: Norm, doubts: usize) -> String {
+    pub fn headline(&self, norm: Norm, warnings: usize) -> String {
         let name = norm.name();
         let half = match self.half_stands {
             None => "more than half of the images stand at every radius that was found".to_string(),
             Some(0.0) => "no more than half of the images stand without an attack".to_string(),
             Some(radius) => format!("half of the images stand up to {name} {radius:.4}"),
         };
-        let doubt = match doubts {
-            0 => String::new(),
-            1 => " (in doubt: 1 warning below)".to_string(),
-            n => format!(" (in doubt: {n} warnings below)"),
-        };
-        half + &doubt
+        half + &doubt(warnings)
     }
 
     /// Sentences about the distances and the images that have none.

@@ -38,9 +38,7 @@ pub static MART: Defense = Defense {
 };
 
 fn phase(graph: &mut Graph, stage: &Stage) -> Result<(), GraphError> {
-    let attacked = stage.adversarial(graph)?.expect("the defense has an inner attack");
-    let learned = stage.descend(graph, |graph, classifier| objective(graph, stage, classifier, attacked))?;
-    stage.report(graph, &learned, Some(attacked))
+    near_pgd::phase(graph, stage, objective)
 }
 
 fn objective(

@@ -14,6 +14,8 @@ use crate::attacks::options::{AttackOptions, Norm};
 use crate::attacks::registry::{Attack, Goal, Run};
 use crate::attacks::steps::{Start, Steps, Victim};
 use crate::graph::{Graph, GraphError, Tensor};
+use crate::nn::Classifier;
+use crate::training::step::{Objective, Stage};
 
 /// Standard deviation of the start around the image (both public codes).
 const START: f32 = 0.001;
@@ -51,6 +53,16 @@ pub static OF_MART: Attack = Attack {
     }),
     ..OF_TRADES
 };
+
+/// Builds what the classifier learns from; the last argument is the attacked images.
+type Build = fn(&mut Graph, &Stage, Classifier, Tensor) -> Result<Objective, GraphError>;
+
+/// The phase of both: the attack, a step down what `build` writes, and the report on it.
+pub fn phase(graph: &mut Graph, stage: &Stage, build: Build) -> Result<(), GraphError> {
+    let attacked = stage.adversarial(graph)?.expect("the defense has an inner attack");
+    let learned = stage.descend(graph, |graph, classifier| build(graph, stage, classifier, attacked))?;
+    stage.report(graph, &learned, Some(attacked))
+}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Climbs {

@@ -22,7 +22,6 @@ use crate::attacks::registry::{Attack, Goal, Run};
 use crate::attacks::steps::{Start, Steps, Victim};
 use crate::attacks::{AttackKind, ball};
 use crate::graph::{Graph, GraphError, Tensor, Unary};
-use std::f32::consts::FRAC_1_SQRT_2;
 
 /// How a step is taken; lengths in units of ε.
 #[derive(Clone, Copy)]
@@ -105,10 +104,8 @@ impl Steps for NoisyStep {
         let noise = start.noise.expect("it starts at random");
         let radius = self.rule.start * self.options.epsilon;
         let offset = match self.options.norm {
-            // The distribution function of the normal numbers makes uniform ones of them.
             Norm::Linf => {
-                let scaled = graph.affine(noise, FRAC_1_SQRT_2, 0.0);
-                let uniform = graph.unary(Unary::Erf, scaled);
+                let uniform = ball::uniform(graph, noise);
                 graph.affine(uniform, radius, 0.0)
             }
             Norm::L2 => {

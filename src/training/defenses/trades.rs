@@ -34,11 +34,7 @@ pub static TRADES: Defense = Defense {
 };
 
 fn phase(graph: &mut Graph, stage: &Stage) -> Result<(), GraphError> {
-    let attacked = stage.adversarial(graph)?.expect("the defense has an inner attack");
-    let beta = stage.config.beta.unwrap_or(BETA);
-    let learned =
-        stage.descend(graph, |graph, classifier| objective(graph, stage, classifier, attacked, beta))?;
-    stage.report(graph, &learned, Some(attacked))
+    near_pgd::phase(graph, stage, objective)
 }
 
 /// Reported are the logits of the attacked images.
@@ -47,13 +43,12 @@ fn objective(
     stage: &Stage,
     classifier: Classifier,
     attacked: Tensor,
-    beta: f32,
 ) -> Result<Objective, GraphError> {
     let clean = classifier.logits(graph, stage.batch.images)?;
     let logits = classifier.logits(graph, attacked)?;
     let [clean_loss, divergence] = parts(graph, clean, logits, stage.batch.labels)?;
     let smoothed = stage.smoothed(graph, clean, clean_loss)?;
-    let weight = stage.share(graph, beta);
+    let weight = stage.share(graph, stage.config.beta.unwrap_or(BETA));
     let loss = graph.cross_entropy(logits, stage.batch.labels)?;
     Ok(Objective { terms: vec![(smoothed, stage.batch.weights), (divergence, weight)], logits, loss })
 }
