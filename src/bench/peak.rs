@@ -121,7 +121,7 @@ fn cpu() -> Peak {
     let seconds = time(|| {
         out.par_iter_mut().for_each(|out| crate::cpu::fast::square_product(out, &a, &b, SIDE));
     });
-    assert!(out.iter().flatten().all(|&v| (v - 0.5 * SIDE as f32).abs() < 1e-3), "the matrix crate is wrong");
+    assert!(out.iter().flatten().all(|&v| (v - 0.5 * SIDE as f32).abs() < 1e-3), "the product is wrong");
     let (source, mut target) = (vec![1u8; COPY_BYTES as usize], vec![0u8; COPY_BYTES as usize]);
     let copy_seconds = time(|| {
         let size = source.len().div_ceil(threads);

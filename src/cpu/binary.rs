@@ -1,9 +1,10 @@
 //! Twin of `shaders/binary.wgsl`.
 
-use super::{CHUNK, source_index};
+use super::{CHUNK, flushed, simd, source_index};
 use crate::graph::operation::COMPOSE_FLOOR;
 use crate::kernels::Arguments;
 use crate::kernels::params::BinaryParams;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Reads l and r; writes `f(l, r)`, either being broadcast as the constants LEFT and RIGHT say.
@@ -29,13 +30,34 @@ fn compose(image: f32, g: f32) -> f32 {
     weight / (weight + odds)
 }
 
-/// `f(l, r)` value by value. One loop per function, so that the compiler can use vectors.
-pub(super) fn block(operation: u32, [l, r]: [&[f32]; 2], a: f32, b: f32, out: &mut [f32]) {
-    fn each<const OPERATION: u32>(l: &[f32], r: &[f32], a: f32, b: f32, out: &mut [f32]) {
-        out.iter_mut().zip(l).zip(r).for_each(|((out, &l), &r)| *out = apply(OPERATION, l, r, a, b));
+/// `f(l, r)` value by value, flushed.
+pub(super) fn block(operation: u32, operands: [&[f32]; 2], a: f32, b: f32, out: &mut [f32]) {
+    simd::dispatch(Block { operation, operands, a, b, out });
+}
+
+struct Block<'a> {
+    operation: u32,
+    operands: [&'a [f32]; 2],
+    a: f32,
+    b: f32,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Block<'_> {
+    type Output = ();
+
+    /// One loop per function, so that the compiler can use vectors.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        #[expect(clippy::inline_always, reason = "so that it is compiled for the caller's instructions")]
+        #[inline(always)]
+        fn each<const OPERATION: u32>([l, r]: [&[f32]; 2], a: f32, b: f32, out: &mut [f32]) {
+            for ((out, &l), &r) in out.iter_mut().zip(l).zip(r) {
+                *out = flushed(apply(OPERATION, l, r, a, b));
+            }
+        }
+        super::by_operation!(self.operation, each(self.operands, self.a, self.b, self.out));
     }
-    let each = super::by_operation!(operation, each);
-    each(l, r, a, b, out);
 }
 
 /// The function of two values.

@@ -2,7 +2,8 @@
 //! of values, with the functions of the twins of `unary` and `binary`. Every result is flushed as the executor flushes theirs. So the
 //! bits are those of single calls one after the other.
 
-use super::{CHUNK, binary, flushed, source_index, unary};
+use super::scratch::{scratch, with_scratch};
+use super::{CHUNK, binary, flushed, simd, source_index, unary};
 use crate::graph::Broadcast;
 use crate::kernels::Arguments;
 use crate::kernels::expression::{Expression, Instruction};
@@ -10,7 +11,7 @@ use crate::kernels::params::ElementwiseParams;
 use rayon::prelude::*;
 
 /// Values that an instruction computes at a time: small enough that a block of all instructions stays in the cache.
-const BLOCK: usize = 256;
+const BLOCK: usize = simd::SUMMED;
 
 /// Reads and writes what the call's expression says.
 pub fn elementwise(call: &mut Arguments) {
@@ -27,7 +28,8 @@ pub fn elementwise(call: &mut Arguments) {
     let (reads, steady) = (call.reads, expression.steady());
     units.into_par_iter().enumerate().for_each(|(unit, writes)| {
         let length = length.min(rows * columns - unit * length_of(expression, columns));
-        Unit { expression, params, reads, writes, number: unit, length }.run(&steady);
+        let mut unit = Unit { expression, params, reads, writes, number: unit, length };
+        with_scratch(|values| unit.run(&steady, values));
     });
 }
 
@@ -46,9 +48,10 @@ struct Unit<'a> {
 }
 
 impl Unit<'_> {
-    fn run(&mut self, steady: &[bool]) {
+    /// `values` becomes room for a block of every instruction.
+    fn run(&mut self, steady: &[bool], values: &mut Vec<f32>) {
         let expression = self.expression;
-        let mut values = vec![0.0; expression.instructions.len() * BLOCK];
+        scratch(values, expression.instructions.len() * BLOCK);
         let mut sums = vec![0.0f64; expression.sums.len()];
         for from in (0..self.length).step_by(BLOCK) {
             let count = BLOCK.min(self.length - from);
@@ -66,7 +69,7 @@ impl Unit<'_> {
                     .copy_from_slice(block(store.value));
             }
             for (total, sum) in sums.iter_mut().zip(&expression.sums) {
-                *total += block(sum.value).iter().map(|&v| f64::from(v)).sum::<f64>();
+                *total += simd::sum(block(sum.value));
             }
         }
         for (total, sum) in sums.iter().zip(&expression.sums) {
@@ -110,14 +113,11 @@ pub(super) fn compute(
 ) {
     let operand = |value: usize| &before[value * block..][..out.len()];
     match instruction {
-        Instruction::Constant(value) => return out.fill(value),
-        Instruction::Load { tensor, how } => return load(tensor, how, out),
+        Instruction::Constant(value) => out.fill(value),
+        Instruction::Load { tensor, how } => load(tensor, how, out),
         Instruction::Unary { code, constants: [a, b], x } => unary::block(code, operand(x), a, b, out),
         Instruction::Binary { code, constants: [a, b], operands: [l, r] } => {
             binary::block(code, [operand(l), operand(r)], a, b, out);
         }
-    }
-    for value in out {
-        *value = flushed(*value);
     }
 }

@@ -4,8 +4,8 @@
 //! The pool is filled when a program is bound. If the system refuses memory, it does so at this point and not in the middle of a
 //! step. The caller gets an error and can split its batch.
 
-use super::Mode;
 use super::scratch::refusable;
+use super::{Mode, simd};
 use crate::kernels::expression::Expression;
 use crate::memory::{self, OutOfMemory};
 use crate::program::{Call, Program, RootKind, TensorId};
@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// Bytes that every thread may take for itself while it computes: gathered pixels, and what the matrix crate packs.
+/// Bytes that every thread may take for itself while it computes: inputs with zeros around them, blocks of fused calls.
 const PER_THREAD: usize = 8 << 20;
 
 /// A state's values, shared between the sessions of a workspace.
@@ -90,6 +90,11 @@ impl CpuSession {
 
     /// Runs every call and returns the outputs in the program's order.
     pub fn run(&mut self) -> Result<Vec<Vec<f32>>, OutOfMemory> {
+        // From one of the threads that compute, so that no call has to wake one and to wait for it.
+        rayon::scope(|_| self.run_here())
+    }
+
+    fn run_here(&mut self) -> Result<Vec<Vec<f32>>, OutOfMemory> {
         self.begin();
         let program = self.program.clone();
         let ran = (0..program.calls.len()).try_for_each(|call| self.call(call));
@@ -246,16 +251,7 @@ fn give_back(pool: &mut HashMap<usize, Vec<Vec<f32>>>, memory: &mut Vec<f32>) {
 }
 
 fn flush_denormals(values: &mut [f32]) {
-    values.par_chunks_mut(super::CHUNK).for_each(|chunk| {
-        // Only looking is cheaper, and hardly ever is there one. Numbers, so that the compiler uses vectors.
-        let small =
-            |value: &f32| u32::from(value.to_bits() != 0) & u32::from(value.abs() < f32::MIN_POSITIVE);
-        if chunk.iter().fold(0, |any, value| any | small(value)) != 0 {
-            for value in chunk {
-                *value = super::flushed(*value);
-            }
-        }
-    });
+    values.par_chunks_mut(super::CHUNK).for_each(simd::flush);
 }
 
 #[cfg(test)]

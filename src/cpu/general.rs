@@ -1,5 +1,6 @@
 //! The index arithmetic of convolutions of any geometry, as in `shaders/shared/general.wgsl`.
 
+use super::geometry::Geometry;
 use crate::kernels::Arguments;
 use crate::kernels::params::GeneralParams;
 use std::ops::Range;
@@ -19,6 +20,21 @@ pub struct Axis {
 }
 
 impl Axis {
+    /// One tap, on the place itself.
+    pub fn pixelwise(places: usize) -> Self {
+        Self { fine: places, coarse: places, taps: 1, stride: 1, dilation: 1, before: 0 }
+    }
+
+    /// Fine places from one coarse place to the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The fine place under tap `k` of coarse place `o`, which may lie outside the image.
+    pub fn place_of(&self, o: usize, k: usize) -> isize {
+        (o * self.stride + k * self.dilation) as isize - self.before as isize
+    }
+
     /// The fine place under tap `k` of coarse place `o`, if it is in the image.
     pub fn fine_at(&self, o: usize, k: usize) -> Option<usize> {
         (o * self.stride + k * self.dilation).checked_sub(self.before).filter(|&i| i < self.fine)
@@ -81,6 +97,28 @@ impl General {
             groups: p.groups as usize,
             epilogue: (call.constant("EPILOGUE"), p.slope),
             rows_per_split: p.rows_per_split as usize,
+        }
+    }
+
+    /// The usual geometry, which has kernels of its own.
+    pub fn usual(g: &Geometry) -> Self {
+        let axis = |coarse| Axis {
+            fine: coarse * g.stride,
+            coarse,
+            taps: g.size,
+            stride: g.stride,
+            dilation: 1,
+            before: g.size / 2,
+        };
+        Self {
+            rows: axis(g.height),
+            columns: axis(g.width),
+            batch: g.batch,
+            a: g.a,
+            b: g.b,
+            groups: 1,
+            epilogue: (g.epilogue, g.slope),
+            rows_per_split: g.rows_per_split,
         }
     }
 

@@ -12,32 +12,33 @@ mod general;
 mod geometry;
 mod resampling;
 mod scratch;
+mod simd;
 pub mod threads;
 mod windows;
 mod winograd;
 mod winograd_s1;
 mod winograd_s2;
 
-/// `$function` for the operation that is known only now; the codes are those of `graph::Unary` and `graph::Binary`.
+/// Calls `$function` for the operation that is known only now; the codes are those of `graph::Unary` and `graph::Binary`.
 macro_rules! by_operation {
-    ($operation:expr, $function:ident) => {
+    ($operation:expr, $function:ident($($argument:expr),*)) => {
         match $operation {
-            1 => $function::<1>,
-            2 => $function::<2>,
-            3 => $function::<3>,
-            4 => $function::<4>,
-            5 => $function::<5>,
-            6 => $function::<6>,
-            7 => $function::<7>,
-            8 => $function::<8>,
-            9 => $function::<9>,
-            10 => $function::<10>,
-            11 => $function::<11>,
-            12 => $function::<12>,
-            13 => $function::<13>,
-            14 => $function::<14>,
-            15 => $function::<15>,
-            _ => $function::<0>,
+            1 => $function::<1>($($argument),*),
+            2 => $function::<2>($($argument),*),
+            3 => $function::<3>($($argument),*),
+            4 => $function::<4>($($argument),*),
+            5 => $function::<5>($($argument),*),
+            6 => $function::<6>($($argument),*),
+            7 => $function::<7>($($argument),*),
+            8 => $function::<8>($($argument),*),
+            9 => $function::<9>($($argument),*),
+            10 => $function::<10>($($argument),*),
+            11 => $function::<11>($($argument),*),
+            12 => $function::<12>($($argument),*),
+            13 => $function::<13>($($argument),*),
+            14 => $function::<14>($($argument),*),
+            15 => $function::<15>($($argument),*),
+            _ => $function::<0>($($argument),*),
         }
     };
 }

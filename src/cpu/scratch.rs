@@ -1,7 +1,20 @@
 //! Memory that a kernel takes for itself while it computes; a refusal becomes an error of the session.
 
 use crate::memory::OutOfMemory;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+thread_local! {
+    static OWN: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
+/// Runs `work` with the thread's own vector, so that it is not allocated anew. Another task that the thread takes up
+/// meanwhile finds an empty one.
+pub fn with_scratch(work: impl FnOnce(&mut Vec<f32>)) {
+    let mut rows = OWN.take();
+    work(&mut rows);
+    OWN.set(rows);
+}
 
 /// Runs `work`, in which [`scratch`] may find no memory.
 pub fn refusable(work: impl FnOnce()) -> Result<(), OutOfMemory> {

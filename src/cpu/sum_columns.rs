@@ -1,5 +1,6 @@
 //! Twin of `shaders/sum_columns.wgsl`.
 
+use super::simd;
 use crate::kernels::Arguments;
 use crate::kernels::params::RowsParams;
 use rayon::prelude::*;
@@ -9,6 +10,6 @@ pub fn sum_columns(call: &mut Arguments) {
     let p: RowsParams = call.params();
     let rows = call.reads[0].par_chunks(p.columns as usize);
     call.writes[0].par_iter_mut().zip(rows).for_each(|(out, row)| {
-        *out = row.iter().map(|&v| f64::from(v)).sum::<f64>() as f32;
+        *out = simd::sum(row) as f32;
     });
 }

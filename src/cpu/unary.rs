@@ -1,8 +1,9 @@
 //! Twin of `shaders/unary.wgsl`.
 
-use super::{CHUNK, source_index};
+use super::{CHUNK, flushed, simd, source_index};
 use crate::kernels::Arguments;
 use crate::kernels::params::UnaryParams;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Reads x; writes `f(x)`, x being broadcast as the constant SOURCE says.
@@ -17,13 +18,32 @@ pub fn unary(call: &mut Arguments) {
     });
 }
 
-/// `f(x)` value by value. One loop per function, so that the compiler can use vectors.
+/// `f(x)` value by value, flushed.
 pub(super) fn block(operation: u32, x: &[f32], a: f32, b: f32, out: &mut [f32]) {
-    fn each<const OPERATION: u32>(x: &[f32], a: f32, b: f32, out: &mut [f32]) {
-        out.iter_mut().zip(x).for_each(|(out, &x)| *out = apply(OPERATION, x, a, b));
+    simd::dispatch(Block { operation, x, a, b, out });
+}
+
+struct Block<'a> {
+    operation: u32,
+    x: &'a [f32],
+    a: f32,
+    b: f32,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Block<'_> {
+    type Output = ();
+
+    /// One loop per function, so that the compiler can use vectors.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        #[expect(clippy::inline_always, reason = "so that it is compiled for the caller's instructions")]
+        #[inline(always)]
+        fn each<const OPERATION: u32>(x: &[f32], a: f32, b: f32, out: &mut [f32]) {
+            out.iter_mut().zip(x).for_each(|(out, &x)| *out = flushed(apply(OPERATION, x, a, b)));
+        }
+        super::by_operation!(self.operation, each(self.x, self.a, self.b, self.out));
     }
-    let each = super::by_operation!(operation, each);
-    each(x, a, b, out);
 }
 
 /// The function of one value.

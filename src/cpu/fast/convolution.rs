@@ -1,8 +1,7 @@
-//! Fast form of `convolution`: without groups, rows of taps times the weight, block by block; with groups, sums over whole
-//! pixels of channels, which suits depthwise convolutions.
+//! Fast form of `convolution`: without groups, a direct convolution; with groups, sums over whole pixels of channels, which suits
+//! depthwise convolutions.
 
-use super::matrix::{Matrix, Threads, multiply};
-use super::{BLOCK, im2col, taps};
+use super::{BLOCK, conv2d, epilogue};
 use crate::cpu::general::General;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
@@ -10,24 +9,19 @@ use rayon::prelude::*;
 /// As the twin, `cpu::convolution::convolution`.
 pub fn convolution(call: &mut Arguments) {
     let g = General::of(call);
+    if g.groups == 1 {
+        return conv2d::forward(&g, call);
+    }
     let (fine, weight, beside) = (call.reads[0], call.reads[1], call.reads[2]);
     call.writes[0].par_chunks_mut(BLOCK * g.b).enumerate().for_each(|(index, out)| {
         let first = index * BLOCK;
-        let pixels = first..first + out.len() / g.b;
-        if g.groups == 1 {
-            taps::with_scratch(|rows| {
-                let left = im2col::rows_of(&g, fine, pixels, rows);
-                multiply(out, false, left, Matrix::new(weight, im2col::row_len(&g), g.b), Threads::One);
-            });
-        } else {
-            out.fill(0.0);
-            for (pixel, out) in pixels.zip(out.chunks_mut(g.b)) {
-                for (tap, under) in g.under(g.coarse_place(pixel)) {
-                    add_tap(&g, &fine[under * g.a..][..g.a], tap, weight, out);
-                }
+        out.fill(0.0);
+        for (i, out) in out.chunks_mut(g.b).enumerate() {
+            for (tap, under) in g.under(g.coarse_place(first + i)) {
+                add_tap(&g, &fine[under * g.a..][..g.a], tap, weight, out);
             }
         }
-        taps::finish(g.epilogue, beside, first * g.b, g.b, out);
+        epilogue::finish(g.epilogue, beside, first * g.b, g.b, out);
     });
 }
 

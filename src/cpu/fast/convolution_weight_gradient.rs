@@ -1,8 +1,7 @@
-//! Fast form of `convolution_weight_gradient`: without groups, transposed rows of taps times the coarse pixels; with groups, sums
-//! over whole pixels of channels, tap by tap. The partial sums are those of the call.
+//! Fast form of `convolution_weight_gradient`: without groups, rows of the gradient in registers while pixels pass by; with groups,
+//! sums over whole pixels of channels, tap by tap. The partial sums are those of the call.
 
-use super::matrix::{Matrix, Threads, multiply};
-use super::{BLOCK, im2col, taps};
+use super::conv2d_weight_gradient::by_parts;
 use crate::cpu::general::General;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
@@ -10,34 +9,14 @@ use rayon::prelude::*;
 /// As the twin, `cpu::convolution_weight_gradient::convolution_weight_gradient`.
 pub fn convolution_weight_gradient(call: &mut Arguments) {
     let g = General::of(call);
+    if g.groups == 1 {
+        return by_parts(&g, call, g.taps() * g.a * g.b, |_, _| {});
+    }
     let (fine, coarse) = (call.reads[0], call.reads[1]);
     let [inputs, _] = g.of_group();
-    if g.groups > 1 {
-        call.writes[0].par_chunks_mut(inputs * g.b).enumerate().for_each(|(index, out)| {
-            of_tap(&g, [fine, coarse], index / g.taps(), index % g.taps(), out);
-        });
-        return;
-    }
-    let part_len = im2col::row_len(&g) * g.b;
-    // Few parts cannot keep all threads busy by themselves.
-    let few = call.writes[0].len() / part_len < rayon::current_num_threads();
-    let threads = if few { Threads::All } else { Threads::One };
-    let work = |(part, out): (usize, &mut [f32])| {
-        let split = g.split(part);
-        let [start, end] = [split.start, split.end].map(|row| row * g.columns.coarse);
-        taps::with_scratch(|rows| {
-            for first in (start..end).step_by(BLOCK) {
-                let pixels = BLOCK.min(end - first);
-                let left = im2col::rows_of(&g, fine, first..first + pixels, rows).transposed();
-                let right = Matrix::new(&coarse[first * g.b..], pixels, g.b);
-                multiply(out, first != start, left, right, threads);
-            }
-        });
-    };
-    match few {
-        true => call.writes[0].chunks_mut(part_len).enumerate().for_each(work),
-        false => call.writes[0].par_chunks_mut(part_len).enumerate().for_each(work),
-    }
+    call.writes[0].par_chunks_mut(inputs * g.b).enumerate().for_each(|(index, out)| {
+        of_tap(&g, [fine, coarse], index / g.taps(), index % g.taps(), out);
+    });
 }
 
 /// The gradient by one tap of the weight, over the rows of a part.
