@@ -8,9 +8,12 @@ the test set and saves them. AutoAttack then attacks the same images on the same
 attack alone. An image is robust if PyTorch classifies it correctly before and after the attack.
 
 One row per norm and attack: robust accuracy of both, images that they judge differently, seconds of both, of the
-program the whole command. The row `all` counts an image as robust if every attack left it so. The exit code is 1
+program the whole command. The row `all` counts an image as robust if every attack left it so. With --verdict, the
+program's verdicts `full` and `quick` are compared with AutoAttack's standard set instead. Every attack then gets the images
+that still stand, and the seconds are processor time. The exit code is 1
 
 - if the two robust accuracies of `all` differ by more than one image, or one image in a hundred is judged differently;
+- with --verdict, if the quick verdict is more than 0.01 off;
 - if an image of ours leaves the box or the ball, or PyTorch judges it differently from the program.
 
 The first call makes a virtual environment in target/parity-venv: torch, numpy, safetensors and pyautoattack from PyPI,
@@ -18,9 +21,12 @@ The first call makes a virtual environment in target/parity-venv: torch, numpy, 
 """
 
 import argparse
+import csv
 import importlib.util
 import os
 import pathlib
+import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -33,6 +39,7 @@ MODULES = ["torch", "numpy", "safetensors", "pyautoattack"]
 
 # Which of our options each attack reads, beside epsilon, norm and seed.
 BUDGETS = {
+    "fgm": [],
     "apgd-ce": ["iterations"],
     "apgd-dlr": ["iterations"],
     "apgd-t": ["iterations", "targets"],
@@ -67,13 +74,14 @@ def arguments():
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--limit", type=int, default=100, help="images, from the first of the test set on")
     parser.add_argument("--norms", nargs="+", choices=["l2", "linf"], default=["l2", "linf"])
-    parser.add_argument("--attacks", nargs="+", choices=list(BUDGETS), default=STANDARD)
+    parser.add_argument("--attacks", nargs="+", choices=[*BUDGETS][1:], default=STANDARD)
     parser.add_argument("--epsilon-l2", type=float, default=0.5)
     parser.add_argument("--epsilon-linf", type=float, default=4 / 255)
     parser.add_argument("--iterations", type=int, default=100, help="of APGD and FAB")
     parser.add_argument("--targets", type=int, default=9, help="classes that apgd-t and fab-t aim at")
     parser.add_argument("--queries", type=int, default=5000, help="of Square")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--verdict", action="store_true", help="compare whole verdicts instead of single attacks")
     parser.add_argument("--threads", type=int, default=1, help="threads of either program")
     parser.add_argument("--adapter", default="cpu", help="where ours computes")
     parser.add_argument("--binary", default=str(ROOT / "target" / "release" / "pgn-wgpu"))
@@ -228,6 +236,70 @@ def compare(args, norm, epsilon):
     return problems
 
 
+def verdict(args, norm, epsilon, version, labels):
+    """Which images a verdict of the program finds robust, and its processor time."""
+    folder = pathlib.Path(args.out) / f"{norm}-{version}"
+    shutil.rmtree(folder, ignore_errors=True)
+    table = folder / "images.csv"
+    command = [args.binary, "verdict", args.model, "--quiet", "--adapter", args.adapter, "--dataset", args.dataset, "--data",
+               args.data, "--limit", str(args.limit), "--norm", norm, "--epsilon", repr(epsilon), "--version", version,
+               "--out", str(folder), "--csv", str(table)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, capture_output=True, text=True,
+                          env={**os.environ, "RAYON_NUM_THREADS": str(args.threads)})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr.strip()}")
+    with open(table, newline="") as file:
+        rows = list(csv.DictReader(file))
+    if [int(row["label"]) for row in rows] != labels:
+        raise SystemExit("`verdict` and `attack` do not take the same images")
+    return [row["robust"] in ("1", "true") for row in rows], after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def standard(args, norm, epsilon, classifier, images, labels):
+    """The same of AutoAttack's standard set, each attack on the images that stand."""
+    before = time.process_time()
+    robust = right(classifier, images, labels)
+    for name in STANDARD:
+        stand = robust.nonzero().flatten()
+        if len(stand) == 0:
+            break
+        made, _ = run_theirs(theirs(args, norm, epsilon, name, classifier), images[stand], labels[stand])
+        robust[stand] = right(classifier, within(images[stand], made, norm, epsilon), labels[stand])
+        print(f"parity: {norm} {name} leaves {int(robust.sum())}", file=sys.stderr, flush=True)
+    return robust.tolist(), time.process_time() - before
+
+
+def compare_verdicts(args, norm, epsilon):
+    """The row of one norm; sentences about what misses its promise."""
+    file, _ = ours(args, norm, epsilon, "fgm")
+    images, labels = file["images"], file["labels"].long()
+    classifier = load_classifier(args.model, images.shape[2])
+    full, full_seconds = verdict(args, norm, epsilon, "full", labels.tolist())
+    quick, quick_seconds = verdict(args, norm, epsilon, "quick", labels.tolist())
+    reference, seconds = standard(args, norm, epsilon, classifier, images, labels)
+    count, differently = len(labels), sum(a != b for a, b in zip(full, reference))
+    accuracy = [sum(robust) / count for robust in (reference, full, quick)]
+    print(f"| {norm} | {accuracy[0]:.4f} | {accuracy[1]:.4f} | {accuracy[2]:.4f} | {differently} | {seconds:.1f} "
+          f"| {full_seconds:.1f} | {quick_seconds:.1f} | {seconds / full_seconds:.1f} | {seconds / quick_seconds:.1f} |",
+          flush=True)
+    problems = []
+    if abs(sum(full) - sum(reference)) > 1:
+        problems.append(f"{norm}: robust accuracies differ by {abs(sum(full) - sum(reference))} images")
+    if differently > max(1, count // 100):
+        problems.append(f"{norm}: {differently} images are judged differently")
+    if abs(accuracy[2] - accuracy[0]) > 0.01 + 1e-9:
+        problems.append(f"{norm}: the quick verdict is {accuracy[2] - accuracy[0]:+.4f} off")
+    return problems
+
+
+VERDICTS = ("| norm | AutoAttack | full | quick | images judged differently | seconds, AutoAttack | full | quick "
+            "| times as fast, full | quick |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+ATTACKS = ("| norm | attack | robust, ours | robust, AutoAttack | images judged differently | seconds, ours "
+           "| seconds, AutoAttack |\n| --- | --- | --- | --- | --- | --- | --- |")
+
+
 def main():
     args = arguments()
     in_environment()
@@ -236,10 +308,10 @@ def main():
     torch.set_num_threads(args.threads)
     print(f"{args.model}: the first {args.limit} test images of {args.dataset}, {args.iterations} iterations, "
           f"{args.targets} targets, {args.queries} queries, {args.threads} threads\n")
-    print("| norm | attack | robust, ours | robust, AutoAttack | images judged differently | seconds, ours "
-          "| seconds, AutoAttack |\n| --- | --- | --- | --- | --- | --- | --- |")
+    print(VERDICTS if args.verdict else ATTACKS, flush=True)
     epsilons = {"l2": args.epsilon_l2, "linf": args.epsilon_linf}
-    problems = [problem for norm in args.norms for problem in compare(args, norm, epsilons[norm])]
+    run = compare_verdicts if args.verdict else compare
+    problems = [problem for norm in args.norms for problem in run(args, norm, epsilons[norm])]
     print("\nparity holds" if not problems else "\nparity misses:\n- " + "\n- ".join(problems))
     sys.exit(bool(problems))
 

@@ -3,6 +3,8 @@
 
 #[allow(dead_code, reason = "the kernels' judge is not needed here")]
 mod common;
+#[path = "attacks/places.rs"]
+mod places;
 #[path = "attacks/targets.rs"]
 mod targets;
 
@@ -342,45 +344,6 @@ fn a_huge_epsilon_brings_accuracy_to_zero_and_epsilon_zero_changes_nothing() {
 }
 
 #[test]
-fn an_attack_takes_no_more_places_than_its_images_fill_and_makes_the_same_images() {
-    let kinds = WITHOUT_GENERATOR;
-    let (model, digits) = digits_model();
-    let few = digits.subset(&[0, 1, 2, 3, 4]);
-    for (name, device) in common::devices().iter().skip(1) {
-        for kind in kinds {
-            let options = AttackOptions {
-                iterations: 10,
-                targets: 2,
-                queries: 30,
-                search_steps: 2,
-                initial_c: 1.0,
-                ..AttackOptions::new(kind)
-            };
-            let run = |images: &Images, expected: usize, slots: usize| {
-                let mut attacker = Attacker::new(device, &model, options.clone(), expected).unwrap();
-                assert_eq!(attacker.slots(), slots, "{kind:?}");
-                attacker.run(images, &mut |_, _| {}).unwrap().adversarial
-            };
-            let stacked = kind == AttackKind::DEEPFOOL;
-            let narrow = run(&few, 5, if stacked { 64 } else { 5 });
-            let wide = run(&few, 128, 128);
-            // 24 images through 5 places.
-            let all = run(&digits, 5, if stacked { 64 } else { 5 });
-            for (image, own) in narrow.chunks(64).enumerate() {
-                assert!(
-                    own == &wide[image * 64..][..64],
-                    "{name}, {kind:?}: image {image} among 5 and 128 places"
-                );
-                assert!(
-                    own == &all[image * 64..][..64],
-                    "{name}, {kind:?}: image {image} alone and before others"
-                );
-            }
-        }
-    }
-}
-
-#[test]
 fn square_fools_an_affine_model_where_the_ball_reaches_across_the_boundary_and_nowhere_else() {
     let model = affine_model();
     let (images, leads) = images(&model);
@@ -417,31 +380,6 @@ fn square_fools_an_affine_model_where_the_ball_reaches_across_the_boundary_and_n
             assert!(reached > 5, "{reached}");
         }
     }
-}
-
-#[test]
-fn two_batches_that_are_not_full_become_two_smaller_ones() {
-    let (model, _) = digits_model();
-    let slots = |images| {
-        let options = AttackOptions::new(AttackKind::FGM);
-        Attacker::new(&Device::Cpu(Mode::Fast), &model, options, images).unwrap().slots()
-    };
-    assert_eq!([0, 1, 128, 129, 200, 1000].map(slots), [1, 1, 128, 65, 100, 125]);
-}
-
-#[test]
-fn carlini_wagner_does_not_depend_on_which_images_share_the_batch() {
-    on_every_device(|device, model, images, _| {
-        let options = || AttackOptions {
-            iterations: 20,
-            search_steps: 3,
-            initial_c: 1.0,
-            ..AttackOptions::new(AttackKind::CW)
-        };
-        let all = attack(device, model, images, options());
-        let one = attack(device, model, &images.subset(&[69]), options());
-        assert_eq!(all.adversarial[69 * 64..], one.adversarial[..], "image 69 alone and after 69 others");
-    });
 }
 
 /// A classifier of the embedded digits with initial weights: not affine, and no attack is easy to predict.

@@ -79,7 +79,7 @@ struct Apgd {
 /// What is kept, in order.
 #[derive(Clone, Copy)]
 struct Kept {
-    /// The last misclassified point, else the start.
+    /// The first misclassified point, else the start. So it does not matter when an image that is fooled leaves.
     result: Tensor,
     /// The point that the next step looks at.
     x: Tensor,
@@ -98,6 +98,8 @@ struct Kept {
     length: Tensor,
     /// The class that the round aims at; that of the image without one.
     aim: Tensor,
+    /// Whether a point was misclassified.
+    fooled: Tensor,
 }
 
 impl Kept {
@@ -115,6 +117,7 @@ impl Kept {
             halved,
             length,
             aim,
+            fooled,
         ] = kept.try_into().expect("as many as `all` has");
         Self {
             result,
@@ -129,12 +132,13 @@ impl Kept {
             halved,
             length,
             aim,
+            fooled,
         }
     }
 
     fn all(self) -> Vec<Tensor> {
         let Self { result, x, previous, best, best_gradient, .. } = self;
-        let Self { best_loss, last_loss, rises, checked_loss, halved, length, aim, .. } = self;
+        let Self { best_loss, last_loss, rises, checked_loss, halved, length, aim, fooled, .. } = self;
         vec![
             result,
             x,
@@ -148,6 +152,7 @@ impl Kept {
             halved,
             length,
             aim,
+            fooled,
         ]
     }
 }
@@ -279,6 +284,7 @@ impl Steps for Apgd {
             halved,
             length,
             aim,
+            fooled: zero,
         };
         Ok(kept.all())
     }
@@ -293,8 +299,8 @@ impl Steps for Apgd {
         let old = Kept::new(kept);
         let [first, share, check, threshold] = numbers.try_into().expect("four numbers");
         let [loss, gradient, fooled] = self.look(graph, victim, old.x, old.aim)?;
-        let [result, best, best_gradient, best_loss, last_loss, rises] = graph.formulas(|f| {
-            let [loss, gradient, fooled, first] = f.all([loss, gradient, fooled, first]);
+        let [result, fooled, best, best_gradient, best_loss, last_loss, rises] = graph.formulas(|f| {
+            let [loss, gradient, fooled, before, first] = f.all([loss, gradient, fooled, old.fooled, first]);
             let [x, old_result, best, best_gradient] =
                 f.all([old.x, old.result, old.best, old.best_gradient]);
             let [best_loss, last_loss, rises] = f.all([old.best_loss, old.last_loss, old.rises]);
@@ -302,7 +308,8 @@ impl Steps for Apgd {
             // The public code compares the first loss of the loop with 0, and that of the start with nothing.
             let later = -first + 1.0;
             [
-                fooled.choose(x, old_result),
+                (fooled * (-before + 1.0)).choose(x, old_result),
+                fooled.maximum(before),
                 better.choose(x, best),
                 better.choose(gradient, best_gradient),
                 better.choose(loss, best_loss),
@@ -340,6 +347,7 @@ impl Steps for Apgd {
             halved,
             length,
             aim: old.aim,
+            fooled,
         };
         Ok(kept.all())
     }

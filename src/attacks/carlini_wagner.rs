@@ -2,7 +2,7 @@
 //! binary search on c; towards a class t, on `max(max_{j≠t} z_j − z_t + κ, 0)`. Everything is per image: constants, Adam's moments and step count, the early end of
 //! a search step. So a result does not depend on which images share its batch.
 
-use super::driver::{Arrival, SlotAttack, chunk_of};
+use super::driver::{Arrival, SlotAttack, Slots, chunk_of};
 use super::objective::{self, EXCLUDED};
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
@@ -347,5 +347,20 @@ impl SlotAttack for CarliniWagner {
 
     fn chunk(&self) -> usize {
         chunk_of(self.options.iterations)
+    }
+
+    fn narrowed(
+        &self,
+        target: &Target,
+        slots: &[usize],
+    ) -> std::result::Result<Option<Slots>, ExecutionError> {
+        let mut narrow = target.narrowed(slots)?;
+        let mut attack = Self::new(&mut narrow, &self.options)?;
+        for state in [START, ORIGIN, MODIFIER, MOMENTUM, VARIANCE, BEST, BEST_L2, LOSS, SUCCESS] {
+            target.hand_over(state, slots, &mut narrow)?;
+        }
+        attack.searches = slots.iter().map(|&slot| self.searches[slot]).collect();
+        attack.entered = self.entered;
+        Ok(Some((narrow, Box::new(attack))))
     }
 }

@@ -8,7 +8,7 @@
 //! The gradients of all candidate classes come out of one backward pass over a stacked batch: the
 //! activations of n images serve cotangents of m·n. Which class each cotangent stands for is chosen on the device.
 
-use super::driver::{Arrival, SlotAttack, chunk_of};
+use super::driver::{Arrival, SlotAttack, Slots, chunk_of};
 use super::objective::EXCLUDED;
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
@@ -220,5 +220,10 @@ impl SlotAttack for DeepFool {
 
     fn chunk(&self) -> usize {
         chunk_of(self.iterations)
+    }
+
+    /// Slots come in multiples of [`STACKED`], so there is little to gain.
+    fn narrowed(&self, _: &Target, _: &[usize]) -> std::result::Result<Option<Slots>, ExecutionError> {
+        Ok(None)
     }
 }

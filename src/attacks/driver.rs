@@ -2,8 +2,8 @@
 //!
 //! Attacks of fixed length take batch after batch. Attacks that end image by image work in *slots*: every
 //! few iterations the images that are done leave, and the next ones take their places, so that the batch stays full
-//! and cost follows the images still working. (The other way, masking them and compacting the batch from time to time,
-//! needs programs of several sizes and leaves the tail half empty.)
+//! and cost follows the images still working. When none wait any more and a quarter of the slots is empty, the rest goes on
+//! in programs for fewer slots.
 
 use super::attacker::AttackError;
 use super::flow::{Flow, Leaving};
@@ -55,7 +55,13 @@ pub trait SlotAttack {
     fn sessions(&self) -> Vec<&Session>;
     /// Iterations between two looks.
     fn chunk(&self) -> usize;
+    /// The same attack with the images of these slots alone, one after the other, and all that it knows of them. `None` of
+    /// an attack whose cost does not follow its slots.
+    fn narrowed(&self, target: &Target, slots: &[usize]) -> Result<Option<Slots>, ExecutionError>;
 }
+
+/// An attack that ends image by image, with its target.
+pub type Slots = (Target, Box<dyn SlotAttack>);
 
 /// Places for images come in multiples of this.
 pub fn multiple(options: &AttackOptions) -> usize {
@@ -106,7 +112,7 @@ impl Prepared {
         let plain = steps.rounds() == 1 && !steps.ends_early() && !steps.is_random();
         match plain && !options.kind.is_smallest() {
             true => Ok(Self::Batch(Box::new(Replayed::new(target, steps)?))),
-            false => Ok(Self::Slots(Box::new(Flow::new(target, steps, leaving)?))),
+            false => Ok(Self::Slots(Box::new(Flow::new(target, steps.into(), leaving)?))),
         }
     }
 
@@ -257,7 +263,19 @@ fn over_slots(
     for (slot, member) in members.iter_mut().enumerate() {
         *member = take(attack, target, set, slot, &mut waiting)?;
     }
+    let mut narrow: Option<Slots> = None;
     while done < total {
+        let (target, attack) = match &mut narrow {
+            Some((target, attack)) => (target, attack.as_mut() as &mut dyn SlotAttack),
+            None => (&mut *target, &mut *attack),
+        };
+        if let Some(slots) = worth_narrowing(target, &members)
+            && let Some(narrowed) = attack.narrowed(target, &slots)?
+        {
+            members = slots.iter().map(|&slot| members[slot]).collect();
+            narrow = Some(narrowed);
+            continue;
+        }
         attack.advance(target, attack.chunk())?;
         let leaving: Vec<usize> =
             (0..target.slots).filter(|&s| members[s].is_some() && attack.finished(s)).collect();
@@ -275,6 +293,22 @@ fn over_slots(
         progress(done, total);
     }
     Ok(adversarial)
+}
+
+/// Empty slots below which programs for fewer are not worth their preparation.
+const FEWEST_EMPTY: usize = 4;
+
+/// Whether so many images leave so many slots empty that programs for fewer are worth their preparation.
+pub fn leaves_too_many_empty(slots: usize, images: usize) -> bool {
+    let empty = slots - images;
+    empty >= FEWEST_EMPTY && 4 * empty >= slots
+}
+
+/// The slots that have images, if too many have none. An attack on weights that change keeps its programs.
+fn worth_narrowing(target: &Target, members: &[Option<usize>]) -> Option<Vec<usize>> {
+    let taken: Vec<usize> = (0..members.len()).filter(|&slot| members[slot].is_some()).collect();
+    let worth = !target.live && !taken.is_empty() && leaves_too_many_empty(members.len(), taken.len());
+    worth.then_some(taken)
 }
 
 /// Puts the next image of the set into `slot`; a slot for which none is left goes on with what it has.

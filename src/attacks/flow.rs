@@ -6,13 +6,14 @@
 //! leaves when one within it is found.
 
 use super::Norm;
-use super::driver::{Arrival, SlotAttack, chunk_of};
+use super::driver::{Arrival, READ_BACK_INTERVAL, SlotAttack, Slots};
 use super::objective;
 use super::steps::{Start, Steps, Victim, assign, state, states};
 use super::target::{IMAGES, Target};
 use crate::executor::{ExecutionError, Session};
 use crate::graph::{Binary, Graph, GraphError, Tensor};
 use crate::random::{Random, Stream};
+use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, ExecutionError>;
 
@@ -40,8 +41,10 @@ struct Progress {
 
 /// The programs of an attack in steps, over places for images.
 pub struct Flow {
-    steps: Box<dyn Steps>,
+    steps: Arc<dyn Steps>,
     leaving: Leaving,
+    /// Of what is kept from step to step.
+    kept: usize,
     enter: Session,
     step: Session,
     judge: Session,
@@ -59,14 +62,14 @@ pub enum Leaving {
 
 impl Flow {
     /// Prepares the programs.
-    pub fn new(target: &mut Target, steps: Box<dyn Steps>, leaving: Leaving) -> Result<Self> {
+    pub fn new(target: &mut Target, steps: Arc<dyn Steps>, leaving: Leaving) -> Result<Self> {
         let (enter, extents) = enter_graph(target, steps.as_ref())?;
         let enter = target.prepare(&enter)?;
         let step = target.prepare(&step_graph(target, steps.as_ref(), &extents)?)?;
         let judge = target.prepare(&judge_graph(target, &extents[0])?)?;
         // Places without an image have nothing to do.
         let progress = vec![Progress { over: true, ..Progress::default() }; target.slots];
-        Ok(Self { steps, leaving, enter, step, judge, progress })
+        Ok(Self { steps, leaving, kept: extents.len(), enter, step, judge, progress })
     }
 
     /// The numbers of one kind, written for every place.
@@ -200,8 +203,19 @@ impl SlotAttack for Flow {
         vec![&self.enter, &self.step, &self.judge]
     }
 
+    /// Any number will do: no more are run at a time than every round has left.
     fn chunk(&self) -> usize {
-        chunk_of(self.steps.iterations())
+        READ_BACK_INTERVAL
+    }
+
+    fn narrowed(&self, target: &Target, slots: &[usize]) -> Result<Option<Slots>> {
+        let mut narrow = target.narrowed(slots)?;
+        let mut flow = Self::new(&mut narrow, self.steps.clone(), self.leaving)?;
+        for index in 0..self.kept {
+            target.hand_over(&state(index), slots, &mut narrow)?;
+        }
+        flow.progress = slots.iter().map(|&slot| self.progress[slot].clone()).collect();
+        Ok(Some((narrow, Box::new(flow))))
     }
 }
 

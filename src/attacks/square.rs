@@ -5,7 +5,7 @@
 //! share the windows; here every image has its own, so that nothing depends on the batch. The search runs on the host, the
 //! device classifies the candidates. Only images that still stand are classified.
 
-use super::driver::{Arrival, SlotAttack};
+use super::driver::{self, Arrival, SlotAttack, Slots};
 use super::objective::Objective;
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
@@ -43,8 +43,6 @@ pub static SQUARE: Attack = Attack {
 
 /// Queries between two looks at who is done.
 const CHUNK: usize = 50;
-/// A program for fewer images is prepared down to this many.
-const FEWEST: usize = 8;
 
 /// Input: the candidates, `[n, height, width, channels]`.
 const CANDIDATES: &str = "candidates";
@@ -165,22 +163,18 @@ impl Square {
     }
 }
 
-/// The program for the fewest images that takes so many; one for half as many is prepared when that is enough.
+/// A program for all images, or one for fewer if a quarter of the places would be empty.
 fn smallest_judge<'a>(
     target: &mut Target,
     full: &'a mut Judge,
     fewer: &'a mut Option<Judge>,
     images: usize,
 ) -> Result<&'a mut Judge> {
-    let mut size = full.images;
-    while size / 2 >= images.max(FEWEST) {
-        size /= 2;
-    }
-    if size == full.images {
-        return Ok(full);
-    }
-    if fewer.as_ref().is_none_or(|judge| judge.images != size) {
-        *fewer = Some(Judge::new(target, size)?);
+    let size = fewer.as_ref().map_or(full.images, |judge| judge.images);
+    if images > size {
+        *fewer = None;
+    } else if driver::leaves_too_many_empty(size, images) {
+        *fewer = Some(Judge::new(target, images)?);
     }
     Ok(fewer.as_mut().unwrap_or(full))
 }
@@ -253,6 +247,11 @@ impl SlotAttack for Square {
 
     fn chunk(&self) -> usize {
         CHUNK
+    }
+
+    /// It classifies no more images than stand anyway.
+    fn narrowed(&self, _: &Target, _: &[usize]) -> Result<Option<Slots>> {
+        Ok(None)
     }
 }
 

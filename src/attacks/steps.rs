@@ -112,7 +112,8 @@ pub trait Steps {
         1
     }
 
-    /// Whether an image that is fooled needs no more steps. If not, and in rounds that follow, the nearest counts.
+    /// Whether an image that is fooled needs no more steps: the first thing that is kept stays as it is from then on, whether
+    /// more steps are taken or not. If not, and in rounds that follow, the nearest counts.
     fn ends_early(&self) -> bool {
         false
     }

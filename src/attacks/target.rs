@@ -17,6 +17,8 @@ pub struct Target {
     pub aimed: bool,
     /// Whether the attack starts at images that are given.
     pub started: bool,
+    /// Whether the weights are those of a training run, which change after the attack.
+    pub live: bool,
 }
 
 /// A graph with what every attack needs in it.
@@ -66,7 +68,26 @@ impl Target {
             slots: self.slots,
             aimed: self.aimed,
             started: self.started,
+            live: false,
         })
+    }
+
+    /// The same network on the same device, with the images of these slots alone.
+    pub fn narrowed(&self, slots: &[usize]) -> Result<Self, ExecutionError> {
+        let mut narrow = Self { slots: slots.len(), ..self.on(self.workspace.device().clone())? };
+        let given = [(IMAGES, true), (LABELS, true), (AIMS, self.aimed), (STARTS, self.started)];
+        for (name, _) in given.iter().filter(|(_, given)| *given) {
+            self.hand_over(name, slots, &mut narrow)?;
+        }
+        Ok(narrow)
+    }
+
+    /// Writes the rows of these slots of a state to another target, one after the other.
+    pub fn hand_over(&self, state: &str, slots: &[usize], to: &mut Self) -> Result<(), ExecutionError> {
+        let all = self.workspace.read(state)?;
+        let len = all.len() / self.slots;
+        let rows: Vec<f32> = slots.iter().flat_map(|slot| &all[slot * len..][..len]).copied().collect();
+        to.workspace.write(state, &rows)
     }
 
     /// The values of the network's slots.
@@ -83,12 +104,26 @@ impl Target {
     pub fn new(device: &Device, model: &Model, slots: usize) -> Result<Self, ExecutionError> {
         let mut workspace = Workspace::new(device.clone());
         write(&mut workspace, &model.average)?;
-        Ok(Self { net: model.classifier.clone(), workspace, slots, aimed: false, started: false })
+        Ok(Self {
+            net: model.classifier.clone(),
+            workspace,
+            slots,
+            aimed: false,
+            started: false,
+            live: false,
+        })
     }
 
     /// The network whose weights live in `workspace`, such as that of a training run, as they are at every moment.
     pub fn live(workspace: &Workspace, net: &Net, slots: usize) -> Self {
-        Self { net: net.clone(), workspace: workspace.share(), slots, aimed: false, started: false }
+        Self {
+            net: net.clone(),
+            workspace: workspace.share(),
+            slots,
+            aimed: false,
+            started: false,
+            live: true,
+        }
     }
 
     /// Images and classes.

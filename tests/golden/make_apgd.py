@@ -102,7 +102,8 @@ class Run:
         self.before = self.x
         self.loss, self.gradient, _ = self.look()
         self.best, self.best_gradient, self.best_loss = self.x, self.gradient, self.loss
-        self.result = self.x
+        # The first misclassified point: AutoAttack's own is the last one, which may be any later.
+        self.result, self.fooled = self.x, torch.zeros_like(self.loss, dtype=torch.bool)
         self.length = torch.full_like(self.loss, 2 * self.epsilon)
         self.halved = torch.ones_like(self.loss, dtype=torch.bool)
         self.checked_loss, self.losses = self.best_loss, [torch.zeros_like(self.loss)]
@@ -124,7 +125,8 @@ class Run:
         """Iteration `number`, from 1 on."""
         self.move(first=number == 1)
         self.loss, self.gradient, fooled = self.look()
-        self.result = torch.where(per_image(fooled), self.x, self.result)
+        self.result = torch.where(per_image(fooled & ~self.fooled), self.x, self.result)
+        self.fooled = self.fooled | fooled
         better = self.loss > self.best_loss
         self.best = torch.where(per_image(better), self.x, self.best)
         self.best_gradient = torch.where(per_image(better), self.gradient, self.best_gradient)
