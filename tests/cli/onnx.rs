@@ -24,7 +24,7 @@ fn exported() -> Scratch {
     scratch
 }
 
-/// NumPy's array of bytes.
+/// An array of bytes as an `.npy` file.
 fn array(shape: &str, values: &[u8]) -> Vec<u8> {
     let mut head = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
     head.extend(std::iter::repeat_n(' ', 127 - 10 - head.len()).chain(['\n']));
