@@ -1,7 +1,7 @@
 # The adapter to compute on: anything that --adapter takes. Left empty, scripts/setup.sh sees to one.
 ADAPTER ?=
 # For `make parity`: a classifier trained on CIFAR-10, the folder that holds cifar-10-batches-bin, and a Python for
-# which there are the packages of tests/parity/requirements.txt.
+# which there are the packages of tests/parity/requirements.txt. For `make advertorch` DATA is the folder of MNIST.
 MODEL ?=
 DATA ?=
 PYTHON ?= python3
@@ -10,7 +10,7 @@ export ADAPTER
 adapter = $${ADAPTER:-$$(sh scripts/setup.sh)}
 pgn_wgpu = cargo run --quiet --release --
 
-.PHONY: help demo test bench parity tensorboard torture fuzz onnx-conformance
+.PHONY: help demo test bench parity tensorboard torture fuzz onnx-conformance onnx-exports advertorch
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,22 @@ fuzz: ## Feeds every reader with made-up bytes, FUZZ_RUNS=20000 times each
 onnx-conformance: ## Runs the operator tests of the onnx package: how many pass, are refused, and fail
 	PYTHON="$(PYTHON)" sh scripts/onnx-conformance.sh
 
+# EXPORTS='--only wrn-silu --ways dynamo-18' passes flags on; scripts/onnx_exports.py --help lists them.
+EXPORTS ?=
+
+onnx-exports: ## Networks exported from PyTorch in many ways: logits and input gradients beside PyTorch's
+	cargo build --release --example input_gradients --bin pgn-wgpu
+	$(PYTHON) scripts/onnx_exports.py $(EXPORTS)
+
+# ADVERTORCH='--images 200 --versions quick full --autoattack' passes flags on; scripts/advertorch.py --help lists them.
+ADVERTORCH ?=
+
+advertorch: ## Verdicts of the LeNet5 that advertorch publishes, which is fetched: DATA=folder of MNIST
+	@test -n "$(DATA)" || { echo 'DATA= must name the folder of the IDX files of MNIST'; exit 2; }
+	@$(MAKE) --no-print-directory .venv/advertorch
+	cargo build --release
+	@adapter=$(adapter) && .venv/bin/python scripts/advertorch.py --data "$(DATA)" --adapter "$$adapter" $(ADVERTORCH)
+
 bench: ## Measures speed and memory against the targets, ten minutes on software; JSON in target/bench.json
 	cargo build --release
 	@adapter=$(adapter) && $(pgn_wgpu) bench --targets --adapter "$$adapter" --out target/bench.json
@@ -83,6 +99,11 @@ tensorboard: .venv/tensorboard ## Event files of an interrupted run, read back w
 .venv/tensorboard:
 	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
 	.venv/bin/pip install tensorboard==2.21.0
+	touch $@
+
+.venv/advertorch:
+	test -x .venv/bin/pip || $(PYTHON) -m venv .venv
+	.venv/bin/pip install torch 'numpy<2' onnx pyautoattack==0.2.0
 	touch $@
 
 # CleverHans names TensorFlow packages that its PyTorch attacks do without.

@@ -32,6 +32,25 @@ pub fn with_room<T>(len: usize) -> Result<Vec<T>, OutOfMemory> {
     Ok(values)
 }
 
+/// Refuses what the machine cannot hold. Linux gives addresses without memory behind them, and ends the process when they are
+/// used.
+pub fn check_machine(bytes: u64) -> Result<(), OutOfMemory> {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    match free_of(&text) {
+        Some(free) if bytes > free => Err(OutOfMemory { bytes }),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes that can be taken, by the text of Linux's `/proc/meminfo`: memory, and room to swap.
+fn free_of(meminfo: &str) -> Option<u64> {
+    let kibibytes = |name: &str| -> Option<u64> {
+        let line = meminfo.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    Some((kibibytes("MemAvailable")? + kibibytes("SwapFree").unwrap_or(0)).saturating_mul(1024))
+}
+
 fn refused<T>(len: usize) -> OutOfMemory {
     OutOfMemory { bytes: (len as u64).saturating_mul(size_of::<T>() as u64) }
 }
@@ -42,6 +61,16 @@ mod tests {
 
     /// More than any address space holds.
     const TOO_MANY: usize = isize::MAX as usize / 4;
+
+    #[test]
+    fn what_is_free_is_memory_and_room_to_swap() {
+        let text =
+            "MemTotal:       24684096 kB\nMemAvailable:   2000 kB\nSwapTotal: 9 kB\nSwapFree:  48 kB\n";
+        assert_eq!(free_of(text), Some(2048 * 1024));
+        assert_eq!(free_of("MemTotal: 3 kB\n"), None);
+        assert_eq!(check_machine(1), Ok(()));
+        assert_eq!(check_machine(u64::MAX).is_err(), cfg!(target_os = "linux"));
+    }
 
     #[test]
     fn what_no_machine_has_is_an_error() {

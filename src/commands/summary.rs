@@ -2,17 +2,23 @@
 
 use super::{CommandResult, bytes, grouped, table};
 use pgn_wgpu::data::{DatasetKind, Size};
-use pgn_wgpu::nn::{LayerSummary, Network, Problem};
+use pgn_wgpu::evaluation::Place;
+use pgn_wgpu::models::file::{Facts, Model};
+use pgn_wgpu::nn::{LayerSummary, Net, Network, Problem};
 use pgn_wgpu::numbers::number;
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program};
 use pgn_wgpu::training::options::networks;
 use pgn_wgpu::training::step::{self, Gradients};
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
 pub struct Arguments {
+    /// A model in place of a new network: a run folder, a safetensors file or an ONNX file
+    #[arg(value_name = "RUN|FILE", conflicts_with_all = ["dataset", "size", "channels", "classes", "network", "width"])]
+    model: Option<PathBuf>,
     /// Images and classes of this data set
     #[arg(long, default_value = "cifar10")]
     dataset: DatasetKind,
@@ -47,7 +53,23 @@ pub fn usual_problem(dataset: DatasetKind) -> Problem {
     Problem::square(side, channels, classes)
 }
 
-pub fn run(arguments: &Arguments) -> CommandResult {
+/// The settings of a new network, by natural training and by training against a generator.
+fn new_configs(arguments: &Arguments) -> [TrainConfig; 2] {
+    [Method::NATURAL, Method::PGN].map(|method| {
+        let (network, width) = (arguments.network, arguments.width);
+        let preset = TrainConfig::preset(Preset::Small, arguments.dataset);
+        TrainConfig { method, network, width, batch_size: arguments.batch_size, ..preset }
+    })
+}
+
+/// The network, and the settings of its training.
+fn network(arguments: &Arguments) -> Result<(Net, [TrainConfig; 2]), Box<dyn std::error::Error>> {
+    let configs = new_configs(arguments);
+    if let Some(path) = &arguments.model {
+        let model = Model::load(&Place::find(path)?.file, None)?;
+        let Facts { network, width, .. } = model.facts;
+        return Ok((model.classifier, configs.map(|config| TrainConfig { network, width, ..config })));
+    }
     let usual = usual_problem(arguments.dataset);
     let problem = Problem {
         height: arguments.size.map_or(usual.height, |size| size.height),
@@ -55,15 +77,16 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         channels: arguments.channels.unwrap_or(usual.channels),
         classes: arguments.classes.unwrap_or(usual.classes),
     };
-    let configs = [Method::NATURAL, Method::PGN].map(|method| {
-        let (network, width) = (arguments.network, arguments.width);
-        let preset = TrainConfig::preset(Preset::Small, arguments.dataset);
-        TrainConfig { method, network, width, batch_size: arguments.batch_size, ..preset }
-    });
     configs[0].check()?;
-    let classifier = configs[0].classifier(problem)?;
-    let generator = Generator::new(problem, arguments.width);
-    print!("{}", layers(&format!("classifier, {}", arguments.network), &classifier.layers()));
+    Ok((configs[0].classifier(problem)?, configs))
+}
+
+pub fn run(arguments: &Arguments) -> CommandResult {
+    let (classifier, configs) = network(arguments)?;
+    let generator = Generator::new(classifier.problem, configs[0].width);
+    let title =
+        arguments.model.as_ref().map_or(configs[0].network.to_string(), |path| path.display().to_string());
+    print!("{}", layers(&format!("classifier, {title}"), &classifier.layers()));
     println!();
     match &generator {
         Ok(generator) => print!("{}", layers("generator", &generator.layers())),

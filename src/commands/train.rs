@@ -154,20 +154,31 @@ fn configuration(
         Some(path) => TrainOptions::from_file(path)?,
         None => TrainOptions::default(),
     };
-    let config = of_an_import(&arguments.options, &file).resolve(&file);
+    let config = of_the_start(&arguments.options, &file).resolve(&file);
     check_effects(arguments, &file, &config)?;
     Ok((with_absolute_paths(config), None))
 }
 
-/// The options; a network that was read from a file of another program need not be named beside that file.
-fn of_an_import(options: &TrainOptions, file: &TrainOptions) -> TrainOptions {
+/// The options; what the file tells that a run starts from need not be named beside it: its network, width and
+/// normalisation of pixels.
+fn of_the_start(options: &TrainOptions, file: &TrainOptions) -> TrainOptions {
     let mut options = options.clone();
     let named = options.network.is_some() || file.network.is_some();
     let from = options.from.as_ref().or(file.from.as_ref()).filter(|_| !named);
     // A file that cannot be read is refused later, by its reason.
-    let imported =
-        from.and_then(|path| Model::load(path, None).ok()).filter(|m| m.facts.network.is_imported());
-    options.network = options.network.or(imported.map(|model| model.facts.network));
+    let Some(model) = from.and_then(|path| Model::load(path, None).ok()) else { return options };
+    options.network = Some(model.facts.network);
+    // That of an imported network is the generator's alone.
+    if model.facts.network.is_imported() {
+        return options;
+    }
+    options.width = options.width.or(file.width).or(Some(model.facts.width));
+    let normalises =
+        [&options, file].iter().any(|o| o.mean.is_some() || o.std.is_some() || o.normalise.is_some());
+    if let Some(own) = model.classifier.normalisation(&model.average).filter(|_| !normalises) {
+        options.mean = Some(own.mean);
+        options.std = Some(own.deviation);
+    }
     options
 }
 

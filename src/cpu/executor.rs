@@ -55,6 +55,7 @@ impl CpuSession {
         let copies = memory::with_room(program.calls.iter().map(|c| copied(&program, c)).max().unwrap_or(0))?;
         let mut session = Self { program, mode, memory, states, pool: HashMap::new(), copies };
         session.fill_pool()?;
+        session.check_machine()?;
         session.check_room()?;
         Ok(session)
     }
@@ -67,6 +68,12 @@ impl CpuSession {
         }
         self.give_all_back();
         Ok(())
+    }
+
+    /// Sees whether the machine holds what the calls take.
+    fn check_machine(&self) -> Result<(), OutOfMemory> {
+        let taken: usize = self.pool.iter().map(|(len, all)| len * all.len() * size_of::<f32>()).sum();
+        memory::check_machine(taken as u64)
     }
 
     /// Sees whether there is room for what a run takes beside its plan and gives back.

@@ -224,9 +224,7 @@ impl Place {
             folder.channels = Some(channels);
         }
         if let (DatasetKind::Npy, Some(facts)) = (options.kind, facts) {
-            let numbers = || (0..facts.problem.classes).map(|class| class.to_string()).collect();
-            let names = Some(&facts.class_names).filter(|names| !names.is_empty());
-            options.class_names = Some(names.cloned().unwrap_or_else(numbers));
+            options.class_names = Some(facts.classes());
         }
         Ok(options)
     }

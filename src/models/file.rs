@@ -50,6 +50,16 @@ pub struct Facts {
     pub run: Option<String>,
 }
 
+impl Facts {
+    /// The names of the classes in their order, which are their numbers where the model does not know any.
+    pub fn classes(&self) -> Vec<String> {
+        match self.class_names.is_empty() {
+            true => (0..self.problem.classes).map(|class| class.to_string()).collect(),
+            false => self.class_names.clone(),
+        }
+    }
+}
+
 pub(super) fn default_gradient_input() -> GradientInput {
     GradientInput::Log
 }
@@ -228,8 +238,10 @@ impl Model {
 
     /// Reads the classifier of an ONNX file.
     fn import(path: &Path, expected: Option<Problem>) -> Result<Self, ModelFileError> {
-        let onnx::Imported { net, values, notes, .. } = onnx::read(path)
-            .map_err(|error| ModelFileError::Onnx { path: path.to_path_buf(), source: Box::new(error) })?;
+        let onnx::Imported { net, values, notes, .. } = onnx::read(path).map_err(|error| match error {
+            OnnxError::File(error) => ModelFileError::File(error),
+            other => ModelFileError::Onnx { path: path.to_path_buf(), source: Box::new(other) },
+        })?;
         if let Some(expected) = expected.filter(|e| *e != net.problem) {
             let problem = other_data(net.problem, expected);
             return Err(ModelFileError::Architecture { path: path.to_path_buf(), problem });

@@ -8,4 +8,5 @@ pub mod pixels;
 pub mod python;
 pub mod sealed;
 mod torch;
+mod vgg;
 mod weights;

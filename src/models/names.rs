@@ -3,11 +3,9 @@
 //! compute.
 
 use super::container::shown;
+use crate::nn::slot::unwrapped;
 use safetensors::tensor::TensorInfo;
 use std::collections::BTreeMap;
-
-/// What `DataParallel`, `torch.compile` and modules of modules put before names.
-const WRAPPERS: [&str; 3] = ["module.", "_orig_mod.", "model."];
 
 /// Networks in our own files.
 const NETWORKS: [&str; 3] = ["classifier.", "classifier_ema.", "generator."];
@@ -41,13 +39,6 @@ fn ours(name: &str) -> String {
         Some((network, rest)) => format!("{network}{}", unwrapped(rest)),
         None => format!("classifier.{rest}"),
     }
-}
-
-fn unwrapped(mut name: &str) -> &str {
-    while let Some(rest) = WRAPPERS.iter().find_map(|wrapper| name.strip_prefix(wrapper)) {
-        name = rest;
-    }
-    name
 }
 
 /// The index of each of `tensors` that may compute something, by our name for it; or what is wrong.
@@ -98,6 +89,23 @@ pub(super) fn rename_normaliser(known: &mut BTreeMap<String, usize>, tensors: &m
             tensors[index].1.shape = vec![all];
         }
         return;
+    }
+}
+
+/// Gives the head of a VGG network of another program, which is called as networks are in our files, its whole name.
+pub(super) fn rename_head(known: &mut BTreeMap<String, usize>) {
+    if !known.contains_key("classifier.features.0.weight") {
+        return;
+    }
+    let is_head = |name: &&String| {
+        name.strip_prefix("classifier.").is_some_and(|rest| {
+            ["weight", "bias"].contains(&rest) || rest.starts_with(|first: char| first.is_ascii_digit())
+        })
+    };
+    for name in known.keys().filter(is_head).cloned().collect::<Vec<_>>() {
+        if let Some(index) = known.remove(&name) {
+            known.insert(format!("classifier.{name}"), index);
+        }
     }
 }
 

@@ -6,10 +6,12 @@
 //! | `conv1`, `bn1`, `layer1.0.conv1`, …, `linear` or `fc` | residual, basic or bottleneck blocks | kuangliu's pytorch-cifar, torchvision |
 //! | the same without `bn1`; perhaps a last `bn` | residual, normalisation before convolution | pytorch-cifar, Rice et al. 2020 |
 //! | `conv1`, `block1.layer.0.conv1`, …, `bn1`, `fc` | wide residual | TRADES, `RobustBench` |
+//! | `features.0`, …, `classifier` | VGG, see `vgg.rs` | pytorch-cifar, torchvision |
 //!
 //! A stem of 7x7 has stride 2 and a maximum over 3x3 with stride 2 behind it, as in torchvision; one of 3x3 has neither. The
 //! first stage keeps the size of the image, every later one halves it.
 
+use super::vgg;
 use crate::graph::{Convolution, Window};
 use crate::nn::builder::{Builder, Kernel};
 use crate::nn::layer::Pooling;
@@ -22,7 +24,7 @@ const MOST_STAGES: usize = 8;
 const MOST_BLOCKS: usize = 200;
 
 /// Sides of images that networks are made for, where neither data nor a run tell: with a stem of 3x3 and of 7x7.
-const SIDES: [usize; 2] = [32, 224];
+pub(super) const SIDES: [usize; 2] = [32, 224];
 
 /// The shapes of a file's tensors by their names, without the wrappers that PyTorch puts before them.
 pub(super) struct Shapes<'a>(BTreeMap<&'a str, &'a [usize]>);
@@ -67,7 +69,7 @@ impl Family {
     }
 }
 
-type Result<T> = std::result::Result<T, String>;
+pub(super) type Result<T> = std::result::Result<T, String>;
 
 /// The network that the tensors belong to; `None` if the names are those of no family. `expected` is what the data look
 /// like.
@@ -76,6 +78,7 @@ pub(super) fn infer(shapes: &Shapes, expected: Option<Problem>) -> Option<Result
         (true, _) => Family::Wide,
         (_, true) if shapes.has("bn1.weight") => Family::Residual,
         (_, true) => Family::PreActivated,
+        _ if vgg::is_vgg(shapes) => return Some(vgg::network(shapes, expected)),
         _ => return None,
     };
     Some(Reading { shapes, family, expected }.network())
@@ -87,12 +90,13 @@ impl<'a> Shapes<'a> {
         Self(all.collect())
     }
 
-    fn has(&self, name: &str) -> bool {
+    /// Whether there is such a tensor.
+    pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
     /// The extents of a tensor that has this many.
-    fn get<const N: usize>(&self, name: &str) -> Result<[usize; N]> {
+    pub(super) fn get<const N: usize>(&self, name: &str) -> Result<[usize; N]> {
         let Some(shape) = self.0.get(name) else {
             return Err(format!("the tensor {name} is missing"));
         };
@@ -126,7 +130,7 @@ impl Reading<'_> {
         problem.check(1.0).map_err(|error| error.to_string())?;
         let normalised = self.shapes.has("normalise.mean");
         let classifier = self.build(problem, head, normalised)?;
-        let (network, width) = self.of_zoo(&classifier, normalised);
+        let (network, width) = of_zoo(self.shapes, "conv1.weight", &classifier, normalised);
         let last = classifier.extents().ok().and_then(|all| Some(all.get(all.len().checked_sub(2)?)?.len()));
         if let Some(found) = last.filter(|found| *found != features) {
             return Err(format!(
@@ -275,24 +279,24 @@ impl Reading<'_> {
         let bias = self.shapes.has(&format!("{name}.bias"));
         Ok(net.convolution(x, name, if bias { kernel } else { kernel.without_bias() }))
     }
+}
 
-    /// The network of the zoo that has these layers and names, with its width.
-    fn of_zoo(&self, found: &Net, normalised: bool) -> (Network, Option<f32>) {
-        let identity = identity(found.problem.channels);
-        let normalisation = normalised.then_some(&identity);
-        let first = self.shapes.get::<4>("conv1.weight").map_or(0, |[outputs, ..]| outputs);
-        let names = |net: &Net| -> Vec<(String, Vec<usize>)> {
-            net.slots.all.iter().map(|slot| (slot.name.clone(), slot.extents.clone())).collect()
-        };
-        let same = |network: &(Network, f32)| {
-            let plan = Plan { problem: found.problem, width: network.1, normalisation };
-            network.0.build(plan).is_ok_and(|net| net.nodes == found.nodes && names(&net) == names(found))
-        };
-        let widths = [64.0, 16.0].map(|usual| first as f32 / usual);
-        let all = Network::all().flat_map(|network| widths.map(|width| (network, width)));
-        match all.into_iter().find(same) {
-            Some((network, width)) => (network, Some(width)),
-            None => (Network::imported(), None),
-        }
+/// The network of the zoo that has these layers and names, with its width; `stem` is the first weight.
+pub(super) fn of_zoo(shapes: &Shapes, stem: &str, found: &Net, normalised: bool) -> (Network, Option<f32>) {
+    let identity = identity(found.problem.channels);
+    let normalisation = normalised.then_some(&identity);
+    let first = shapes.get::<4>(stem).map_or(0, |[outputs, ..]| outputs);
+    let names = |net: &Net| -> Vec<(String, Vec<usize>)> {
+        net.slots.all.iter().map(|slot| (slot.name.clone(), slot.extents.clone())).collect()
+    };
+    let same = |network: &(Network, f32)| {
+        let plan = Plan { problem: found.problem, width: network.1, normalisation };
+        network.0.build(plan).is_ok_and(|net| net.nodes == found.nodes && names(&net) == names(found))
+    };
+    let widths = [64.0, 16.0].map(|usual| first as f32 / usual);
+    let all = Network::all().flat_map(|network| widths.map(|width| (network, width)));
+    match all.into_iter().find(same) {
+        Some((network, width)) => (network, Some(width)),
+        None => (Network::imported(), None),
     }
 }

@@ -57,6 +57,7 @@ impl<'a> Reader<'a> {
             .map_err(|problem| ModelFileError::Architecture { path: path.to_path_buf(), problem })?;
         let mut about = Vec::new();
         if origin == Origin::Foreign {
+            names::rename_head(&mut names);
             names::rename_normaliser(&mut names, &mut container.tensors);
             if names::drop_unused_stage(&mut names) {
                 about.push(format!(
@@ -155,8 +156,8 @@ impl<'a> Reader<'a> {
             let found = if found.is_empty() { "none".to_string() } else { found.join(", ") };
             return Err(self.wrong(format!(
                 "the names of its tensors are those of no network that is known here: an all-convolutional one \
-                 (classifier.convs.0.weight and so on), a residual one of pytorch-cifar or torchvision (layer1.0.conv1.weight) or \
-                 a wide one of TRADES or RobustBench (block1.layer.0.conv1.weight), with or without `module.`, `_orig_mod.` or \
+                 (classifier.convs.0.weight and so on), a residual one of pytorch-cifar or torchvision (layer1.0.conv1.weight), \
+                 a wide one of TRADES or RobustBench (block1.layer.0.conv1.weight) or a VGG (features.0.weight), with or without `module.`, `_orig_mod.` or \
                  `model.`; export other networks to ONNX; found were: {found}"
             )));
         };

@@ -71,6 +71,17 @@ pub struct Slot {
     pub order: FileOrder,
 }
 
+/// What `DataParallel`, `torch.compile`, modules of modules and checkpoints put before names.
+const WRAPPERS: [&str; 5] = ["module.", "_orig_mod.", "model.", "state_dict.", "model_state_dict."];
+
+/// A name without what PyTorch's wrappers put in front. Model files do not keep the two apart, so no slot has a wrapped name.
+pub fn unwrapped(mut name: &str) -> &str {
+    while let Some(rest) = WRAPPERS.iter().find_map(|wrapper| name.strip_prefix(wrapper)) {
+        name = rest;
+    }
+    name
+}
+
 impl Slot {
     /// Number of values.
     pub fn len(&self) -> usize {

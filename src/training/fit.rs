@@ -13,7 +13,7 @@ use super::tensorboard::EventFile;
 use super::trainer::{NamedStates, PendingStep, Trainer};
 use super::validation::{Validation, Validator};
 use crate::data::classes::{self, ClassMismatch};
-use crate::data::{self, BatchOptions, Dataset, Prefetcher, Size, batches_per_epoch};
+use crate::data::{self, BatchOptions, Dataset, DatasetKind, Prefetcher, Size, batches_per_epoch};
 use crate::executor::{Device, ExecutionError};
 use crate::models::file::{Facts, Model};
 use crate::nn::{ModelError, Normalisation, Problem};
@@ -84,9 +84,15 @@ pub struct Fit<'a> {
     trained: (usize, f64),
 }
 
-/// Opens the data set of a configuration.
+/// Opens the data set of a configuration. Arrays have the classes of the model that the run starts from: they need not have
+/// images of all of them.
 pub fn open_data(config: &TrainConfig) -> Result<Dataset, TrainError> {
-    let dataset = data::open(&config.data_options())?;
+    let mut options = config.data_options();
+    if let (DatasetKind::Npy, Some(path), None) = (options.kind, &config.from, &options.class_index) {
+        // A file that cannot be read is refused later, by its reason.
+        options.class_names = Model::load(path, None).ok().map(|model| model.facts.classes());
+    }
+    let dataset = data::open(&options)?;
     dataset.check_training()?;
     Ok(dataset)
 }

@@ -19,15 +19,33 @@ fn exported() -> Scratch {
         "own",
     ]);
     scratch.succeed(["export", "own", "--onnx", "own.onnx"]);
-    // 8x8 pictures as NumPy's array of bytes.
-    let mut head = "{'descr': '|u1', 'fortran_order': False, 'shape': (3, 1, 8, 8), }".to_string();
-    head.extend(std::iter::repeat_n(' ', 127 - 10 - head.len()).chain(['\n']));
-    let mut bytes = b"\x93NUMPY\x01\0".to_vec();
-    bytes.extend((head.len() as u16).to_le_bytes());
-    bytes.extend(head.as_bytes());
-    bytes.extend((0..192_u8).map(|i| i.wrapping_mul(37)));
-    fs::write(scratch.path("images.npy"), bytes).unwrap();
+    let pictures: Vec<u8> = (0..192_u8).map(|i| i.wrapping_mul(37)).collect();
+    fs::write(scratch.path("images.npy"), array("(3, 1, 8, 8)", &pictures)).unwrap();
     scratch
+}
+
+/// An array of bytes as an `.npy` file.
+fn array(shape: &str, values: &[u8]) -> Vec<u8> {
+    let mut head = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
+    head.extend(std::iter::repeat_n(' ', 127 - 10 - head.len()).chain(['\n']));
+    let length = (head.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\0", &length[..], head.as_bytes(), values].concat()
+}
+
+#[test]
+fn arrays_need_not_have_images_of_all_classes_of_the_model_that_training_starts_from() {
+    let scratch = exported();
+    fs::create_dir(scratch.path("set")).unwrap();
+    for part in ["train", "test"] {
+        fs::copy(scratch.path("images.npy"), scratch.path(&format!("set/x_{part}.npy"))).unwrap();
+        fs::write(scratch.path(&format!("set/y_{part}.npy")), array("(3,)", &[0, 3, 1])).unwrap();
+    }
+    let train = ["train", "--adapter", "cpu", "--from", "own.onnx", "--dataset", "npy", "--data", "set"];
+    let natural = ["--method", "natural", "--max-steps", "1", "--validation-share", "0", "--out", "few"];
+    scratch.succeed(train.iter().chain(&natural));
+    fs::write(scratch.path("set/y_train.npy"), array("(3,)", &[0, 10, 1])).unwrap();
+    let sentence = scratch.refuse(train.iter().chain(&natural[..6]).chain(&["--out", "more"]));
+    assert_mentions(&sentence, &["labels up to 10", "10 classes"]);
 }
 
 fn logits(scratch: &Scratch, model: &str) -> Vec<f32> {
@@ -43,8 +61,19 @@ fn logits(scratch: &Scratch, model: &str) -> Vec<f32> {
 fn a_model_answers_as_an_onnx_file_what_it_answers_as_a_run() {
     let scratch = exported();
     let (own, back) = (logits(&scratch, "own"), logits(&scratch, "own.onnx"));
+    assert_close(&own, &back);
+    assert_mentions(
+        &scratch.succeed(["summary", "own.onnx"]),
+        &["own.onnx", "parameters", "training step", "natural"],
+    );
+    assert_mentions(&scratch.refuse(["summary", "own.onnx", "--width", "0.5"]), &["--width"]);
+}
+
+#[track_caller]
+fn assert_close(own: &[f32], back: &[f32]) {
     let largest = own.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-    assert!(own.iter().zip(&back).all(|(a, b)| (a - b).abs() <= 1e-5 * largest), "{own:?} {back:?}");
+    assert_eq!(own.len(), back.len());
+    assert!(own.iter().zip(back).all(|(a, b)| (a - b).abs() <= 1e-5 * largest), "{own:?} {back:?}");
 }
 
 #[test]
@@ -60,8 +89,9 @@ fn an_onnx_file_is_attacked_trained_resumed_and_exported_again() {
     scratch.succeed(train.iter().chain(&["--max-steps", "2", "--out", "tuned"]));
     scratch.succeed(["train", "--resume", "tuned", "--max-steps", "4"]);
     scratch.succeed(["export", "tuned", "--onnx", "tuned.onnx"]);
-    assert!(logits(&scratch, "tuned") != logits(&scratch, "own"), "training changed nothing");
-    assert_eq!(logits(&scratch, "tuned.onnx").len(), 30);
+    let tuned = logits(&scratch, "tuned");
+    assert!(tuned != logits(&scratch, "own"), "training changed nothing");
+    assert_close(&logits(&scratch, "tuned.onnx"), &tuned);
 }
 
 #[test]

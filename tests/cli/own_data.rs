@@ -238,6 +238,9 @@ fn a_normalisation_that_a_file_lacks_is_put_in_front_by_every_command() {
         "natural",
     ];
     scratch.train(&[&given[..], &again, &["--out", "again"]].concat());
+    // Its file tells the network, its width and the normalisation.
+    let unnamed = ["train", "--adapter", "cpu", "--from", "run/model.safetensors", "--method", "natural"];
+    scratch.succeed([&unnamed[..], &data, &["--max-steps", "1", "--out", "unnamed"]].concat());
     train_published(&scratch, &data);
 }
 

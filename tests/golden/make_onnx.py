@@ -140,9 +140,30 @@ def outside():
     m.finish(m.node("Gemm", x, m.weight("fc.weight", weights(64, 5)), m.weight("fc.bias", weights(5))), external=True)
 
 
+def groups():
+    """Normalisation of channels and of groups, and a copy of the channels' means by places that are computed from the number
+    of images, as PyTorch's newer exporter writes `as_strided`."""
+    m = Model("groups", (3, 8, 8), opset=21)
+    x = m.node("Conv", "images", m.weight("a.weight", weights(8, 3, 3, 3)), pads=[1, 1, 1, 1])
+    factors = [m.weight("a.scale", 1 + weights(8, scale=0.2)), m.weight("a.shift", weights(8, scale=0.2))]
+    x = m.node("InstanceNormalization", x, *factors, epsilon=1e-3)
+    whole = m.constant(np.array(2, np.int64))
+    x = m.node("Mul", m.node("Relu", x), m.node("CastLike", whole, x))
+    factors = [m.weight("b.scale", 1 + weights(8, scale=0.2)), m.weight("b.shift", weights(8, scale=0.2))]
+    x = m.node("GroupNormalization", x, *factors, num_groups=2, epsilon=1e-5)
+    means = m.node("ReduceMean", x, m.constant(np.array([2, 3])), keepdims=1)
+    row = m.node("Reshape", means, m.constant(np.array([-1])))
+    count = m.node("Squeeze", m.node("Shape", "images", start=0, end=1), m.constant(np.array([0])))
+    images = m.node("Range", m.constant(np.array(0)), count, m.constant(np.array(1)))
+    places = m.node("Unsqueeze", m.node("Mul", images, m.constant(np.array(8))), m.constant(np.array([1, 2, 3])))
+    places = m.node("Add", places, m.constant(np.arange(8).reshape(8, 1, 1)))
+    x = m.node("Flatten", m.node("Gather", row, places, axis=0))
+    m.finish(m.node("Gemm", x, m.weight("fc.weight", weights(5, 8)), m.weight("fc.bias", weights(5)), transB=1))
+
+
 FOLDER.mkdir(exist_ok=True)
 expected = {}
-for make, channels, side, largest in [(residual, 3, 12, 1), (tokens, 1, 8, 1), (rest, 3, 8, 255), (outside, 3, 8, 1)]:
+for make, channels, side, largest in [(residual, 3, 12, 1), (tokens, 1, 8, 1), (rest, 3, 8, 255), (outside, 3, 8, 1), (groups, 3, 8, 1)]:
     make()
     count = IMAGES * channels * side * side
     pixels = (0.5 + 0.45 * np.sin(0.3 * np.arange(count))) * largest

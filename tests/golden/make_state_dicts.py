@@ -145,6 +145,33 @@ class WideResNet(nn.Module):
         return self.fc(F.relu(self.bn1(x)).mean((2, 3)))
 
 
+class VGG(nn.Module):
+    """As torchvision writes it, or with one linear layer as pytorch-cifar does. `M` is pooling."""
+
+    def __init__(self, plan, norm, head, channels=3):
+        super().__init__()
+        layers = []
+        for item in plan:
+            if item == "M":
+                layers.append(nn.MaxPool2d(2, 2))
+                continue
+            layers.append(nn.Conv2d(channels, item, 3, padding=1))
+            layers += [nn.BatchNorm2d(item)] if norm else []
+            layers.append(nn.ReLU(inplace=True))
+            channels = item
+        self.features, self.side = nn.Sequential(*layers), 7 if head else 1
+        if head:
+            self.classifier = nn.Sequential(
+                nn.Linear(channels * 49, head), nn.ReLU(True), nn.Dropout(), nn.Linear(head, head), nn.ReLU(True), nn.Dropout(),
+                nn.Linear(head, CLASSES))
+        else:
+            self.classifier = nn.Linear(channels, CLASSES)
+
+    def forward(self, x):
+        x = F.adaptive_avg_pool2d(self.features(x), self.side)
+        return self.classifier(x.flatten(1))
+
+
 class Normalised(nn.Module):
     """As RobustBench wraps a network: buffers mu and sigma beside it."""
 
@@ -189,6 +216,10 @@ def networks():
     yield "wide", WideResNet(2, [4, 5, 6], 2), (16, 12)
     yield "wide-trades", Wrapped(WideResNet(2, [2, 3, 4], 2, unused=True)), (16, 16)
     yield "sequence", nn.Sequential(Normalise(), WideResNet(2, [3, 4, 5], 1)), (16, 16)
+    yield "vgg", Wrapped(VGG([2, "M", 3, "M", 4, 4, "M", 5, 5, "M"], True, 0)), (16, 16)
+    yield "vgg-torchvision", VGG([2, "M", 3, 4, "M"], True, 6), (28, 28)
+    yield "vgg-plain", Normalised(VGG([2, 3, "M"], False, 5)), (28, 42)
+    yield "vgg-small", VGG([2, "M", 3, 4, "M"], True, 6), (4, 4)
 
 
 def images(channels, height, width):

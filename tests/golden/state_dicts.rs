@@ -39,7 +39,7 @@ fn cpu() -> Device {
 fn networks_of_other_repositories_answer_as_pytorch_does() {
     let text = std::fs::read_to_string(file("logits.json")).unwrap();
     let answers: BTreeMap<String, Value> = serde_json::from_str(&text).unwrap();
-    assert_eq!(answers.len(), 9);
+    assert_eq!(answers.len(), 13);
     let device = cpu();
     for (name, expected) in answers {
         let size = |key: &str| expected[key].as_u64().unwrap() as usize;
@@ -70,7 +70,7 @@ fn networks_of_other_repositories_answer_as_pytorch_does() {
 
 #[test]
 fn weights_do_not_tell_the_size_of_images_which_are_then_the_usual_ones() {
-    for (name, side) in [("resnet18", 32), ("torchvision", 224)] {
+    for (name, side) in [("resnet18", 32), ("torchvision", 224), ("vgg", 32), ("vgg-torchvision", 224)] {
         let problem = Model::load(&file(&format!("{name}.safetensors")), None).unwrap().facts.problem;
         assert_eq!((problem.height, problem.width), (side, side), "{name}");
     }
@@ -83,7 +83,7 @@ fn bare(network: &str, width: f32, folder: &Path) -> PathBuf {
     let mut tensors = Vec::new();
     export(&net.slots, &net.initial(Init::He, 1), "classifier", &mut tensors);
     for (name, ..) in &mut tensors {
-        *name = format!("module.{}", name.strip_prefix("classifier.").unwrap());
+        *name = format!("state_dict.module.{}", name.strip_prefix("classifier.").unwrap());
     }
     let path = folder.join("bare.safetensors");
     std::fs::write(&path, to_bytes(&tensors, HashMap::new())).unwrap();
@@ -98,6 +98,7 @@ fn a_network_of_the_zoo_is_known_again_with_its_width() {
         ("preact-resnet18", 0.03125),
         ("wide-resnet-16-4", 0.125),
         ("wide-resnet-28-10", 0.0625),
+        ("vgg11", 0.125),
     ] {
         let model = Model::load(&bare(network, width, folder.path()), None).unwrap();
         assert_eq!((model.facts.network.name(), model.facts.width), (network, width));

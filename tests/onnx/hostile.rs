@@ -75,6 +75,45 @@ fn circles_absent_weights_branches_and_training_are_refused() {
     refused(&[model(&[]), vec![0xa2, 1, 0]].concat(), "training graph");
 }
 
+/// Whole numbers of 64 bits.
+fn whole(name: &str, values: &[i64]) -> Vec<u8> {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    // Two bytes of seven bits each.
+    let extents = vec![1 << 3, values.len() as u8 | 128, (values.len() >> 7) as u8];
+    field(5, &[extents, number(2, 7), field(8, name.as_bytes()), field(9, &bytes)].concat())
+}
+
+#[test]
+fn a_copy_of_all_images_by_places_is_read_only_where_it_is_one() {
+    let parts = |factor: i64, from: i64| {
+        let start = [field(1, b"start"), number(3, 0)].concat();
+        let end = [field(1, b"end"), number(3, 1)].concat();
+        let places: Vec<i64> = (from..from + 192).collect();
+        let constants =
+            [whole("all", &[-1]), whole("zero", &[0]), whole("one", &[1]), whole("len", &[factor])];
+        [
+            constants.concat(),
+            whole("axis", &[1]),
+            whole("places", &places),
+            node("Reshape", &["images", "all"], &["row"], &[]),
+            node("Shape", &["images"], &["shape"], &[start, end]),
+            node("Range", &["zero", "shape", "one"], &["numbers"], &[]),
+            node("Mul", &["numbers", "len"], &["first"], &[]),
+            node("Unsqueeze", &["first", "axis"], &["column"], &[]),
+            node("Add", &["column", "places"], &["where"], &[]),
+            node("Gather", &["row", "where"], &["copy"], &[]),
+            weight("w", &[96, 2], &[0; 768]),
+            node("MatMul", &["copy", "w"], &["out"], &[]),
+        ]
+    };
+    // Whole, it fails only at the matrix behind it.
+    refused(&model(&parts(192, 0)), "MatMul");
+    refused(&model(&parts(191, 0)), "not those of a copy");
+    refused(&model(&parts(192, 1)), "not those of a copy");
+    let row = node("Reshape", &["images", "all"], &["row"], &[]);
+    refused(&model(&[whole("all", &[-1]), row, node("Relu", &["row"], &["out"], &[])]), "mixes the images");
+}
+
 #[test]
 fn sizes_that_no_memory_holds_are_refused_before_any_is_taken() {
     let zeros = weight("w", &[100, 100, 100, 100], &[0; 4]);

@@ -4,11 +4,13 @@ use super::attributes::Attributes;
 use super::constant::{Constant, Loader};
 use super::data::{Data, Place};
 use super::message::{Described, Graph, Model, Node, Tensor};
+use super::operators::Call;
+use super::operators::strided::{self, PerImage};
 use super::{OnnxError, fold, operators};
 use crate::nn::arrangement::{Arrangement, Axis};
 use crate::nn::layer::{Extents, Layer};
 use crate::nn::net::{self, IMAGES, Value};
-use crate::nn::slot::{FileOrder, Initial, Role, Slot};
+use crate::nn::slot::{FileOrder, Initial, Role, Slot, unwrapped};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -24,6 +26,10 @@ pub enum Known {
     Constant(Rc<Constant>),
     /// It does.
     Data(Data),
+    /// It does, and all values of all images are one row; see `operators/strided.rs`.
+    Row(Data),
+    /// Whole numbers of which every image has its own.
+    PerImage(PerImage),
 }
 
 impl From<Constant> for Known {
@@ -140,12 +146,16 @@ impl<'a> Importer<'a> {
         if node.operator == "Constant" {
             return Ok(vec![attributes.constant()?.into()]);
         }
+        let call = Call::new(node, &attributes, inputs);
+        if let Some(result) = strided::read(self, &call) {
+            return result;
+        }
         let constants: Option<Vec<Option<&Constant>>> = inputs
             .iter()
             .map(|input| match input {
                 None => Some(None),
                 Some(Known::Constant(constant)) => Some(Some(&**constant)),
-                Some(Known::Data(_)) => None,
+                Some(_) => None,
             })
             .collect();
         if let Some(constants) = constants
@@ -153,7 +163,7 @@ impl<'a> Importer<'a> {
         {
             return Ok(results?.into_iter().map(Known::from).collect());
         }
-        operators::read(self, node, &attributes, inputs)
+        operators::read(self, &call)
     }
 
     /// A name for a slot of the node that is being read.
@@ -173,7 +183,7 @@ impl<'a> Importer<'a> {
     /// A slot of these values in memory's order; the same one again if it is there already.
     pub fn slot(&mut self, origin: Option<&str>, part: &str, new: NewSlot) -> usize {
         let NewSlot { extents, role, order, values } = new;
-        let name = origin.map_or_else(|| self.own_name(part), |origin| plain_name(origin).to_string());
+        let name = origin.map_or_else(|| self.own_name(part), |origin| unwrapped(origin).to_string());
         let same = |index: &usize| {
             let slot = &self.slots[*index];
             (&slot.extents, slot.role, slot.order) == (&extents, role, order) && self.values[*index] == values
@@ -328,16 +338,6 @@ fn base_name(name: &str) -> &str {
     name.split(AGAIN).next().unwrap_or(name)
 }
 
-/// Without what PyTorch's wrappers put in front, which model files do not keep apart.
-fn plain_name(mut name: &str) -> &str {
-    while let Some(rest) =
-        ["module.", "_orig_mod.", "model."].iter().find_map(|wrapper| name.strip_prefix(wrapper))
-    {
-        name = rest;
-    }
-    name
-}
-
 /// What training anew would start from.
 fn initial(extents: &[usize], role: Role, values: &[f32]) -> Initial {
     match (extents, role) {
@@ -388,6 +388,7 @@ fn shapes(inputs: &[Option<Known>]) -> String {
     let shape = |input: &Option<Known>| match input {
         None => "-".to_string(),
         Some(Known::Constant(constant)) => format!("{:?}", constant.extents),
+        Some(Known::Row(_) | Known::PerImage(_)) => "[n, …]".to_string(),
         Some(Known::Data(data)) => {
             let extents = data.axes.iter().enumerate().map(|(axis, place)| match place {
                 Place::Batch => "n".to_string(),

@@ -98,6 +98,7 @@ pub fn answer(model: &[u8], inputs: &[Vec<u8>], output: usize, batch: bool) -> R
             ));
         }
         Known::Data(result) => result,
+        Known::Row(_) | Known::PerImage(_) => return Err(wrong("the images are no axis of the output")),
     };
     let mut answered = result.own_extents();
     if batch {

@@ -3,10 +3,12 @@
 mod activations;
 mod arithmetic;
 mod convolutions;
+mod groups;
 mod linear;
 mod pooling;
 mod shapes;
 mod slices;
+pub mod strided;
 
 use super::attributes::Attributes;
 use super::constant::Constant;
@@ -29,7 +31,13 @@ pub struct Call<'a, 'b> {
     pub outputs: usize,
 }
 
-impl Call<'_, '_> {
+impl<'a, 'b> Call<'a, 'b> {
+    /// A node's operator.
+    pub fn new(node: &'b Node, attributes: &'b Attributes<'a>, inputs: &'b [Option<Known>]) -> Self {
+        let outputs = node.outputs.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
+        Self { operator: node.operator.as_str(), attributes, inputs, outputs }
+    }
+
     /// An input that depends on the images.
     pub fn data(&self, index: usize) -> Result<&Data> {
         match self.inputs.get(index) {
@@ -37,6 +45,7 @@ impl Call<'_, '_> {
             Some(Some(Known::Constant(_))) => Err(format!(
                 "has a constant as input {index}, where it is read only with values of the images"
             )),
+            Some(Some(Known::Row(_) | Known::PerImage(_))) => Err(MIXED.to_string()),
             _ => Err(format!("lacks its input {index}")),
         }
     }
@@ -53,6 +62,7 @@ impl Call<'_, '_> {
             Some(Some(Known::Data(_))) => {
                 Err(format!("computes its input {index} from the images; it must be a constant"))
             }
+            Some(Some(Known::Row(_) | Known::PerImage(_))) => Err(MIXED.to_string()),
             _ => Ok(None),
         }
     }
@@ -76,6 +86,10 @@ impl Call<'_, '_> {
     }
 }
 
+/// What is said of values in which images are no axis of their own.
+pub const MIXED: &str =
+    "mixes the images with other axes, or fixes their number; export the model with a dynamic batch size";
+
 type Reader = fn(&mut Importer, &Call) -> Result<Vec<Known>>;
 
 /// Every operator that becomes layers.
@@ -84,6 +98,8 @@ const OPERATORS: &[(&[&str], Reader)] = &[
     (&["ConvTranspose"], convolutions::transposed),
     (&["BatchNormalization"], linear::batch_norm),
     (&["LayerNormalization"], linear::layer_norm),
+    (&["InstanceNormalization"], groups::instance_norm),
+    (&["GroupNormalization"], groups::group_norm),
     (&["Gemm"], linear::gemm),
     (&["MatMul"], linear::mat_mul),
     (&["Softmax", "LogSoftmax"], linear::softmax),
@@ -99,6 +115,7 @@ const OPERATORS: &[(&[&str], Reader)] = &[
     (&["Resize"], pooling::resize),
     (&["Shape"], shapes::shape),
     (&["Identity", "Cast"], shapes::identity),
+    (&["CastLike"], shapes::cast_like),
     (&["Dropout"], shapes::dropout),
     (&["Flatten"], shapes::flatten),
     (&["Reshape"], shapes::reshape),
@@ -113,17 +130,10 @@ const OPERATORS: &[(&[&str], Reader)] = &[
 ];
 
 /// Reads an operator of which some input depends on the images.
-pub fn read(
-    importer: &mut Importer,
-    node: &Node,
-    attributes: &Attributes,
-    inputs: &[Option<Known>],
-) -> Result<Vec<Known>> {
-    let operator = node.operator.as_str();
-    let reader = OPERATORS.iter().find(|(names, _)| names.contains(&operator)).map(|(_, reader)| reader);
+pub fn read(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
+    let reader = OPERATORS.iter().find(|(names, _)| names.contains(&call.operator)).map(|(_, reader)| reader);
     let reader = reader.ok_or_else(|| format!("is not supported; {}", supported()))?;
-    let outputs = node.outputs.iter().rposition(|name| !name.is_empty()).map_or(0, |last| last + 1);
-    reader(importer, &Call { operator, attributes, inputs, outputs })
+    reader(importer, call)
 }
 
 /// Whether an operator is read, as layers or as arithmetic on constants.

@@ -1,9 +1,9 @@
 //! Operators that change shapes and move nothing, or little.
 
 use super::linear::TRAINING;
-use super::{Call, Importer, Known, Result, one, whole};
+use super::{Call, Importer, Known, MIXED, Result, one, whole};
 use crate::nn::onnx::axes;
-use crate::nn::onnx::constant::{BATCH, Constant, kinds};
+use crate::nn::onnx::constant::{BATCH, Constant, Numbers, kinds};
 use crate::nn::onnx::data::{Data, Place};
 
 /// `Shape`: whole numbers, one of which stands for the number of images.
@@ -20,6 +20,24 @@ pub fn identity(_: &mut Importer, call: &Call) -> Result<Vec<Known>> {
         return Err(format!("makes values of the type {to} of real numbers, which have no gradients"));
     }
     one(call.data(0)?.clone())
+}
+
+/// `CastLike`: values of the images are real numbers, and so is what is cast like them.
+pub fn cast_like(_: &mut Importer, call: &Call) -> Result<Vec<Known>> {
+    match (call.data(0), call.data(1)) {
+        (Ok(data), Ok(_)) => one(data.clone()),
+        (Ok(data), Err(_)) => match call.constant(1)?.values {
+            Numbers::Floats(_) => one(data.clone()),
+            Numbers::Integers(_) => {
+                Err("makes whole numbers of real ones, which have no gradients".to_string())
+            }
+        },
+        (Err(_), _) => {
+            let constant = call.constant(0)?;
+            let values = Numbers::Floats(constant.to_floats()?);
+            Ok(vec![Constant { values, ..(*constant).clone() }.into()])
+        }
+    }
 }
 
 /// `Dropout`, which does nothing outside training.
@@ -57,10 +75,7 @@ pub fn reshape(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
         return one(to_extents(importer, data, &extents)?);
     }
     let [first, rest @ ..] = wanted else { return Err("removes the axis of the images".to_string()) };
-    let unclear = || {
-        "mixes the images with other axes, or fixes their number; export the model with a dynamic batch size"
-            .to_string()
-    };
+    let unclear = || MIXED.to_string();
     if rest.contains(&BATCH) {
         return Err(unclear());
     }
@@ -90,7 +105,7 @@ pub fn reshape(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
 }
 
 /// The same values with other extents; they move if they have to.
-fn to_extents(importer: &mut Importer, data: &Data, extents: &[usize]) -> Result<Data> {
+pub fn to_extents(importer: &mut Importer, data: &Data, extents: &[usize]) -> Result<Data> {
     if let Some(reshaped) = data.reshaped(extents) {
         return Ok(reshaped);
     }

@@ -1,0 +1,152 @@
+//! VGG networks whose file holds names and shapes alone: `features.0`, `features.1`, … are convolutions of 3x3 with or without
+//! batch normalisation, numbered with the activations and the pooling between them, which have no tensors.
+//!
+//! | head | image in front of it | repositories |
+//! | --- | --- | --- |
+//! | `classifier` | the mean over all positions | kuangliu's pytorch-cifar |
+//! | `classifier.0`, `.3`, `.6`, or other numbers in order, with ReLU between | averaged or repeated to the size that the first layer reads, 7x7 in torchvision | torchvision |
+//!
+//! Between the last layer of a block and the next convolution there is a place for ReLU, and where there is another one, for
+//! maximum pooling of 2x2. Pooling follows the last convolution in any case.
+
+use super::torch::{Found, Result, SIDES, Shapes, identity, of_zoo};
+use crate::graph::{Resize, Window};
+use crate::nn::Problem;
+use crate::nn::builder::{Builder, Kernel};
+use crate::nn::layer::{Layer, Pooling};
+use crate::nn::net::Value;
+
+/// Layers beyond which nobody has trained such a network.
+const MOST_LAYERS: usize = 200;
+
+/// The name of the first weight.
+const FIRST: &str = "features.0.weight";
+
+/// Whether the tensors are those of such a network.
+pub(super) fn is_vgg(shapes: &Shapes) -> bool {
+    shapes.has(FIRST) && shapes.get::<4>(FIRST).is_ok() && !heads(shapes).is_empty()
+}
+
+/// The network that the tensors belong to. `expected` is what the data look like.
+pub(super) fn network(shapes: &Shapes, expected: Option<Problem>) -> Result<Found> {
+    let [_, channels, ..] = shapes.get::<4>(FIRST)?;
+    let convolutions = convolutions(shapes);
+    let last = *convolutions.last().ok_or("there is no convolution")?;
+    let [maps, ..] = shapes.get::<4>(&format!("features.{last}.weight"))?;
+    let heads = heads(shapes);
+    let [_, features] = shapes.get::<2>(&format!("{}.weight", heads[0]))?;
+    let [classes, _] = shapes.get::<2>(&format!("{}.weight", heads[heads.len() - 1]))?;
+    let side = (1..=features).find(|side| maps * side * side >= features).unwrap_or(1);
+    if maps * side * side != features {
+        return Err(format!(
+            "the tensor {}.weight reads {features} numbers, which are no square of the {maps} channels before it",
+            heads[0]
+        ));
+    }
+    let problem = match expected {
+        Some(problem) => Problem { channels, classes, ..problem },
+        None => Problem::square(SIDES[usize::from(side > 1)], channels, classes),
+    };
+    problem.check(1.0).map_err(|error| error.to_string())?;
+    let normalised = shapes.has("normalise.mean");
+    let mut net = Builder::new(problem);
+    let mut x = net.images();
+    if normalised {
+        x = net.normalise(x, "normalise", &identity(channels));
+    }
+    for (at, &index) in convolutions.iter().enumerate() {
+        x = block(shapes, &mut net, x, index, convolutions.get(at + 1).copied())?;
+    }
+    x = sized(&mut net, x, side)?;
+    for (at, name) in heads.iter().enumerate() {
+        let [outputs, inputs] = shapes.get::<2>(&format!("{name}.weight"))?;
+        let found = net.extents(x).len();
+        if found != inputs {
+            return Err(format!(
+                "the tensor {name}.weight reads {inputs} numbers, and the layer before it gives {found}"
+            ));
+        }
+        if !shapes.has(&format!("{name}.bias")) {
+            return Err(format!("the tensor {name}.bias is missing"));
+        }
+        let is_last = at + 1 == heads.len();
+        x = net.dense(x, name, outputs, if is_last { std::f32::consts::FRAC_1_SQRT_2 } else { 1.0 });
+        if !is_last {
+            x = net.relu(x);
+        }
+    }
+    let classifier = net.finish().map_err(|error| error.to_string())?;
+    let (network, width) = of_zoo(shapes, FIRST, &classifier, normalised);
+    Ok(Found { family: "a VGG network", network, width, classifier, notes: Vec::new() })
+}
+
+/// The places of the convolutions.
+fn convolutions(shapes: &Shapes) -> Vec<usize> {
+    (0..MOST_LAYERS).filter(|index| shapes.get::<4>(&format!("features.{index}.weight")).is_ok()).collect()
+}
+
+/// The names of the linear layers, in order.
+fn heads(shapes: &Shapes) -> Vec<String> {
+    let is_linear = |name: &String| shapes.get::<2>(&format!("{name}.weight")).is_ok();
+    let numbered = (0..MOST_LAYERS).map(|index| format!("classifier.{index}"));
+    std::iter::once("classifier".to_string()).chain(numbered).filter(is_linear).collect()
+}
+
+/// The convolution at a place, and what follows it before the next one.
+fn block(shapes: &Shapes, net: &mut Builder, x: Value, index: usize, next: Option<usize>) -> Result<Value> {
+    let weight = format!("features.{index}.weight");
+    let shape = shapes.get::<4>(&weight)?;
+    let [outputs, inputs, 3, 3] = shape else {
+        return Err(format!("the tensor {weight} has the shape {shape:?}; a kernel of 3x3 is needed"));
+    };
+    let from = net.extents(x).channels();
+    if from != inputs {
+        return Err(format!(
+            "the tensor {weight} has the shape {shape:?}, and {from} channels come before it"
+        ));
+    }
+    let bias = shapes.has(&format!("features.{index}.bias"));
+    let kernel = Kernel::new(3, outputs);
+    let kernel = if bias { kernel } else { kernel.without_bias() };
+    let mut x = net.convolution(x, &format!("features.{index}"), kernel);
+    let mut at = index + 1;
+    if shapes.has(&format!("features.{at}.running_mean")) {
+        x = net.batch_norm(x, &format!("features.{at}"));
+        at += 1;
+    }
+    x = net.relu(x);
+    let pooled = match next.map_or(Some(1), |next| next.checked_sub(at + 1)) {
+        Some(places @ (0 | 1)) => places == 1,
+        _ => {
+            return Err(format!(
+                "between features.{index} and the next convolution is something else than ReLU and pooling"
+            ));
+        }
+    };
+    let smaller = net.extents(x).positions() == 1;
+    if pooled && smaller {
+        return Err(format!("the images are too small for the pooling behind features.{index}"));
+    }
+    Ok(if pooled { net.pool(x, Pooling::Max, Window::new(2, 2)) } else { x })
+}
+
+/// An image with this many rows and columns, as PyTorch's adaptive average pooling makes it; for one of each, the mean.
+fn sized(net: &mut Builder, x: Value, side: usize) -> Result<Value> {
+    let crate::nn::layer::Extents::Image { height, width, .. } = net.extents(x) else {
+        return Err("the last convolution gives no image".to_string());
+    };
+    match (height, width) {
+        _ if side == 1 => Ok(net.global_mean(x)),
+        (rows, columns) if rows == side && columns == side => Ok(x),
+        (1, 1) => Ok(net.layer("repeat", Layer::Resize(Resize::nearest([1, 1], [side; 2])), &[x])),
+        (rows, columns) if rows.is_multiple_of(side) && columns.is_multiple_of(side) => {
+            let [rows, columns] = [rows / side, columns / side];
+            Ok(net.pool(x, Pooling::Mean, Window::mean(rows, columns)))
+        }
+        (rows, columns) => Err(format!(
+            "the images end as {rows}x{columns}, which the linear layers read as {side}x{side}; give images whose sides are {} or \
+             a multiple of it, or export the model to ONNX",
+            SIDES[1]
+        )),
+    }
+}
