@@ -352,6 +352,15 @@ impl Trainer {
         Ok(runs)
     }
 
+    /// The phases of the next step in order, each with what is written to its program before it runs. The step counts as taken, but
+    /// nothing is computed.
+    pub fn skip(&mut self, batch: &Batch) -> Vec<(Phase, Vec<(String, Vec<f32>)>)> {
+        let order: Vec<Phase> = self.order.iter().map(|&index| self.runners[index].phase).collect();
+        let written = order.into_iter().map(|phase| (phase, self.schedules(phase, batch))).collect();
+        self.step += 1;
+        written
+    }
+
     /// Counts an update for each network that moves and returns what it is written before: rates and decays.
     fn schedules(&mut self, phase: Phase, batch: &Batch) -> Vec<(String, Vec<f32>)> {
         let factor = schedule::factor(&self.config, batch);
