@@ -1,12 +1,13 @@
 //! Programs as data: buffers with their sizes, and for every call its pipeline, grid, parameters and the piece of memory that stands at
 //! each binding. The description holds all that a browser needs to replay them. `page/player.js` does.
 //!
-//! The form of a kernel is the most specific one that can exist in a browser, as on an adapter that has no time to measure. WebGPU
+//! The form of a kernel is the most specific one that can exist in a browser, as on an adapter that has no time to measure. Small
+//! products are an exception: a browser compiles when the page opens, and forms for GPUs are long. WebGPU
 //! refuses a dispatch in which two bindings name overlapping memory that can be written. An operand that is named but not read
 //! gets a buffer of its own, and any other overlap is an error here.
 
 use super::WebError;
-use crate::kernels::generate;
+use crate::kernels::{Form, generate};
 use crate::program::{Call, Program, RootKind, TensorId};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -88,6 +89,10 @@ pub struct CallRow {
     pub flops: u64,
 }
 
+/// Floating-point operations of a call below which the large forms for GPUs are not worth their compilation: a GPU does as many in
+/// a tenth of a millisecond, in any form, while drivers take up to seconds for such a form.
+const SMALL_PRODUCT: u64 = 100_000_000;
+
 /// Bytes of the buffer for operands that are not read: one alignment.
 const SPARE: u64 = 256;
 
@@ -123,7 +128,7 @@ impl Description {
     }
 
     fn call(&mut self, program: &Program, layout: &Layout, call: &Call) -> Result<CallRow, WebError> {
-        let form = call.forms_in_browsers().last().expect("the portable form computes every call");
+        let form = form(call);
         let source = call.expression.as_ref().map(|e| generate::shader(form.source, e));
         let source = source.as_deref().unwrap_or(form.source);
         let constants = form.constants(call);
@@ -143,6 +148,13 @@ impl Description {
             flops: call.flops,
         })
     }
+}
+
+/// The form in which a page computes a call.
+fn form(call: &Call) -> &'static Form {
+    let small = (1..SMALL_PRODUCT).contains(&call.flops);
+    let forms = call.forms_in_browsers().filter(|form| !(form.needs.hardware && small));
+    forms.last().expect("the portable form computes every call")
 }
 
 /// The index of `item`, which is added if it is new.

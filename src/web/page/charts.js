@@ -1,10 +1,12 @@
 // Line charts as SVG. A series has a name, a colour (a custom property of the style sheet) and points.
 
-const WIDTH = 480;
+// In pixels of the page, as far as there is room, so that letters are as large everywhere.
+const WIDEST = 480;
+const NARROWEST = 280;
 const HEIGHT = 260;
 const MARGIN = { left: 40, right: 78, top: 8, bottom: 36 };
 
-const percent = (share) => `${Math.round(100 * share)} %`;
+const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
 // Round numbers from 0 to `most`, four or five of them.
 function ticks(most) {
@@ -17,7 +19,8 @@ function ticks(most) {
 // Replaces what `element` shows. `x` and `y` have a largest value, `x` a label, `y` a text for its values; `mark` is an x with a
 // vertical line.
 function chart(element, { label, x, y, series, mark }) {
-  const inner = { width: WIDTH - MARGIN.left - MARGIN.right, height: HEIGHT - MARGIN.top - MARGIN.bottom };
+  const width = Math.max(NARROWEST, Math.min(WIDEST, element.clientWidth || WIDEST));
+  const inner = { width: width - MARGIN.left - MARGIN.right, height: HEIGHT - MARGIN.top - MARGIN.bottom };
   const left = (value) => (MARGIN.left + (inner.width * value) / x.most).toFixed(1);
   const top = (value) => (MARGIN.top + inner.height * (1 - Math.min(value / y.most, 1))).toFixed(1);
   const floor = MARGIN.top + inner.height;
@@ -44,5 +47,5 @@ function chart(element, { label, x, y, series, mark }) {
   for (const { name, colour, at, height } of names) {
     svg += `<text class="name" style="--colour:var(--${colour})" x="${+at + 8}" y="${height + 4}">${name}</text>`;
   }
-  element.innerHTML = `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${label}">${svg}</svg>`;
+  element.innerHTML = `<svg viewBox="0 0 ${width} ${HEIGHT}" role="img" aria-label="${label}">${svg}</svg>`;
 }

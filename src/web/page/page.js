@@ -3,6 +3,8 @@
 const at = (id) => document.getElementById(id);
 // Radii of the curve, without 0.
 const RADII = 8;
+// Milliseconds without a change after which the set is attacked.
+const PAUSE = 300;
 const NO_WEBGPU =
   "This page computes with WebGPU, which is not available here; open it in a current Chrome, Edge, Firefox or Safari on a machine with a graphics processor.";
 
@@ -48,8 +50,9 @@ class Page {
     own.show = latest(() => own.look());
     own.measure = latest(() => own.count());
     own.furnish();
+    own.thumbs.mark(0);
+    [own.image, own.label] = [own.imageAt(0), page.labels[0]];
     await own.use(own.network);
-    own.thumbs.choose(0);
     return own;
   }
 
@@ -57,12 +60,12 @@ class Page {
   async use(network) {
     this.one = await Subject.begin(this.player, "one", 1, network);
     this.set = await Subject.begin(this.player, "set", page.set, network);
-    [this.curve, this.curved] = [[], this.set];
-    if (this.image) this.show();
+    this.curve = [];
+    this.show();
     this.measure();
   }
 
-  image_at(index) {
+  imageAt(index) {
     return this.images.subarray(index * PIXELS, (index + 1) * PIXELS);
   }
 
@@ -72,7 +75,7 @@ class Page {
     at("about").textContent =
       `A classifier of ${page.data_set} (${problem.height} × ${problem.width} pixels, ${problem.classes} classes), trained by the method “${page.method}”. ` +
       "It computes in this tab, on this machine, with the programs that pgn-wgpu runs.";
-    const images = labels.map((_, index) => this.image_at(index));
+    const images = labels.map((_, index) => this.imageAt(index));
     this.thumbs = new Thumbs(at("thumbs"), images, problem, labels.map((label) => classes[label]), (index) => {
       this.choose(images[index], labels[index]);
     });
@@ -82,7 +85,7 @@ class Page {
       this.epsilon = +slider.value;
       this.radius();
       this.show();
-      this.measure();
+      this.settle();
     });
     at("norm").textContent = `(${norm === "Linf" ? "L∞" : norm})`;
     this.radius();
@@ -134,7 +137,15 @@ class Page {
   // Shows an image from now on. One without a label is moved away from the class that the network sees in it.
   choose(image, label) {
     Object.assign(this, { image, label });
+    paint(at("clean-image"), image, page.problem);
     this.show();
+    this.settle();
+  }
+
+  // Attacks the set once the reader pauses: that takes the device longer than one image.
+  settle() {
+    clearTimeout(this.pause);
+    this.pause = setTimeout(this.measure, PAUSE);
   }
 
   radius() {
@@ -157,7 +168,7 @@ class Page {
     const most = (values) => values.reduce((best, value) => Math.max(best, Math.abs(value)), 0);
     const gain = Math.max(1, Math.floor(0.5 / Math.max(...changes.map(most), 1e-3)));
     const steepest = most(gradient) || 1;
-    this.picture("clean", image, gradient, 0.5 / steepest, "where the loss grows");
+    this.picture("clean", image, gradient, 0.5 / steepest, "gradient of the loss");
     changes.forEach((change, i) => {
       const key = ATTACKS[i + 1].key;
       this.picture(key, moved[i], change, gain, `difference × ${gain}`);
@@ -209,7 +220,7 @@ class Page {
       const point = [radius, await accuracies(set, this.images, radius)];
       if (this.set === set) this.curve.push(point);
       this.plot();
-      this.measure();
+      this.settle();
     }
   }
 
@@ -230,7 +241,7 @@ class Lesson {
     const { lesson } = page;
     at("lesson").hidden = false;
     at("game").textContent =
-      `Two networks play against each other: a generator perturbs ${lesson.labels.length} training images, the classifier learns from them, and the generator learns to raise the classifier’s loss at a price of ${lesson.price} per squared length. ` +
+      `Two networks play against each other: a generator perturbs ${lesson.labels.length.toLocaleString("en")} training images, the classifier learns from them, and the generator learns to raise the classifier’s loss at a price of ${lesson.price} per squared length. ` +
       `${lesson.steps} steps of ${lesson.batch_size} images, as “pgn-wgpu train” takes them.`;
     at("measured").textContent = `Of the ${page.labels.length} images above, after each pass over the training images; PGD at ε = ${shownRadius(page.epsilon)}.`;
     at("start").addEventListener("click", () => this.toggle());
@@ -250,7 +261,7 @@ class Lesson {
     if (at("swap").getAttribute("aria-pressed") === "true") await this.swap();
     this.forget();
     at("progress").textContent = "";
-    at("restart").hidden = at("swap").hidden = true;
+    at("restart").hidden = at("swap").hidden = at("charts").hidden = true;
     at("start").textContent = "Train from scratch";
     at("start").disabled = false;
   }
@@ -260,6 +271,8 @@ class Lesson {
     at("start").textContent = this.going ? "Pause" : "Go on";
     at("restart").hidden = this.going;
     if (!this.going) return;
+    at("charts").hidden = false;
+    if (!this.training) at("progress").textContent = "The programs are being prepared.";
     await this.loop;
     this.loop = this.train().catch(failed);
   }
