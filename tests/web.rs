@@ -24,9 +24,9 @@ const STEPS: &str = "20";
 const IMAGES: usize = 20;
 
 /// A run of the smallest networks, and the page about it.
-fn exported(folder: &Path, method: &str) -> Value {
-    let train = ["train", "--adapter", "cpu", "--method", method, "--width", "0.0625", "--epochs", "8", "--out", "run"];
-    succeed(folder, &train);
+fn exported(folder: &Path, method: &str, epochs: &str) -> Value {
+    let networks = ["train", "--adapter", "cpu", "--width", "0.0625", "--out", "run"];
+    succeed(folder, &[&networks[..], &["--method", method, "--epochs", epochs]].concat());
     let limit = IMAGES.to_string();
     succeed(folder, &["export", "run", "--web", "page.html", "--limit", &limit]);
     contents(&folder.join("page.html"))
@@ -53,9 +53,13 @@ fn sizes(program: &Value) -> Vec<u64> {
 #[test]
 fn every_call_of_a_page_keeps_to_what_webgpu_promises_everywhere() {
     let folder = tempfile::tempdir().unwrap();
-    let page = exported(folder.path(), "pgn");
+    let page = exported(folder.path(), "pgn", "1");
     let programs = page["programs"].as_object().unwrap();
-    assert!(programs.contains_key("train.both") && programs.contains_key("one.generator"), "{:?}", programs.keys());
+    assert!(
+        programs.contains_key("train.both") && programs.contains_key("one.generator"),
+        "{:?}",
+        programs.keys()
+    );
     let mut calls = 0;
     for (name, program) in programs {
         let sizes = sizes(program);
@@ -64,18 +68,28 @@ fn every_call_of_a_page_keeps_to_what_webgpu_promises_everywhere() {
             let tensors = call["tensors"].as_array().unwrap();
             let label = format!("{name}, {}", pipeline["kernel"]);
             assert!(tensors.len() <= 8 && tensors.len() as u64 == number(&pipeline["tensors"]), "{label}");
-            assert!(call["grid"].as_array().unwrap().iter().all(|groups| number(groups) <= 65_535), "{label}");
+            assert!(
+                call["grid"].as_array().unwrap().iter().all(|groups| number(groups) <= 65_535),
+                "{label}"
+            );
             let bounds: Vec<[u64; 3]> = tensors
                 .iter()
                 .map(|place| {
-                    let [buffer, offset, bytes] = ["buffer", "offset", "bytes"].map(|key| number(&place[key]));
-                    assert!(offset.is_multiple_of(256) && offset + bytes <= sizes[buffer as usize], "{label}: {place}");
+                    let [buffer, offset, bytes] =
+                        ["buffer", "offset", "bytes"].map(|key| number(&place[key]));
+                    assert!(
+                        offset.is_multiple_of(256) && offset + bytes <= sizes[buffer as usize],
+                        "{label}: {place}"
+                    );
                     [buffer, offset, offset + bytes]
                 })
                 .collect();
             for (index, [buffer, start, end]) in bounds.iter().enumerate() {
                 let meets = |other: &[u64; 3]| other[0] == *buffer && other[1] < *end && *start < other[2];
-                assert!(!bounds[..index].iter().any(meets), "{label} binds the same memory twice: {bounds:?}");
+                assert!(
+                    !bounds[..index].iter().any(meets),
+                    "{label} binds the same memory twice: {bounds:?}"
+                );
             }
             calls += 1;
         }
@@ -86,7 +100,7 @@ fn every_call_of_a_page_keeps_to_what_webgpu_promises_everywhere() {
 #[test]
 fn a_model_without_a_generator_has_a_page_without_one() {
     let folder = tempfile::tempdir().unwrap();
-    let page = exported(folder.path(), "natural");
+    let page = exported(folder.path(), "natural", "1");
     assert_eq!(page["generator"], json!(false));
     assert!(page["programs"].get("one.generator").is_none());
     assert_eq!(page["labels"].as_array().unwrap().len(), IMAGES);
@@ -97,7 +111,7 @@ fn a_model_without_a_generator_has_a_page_without_one() {
 #[test]
 fn flags_that_choose_images_are_refused_where_there_is_no_page() {
     let folder = tempfile::tempdir().unwrap();
-    exported(folder.path(), "natural");
+    exported(folder.path(), "natural", "1");
     let refusal = refuse(folder.path(), &["export", "run", "--onnx", "a.onnx", "--limit", "5"]);
     assert_mentions(&refusal, &["--web"]);
     assert!(!folder.path().join("a.onnx").exists());
@@ -122,7 +136,7 @@ fn reference(folder: &Path) -> Value {
     let generator = attacked(AttackOptions { radius: Some(EPSILON), ..AttackOptions::new(AttackKind::PGN) });
     // Images that are classified wrongly are not attacked.
     let right: Vec<bool> = pgd.labels.iter().zip(&pgd.clean_predictions).map(|(a, b)| a == b).collect();
-    assert!(right.iter().filter(|right| **right).count() > IMAGES / 2, "the run has learned something");
+    assert!(right.iter().filter(|right| **right).count() >= IMAGES / 4, "the run has learned something");
     let short = Checkpoint::load(&folder.join("short/checkpoints/last.safetensors")).unwrap();
     let (_, weights) = short.states.iter().find(|(name, _)| name == "classifier.parameters").unwrap();
     json!({
@@ -160,9 +174,15 @@ fn losses(metrics: &Path) -> Vec<f64> {
 
 /// What is compared, and how far the largest difference may be, in units of the largest value; of training, the loss of each of the
 /// steps and the weights after them. A step of Adam divides a gradient by its own size, so rounding near zero moves a weight by as
-/// much as any other gradient would, and the weights are compared by their mean difference.
-const ALLOWED: [(&str, f64); 6] =
-    [("logits", 1e-5), ("gradient", 1e-5), ("moved", 1e-5), ("made", 1e-5), ("losses", 1e-4), ("weights", 1e-4)];
+/// much as any other gradient would: the weights are compared by their mean difference.
+const ALLOWED: [(&str, f64); 6] = [
+    ("logits", 1e-5),
+    ("gradient", 1e-5),
+    ("moved", 1e-5),
+    ("made", 1e-5),
+    ("losses", 1e-5),
+    ("weights", 1e-6),
+];
 
 /// Runs a script of `tests/web` with Node.js; what it prints as JSON. `None` if it is to be skipped, which is said.
 fn script(name: &str, package: &str, arguments: &[&Path]) -> Option<Value> {
@@ -171,12 +191,18 @@ fn script(name: &str, package: &str, arguments: &[&Path]) -> Option<Value> {
     let missing = if Command::new("node").arg("--version").output().is_err() {
         Some("there is no Node.js".to_string())
     } else if !modules.join("node_modules").join(package).is_dir() {
-        Some(format!("the package {package} is not in {}; `make web-check portability` installs it", modules.display()))
+        Some(format!(
+            "the package {package} is not in {}; `make web-check portability` installs it",
+            modules.display()
+        ))
     } else {
         None
     };
     let skipped = |reason: &str| {
-        assert!(std::env::var("PGN_REQUIRE_BROWSER").as_deref() != Ok("1"), "PGN_REQUIRE_BROWSER=1, but {reason}");
+        assert!(
+            std::env::var("PGN_REQUIRE_BROWSER").as_deref() != Ok("1"),
+            "PGN_REQUIRE_BROWSER=1, but {reason}"
+        );
         // Not eprintln!, which the test harness swallows when the test passes.
         let _ = std::io::stderr().write_all(format!("SKIPPED: {name}, because {reason}\n").as_bytes());
         None
@@ -184,7 +210,12 @@ fn script(name: &str, package: &str, arguments: &[&Path]) -> Option<Value> {
     if let Some(reason) = missing {
         return skipped(&reason);
     }
-    let output = Command::new("node").arg(root.join("tests/web").join(name)).arg(&modules).args(arguments).output().unwrap();
+    let output = Command::new("node")
+        .arg(root.join("tests/web").join(name))
+        .arg(&modules)
+        .args(arguments)
+        .output()
+        .unwrap();
     let text = program::text(&output);
     if output.status.code() == Some(77) {
         return skipped(text.trim());
@@ -197,8 +228,12 @@ fn script(name: &str, package: &str, arguments: &[&Path]) -> Option<Value> {
 /// A page with its reference values, in a folder.
 fn compared() -> (tempfile::TempDir, PathBuf, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
-    exported(folder.path(), "pgn");
-    let mut short = command(folder.path(), ["train", "--config", "run/config.toml", "--max-steps", STEPS, "--out", "short"]);
+    // Seven of ten images right.
+    exported(folder.path(), "pgn", "20");
+    let mut short = command(
+        folder.path(),
+        ["train", "--config", "run/config.toml", "--max-steps", STEPS, "--out", "short"],
+    );
     assert!(short.output().unwrap().status.success());
     let (page, values) = (folder.path().join("page.html"), folder.path().join("reference.json"));
     std::fs::write(&values, reference(folder.path()).to_string()).unwrap();

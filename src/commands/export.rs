@@ -43,7 +43,9 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         check(path, arguments.force)?;
     }
     if arguments.web.is_none() && arguments.images != ImageChoice::default() {
-        return fail("flags that choose images have an effect with --web alone; leave them out, or add --web FILE");
+        return fail(
+            "flags that choose images have an effect with --web alone; leave them out, or add --web FILE",
+        );
     }
     let place = Place::find(&arguments.model)?.with_pixels(&arguments.pixels);
     place.check_model()?;

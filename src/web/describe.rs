@@ -103,7 +103,8 @@ impl Description {
     /// If a call binds the same memory twice.
     pub fn add(&mut self, name: &str, program: &Program) -> Result<(), WebError> {
         let layout = Layout::of(program);
-        let calls = program.calls.iter().map(|call| self.call(program, &layout, call)).collect::<Result<_, _>>()?;
+        let calls =
+            program.calls.iter().map(|call| self.call(program, &layout, call)).collect::<Result<_, _>>()?;
         let constant = |(index, root): (usize, &crate::program::Root)| match root.kind {
             // Buffers are zero to begin with.
             RootKind::Constant(value) if value != 0.0 => Some((layout.root(program, index), value)),
@@ -139,7 +140,8 @@ impl Description {
             constants: constants.iter().copied().filter(|(name, _)| declared(name)).collect(),
             tensors: call.reads.len() + call.writes.len(),
         };
-        let words = call.params.chunks(4).map(|word| u32::from_le_bytes(word.try_into().expect("whole words")));
+        let words =
+            call.params.chunks(4).map(|word| u32::from_le_bytes(word.try_into().expect("whole words")));
         Ok(CallRow {
             pipeline: index_of(&mut self.pipelines, row),
             grid: (form.grid)(&call.params, &constants),

@@ -152,8 +152,7 @@ fn name(phase: Phase) -> &'static str {
 
 fn program(trainer: &Trainer, config: &TrainConfig, phase: Phase) -> Result<Program, WebError> {
     let (net, generator) = (trainer.classifier(), trainer.generator());
-    let mut graph =
-        step::phase_graph(config, net, generator, phase, config.batch_size, Gradients::Apply)?;
+    let mut graph = step::phase_graph(config, net, generator, phase, config.batch_size, Gradients::Apply)?;
     graph.keep_inputs(&[IMAGES, LABELS, WEIGHTS]);
     Ok(Program::compile(&graph, MemoryLimits::BROWSER)?)
 }

@@ -31,11 +31,18 @@ fn name(kernel: &str, form: &Form) -> String {
 }
 
 fn write(folder: &Path, name: &str, value: &serde_json::Value) {
-    std::fs::write(folder.join(name), value.to_string()).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    std::fs::write(folder.join(name), value.to_string())
+        .unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
 }
 
 /// Records a call: what it reads, what stands where it writes, what should stand there afterwards, and what that may differ by.
-pub fn record(call: &Call, reads: &[Vec<f32>], before: &[Vec<f32>], expected: &[Vec<f32>], slack: &[Vec<f32>]) {
+pub fn record(
+    call: &Call,
+    reads: &[Vec<f32>],
+    before: &[Vec<f32>],
+    expected: &[Vec<f32>],
+    slack: &[Vec<f32>],
+) {
     let Some(folder) = FOLDER.as_ref() else { return };
     let packed = |all: &[Vec<f32>]| -> Vec<Packed> { all.iter().map(|v| Packed::numbers(v)).collect() };
     let form = |form: &'static Form| {

@@ -73,7 +73,7 @@ if (process.env.SCREENSHOTS) {
   const phone = await open({ viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, colorScheme: "dark", hasTouch: true, isMobile: true });
   await shown(phone);
   await phone.click("#start");
-  await phone.waitForFunction(() => document.querySelectorAll("#accuracies .line").length > 0);
+  await phone.waitForSelector("#losses .line");
   await screenshot(phone, "phone-dark");
 }
 await browser.close();

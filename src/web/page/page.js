@@ -166,7 +166,7 @@ class Page {
     const [{ gradient }, ...moved] = await Promise.all([one.gradient.outputs(), ...ATTACKS.slice(1).map(({ key }) => one.images(key))]);
     const changes = moved.map((values) => values.map((value, i) => value - image[i]));
     const most = (values) => values.reduce((best, value) => Math.max(best, Math.abs(value)), 0);
-    const gain = Math.max(1, Math.floor(0.5 / Math.max(...changes.map(most), 1e-3)));
+    const gain = Math.max(1, Math.floor(0.8 / Math.max(...changes.map(most), 1e-3)));
     const steepest = most(gradient) || 1;
     this.picture("clean", image, gradient, 0.5 / steepest, "gradient of the loss");
     changes.forEach((change, i) => {
@@ -213,7 +213,7 @@ class Page {
     const now = await accuracies(set, this.images, epsilon);
     const rows = ATTACKS.map(({ key, title, colour }) => `<tr style="--colour:var(--${colour})"><th scope="row">${title}</th><td>${percent(now[key])}</td></tr>`);
     at("accuracy").innerHTML = rows.join("");
-    at("images").textContent = `Of ${page.labels.length} images that the network was not trained on, at ε = ${shownRadius(epsilon)}. PGD takes ${page.iterations} steps.`;
+    at("images").textContent = `Of the ${page.labels.length} images of this page, at ε = ${shownRadius(epsilon)}. PGD takes ${page.iterations} steps.`;
     this.plot();
     if (this.curve.length <= RADII && this.set === set) {
       const radius = (page.largest_epsilon * this.curve.length) / RADII;
