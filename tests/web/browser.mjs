@@ -62,7 +62,8 @@ if (await none.isVisible("#app")) errors.push("the page shows controls without W
 await screenshot(none, "no-webgpu");
 
 await tab.evaluate(async () => (await page.opened).player.device.destroy());
-await tab.waitForSelector("#notice button", { state: "visible" });
+await tab.waitForFunction(() => document.querySelector("#notice span").textContent.includes("lost"));
+if (!(await tab.isVisible("#notice button"))) errors.push("a lost device comes without a way to reload");
 notices.lost = await tab.textContent("#notice span");
 await screenshot(tab, "device-lost");
 await Promise.all([tab.waitForNavigation(), tab.click("#notice button")]);
