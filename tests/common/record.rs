@@ -21,7 +21,7 @@ static CALLS: AtomicUsize = AtomicUsize::new(0);
 /// Every form that can exist in a browser.
 fn forms() -> Vec<String> {
     let of = |kernel: &'static kernels::Kernel| {
-        kernel.forms.iter().filter(|form| form.in_browsers()).map(|form| name(kernel.name, form))
+        kernel.forms.iter().filter(|form| form.in_browsers()).map(move |form| name(kernel.name, form))
     };
     kernels::ALL.iter().flat_map(|kernel| of(kernel)).collect()
 }
