@@ -87,7 +87,11 @@ function compare(actual, expected, slack, { absolute, relative }) {
 const forms = JSON.parse(readFileSync(join(folder, "forms.json")));
 const seen = new Map(forms.map((form) => [form, { calls: 0, worst: 0 }]));
 const complaints = [];
-for (const file of readdirSync(folder).filter((file) => file.startsWith("call-")).sort()) {
+const complain = (line) => (complaints.push(line), console.error(line));
+let done = 0;
+const files = readdirSync(folder).filter((file) => file.startsWith("call-")).sort();
+for (const file of files) {
+  if (done++ % 100 === 0) console.error(`portability: ${done - 1} of ${files.length} calls`);
   const call = JSON.parse(readFileSync(join(folder, file)));
   for (const key of ["reads", "before", "expected", "slack"]) call[key] = call[key].map(unpack);
   for (const form of call.forms) {
@@ -95,23 +99,22 @@ for (const file of readdirSync(folder).filter((file) => file.startsWith("call-")
     const results = await run(form, call).catch((error) => error);
     const error = await device.popErrorScope();
     if (results instanceof Error || error) {
-      complaints.push(`${form.name} ${JSON.stringify(form.constants)}, ${file}: ${(results.message ?? error.message).split("\n").slice(0, 4).join(" ")}`);
+      complain(`${form.name} ${JSON.stringify(form.constants)}, ${file}: ${(results.message ?? error.message).split("\n").slice(0, 4).join(" ")}`);
       continue;
     }
     const row = seen.get(form.name);
     row.calls++;
     results.forEach((values, index) => {
       const { wrong, worst } = compare(values, call.expected[index], call.slack[index] ?? [], call);
-      if (wrong) complaints.push(`${form.name} ${JSON.stringify(form.constants)}, ${file}: ${wrong}`);
+      if (wrong) complain(`${form.name} ${JSON.stringify(form.constants)}, ${file}: ${wrong}`);
       else row.worst = Math.max(row.worst, worst);
     });
   }
 }
 const unseen = [...seen].filter(([, { calls }]) => calls === 0).map(([form]) => form);
-if (unseen.length) complaints.push(`no call was recorded for ${unseen.join("; ")}`);
+if (unseen.length) complain(`no call was recorded for ${unseen.join("; ")}`);
 const calls = [...seen.values()].reduce((sum, row) => sum + row.calls, 0);
 const [closest, { worst }] = [...seen].reduce((most, row) => (row[1].worst > most[1].worst ? row : most));
 console.log(`portability: ${calls} calls of ${seen.size} forms through Dawn on ${name}, ${pipelines.size} pipelines; closest to its tolerance: ${closest}, at ${worst.toFixed(2)} of it`);
-complaints.slice(0, 20).forEach((line) => console.log(line));
 if (complaints.length) console.log(`${complaints.length} complaints`);
 process.exit(complaints.length ? 1 : 0);
