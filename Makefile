@@ -10,7 +10,7 @@ export ADAPTER
 adapter = $${ADAPTER:-$$(sh scripts/setup.sh)}
 pgn_wgpu = cargo run --quiet --release --
 
-.PHONY: help demo test bench parity tensorboard torture fuzz onnx-conformance onnx-exports advertorch
+.PHONY: help demo demo-web test web-check portability bench parity tensorboard torture fuzz onnx-conformance onnx-exports advertorch
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +22,12 @@ demo: ## Trains a classifier against its generator on the embedded digits, under
 	    echo 'demo: software Vulkan, to show the shaders; ADAPTER=cpu make demo (--adapter cpu) is faster here'; \
 	fi && $(pgn_wgpu) train --adapter "$$adapter" --out runs/demo-$$(date +%Y%m%d-%H%M%S)
 
+demo-web: ## Trains on the digits and writes the page that attacks and trains in a browser: target/demo-web/page.html
+	cargo build --release
+	rm -rf target/demo-web && mkdir -p target/demo-web
+	@adapter=$(adapter) && $(pgn_wgpu) train --adapter "$$adapter" --out target/demo-web/pgn-digits && \
+	    $(pgn_wgpu) export target/demo-web/pgn-digits --web target/demo-web/page.html
+
 # On an adapter, and once more without one; a machine without any makes do with the second.
 test: ## Format, lints, and all tests on the adapter and on the CPU path
 	cargo fmt --check
@@ -32,6 +38,13 @@ test: ## Format, lints, and all tests on the adapter and on the CPU path
 	    PGN_TEST_ADAPTER="$$adapter" PGN_REQUIRE_GPU=1 cargo test && \
 	    PGN_TEST_ADAPTER=cpu cargo test --test '*'; \
 	fi
+
+# SCREENSHOTS=DIR leaves pictures of the page there.
+web-check: ## The page of `export --web` in headless Chromium, beside the CPU path; needs Node.js and Chromium
+	sh scripts/web-check.sh browser
+
+portability: ## Every shader that browsers can run through their compiler (Dawn), beside the CPU path; needs Node.js
+	sh scripts/web-check.sh dawn
 
 # TORTURE='--only hostile --seed 7' passes flags on; tests/torture/README.md lists them.
 TORTURE ?=

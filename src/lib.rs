@@ -7,6 +7,7 @@
 //! them, and [`models`] are their files; a graph is compiled to a [`program`] of calls to [`kernels`], which an [`executor`] replays on the
 //! [`gpu`] or the [`cpu`]. [`attacks`] are graphs over a trained model; [`evaluation`] says what became of it under them.
 //! A [`sweep`] is many runs, [`reproduce`] the paper's experiments over sweeps and evaluations, a [`report`] the page about them.
+//! A model becomes a page that computes in a browser in [`web`].
 
 pub mod attacks;
 pub mod bench;
@@ -38,3 +39,4 @@ pub mod sweep;
 pub mod training;
 pub mod verdict;
 pub mod verify;
+pub mod web;

@@ -23,12 +23,12 @@ fn tap_step() -> i32 {
 }
 
 // Neighbours fetch all channels of one step.
-fn weight_index(area: Area, place: Place, index: u32, half: u32) -> i32 {
+fn weight_index(area: Area, step: u32, place: Place, index: u32, half: u32) -> i32 {
     let row = CHANNELS / 4u;
-    let step = place.step + index / row + 8u * half;
+    let own = step + index / row + 8u * half;
     let channel = area.channel + index % row * 4u;
-    let inside = step < KERNEL * KERNEL * params.fine_channels && channel < params.coarse_channels;
-    return select(OUTSIDE, i32((step * params.coarse_channels + channel) / 4u), inside);
+    let inside = own < KERNEL * KERNEL * params.fine_channels && channel < params.coarse_channels;
+    return select(OUTSIDE, i32((own * params.coarse_channels + channel) / 4u), inside);
 }
 
 fn weight_place(index: u32, half: u32) -> u32 {

@@ -34,7 +34,7 @@ fn tap_step() -> i32 {
 }
 
 // Four neighbours fetch sixteen steps of one channel.
-fn weight_index(area: Area, place: Place, index: u32, half: u32) -> i32 {
+fn weight_index(area: Area, step: u32, place: Place, index: u32, half: u32) -> i32 {
     let tap = first_tap(area.phase) + STRIDE * place.tap;
     let channel = area.channel + index / QUADS + 32u * half;
     let inside = place.tap.x < area.taps.x && channel < params.fine_channels;

@@ -54,16 +54,20 @@ struct Own {
     end: u32,
 }
 
+// Where the pixels of a workgroup's piece end.
+fn end_of(group: vec3<u32>) -> u32 {
+    return min((group.z + 1u) * params.rows_per_split, params.batch * params.height) * params.width;
+}
+
 fn own_of(index: u32, group: vec3<u32>) -> Own {
     let entry = group.y * TILE + index % QUADS * 4u;
     let flat_tap = entry / params.fine_channels;
     let tap = vec2<i32>(vec2<u32>(flat_tap / KERNEL, flat_tap % KERNEL));
     let pixels = tap.x * i32(STRIDE * params.width) + tap.y;
     let offset = pixels * i32(params.fine_channels / 4u) + i32(entry % params.fine_channels / 4u);
-    let end = min((group.z + 1u) * params.rows_per_split, params.batch * params.height) * params.width;
     let inside = flat_tap < KERNEL * KERNEL;
     let channel = group.x * CHANNELS + index % (CHANNELS / 4u) * 4u;
-    return Own(select(vec2<i32>(-65536), tap, inside), offset, channel, end);
+    return Own(select(vec2<i32>(-65536), tap, inside), offset, channel, end_of(group));
 }
 
 fn find_origin(own: Own, pixel: u32, index: u32) {
@@ -204,7 +208,9 @@ fn main(
     var high_high = Sums();
     // Of the channels that this invocation fetches.
     var bias = vec4<f32>();
-    for (var pixel = begin; pixel < own.end; pixel += DEPTH) {
+    // Not own.end: browsers must see that all invocations meet the same barriers, and a struct is the same for all only as a whole.
+    let end = end_of(group);
+    for (var pixel = begin; pixel < end; pixel += DEPTH) {
         bias += keep(next_fine, next_coarse, index);
         if (index < DEPTH) {
             find_origin(own, pixel + DEPTH + index, index);

@@ -6,11 +6,12 @@ use super::ball;
 use super::driver::BatchAttack;
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
+use super::steps::Victim;
 use super::target::Target;
 use crate::executor::{ExecutionError, Session};
-use crate::graph::Binary;
+use crate::graph::{Binary, Graph, GraphError, Tensor};
 use crate::models::file::Model;
-use crate::pgn::{GeneratorInputs, generator_move, gradient_image};
+use crate::pgn::{Generator, GeneratorInputs, GradientInput, generator_move, gradient_image};
 
 /// Its description.
 pub static PGN: Attack = Attack {
@@ -46,26 +47,36 @@ impl GeneratorAttack {
         target.workspace.write("generator.parameters", &values.weights).map_err(AttackError::from)?;
         let mut a = target.graph()?;
         let graph = &mut a.graph;
-        let logits = target.classifier(&a.states).logits(graph, a.images)?;
-        let loss = graph.cross_entropy(logits, a.labels)?;
-        let gradient = gradient_image(graph, model.facts.gradient_input, loss, a.images)?;
-        let states = generator.live(graph)?;
-        let inputs = GeneratorInputs { labels: a.labels, images: a.images, gradient };
-        let answer = generator_move(graph, generator, &states, inputs)?;
-        let x = match options.radius {
-            None => answer.adversarial,
-            Some(radius) => {
-                let length = ball::l2(graph, answer.delta);
-                let wanted = graph.constant(radius, &[1])?;
-                let scale = graph.binary(Binary::Divide, wanted, length)?;
-                let delta = graph.multiply(answer.delta, scale)?;
-                let moved = graph.add(a.images, delta)?;
-                ball::clip(graph, moved)
-            }
-        };
+        let classifier = target.classifier(&a.states);
+        let victim = Victim { classifier, images: a.images, labels: a.labels, aim: None };
+        let radius = options.radius.map(|radius| graph.constant(radius, &[1])).transpose()?;
+        let x = answer(graph, victim, generator, model.facts.gradient_input, radius)?;
         graph.output("adversarial", x);
         Ok(Self { session: target.prepare(&a.graph)? })
     }
+}
+
+/// The images as the generator whose weights live in `generator.parameters` leaves them; `radius` (one value) is the norm to which
+/// its perturbations are scaled, if they are.
+pub fn answer(
+    graph: &mut Graph,
+    victim: Victim,
+    generator: &Generator,
+    reading: GradientInput,
+    radius: Option<Tensor>,
+) -> Result<Tensor, GraphError> {
+    let Victim { classifier, images, labels, .. } = victim;
+    let logits = classifier.logits(graph, images)?;
+    let loss = graph.cross_entropy(logits, labels)?;
+    let gradient = gradient_image(graph, reading, loss, images)?;
+    let states = generator.live(graph)?;
+    let answer = generator_move(graph, generator, &states, GeneratorInputs { labels, images, gradient })?;
+    let Some(radius) = radius else { return Ok(answer.adversarial) };
+    let length = ball::l2(graph, answer.delta);
+    let scale = graph.binary(Binary::Divide, radius, length)?;
+    let delta = graph.multiply(answer.delta, scale)?;
+    let moved = graph.add(images, delta)?;
+    Ok(ball::clip(graph, moved))
 }
 
 impl BatchAttack for GeneratorAttack {

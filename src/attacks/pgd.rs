@@ -46,6 +46,18 @@ pub fn step_size(options: &AttackOptions) -> f32 {
     options.step_size.unwrap_or(2.5 * options.epsilon / options.iterations as f32)
 }
 
+/// One step from `from`, projected to the ball of radius `epsilon` (one value) and the box.
+pub fn step(
+    graph: &mut Graph,
+    victim: Victim,
+    from: Tensor,
+    epsilon: Tensor,
+    how: Move,
+) -> Result<Tensor, GraphError> {
+    let moved = fgm::moved(graph, victim, from, how)?;
+    ball::project(graph, victim.images, moved, epsilon, how.norm)
+}
+
 impl Steps for Pgd {
     fn iterations(&self) -> usize {
         self.options.iterations
@@ -88,8 +100,7 @@ impl Steps for Pgd {
         let AttackOptions { epsilon, norm, ce_form, .. } = self.options;
         let epsilon = graph.constant(epsilon, &[1])?;
         let length = graph.constant(step_size(&self.options), &[1])?;
-        let moved = fgm::moved(graph, victim, kept[0], Move { length, norm, form: ce_form })?;
-        Ok(vec![ball::project(graph, victim.images, moved, epsilon, norm)?])
+        Ok(vec![step(graph, victim, kept[0], epsilon, Move { length, norm, form: ce_form })?])
     }
 }
 

@@ -1,12 +1,14 @@
-//! `pgn-wgpu export`: a model for other programs: ONNX, or PyTorch's names in safetensors with a small `model.py`.
+//! `pgn-wgpu export`: a model for other programs: ONNX, PyTorch's names in safetensors with a small `model.py`, or a page that computes
+//! in a browser.
 
-use super::{CommandResult, fail};
-use pgn_wgpu::evaluation::Place;
+use super::{CommandResult, bytes, fail};
+use pgn_wgpu::evaluation::{ImageChoice, Place};
 use pgn_wgpu::files;
 use pgn_wgpu::models::file::{Model, export, to_bytes};
 use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::models::python;
 use pgn_wgpu::nn::onnx;
+use pgn_wgpu::web;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -17,13 +19,18 @@ pub struct Arguments {
     #[arg(value_name = "RUN|FILE")]
     model: PathBuf,
     /// Write it as ONNX: images [n, channels, height, width] in [0, 1] to logits, normalisation inside
-    #[arg(long, value_name = "FILE", required_unless_present = "safetensors")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["safetensors", "web"])]
     onnx: Option<PathBuf>,
     /// Write its weights with PyTorch's names, and model.py beside them, which rebuilds the network in PyTorch
     #[arg(long, value_name = "FILE")]
     safetensors: Option<PathBuf>,
+    /// Write a page for browsers that attacks the model as one file, without a server or a network; for the digits it also trains
+    #[arg(long, value_name = "FILE")]
+    web: Option<PathBuf>,
     #[command(flatten)]
     pixels: PixelChoice,
+    #[command(flatten, next_help_heading = "Images of a page (--web)")]
+    images: ImageChoice,
     /// Overwrite files that exist
     #[arg(long)]
     force: bool,
@@ -31,12 +38,18 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> CommandResult {
     let python = arguments.safetensors.as_ref().map(|path| path.with_file_name("model.py"));
-    let outputs = [&arguments.onnx, &arguments.safetensors, &python];
+    let outputs = [&arguments.onnx, &arguments.safetensors, &python, &arguments.web];
     for path in outputs.into_iter().flatten() {
         check(path, arguments.force)?;
     }
-    let place = Place::find(&arguments.model)?;
+    if arguments.web.is_none() && arguments.images != ImageChoice::default() {
+        return fail(
+            "flags that choose images have an effect with --web alone; leave them out, or add --web FILE",
+        );
+    }
+    let place = Place::find(&arguments.model)?.with_pixels(&arguments.pixels);
     place.check_model()?;
+    let page = arguments.web.as_ref().map(|_| page(place.clone(), &arguments.images)).transpose()?;
     let model = arguments.pixels.apply(Model::load(&place.file, None)?, &place.file)?;
     super::print_notes(&model.notes);
     if let (Some(path), Some(python)) = (&arguments.safetensors, &python) {
@@ -55,7 +68,19 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         files::write(path, &onnx::export::encode(&model.classifier, &model.average)?)?;
         println!("written  {}", path.display());
     }
+    if let (Some(path), Some(page)) = (&arguments.web, page) {
+        files::write(path, page.as_bytes())?;
+        println!("written  {} ({})", path.display(), bytes(page.len() as u64));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page about a model and the images that are asked for: a hundred, unless it is said.
+fn page(place: Place, images: &ImageChoice) -> Result<String, Box<dyn std::error::Error>> {
+    let choice = ImageChoice { limit: images.limit.or(Some(web::IMAGES)), ..images.clone() };
+    let subject = place.open(&choice)?;
+    super::print_notes(&subject.notes);
+    Ok(web::page(&subject)?)
 }
 
 /// Stands before the names until they are PyTorch's.

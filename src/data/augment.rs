@@ -38,6 +38,11 @@ pub(super) struct Placement {
 }
 
 impl Augment {
+    /// Pixels of reflected padding above and below, left and right of an image, around which crops are taken.
+    pub fn padding(self, size: Size) -> [usize; 2] {
+        if self == Self::None { [0; 2] } else { [padding(size.height), padding(size.width)] }
+    }
+
     /// The placement of image `image` in epoch `epoch`, drawn uniformly; `None` if nothing is to be done.
     pub(super) fn draw(self, size: Size, seed: u64, epoch: u32, image: u32) -> Option<Placement> {
         if self == Self::None {

@@ -73,6 +73,11 @@ impl Images {
         self.labels.is_empty()
     }
 
+    /// Whether pixels are kept as bytes.
+    pub fn is_bytes(&self) -> bool {
+        matches!(self.pixels, Pixels::Bytes(_))
+    }
+
     /// Height and width in pixels.
     pub fn size(&self) -> Size {
         self.size

@@ -166,13 +166,8 @@ impl Gpu {
                     .iter()
                     .any(|f| f.needs.subgroup.is_some() && self.supports(f)),
             biases_with_weights: !self.is_software(),
-            // A GPU computes some thousand tiles at a time. In software a few tiles keep the cores busy, and every part costs a write
-            // and a read.
-            split: if self.is_software() {
-                Split { values: 1 << 14, most: 64 }
-            } else {
-                Split { values: 1 << 22, most: 512 }
-            },
+            // In software a few tiles keep the cores busy, and every part costs a write and a read.
+            split: if self.is_software() { Split { values: 1 << 14, most: 64 } } else { Split::GPU },
             half: self.precision == Precision::Mixed,
         }
     }

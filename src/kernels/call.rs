@@ -1,8 +1,9 @@
 //! One call of a kernel, as a program lists it and as a twin gets it.
 
-use super::Kernel;
 use super::expression::Expression;
 use super::params::Params;
+use super::{Form, Kernel};
+use crate::graph::operation::codes;
 use std::sync::Arc;
 
 /// A tensor of a program.
@@ -63,6 +64,20 @@ pub struct Call {
 }
 
 impl Call {
+    /// Whether operand `index`, counted over reads, is read at all. An epilogue without an operand, or a gradient of pooling without
+    /// a mask, leaves the last one free, which names a tensor all the same.
+    pub fn is_read(&self, index: usize) -> bool {
+        let free = [("EPILOGUE", codes::NOTHING), ("MASK", 0)];
+        let last = index > 0 && index + 1 == self.reads.len();
+        !(last && free.iter().any(|constant| self.constants.contains(constant)))
+    }
+
+    /// The forms that can compute it in a browser, the most specific last.
+    pub fn forms_in_browsers(&self) -> impl Iterator<Item = &'static Form> {
+        let forms = self.kernel.forms.iter().filter(|form| form.in_browsers());
+        forms.filter(|form| (form.fits)(&self.params, &self.constants))
+    }
+
     /// What the twin gets.
     pub fn arguments<'a>(&'a self, reads: &'a [&'a [f32]], writes: &'a mut [&'a mut [f32]]) -> Arguments<'a> {
         let (params, constants) = (self.params.as_slice(), self.constants.as_slice());

@@ -188,15 +188,30 @@ fn binary(code: u32, [a, b]: [f32; 2], [l, r]: [usize; 2]) -> String {
     }
 }
 
-/// The shortest text that is read back as the same number.
+/// A text that is read back as the same number: the shortest one, unless it names a number above the largest f32, which
+/// browsers refuse.
 fn literal(value: f32) -> String {
-    format!("f32({value:?})")
+    let shortest = format!("{value:?}");
+    match shortest.parse::<f64>() {
+        Ok(read) if read.abs() > f64::from(f32::MAX) => format!("f32({:?})", f64::from(value)),
+        _ => format!("f32({shortest})"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::kernels::expression::Store;
+
+    #[test]
+    fn literals_are_read_back_as_they_were_and_are_numbers_that_f32_has() {
+        for value in [f32::MAX, -f32::MAX, f32::MIN_POSITIVE, 0.1, -3.0, 1e30] {
+            let text = literal(value);
+            let number: f64 = text.trim_start_matches("f32(").trim_end_matches(')').parse().unwrap();
+            assert_eq!(number as f32, value, "{text}");
+            assert!(number.abs() <= f64::from(f32::MAX), "{text}");
+        }
+    }
 
     #[test]
     fn tensors_and_instructions_stand_where_the_example_stood() {

@@ -74,6 +74,11 @@ pub struct Form {
 }
 
 impl Form {
+    /// Whether it can exist in a browser: WebGPU has no 64-bit integers and no subgroups of a size that is known.
+    pub fn in_browsers(&self) -> bool {
+        self.needs.subgroup.is_none() && !self.needs.int64
+    }
+
     /// The override constants of a call in this form.
     pub fn constants(&self, call: &Call) -> Constants {
         call.constants.iter().copied().chain((self.tile)(&call.params)).collect()

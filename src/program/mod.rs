@@ -126,6 +126,11 @@ pub struct Split {
     pub most: usize,
 }
 
+impl Split {
+    /// A GPU computes some thousand tiles at a time.
+    pub const GPU: Self = Self { values: 1 << 22, most: 512 };
+}
+
 /// The limits of a device, and the choices that suit it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryLimits {
@@ -152,6 +157,16 @@ impl MemoryLimits {
         matrix_products: false,
         biases_with_weights: false,
         split: Split { values: 1 << 17, most: 64 },
+        half: false,
+    };
+
+    /// Those of an adapter in a browser that has nothing but WebGPU's defaults, and the choices for GPUs.
+    pub const BROWSER: Self = Self {
+        buffer: 256 << 20,
+        binding: 128 << 20,
+        matrix_products: false,
+        biases_with_weights: true,
+        split: Split::GPU,
         half: false,
     };
 }

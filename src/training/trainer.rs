@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// micro-batches are inputs.
 const BATCH: [&str; 3] = ["images", "labels", "weights"];
 
-/// States by name, flat.
+/// States or inputs by name, flat.
 pub type NamedStates = Vec<(String, Vec<f32>)>;
 
 /// A step whose metrics are still on the device.
@@ -350,6 +350,15 @@ impl Trainer {
             apply.run()?;
         }
         Ok(runs)
+    }
+
+    /// The phases of the next step in order, each with what is written to its program before it runs. The step counts as taken, but
+    /// nothing is computed.
+    pub fn skip(&mut self, batch: &Batch) -> Vec<(Phase, NamedStates)> {
+        let order: Vec<Phase> = self.order.iter().map(|&index| self.runners[index].phase).collect();
+        let written = order.into_iter().map(|phase| (phase, self.schedules(phase, batch))).collect();
+        self.step += 1;
+        written
     }
 
     /// Counts an update for each network that moves and returns what it is written before: rates and decays.

@@ -4,6 +4,7 @@
 //! that it gets into, and a number of no meaning beside what is written, which must still be there afterwards. Results
 //! are NaN beforehand, so one that is left unwritten is seen, and so is a write to what should only be read.
 
+use super::record::record;
 use super::{Values, compare_with, gpus};
 use pgn_wgpu::gpu::device::Gpu;
 use pgn_wgpu::graph::Graph;
@@ -97,6 +98,7 @@ fn judge_call(
     let before: Vec<Vec<f32>> = call.writes.iter().map(tensor).collect();
     let slack = slack(call, &reads, &before);
     let expected = on_cpu(call, call.kernel.twin, &reads, before.clone());
+    record(call, &reads, &before, &expected, &slack);
     let mut judge = |form: &str, actual: Result<Vec<Vec<f32>>, String>| {
         let verdict = actual.and_then(|actual| {
             let tensors = actual.iter().zip(&expected).zip(&call.writes).zip(&slack);

@@ -6,6 +6,7 @@
 
 pub mod epilogue;
 pub mod judge;
+pub mod record;
 
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::executor::{Device, Session, Workspace};

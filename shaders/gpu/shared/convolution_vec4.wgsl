@@ -36,9 +36,9 @@ struct Area {
     taps: vec2<u32>,
 }
 
-// Where the sum is: the first of sixteen steps; and an invocation's own tap, counted among those of the area, and channel.
+// Where the sum is for an invocation: its own tap, counted among those of the area, and channel. The first of the sixteen steps stands
+// beside it, for it is the same for all invocations, and browsers must see that they meet the same barriers.
 struct Place {
-    step: u32,
     tap: vec2<u32>,
     channel: u32,
 }
@@ -85,7 +85,7 @@ fn origin_of(area: Area, pixel: u32, channels: u32) -> Origin {
     var inside = vec2<u32>();
     for (var tap = 0u; tap < KERNEL; tap++) {
         let at = first + tap_step() * i32(tap);
-        inside |= select(vec2<u32>(), vec2<u32>(1u << tap), at >= vec2<i32>() & at < size);
+        inside |= select(vec2<u32>(), vec2<u32>(1u << tap), (at >= vec2<i32>()) & (at < size));
     }
     // Taps that the area has not are outside too, and so is all of a pixel beyond the batch.
     inside &= (vec2<u32>(1u) << area.taps) - 1u;
@@ -104,7 +104,17 @@ fn image_index(place: Place, origin: Origin, offset: i32) -> i32 {
 const FETCHED_APART: u32 = 32u;
 
 // Four neighbours fetch sixteen consecutive channels of one pixel.
-fn fetch(area: Area, place: Place, a: Origin, b: Origin, c: Origin, d: Origin, index: u32, channels: u32) -> Fetched {
+fn fetch(
+    area: Area,
+    step: u32,
+    place: Place,
+    a: Origin,
+    b: Origin,
+    c: Origin,
+    d: Origin,
+    index: u32,
+    channels: u32,
+) -> Fetched {
     let rows = tap_step() * i32(image_size().y);
     let pixels = rows * i32(place.tap.x) + tap_step() * i32(place.tap.y);
     let offset = pixels * i32(channels / 4u) + i32(place.channel / 4u);
@@ -114,9 +124,9 @@ fn fetch(area: Area, place: Place, a: Origin, b: Origin, c: Origin, d: Origin, i
         image_index(place, c, offset),
         image_index(place, d, offset),
     );
-    var weights = vec2<i32>(weight_index(area, place, index, 0u), OUTSIDE);
+    var weights = vec2<i32>(weight_index(area, step, place, index, 0u), OUTSIDE);
     if (CHANNELS == 64u) {
-        weights.y = weight_index(area, place, index, 1u);
+        weights.y = weight_index(area, step, place, index, 1u);
     }
     let image_at = max(images, vec4<i32>());
     let weight_at = max(weights, vec2<i32>());
@@ -148,7 +158,7 @@ fn keep(fetched: Fetched, index: u32) {
 
 // The place sixteen steps on.
 fn advance(area: Area, place: Place, channels: u32) -> Place {
-    var next = Place(place.step + DEPTH, place.tap, place.channel + DEPTH);
+    var next = Place(place.tap, place.channel + DEPTH);
     while (next.channel >= channels) {
         next.channel -= channels;
         next.tap.y += 1u;
@@ -188,8 +198,8 @@ fn compute(area: Area, channels: u32, local: vec2<u32>) {
     let d = origin_of(area, own + 3u * FETCHED_APART, channels);
     // Few channels: the first sixteen steps may lie in several taps.
     let tap = index % QUADS * 4u / channels;
-    var place = Place(0u, vec2<u32>(tap / area.taps.y, tap % area.taps.y), index % QUADS * 4u % channels);
-    var next = fetch(area, place, a, b, c, d, index, channels);
+    var place = Place(vec2<u32>(tap / area.taps.y, tap % area.taps.y), index % QUADS * 4u % channels);
+    var next = fetch(area, 0u, place, a, b, c, d, index, channels);
     // Not an array: some drivers keep one in memory, even where every index is known.
     var sums_a = Sums();
     var sums_b = Sums();
@@ -199,11 +209,11 @@ fn compute(area: Area, channels: u32, local: vec2<u32>) {
     var sums_f = Sums();
     var sums_g = Sums();
     var sums_h = Sums();
-    while (place.step < area.taps.x * area.taps.y * channels) {
+    for (var step = 0u; step < area.taps.x * area.taps.y * channels; step += DEPTH) {
         keep(next, index);
         workgroupBarrier();
         place = advance(area, place, channels);
-        next = fetch(area, place, a, b, c, d, index, channels);
+        next = fetch(area, step + DEPTH, place, a, b, c, d, index, channels);
         for (var quad = 0u; quad < QUADS; quad++) {
             let low = weights(quad, local.x);
             var high = mat4x4<f32>();

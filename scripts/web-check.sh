@@ -1,0 +1,49 @@
+#!/bin/sh
+# What `make web-check` and `make portability` run. Installs npm packages into target/web-check, which git ignores.
+#
+#   sh scripts/web-check.sh browser   the page of `export --web` in headless Chromium, beside the CPU path
+#   sh scripts/web-check.sh dawn      every form of every kernel that can exist in browsers, and the page's programs, through Dawn
+#
+# Where Node.js, npm or Chromium is absent, it says so and checks nothing.
+set -eu
+
+PLAYWRIGHT=1.65.1
+DAWN=0.6.2
+
+cd "$(dirname "$0")/.."
+folder=target/web-check
+
+skip() {
+    echo "$1: skipped, because there is no $2"
+    exit 0
+}
+
+install() {
+    mkdir -p "$folder"
+    test -f "$folder/package.json" || echo '{"private": true}' >"$folder/package.json"
+    test -d "$folder/node_modules/${1%@*}" ||
+        npm install --prefix "$folder" --ignore-scripts --no-audit --no-fund --silent "$1"
+}
+
+case "$1" in
+browser)
+    command -v node >/dev/null && command -v npm >/dev/null || skip web-check 'Node.js with npm'
+    test -n "${CHROMIUM:-}" || command -v chromium chromium-browser google-chrome google-chrome-stable >/dev/null ||
+        skip web-check 'Chromium in PATH (CHROMIUM may name one)'
+    install "playwright-core@$PLAYWRIGHT"
+    PGN_REQUIRE_BROWSER=1 cargo test --test web -- --nocapture --skip dawn
+    ;;
+dawn)
+    command -v node >/dev/null && command -v npm >/dev/null || skip portability 'Node.js with npm'
+    install "webgpu@$DAWN"
+    calls=$folder/calls
+    rm -rf "$calls" && mkdir -p "$calls"
+    PGN_RECORD_CALLS="$(pwd)/$calls" PGN_TEST_ADAPTER=cpu cargo test --test kernels
+    node tests/web/kernels.mjs "$calls" "$folder"
+    PGN_REQUIRE_BROWSER=1 cargo test --test web -- --nocapture dawn
+    ;;
+*)
+    echo "web-check.sh: browser or dawn, not $1" >&2
+    exit 2
+    ;;
+esac

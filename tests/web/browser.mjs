@@ -1,0 +1,81 @@
+// A page in headless Chromium: node browser.mjs FOLDER-WITH-node_modules PAGE REFERENCE. Prints what was found as JSON; exits with 77 where
+// there is no Chromium. CHROMIUM names it, else it is sought in PATH. With SCREENSHOTS naming a folder, pictures of the page
+// are left there.
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { delimiter, join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+
+const [modules, path, values] = process.argv.slice(2);
+const { chromium } = createRequire(pathToFileURL(join(resolve(modules), "package.json")))("playwright-core");
+const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+const places = process.env.PATH.split(delimiter).flatMap((folder) => names.map((name) => join(folder, name)));
+const executablePath = process.env.CHROMIUM || places.find(existsSync);
+if (!executablePath) {
+  console.log("there is no Chromium in PATH; CHROMIUM may name one");
+  process.exit(77);
+}
+// SwiftShader comes with Chromium, so the driver is the same everywhere.
+const args = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--no-sandbox"];
+const browser = await chromium.launch({ executablePath, args });
+const url = pathToFileURL(resolve(path)).href;
+const errors = [];
+const TIMEOUT = 300_000;
+
+async function open(options = {}, before = undefined) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const tab = await context.newPage();
+  tab.setDefaultTimeout(TIMEOUT);
+  tab.on("pageerror", (error) => errors.push(error.message));
+  tab.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  tab.on("request", (request) => /^(file|data|blob):/.test(request.url()) || errors.push(`asked for ${request.url()}`));
+  if (before) await tab.addInitScript(before);
+  await tab.goto(url);
+  await tab.evaluate(() => page.opened.then(() => true));
+  return tab;
+}
+
+// Waits until everything that opens by itself is shown.
+const shown = (tab) => tab.waitForFunction(() => document.querySelectorAll("#curve .dot").length >= RADII && document.querySelector(".class.first"));
+
+async function screenshot(tab, name) {
+  const folder = process.env.SCREENSHOTS;
+  if (!folder) return;
+  mkdirSync(folder, { recursive: true });
+  await tab.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
+}
+
+const tab = await open();
+const reference = JSON.parse(readFileSync(values));
+await tab.addScriptTag({ content: readFileSync(new URL("measure.js", import.meta.url), "utf8") });
+const differences = await tab.evaluate(async (reference) => measure((await page.opened).player, reference), reference);
+const adapter = await tab.evaluate(async () => {
+  const { vendor, architecture, description } = (await page.opened).player.device.adapterInfo;
+  return `Chromium, ${[vendor, architecture, description].filter(Boolean).join(" ")}`;
+});
+await shown(tab);
+await screenshot(tab, "desktop-light");
+
+const none = await open({}, () => Object.defineProperty(navigator, "gpu", { value: undefined }));
+const notices = { none: await none.textContent("#notice span") };
+if (await none.isVisible("#app")) errors.push("the page shows controls without WebGPU");
+await screenshot(none, "no-webgpu");
+
+await tab.evaluate(async () => (await page.opened).player.device.destroy());
+await tab.waitForFunction(() => document.querySelector("#notice span").textContent.includes("lost"));
+if (!(await tab.isVisible("#notice button"))) errors.push("a lost device comes without a way to reload");
+notices.lost = await tab.textContent("#notice span");
+await screenshot(tab, "device-lost");
+await Promise.all([tab.waitForNavigation(), tab.click("#notice button")]);
+await tab.evaluate(() => page.opened.then(() => true));
+notices.reload = await tab.isHidden("#notice");
+
+if (process.env.SCREENSHOTS) {
+  const phone = await open({ viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, colorScheme: "dark", hasTouch: true, isMobile: true });
+  await shown(phone);
+  await phone.click("#start");
+  await phone.waitForSelector("#losses .line");
+  await screenshot(phone, "phone-dark");
+}
+await browser.close();
+console.log(JSON.stringify({ adapter, differences, notices, errors }));
