@@ -14,7 +14,7 @@ use pgn_wgpu::data::{Images, Size};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::models::file::{Facts, Model};
 use pgn_wgpu::nn::{Init, Net, Network, Plan, Problem, Values};
-use pgn_wgpu::pgn::GradientInput;
+use pgn_wgpu::pgn::Recipe;
 use pgn_wgpu::random::{Random, Stream};
 
 const PROBLEM: Problem = Problem { height: 8, width: 8, channels: 1, classes: 2 };
@@ -63,8 +63,7 @@ fn model_of(classifier: &Net, live: Values) -> Model {
         dataset: "test".into(),
         class_names: vec![],
         method: "natural".into(),
-        gradient_input: GradientInput::Log,
-        without: vec![],
+        generator: Recipe::default(),
         run: None,
     };
     Model {

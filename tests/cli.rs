@@ -19,6 +19,8 @@ mod onnx;
 mod own_data;
 #[path = "cli/runs.rs"]
 mod runs;
+#[path = "cli/variants.rs"]
+mod variants;
 #[path = "cli/weights.rs"]
 mod weights;
 

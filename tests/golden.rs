@@ -21,9 +21,8 @@ mod values;
 use common::{Values, devices, named, session};
 use pgn_wgpu::executor::{Device, Outputs};
 use pgn_wgpu::graph::{Graph, GraphError};
-use pgn_wgpu::nn::Classifier;
-use pgn_wgpu::pgn::GeneratorInputs;
-use pgn_wgpu::pgn::{generator_move, gradient_image};
+use pgn_wgpu::nn::{Classifier, Pass};
+use pgn_wgpu::pgn::{Turn, gradient_image};
 use pgn_wgpu::training::step::{BatchTensors, Gradients, Phase, phase_graph};
 use pgn_wgpu::training::{GradientInput, Method, PenaltySpace, TrainConfig, Trainer, Update};
 use values::Allowed::{self, Absolute, Relative};
@@ -121,10 +120,19 @@ fn the_generators_move_and_what_the_classifier_makes_of_it() {
                 let classifier = Classifier::evaluated(golden.classifier(), &states);
                 let logits = classifier.logits(g, batch.images)?;
                 let loss = g.cross_entropy(logits, batch.labels)?;
-                let gradient = gradient_image(g, GradientInput::Log, loss, batch.images)?;
                 let own = generator.live(g)?;
-                let seen = GeneratorInputs { labels: batch.labels, images: batch.images, gradient };
-                let answer = generator_move(g, generator, &own, seen)?;
+                let turn = Turn {
+                    generator,
+                    states: &own,
+                    pass: Pass::Evaluate,
+                    classifier,
+                    images: batch.images,
+                    labels: batch.labels,
+                    clean: [logits, loss],
+                    noise: None,
+                    through: false,
+                };
+                let answer = turn.shared(g)?;
                 let logits = classifier.logits(g, answer.adversarial)?;
                 g.output("generator_output", answer.output);
                 g.output("x_adv", answer.adversarial);
@@ -143,10 +151,11 @@ fn the_generators_move_and_what_the_classifier_makes_of_it() {
 
 /// The gradients that one phase hands to Adam: the classifier's, the generator's.
 fn phase_gradients(golden: &Golden, device: &Device, config: &TrainConfig, phase: Phase) -> [Vec<f32>; 2] {
-    let (classifier, generator) = (golden.classifier(), golden.generator());
+    let classifier = golden.classifier();
+    let generator = config.generator(classifier.problem).unwrap();
     let images = golden.settings.batch;
     let graph =
-        phase_graph(config, classifier, Some(generator), phase, images, Gradients::Accumulate).unwrap();
+        phase_graph(config, classifier, generator.as_ref(), phase, images, Gradients::Accumulate).unwrap();
     let (workspace, mut session) = session(device, &graph, &inputs(golden), &states(golden));
     session.compute().unwrap();
     ["classifier", "generator"].map(|network| workspace.read(&format!("{network}.gradient")).unwrap())

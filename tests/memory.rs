@@ -37,15 +37,16 @@ fn configs() -> Vec<TrainConfig> {
         pgn.clone(),
         TrainConfig { adv_coeff: 0.5, penalty_space: PenaltySpace::Tanh, ..pgn.clone() },
         TrainConfig { update: Update::Alternating, gradient_input: GradientInput::Rms, ..pgn.clone() },
-        TrainConfig { through_attack: true, gradient_input: GradientInput::Raw, ..pgn },
+        TrainConfig { through_attack: true, gradient_input: GradientInput::Raw, ..pgn.clone() },
+        TrainConfig { generator_rounds: 2, fixed_radius: true, ..pgn },
     ]
 }
 
 /// The graphs of one training step, at once and in micro-batches.
 fn step_graphs(config: &TrainConfig) -> Vec<Graph> {
     let classifier = Network::default().build(Plan::new(PROBLEM, WIDTH)).unwrap();
-    let generator = Generator::new(PROBLEM, WIDTH).unwrap();
-    let graph = |phase, how| phase_graph(config, &classifier, Some(&generator), phase, BATCH, how).unwrap();
+    let generator = config.generator(PROBLEM).unwrap();
+    let graph = |phase, how| phase_graph(config, &classifier, generator.as_ref(), phase, BATCH, how).unwrap();
     let hows = [Gradients::Apply, Gradients::Accumulate];
     phases(config).into_iter().flat_map(|phase| hows.map(|how| graph(phase, how))).collect()
 }

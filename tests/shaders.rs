@@ -146,8 +146,7 @@ fn generated() -> BTreeSet<String> {
         dataset: String::new(),
         class_names: Vec::new(),
         method: "pgn".to_string(),
-        gradient_input: pgn.gradient_input,
-        without: vec![],
+        generator: pgn.recipe(),
         run: None,
     };
     let generator = Some((generator, values));

@@ -20,6 +20,8 @@ mod options;
 mod resuming;
 #[path = "training/robust.rs"]
 mod robust;
+#[path = "training/variants.rs"]
+mod variants;
 
 use pgn_wgpu::data::{Batch, BatchOptions, DataOptions, Dataset, DatasetKind, make_batch, open};
 use pgn_wgpu::executor::Device;

@@ -26,6 +26,10 @@ pub fn chunk_of(iterations: usize) -> usize {
 
 /// An attack of fixed length over the batch that is loaded.
 pub trait BatchAttack {
+    /// Hears which images of the set are in the batch, by their places in it, before they are attacked.
+    fn load(&mut self, _target: &mut Target, _places: &[usize]) -> Result<(), ExecutionError> {
+        Ok(())
+    }
     /// The attacked images.
     fn attack(&mut self, target: &mut Target) -> Result<Vec<f32>, ExecutionError>;
     /// Its programs.
@@ -228,9 +232,11 @@ fn over_batches(
             target.workspace.write(AIMS, &aims)?;
         }
         if target.started {
-            let starts: Vec<f32> = padded.flat_map(|&i| set.start(i).iter().copied()).collect();
+            let starts: Vec<f32> = padded.clone().flat_map(|&i| set.start(i).iter().copied()).collect();
             target.workspace.write(STARTS, &starts)?;
         }
+        let places: Vec<usize> = padded.map(|&i| set.places[i]).collect();
+        attack.load(target, &places)?;
         let attacked = attack.attack(target)?;
         for (&i, image) in batch.iter().zip(attacked.chunks(pixels)) {
             adversarial[i * pixels..][..pixels].copy_from_slice(image);

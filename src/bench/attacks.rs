@@ -93,8 +93,7 @@ fn untrained(config: &TrainConfig, problem: Problem) -> Result<Model, TrainError
         dataset: String::new(),
         class_names: Vec::new(),
         method: "unknown".to_string(),
-        gradient_input: config.gradient_input,
-        without: Vec::new(),
+        generator: config.recipe(),
         run: None,
     };
     Ok(Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() })

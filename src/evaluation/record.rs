@@ -9,6 +9,7 @@ use crate::data::Images;
 use crate::files::{self, FileError};
 use crate::integrity;
 use crate::models::file::Model;
+use crate::pgn::Recipe;
 use crate::program::precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -321,6 +322,12 @@ fn fingerprint_of_model(model: &Model, kind: AttackKind) -> String {
     let generator = model.generator.as_ref().filter(|_| kind.goal == Goal::Generator);
     // The same values compute something else in other layers.
     hash.add(&serde_json::to_vec(&model.classifier).expect("networks are plain data"));
+    // So does another recipe; the paper's adds nothing.
+    let recipe = generator.map(|(generator, _)| &generator.recipe);
+    let usual = Recipe { gradient_input: model.facts.generator.gradient_input, ..Recipe::default() };
+    if let Some(recipe) = recipe.filter(|recipe| **recipe != usual) {
+        hash.add(&serde_json::to_vec(recipe).expect("recipes are plain data"));
+    }
     let networks = std::iter::once(&model.average).chain(generator.map(|(_, values)| values));
     for weight in networks.flat_map(|values| values.weights.iter().chain(&values.buffers)) {
         hash.add(&weight.to_le_bytes());

@@ -290,7 +290,7 @@ mod tests {
     use super::*;
     use crate::models::file::Facts;
     use crate::nn::{Init, Network, Plan};
-    use crate::pgn::GradientInput;
+    use crate::pgn::Recipe;
     use crate::training::Preset;
 
     fn model(side: usize, dataset: &str) -> Model {
@@ -305,8 +305,7 @@ mod tests {
             dataset: dataset.into(),
             class_names: vec![],
             method: "natural".into(),
-            gradient_input: GradientInput::Log,
-            without: Vec::new(),
+            generator: Recipe::default(),
             run: None,
         };
         Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() }

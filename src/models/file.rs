@@ -10,7 +10,7 @@ use crate::integrity::Unreadable;
 use crate::memory::{self, OutOfMemory};
 use crate::nn::onnx::{self, OnnxError};
 use crate::nn::{ModelError, Net, Network, Problem, Slots, Values};
-use crate::pgn::{Generator, GeneratorInput, GradientInput};
+use crate::pgn::{Generator, Recipe};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -39,12 +39,9 @@ pub struct Facts {
     pub class_names: Vec<String>,
     /// How it was trained: `natural`, `fgm`, `pgd`, `pgn` or `unknown`.
     pub method: String,
-    /// The gradient image that the generator was trained with; `log` where a file does not say.
-    #[serde(default = "default_gradient_input")]
-    pub gradient_input: GradientInput,
-    /// Inputs that the generator does not see.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub without: Vec<GeneratorInput>,
+    /// How its generator is built and moves; the paper's where a file does not say.
+    #[serde(flatten)]
+    pub generator: Recipe,
     /// Fingerprint of the run that trained it, by which a model in the folder of another run is found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
@@ -58,10 +55,6 @@ impl Facts {
             false => self.class_names.clone(),
         }
     }
-}
-
-pub(super) fn default_gradient_input() -> GradientInput {
-    GradientInput::Log
 }
 
 /// What the metadata of a model file hold: the facts, and the network as data.
@@ -191,7 +184,7 @@ impl Model {
         classifier.check().map_err(impossible)?;
         let generator = match reader.has("generator") {
             true => {
-                Some(Generator::new(facts.problem, facts.width).map_err(impossible)?.without(&facts.without))
+                Some(Generator::of(facts.problem, facts.width, facts.generator.clone()).map_err(impossible)?)
             }
             false => None,
         };
@@ -229,8 +222,7 @@ impl Model {
             dataset: unknown(),
             class_names: Vec::new(),
             method: unknown(),
-            gradient_input: default_gradient_input(),
-            without: Vec::new(),
+            generator: Recipe::default(),
             run: None,
         };
         Self { facts, classifier, average: values.clone(), live: values, generator: None, notes: Vec::new() }
@@ -290,14 +282,21 @@ pub fn to_bytes(tensors: &[NamedTensor], metadata: HashMap<String, String>) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attacks::Norm;
     use crate::nn::{Init, Plan};
+    use crate::pgn::{GeneratorBall, GeneratorInput, Raised};
 
     const PROBLEM: Problem = Problem { height: 12, width: 12, channels: 3, classes: 5 };
 
     fn model() -> Model {
+        model_of(&Recipe::default())
+    }
+
+    fn model_of(recipe: &Recipe) -> Model {
         let plan = Plan::new(PROBLEM, 0.0625);
         let classifier = Network::default().build(plan).unwrap();
-        let generator = Generator::new(PROBLEM, 0.0625).unwrap().without(&[GeneratorInput::Image]);
+        let recipe = Recipe { without: vec![GeneratorInput::Image], ..recipe.clone() };
+        let generator = Generator::of(PROBLEM, 0.0625, recipe.clone()).unwrap();
         let [live, average] = [1, 2].map(|seed| classifier.initial(Init::He, seed));
         let own = generator.initial(Init::He, 3);
         let (dataset, method) = ("digits".to_string(), "pgn".to_string());
@@ -309,8 +308,7 @@ mod tests {
             dataset,
             class_names: vec![],
             method,
-            gradient_input: GradientInput::Log,
-            without: vec![GeneratorInput::Image],
+            generator: recipe,
             run: None,
         };
         Model { facts, classifier, live, average, generator: Some((generator, own)), notes: vec![] }
@@ -322,6 +320,36 @@ mod tests {
         let path = folder.path().join("model.safetensors");
         model().save(&path).unwrap();
         assert_eq!(Model::load(&path, Some(PROBLEM)).unwrap(), model());
+    }
+
+    #[test]
+    fn a_generator_of_any_recipe_comes_back_with_all_members_and_statistics() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let variant = Recipe {
+            gradient_of: Raised::Dlr,
+            rounds: 2,
+            ball: Some(GeneratorBall { norm: Norm::Linf, epsilon: 0.03 }),
+            noise: true,
+            members: 3,
+            width: Some(0.03125),
+            depth: 1,
+            batch_norm: true,
+            ..Recipe::default()
+        };
+        let mut model = model_of(&variant);
+        let values = &mut model.generator.as_mut().unwrap().1;
+        values.buffers.iter_mut().zip(1..).for_each(|(value, i)| *value += i as f32);
+        // Files hold no gaps between slots.
+        model.save(&path).unwrap();
+        let loaded = Model::load(&path, Some(PROBLEM)).unwrap();
+        assert_eq!(loaded.facts, model.facts);
+        let ((own, values), (other, theirs)) = (model.generator.unwrap(), loaded.generator.unwrap());
+        assert_eq!(own, other);
+        for (index, slot) in own.slots.all.iter().enumerate() {
+            assert_eq!(own.slots.get(&values, index), other.slots.get(&theirs, index), "{}", slot.name);
+        }
+        assert!(own.slots.all.iter().any(|slot| slot.name == "2.deep1_bn.running_var"));
     }
 
     #[test]

@@ -5,9 +5,7 @@
 //! that rounds, a note says so.
 
 use super::container::{Container, shown};
-use super::file::{
-    Described, Facts, IMPORTED_WIDTH, METADATA_KEY, ModelFileError, UNKNOWN, default_gradient_input,
-};
+use super::file::{Described, Facts, IMPORTED_WIDTH, METADATA_KEY, ModelFileError, UNKNOWN};
 use super::names;
 use super::sealed::{self, Origin};
 use super::torch::{self, Shapes};
@@ -15,6 +13,7 @@ use crate::integrity::Unreadable;
 use crate::memory;
 use crate::nn::zoo::scales;
 use crate::nn::{ModelError, Net, Network, Plan, Problem, Slots, Values};
+use crate::pgn::Recipe;
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorInfo};
 use std::collections::{BTreeMap, BTreeSet};
@@ -285,8 +284,7 @@ fn facts(classifier: &Net, network: Network, width: f32) -> Facts {
         dataset: unknown(),
         class_names: Vec::new(),
         method: unknown(),
-        gradient_input: default_gradient_input(),
-        without: Vec::new(),
+        generator: Recipe::default(),
         run: None,
     }
 }

@@ -10,9 +10,9 @@ use super::{ModelError, Normalisation, Problem};
 use crate::graph::{self, Convolution};
 
 /// ε of batch normalisation (PyTorch's default).
-const BATCH_NORM_EPSILON: f32 = 1e-5;
+pub(crate) const BATCH_NORM_EPSILON: f32 = 1e-5;
 /// Share of the batch in the running statistics (PyTorch's default).
-const BATCH_NORM_MOMENTUM: f32 = 0.1;
+pub(crate) const BATCH_NORM_MOMENTUM: f32 = 0.1;
 
 /// A network under construction.
 pub struct Builder {

@@ -2,7 +2,7 @@
 //! [`builder`] for your own.
 
 pub mod arrangement;
-mod batch_norm;
+pub(crate) mod batch_norm;
 pub mod builder;
 mod forward;
 pub mod layer;

@@ -13,68 +13,29 @@
 //! same numbers but for the order of sums, and in the backward pass what came from images of one class is added up before it
 //! goes on (`gather_rows`). On lavapipe, at width 1 with 128 images of 10 classes, a training step took 0.72 of the time.
 
-use crate::graph::{Borders, Convolution, Graph, GraphError, Tensor, Unary, Window};
-use crate::nn::layer::Extents;
-use crate::nn::slot::{FileOrder, Initial, Role, Slot};
-use crate::nn::zoo::scaled;
-use crate::nn::{Init, LayerSummary, ModelError, Problem, Slots, States, Values};
-use crate::random::Stream;
-use serde::{Deserialize, Serialize};
+//!
+//! A [`Recipe`] may give it a noise image beside the gradient, further up-convolutions before the last, and batch
+//! normalisation between the sums and the activations of the hidden layers that see the image. The label's layers have none:
+//! they are computed per class, so a batch has no statistics of theirs. Several generators that share a batch are one
+//! [`Generator`] of several members, which differ in nothing but their weights.
 
-/// Units of the first dense layer at width 1 (Table 1).
-const DENSE_UNITS: usize = 1024;
-/// Channels of every up-convolution but the last at width 1 (Table 1).
-const UP_CHANNELS: usize = 128;
+use super::layers::{Kind, Layer, channels_at, layers};
+use super::recipe::{GeneratorInput, Recipe};
+use crate::graph::{Borders, Convolution, Graph, GraphError, Tensor, Unary, Window};
+use crate::nn::batch_norm::{self, Statistics};
+use crate::nn::builder::{BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM};
+use crate::nn::layer::Extents;
+use crate::nn::slot::Slot;
+use crate::nn::{Init, LayerSummary, ModelError, Pass, Problem, Slots, States, Values};
+use crate::random::Stream;
+
 /// Slope of leaky ReLU below zero (the paper's library).
 const SLOPE: f32 = 0.2;
-/// Initial weights of the last layer are scaled by this: with unit gain the first perturbations have norms
-/// above 10 and wreck the first epoch.
-const LAST_LAYER_GAIN: f32 = 0.1;
 /// Values per image below which images choose their class's: the gradient runs over them in one dimension of a dispatch, 16 to a
 /// workgroup at least.
 const VALUES_PER_DISPATCH: usize = 1 << 20;
 /// Channels that the widest forms of the kernels take at a time.
 const CHANNELS_AT_A_TIME: usize = 8;
-
-/// Which reading of the gradient image the generator sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum GradientInput {
-    /// Ten times the gradient of the log-probability of the true class
-    Log,
-    /// Divided by its L2 norm, times the root of the number of values
-    Rms,
-    /// Divided by its L2 norm
-    L2,
-    /// The gradient of the probability, as the paper's formula has it
-    Raw,
-}
-
-/// What a generator sees, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum GeneratorInput {
-    /// The classifier's gradient
-    Gradient,
-    /// The image
-    Image,
-    /// The label
-    Label,
-}
-
-impl GeneratorInput {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Gradient, Self::Image, Self::Label];
-
-    /// As on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Gradient => "gradient",
-            Self::Image => "image",
-            Self::Label => "label",
-        }
-    }
-}
 
 /// The architecture of a generator; see [`Generator::new`].
 #[derive(Clone, Debug, PartialEq)]
@@ -83,10 +44,10 @@ pub struct Generator {
     pub problem: Problem,
     /// Width multiplier; 1 is the paper's.
     pub width: f32,
-    /// Its weights.
+    /// How it is built and moves.
+    pub recipe: Recipe,
+    /// Its weights; those of several members one after the other.
     pub slots: Slots,
-    /// Inputs that it does not see (Fig. 8): zeros take their place, so that its layers stay what they are.
-    pub without: Vec<GeneratorInput>,
 }
 
 /// What a generator sees, as tensors of one graph.
@@ -98,14 +59,25 @@ pub struct GeneratorInputs {
     pub images: Tensor,
     /// The classifier's gradient by the image, `[n, s, s, c]`.
     pub gradient: Tensor,
+    /// Standard normal numbers, `[n, s, s, c]`, for one that takes them.
+    pub noise: Option<Tensor>,
 }
 
 impl Generator {
-    /// The generator for a problem at a width.
+    /// The paper's generator for a problem at a width.
     ///
     /// # Errors
     /// If the images are not square with a side that is a multiple of 4 from 8 on, or another size is out of its range.
     pub fn new(problem: Problem, width: f32) -> Result<Self, ModelError> {
+        Self::of(problem, width, Recipe::default())
+    }
+
+    /// The generator of a recipe, beside a classifier of this width.
+    ///
+    /// # Errors
+    /// Those of [`Generator::new`], and a recipe whose numbers are out of their ranges.
+    pub fn of(problem: Problem, width: f32, recipe: Recipe) -> Result<Self, ModelError> {
+        let width = recipe.width.unwrap_or(width);
         problem.check(width)?;
         let side = problem.height;
         if problem.width != side || side < 8 || !side.is_multiple_of(4) {
@@ -116,14 +88,27 @@ impl Generator {
                         the side twice",
             });
         }
-        let slots = layers(problem, width).iter().flat_map(Layer::slots).collect();
-        Ok(Self { problem, width, slots: Slots::new(slots), without: Vec::new() })
+        if !recipe.is_possible() {
+            return Err(ModelError::Size {
+                name: "a perturbation generator of the recipe",
+                value: format!("{recipe:?}"),
+                range: "one with 1 to 20 rounds, 1 to 8 members, at most 16 more layers and a finite radius",
+            });
+        }
+        let own: Vec<Slot> = layers(problem, width, &recipe).iter().flat_map(Layer::slots).collect();
+        let of_member = |member: u32| {
+            own.iter().map(move |slot| Slot { name: format!("{member}.{}", slot.name), ..slot.clone() })
+        };
+        let slots = match recipe.members {
+            1 => own,
+            members => (0..members).flat_map(of_member).collect(),
+        };
+        Ok(Self { problem, width, recipe, slots: Slots::new(slots) })
     }
 
-    /// The same generator, but for inputs that it does not see.
-    #[must_use]
-    pub fn without(self, inputs: &[GeneratorInput]) -> Self {
-        Self { without: inputs.to_vec(), ..self }
+    /// How many generators it is.
+    pub fn members(&self) -> usize {
+        self.recipe.members as usize
     }
 
     /// Initial weights (normal, scaled as `init` says; the last layer a tenth of that).
@@ -136,10 +121,9 @@ impl Generator {
         self.slots.views(graph, "generator.parameters", "generator.buffers")
     }
 
-    /// The layers in order.
+    /// The layers in order, of one member.
     pub fn layers(&self) -> Vec<LayerSummary> {
         let summary = |layer: Layer| LayerSummary {
-            name: layer.name.to_string(),
             inputs: layer.inputs,
             result: match layer.kind {
                 Kind::Dense => Extents::Vector { len: layer.outputs },
@@ -147,53 +131,73 @@ impl Generator {
                     Extents::Image { height: layer.side, width: layer.side, channels: layer.outputs }
                 }
             },
-            parameters: layer.weight_len() + layer.outputs,
+            parameters: layer.slots().iter().filter(|slot| slot.is_learned()).map(Slot::len).sum(),
             multiply_adds: layer.multiply_adds(),
+            name: layer.name,
         };
-        layers(self.problem, self.width).into_iter().map(summary).collect()
+        layers(self.problem, self.width, &self.recipe).into_iter().map(summary).collect()
     }
 
-    /// Appends the forward pass: the perturbation in tanh space, `[n, s, s, c]`.
-    pub fn perturbation(
+    /// Appends the forward pass of one member: what it makes of all images, before that is composed with them or scaled.
+    pub fn output(
         &self,
         graph: &mut Graph,
-        states: &States,
+        (states, member): (&States, usize),
         inputs: GeneratorInputs,
+        pass: Pass,
     ) -> Result<Tensor, GraphError> {
-        let layers: Vec<[Tensor; 2]> = states.tensors.chunks(2).map(|pair| [pair[0], pair[1]]).collect();
-        let &[fc1, fc2, up1, up2, [weight, bias], up4] = &layers[..] else {
-            unreachable!("a generator has six layers")
-        };
-        let channels = scaled(UP_CHANNELS, self.width);
-        let image = self.seen(graph, GeneratorInput::Image, inputs.images)?;
-        let gradient = self.seen(graph, GeneratorInput::Gradient, inputs.gradient)?;
-        let weight_of_seen = graph.slice(weight, channels, 2 * self.problem.channels)?;
-        let of_seen = up_of_images(graph, [image, gradient], weight_of_seen)?;
+        let own = states.tensors.len() / self.members();
+        let mut tensors = states.tensors[member * own..][..own].iter().copied();
+        let mut next = || tensors.next().expect("a generator has the tensors of its layers");
+        let mut pair = || [next(), next()];
+        let [fc1, fc2, up1, up2, [weight, bias]] = [pair(), pair(), pair(), pair(), pair()];
+        let channels = channels_at(self.width);
+        let mut seen = vec![
+            self.seen(graph, GeneratorInput::Image, inputs.images)?,
+            self.seen(graph, GeneratorInput::Gradient, inputs.gradient)?,
+        ];
+        seen.extend(inputs.noise.filter(|_| self.recipe.noise));
+        let weight_of_seen = graph.slice(weight, channels, seen.len() * self.problem.channels)?;
+        let of_seen = up_of_images(graph, &seen, weight_of_seen)?;
         let of_label = [graph.slice(weight, 0, channels)?, bias];
-        let h = self.beside_label(graph, [fc1, fc2, up1, up2, of_label], inputs.labels, of_seen)?;
-        up_with_bias(graph, 1, h, up4)
+        let label = [fc1, fc2, up1, up2, of_label];
+        if !self.recipe.batch_norm {
+            let mut h = self.beside_label(graph, label, inputs.labels, (of_seen, SLOPE))?;
+            for _ in 0..self.recipe.depth {
+                let sum = up_with_bias(graph, 1, h, [next(), next()])?;
+                h = graph.unary(Unary::LeakyRelu(SLOPE), sum);
+            }
+            return up_with_bias(graph, 1, h, [next(), next()]);
+        }
+        let sum = self.beside_label(graph, label, inputs.labels, (of_seen, 1.0))?;
+        let mut h = normalised(graph, sum, [next(), next(), next(), next()], pass)?;
+        for _ in 0..self.recipe.depth {
+            let sum = up_with_bias(graph, 1, h, [next(), next()])?;
+            h = normalised(graph, sum, [next(), next(), next(), next()], pass)?;
+        }
+        up_with_bias(graph, 1, h, [next(), next()])
     }
 
     /// The third up-convolution's result, `[n, s, s, channels]`: what it makes of image and gradient, and what it makes of the label by
-    /// `layers`, the last of which is its own part for that.
+    /// `layers`, the last of which is its own part for that; after leaky ReLU with a slope, which 1 leaves out.
     fn beside_label(
         &self,
         graph: &mut Graph,
         layers: [[Tensor; 2]; 5],
         labels: Tensor,
-        of_seen: Tensor,
+        (of_seen, slope): (Tensor, f32),
     ) -> Result<Tensor, GraphError> {
         let classes = self.problem.classes;
         let shape = graph.shape(of_seen);
         if shape.rows() > classes && shape.columns() < VALUES_PER_DISPATCH {
             let every = identity(graph, classes)?;
             let of_every = self.of_label(graph, layers, every)?;
-            return graph.gather_rows_leaky(SLOPE, of_every, labels, of_seen);
+            return graph.gather_rows_leaky(slope, of_every, labels, of_seen);
         }
         let one_hot = graph.one_hot(labels, classes);
         let of_label = self.of_label(graph, layers, one_hot)?;
         let sum = graph.add(of_label, of_seen)?;
-        Ok(graph.unary(Unary::LeakyRelu(SLOPE), sum))
+        Ok(if slope < 1.0 { graph.unary(Unary::LeakyRelu(slope), sum) } else { sum })
     }
 
     /// What the label alone adds to the third up-convolution's sum, for labels as rows of one 1 and zeros.
@@ -221,105 +225,12 @@ impl Generator {
 
     /// `tensor`, or zeros of its shape if this generator does not see that input.
     fn seen(&self, graph: &mut Graph, input: GeneratorInput, tensor: Tensor) -> Result<Tensor, GraphError> {
-        if !self.without.contains(&input) {
+        if !self.recipe.without.contains(&input) {
             return Ok(tensor);
         }
         let zero = graph.constant(0.0, &[1])?;
         graph.broadcast(zero, &graph.shape(tensor).clone())
     }
-}
-
-/// What a layer computes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Matrix multiplication.
-    Dense,
-    /// 3x3 transposed convolution.
-    Up {
-        /// 1 or 2.
-        stride: usize,
-    },
-}
-
-/// One line of Table 1.
-#[derive(Clone, Copy)]
-struct Layer {
-    name: &'static str,
-    kind: Kind,
-    inputs: usize,
-    outputs: usize,
-    /// Height and width of its result; 1 for dense layers.
-    side: usize,
-    /// Multiplies the initial weights.
-    gain: f32,
-}
-
-impl Layer {
-    /// Rows and columns of its kernel.
-    fn size(&self) -> usize {
-        if self.kind == Kind::Dense { 1 } else { 3 }
-    }
-
-    fn weight_len(&self) -> usize {
-        self.size() * self.size() * self.inputs * self.outputs
-    }
-
-    /// Terms in the sum of one output value. A stride of 2 spreads nine taps over four positions.
-    fn fan_in(&self) -> f32 {
-        let taps = (self.size() * self.size()) as f32;
-        match self.kind {
-            Kind::Up { stride } => taps * self.inputs as f32 / (stride * stride) as f32,
-            Kind::Dense => taps * self.inputs as f32,
-        }
-    }
-
-    /// Multiply-adds per image.
-    fn multiply_adds(&self) -> u64 {
-        let positions = match self.kind {
-            Kind::Up { stride } => (self.side / stride).pow(2),
-            Kind::Dense => 1,
-        };
-        (positions * self.weight_len()) as u64
-    }
-
-    /// Its weight and its bias.
-    fn slots(&self) -> [Slot; 2] {
-        let (size, Self { inputs, outputs, gain, .. }) = (self.size(), *self);
-        let (extents, order) = match self.kind {
-            Kind::Dense => ([1, 1, inputs, outputs], FileOrder::Linear),
-            // The image is on the coarse side of a transposed convolution.
-            Kind::Up { .. } => ([size, size, outputs, inputs], FileOrder::Kernel),
-        };
-        let slot = |part: &str, extents: &[usize], initial, order| Slot {
-            name: format!("{}.{part}", self.name),
-            extents: extents.to_vec(),
-            role: Role::Weight,
-            initial,
-            order,
-        };
-        let normal = Initial::Normal { fan_in: self.fan_in(), gain };
-        [
-            slot("weight", &extents, normal, order),
-            slot("bias", &[outputs], Initial::Constant(0.0), FileOrder::Same),
-        ]
-    }
-}
-
-/// Table 1 for a problem at a width.
-fn layers(problem: Problem, width: f32) -> [Layer; 6] {
-    let (units, channels) = (scaled(DENSE_UNITS, width), scaled(UP_CHANNELS, width));
-    let (k, c, side) = (problem.classes, problem.channels, problem.height);
-    let quarter = side / 4;
-    let up = |stride| Kind::Up { stride };
-    [
-        ("fc1", Kind::Dense, k, units, 1, 1.0),
-        ("fc2", Kind::Dense, units + k, quarter * quarter * channels, 1, 1.0),
-        ("up1", up(2), channels + k, channels, 2 * quarter, 1.0),
-        ("up2", up(2), channels + k, channels, side, 1.0),
-        ("up3", up(1), channels + 2 * c, channels, side, 1.0),
-        ("up4", up(1), channels, c, side, LAST_LAYER_GAIN),
-    ]
-    .map(|(name, kind, inputs, outputs, side, gain)| Layer { name, kind, inputs, outputs, side, gain })
 }
 
 /// A dense layer is a 1x1 convolution over `n` images of one pixel.
@@ -350,10 +261,11 @@ fn up_beside_planes(
 
 /// Up-convolution of `images` side by side. Zeros follow, in tensor and weight, up to a whole number of channels that kernels take
 /// at a time: a few more multiplications open the faster ways to every one of them.
-fn up_of_images(graph: &mut Graph, images: [Tensor; 2], weight: Tensor) -> Result<Tensor, GraphError> {
+fn up_of_images(graph: &mut Graph, images: &[Tensor], weight: Tensor) -> Result<Tensor, GraphError> {
     let [n, height, width, channels] = graph.shape(images[0]).image().expect("images");
     let [mut parts, mut weights] = [images.to_vec(), vec![weight]];
-    let missing = (2 * channels).next_multiple_of(CHANNELS_AT_A_TIME) - 2 * channels;
+    let channels = images.len() * channels;
+    let missing = channels.next_multiple_of(CHANNELS_AT_A_TIME) - channels;
     if missing > 0 {
         parts.push(graph.constant(0.0, &[n, height, width, missing])?);
         let outputs = graph.shape(weight).extents()[2];
@@ -361,6 +273,30 @@ fn up_of_images(graph: &mut Graph, images: [Tensor; 2], weight: Tensor) -> Resul
     }
     let [side, weight] = [graph.concatenate(&parts)?, graph.concatenate(&weights)?];
     graph.convolve_transposed(Convolution::same(3, 1), side, weight)
+}
+
+/// Leaky ReLU of `sum`, normalised by the batch or by the running statistics; `numbers` are scale, shift, running mean and
+/// running variance.
+fn normalised(
+    graph: &mut Graph,
+    sum: Tensor,
+    numbers: [Tensor; 4],
+    pass: Pass,
+) -> Result<Tensor, GraphError> {
+    let [scale, shift, mean, variance] = numbers;
+    let (epsilon, momentum) = (BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM);
+    let numbers = Statistics { scale, shift, mean, variance, epsilon, momentum };
+    let normalised = match pass {
+        Pass::Train { real, update_statistics } => {
+            batch_norm::train(graph, numbers, sum, real, update_statistics)?
+        }
+        Pass::Evaluate => {
+            let (scale, shift) = batch_norm::affine(graph, numbers)?;
+            let scaled = graph.multiply(sum, scale)?;
+            graph.add(scaled, shift)?
+        }
+    };
+    Ok(graph.unary(Unary::LeakyRelu(SLOPE), normalised))
 }
 
 /// Ones on the diagonal, zeros elsewhere, `[n, n]`. Rows of one 1 and n zeros, read on in rows of n, have each 1 a column

@@ -4,7 +4,6 @@
 use crate::data::{BatchOptions, Dataset, batches_per_epoch, make_batch};
 use crate::executor::Device;
 use crate::nn::Problem;
-use crate::pgn::Generator;
 use crate::program::{MemoryLimits, Program};
 use crate::training::fit::problem_of;
 use crate::training::step::{self, Gradients};
@@ -50,7 +49,7 @@ pub fn seconds_per_epoch(device: &Device, config: &TrainConfig, data: &Dataset) 
 pub fn operations(config: &TrainConfig, problem: Problem) -> Result<f64, TrainError> {
     let config = TrainConfig { batch_size: COUNTED_IMAGES, ..config.clone() };
     let classifier = config.classifier(problem)?;
-    let generator = config.method.generator.then(|| Generator::new(problem, config.width)).transpose()?;
+    let generator = config.generator(problem)?;
     let mut flops = 0;
     for phase in step::phases(&config) {
         let graph = step::phase_graph(

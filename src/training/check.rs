@@ -1,8 +1,9 @@
 //! Which configurations are refused, each value with one sentence: its flag, what it is, and what it must be.
 
-use super::config::TrainConfig;
+use super::config::{GradientInput, Raised, TrainConfig};
 use super::defenses::awp;
 use crate::attacks::{Goal, length};
+use crate::pgn::recipe::{MOST_DEPTH, MOST_MEMBERS, MOST_ROUNDS};
 use std::borrow::Cow;
 
 /// A value of a configuration that cannot be.
@@ -38,8 +39,46 @@ impl TrainConfig {
         if let Some(step) = self.step_size.filter(|step| !positive(*step)) {
             return error("--step-size", step.to_string(), "a finite number above 0");
         }
+        self.check_generator()
+    }
+
+    /// Refuses generators that cannot be.
+    fn check_generator(&self) -> Result<(), ConfigError> {
         if self.generator_steps == 0 || self.generator_steps > 100 {
             return error("--generator-steps", self.generator_steps.to_string(), "from 1 to 100");
+        }
+        if !(1..=MOST_ROUNDS).contains(&self.generator_rounds) {
+            return error("--generator-rounds", self.generator_rounds.to_string(), "from 1 to 20");
+        }
+        if !(1..=MOST_MEMBERS).contains(&self.generators) {
+            return error("--generators", self.generators.to_string(), "from 1 to 8");
+        }
+        if self.generators as usize > self.batch_size {
+            let range = "at most --batch-size, of which each generator gets a share";
+            return error("--generators", self.generators.to_string(), range);
+        }
+        if self.generator_depth > MOST_DEPTH {
+            return error("--generator-depth", self.generator_depth.to_string(), "from 0 to 16");
+        }
+        if let Some(width) = self.generator_width.filter(|width| !(0.031_25..=4.0).contains(width)) {
+            return error("--generator-width", width.to_string(), "from 0.03125 to 4");
+        }
+        if self.gradient_input == GradientInput::Raw && self.gradient_of != Raised::CrossEntropy {
+            let range = "log, rms or l2 with --gradient-of margin or dlr, which have no probability whose gradient it could be";
+            return error("--gradient-input", "raw".to_string(), range);
+        }
+        Ok(())
+    }
+
+    /// Refuses losses that are not defined for so many classes.
+    pub fn check_classes(&self, classes: usize) -> Result<(), ConfigError> {
+        let losses =
+            [("--generator-objective", self.generator_objective), ("--gradient-of", self.gradient_of)];
+        for (name, raised) in losses {
+            if raised.classes() > classes {
+                let value = format!("dlr for {classes} classes");
+                return error(name, value, "cross-entropy or margin, because dlr compares three classes");
+            }
         }
         Ok(())
     }

@@ -2,9 +2,11 @@
 //! to the run folder, and what repeats the run from there.
 
 pub use super::check::ConfigError;
+pub use super::choices::{AttackLabel, AttackMode, PenaltySpace, Preset, Update};
 use super::defenses::awp::Gamma;
 use super::defenses::free::REPLAYS;
 use super::defenses::{Inner, Method};
+pub use super::identity::{Difference, MAY_DIFFER};
 use super::optimiser::{Decayed, Optimiser, Rule};
 use super::schedule::Schedule;
 use crate::attacks::{AttackKind, AttackOptions, CeForm, Norm};
@@ -13,59 +15,23 @@ use crate::executor::Opening;
 use crate::gpu::tuning::{KernelChoices, Tune};
 use crate::nn::normalise::{Parts, Published};
 use crate::nn::{Init, ModelError, Net, Network, Normalisation, Plan, Problem};
-pub use crate::pgn::{GeneratorInput, GradientInput};
+use crate::pgn::{Generator, GeneratorBall, Recipe};
+pub use crate::pgn::{GeneratorInput, GradientInput, Raised};
 use crate::program::precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Where the penalty on the perturbation is charged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum PenaltySpace {
-    /// On the pixel difference
-    Pixel,
-    /// On the generator's own output
-    Tanh,
+fn is_usual<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
-/// Which class an attack during training moves images away from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum AttackLabel {
-    /// The true one
-    True,
-    /// The one that the classifier predicts (the library's default)
-    Predicted,
+fn one() -> u32 {
+    1
 }
 
-/// With which statistics batch normalisation computes while an image is attacked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum AttackMode {
-    /// The running ones
-    Evaluate,
-    /// Those of the batch, which learn nothing from it
-    Train,
-}
-
-/// In which order the two networks move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Update {
-    /// Both from the same forward pass
-    Simultaneous,
-    /// The generator first, the classifier against its answer
-    Alternating,
-}
-
-/// A named set of defaults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Preset {
-    /// Table 1 of the paper to the letter
-    Paper,
-    /// What works in minutes on two CPU cores
-    Small,
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(value: &u32) -> bool {
+    *value == one()
 }
 
 /// A complete training configuration. Keys are the flags' names.
@@ -174,6 +140,33 @@ pub struct TrainConfig {
     /// Inputs that the generator does not see.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<GeneratorInput>,
+    /// The loss whose gradient the generator sees.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub gradient_of: Raised,
+    /// How often the generator is applied.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub generator_rounds: u32,
+    /// Whether its perturbations have the radius `epsilon` instead of a price.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub fixed_radius: bool,
+    /// The loss that it raises.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub generator_objective: Raised,
+    /// Whether it sees noise.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub generator_noise: bool,
+    /// Generators that share each batch.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub generators: u32,
+    /// Its width multiplier; absent: that of both networks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generator_width: Option<f32>,
+    /// Its additional layers.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub generator_depth: u32,
+    /// Whether it has batch normalisation.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub generator_batch_norm: bool,
     /// Where the penalty is charged.
     pub penalty_space: PenaltySpace,
     /// In which order the networks move.
@@ -223,10 +216,6 @@ pub struct TrainConfig {
     pub kernels: Option<KernelChoices>,
 }
 
-/// Keys that say where and how long a run is trained, not which run it is.
-pub const MAY_DIFFER: [&str; 7] =
-    ["adapter", "data", "kernels", "epochs", "max-steps", "checkpoint-every", "changes"];
-
 /// Learning rates from a step on, as `--resume --lr` sets them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -239,17 +228,6 @@ pub struct RateChange {
     /// The generator's; absent: as before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generator_lr: Option<f32>,
-}
-
-/// A key in which two configurations differ, with both values.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// The key as in `config.toml`.
-    pub key: String,
-    /// Its value in the first, or `not set`.
-    pub first: String,
-    /// Its value in the second, or `not set`.
-    pub second: String,
 }
 
 impl TrainConfig {
@@ -303,6 +281,15 @@ impl TrainConfig {
             c_l: 3.0,
             gradient_input: GradientInput::Log,
             without: Vec::new(),
+            gradient_of: Raised::CrossEntropy,
+            generator_rounds: 1,
+            fixed_radius: false,
+            generator_objective: Raised::CrossEntropy,
+            generator_noise: false,
+            generators: 1,
+            generator_width: None,
+            generator_depth: 0,
+            generator_batch_norm: false,
             penalty_space: PenaltySpace::Pixel,
             update: Update::Simultaneous,
             generator_steps: 1,
@@ -358,6 +345,32 @@ impl TrainConfig {
         Parts { published: self.normalise, mean, deviation, scale: self.scale }.normalisation(channels)
     }
 
+    /// How the run's generator is built and moves.
+    pub fn recipe(&self) -> Recipe {
+        let ball = GeneratorBall { norm: self.norm, epsilon: self.epsilon };
+        Recipe {
+            gradient_input: self.gradient_input,
+            without: self.without.clone(),
+            gradient_of: self.gradient_of,
+            rounds: self.generator_rounds,
+            ball: self.fixed_radius.then_some(ball),
+            noise: self.generator_noise,
+            members: self.generators,
+            width: self.generator_width,
+            depth: self.generator_depth,
+            batch_norm: self.generator_batch_norm,
+        }
+    }
+
+    /// The generator that learns beside the classifier, for a method that has one.
+    ///
+    /// # Errors
+    /// If it cannot make such images.
+    pub fn generator(&self, problem: Problem) -> Result<Option<Generator>, ModelError> {
+        let build = || Generator::of(problem, self.width, self.recipe());
+        self.method.generator.then(build).transpose()
+    }
+
     /// The data set, how it is read and how it is split.
     pub fn data_options(&self) -> DataOptions {
         DataOptions {
@@ -389,37 +402,6 @@ impl TrainConfig {
         let changes = self.changes.iter().filter(|change| change.step <= step);
         let own = changes.filter_map(|change| change.generator_lr).next_back();
         own.or(self.generator_lr).unwrap_or_else(|| self.lr_at(step))
-    }
-
-    /// The first key in which two configurations differ, `ignored` ones aside.
-    pub fn difference(&self, other: &Self, ignored: &[&str]) -> Option<Difference> {
-        let (own, other) = (self.table(), other.table());
-        let shown = |value: Option<&toml::Value>| value.map_or("not set".to_string(), ToString::to_string);
-        let mut keys = own.keys().chain(other.keys());
-        let key = keys.find(|key| !ignored.contains(&key.as_str()) && own.get(*key) != other.get(*key))?;
-        Some(Difference { key: key.clone(), first: shown(own.get(key)), second: shown(other.get(key)) })
-    }
-
-    /// Tells runs apart, however long and wherever they are trained; kept in their models.
-    pub fn fingerprint(&self) -> String {
-        format!("{:08x}", crc32c::crc32c(self.identity(&MAY_DIFFER).as_bytes()))
-    }
-
-    /// The same text for two configurations exactly if they have no [`difference`](Self::difference).
-    pub fn identity(&self, ignored: &[&str]) -> String {
-        let mut table = self.table();
-        for key in ignored {
-            table.remove(*key);
-        }
-        table.to_string()
-    }
-
-    /// The keys as `config.toml` has them.
-    fn table(&self) -> toml::Table {
-        let text = toml::to_string(self).ok();
-        // A path that is no Unicode text; it cannot be trained, so all that matters is that it differs.
-        let whole = || toml::Table::from_iter([("path".to_string(), format!("{self:?}").into())]);
-        text.and_then(|text| text.parse().ok()).unwrap_or_else(whole)
     }
 
     /// Whether the learning rates depend on how many epochs the run has.
@@ -473,9 +455,10 @@ impl TrainConfig {
         self.awp.and_then(|gamma| gamma.value(self.method.awp)).filter(|_| !self.freeze_classifier)
     }
 
-    /// The ball that images are attacked within: that of the inner attack, or of steps of the defense's own.
+    /// The ball that images are attacked within: that of the inner attack, of steps of the defense's own, or of a generator.
     pub fn trained_ball(&self) -> Option<(Norm, f32)> {
         match self.method.inner {
+            _ if self.method.generator => self.fixed_radius.then_some((self.norm, self.epsilon)),
             Inner::Own(options) => options.contains(&"epsilon").then_some((self.norm, self.epsilon)),
             _ => self.inner_attack().and_then(|attack| attack.ball()),
         }

@@ -87,6 +87,27 @@ pub(super) fn inner_attack(config: &TrainConfig, key: &str) -> Option<NoEffect> 
     }
 }
 
+/// The same for a radius, which a generator may have too.
+pub(super) fn radius(config: &TrainConfig, key: &str) -> Option<NoEffect> {
+    if config.method.generator && config.fixed_radius {
+        return None;
+    }
+    let reason = inner_attack(config, key)?;
+    Some(match config.method.generator {
+        true => NoEffect {
+            with: format!("{} without --fixed-radius", reason.with),
+            belongs: format!("that flag, or to {}", reason.belongs),
+        },
+        false => reason,
+    })
+}
+
+/// Where a generator pays for the length of its perturbations.
+pub(super) fn priced(config: &TrainConfig, key: &str) -> Option<NoEffect> {
+    let free = || NoEffect::new("--fixed-radius", "perturbations of any length");
+    defense(config, key).or_else(|| config.fixed_radius.then(free))
+}
+
 /// Where the classifier learns and the defense names the option.
 pub(super) fn learned_defense(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     defense(config, key).or_else(|| learning_classifier(config, key))
@@ -292,9 +313,47 @@ mod tests {
     }
 
     #[test]
+    fn a_generator_has_a_radius_or_a_price() {
+        let (priced, fixed) =
+            (config(Method::PGN), TrainConfig { fixed_radius: true, ..config(Method::PGN) });
+        for key in ["epsilon", "norm"] {
+            assert!(flag(key, &priced).unwrap_err().contains("--method pgn without --fixed-radius"), "{key}");
+            assert!(flag(key, &fixed).is_ok(), "{key}");
+        }
+        for key in ["c-l", "penalty-space"] {
+            assert!(flag(key, &priced).is_ok(), "{key}");
+            assert!(flag(key, &fixed).unwrap_err().contains("--fixed-radius"), "{key}");
+        }
+        assert!(flag("iterations", &fixed).is_err());
+    }
+
+    #[test]
+    fn variants_of_the_generator_belong_to_pgn_alone() {
+        let keys = [
+            "fixed-radius",
+            "generator-batch-norm",
+            "generator-depth",
+            "generator-noise",
+            "generator-objective",
+            "generator-rounds",
+            "generator-width",
+            "generators",
+            "gradient-of",
+        ];
+        for key in keys {
+            assert!(flag(key, &config(Method::PGD)).unwrap_err().contains("--method pgn"), "{key}");
+            assert!(flag(key, &config(Method::PGN)).is_ok(), "{key}");
+            let frozen = TrainConfig { freeze_classifier: true, ..config(Method::PGN) };
+            assert!(flag(key, &frozen).is_ok(), "{key}");
+        }
+    }
+
+    #[test]
     fn what_other_settings_shadow_is_refused_too() {
         let blind = TrainConfig { without: vec![GeneratorInput::Gradient], ..config(Method::PGN) };
-        assert!(flag("gradient-input", &blind).unwrap_err().contains("--without gradient"));
+        for key in ["gradient-input", "gradient-of"] {
+            assert!(flag(key, &blind).unwrap_err().contains("--without gradient"), "{key}");
+        }
         let read = TrainConfig { from: Some("a".into()), ..config(Method::NATURAL) };
         assert!(flag("init", &read).unwrap_err().contains("--from"));
         assert!(flag("init", &TrainConfig { method: Method::PGN, ..read }).is_ok());

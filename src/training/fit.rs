@@ -9,14 +9,14 @@ use super::record::{EpochRecord, Record, StepRecord};
 use super::robust::{BestRobust, RobustValidator};
 use super::run::RunFolder;
 use super::session::SessionRecord;
+use super::start::starting_model;
 use super::tensorboard::EventFile;
 use super::trainer::{NamedStates, PendingStep, Trainer};
 use super::validation::{Validation, Validator};
-use crate::data::classes::{self, ClassMismatch};
 use crate::data::{self, BatchOptions, Dataset, DatasetKind, Prefetcher, Size, batches_per_epoch};
 use crate::executor::{Device, ExecutionError};
 use crate::models::file::{Facts, Model};
-use crate::nn::{ModelError, Normalisation, Problem};
+use crate::nn::Problem;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,77 +101,6 @@ pub fn open_data(config: &TrainConfig) -> Result<Dataset, TrainError> {
 pub fn problem_of(dataset: &Dataset) -> Problem {
     let Size { height, width } = dataset.size;
     Problem { height, width, channels: dataset.channels, classes: dataset.classes }
-}
-
-/// The model that a run starts from, if it does not start anew.
-pub fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<Model>, TrainError> {
-    let Some(path) = &config.from else { return Ok(None) };
-    let mut model = Model::load(path, Some(problem_of(dataset)))?;
-    let compared = classes::compare(&model.facts.class_names, &dataset.class_names);
-    let refused =
-        |mismatch: ClassMismatch| TrainError::Run { path: path.clone(), problem: mismatch.to_string() };
-    if !compared.map_err(refused)? {
-        model.notes.push(classes::not_compared(path));
-    }
-    let own = model.classifier.normalisation(&model.average);
-    let wanted = config.normalisation(model.facts.problem.channels);
-    if let Some(by) = wanted.as_ref().filter(|_| own.is_none() && model.is_foreign()) {
-        let refused = |error: ModelError| TrainError::Run { path: path.clone(), problem: error.to_string() };
-        model = model.normalised(by).map_err(refused)?;
-    }
-    if model.facts.network.is_imported() && config.network.is_imported() {
-        return check_imported(&model, wanted.as_ref(), config, path).map(|()| Some(model));
-    }
-    if model.facts.width.to_bits() != config.width.to_bits() {
-        let problem = format!("has width {}, the run {}; pass --width {0}", model.facts.width, config.width);
-        return Err(TrainError::Run { path: path.clone(), problem });
-    }
-    if model.facts.network != config.network {
-        let problem = format!("has {}, the run {}; pass --network {0}", model.facts.network, config.network);
-        return Err(TrainError::Run { path: path.clone(), problem });
-    }
-    if model.classifier.nodes != config.classifier(problem_of(dataset))?.nodes
-        || model.classifier.normalisation(&model.average) != wanted
-    {
-        let shown = |by: Option<Normalisation>| {
-            by.map_or("nothing".to_string(), |by| format!("--mean {:?} --std {:?}", by.mean, by.deviation))
-        };
-        let problem = format!(
-            "normalises pixels by {}, the run by {}; pass --mean and --std as in the file",
-            shown(model.classifier.normalisation(&model.average)),
-            shown(wanted)
-        );
-        return Err(TrainError::Run { path: path.clone(), problem });
-    }
-    Ok(Some(model))
-}
-
-/// Refuses an imported model whose own normalisation is not `wanted`, where the run wants one, and a generator of another
-/// width.
-fn check_imported(
-    model: &Model,
-    wanted: Option<&Normalisation>,
-    config: &TrainConfig,
-    path: &Path,
-) -> Result<(), TrainError> {
-    let refused = |problem: String| Err(TrainError::Run { path: path.to_path_buf(), problem });
-    if model.generator.is_some() && model.facts.width.to_bits() != config.width.to_bits() {
-        let width = model.facts.width;
-        return refused(format!(
-            "has a generator of width {width}, the run {}; pass --width {width}",
-            config.width
-        ));
-    }
-    match model.classifier.normalisation(&model.average) {
-        own if wanted.is_none() || own.as_ref() == wanted => Ok(()),
-        Some(own) => refused(format!(
-            "normalises pixels by --mean {:?} --std {:?} already; leave --normalise, --mean, --std and --scale out",
-            own.mean, own.deviation
-        )),
-        None => refused(
-            "was trained on pixels in [0, 1]; leave --normalise, --mean, --std and --scale out".to_string(),
-        ),
-    }
 }
 
 /// Steps of a whole run over `images` training images.
@@ -516,8 +445,7 @@ impl<'a> Fit<'a> {
             dataset: self.dataset.name.clone(),
             class_names: self.dataset.class_names.clone(),
             method: self.method(),
-            gradient_input: self.config.gradient_input,
-            without: self.config.without.clone(),
+            generator: self.config.recipe(),
             run: Some(self.config.fingerprint()),
         };
         let generator = self.trainer.generator().cloned();

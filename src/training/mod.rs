@@ -2,10 +2,12 @@
 
 mod check;
 pub mod checkpoint;
+mod choices;
 pub mod config;
 pub mod defenses;
 pub mod effects;
 pub mod fit;
+mod identity;
 pub mod lock;
 pub mod metrics;
 pub mod optimiser;
@@ -16,12 +18,13 @@ pub mod robust;
 pub mod run;
 pub mod schedule;
 pub mod session;
+pub mod start;
 pub mod step;
 pub mod tensorboard;
 pub mod trainer;
 pub mod validation;
 
-pub use config::{GeneratorInput, GradientInput, PenaltySpace, Preset, TrainConfig, Update};
+pub use config::{GeneratorInput, GradientInput, PenaltySpace, Preset, Raised, TrainConfig, Update};
 pub use defenses::{Defense, Method};
 pub use record::{EpochRecord, StepRecord};
 pub use trainer::Trainer;

@@ -4,8 +4,8 @@
 
 use super::TrainError;
 use super::config::{
-    AttackLabel, AttackMode, GeneratorInput, GradientInput, PenaltySpace, Preset, RateChange, TrainConfig,
-    Update,
+    AttackLabel, AttackMode, GeneratorInput, GradientInput, PenaltySpace, Preset, Raised, RateChange,
+    TrainConfig, Update,
 };
 use super::defenses::Method;
 use super::defenses::awp::Gamma;
@@ -21,6 +21,7 @@ use crate::files;
 use crate::gpu::tuning::{KernelChoices, Tune};
 use crate::nn::{Init, Network, Published};
 use crate::numbers::{above, number};
+use crate::pgn::recipe::{MOST_DEPTH, MOST_MEMBERS, MOST_ROUNDS};
 use crate::program::precision::Precision;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Deserialize;
@@ -124,7 +125,7 @@ impl From<Wanted<Vec<GeneratorInput>>> for Vec<GeneratorInput> {
     }
 }
 into_fields! {
-    plain: Network, Optimiser, Decayed, Schedule, AttackMode, Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
+    plain: Network, Optimiser, Decayed, Schedule, AttackMode, Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, Raised, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
         CeForm, Tune, Precision;
     optional: AttackKind, Gamma, Resize, Size, Published, Vec<f32>, PathBuf, f32, usize, u32, u64
 }
@@ -247,14 +248,39 @@ options! {
     awp: Gamma => awp, learning_classifier;
     /// Weight of the penalty on the squared perturbation [default: 3]
     #[arg(value_parser = number(0.0_f32..))]
-    c_l: f32 => c_l, defense;
+    c_l: f32 => c_l, priced;
     /// What the generator sees of the classifier's gradient [default: log]
     gradient_input: GradientInput => gradient_input, seen_gradient;
     /// Inputs that the generator is to do without, zeros take their place [default: none]
     #[arg(value_delimiter = ',', value_name = "INPUT")]
     without: Vec<GeneratorInput> => without, defense;
+    /// The loss of the classifier whose gradient the generator sees [default: cross-entropy]
+    gradient_of: Raised => gradient_of, seen_gradient;
+    /// Apply the generator so many times, each time with the gradient at the image that it has made [default: 1]
+    #[arg(value_name = "ROUNDS", value_parser = number(1..=MOST_ROUNDS))]
+    generator_rounds: u32 => generator_rounds, defense;
+    /// Scale every perturbation of the generator to --epsilon in --norm, instead of charging for its length [default: false]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    fixed_radius: bool => fixed_radius, defense;
+    /// The loss of the classifier that the generator raises [default: cross-entropy]
+    generator_objective: Raised => generator_objective, defense;
+    /// Give the generator an image of random numbers beside the gradient [default: false]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    generator_noise: bool => generator_noise, defense;
+    /// Train so many generators, which share each batch [default: 1]
+    #[arg(value_name = "NUMBER", value_parser = number(1..=MOST_MEMBERS))]
+    generators: u32 => generators, defense;
+    /// Width multiplier of the generator [default: that of --width]
+    #[arg(value_parser = number(0.03125..=4.0_f32))]
+    generator_width: f32 => generator_width, defense;
+    /// Give the generator so many more 3x3 layers before its last [default: 0]
+    #[arg(value_name = "LAYERS", value_parser = number(0..=MOST_DEPTH))]
+    generator_depth: u32 => generator_depth, defense;
+    /// Normalise the generator's hidden images by their batch [default: false]
+    #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    generator_batch_norm: bool => generator_batch_norm, defense;
     /// Where the penalty is charged [default: pixel]
-    penalty_space: PenaltySpace => penalty_space, defense;
+    penalty_space: PenaltySpace => penalty_space, priced;
     /// In which order the networks move [default: simultaneous]
     update: Update => update, learned_defense;
     /// Generator steps per classifier step [default: 1]
@@ -273,9 +299,9 @@ options! {
     /// for cifar100; 8/255 in linf]
     #[arg(value_parser = length::parse)]
     #[serde(default, deserialize_with = "length::deserialize")]
-    epsilon: f32 => epsilon, inner_attack;
+    epsilon: f32 => epsilon, radius;
     /// Norm of that radius [default: l2]
-    norm: Norm => norm, inner_attack;
+    norm: Norm => norm, radius;
     /// Iterations of that attack [default: 10; that of `attack` for one that has no radius]
     #[arg(value_parser = number(1..=100_usize))]
     iterations: usize => iterations, inner_attack;

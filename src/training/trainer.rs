@@ -106,11 +106,9 @@ impl Trainer {
             Some(model) => model.classifier.clone(),
             None => config.classifier(problem)?,
         };
-        let generator = match config.method.generator {
-            true => Some(Generator::new(problem, config.width)?.without(&config.without)),
-            false => None,
-        };
-        let generator_weights = generator.as_ref().map_or(0, |g| g.slots.weights);
+        config.check_classes(problem.classes)?;
+        let generator = config.generator(problem)?;
+        let generator_weights = generator.as_ref().map_or(0, |g| g.slots.weights + g.slots.buffers);
         let weights = classifier.slots.weights + classifier.slots.buffers + generator_weights;
         // The states, and the vectors that they are written from.
         memory::with_room::<f32>(6 * weights).map_err(ExecutionError::from)?;
@@ -151,6 +149,9 @@ impl Trainer {
         let Self { config, classifier, .. } = self;
         if !(config.method.kept)(config, classifier.problem).is_empty() {
             return Some(format!("--method {}", config.method));
+        }
+        if self.generator.as_ref().is_some_and(|generator| generator.members() > 1) {
+            return Some("--generators".to_string());
         }
         config.awp_gamma().map(|_| "--awp".to_string())
     }
@@ -396,7 +397,9 @@ impl Trainer {
 
     /// Waits for a step's metrics.
     pub fn collect(&mut self, pending: PendingStep) -> Result<StepRecord, ExecutionError> {
-        let (game, attacked) = (self.generator.is_some(), self.config.method.perturbs());
+        // At a fixed radius nothing is predicted.
+        let game = self.generator.is_some() && !self.config.fixed_radius;
+        let attacked = self.config.method.perturbs();
         let price = 2.0 * f64::from(self.config.c_l);
         let last = *self.order.last().expect("every step has a phase");
         let session = &mut self.runners[last].session;

@@ -9,8 +9,8 @@ use crate::attacks::{CeForm, Norm, fgm};
 use crate::data::{BatchOptions, Images, batches_per_epoch, make_batch};
 use crate::executor::{ExecutionError, Outputs, Session, Workspace};
 use crate::graph::{Binary, Graph, GraphError};
-use crate::nn::{Classifier, Net};
-use crate::pgn::{Generator, GeneratorInputs};
+use crate::nn::{Classifier, Net, Pass};
+use crate::pgn::{Generator, Turn};
 
 /// Images per run; enough to keep a device busy, few enough to fit.
 const IMAGES: usize = 100;
@@ -58,7 +58,7 @@ impl Validator {
     ) -> Result<Self, ExecutionError> {
         let batch = IMAGES.min(config.batch_size);
         let generator = generator.filter(|_| config.method.generator);
-        let session = workspace.prepare(&evaluation_graph(config, net, generator, batch)?)?;
+        let session = workspace.prepare(&evaluation_graph(net, generator, batch)?)?;
         let fgm = match generator {
             Some(_) => Some(workspace.prepare(&fgm_graph(net, batch)?)?),
             None => None,
@@ -129,12 +129,7 @@ pub(super) fn over(
     Ok(())
 }
 
-fn evaluation_graph(
-    config: &TrainConfig,
-    net: &Net,
-    generator: Option<&Generator>,
-    images: usize,
-) -> Result<Graph, GraphError> {
+fn evaluation_graph(net: &Net, generator: Option<&Generator>, images: usize) -> Result<Graph, GraphError> {
     let mut graph = Graph::new();
     let batch = BatchTensors::inputs(&mut graph, net.problem, images)?;
     let states = net.averaged(&mut graph, Role::Classifier.name())?;
@@ -143,10 +138,27 @@ fn evaluation_graph(
     let loss = graph.cross_entropy(logits, batch.labels)?;
     step::metrics(&mut graph, logits, loss, batch.labels)?;
     let Some(generator) = generator else { return Ok(graph) };
-    let gradient = crate::pgn::gradient_image(&mut graph, config.gradient_input, loss, batch.images)?;
     let g = generator.live(&mut graph)?;
-    let inputs = GeneratorInputs { labels: batch.labels, images: batch.images, gradient };
-    let answer = crate::pgn::generator_move(&mut graph, generator, &g, inputs)?;
+    let noise = match generator.recipe.noise {
+        true => {
+            // The same numbers for every batch: an epoch is compared with others on what it has learned.
+            let seed = graph.constant(0.0, &[3])?;
+            Some(graph.random_normal(seed, &net.problem.batch(images))?)
+        }
+        false => None,
+    };
+    let turn = Turn {
+        generator,
+        states: &g,
+        pass: Pass::Evaluate,
+        classifier,
+        images: batch.images,
+        labels: batch.labels,
+        clean: [logits, loss],
+        noise,
+        through: false,
+    };
+    let answer = turn.strongest(&mut graph)?;
     let logits = classifier.logits(&mut graph, answer.adversarial)?;
     let loss = graph.cross_entropy(logits, batch.labels)?;
     let predictions = graph.arg_max(logits);

@@ -12,6 +12,7 @@ use crate::cpu::Mode;
 use crate::data::{Augment, BatchOptions, DatasetKind, Images, batches_per_epoch, make_batch};
 use crate::evaluation::Subject;
 use crate::executor::Device;
+use crate::pgn::Recipe;
 use crate::program::{MemoryLimits, Program};
 use crate::training::fit::{open_data, problem_of, steps_of};
 use crate::training::step::{self, Gradients, Phase};
@@ -100,9 +101,17 @@ impl Lesson {
     }
 }
 
-/// The run's own settings, if it played the game; else those of `train` without flags, at the model's width.
+/// The run's own settings, if it played the paper's game; else those of `train` without flags, at the model's width.
 fn config(subject: &Subject) -> TrainConfig {
-    let own = subject.place.config().filter(|config| config.method.generator && !config.freeze_classifier);
+    let is_the_papers = |config: &&TrainConfig| {
+        let usual = Recipe {
+            gradient_input: config.gradient_input,
+            without: config.without.clone(),
+            ..Recipe::default()
+        };
+        config.method.generator && !config.freeze_classifier && config.recipe() == usual
+    };
+    let own = subject.place.config().filter(is_the_papers);
     let usual = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
     let width = Some(subject.model.facts.width).filter(|width| *width <= 1.0).unwrap_or(usual.width);
     let config = own.cloned().unwrap_or(TrainConfig { width, ..usual });

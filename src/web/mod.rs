@@ -55,6 +55,12 @@ pub enum WebError {
     /// Training in the page.
     #[error(transparent)]
     Train(#[from] TrainError),
+    /// A generator for which a page lacks something.
+    #[error(
+        "a page has no generator that takes noise or has batch normalisation, as this one does; export the classifier alone, \
+         with `pgn-wgpu export --safetensors`, and make the page of that file"
+    )]
+    Generator,
     /// A call that WebGPU refuses; a mistake of ours.
     #[error("a call of {kernel} binds the same memory twice, which browsers refuse; please report this")]
     Twice {
@@ -119,6 +125,9 @@ struct Contents<'a> {
 pub fn page(subject: &Subject) -> Result<String, WebError> {
     let config = subject.place.config();
     let (model, images) = (&subject.model, subject.images.as_ref());
+    if model.generator.as_ref().is_some_and(|(own, _)| own.recipe.noise || own.recipe.batch_norm) {
+        return Err(WebError::Generator);
+    }
     let norm = norm(model, config);
     let mut description = Description::default();
     let set = programs::evaluation(&mut description, model, norm, images.len())?;

@@ -130,8 +130,7 @@ impl Programs<'_> {
         let Some((network, _)) = &self.model.generator else { return Ok(None) };
         let (mut graph, begun) = self.begin()?;
         let epsilon = graph.input("epsilon", &[1])?;
-        let reading = self.model.facts.gradient_input;
-        let x = generator::answer(&mut graph, self.victim(&begun), network, reading, Some(epsilon))?;
+        let x = generator::answer(&mut graph, self.victim(&begun), network, None, Some(epsilon))?;
         let made = graph.state(MADE, &self.model.classifier.problem.batch(self.images))?;
         graph.assign(made, x)?;
         Ok(Some(graph))

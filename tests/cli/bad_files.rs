@@ -3,7 +3,7 @@
 use super::{Scratch, assert_mentions};
 use pgn_wgpu::models::file::{Facts, Model, NamedTensor, export, to_bytes};
 use pgn_wgpu::nn::{Init, Network, Plan, Problem};
-use pgn_wgpu::training::GradientInput;
+use pgn_wgpu::pgn::Recipe;
 use std::collections::HashMap;
 use std::fs;
 
@@ -21,8 +21,7 @@ fn save(scratch: &Scratch, problem: Problem, width: f32, change: impl Fn(&mut Mo
         dataset: "any".into(),
         class_names: Vec::new(),
         method: "natural".into(),
-        gradient_input: GradientInput::Log,
-        without: Vec::new(),
+        generator: Recipe::default(),
         run: None,
     };
     let mut model =

@@ -15,11 +15,12 @@ use pgn_wgpu::graph::Graph;
 use pgn_wgpu::models::file::{Facts, Model};
 use pgn_wgpu::nn::layer::{Activation, Layer};
 use pgn_wgpu::nn::{Classifier, Net, Plan, Problem, Values};
+use pgn_wgpu::pgn::Recipe;
 use pgn_wgpu::random::{Random, Stream};
 use pgn_wgpu::training::defenses::Inner;
 use pgn_wgpu::training::defenses::awp::Gamma;
 use pgn_wgpu::training::optimiser::Optimiser;
-use pgn_wgpu::training::{GradientInput, Method, Preset, TrainConfig, Trainer};
+use pgn_wgpu::training::{Method, Preset, TrainConfig, Trainer};
 use serde_json::Value;
 
 const BATCH: usize = 4;
@@ -146,8 +147,7 @@ fn model(config: &TrainConfig, classifier: Net) -> Model {
         dataset: String::new(),
         class_names: Vec::new(),
         method: config.method.name().to_string(),
-        gradient_input: GradientInput::Log,
-        without: Vec::new(),
+        generator: Recipe::default(),
         run: None,
     };
     Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() }

@@ -3,9 +3,10 @@
 use super::{DIGITS, checkpoint, cpu, digits, run, step_numbers, tiny};
 use pgn_wgpu::models::file::{Facts, Model};
 use pgn_wgpu::nn::{Init, Network, Plan};
+use pgn_wgpu::pgn::Recipe;
 use pgn_wgpu::program::precision::Precision;
 use pgn_wgpu::training::checkpoint::Checkpoint;
-use pgn_wgpu::training::{GradientInput, Method, TrainConfig, TrainError};
+use pgn_wgpu::training::{Method, TrainConfig, TrainError};
 use std::fs;
 use std::path::Path;
 
@@ -40,8 +41,7 @@ fn a_loss_that_is_no_number_stops_the_run_with_step_and_learning_rate() {
         dataset: digits().name,
         class_names: Vec::new(),
         method: "natural".into(),
-        gradient_input: GradientInput::Log,
-        without: vec![],
+        generator: Recipe::default(),
         run: None,
     };
     Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() }

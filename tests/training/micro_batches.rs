@@ -10,7 +10,7 @@ use pgn_wgpu::nn::{Network, Plan};
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program, ProgramError};
 use pgn_wgpu::training::step::{self, Gradients};
-use pgn_wgpu::training::{Method, StepRecord, TrainConfig, Trainer, Update};
+use pgn_wgpu::training::{Method, Raised, StepRecord, TrainConfig, Trainer, Update};
 
 /// The sums of gradients over images are made in another order; that kernel says what its sums may differ by.
 fn rounding() -> Tolerance {
@@ -66,6 +66,21 @@ fn micro_batches_add_up_to_the_unsplit_step_whether_or_not_they_divide_the_batch
             for largest in [11, 5, 1] {
                 agree(&format!("{name}, {}", method.name()), &device, &config, &batch(12), largest);
             }
+        }
+    }
+}
+
+#[test]
+fn variants_of_the_generator_that_know_one_image_at_a_time_add_up_too() {
+    for (name, device) in devices() {
+        let base = TrainConfig { batch_size: 10, ..tiny(Method::PGN) };
+        let variants = [
+            TrainConfig { generator_rounds: 2, generator_noise: true, ..base.clone() },
+            TrainConfig { fixed_radius: true, gradient_of: Raised::Dlr, generator_depth: 1, ..base.clone() },
+            TrainConfig { generator_objective: Raised::Margin, generator_width: Some(0.0625), ..base },
+        ];
+        for config in variants {
+            agree(&format!("{name}, {:?}", config.recipe()), &device, &config, &batch(10), 4);
         }
     }
 }

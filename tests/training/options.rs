@@ -3,16 +3,17 @@
 use super::common::{compare, labels, largest, named, normals, session};
 use super::{DIGITS, batch, close, cpu, devices, tiny};
 use bytemuck::pod_read_unaligned;
+use pgn_wgpu::attacks::Norm;
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::{Graph, Shape};
 use pgn_wgpu::kernels::Tolerance;
 use pgn_wgpu::kernels::params::ConvolutionParams;
-use pgn_wgpu::nn::{Init, Problem};
-use pgn_wgpu::pgn::{Generator, GeneratorInputs};
+use pgn_wgpu::nn::{Init, Pass, Problem};
+use pgn_wgpu::pgn::{Generator, GeneratorInputs, Recipe};
 use pgn_wgpu::program::{MemoryLimits, Program};
 use pgn_wgpu::training::{
-    GeneratorInput, GradientInput, Method, PenaltySpace, StepRecord, TrainConfig, Trainer, Update,
+    GeneratorInput, GradientInput, Method, PenaltySpace, Raised, StepRecord, TrainConfig, Trainer, Update,
 };
 
 /// Errors of single kernels (at most 1e-4 of a tensor's largest value) that pile up over a step.
@@ -44,6 +45,22 @@ fn variants() -> Vec<(String, TrainConfig)> {
         with("without the image", |c| c.without = vec![GeneratorInput::Image]),
         with("without the label, through the attack", |c| {
             (c.without, c.through_attack) = (vec![GeneratorInput::Label], true);
+        }),
+        with("two rounds", |c| c.generator_rounds = 2),
+        with("a fixed radius in L2", |c| c.fixed_radius = true),
+        with("a fixed radius in Linf", |c| (c.fixed_radius, c.norm) = (true, Norm::Linf)),
+        with("the margin", |c| c.generator_objective = Raised::Margin),
+        with("DLR, half clean", |c| (c.generator_objective, c.adv_coeff) = (Raised::Dlr, 0.5)),
+        with("noise", |c| c.generator_noise = true),
+        with("three generators", |c| c.generators = 3),
+        with("a wider generator", |c| c.generator_width = Some(0.0625)),
+        with("a deeper generator, alternating", |c| {
+            (c.generator_depth, c.update) = (1, Update::Alternating);
+        }),
+        with("batch normalisation", |c| c.generator_batch_norm = true),
+        with("the gradient of DLR", |c| c.gradient_of = Raised::Dlr),
+        with("two rounds, through the attack", |c| {
+            (c.generator_rounds, c.fixed_radius, c.through_attack) = (2, true, true);
         }),
         with("natural", |c| c.method = Method::NATURAL),
     ];
@@ -144,7 +161,8 @@ fn a_gradient_image_of_zeros_gives_no_nan() {
 fn a_generator_does_not_see_what_it_is_without_and_sees_all_else() {
     use GeneratorInput::{Gradient, Image, Label};
     let perturbation = |without: &[GeneratorInput], other: Option<GeneratorInput>| {
-        let generator = Generator::new(DIGITS, 0.03125).unwrap().without(without);
+        let recipe = Recipe { without: without.to_vec(), ..Recipe::default() };
+        let generator = Generator::of(DIGITS, 0.03125, recipe).unwrap();
         let weights = generator.initial(Init::He, 1);
         let mut graph = Graph::new();
         let views = generator.live(&mut graph).unwrap();
@@ -152,8 +170,9 @@ fn a_generator_does_not_see_what_it_is_without_and_sees_all_else() {
             labels: graph.input("labels", &[2, 1]).unwrap(),
             images: graph.input("images", &[2, 8, 8, 1]).unwrap(),
             gradient: graph.input("gradient", &[2, 8, 8, 1]).unwrap(),
+            noise: None,
         };
-        let output = generator.perturbation(&mut graph, &views, inputs).unwrap();
+        let output = generator.output(&mut graph, (&views, 0), inputs, Pass::Evaluate).unwrap();
         graph.output("perturbation", output);
         let seed = |input, own| if other == Some(input) { own + 10 } else { own };
         let all = vec![
@@ -186,8 +205,9 @@ fn batches(problem: Problem, width: f32, images: usize, matrix_products: bool) -
         labels: graph.input("labels", &[images, 1]).unwrap(),
         images: graph.input("images", &problem.batch(images)).unwrap(),
         gradient: graph.input("gradient", &problem.batch(images)).unwrap(),
+        noise: None,
     };
-    let output = generator.perturbation(&mut graph, &views, inputs).unwrap();
+    let output = generator.output(&mut graph, (&views, 0), inputs, Pass::Evaluate).unwrap();
     let gradients = graph.gradient(output, output, &views.learned).unwrap();
     let packed = generator.slots.pack(&mut graph, &gradients).unwrap();
     graph.output("gradients", packed);

@@ -12,7 +12,7 @@ use crate::training::step::{Objective, Phase, Stage};
 pub(super) const OPTIONS: &[&str] = &["adv-coeff", "attack-label", "attack-mode", "through-attack"];
 
 /// The radius of the inner attack.
-pub(super) const RADIUS: Strength = Strength {
+pub const RADIUS: Strength = Strength {
     key: "epsilon",
     symbol: "epsilon",
     get: |config| config.epsilon,

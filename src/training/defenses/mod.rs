@@ -10,6 +10,7 @@ mod pgn;
 pub mod registry;
 mod trades;
 
+pub use adversarial::RADIUS;
 pub use registry::{Defense, Inner, Method, Strength, register};
 
 #[cfg(test)]

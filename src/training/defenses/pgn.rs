@@ -4,8 +4,8 @@
 use super::awp;
 use super::registry::{Defense, Inner, Strength};
 use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
-use crate::nn::Classifier;
-use crate::pgn::{Generator, GeneratorInputs, Move, generator_move, gradient_image};
+use crate::nn::{Classifier, Pass};
+use crate::pgn::{Generator, Move, Raised, Turn};
 use crate::training::config::{PenaltySpace, TrainConfig, Update};
 use crate::training::step::{BatchTensors, Descent, Objective, Phase, Player, Stage, metrics};
 
@@ -23,10 +23,19 @@ pub static PGN: Defense = Defense {
         "adv-coeff",
         "attack-mode",
         "c-l",
+        "fixed-radius",
         "freeze-classifier",
+        "generator-batch-norm",
+        "generator-depth",
         "generator-lr",
+        "generator-noise",
+        "generator-objective",
+        "generator-rounds",
         "generator-steps",
+        "generator-width",
+        "generators",
         "gradient-input",
+        "gradient-of",
         "penalty-space",
         "through-attack",
         "update",
@@ -77,29 +86,26 @@ fn phase(graph: &mut Graph, stage: &Stage) -> Result<()> {
 impl Game<'_> {
     fn phase(&self, graph: &mut Graph) -> Result<()> {
         let Stage { phase, batch, .. } = *self.stage;
-        let BatchTensors { images, labels, weights } = batch;
+        let BatchTensors { images, labels, .. } = batch;
         let attacked = self.stage.attacked();
         let clean_logits = attacked.logits(graph, images)?;
         let clean_loss = graph.cross_entropy(clean_logits, labels)?;
-        let mut gradient = gradient_image(graph, self.config.gradient_input, clean_loss, images)?;
-        if !self.config.through_attack {
-            gradient = graph.detach(gradient);
-        }
-        let inputs = GeneratorInputs { labels, images, gradient };
-        let answer = generator_move(graph, self.generator, &self.g.states, inputs)?;
+        let answer = self.answer(graph, attacked, [clean_logits, clean_loss])?;
         // The classifier does not see past x_adv, unless it is to learn through the attack.
         let seen =
             if self.config.through_attack { answer.adversarial } else { graph.detach(answer.adversarial) };
         if phase == Phase::Generator {
             let logits = attacked.logits(graph, seen)?;
             let loss = graph.cross_entropy(logits, labels)?;
-            let by_image = graph.gradient(loss, weights, &[seen])?[0];
+            let by_image = self.raised_by(graph, [logits, loss], seen)?;
             let g_gradients = self.generator_gradients(graph, &answer, by_image, 1.0)?;
             self.g.learn(graph, &g_gradients, self.stage.how)?;
             return self.report(graph, [logits, loss], &answer, (by_image, 1.0));
         }
-        // The generator climbs the plain loss by x_adv as it stands.
-        let apart = self.config.through_attack || self.config.label_smoothing > 0.0;
+        // The generator climbs its own loss by x_adv as it stands.
+        let apart = self.config.through_attack
+            || self.config.label_smoothing > 0.0
+            || self.config.generator_objective != Raised::CrossEntropy;
         // One backward pass serves both otherwise: the gradient by x_adv comes out of the classifier's own.
         let beside: &[Tensor] = if apart { &[] } else { &[seen] };
         let objective = |graph: &mut Graph, classifier: Classifier| {
@@ -109,7 +115,7 @@ impl Game<'_> {
             self.stage.gradients(graph, beside, objective)?;
         let (by_image, per_weight) = match beside.first() {
             Some(&by_image) => (by_image, self.config.adv_coeff),
-            None => (graph.gradient(own.loss, weights, &[seen])?[0], 1.0),
+            None => (self.raised_by(graph, [own.logits, own.loss], seen)?, 1.0),
         };
         let g_gradients = match phase {
             Phase::Classifier => None,
@@ -120,6 +126,41 @@ impl Game<'_> {
             self.g.learn(graph, &g_gradients, self.stage.how)?;
         }
         self.report(graph, [learned.logits, learned.loss], &answer, (by_image, per_weight))
+    }
+
+    /// The generator's answer to the batch, of which the classifier's logits and loss are `clean`.
+    fn answer(&self, graph: &mut Graph, attacked: Classifier, clean: [Tensor; 2]) -> Result<Move> {
+        let BatchTensors { images, labels, .. } = self.stage.batch;
+        let noise = match self.config.generator_noise {
+            true => {
+                let seed = graph.input("seed", &[3])?;
+                let extents = graph.shape(images).extents().to_vec();
+                Some(graph.random_normal(seed, &extents)?)
+            }
+            false => None,
+        };
+        // Its running statistics learn where it does.
+        let pass =
+            Pass::Train { real: self.stage.real, update_statistics: self.stage.phase != Phase::Classifier };
+        let turn = Turn {
+            generator: self.generator,
+            states: &self.g.states,
+            pass,
+            classifier: attacked,
+            images,
+            labels,
+            clean,
+            noise,
+            through: self.config.through_attack,
+        };
+        turn.shared(graph)
+    }
+
+    /// The gradient by the images `seen` of the weighted loss that the generator raises, from their logits and cross-entropy.
+    fn raised_by(&self, graph: &mut Graph, [logits, loss]: [Tensor; 2], seen: Tensor) -> Result {
+        let BatchTensors { labels, weights, .. } = self.stage.batch;
+        let raised = self.config.generator_objective.value(graph, [logits, loss], labels)?;
+        Ok(graph.gradient(raised, weights, &[seen])?[0])
     }
 
     /// What the classifier descends; `clean` are the logits and the loss of clean images from which the gradient image came.
@@ -166,8 +207,8 @@ impl Game<'_> {
         self.report_gradient_norm(graph, by_image, per_weight)
     }
 
-    /// G climbs CE − c_L · penalty, so Adam, which descends, gets the gradient of its negative. `by_image` is
-    /// the gradient of the weighted cross-entropy by x_adv, times `per_weight`.
+    /// G climbs its loss − c_L · penalty, so Adam, which descends, gets the gradient of its negative. `by_image` is
+    /// the gradient of the weighted loss by x_adv, times `per_weight`. At a fixed radius there is no penalty.
     fn generator_gradients(
         &self,
         graph: &mut Graph,
@@ -178,6 +219,9 @@ impl Game<'_> {
         let climb = graph.affine(by_image, -1.0 / per_weight, 0.0);
         let price = graph.affine(self.stage.batch.weights, 2.0 * self.config.c_l, 0.0);
         let wanted = self.g.states.learned.clone();
+        if self.config.fixed_radius {
+            return graph.gradient(answer.adversarial, climb, &wanted);
+        }
         match self.config.penalty_space {
             PenaltySpace::Pixel => {
                 let penalty = graph.multiply(answer.delta, price)?;

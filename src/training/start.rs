@@ -1,0 +1,98 @@
+//! The model that a run starts from: whether its classes, its networks and its normalisation are the run's.
+
+use super::TrainError;
+use super::config::TrainConfig;
+use super::fit::problem_of;
+use crate::data::Dataset;
+use crate::data::classes::{self, ClassMismatch};
+use crate::models::file::Model;
+use crate::nn::{ModelError, Normalisation};
+use std::path::Path;
+
+/// The model that a run starts from, if it does not start anew.
+pub fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<Model>, TrainError> {
+    let Some(path) = &config.from else { return Ok(None) };
+    let mut model = Model::load(path, Some(problem_of(dataset)))?;
+    let compared = classes::compare(&model.facts.class_names, &dataset.class_names);
+    let refused =
+        |mismatch: ClassMismatch| TrainError::Run { path: path.clone(), problem: mismatch.to_string() };
+    if !compared.map_err(refused)? {
+        model.notes.push(classes::not_compared(path));
+    }
+    without_other_generator(&mut model, config, path)?;
+    let own = model.classifier.normalisation(&model.average);
+    let wanted = config.normalisation(model.facts.problem.channels);
+    if let Some(by) = wanted.as_ref().filter(|_| own.is_none() && model.is_foreign()) {
+        let refused = |error: ModelError| TrainError::Run { path: path.clone(), problem: error.to_string() };
+        model = model.normalised(by).map_err(refused)?;
+    }
+    if model.facts.network.is_imported() && config.network.is_imported() {
+        return check_imported(&model, wanted.as_ref(), config, path).map(|()| Some(model));
+    }
+    if model.facts.width.to_bits() != config.width.to_bits() {
+        let problem = format!("has width {}, the run {}; pass --width {0}", model.facts.width, config.width);
+        return Err(TrainError::Run { path: path.clone(), problem });
+    }
+    if model.facts.network != config.network {
+        let problem = format!("has {}, the run {}; pass --network {0}", model.facts.network, config.network);
+        return Err(TrainError::Run { path: path.clone(), problem });
+    }
+    if model.classifier.nodes != config.classifier(problem_of(dataset))?.nodes
+        || model.classifier.normalisation(&model.average) != wanted
+    {
+        let shown = |by: Option<Normalisation>| {
+            by.map_or("nothing".to_string(), |by| format!("--mean {:?} --std {:?}", by.mean, by.deviation))
+        };
+        let problem = format!(
+            "normalises pixels by {}, the run by {}; pass --mean and --std as in the file",
+            shown(model.classifier.normalisation(&model.average)),
+            shown(wanted)
+        );
+        return Err(TrainError::Run { path: path.clone(), problem });
+    }
+    Ok(Some(model))
+}
+
+/// Leaves out a generator whose layers are not those of the run's, and says so: the run's own starts anew.
+fn without_other_generator(model: &mut Model, config: &TrainConfig, path: &Path) -> Result<(), TrainError> {
+    let Some((own, _)) = &model.generator else { return Ok(()) };
+    let same_width = model.facts.width.to_bits() == config.width.to_bits();
+    let Some(wanted) = config.generator(model.facts.problem)?.filter(|_| same_width) else { return Ok(()) };
+    if own.slots != wanted.slots {
+        let note = format!(
+            "the generator in {} has other layers than this run's, which starts from initial weights",
+            path.display()
+        );
+        model.notes.push(note);
+        model.generator = None;
+    }
+    Ok(())
+}
+
+/// Refuses an imported model whose own normalisation is not `wanted`, where the run wants one, and a generator of another
+/// width.
+fn check_imported(
+    model: &Model,
+    wanted: Option<&Normalisation>,
+    config: &TrainConfig,
+    path: &Path,
+) -> Result<(), TrainError> {
+    let refused = |problem: String| Err(TrainError::Run { path: path.to_path_buf(), problem });
+    if model.generator.is_some() && model.facts.width.to_bits() != config.width.to_bits() {
+        let width = model.facts.width;
+        return refused(format!(
+            "has a generator of width {width}, the run {}; pass --width {width}",
+            config.width
+        ));
+    }
+    match model.classifier.normalisation(&model.average) {
+        own if wanted.is_none() || own.as_ref() == wanted => Ok(()),
+        Some(own) => refused(format!(
+            "normalises pixels by --mean {:?} --std {:?} already; leave --normalise, --mean, --std and --scale out",
+            own.mean, own.deviation
+        )),
+        None => refused(
+            "was trained on pixels in [0, 1]; leave --normalise, --mean, --std and --scale out".to_string(),
+        ),
+    }
+}

@@ -1,0 +1,387 @@
+//! What the variants of the generator compute, against compositions by hand and finite differences, and that they go on
+//! after a stop with the bits of a run that was not stopped.
+
+use super::common::{labels, named, normals, session};
+use super::{DIGITS, batch, bits, cpu, digits, run, tiny};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker, Norm};
+use pgn_wgpu::executor::Device;
+use pgn_wgpu::graph::Graph;
+use pgn_wgpu::models::file::Model;
+use pgn_wgpu::nn::{Classifier, Init, Net, Network, Pass, Plan, Values};
+use pgn_wgpu::pgn::{Generator, GeneratorBall, Raised, Recipe, Turn};
+use pgn_wgpu::training::{GeneratorInput, Method, TrainConfig, TrainError, Trainer};
+
+const WIDTH: f32 = 0.03125;
+const PIXELS: usize = 64;
+const CLASSES: usize = 10;
+
+/// A classifier and a generator with initial weights, and images.
+struct Case {
+    net: Net,
+    classifier: Values,
+    generator: Generator,
+    weights: Values,
+    images: Vec<f32>,
+    labels: Vec<f32>,
+    noise: Vec<f32>,
+}
+
+/// What came out of one turn.
+struct Answer {
+    output: Vec<f32>,
+    adversarial: Vec<f32>,
+    /// Logits of the adversarial images.
+    logits: Vec<f32>,
+}
+
+impl Case {
+    /// Of `n` images with pixels around the middle of the box.
+    fn new(recipe: Recipe, n: usize) -> Self {
+        let net = Network::default().build(Plan::new(DIGITS, WIDTH)).unwrap();
+        let generator = Generator::of(DIGITS, WIDTH, recipe).unwrap();
+        let mut weights = generator.initial(Init::He, 2);
+        // A last layer of unit gain, so that rounds differ.
+        for (index, slot) in generator.slots.all.iter().enumerate() {
+            if slot.name.ends_with("up4.weight") {
+                generator.slots.get_mut(&mut weights, index).iter_mut().for_each(|w| *w *= 3.0);
+            }
+        }
+        Self {
+            classifier: net.initial(Init::He, 1),
+            net,
+            generator,
+            weights,
+            images: normals(3, n * PIXELS).iter().map(|v| 0.5 + 0.1 * v.clamp(-3.0, 3.0)).collect(),
+            labels: labels(4, n, CLASSES),
+            noise: normals(5, n * PIXELS),
+        }
+    }
+
+    /// The answer to `images` (in place of the case's own), in evaluation mode.
+    fn answer_to(&self, images: &[f32], strongest: bool) -> Answer {
+        let n = self.labels.len();
+        let mut graph = Graph::new();
+        let states = self.net.live(&mut graph, "classifier").unwrap();
+        let classifier = Classifier::evaluated(&self.net, &states);
+        let x = graph.input("images", &DIGITS.batch(n)).unwrap();
+        let labels = graph.input("labels", &[n, 1]).unwrap();
+        let logits = classifier.logits(&mut graph, x).unwrap();
+        let loss = graph.cross_entropy(logits, labels).unwrap();
+        let own = self.generator.live(&mut graph).unwrap();
+        let noise = self.generator.recipe.noise;
+        let turn = Turn {
+            generator: &self.generator,
+            states: &own,
+            pass: Pass::Evaluate,
+            classifier,
+            images: x,
+            labels,
+            clean: [logits, loss],
+            noise: noise.then(|| graph.input("noise", &DIGITS.batch(n)).unwrap()),
+            through: false,
+        };
+        let answer = if strongest { turn.strongest(&mut graph) } else { turn.shared(&mut graph) }.unwrap();
+        let logits = classifier.logits(&mut graph, answer.adversarial).unwrap();
+        graph.output("output", answer.output);
+        graph.output("adversarial", answer.adversarial);
+        graph.output("logits", logits);
+        let mut inputs = vec![named("images", images.to_vec()), named("labels", self.labels.clone())];
+        inputs.extend(noise.then(|| named("noise", self.noise.clone())));
+        let mut states = vec![
+            named("classifier.parameters", self.classifier.weights.clone()),
+            named("generator.parameters", self.weights.weights.clone()),
+        ];
+        if !self.weights.buffers.is_empty() {
+            states.push(named("generator.buffers", self.weights.buffers.clone()));
+        }
+        let (_workspace, mut session) = session(&cpu(), &graph, &inputs, &states);
+        let outputs = session.compute().unwrap();
+        let of = |name: &str| outputs.get(name).to_vec();
+        Answer { output: of("output"), adversarial: of("adversarial"), logits: of("logits") }
+    }
+
+    fn answer(&self) -> Answer {
+        self.answer_to(&self.images, false)
+    }
+
+    /// The same case with member `member` as its only generator.
+    fn alone(&self, member: usize) -> Self {
+        let recipe = Recipe { members: 1, ..self.generator.recipe.clone() };
+        let mut alone = Self::new(recipe, self.labels.len());
+        for index in 0..alone.generator.slots.all.len() {
+            let name = format!("{member}.{}", alone.generator.slots.all[index].name);
+            let all = &self.generator.slots;
+            let from = all.all.iter().position(|slot| slot.name == name).unwrap();
+            let values = all.get(&self.weights, from).to_vec();
+            alone.generator.slots.get_mut(&mut alone.weights, index).copy_from_slice(&values);
+        }
+        alone
+    }
+}
+
+fn assert_near(what: &str, own: &[f32], expected: &[f32], allowed: f32) {
+    assert_eq!(own.len(), expected.len(), "{what}");
+    for (i, (own, expected)) in own.iter().zip(expected).enumerate() {
+        assert!((own - expected).abs() <= allowed, "{what}, number {i}: {own} instead of {expected}");
+    }
+}
+
+/// Equation 5 in double precision.
+fn composed(image: f32, output: f32) -> f32 {
+    let logit = (f64::from(image) / (1.0 - f64::from(image))).ln();
+    (1.0 / (1.0 + (-(logit + 2.0 * f64::from(output))).exp())) as f32
+}
+
+/// The cross-entropy, the margin or DLR of each image, in double precision.
+fn raised(logits: &[f32], labels: &[f32], what: Raised) -> Vec<f64> {
+    let of = |(z, &label): (&[f32], &f32)| {
+        let z: Vec<f64> = z.iter().map(|&v| f64::from(v)).collect();
+        let own = z[label as usize];
+        let other = (0..z.len()).filter(|&k| k != label as usize).map(|k| z[k]).fold(f64::MIN, f64::max);
+        let mut sorted = z.clone();
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        match what {
+            Raised::CrossEntropy => z.iter().map(|v| v.exp()).sum::<f64>().ln() - own,
+            Raised::Margin => other - own,
+            Raised::Dlr => (other - own) / (sorted[0] - sorted[2]),
+        }
+    };
+    logits.chunks(CLASSES).zip(labels).map(of).collect()
+}
+
+#[test]
+fn rounds_are_moves_with_a_fresh_gradient_each_whose_outputs_add_up() {
+    // More images than classes, and fewer: the generator has a way of its own for each.
+    for n in [12, 4] {
+        let case = Case::new(Recipe { rounds: 3, ..Recipe::default() }, n);
+        let single = Case::new(Recipe::default(), n);
+        let (mut seen, mut sum) = (case.images.clone(), vec![0.0; n * PIXELS]);
+        for _ in 0..3 {
+            let own = single.answer_to(&seen, false).output;
+            sum.iter_mut().zip(&own).for_each(|(sum, own)| *sum += own);
+            seen = case.images.iter().zip(&sum).map(|(&x, &u)| composed(x, u)).collect();
+        }
+        let answer = case.answer();
+        assert_near("output", &answer.output, &sum, 2e-4);
+        assert_near("image", &answer.adversarial, &seen, 2e-4);
+        let once: Vec<f32> = single.answer().output.iter().map(|u| 3.0 * u).collect();
+        let off = answer.output.iter().zip(&once).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(off > 1e-2, "later rounds see something else than the first: {off}");
+    }
+}
+
+#[test]
+fn a_fixed_radius_is_met_exactly_inside_the_box_and_never_exceeded() {
+    for (norm, epsilon) in [(Norm::L2, 0.3), (Norm::Linf, 0.05)] {
+        for rounds in [1, 2] {
+            let ball = Some(GeneratorBall { norm, epsilon });
+            let case = Case::new(Recipe { ball, rounds, ..Recipe::default() }, 6);
+            let lengths = |images: &[f32], adversarial: &[f32]| -> Vec<f64> {
+                let pairs = images.chunks(PIXELS).zip(adversarial.chunks(PIXELS));
+                pairs.map(|(x, moved)| norm.distance(x, moved)).collect()
+            };
+            // At most 0.2 and 0.8, which leaves room for any step of the radius.
+            let answer = case.answer();
+            for length in lengths(&case.images, &answer.adversarial) {
+                assert!((length / f64::from(epsilon) - 1.0).abs() < 1e-4, "{norm:?}: {length}");
+            }
+            let corner: Vec<f32> = case.images.iter().map(|&v| if v < 0.5 { 0.0 } else { 1.0 }).collect();
+            let answer = case.answer_to(&corner, false);
+            assert!(answer.adversarial.iter().all(|v| (0.0..=1.0).contains(v)));
+            for length in lengths(&corner, &answer.adversarial) {
+                let share = length / f64::from(epsilon);
+                assert!(share > 0.1 && share < 1.0 + 1e-6, "{norm:?}: {length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn members_share_a_batch_in_order_and_as_an_attack_the_strongest_counts() {
+    let case = Case::new(Recipe { members: 3, rounds: 2, ..Recipe::default() }, 8);
+    let alone: Vec<Answer> = (0..3).map(|member| case.alone(member).answer()).collect();
+    let shared = case.answer();
+    // 8 images in shares of 2, 3 and 3.
+    for (image, member) in [0, 0, 1, 1, 1, 2, 2, 2].into_iter().enumerate() {
+        let of = |values: &[f32]| values[image * PIXELS..][..PIXELS].to_vec();
+        assert_near(&format!("image {image}"), &of(&shared.output), &of(&alone[member].output), 2e-4);
+    }
+    assert!(alone[0].output != alone[1].output, "members have weights of their own");
+    let losses: Vec<Vec<f64>> =
+        alone.iter().map(|answer| raised(&answer.logits, &case.labels, Raised::CrossEntropy)).collect();
+    let strongest = case.answer_to(&case.images, true);
+    let mut winners = [0; 3];
+    for image in 0..8 {
+        let best = (0..3).max_by(|&a, &b| losses[a][image].total_cmp(&losses[b][image])).unwrap();
+        let of = |values: &[f32]| values[image * PIXELS..][..PIXELS].to_vec();
+        assert_near("strongest", &of(&strongest.adversarial), &of(&alone[best].adversarial), 2e-4);
+        winners[best] += 1;
+    }
+    assert!(winners.iter().filter(|&&wins| wins > 0).count() > 1, "{winners:?}");
+}
+
+#[test]
+fn noise_moves_the_answer_and_batch_normalisation_uses_its_running_statistics() {
+    let mut case = Case::new(Recipe { noise: true, batch_norm: true, depth: 1, ..Recipe::default() }, 4);
+    let before = case.answer().output;
+    assert_eq!(before, case.answer().output, "the same noise is the same answer");
+    case.noise = normals(6, 4 * PIXELS);
+    let other = case.answer().output;
+    assert!(before != other);
+    let slots = case.generator.slots.clone();
+    let index = slots.all.iter().position(|slot| slot.name == "deep1_bn.running_mean").unwrap();
+    slots.get_mut(&mut case.weights, index).fill(1.0);
+    assert!(case.answer().output != other);
+}
+
+/// The generator's gradient of `config` at its initial weights on the first images: what Adam's momentum has after one step.
+fn gradient_of(config: &TrainConfig) -> (Trainer, Vec<f32>, Vec<f32>) {
+    let mut trainer = Trainer::new(cpu(), config, DIGITS, None, None).unwrap();
+    let weights = trainer.workspace().read("generator.parameters").unwrap();
+    let pending = trainer.submit(&batch(config.batch_size)).unwrap();
+    trainer.collect(pending).unwrap();
+    let momentum = trainer.workspace().read("generator.momentum").unwrap();
+    (trainer, weights, momentum.iter().map(|m| m / 0.1).collect())
+}
+
+#[test]
+fn the_generator_climbs_the_loss_that_it_is_told_to_through_radius_rounds_and_members() {
+    let base = TrainConfig {
+        batch_size: 6,
+        c_l: 0.0,
+        freeze_classifier: true,
+        // Else what a round sees is a constant to it, and differences are not its gradient.
+        through_attack: true,
+        ..tiny(Method::PGN)
+    };
+    let variants = [
+        TrainConfig { generator_objective: Raised::CrossEntropy, ..base.clone() },
+        TrainConfig { generator_objective: Raised::Margin, ..base.clone() },
+        TrainConfig { generator_objective: Raised::Dlr, gradient_of: Raised::Dlr, ..base.clone() },
+        TrainConfig { fixed_radius: true, epsilon: 0.5, ..base.clone() },
+        TrainConfig { fixed_radius: true, norm: Norm::Linf, epsilon: 0.1, ..base.clone() },
+        // Gradients of this classifier jump where its activations bend, so a round that sees one has no derivative.
+        TrainConfig {
+            generator_rounds: 2,
+            without: vec![GeneratorInput::Gradient],
+            fixed_radius: true,
+            epsilon: 0.5,
+            ..base.clone()
+        },
+        TrainConfig { generators: 2, generator_depth: 1, ..base },
+    ];
+    for config in variants {
+        let (trainer, weights, gradient) = gradient_of(&config);
+        let generator = trainer.generator().unwrap();
+        let mut case = Case::new(generator.recipe.clone(), config.batch_size);
+        let first = batch(config.batch_size);
+        (case.images, case.labels) = (first.images.clone(), first.labels.clone());
+        case.classifier = trainer.values().unwrap().0;
+        let steep = gradient.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>().sqrt();
+        let mean = |step: f64| {
+            let mut moved = case.copy();
+            let along = |(w, g): (&f32, &f32)| (f64::from(*w) + step * f64::from(*g) / steep) as f32;
+            moved.weights.weights = weights.iter().zip(&gradient).map(along).collect();
+            let all = raised(&moved.answer().logits, &moved.labels, config.generator_objective);
+            all.iter().sum::<f64>() / all.len() as f64
+        };
+        let step = 2e-3;
+        let slope = (mean(step) - mean(-step)) / (2.0 * step);
+        // Adam descends, so its gradient points down the loss.
+        let what = format!("{:?} {:?}", config.generator_objective, generator.recipe);
+        assert!(steep > 0.0 && (slope + steep).abs() <= 0.05 * steep, "{what}: {slope}, expected {}", -steep);
+    }
+}
+
+impl Case {
+    /// A copy.
+    fn copy(&self) -> Self {
+        let (net, generator) = (self.net.clone(), self.generator.clone());
+        let (classifier, weights) = (self.classifier.clone(), self.weights.clone());
+        let (images, labels, noise) = (self.images.clone(), self.labels.clone(), self.noise.clone());
+        Self { net, classifier, generator, weights, images, labels, noise }
+    }
+}
+
+/// Everything at once.
+fn loaded(method: Method) -> TrainConfig {
+    TrainConfig {
+        generator_rounds: 2,
+        fixed_radius: true,
+        epsilon: 0.4,
+        generator_objective: Raised::Margin,
+        generator_noise: true,
+        generators: 2,
+        generator_width: Some(0.0625),
+        generator_depth: 1,
+        generator_batch_norm: true,
+        gradient_of: Raised::Dlr,
+        max_steps: Some(15),
+        ..tiny(method)
+    }
+}
+
+#[test]
+fn a_run_with_every_variant_goes_on_after_a_stop_with_the_bits_of_one_that_was_not_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, pieces) = (folder.path().join("whole"), folder.path().join("pieces"));
+    let config = loaded(Method::PGN);
+    run(&cpu(), &config, &whole, None).unwrap();
+    assert!(run(&cpu(), &config, &pieces, Some(5)).unwrap().interrupted);
+    run(&cpu(), &config, &pieces, None).unwrap();
+    assert!(bits(&whole).iter().any(|(name, _)| name == "generator.buffers"));
+    assert!(bits(&whole) == bits(&pieces));
+    let file = |folder: &std::path::Path| std::fs::read(folder.join("model.safetensors")).unwrap();
+    assert!(file(&whole) == file(&pieces));
+
+    let model = Model::load(&whole.join("model.safetensors"), Some(DIGITS)).unwrap();
+    assert_eq!(model.facts.generator, config.recipe());
+    the_attack_is_the_move_of_training(&model, 0.4);
+}
+
+/// Of whatever batches, within the radius.
+fn the_attack_is_the_move_of_training(model: &Model, epsilon: f64) {
+    let images = digits().test.subset(&(0..14).collect::<Vec<u32>>());
+    let attacked = |batch_size: usize| {
+        let options = AttackOptions { batch_size, ..AttackOptions::new(AttackKind::PGN) };
+        let mut attacker = Attacker::new(&cpu(), model, options, images.len()).unwrap();
+        attacker.run(&images, &mut |_, _| {}).unwrap()
+    };
+    let (few, many) = (attacked(4), attacked(14));
+    assert_near("attack in batches of 4 and of 14", &few.adversarial, &many.adversarial, 2e-4);
+    let pairs = many.images.chunks(PIXELS).zip(many.adversarial.chunks(PIXELS));
+    let lengths: Vec<f64> = pairs.map(|(x, moved)| Norm::L2.distance(x, moved)).collect();
+    assert!(lengths.iter().all(|length| *length < epsilon * (1.0 + 1e-6)), "{lengths:?}");
+    assert!(lengths.iter().any(|length| *length > 0.5 * epsilon), "{lengths:?}");
+}
+
+#[test]
+fn generators_that_share_a_batch_need_it_whole_and_dlr_needs_three_classes() {
+    let device: Device = cpu();
+    let config = TrainConfig { batch_size: 12, generators: 2, ..tiny(Method::PGN) };
+    let error = Trainer::new(device.clone(), &config, DIGITS, None, Some(5)).err().unwrap();
+    assert!(matches!(error, TrainError::WholeBatch { .. }), "{error}");
+    assert!(error.to_string().contains("--generators needs a whole batch"), "{error}");
+    let config = TrainConfig { generator_objective: Raised::Dlr, ..tiny(Method::PGN) };
+    let two = pgn_wgpu::nn::Problem { classes: 2, ..DIGITS };
+    let error = Trainer::new(device, &config, two, None, None).err().unwrap().to_string();
+    assert!(error.contains("--generator-objective dlr for 2 classes"), "{error}");
+}
+
+#[test]
+fn numbers_of_a_generator_that_cannot_be_are_refused_with_their_flags() {
+    let sentence = |change: fn(&mut TrainConfig)| {
+        let mut config = tiny(Method::PGN);
+        change(&mut config);
+        config.check().unwrap_err().to_string()
+    };
+    assert!(sentence(|c| c.generator_rounds = 0).contains("--generator-rounds 0"));
+    assert!(sentence(|c| c.generators = 9).contains("--generators 9"));
+    assert!(sentence(|c| (c.generators, c.batch_size) = (4, 3)).contains("at most --batch-size"));
+    assert!(sentence(|c| c.generator_depth = 17).contains("--generator-depth 17"));
+    assert!(sentence(|c| c.generator_width = Some(9.0)).contains("--generator-width 9"));
+    let raw = |c: &mut TrainConfig| {
+        (c.gradient_input, c.gradient_of) = (pgn_wgpu::training::GradientInput::Raw, Raised::Dlr);
+    };
+    assert!(sentence(raw).contains("--gradient-input raw"));
+}
