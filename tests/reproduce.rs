@@ -44,10 +44,39 @@ fn all_experiments_run_at_the_smoke_scale_and_every_cell_is_filled_or_explained(
     let page: Value = serde_json::from_slice(&std::fs::read(report.join("report.json")).unwrap()).unwrap();
     assert!(std::fs::metadata(report.join("report.html")).unwrap().len() > 10_000);
     every_cell_is_filled_or_explained(&page);
+    assert_eq!(blocks(&page, "picture").len(), 3, "table 4 has examples at three norms");
     curves_go_the_way_they_must(&page);
     accuracy_falls_with_the_norm_where_methods_can_be_matched(&page, &scratch.path().join("runs/digits"));
     the_table_matches_what_it_says(&page);
     a_second_call_only_writes_the_report(scratch.path(), &page);
+    beyond_compares_all_contenders(scratch.path());
+}
+
+/// On the runs of the paper's experiments and some more.
+fn beyond_compares_all_contenders(out: &Path) {
+    let output = reproduce(out, &["beyond", "--force"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let report = out.join("report/report.json");
+    let page: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    every_cell_is_filled_or_explained(&page);
+    assert_eq!(blocks(&page, "figure")[0]["id"], "beyond-all-convolutional-verdict");
+    for (measure, highest) in [("verdict", 1.0), ("median", f64::INFINITY)] {
+        let figure = figure(&page, &format!("beyond-all-convolutional-{measure}"));
+        for title in ["FGM", "PGD", "TRADES", "MART", "PGN", "PGN-radius", "PGN-radius-2"] {
+            let curve = points(figure, title);
+            assert_eq!(curve.len(), 2, "{measure}, {title}");
+            let possible = |(x, y): &(f64, f64)| (0.0..=1.0).contains(x) && (0.0..=highest).contains(y);
+            assert!(curve.iter().all(possible), "{measure}, {title}: {curve:?}");
+        }
+        assert_eq!(points(figure, "natural").len(), 1);
+    }
+    let paragraphs = page["sections"][0]["text"].to_string();
+    for measure in ["accuracy under the quick verdict", "median of the smallest L2"] {
+        assert!(paragraphs.contains(&format!("On all-convolutional, by {measure}")), "{paragraphs}");
+    }
+    let again = text(&reproduce(out, &["beyond"]));
+    assert!(again.contains("0 of them to be trained in 0 steps: about 0.0 s of training"), "{again}");
+    assert!(again.contains("at most about 0.0 s of attacks"), "{again}");
 }
 
 fn every_cell_is_filled_or_explained(page: &Value) {
@@ -66,7 +95,6 @@ fn every_cell_is_filled_or_explained(page: &Value) {
             assert!(!series["points"].as_array().unwrap().is_empty(), "{}: {}", figure["id"], series["name"]);
         }
     }
-    assert_eq!(blocks(page, "picture").len(), 3, "table 4 has examples at three norms");
 }
 
 fn curves_go_the_way_they_must(page: &Value) {

@@ -52,6 +52,7 @@ fn of(experiment: Experiment, planner: &Planner) -> Vec<Planned> {
         curves.flat_map(|(_, runs)| runs).collect()
     };
     match experiment {
+        Experiment::Beyond => plan::beyond(settings).iter().flat_map(|run| planner.beyond(run)).collect(),
         Experiment::Table2 | Experiment::Table3 => planner.table(),
         Experiment::Table4 | Experiment::Figure6 => Vec::new(),
         Experiment::Figure2 => {
@@ -106,6 +107,15 @@ impl Planner<'_> {
 
     fn standings(&self, runs: &[Run]) -> Vec<Planned> {
         runs.iter().flat_map(|run| self.standing(run.name(self.settings), run.width)).collect()
+    }
+
+    /// Benign accuracy over all test images, the quick verdict, and searches for the smallest perturbation.
+    fn beyond(&self, run: &Run) -> Vec<Planned> {
+        let name = run.name(self.settings);
+        let one = |options| self.one(vec![name.clone()], run.width, options);
+        let attacks = self.settings.quick_verdict().into_iter().chain(self.settings.beyond_searches());
+        let benign = Planned { limit: None, ..one(self.settings.attack(AttackKind::FGM)) };
+        std::iter::once(benign).chain(attacks.map(one)).collect()
     }
 
     /// Figure 3's attacks on a fixed classifier.

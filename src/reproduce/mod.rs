@@ -9,9 +9,11 @@
 //! | what did an attack do to a run, or why is that not known? | `lab.rs` |
 //! | where does a second call find what the first one computed? | `kept.rs`, and attack records |
 //! | who is ahead at equal accuracy? | `curve.rs` |
+//! | who is compared with PGN beside the paper's methods? | `contenders.rs` |
 //! | what does an experiment show? | `experiments/` |
 
 pub mod attack_plan;
+pub mod contenders;
 pub mod cost;
 pub mod curve;
 mod experiments;
@@ -28,10 +30,13 @@ pub use study::Study;
 use crate::data::DatasetKind;
 use serde::Serialize;
 
-/// A table or figure of the paper.
+/// A table or figure of the paper, or the question that it leaves open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Experiment {
+    /// The paper's methods, defenses that people compare with, and variants of PGN at equal accuracy, and their price; not the
+    /// paper's, so not among `all`
+    Beyond,
     /// Naive, FGM, PGD and PGN training under attack, on CIFAR-100
     Table2,
     /// The same on CIFAR-10
@@ -56,7 +61,8 @@ pub enum Experiment {
 
 impl Experiment {
     /// All of them, in the order of a report.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
+        Self::Beyond,
         Self::Table2,
         Self::Table3,
         Self::Figure2,
@@ -69,9 +75,15 @@ impl Experiment {
         Self::Table4,
     ];
 
+    /// The tables and figures of the paper.
+    pub fn of_paper() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|experiment| *experiment != Self::Beyond).collect()
+    }
+
     /// As on the command line.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Beyond => "beyond",
             Self::Table2 => "table2",
             Self::Table3 => "table3",
             Self::Table4 => "table4",
@@ -85,7 +97,7 @@ impl Experiment {
         }
     }
 
-    /// As the paper calls it.
+    /// As the paper calls it, if it is the paper's.
     pub fn title(self) -> String {
         let (kind, number) = self.name().split_at(self.name().len() - 1);
         format!("{}{} {number}", kind[..1].to_uppercase(), &kind[1..])
@@ -124,7 +136,7 @@ mod tests {
 
     #[test]
     fn table_2_is_about_cifar_100_and_the_rest_about_cifar_10() {
-        let groups = Experiment::by_dataset(&Experiment::ALL, Scale::Small, None);
+        let groups = Experiment::by_dataset(&Experiment::of_paper(), Scale::Small, None);
         assert_eq!(groups.len(), 2);
         assert_eq!(groups[0], (DatasetKind::Cifar100, vec![Experiment::Table2]));
         assert_eq!((groups[1].0, groups[1].1.len()), (DatasetKind::Cifar10, 9));
@@ -132,7 +144,7 @@ mod tests {
 
     #[test]
     fn on_one_data_set_the_same_table_is_made_once() {
-        let groups = Experiment::by_dataset(&Experiment::ALL, Scale::Smoke, None);
+        let groups = Experiment::by_dataset(&Experiment::of_paper(), Scale::Smoke, None);
         assert_eq!(groups.len(), 1);
         assert_eq!(groups[0].1.iter().filter(|e| e.name().starts_with("table")).count(), 2);
         let table3 = Experiment::by_dataset(&[Experiment::Table3], Scale::Smoke, None);

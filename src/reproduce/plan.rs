@@ -2,9 +2,12 @@
 //! the same run share it and nothing is trained twice.
 
 use super::Experiment;
+use super::contenders::{Contender, Variant};
 use super::settings::{METHODS, Settings};
+use crate::nn::Network;
 use crate::pgn::GeneratorInput;
 use crate::sweep::Point;
+use crate::training::defenses::Strength;
 use crate::training::{Method, TrainConfig};
 use std::path::Path;
 
@@ -21,12 +24,17 @@ pub struct Run {
     pub seed: u64,
     /// What the generator does without.
     pub without: Option<GeneratorInput>,
+    /// Another network than the base's.
+    pub network: Option<Network>,
+    /// What is changed beside all that.
+    pub variant: Option<&'static Variant>,
 }
 
 impl Run {
     /// A run at the base width.
     pub fn new(settings: &Settings, method: Method, strength: Option<f32>, seed: u64) -> Self {
-        Self { method, strength, width: settings.base.width, seed, without: None }
+        let width = settings.base.width;
+        Self { method, strength, width, seed, without: None, network: None, variant: None }
     }
 
     /// The run in the middle of its method's grid, with the first seed.
@@ -36,9 +44,12 @@ impl Run {
 
     /// Name of its folder.
     pub fn name(&self, settings: &Settings) -> String {
-        let mut name = self.method.name().to_string();
+        let mut name = self.variant.map_or(self.method.name(), |variant| variant.name).to_string();
         if let Some(strength) = self.strength {
-            name += &format!("-{}{strength}", self.method.strength.map_or("", |of| of.key));
+            name += &format!("-{}{strength}", self.strength_of().map_or("", |of| of.key));
+        }
+        if let Some(network) = self.network {
+            name += &format!("-{network}");
         }
         if self.width.to_bits() != settings.base.width.to_bits() {
             name += &format!("-width{}", self.width);
@@ -49,6 +60,14 @@ impl Run {
         name + &format!("-seed{}", self.seed)
     }
 
+    /// What its strength is of.
+    fn strength_of(&self) -> Option<Strength> {
+        match self.variant {
+            Some(variant) => Contender::Variant(variant).strength(),
+            None => self.method.strength,
+        }
+    }
+
     /// Everything that decides its weights.
     pub fn config(&self, settings: &Settings) -> TrainConfig {
         let mut config = TrainConfig {
@@ -56,9 +75,13 @@ impl Run {
             width: self.width,
             seed: self.seed,
             without: self.without.into_iter().collect(),
+            network: self.network.unwrap_or(settings.base.network),
             ..settings.base.clone()
         };
-        if let Some((of, value)) = self.method.strength.zip(self.strength) {
+        if let Some(variant) = self.variant {
+            (variant.change)(&mut config);
+        }
+        if let Some((of, value)) = self.strength_of().zip(self.strength) {
             (of.set)(&mut config, value);
         }
         config
@@ -144,6 +167,35 @@ pub fn fixed_classifiers(settings: &Settings) -> [Run; 2] {
     [Method::PGD, Method::PGN].map(|method| Run::middle(settings, method))
 }
 
+/// The settings of a contender of the experiment `beyond` on a network, each with its runs over the seeds.
+pub fn beyond_curve(
+    settings: &Settings,
+    network: Network,
+    contender: Contender,
+) -> Vec<(Option<f32>, Vec<Run>)> {
+    let run = |strength, seed| Run {
+        network: (network != settings.base.network).then_some(network),
+        variant: match contender {
+            Contender::Plain(_) => None,
+            Contender::Variant(variant) => Some(variant),
+        },
+        ..Run::new(settings, contender.method(), strength, seed)
+    };
+    let runs = |strength| settings.beyond_seeds.iter().map(|&seed| run(strength, seed)).collect();
+    contender.grid(settings).into_iter().map(|strength| (strength, runs(strength))).collect()
+}
+
+/// The runs of the experiment `beyond`.
+pub fn beyond(settings: &Settings) -> Vec<Run> {
+    let mut all = Vec::new();
+    for &network in &settings.beyond_networks {
+        for contender in Contender::all() {
+            all.extend(beyond_curve(settings, network, contender).into_iter().flat_map(|(_, runs)| runs));
+        }
+    }
+    all
+}
+
 /// What an experiment needs.
 fn requests(experiment: Experiment, settings: &Settings) -> Vec<Request> {
     let mut requests: Vec<Request> = needed(experiment, settings).into_iter().map(Request::from).collect();
@@ -158,6 +210,7 @@ fn requests(experiment: Experiment, settings: &Settings) -> Vec<Request> {
 fn needed(experiment: Experiment, settings: &Settings) -> Vec<Run> {
     let grids = || METHODS.into_iter().flat_map(|method| over_grid(settings, method));
     match experiment {
+        Experiment::Beyond => beyond(settings),
         Experiment::Table2 | Experiment::Table3 => {
             naive(settings).into_iter().chain([source(settings)]).chain(grids()).collect()
         }
@@ -283,6 +336,21 @@ mod tests {
             request.merge(&asking(second));
             assert_eq!(request, asking(both));
         }
+    }
+
+    #[test]
+    fn beyond_trains_every_contender_on_every_network_with_every_seed_and_shares_the_papers_runs() {
+        let settings = settings();
+        let points = classifiers(&[Experiment::Beyond], &settings);
+        // Two networks and three seeds of natural training, and of eight contenders over a grid of three.
+        assert_eq!(points.len(), 2 * 3 * (1 + 8 * 3));
+        let named = |name: &str| points.iter().find(|point| point.name == name).map(|point| &point.config);
+        let config = named("pgn-radius-2-rounds-epsilon0.3-resnet18-seed2").unwrap();
+        assert_eq!((config.network.name(), config.seed, config.epsilon), ("resnet18", 2, 0.3));
+        assert!(config.fixed_radius && config.generator_rounds == 2);
+        assert_eq!(named("trades-epsilon0.6-seed0").unwrap().epsilon, 0.6);
+        let paper = classifiers(&[Experiment::Figure5], &settings);
+        assert!(paper.iter().all(|point| points.contains(point)), "those of two seeds are the same");
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! How large a reproduction is: the training runs' base configuration, the grids, the seeds, and how carefully the
 //! attacks are run. Every method gets the same number of settings, epochs and seeds.
 
-use crate::attacks::{Aim, AttackKind, AttackOptions};
+use crate::attacks::{Aim, AttackKind, AttackOptions, Norm};
 use crate::data::DatasetKind;
 use crate::executor::Opening;
+use crate::nn::Network;
 use crate::training::{Method, Preset, TrainConfig};
+use crate::verdict::plan::{Plan, Version};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -70,6 +72,10 @@ pub struct Settings {
     pub attack_images: usize,
     /// Radii of figure 3.
     pub radii: Vec<f32>,
+    /// Networks of the experiment `beyond`: the paper's and, but for `smoke`, one as this field has them.
+    pub beyond_networks: Vec<Network>,
+    /// Its seeds.
+    pub beyond_seeds: Vec<u64>,
 }
 
 impl Settings {
@@ -77,6 +83,11 @@ impl Settings {
     pub fn new(scale: Scale, dataset: DatasetKind, data: Option<PathBuf>) -> Self {
         let preset = if scale == Scale::Paper { Preset::Paper } else { Preset::Small };
         let base = TrainConfig { data, ..TrainConfig::preset(preset, dataset) };
+        let mut beyond_networks = vec![Network::default()];
+        if scale != Scale::Smoke {
+            beyond_networks.push("resnet18".parse().expect("it is in the zoo"));
+        }
+        let beyond_seeds = if scale == Scale::Smoke { vec![0, 1] } else { vec![0, 1, 2] };
         match scale {
             Scale::Paper => Self {
                 scale,
@@ -89,6 +100,8 @@ impl Settings {
                 generator_epochs: 50,
                 attack_images: 1000,
                 radii: vec![0.1, 0.25, 0.5, 1.0, 1.5, 2.5],
+                beyond_networks,
+                beyond_seeds,
             },
             // A short run of a narrow net: at these epsilons and c_L the mean perturbations in training are alike
             // (‖δ‖ is 0.15 at c_L = 3 and 0.31 at 1).
@@ -103,6 +116,8 @@ impl Settings {
                 generator_epochs: 3,
                 attack_images: 200,
                 radii: vec![0.1, 0.25, 0.5, 1.0, 2.0],
+                beyond_networks,
+                beyond_seeds,
             },
             Scale::Smoke => Self {
                 scale,
@@ -116,6 +131,8 @@ impl Settings {
                 generator_epochs: 2,
                 attack_images: 32,
                 radii: vec![0.25, 1.0],
+                beyond_networks,
+                beyond_seeds,
             },
         }
     }
@@ -156,6 +173,25 @@ impl Settings {
         options
     }
 
+    /// The attacks of the quick verdict at the tables' radius.
+    pub fn quick_verdict(&self) -> Vec<AttackOptions> {
+        let mut attacks = Plan::new(Version::Quick, Norm::L2, TABLE_EPSILON, MOST_CLASSES).attacks;
+        if self.scale == Scale::Smoke {
+            for options in &mut attacks {
+                (options.iterations, options.targets) = (5, 3);
+            }
+        }
+        attacks
+    }
+
+    /// The searches for the smallest perturbation of the experiment `beyond`: those of the tables but for C&W, which takes
+    /// as long as all others together.
+    pub fn beyond_searches(&self) -> Vec<AttackOptions> {
+        let mut all = self.searches();
+        all.push(self.attack(AttackKind::DEEPFOOL));
+        all
+    }
+
     /// The searches for the smallest perturbation that the tables have beside DeepFool and C&W.
     pub fn searches(&self) -> Vec<AttackOptions> {
         let fmn = self.attack(AttackKind::FMN);
@@ -164,6 +200,9 @@ impl Settings {
         std::iter::once(fmn.clone()).chain(led).collect()
     }
 }
+
+/// Classes of a data set from which APGD-T has all its targets.
+const MOST_CLASSES: usize = 10;
 
 /// Wrong classes that the additional searches for the smallest perturbation are led to, and how many of them `smoke` has.
 const RUNNERS_UP: [usize; 2] = [3, 1];

@@ -6,7 +6,7 @@ use super::{colour_name, notes};
 use crate::attacks::AttackKind;
 use crate::evaluation::report::paper_name;
 use crate::evaluation::statistics::Reading;
-use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series, budget};
+use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series, Table, budget};
 use crate::reproduce::curve::{SeedCurve, Spread, Standing};
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{self, Run};
@@ -84,6 +84,12 @@ fn distance_axis(reading: Reading) -> Axis {
     Axis::new(&format!("C&W mean L2, {}", reading.name()))
 }
 
+/// The distances at equal benign accuracy.
+fn at_equal_accuracy(figure: &str, contenders: &[Contender], reading: Reading) -> Table {
+    let id = format!("{figure}-{}-at-equal-accuracy", reading.name().to_lowercase());
+    equal_accuracy::table(id, &format!("C&W mean L2, {}", reading.name()), contenders)
+}
+
 /// Figure 5: one curve per method, and the distances at equal benign accuracy.
 pub fn figure5(lab: &Lab) -> Section {
     let mut section = Section {
@@ -126,7 +132,7 @@ pub fn figure5(lab: &Lab) -> Section {
             seeds: seed_curves(settings),
         };
         let contenders: Vec<Contender> = curves[1..].iter().map(own).collect();
-        let table = equal_accuracy::table("figure5", &contenders, reading);
+        let table = at_equal_accuracy("figure5", &contenders, reading);
         section.text.push(equal_accuracy::verdict(&contenders, reading));
         section.blocks.push(Block::Table(table));
     }
@@ -171,7 +177,7 @@ pub fn figure7(lab: &Lab) -> Section {
         ],
         blocks: vec![
             Block::Figure(figure),
-            Block::Table(equal_accuracy::table("figure7", &contenders, Reading::R2)),
+            Block::Table(at_equal_accuracy("figure7", &contenders, Reading::R2)),
         ],
     };
     notes(&mut section, &missing);

@@ -13,8 +13,8 @@ pub struct Contender {
     pub seeds: Vec<SeedCurve>,
 }
 
-/// Per contender the distance at accuracies that all of them reach; every number is a mean over the seeds' own curves.
-pub fn table(figure: &str, contenders: &[Contender], reading: Reading) -> Table {
+/// Per contender what its curves have, such as a distance, at accuracies that all of them reach; every number is a mean over the seeds' own curves.
+pub fn table(id: String, what: &str, contenders: &[Contender]) -> Table {
     let curves: Vec<Vec<SeedCurve>> = contenders.iter().map(|c| c.seeds.clone()).collect();
     let matched = matched_accuracies(&curves, MATCHED);
     let mut head = vec!["benign accuracy".to_string()];
@@ -36,13 +36,7 @@ pub fn table(figure: &str, contenders: &[Contender], reading: Reading) -> Table 
     if !matched.accuracies.is_empty() && !matched.by_every_seed {
         caption += " No accuracy is reached by every seed's curve, so some numbers are of fewer seeds; they say which.";
     }
-    Table {
-        id: format!("{figure}-{}-at-equal-accuracy", reading.name().to_lowercase()),
-        title: format!("C&W mean L2, {}, at equal benign accuracy", reading.name()),
-        caption,
-        head,
-        rows,
-    }
+    Table { id, title: format!("{what}, at equal benign accuracy"), caption, head, rows }
 }
 
 /// Mean and spread of the seeds that reach the accuracy, with their names if they are not all.
@@ -127,7 +121,7 @@ mod tests {
         let fgm = contender("FGM", &[&[(0.5, 1.0), (0.6, 1.0)], &[(0.7, 3.0), (0.8, 3.0)]]);
         let pgn = contender("PGN", &[&[(0.5, 2.0), (0.8, 2.0)], &[(0.5, 4.0), (0.8, 4.0)]]);
         let both_methods = [fgm, pgn];
-        let table = table("figure5", &both_methods, Reading::R2);
+        let table = table("figure5".into(), "C&W", &both_methods);
         let texts: Vec<Vec<&str>> =
             table.rows.iter().map(|row| row.iter().map(|cell| cell.text.as_str()).collect()).collect();
         let both = "3.0000 [2.0000, 4.0000]";
@@ -164,7 +158,7 @@ mod tests {
         let (a, b) = (contender("FGM", &[&[(0.5, 1.0)]]), contender("PGN", &[&[(0.6, 1.0)]]));
         let verdict = verdict(&[a, b], Reading::R2);
         let (a, b) = (contender("FGM", &[&[(0.5, 1.0)]]), contender("PGN", &[&[(0.6, 1.0)]]));
-        let table = table("figure7", &[a, b], Reading::R2);
+        let table = table("figure7".into(), "C&W", &[a, b]);
         assert!(table.rows[0].iter().all(|cell| cell.note.as_ref().unwrap().contains("no benign accuracy")));
         assert_eq!(table.rows[0].len(), 3);
         assert!(verdict.contains("no verdict: no benign accuracy lies within"), "{verdict}");

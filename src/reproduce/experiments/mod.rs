@@ -1,6 +1,7 @@
 //! One file per kind of question; each experiment looks at trained runs and answers with a section of the report.
 
 mod attacks;
+mod beyond;
 mod curves;
 mod equal_accuracy;
 mod game;
@@ -20,6 +21,7 @@ use crate::training::Method;
 pub fn section(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section {
     let mut section = match experiment {
         Experiment::Table2 | Experiment::Table3 => tables::table(experiment, lab, dataset),
+        Experiment::Beyond => return beyond::section(lab, dataset),
         Experiment::Table4 => attacks::table4(lab),
         Experiment::Figure2 => training::figure2(lab),
         Experiment::Figure3 => attacks::figure3(lab),

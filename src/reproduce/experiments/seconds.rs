@@ -23,7 +23,7 @@ struct TimingKey<'a> {
 }
 
 /// Seconds per epoch on this device, measured once for every adapter and driver.
-fn seconds_on(lab: &Lab, run: &str, config: &TrainConfig, dataset: &Dataset) -> Found<f64> {
+pub fn seconds_on(lab: &Lab, run: &str, config: &TrainConfig, dataset: &Dataset) -> Found<f64> {
     let key = TimingKey {
         version: env!("CARGO_PKG_VERSION"),
         device: lab.device.describe(),

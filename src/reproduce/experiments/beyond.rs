@@ -1,0 +1,420 @@
+//! Who withstands more at equal benign accuracy, and at which price: the methods of the paper, defenses that people compare
+//! with, and variants of PGN, on several networks.
+//!
+//! A classifier is read by the quick verdict (the images that withstand both of its attacks) and by the median of the
+//! smallest perturbations. Contenders are compared in pairs, each pair where both have a curve: an accuracy that all of many
+//! curves reach is often nowhere.
+
+use super::equal_accuracy;
+use super::notes;
+use super::seconds::seconds_on;
+use crate::attacks::AttackOptions;
+use crate::data::Dataset;
+use crate::evaluation::record::Record;
+use crate::evaluation::statistics::{Reading, Statistic};
+use crate::nn::Network;
+use crate::report::{Axis, Block, Cell, Figure, Mark, Point, Section, Series, Table, budget};
+use crate::reproduce::contenders::Contender;
+use crate::reproduce::curve::{MATCHED, Reached, SeedCurve, Spread, Standing, leads, matched_accuracies};
+use crate::reproduce::lab::{Found, Lab, Missing};
+use crate::reproduce::plan;
+use crate::reproduce::settings::TABLE_EPSILON;
+use crate::training::Method;
+use crate::training::effects::listed;
+
+/// How a classifier is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Measure {
+    Verdict,
+    Median,
+}
+
+impl Measure {
+    const ALL: [Self; 2] = [Self::Verdict, Self::Median];
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::Verdict => "verdict",
+            Self::Median => "median",
+        }
+    }
+
+    fn title(self) -> String {
+        match self {
+            Self::Verdict => format!("accuracy under the quick verdict, L2 epsilon {TABLE_EPSILON}"),
+            Self::Median => "median of the smallest L2".to_string(),
+        }
+    }
+
+    fn axis(self) -> Axis {
+        match self {
+            Self::Verdict => Axis::percent(&self.title()),
+            Self::Median => Axis::new(&self.title()),
+        }
+    }
+
+    /// What it says about a run.
+    fn of(self, lab: &Lab, run: &str) -> Found<f64> {
+        match self {
+            Self::Verdict => verdict(lab, run),
+            Self::Median => median(lab, run),
+        }
+    }
+}
+
+/// Records of attacks on the images that the scale says.
+fn records(lab: &Lab, run: &str, attacks: &[AttackOptions]) -> Found<Vec<Record>> {
+    attacks.iter().map(|options| lab.record(run, options, Some(lab.settings.attack_images))).collect()
+}
+
+/// Share of the images that withstand every attack of the quick verdict.
+fn verdict(lab: &Lab, run: &str) -> Found<f64> {
+    let records = records(lab, run, &lab.settings.quick_verdict())?;
+    let images = records.first().map_or(0, Record::len);
+    let robust = (0..images).filter(|&i| records.iter().all(|record| record.robust(i))).count();
+    Ok(robust as f64 / images.max(1) as f64)
+}
+
+/// Median over the images that were fooled of the nearest that any search has found.
+fn median(lab: &Lab, run: &str) -> Found<f64> {
+    let records = records(lab, run, &lab.settings.beyond_searches())?;
+    let images = records.first().map_or(0, Record::len);
+    let nearest = |i: usize| {
+        let lengths = records.iter().filter_map(|record| Reading::R2.distance(record.attacked(i)));
+        lengths.min_by(f64::total_cmp)
+    };
+    let mut lengths: Vec<f64> = (0..images).filter_map(nearest).collect();
+    let median = Statistic::Median.of(&mut lengths);
+    median.ok_or_else(|| Missing(format!("no search has fooled {run} on any image")))
+}
+
+/// A strength with the standings of its seeds.
+type Setting = (Option<f32>, Vec<(u64, Standing)>);
+
+/// One contender on one network.
+struct Curve {
+    contender: Contender,
+    settings: Vec<Setting>,
+}
+
+impl Curve {
+    fn new(
+        lab: &Lab,
+        network: Network,
+        contender: Contender,
+        by: Measure,
+        missing: &mut Vec<Missing>,
+    ) -> Self {
+        let mut settings = Vec::new();
+        for (strength, runs) in plan::beyond_curve(lab.settings, network, contender) {
+            let mut standings = Vec::new();
+            for run in runs {
+                let name = run.name(lab.settings);
+                let found = lab
+                    .benign_accuracy(&name)
+                    .and_then(|accuracy| Ok(Standing { accuracy, distance: by.of(lab, &name)? }));
+                match found {
+                    Ok(standing) => standings.push((run.seed, standing)),
+                    Err(reason) => missing.push(reason),
+                }
+            }
+            settings.push((strength, standings));
+        }
+        Self { contender, settings }
+    }
+
+    fn title(&self) -> String {
+        self.contender.title().to_string()
+    }
+
+    /// Every seed's points.
+    fn seeds(&self) -> Vec<SeedCurve> {
+        let mut curves: Vec<SeedCurve> = Vec::new();
+        for &(seed, standing) in self.settings.iter().flat_map(|(_, standings)| standings) {
+            match curves.iter_mut().find(|curve| curve.seed == seed) {
+                Some(curve) => curve.points.push(standing),
+                None => curves.push(SeedCurve { seed, points: vec![standing] }),
+            }
+        }
+        curves.sort_by_key(|curve| curve.seed);
+        curves
+    }
+
+    fn series(&self) -> Series {
+        let point = |(strength, standings): &Setting| {
+            let spread = |of: fn(&Standing) -> f64| {
+                Spread::of(&standings.iter().map(|(_, standing)| of(standing)).collect::<Vec<_>>())
+            };
+            let (x, y) = (spread(|s| s.accuracy)?, spread(|s| s.distance)?);
+            let symbol = self.contender.strength().map_or("", |strength| strength.symbol);
+            let setting = strength.map_or(String::new(), |value| format!("{symbol} {value}, "));
+            let label = format!("{setting}{} seeds", x.count);
+            Some(Point { x: x.mean, y: y.mean, x_spread: x.range(), y_spread: y.range(), label })
+        };
+        let mark = if self.contender.strength().is_none() { Mark::Points } else { Mark::LineAndPoints };
+        Series { name: self.title(), mark, points: self.settings.iter().filter_map(point).collect() }
+    }
+}
+
+/// How far `own` is ahead of `other` where both have a curve: over the seeds that they have in common, and the accuracies that
+/// these reach. `None` where there are fewer than two such seeds, so that no spread is known.
+fn lead(own: &[SeedCurve], other: &[SeedCurve]) -> Option<Spread> {
+    let pair = [other.to_vec(), own.to_vec()];
+    let accuracies = matched_accuracies(&pair, MATCHED).accuracies;
+    let at = accuracies.iter().map(|&accuracy| leads(&pair, accuracy));
+    let all: Vec<f64> = at.filter(|leads| leads.len() >= 2).flatten().collect();
+    Spread::of(&all)
+}
+
+/// Leads of each over each.
+fn pairs(id: &str, curves: &[&Curve], by: Measure) -> Table {
+    let mut head = vec!["lead of … over …".to_string()];
+    head.extend(curves.iter().map(|curve| curve.title()));
+    let cell = |own: &Curve, other: &Curve| match lead(&own.seeds(), &other.seeds()) {
+        _ if own.contender == other.contender => {
+            Cell { text: "-".into(), ..Cell::missing("a curve is not ahead of itself") }
+        }
+        Some(spread) => Cell { text: spread.text(4), value: Some(spread.mean), note: None },
+        None => Cell::missing("no two seeds have curves of both at one benign accuracy"),
+    };
+    let row = |own: &&Curve| {
+        let mut row = vec![Cell::text(own.title())];
+        row.extend(curves.iter().map(|other| cell(own, other)));
+        row
+    };
+    Table {
+        id: format!("{id}-leads"),
+        title: format!("Leads at equal benign accuracy, {}", by.title()),
+        caption: "Mean over seeds and accuracies that both curves reach, in brackets the lowest and the highest. A row lies \
+                  outside a column, by more than seeds differ, where both numbers in brackets are above 0."
+            .into(),
+        head,
+        rows: curves.iter().map(row).collect(),
+    }
+}
+
+/// Who lies outside all others, in a sentence.
+fn outside(curves: &[&Curve], by: Measure, network: Network) -> String {
+    let ahead = |own: &&&Curve| {
+        let others = curves.iter().filter(|other| other.contender != own.contender);
+        let leads: Vec<Option<Spread>> = others.map(|other| lead(&own.seeds(), &other.seeds())).collect();
+        leads.iter().flatten().next().is_some() && leads.iter().flatten().all(|spread| spread.low > 0.0)
+    };
+    let names: Vec<String> = curves.iter().filter(ahead).map(|curve| curve.title()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let begin = format!("On {network}, by {}:", by.title());
+    match &names[..] {
+        [] => format!(
+            "{begin} no curve lies outside all those that it can be compared with by more than the seeds differ."
+        ),
+        [only] => format!(
+            "{begin} {only} lies outside all those that it can be compared with, by more than the seeds differ."
+        ),
+        several => format!(
+            "{begin} {} each lie outside all those that they can be compared with, by more than the seeds differ; \
+             they cannot be compared with each other.",
+            listed(several)
+        ),
+    }
+}
+
+/// A point per contender: seconds per epoch, and what it reaches at the benign accuracy of PGD's middle setting.
+fn against_time(
+    lab: &Lab,
+    (network, dataset): (Network, &Dataset),
+    curves: &[Curve],
+    missing: &mut Vec<Missing>,
+) -> Vec<Block> {
+    let id = format!("beyond-{network}-time");
+    let reference = curves.iter().find(|curve| curve.contender == Contender::Plain(Method::PGD));
+    let middle = reference.and_then(|curve| {
+        let (_, standings) = &curve.settings[curve.settings.len() / 2];
+        Spread::of(&standings.iter().map(|(_, standing)| standing.accuracy).collect::<Vec<_>>())
+    });
+    let Some(middle) = middle else {
+        missing.push(Missing(format!("PGD's middle setting on {network} gives no accuracy to be matched")));
+        return Vec::new();
+    };
+    let (mut series, mut rows) = (Vec::new(), Vec::new());
+    for curve in curves {
+        let all = plan::beyond_curve(lab.settings, network, curve.contender);
+        let (_, runs) = &all[all.len() / 2];
+        let seconds = seconds_on(lab, &runs[0].name(lab.settings), &runs[0].config(lab.settings), dataset);
+        let reached = Reached::new(&curve.seeds(), middle.mean);
+        let found = match (&seconds, reached.distance) {
+            (Ok(seconds), Some(spread)) => {
+                let label = format!("{} seeds", spread.count);
+                let point = Point { y_spread: spread.range(), label, ..Point::new(*seconds, spread.mean) };
+                series.push(Series { name: curve.title(), mark: Mark::Points, points: vec![point] });
+                Cell { text: spread.text(4), value: Some(spread.mean), note: None }
+            }
+            _ => Cell::missing("no seed's curve reaches this accuracy"),
+        };
+        let seconds = match seconds {
+            Ok(seconds) => Cell::number(seconds, 2),
+            Err(Missing(reason)) => Cell::missing(reason),
+        };
+        rows.push(vec![Cell::text(curve.title()), seconds, found]);
+    }
+    let what = format!("at a benign accuracy of {:.1} %", 100.0 * middle.mean);
+    let caption = format!(
+        "Seconds of one epoch on this device, and accuracy under the quick verdict {what}, that of PGD's middle setting, on the \
+         straight lines between the points of each seed's own curve."
+    );
+    let figure = Figure {
+        id: id.clone(),
+        title: format!("Accuracy against training time, {network}"),
+        caption: caption.clone(),
+        x: Axis { logarithmic: true, ..Axis::new("seconds per epoch") },
+        y: Measure::Verdict.axis(),
+        series,
+    };
+    let table = Table {
+        id: format!("{id}-table"),
+        title: format!("Price and strength, {network}"),
+        caption,
+        head: vec!["defense".into(), "seconds per epoch".into(), format!("verdict {what}")],
+        rows,
+    };
+    vec![Block::Figure(figure), Block::Table(table)]
+}
+
+/// The section.
+pub fn section(lab: &Lab, dataset: &Dataset) -> Section {
+    let mut section = Section {
+        id: "beyond".into(),
+        title: "PGN, its variants, and the defenses that people compare with".into(),
+        text: vec![
+            "Each point is one setting of a contender's strength (c_L for PGN as in the paper, epsilon for all others), the mean \
+             over its seeds; bars reach from the lowest seed to the highest. A contender is ahead where its curve lies \
+             outside another's. PGN-radius scales every perturbation to epsilon; PGN-radius-2 applies the generator twice, the \
+             second time with a fresh gradient, and raises the margin."
+                .into(),
+        ],
+        blocks: Vec::new(),
+    };
+    let mut missing = Vec::new();
+    for &network in &lab.settings.beyond_networks {
+        let mut by_verdict = Vec::new();
+        for by in Measure::ALL {
+            let curves: Vec<Curve> = Contender::all()
+                .into_iter()
+                .map(|contender| Curve::new(lab, network, contender, by, &mut missing))
+                .collect();
+            add_curves(lab, &mut section, (network, by), &curves);
+            if by == Measure::Verdict {
+                by_verdict = curves;
+            }
+        }
+        let blocks = against_time(lab, (network, dataset), &by_verdict, &mut missing);
+        section.blocks.extend(blocks);
+    }
+    notes(&mut section, &missing);
+    section
+}
+
+/// The figure, the tables and the sentence of one measure on one network.
+fn add_curves(lab: &Lab, section: &mut Section, (network, by): (Network, Measure), curves: &[Curve]) {
+    let id = format!("beyond-{network}-{}", by.id());
+    let searches = lab.settings.beyond_searches();
+    let how = match by {
+        Measure::Verdict => "The quick verdict is APGD-CE and APGD-T.".to_string(),
+        Measure::Median => format!(
+            "Of each image the nearest that FMN (its budget: {}), FMN led to runner-up classes, or DeepFool found; over the images \
+             that were fooled.",
+            budget::text(&searches[0])
+        ),
+    };
+    section.blocks.push(Block::Figure(Figure {
+        id: id.clone(),
+        title: format!("Benign accuracy and {}, {network}", by.title()),
+        caption: format!(
+            "Benign accuracy over all test images, attacks on the first {}. {how}",
+            lab.settings.attack_images
+        ),
+        x: Axis::percent("benign accuracy"),
+        y: by.axis(),
+        series: curves.iter().map(Curve::series).collect(),
+    }));
+    // Natural training has one point and no curve.
+    let varied: Vec<&Curve> = curves.iter().filter(|curve| curve.contender.strength().is_some()).collect();
+    section.text.push(outside(&varied, by, network));
+    section.blocks.push(Block::Table(pairs(&id, &varied, by)));
+    let contenders: Vec<equal_accuracy::Contender> = varied
+        .iter()
+        .map(|curve| equal_accuracy::Contender { name: curve.title(), seeds: curve.seeds() })
+        .collect();
+    let table = equal_accuracy::table(format!("{id}-at-equal-accuracy"), &by.title(), &contenders);
+    section.blocks.push(Block::Table(table));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curve(contender: Contender, seeds: &[&[(f64, f64)]]) -> Curve {
+        let settings = (0..seeds[0].len()).map(|setting| {
+            let of = |(seed, points): (u64, &&[(f64, f64)])| {
+                let (accuracy, distance) = points[setting];
+                (seed, Standing { accuracy, distance })
+            };
+            (Some(0.1), (0..).zip(seeds).map(of).collect())
+        });
+        Curve { contender, settings: settings.collect() }
+    }
+
+    fn sentence(curves: &[Curve]) -> String {
+        outside(&curves.iter().collect::<Vec<_>>(), Measure::Verdict, Network::default())
+    }
+
+    #[test]
+    fn a_curve_is_outside_only_where_every_seed_is_ahead_at_every_accuracy() {
+        let flat = |height: f64| [(0.5, height), (0.9, height)];
+        let [fgm, pgd] = [Method::FGM, Method::PGD].map(Contender::Plain);
+        let low = || curve(fgm, &[&flat(0.2), &flat(0.3)]);
+        let high = curve(pgd, &[&flat(0.25), &flat(0.31)]);
+        assert!(sentence(&[low(), high]).contains("PGD lies outside"), "every seed is ahead of itself");
+        let mixed = curve(pgd, &[&flat(0.5), &flat(0.29)]);
+        assert!(sentence(&[low(), mixed]).contains("no curve lies outside"), "one seed is behind");
+        let crossing = [(0.5, 0.1), (0.9, 0.9)];
+        let crossing = curve(pgd, &[&crossing, &crossing]);
+        assert!(sentence(&[low(), crossing]).contains("no curve lies outside"));
+        let single = curve(pgd, &[&flat(0.9)]);
+        assert!(
+            sentence(&[low(), single]).contains("no curve lies outside"),
+            "of one seed no spread is known"
+        );
+        let apart = curve(pgd, &[&[(0.1, 0.9), (0.2, 0.9)], &[(0.1, 0.9), (0.2, 0.9)]]);
+        assert!(sentence(&[low(), apart]).contains("no curve lies outside"), "they share no accuracy");
+    }
+
+    #[test]
+    fn without_a_run_the_section_says_what_is_missing() {
+        let settings = crate::reproduce::Settings::new(
+            crate::reproduce::Scale::Smoke,
+            crate::data::DatasetKind::Digits,
+            None,
+        );
+        let digits = crate::data::open(&crate::data::DataOptions::default()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let device = crate::executor::Device::Cpu(crate::cpu::Mode::Fast);
+        let mut watch = |_: crate::evaluation::Event| {};
+        let lab = Lab::new(&settings, device, folder.path(), Vec::new(), &mut watch);
+        let section = section(&lab, &digits);
+        assert!(matches!(section.blocks.first(), Some(Block::Figure(_))));
+        let Some(Block::Notes(notes)) = section.blocks.last() else { panic!("no notes") };
+        assert!(notes.iter().any(|note| note.figure.contains("natural-seed0 is not there")), "{notes:?}");
+        assert!(section.text.iter().any(|text| text.contains("no curve lies outside")));
+    }
+
+    #[test]
+    fn leads_stand_in_a_table_of_pairs_with_their_spread() {
+        let flat = |height: f64| [(0.5, height), (0.9, height)];
+        let [fgm, pgd] = [Method::FGM, Method::PGD].map(Contender::Plain);
+        let curves = [curve(fgm, &[&flat(0.25), &flat(0.25)]), curve(pgd, &[&flat(0.5), &flat(0.375)])];
+        let table = pairs("beyond", &curves.iter().collect::<Vec<_>>(), Measure::Verdict);
+        assert_eq!(table.rows[1][1].text, "0.1875 [0.1250, 0.2500]");
+        assert_eq!(table.rows[0][2].text, "-0.1875 [-0.2500, -0.1250]");
+        assert_eq!(table.rows[0][1].text, "-");
+    }
+}
