@@ -36,6 +36,7 @@ pub mod report;
 pub mod reproduce;
 pub mod shard;
 pub mod sweep;
+pub mod threat;
 pub mod training;
 pub mod verdict;
 pub mod verify;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const BASE: [&str; 6] = ["csv", "files", "integrity", "memory", "numbers", "random"];
 
 /// Each layer with the lower ones that it uses; lowest first. Twins are homes of kernels, so the registry and they are one layer.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("graph", &[]),
     ("kernels", &["graph"]),
     ("program", &["graph", "kernels"]),
@@ -18,7 +18,8 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("lockstep", &["graph", "kernels", "program", "cpu", "executor"]),
     ("data", &[]),
     ("nn", &["graph"]),
-    ("pgn", &["graph", "nn"]),
+    ("threat", &["graph", "nn"]),
+    ("pgn", &["graph", "nn", "threat"]),
     ("models", &["graph", "nn", "pgn"]),
     ("base", &[]),
 ];

@@ -14,7 +14,6 @@
 pub mod aim;
 pub mod apgd;
 pub mod attacker;
-pub mod ball;
 pub mod carlini_wagner;
 pub mod confidence;
 pub mod ddn;
@@ -28,7 +27,6 @@ pub mod generator;
 pub mod hyperplane;
 pub mod length;
 pub mod mim;
-pub mod objective;
 pub mod options;
 pub mod outcome;
 pub mod pgd;
@@ -41,9 +39,10 @@ pub mod target;
 pub mod targets;
 pub mod verify;
 
+pub use crate::threat::objective::CeForm;
+pub use crate::threat::{ball, objective};
 pub use aim::Aim;
 pub use attacker::{AttackError, Attacker};
-pub use objective::CeForm;
 pub use options::{AttackOptions, Norm};
 pub use outcome::{AttackOutcome, Verdict};
 pub use registry::{Attack, AttackKind, Goal, Run, register};

@@ -9,9 +9,9 @@
 
 use super::generator::{Generator, GeneratorInputs};
 use super::recipe::{GeneratorBall, GradientInput, Recipe};
-use crate::attacks::{Norm, ball};
 use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
 use crate::nn::{Classifier, Pass, States};
+use crate::threat::{Norm, ball};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 

@@ -13,9 +13,9 @@
 //! | `width`, `depth` | the classifier's, 0 | a larger generator may attack better |
 //! | `batch_norm` | none | it lets deep generators learn faster |
 
-use crate::attacks::Norm;
-use crate::attacks::objective::Objective;
 use crate::graph::{Graph, GraphError, Tensor};
+use crate::threat::Norm;
+use crate::threat::objective::Objective;
 use serde::{Deserialize, Serialize};
 
 /// Which reading of the gradient image the generator sees.

@@ -1,8 +1,8 @@
 //! The ball of radius ε around an image, in a norm: directions of length 1, points inside, random points on its sphere.
 //! All points are in the box of pixels too.
 
+use super::norm::Norm;
 use super::objective::CeForm;
-use super::options::Norm;
 use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
