@@ -62,8 +62,7 @@ impl Machine {
     pub fn packed_len(self, chunks: &[Vec<Run>], channels: usize) -> usize {
         let runs = || chunks.iter().flatten();
         let group = self.group(runs().map(|run| run.len).sum(), channels);
-        let vectors: usize = self.blocks(channels).map(|(_, vectors)| vectors).sum();
-        runs().map(|run| run.len / group + run.len % group).sum::<usize>() * vectors * self.lanes
+        runs().map(|run| run.len / group + run.len % group).sum::<usize>() * self.vectors(channels)
     }
 
     /// Packs the rows of a weight, `channels` values each, one for every input: block by block of output channels, every row of
@@ -91,6 +90,21 @@ impl Machine {
             }
             return;
         }
+        self.pack_rows(&rows, channels, packed);
+    }
+
+    /// Values of all vectors of a row with so many values.
+    pub fn vectors(self, channels: usize) -> usize {
+        self.blocks(channels).map(|(_, vectors)| vectors * self.lanes).sum()
+    }
+
+    /// Writes rows of so many values block by block of channels, every row of a block filled up with zeros.
+    pub fn pack_rows<'a>(
+        self,
+        rows: &(impl Iterator<Item = &'a [f32]> + Clone),
+        channels: usize,
+        packed: &mut [f32],
+    ) {
         let mut rest = packed;
         for (first, vectors) in self.blocks(channels) {
             let width = vectors * self.lanes;

@@ -2,7 +2,7 @@
 //! pass by. The sums of units are added one after the other, in the same order whatever the threads.
 
 use super::plan::{Plan, Run};
-use super::tile::Machine;
+use super::tile::{Ask, Machine};
 use crate::cpu::scratch::{scratch, with_scratch};
 use crate::cpu::simd;
 use pulp::{Simd, WithSimd};
@@ -11,6 +11,8 @@ use std::ops::Range;
 
 /// Rows of the gradient that one task computes where threads share a part.
 const SHARE: usize = 24;
+/// Pixels that pass by at a time: a block of their channels stays in the first-level cache.
+const PIXELS: usize = 128;
 
 /// Writes the sums over some rows of the coarse side, counted over the batch, to `out`: `[taps, inputs, outputs]`. `plan` is that
 /// of the convolution. With `shared`, all threads compute.
@@ -23,14 +25,19 @@ pub fn weight_gradient(
 ) {
     let [_, outputs] = plan.channels;
     let part = &plan.parts[0];
+    let machine = simd::dispatch(Ask);
+    let mut packed = Vec::new();
     out.fill(0.0);
     for unit in plan.units_of(rows) {
         with_scratch(|padded| {
             let pixels = part.pixels(&unit);
+            let coarse = &coarse[plan.first_pixel(&unit) * outputs..][..pixels * outputs];
+            scratch(&mut packed, machine.vectors(outputs) * pixels);
+            machine.pack_rows(&coarse.chunks_exact(outputs), outputs, &mut packed);
             let sums = Products {
                 input: plan.inputs(&unit, fine, padded, scratch),
                 bases: &part.bases[..pixels],
-                coarse: &coarse[plan.first_pixel(&unit) * outputs..][..pixels * outputs],
+                packed: &packed,
                 runs: &part.runs,
                 channels: outputs,
             };
@@ -49,7 +56,8 @@ struct Products<'a> {
     input: &'a [f32],
     /// Where the inputs of each pixel begin.
     bases: &'a [usize],
-    coarse: &'a [f32],
+    /// The coarse side, packed: block by block of channels, pixel by pixel.
+    packed: &'a [f32],
     runs: &'a [Run],
     /// Of the coarse side.
     channels: usize,
@@ -89,44 +97,57 @@ impl Products<'_> {
     #[inline(always)]
     fn run<S: Simd>(&self, simd: S, offset: usize, out: &mut [f32]) {
         let few = S::REGISTER_COUNT < 32;
+        let (mut rest, _) = S::as_simd_f32s(self.packed);
         for (first, vectors) in Machine::of::<S>().blocks(self.channels) {
-            let mut row = 0;
-            let rows = out.len() / self.channels;
-            while row < rows {
-                let at = At { offset: offset + row, first };
-                let out = &mut out[row * self.channels..];
-                // As many sums as fit the registers.
-                row += match (rows - row, vectors) {
-                    (12.., 1) => self.tile::<S, 12, 1>(simd, at, out),
-                    (12.., 2) if !few => self.tile::<S, 12, 2>(simd, at, out),
-                    (6.., 1) => self.tile::<S, 6, 1>(simd, at, out),
-                    (6.., 2) => self.tile::<S, 6, 2>(simd, at, out),
-                    (6.., 3) => self.tile::<S, 6, 3>(simd, at, out),
-                    (6.., _) => self.tile::<S, 6, 4>(simd, at, out),
-                    (3.., 1) => self.tile::<S, 3, 1>(simd, at, out),
-                    (3.., 2) => self.tile::<S, 3, 2>(simd, at, out),
-                    (3.., 3) => self.tile::<S, 3, 3>(simd, at, out),
-                    (3.., _) => self.tile::<S, 3, 4>(simd, at, out),
-                    (_, 1) => self.tile::<S, 1, 1>(simd, at, out),
-                    (_, 2) => self.tile::<S, 1, 2>(simd, at, out),
-                    (_, 3) => self.tile::<S, 1, 3>(simd, at, out),
-                    _ => self.tile::<S, 1, 4>(simd, at, out),
-                };
+            let (own, others) = rest.split_at(self.bases.len() * vectors);
+            rest = others;
+            for (bases, coarse) in self.bases.chunks(PIXELS).zip(own.chunks(PIXELS * vectors)) {
+                let block = Block { products: self, bases, coarse, first };
+                let mut row = 0;
+                let rows = out.len() / self.channels;
+                while row < rows {
+                    let (offset, out) = (offset + row, &mut out[row * self.channels..]);
+                    // As many sums as fit the registers.
+                    row += match (rows - row, vectors) {
+                        (12.., 1) => block.add::<12, 1>(simd, offset, out),
+                        (12.., 2) if !few => block.add::<12, 2>(simd, offset, out),
+                        (6.., 1) => block.add::<6, 1>(simd, offset, out),
+                        (6.., 2) => block.add::<6, 2>(simd, offset, out),
+                        (6.., 3) => block.add::<6, 3>(simd, offset, out),
+                        (6.., _) => block.add::<6, 4>(simd, offset, out),
+                        (3.., 1) => block.add::<3, 1>(simd, offset, out),
+                        (3.., 2) => block.add::<3, 2>(simd, offset, out),
+                        (3.., 3) => block.add::<3, 3>(simd, offset, out),
+                        (3.., _) => block.add::<3, 4>(simd, offset, out),
+                        (_, 1) => block.add::<1, 1>(simd, offset, out),
+                        (_, 2) => block.add::<1, 2>(simd, offset, out),
+                        (_, 3) => block.add::<1, 3>(simd, offset, out),
+                        _ => block.add::<1, 4>(simd, offset, out),
+                    };
+                }
             }
         }
     }
+}
 
-    /// Adds to `P` rows and `V` vectors; returns `P`.
+/// Some pixels and a block of output channels.
+struct Block<'a, S: Simd> {
+    products: &'a Products<'a>,
+    bases: &'a [usize],
+    coarse: &'a [S::f32s],
+    /// The first output channel.
+    first: usize,
+}
+
+impl<S: Simd> Block<'_, S> {
+    /// Adds to `P` rows and `V` vectors, from the input `offset` behind the pixel's first on; returns `P`.
     #[inline(always)]
-    fn tile<S: Simd, const P: usize, const V: usize>(&self, simd: S, at: At, out: &mut [f32]) -> usize {
-        let lanes = S::F32_LANES;
-        let width = (self.channels - at.first).min(V * lanes);
-        let sums = match width == V * lanes {
-            true => self.products::<S, P, V, true>(simd, at, width),
-            false => self.products::<S, P, V, false>(simd, at, width),
-        };
+    fn add<const P: usize, const V: usize>(&self, simd: S, offset: usize, out: &mut [f32]) -> usize {
+        let (lanes, channels) = (S::F32_LANES, self.products.channels);
+        let width = (channels - self.first).min(V * lanes);
+        let sums = self.sums::<P, V>(simd, offset);
         for (p, sums) in sums.iter().enumerate() {
-            let out = &mut out[p * self.channels + at.first..][..width];
+            let out = &mut out[p * channels + self.first..][..width];
             for (sum, out) in sums.iter().zip(out.chunks_mut(lanes)) {
                 let all = simd.add_f32s(simd.partial_load_f32s(out), *sum);
                 simd.partial_store_f32s(out, all);
@@ -135,49 +156,25 @@ impl Products<'_> {
         P
     }
 
-    /// The sums over all pixels, by value, so that the compiler keeps them in registers; for the same reason nothing in the
-    /// loop may panic. `WHOLE` says that `width` channels fill the vectors.
+    /// The sums over the pixels, by value, so that the compiler keeps them in registers; for the same reason nothing in the
+    /// loop may panic.
     #[inline(always)]
-    fn products<S: Simd, const P: usize, const V: usize, const WHOLE: bool>(
-        &self,
-        simd: S,
-        at: At,
-        width: usize,
-    ) -> [[S::f32s; V]; P] {
-        let lanes = S::F32_LANES;
-        let width = if WHOLE { V * lanes } else { width };
-        let last = self.bases.last().map_or(0, |base| base + at.offset + P);
-        assert!(last <= self.input.len() && P <= self.input.len(), "a tile inside its inputs");
-        assert!(at.first <= self.channels && width <= self.channels - at.first, "a tile inside its outputs");
+    fn sums<const P: usize, const V: usize>(&self, simd: S, offset: usize) -> [[S::f32s; V]; P] {
+        let input = self.products.input;
+        let last = self.bases.last().map_or(0, |base| base + offset + P);
+        assert!(last <= input.len() && P <= input.len(), "a tile inside its inputs");
         let mut sums = [[simd.splat_f32s(0.0); V]; P];
-        for (base, coarse) in self.bases.iter().zip(self.coarse.chunks_exact(self.channels)) {
+        for (base, coarse) in self.bases.iter().zip(self.coarse.chunks_exact(V)) {
             // The smaller one is always the first; the compiler sees that it is inside.
-            let from = (base + at.offset).min(self.input.len() - P);
-            let input = &self.input[from..from + P];
-            let coarse = &coarse[at.first..at.first + width];
-            let mut vectors = [simd.splat_f32s(0.0); V];
-            for (v, vector) in vectors.iter_mut().enumerate() {
-                *vector = match WHOLE {
-                    true => S::as_simd_f32s(coarse).0[v],
-                    false => simd.partial_load_f32s(coarse.get(v * lanes..).unwrap_or_default()),
-                };
-            }
+            let from = (base + offset).min(input.len() - P);
+            let input = &input[from..from + P];
             for p in 0..P {
                 let input = simd.splat_f32s(input[p]);
                 for v in 0..V {
-                    sums[p][v] = simd.mul_add_f32s(input, vectors[v], sums[p][v]);
+                    sums[p][v] = simd.mul_add_f32s(input, coarse[v], sums[p][v]);
                 }
             }
         }
         sums
     }
-}
-
-/// Where a tile is.
-#[derive(Clone, Copy)]
-struct At {
-    /// Of its inputs behind the pixel's first.
-    offset: usize,
-    /// Its first output channel.
-    first: usize,
 }
