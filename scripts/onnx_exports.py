@@ -18,13 +18,13 @@ where PyPI's torch comes with CUDA. Set PIP_INDEX_URL or PIP_EXTRA_INDEX_URL for
 """
 
 import argparse
-import importlib.util
-import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import warnings
+
+import environment
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 VENV = ROOT / "target" / "exports-venv"
@@ -35,22 +35,6 @@ MODULES = ["torch", "torchvision", "numpy", "safetensors", "onnx", "onnxruntime"
 IMAGES = 3
 # Rounding of float32 through some fifty layers, in units of the largest number.
 TOLERANCE = 1e-4
-
-
-def in_environment():
-    """Goes on within the virtual environment, which the first call makes."""
-    if all(importlib.util.find_spec(module) for module in MODULES):
-        return
-    python = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
-    if pathlib.Path(sys.prefix) == VENV:
-        raise SystemExit(f"{VENV} lacks a package; remove this folder and try again")
-    ready = VENV / "ready"
-    if not ready.exists():
-        print(f"exports: installing {', '.join(PACKAGES)} into {VENV}", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        ready.touch()
-    sys.exit(subprocess.run([str(python), *sys.argv]).returncode)
 
 
 def arguments():
@@ -266,7 +250,7 @@ def of_files(args):
 
 def main():
     args = arguments()
-    in_environment()
+    environment.go_on_within(VENV, PACKAGES, MODULES)
     warnings.filterwarnings("ignore")
     print("| file | logits beside PyTorch | beside ONNX Runtime | input gradients |\n| --- | --- | --- | --- |")
     results = list(of_files(args)) if args.files else [*exported(args), trained(args)]

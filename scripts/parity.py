@@ -22,7 +22,6 @@ The first call makes a virtual environment in target/parity-venv: torch, numpy, 
 
 import argparse
 import csv
-import importlib.util
 import os
 import pathlib
 import resource
@@ -30,6 +29,8 @@ import shutil
 import subprocess
 import sys
 import time
+
+import environment
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 VENV = ROOT / "target" / "parity-venv"
@@ -49,22 +50,6 @@ BUDGETS = {
 STANDARD = ["apgd-ce", "apgd-t", "fab-t", "square"]
 BATCH = 250  # AutoAttack's own
 RADIUS_SLACK = 1e-5  # rounding of a norm in float32
-
-
-def in_environment():
-    """Goes on within the virtual environment, which the first call makes."""
-    if all(importlib.util.find_spec(module) for module in MODULES):
-        return
-    python = VENV / ("Scripts" if os.name == "nt" else "bin") / "python"
-    if pathlib.Path(sys.prefix) == VENV:
-        raise SystemExit(f"{VENV} lacks a package; remove this folder and try again")
-    ready = VENV / "ready"
-    if not ready.exists():
-        print(f"parity: installing {', '.join(PACKAGES)} into {VENV}", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-        ready.touch()
-    sys.exit(subprocess.run([str(python), *sys.argv]).returncode)
 
 
 def arguments():
@@ -302,7 +287,7 @@ ATTACKS = ("| norm | attack | robust, ours | robust, AutoAttack | images judged 
 
 def main():
     args = arguments()
-    in_environment()
+    environment.go_on_within(VENV, PACKAGES, MODULES)
     import torch
 
     torch.set_num_threads(args.threads)

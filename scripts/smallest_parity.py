@@ -27,6 +27,7 @@ import subprocess
 import sys
 import time
 
+import environment
 import parity
 
 VENV = parity.ROOT / "target" / "smallest-parity-venv"
@@ -206,8 +207,7 @@ def compare(args, norm, images, labels):
 
 def main():
     args = arguments()
-    parity.VENV, parity.PACKAGES, parity.MODULES = VENV, PACKAGES, MODULES
-    parity.in_environment()
+    environment.go_on_within(VENV, PACKAGES, MODULES)
     import torch
 
     torch.set_num_threads(args.threads)

@@ -59,6 +59,12 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("train" | "train-generator", "checked") => Shaders,
         ("train" | "train-generator", flag) if EFFECTS.iter().any(|(field, _)| *field == flag) => Training,
 
+        // Formats for other programs hold no images.
+        (
+            "export",
+            "dataset" | "data" | "split" | "limit" | "limit_seed" | "resize" | "crop" | "class_index",
+        ) => Flags(&["web"]),
+
         ("report", "adapter" | "tune" | "precision" | "checked" | "epsilon") => Flags(&["sheets"]),
         ("report", "runs" | "out" | "force" | "sheets") => Nothing,
         (
@@ -96,7 +102,7 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("attack", "force") => Flags(&["save", "csv", "sheet"]),
         ("verify", "paths") => Nothing,
         ("predict", "model" | "images" | "save" | "top") => Nothing,
-        ("export", "model" | "onnx" | "safetensors" | "web" | "limit_seed" | "force") => Nothing,
+        ("export", "model" | "onnx" | "safetensors" | "web" | "force") => Nothing,
         ("summary", "model") => Nothing,
         ("predict", "force") => Flags(&["save"]),
         ("predict", "tune" | "checked") => Shaders,

@@ -42,11 +42,6 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     for path in outputs.into_iter().flatten() {
         check(path, arguments.force)?;
     }
-    if arguments.web.is_none() && arguments.images != ImageChoice::default() {
-        return fail(
-            "flags that choose images have an effect with --web alone; leave them out, or add --web FILE",
-        );
-    }
     let place = Place::find(&arguments.model)?.with_pixels(&arguments.pixels);
     place.check_model()?;
     let page = arguments.web.as_ref().map(|_| page(place.clone(), &arguments.images)).transpose()?;

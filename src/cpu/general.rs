@@ -14,20 +14,18 @@ pub struct Axis {
     pub coarse: usize,
     /// Taps.
     pub taps: usize,
-    stride: usize,
-    dilation: usize,
-    before: usize,
+    /// Fine places from one coarse place to the next.
+    pub stride: usize,
+    /// Fine places from one tap to the next.
+    pub dilation: usize,
+    /// Places before the image.
+    pub before: usize,
 }
 
 impl Axis {
     /// One tap, on the place itself.
     pub fn pixelwise(places: usize) -> Self {
         Self { fine: places, coarse: places, taps: 1, stride: 1, dilation: 1, before: 0 }
-    }
-
-    /// Fine places from one coarse place to the next.
-    pub fn stride(&self) -> usize {
-        self.stride
     }
 
     /// The fine place under tap `k` of coarse place `o`, which may lie outside the image.

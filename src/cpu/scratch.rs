@@ -1,19 +1,19 @@
 //! Memory that a kernel takes for itself while it computes; a refusal becomes an error of the session.
 
 use crate::memory::OutOfMemory;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 thread_local! {
-    static OWN: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+    static OWN: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `work` with the thread's own vector, so that it is not allocated anew. Another task that the thread takes up
-/// meanwhile finds an empty one.
+/// Runs `work` with one of the thread's own vectors, so that it is not allocated anew. Within `work`, and in another task that
+/// the thread takes up meanwhile, the next one is given.
 pub fn with_scratch(work: impl FnOnce(&mut Vec<f32>)) {
-    let mut rows = OWN.take();
-    work(&mut rows);
-    OWN.set(rows);
+    let mut own = OWN.with_borrow_mut(Vec::pop).unwrap_or_default();
+    work(&mut own);
+    OWN.with_borrow_mut(|all| all.push(own));
 }
 
 /// Runs `work`, in which [`scratch`] may find no memory.

@@ -74,6 +74,15 @@ pub fn smallest_distance<'a>(records: impl Iterator<Item = &'a Record>, norm: No
     fooled.map(|record| record.length(norm, i)).min_by(f64::total_cmp)
 }
 
+/// The norm up to which image `i` is classified correctly, as far as these searches know: 0 of an image that was wrong from
+/// the start, infinite of one that withstood them all.
+pub fn stands_up_to(records: &[&Record], norm: Norm, i: usize) -> f64 {
+    match records.first().is_some_and(|record| record.correct(i)) {
+        true => smallest_distance(records.iter().copied(), norm, i).unwrap_or(f64::INFINITY),
+        false => 0.0,
+    }
+}
+
 /// Lengths up to the radius, give or take the rounding of a projection onto it.
 fn within(length: f64, epsilon: f32) -> bool {
     length <= f64::from(epsilon) * (1.0 + 1e-4)
@@ -130,11 +139,7 @@ pub fn first(findings: &Findings, radius: Radius, seed: u64, verdict: Option<Est
     let smallest = |r: &&Record| r.kind().is_smallest() && r.key.options.norm == radius.norm;
     let records: Vec<&Record> = findings.white_box.iter().filter(smallest).collect();
     let Some(record) = records.first() else { return all };
-    let distance = |i: usize| match record.correct(i) {
-        true => smallest_distance(records.iter().copied(), radius.norm, i).unwrap_or(f64::INFINITY),
-        false => 0.0,
-    };
-    let values: Vec<_> = (0..record.len()).map(|i| Some(distance(i))).collect();
+    let values: Vec<_> = (0..record.len()).map(|i| Some(stands_up_to(&records, radius.norm, i))).collect();
     let titles: Vec<&str> = records.iter().map(|record| record.kind().title).collect();
     let name = format!("median of the smallest {} by {}", radius.norm.name(), listed(&titles));
     let unit = if radius.norm == Norm::L2 { Unit::L2 } else { Unit::Linf };

@@ -42,7 +42,7 @@ impl Split {
 }
 
 /// Which images.
-#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
+#[derive(Clone, Debug, Default, clap::Args)]
 pub struct ImageChoice {
     /// The data set [default: the model's]
     #[arg(long)]

@@ -178,6 +178,12 @@ pub const MOST_ROUNDS: u32 = 20;
 pub const MOST_DEPTH: u32 = 16;
 
 impl Recipe {
+    /// Whether it is the paper's, whatever the generator sees (the ablations of Figs. 7 and 8).
+    pub fn is_the_papers(&self) -> bool {
+        let Self { gradient_input, without, .. } = self.clone();
+        *self == Self { gradient_input, without, ..Self::default() }
+    }
+
     /// Whether its numbers are in their ranges, which a file may say otherwise.
     pub fn is_possible(&self) -> bool {
         (1..=MOST_ROUNDS).contains(&self.rounds)

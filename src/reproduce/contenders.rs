@@ -2,7 +2,7 @@
 //! PGN. Each has a grid of one strength, as long as the others', and the same epochs and seeds.
 
 use super::settings::Settings;
-use crate::pgn::{GradientInput, Raised};
+use crate::pgn::Raised;
 use crate::training::defenses::{RADIUS, Strength};
 use crate::training::{Method, TrainConfig};
 
@@ -56,8 +56,6 @@ static PGN_ROUNDS: Variant = Variant {
         config.fixed_radius = true;
         config.generator_rounds = 2;
         config.generator_objective = Raised::Margin;
-        // The paper's own reading is of a probability.
-        config.gradient_input = GradientInput::Log;
     },
 };
 

@@ -12,7 +12,6 @@ use crate::cpu::Mode;
 use crate::data::{Augment, BatchOptions, DatasetKind, Images, batches_per_epoch, make_batch};
 use crate::evaluation::Subject;
 use crate::executor::Device;
-use crate::pgn::Recipe;
 use crate::program::{MemoryLimits, Program};
 use crate::training::fit::{open_data, problem_of, steps_of};
 use crate::training::step::{self, Gradients, Phase};
@@ -104,12 +103,7 @@ impl Lesson {
 /// The run's own settings, if it played the paper's game; else those of `train` without flags, at the model's width.
 fn config(subject: &Subject) -> TrainConfig {
     let is_the_papers = |config: &&TrainConfig| {
-        let usual = Recipe {
-            gradient_input: config.gradient_input,
-            without: config.without.clone(),
-            ..Recipe::default()
-        };
-        config.method.generator && !config.freeze_classifier && config.recipe() == usual
+        config.method.generator && !config.freeze_classifier && config.recipe().is_the_papers()
     };
     let own = subject.place.config().filter(is_the_papers);
     let usual = TrainConfig::preset(Preset::Small, DatasetKind::Digits);

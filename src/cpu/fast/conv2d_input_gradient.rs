@@ -5,7 +5,7 @@ use super::epilogue;
 use super::transpose::transpose;
 use crate::cpu::general::General;
 use crate::cpu::geometry::Geometry;
-use crate::cpu::scratch::scratch;
+use crate::cpu::scratch::{scratch, with_scratch};
 use crate::graph::operation::codes::BORDER_BIAS_LEAKY;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
@@ -24,10 +24,11 @@ pub fn conv2d_input_gradient(call: &mut Arguments) {
 /// The gradient of a convolution without groups; `finish` ends its sums.
 pub fn backward(g: &General, call: &mut Arguments, finish: impl Fn(usize, &mut [f32]) + Sync) {
     let (coarse, weight) = (call.reads[0], call.reads[1]);
-    let mut transposed = Vec::new();
-    scratch(&mut transposed, weight.len());
-    let taps = transposed.par_chunks_mut(g.a * g.b).zip(weight.par_chunks(g.a * g.b));
-    taps.for_each(|(to, from)| transpose(from, g.b, to));
     let plan = Plan::spread(Line::backward(&g.rows), Line::backward(&g.columns), [g.b, g.a], g.batch);
-    convolve(&plan, coarse, &transposed, finish, call.writes[0]);
+    with_scratch(|transposed| {
+        scratch(transposed, weight.len());
+        let taps = transposed.par_chunks_mut(g.a * g.b).zip(weight.par_chunks(g.a * g.b));
+        taps.for_each(|(to, from)| transpose(from, g.b, to));
+        convolve(&plan, coarse, transposed, finish, call.writes[0]);
+    });
 }

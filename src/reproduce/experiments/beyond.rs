@@ -8,10 +8,11 @@
 use super::equal_accuracy;
 use super::notes;
 use super::seconds::seconds_on;
-use crate::attacks::AttackOptions;
+use crate::attacks::{AttackOptions, Norm};
 use crate::data::Dataset;
+use crate::evaluation::measures::stands_up_to;
 use crate::evaluation::record::Record;
-use crate::evaluation::statistics::{Reading, Statistic};
+use crate::evaluation::statistics::Statistic;
 use crate::nn::Network;
 use crate::report::{Axis, Block, Cell, Figure, Mark, Point, Section, Series, Table, budget};
 use crate::reproduce::contenders::Contender;
@@ -75,17 +76,15 @@ fn verdict(lab: &Lab, run: &str) -> Found<f64> {
     Ok(robust as f64 / images.max(1) as f64)
 }
 
-/// Median over the images that were fooled of the nearest that any search has found.
+/// The norm at which half of the images are classified correctly, as `evaluate` states it: images that no search has fooled count
+/// as infinite, so that the hardest do not drop out.
 fn median(lab: &Lab, run: &str) -> Found<f64> {
     let records = records(lab, run, &lab.settings.beyond_searches())?;
-    let images = records.first().map_or(0, Record::len);
-    let nearest = |i: usize| {
-        let lengths = records.iter().filter_map(|record| Reading::R2.distance(record.attacked(i)));
-        lengths.min_by(f64::total_cmp)
-    };
-    let mut lengths: Vec<f64> = (0..images).filter_map(nearest).collect();
-    let median = Statistic::Median.of(&mut lengths);
-    median.ok_or_else(|| Missing(format!("no search has fooled {run} on any image")))
+    let records: Vec<&Record> = records.iter().collect();
+    let images = records.first().map_or(0, |record| record.len());
+    let mut norms: Vec<f64> = (0..images).map(|i| stands_up_to(&records, Norm::L2, i)).collect();
+    let median = Statistic::Median.of(&mut norms).filter(|median| median.is_finite());
+    median.ok_or_else(|| Missing(format!("no search has fooled half of the images of {run}")))
 }
 
 /// A strength with the standings of its seeds.

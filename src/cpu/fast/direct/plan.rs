@@ -49,13 +49,13 @@ impl Line {
     pub fn forward(axis: &Axis) -> Self {
         let at = |number| Tap { at: axis.place_of(0, number), number };
         let taps = (0..axis.taps).map(at).collect();
-        let phase = Phase { first: 0, every: 1, count: axis.coarse, step: axis.stride(), taps };
+        let phase = Phase { first: 0, every: 1, count: axis.coarse, step: axis.stride, taps };
         Self { inputs: axis.fine, outputs: axis.coarse, taps: axis.taps, phases: vec![phase] }
     }
 
     /// From the coarse side back to the fine one.
     pub fn backward(axis: &Axis) -> Self {
-        let stride = axis.stride();
+        let stride = axis.stride;
         let phase = |first: usize| {
             let tap = |number| {
                 let from = first as isize - axis.place_of(0, number);

@@ -26,27 +26,28 @@ pub fn weight_gradient(
     let [_, outputs] = plan.channels;
     let part = &plan.parts[0];
     let machine = simd::dispatch(Ask);
-    let mut packed = Vec::new();
     out.fill(0.0);
     for unit in plan.units_of(rows) {
+        let pixels = part.pixels(&unit);
+        let coarse = &coarse[plan.first_pixel(&unit) * outputs..][..pixels * outputs];
         with_scratch(|padded| {
-            let pixels = part.pixels(&unit);
-            let coarse = &coarse[plan.first_pixel(&unit) * outputs..][..pixels * outputs];
-            scratch(&mut packed, machine.vectors(outputs) * pixels);
-            machine.pack_rows(&coarse.chunks_exact(outputs), outputs, &mut packed);
-            let sums = Products {
-                input: plan.inputs(&unit, fine, padded, scratch),
-                bases: &part.bases[..pixels],
-                packed: &packed,
-                runs: &part.runs,
-                channels: outputs,
-            };
-            match shared {
-                false => simd::dispatch(OfRows { sums: &sums, first: 0, out }),
-                true => out.par_chunks_mut(SHARE * outputs).enumerate().for_each(|(share, out)| {
-                    simd::dispatch(OfRows { sums: &sums, first: share * SHARE, out });
-                }),
-            }
+            with_scratch(|packed| {
+                scratch(packed, machine.vectors(outputs) * pixels);
+                machine.pack_rows(&coarse.chunks_exact(outputs), outputs, packed);
+                let products = Products {
+                    input: plan.inputs(&unit, fine, padded, scratch),
+                    bases: &part.bases[..pixels],
+                    packed,
+                    runs: &part.runs,
+                    channels: outputs,
+                };
+                match shared {
+                    false => simd::dispatch(OfRows { products: &products, first: 0, out }),
+                    true => out.par_chunks_mut(SHARE * outputs).enumerate().for_each(|(share, out)| {
+                        simd::dispatch(OfRows { products: &products, first: share * SHARE, out });
+                    }),
+                }
+            });
         });
     }
 }
@@ -65,7 +66,7 @@ struct Products<'a> {
 
 /// Some rows of the gradient.
 struct OfRows<'a> {
-    sums: &'a Products<'a>,
+    products: &'a Products<'a>,
     /// The first of them.
     first: usize,
     out: &'a mut [f32],
@@ -77,15 +78,15 @@ impl WithSimd for OfRows<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (channels, rows) =
-            (self.sums.channels, self.first..self.first + self.out.len() / self.sums.channels);
+            (self.products.channels, self.first..self.first + self.out.len() / self.products.channels);
         let mut before = 0;
-        for run in self.sums.runs {
+        for run in self.products.runs {
             // The rows of this run that are wanted.
             let (start, end) = (rows.start.max(before), rows.end.min(before + run.len));
             if start < end {
                 let offset = run.offset + start - before;
                 let out = &mut self.out[(start - self.first) * channels..(end - self.first) * channels];
-                self.sums.run(simd, offset, out);
+                self.products.run(simd, offset, out);
             }
             before += run.len;
         }
