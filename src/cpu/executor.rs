@@ -212,11 +212,13 @@ impl CpuSession {
             Mode::Reference => call.kernel.twin,
         };
         let computed = refusable(|| function(&mut call.arguments(&reads, &mut writes)));
-        let flushed = call.expression.as_deref().is_some_and(Expression::writes_results);
+        let fast = self.mode == Mode::Fast && call.kernel.fast.is_some();
+        let flushed = fast || call.expression.as_deref().is_some_and(Expression::writes_results);
         for (mut values, id) in taken.into_iter().zip(&call.writes) {
             let (root, range) = span(id);
-            if !flushed {
-                flush_denormals(&mut values[range]);
+            match flushed {
+                true => debug_assert!(!simd::has_small(&values[range]), "{} flushes", call.kernel.name),
+                false => flush_denormals(&mut values[range]),
             }
             self.memory[root] = values;
         }

@@ -4,7 +4,7 @@
 //! Reductions in the twins add in f64, so that they can judge f32 kernels. `Mode::Fast` replaces the hot
 //! ones by faster forms (`fast/`), which the twins judge like any other form. Results smaller than
 //! the smallest normal number are flushed to zero after every call: they cost hundreds of cycles each, and GPUs do
-//! the same.
+//! the same. Fast forms flush their own, while they are in the cache.
 
 pub mod executor;
 pub mod fast;

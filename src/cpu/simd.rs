@@ -49,24 +49,30 @@ impl WithSimd for Sum<'_> {
 
 /// Writes zeros for values that are smaller than the smallest normal number.
 pub fn flush(values: &mut [f32]) {
-    dispatch(Flush(values));
+    // Only looking is cheaper, and hardly ever is there one.
+    if has_small(values) {
+        for value in values {
+            *value = super::flushed(*value);
+        }
+    }
 }
 
-struct Flush<'a>(&'a mut [f32]);
+/// Whether a value is smaller than the smallest normal number, but not zero.
+pub fn has_small(values: &[f32]) -> bool {
+    dispatch(HasSmall(values))
+}
 
-impl WithSimd for Flush<'_> {
-    type Output = ();
+struct HasSmall<'a>(&'a [f32]);
+
+impl WithSimd for HasSmall<'_> {
+    type Output = bool;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        // Only looking is cheaper, and hardly ever is there one. Numbers, so that the compiler uses vectors.
+    fn with_simd<S: Simd>(self, _: S) -> bool {
+        // Numbers, so that the compiler uses vectors.
         let small =
             |value: &f32| u32::from(value.to_bits() != 0) & u32::from(value.abs() < f32::MIN_POSITIVE);
-        if self.0.iter().fold(0, |any, value| any | small(value)) != 0 {
-            for value in self.0 {
-                *value = super::flushed(*value);
-            }
-        }
+        self.0.iter().fold(0, |any, value| any | (small(value) & u32::from(*value != 0.0))) != 0
     }
 }
 

@@ -15,6 +15,5 @@ pub fn conv2d(call: &mut Arguments) {
 pub fn forward(g: &General, call: &mut Arguments) {
     let beside = call.reads[2];
     let plan = Plan::spread(Line::forward(&g.rows), Line::forward(&g.columns), [g.a, g.b], g.batch);
-    let finish = |first, out: &mut [f32]| epilogue::finish(g.epilogue, beside, first * g.b, g.b, out);
-    convolve(&plan, call.reads[0], call.reads[1], finish, call.writes[0]);
+    convolve(&plan, call.reads[0], call.reads[1], &epilogue::of_sums(g.epilogue, beside), call.writes[0]);
 }

@@ -1,6 +1,6 @@
 //! Fast form of `conv2d_input_gradient`: a direct convolution of the coarse side with the taps that lie on each fine pixel.
 
-use super::direct::{Line, Plan, convolve};
+use super::direct::{Finish, Line, Plan, convolve};
 use super::epilogue;
 use super::transpose::transpose;
 use crate::cpu::general::General;
@@ -14,15 +14,16 @@ use rayon::prelude::*;
 pub fn conv2d_input_gradient(call: &mut Arguments) {
     let g = Geometry::of(call);
     let beside = call.reads[2];
-    let finish = |first: usize, out: &mut [f32]| match g.epilogue {
-        BORDER_BIAS_LEAKY => epilogue::finish_borders(&g, beside, first, out),
-        _ => epilogue::finish((g.epilogue, g.slope), beside, first * g.a, g.a, out),
+    let borders = |first: usize, out: &mut [f32]| epilogue::finish_borders(&g, beside, first, out);
+    let finish = match g.epilogue {
+        BORDER_BIAS_LEAKY => Finish::Pixels(&borders),
+        _ => epilogue::of_sums((g.epilogue, g.slope), beside),
     };
-    backward(&General::usual(&g), call, finish);
+    backward(&General::usual(&g), call, &finish);
 }
 
 /// The gradient of a convolution without groups; `finish` ends its sums.
-pub fn backward(g: &General, call: &mut Arguments, finish: impl Fn(usize, &mut [f32]) + Sync) {
+pub fn backward(g: &General, call: &mut Arguments, finish: &Finish) {
     let (coarse, weight) = (call.reads[0], call.reads[1]);
     let plan = Plan::spread(Line::backward(&g.rows), Line::backward(&g.columns), [g.b, g.a], g.batch);
     with_scratch(|transposed| {

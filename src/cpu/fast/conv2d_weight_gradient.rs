@@ -5,6 +5,7 @@ use super::direct::{Line, Plan, UNIT, weight_gradient};
 use crate::cpu::conv2d_weight_gradient::add_coarse;
 use crate::cpu::general::General;
 use crate::cpu::geometry::Geometry;
+use crate::cpu::simd;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
 
@@ -25,10 +26,11 @@ pub fn by_parts(g: &General, call: &mut Arguments, part_len: usize, rest: impl F
     let (fine, coarse) = (call.reads[0], call.reads[1]);
     // Few parts cannot keep all threads busy by themselves.
     let few = call.writes[0].len() / part_len < rayon::current_num_threads();
-    let work = |(part, out): (usize, &mut [f32])| {
-        let (out, beside) = out.split_at_mut(g.taps() * g.a * g.b);
+    let work = |(part, all): (usize, &mut [f32])| {
+        let (out, beside) = all.split_at_mut(g.taps() * g.a * g.b);
         rest(part, beside);
         weight_gradient(&plan, (fine, coarse), g.split(part), few, out);
+        simd::flush(all);
     };
     match few {
         true => call.writes[0].chunks_mut(part_len).enumerate().for_each(work),

@@ -3,6 +3,7 @@
 
 use super::{BLOCK, conv2d, epilogue};
 use crate::cpu::general::General;
+use crate::cpu::simd;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
 
@@ -22,6 +23,7 @@ pub fn convolution(call: &mut Arguments) {
             }
         }
         epilogue::finish(g.epilogue, beside, first * g.b, g.b, out);
+        simd::flush(out);
     });
 }
 

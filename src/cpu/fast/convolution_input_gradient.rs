@@ -3,6 +3,7 @@
 
 use super::{conv2d_input_gradient, epilogue};
 use crate::cpu::general::General;
+use crate::cpu::simd;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
 
@@ -10,9 +11,8 @@ use rayon::prelude::*;
 pub fn convolution_input_gradient(call: &mut Arguments) {
     let g = General::of(call);
     let (coarse, weight, beside) = (call.reads[0], call.reads[1], call.reads[2]);
-    let finish = |first: usize, out: &mut [f32]| epilogue::finish(g.epilogue, beside, first * g.a, g.a, out);
     if g.groups == 1 {
-        return conv2d_input_gradient::backward(&g, call, finish);
+        return conv2d_input_gradient::backward(&g, call, &epilogue::of_sums(g.epilogue, beside));
     }
     let line = g.columns.fine;
     call.writes[0].par_chunks_mut(line * g.a).enumerate().for_each(|(row, out)| {
@@ -22,7 +22,8 @@ pub fn convolution_input_gradient(call: &mut Arguments) {
                 add_tap(&g, &coarse[over * g.b..][..g.b], tap, weight, out);
             }
         }
-        finish(row * line, out);
+        epilogue::finish(g.epilogue, beside, row * line * g.a, g.a, out);
+        simd::flush(out);
     });
 }
 

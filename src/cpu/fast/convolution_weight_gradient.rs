@@ -3,6 +3,7 @@
 
 use super::conv2d_weight_gradient::by_parts;
 use crate::cpu::general::General;
+use crate::cpu::simd;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
 
@@ -16,6 +17,7 @@ pub fn convolution_weight_gradient(call: &mut Arguments) {
     let [inputs, _] = g.of_group();
     call.writes[0].par_chunks_mut(inputs * g.b).enumerate().for_each(|(index, out)| {
         of_tap(&g, [fine, coarse], index / g.taps(), index % g.taps(), out);
+        simd::flush(out);
     });
 }
 

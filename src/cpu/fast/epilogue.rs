@@ -5,8 +5,19 @@
     reason = "vector instructions are chosen for the caller, and what is not part of it is compiled without them"
 )]
 
+use super::direct::Finish;
 use crate::cpu::geometry::Geometry;
 use crate::graph::operation::codes::{BIAS_LEAKY, LEAKY_MASK, NOTHING};
+
+/// What ends the sums of a convolution, but for biases that depend on the place. `beside` is the bias, or the whole activation.
+pub fn of_sums((epilogue, slope): (u32, f32), beside: &[f32]) -> Finish<'_> {
+    match epilogue {
+        NOTHING => Finish::Nothing,
+        LEAKY_MASK => Finish::Mask(beside, slope),
+        BIAS_LEAKY => Finish::Bias(beside, slope),
+        _ => Finish::Bias(beside, 1.0),
+    }
+}
 
 /// Ends the sums of fine pixels from `first` on (counted over the batch) with biases that depend on the place by the
 /// border.

@@ -1,6 +1,7 @@
 //! Fast form of `max_unpool`: every window looks for its largest keys once, whole pixels at a time, and adds its values
 //! there; threads take images.
 
+use crate::cpu::simd;
 use crate::cpu::windows::{Windows, wins};
 use crate::kernels::Arguments;
 use rayon::prelude::*;
@@ -29,6 +30,7 @@ pub fn max_unpool(call: &mut Arguments) {
                 out[cell as usize * channels + channel] += d;
             }
         }
+        simd::flush(out);
     });
 }
 

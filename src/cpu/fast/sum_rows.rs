@@ -1,5 +1,6 @@
 //! Fast form of `sum_rows`: a few rows are added in f32, their sums in f64; threads share the columns too.
 
+use crate::cpu::flushed;
 use crate::kernels::Arguments;
 use crate::kernels::params::SumRowsParams;
 use rayon::prelude::*;
@@ -31,5 +32,5 @@ fn sum(x: &[f32], columns: usize, first: usize, out: &mut [f32]) {
         }
         sums.iter_mut().zip(&few).for_each(|(sum, &value)| *sum += f64::from(value));
     }
-    out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum as f32);
+    out.iter_mut().zip(sums).for_each(|(out, sum)| *out = flushed(sum as f32));
 }

@@ -1,7 +1,14 @@
-//! Fast form of `unpool`: whole pixels at a time, so that the channels of a pixel go through vectors.
+//! Fast form of `unpool`: whole pixels at a time, so that the channels of a pixel go through the machine's vectors.
 
+#![expect(
+    clippy::inline_always,
+    reason = "vector instructions are chosen for the caller, and what is not part of it is compiled without them"
+)]
+
+use crate::cpu::simd;
 use crate::kernels::Arguments;
 use crate::kernels::params::PoolParams;
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// As the twin, `cpu::unpool::unpool`, to the bit.
@@ -12,23 +19,47 @@ pub fn unpool(call: &mut Arguments) {
     let [window_height, window_width] = [p.window_height, p.window_width].map(|v| v as usize);
     let (rows, columns) = (height / window_height, width / window_width);
     let (d, mask) = (call.reads[0], call.reads[1]);
-    // In locals, so that the loops need no branch.
-    let (scale, slope) = (p.scale, p.slope);
-    call.writes[0].par_chunks_mut(width * channels).enumerate().for_each(move |(index, out)| {
+    call.writes[0].par_chunks_mut(width * channels).enumerate().for_each(|(index, out)| {
         let (image, row) = (index / height, index % height / window_height);
-        for (x, out) in out.chunks_mut(channels).enumerate() {
-            let column = x / window_width;
-            if row < rows && column < columns {
-                let d = &d[((image * rows + row) * columns + column) * channels..][..channels];
-                out.iter_mut().zip(d).for_each(|(out, &d)| *out = scale * d);
-            } else {
-                out.fill(0.0);
-            }
-        }
-        if masked {
-            for (out, &mask) in out.iter_mut().zip(&mask[index * width * channels..]) {
-                *out *= if mask <= 0.0 { slope } else { 1.0 };
-            }
-        }
+        // Lines below the last whole window have none.
+        let columns = if row < rows { columns } else { 0 };
+        let d = d.get((image * rows + row) * (width / window_width) * channels..).unwrap_or_default();
+        let d = &d[..columns * channels];
+        let mask = masked.then(|| &mask[index * width * channels..][..width * channels]);
+        let (scale, slope) = (p.scale, p.slope);
+        simd::dispatch(Line { d, out: &mut *out, mask, channels, side: window_width, scale, slope });
+        simd::flush(out);
     });
+}
+
+/// A line of results.
+struct Line<'a> {
+    /// The values of its windows.
+    d: &'a [f32],
+    out: &'a mut [f32],
+    mask: Option<&'a [f32]>,
+    channels: usize,
+    /// Pixels of a window.
+    side: usize,
+    scale: f32,
+    slope: f32,
+}
+
+impl WithSimd for Line<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Self { d, out, mask, channels, side, scale, slope } = self;
+        let (pooled, rest) = out.split_at_mut(d.len() * side);
+        for (d, pixels) in d.chunks_exact(channels).zip(pooled.chunks_exact_mut(side * channels)) {
+            for pixel in pixels.chunks_exact_mut(channels) {
+                pixel.iter_mut().zip(d).for_each(|(out, &d)| *out = scale * d);
+            }
+        }
+        rest.fill(0.0);
+        for (out, &mask) in out.iter_mut().zip(mask.unwrap_or_default()) {
+            *out *= if mask <= 0.0 { slope } else { 1.0 };
+        }
+    }
 }

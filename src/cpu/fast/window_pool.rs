@@ -1,5 +1,6 @@
 //! Fast form of `window_pool`: whole pixels at a time, sums in f32.
 
+use crate::cpu::flushed;
 use crate::cpu::windows::Windows;
 use crate::kernels::Arguments;
 use rayon::prelude::*;
@@ -19,7 +20,7 @@ pub fn window_pool(call: &mut Arguments) {
             }
             let share = windows.share(row, column) as f32;
             for sum in out {
-                *sum *= share;
+                *sum = flushed(*sum * share);
             }
         }
     });

@@ -1,317 +1,326 @@
-//! The inner loops of direct convolutions: the sums of a few pixels times a few vectors of output channels stay in registers
-//! while all inputs pass by.
-//!
-//! Few output channels would leave most of a vector empty. Then two or four inputs that lie side by side are multiplied at a
-//! time: lane `g` of every group of lanes is for the g-th of them, and the lanes of a group are added at the end.
+//! The inner loops of direct convolutions: the sums of a tile of outputs stay in registers while all inputs pass by. A tile is a
+//! few rows of a few outputs side by side, times a few vectors of output channels.
 
-use super::plan::Run;
-use pulp::{Simd, WithSimd};
+use super::machine::{MOST_LANES, Machine};
+use super::plan::{Part, Plan, Step};
+use pulp::Simd;
 
-/// Vectors of output channels in registers, at most: with 32 registers, and with 16.
-const MOST_VECTORS: [usize; 2] = [4, 2];
+/// Rows of the weight that are applied to all outputs of a unit before the next ones: they stay in the cache.
+const ROWS: usize = 256;
 
-/// Inputs of a pixel from which on it pays to add lanes at the end.
-const MANY_INPUTS: usize = 64;
-/// Values of the longest vector.
-const MOST_LANES: usize = 16;
+/// Sums of a tile, at most.
+const MOST_SUMS: usize = 27;
 
-/// How the machine computes: values of a vector, and vectors of output channels that are computed at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Machine {
-    lanes: usize,
-    most: usize,
+/// What ends the sums.
+pub enum Finish<'a> {
+    /// Nothing.
+    Nothing,
+    /// A bias for each channel, and a factor for what is negative then.
+    Bias(&'a [f32], f32),
+    /// A factor where the activation in the place of the result is not positive.
+    Mask(&'a [f32], f32),
+    /// Anything, given the first pixel of some and their sums.
+    Pixels(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
 }
 
-/// Asks for the [`Machine`].
-pub struct Ask;
-
-impl WithSimd for Ask {
-    type Output = Machine;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) -> Machine {
-        Machine::of::<S>()
-    }
-}
-
-impl Machine {
-    /// That of an instruction set.
-    pub fn of<S: Simd>() -> Self {
-        let most = MOST_VECTORS[usize::from(S::REGISTER_COUNT < 32)];
-        Self { lanes: S::F32_LANES, most }
-    }
-
-    /// The blocks of so many output channels: the first channel of each, and its vectors.
-    pub fn blocks(self, channels: usize) -> impl Iterator<Item = (usize, usize)> {
-        let width = self.most * self.lanes;
-        (0..channels)
-            .step_by(width)
-            .map(move |first| (first, (channels - first).div_ceil(self.lanes).min(self.most)))
-    }
-
-    /// Inputs that are multiplied at a time, of so many for each pixel.
-    fn group(self, inputs: usize, channels: usize) -> usize {
-        let fits = |group: &usize| group * channels <= self.lanes.min(MOST_LANES);
-        match inputs < MANY_INPUTS {
-            true => 1,
-            false => [4, 2].into_iter().find(fits).unwrap_or(1),
-        }
-    }
-
-    /// Values of the packed weight that goes with these inputs.
-    pub fn packed_len(self, chunks: &[Vec<Run>], channels: usize) -> usize {
-        let runs = || chunks.iter().flatten();
-        let group = self.group(runs().map(|run| run.len).sum(), channels);
-        runs().map(|run| run.len / group + run.len % group).sum::<usize>() * self.vectors(channels)
-    }
-
-    /// Packs the rows of a weight, `channels` values each, one for every input: block by block of output channels, every row of
-    /// a block filled up with zeros.
-    pub fn pack<'a>(
-        self,
-        chunks: &[Vec<Run>],
-        rows: impl Iterator<Item = &'a [f32]> + Clone,
-        channels: usize,
-        packed: &mut [f32],
-    ) {
-        let runs = || chunks.iter().flatten();
-        let group = self.group(runs().map(|run| run.len).sum(), channels);
-        if group > 1 {
-            let (mut rows, mut vectors) = (rows, packed.chunks_exact_mut(self.lanes));
-            for run in runs() {
-                let (groups, singles) = (run.len / group, run.len % group);
-                for size in std::iter::repeat_n(group, groups).chain(std::iter::repeat_n(1, singles)) {
-                    let vector = vectors.next().expect("as many as were counted");
-                    vector.fill(0.0);
-                    for (lane, row) in rows.by_ref().take(size).enumerate() {
-                        vector[lane..].iter_mut().step_by(group).zip(row).for_each(|(to, &from)| *to = from);
-                    }
-                }
-            }
-            return;
-        }
-        self.pack_rows(&rows, channels, packed);
-    }
-
-    /// Values of all vectors of a row with so many values.
-    pub fn vectors(self, channels: usize) -> usize {
-        self.blocks(channels).map(|(_, vectors)| vectors * self.lanes).sum()
-    }
-
-    /// Writes rows of so many values block by block of channels, every row of a block filled up with zeros.
-    pub fn pack_rows<'a>(
-        self,
-        rows: &(impl Iterator<Item = &'a [f32]> + Clone),
-        channels: usize,
-        packed: &mut [f32],
-    ) {
-        let mut rest = packed;
-        for (first, vectors) in self.blocks(channels) {
-            let width = vectors * self.lanes;
-            let used = width.min(channels - first);
-            for row in rows.clone() {
-                let (to, others) = rest.split_at_mut(width);
-                to[..used].copy_from_slice(&row[first..first + used]);
-                to[used..].fill(0.0);
-                rest = others;
-            }
-        }
-    }
-}
-
-/// The sums of some pixels.
+/// The outputs of a part in a unit.
 pub struct Sums<'a> {
-    /// The inputs.
+    /// The convolution.
+    pub plan: &'a Plan,
+    /// The outputs.
+    pub part: &'a Part,
+    /// Their rows in the unit.
+    pub rows: &'a [[usize; 2]],
+    /// The inputs of the unit.
     pub input: &'a [f32],
-    /// Where those of each pixel begin.
-    pub bases: &'a [usize],
-    /// Where the results of each pixel begin in `out`.
-    pub places: &'a [usize],
-    /// The runs of inputs, in parts.
-    pub chunks: &'a [Vec<Run>],
     /// The weight, packed.
     pub packed: &'a [f32],
-    /// Output channels.
-    pub channels: usize,
+    /// What ends the sums.
+    pub finish: &'a Finish<'a>,
+    /// The first value of the unit's results among all.
+    pub first: usize,
 }
 
 impl Sums<'_> {
     /// Writes them to `out`.
     #[inline(always)]
     pub fn write<S: Simd>(&self, simd: S, out: &mut [f32]) {
+        if self.rows.is_empty() {
+            return;
+        }
+        match self.plan.layout.block {
+            1 => self.write_blocks::<S, 1>(simd, out),
+            3 => self.write_blocks::<S, 3>(simd, out),
+            _ => self.write_blocks::<S, 8>(simd, out),
+        }
+    }
+
+    #[inline(always)]
+    fn write_blocks<S: Simd, const B: usize>(&self, simd: S, out: &mut [f32]) {
+        let machine = Machine::of::<S>();
+        let group = machine.group(self.plan, self.part);
         let (mut weight, _) = S::as_simd_f32s(self.packed);
-        let inputs = self.chunks.iter().flatten().map(|run| run.len).sum();
-        match Machine::of::<S>().group(inputs, self.channels) {
-            4 => return self.write_grouped::<S, 4>(simd, weight, out),
-            2 => return self.write_grouped::<S, 2>(simd, weight, out),
-            _ => {}
-        }
-        for (first, vectors) in Machine::of::<S>().blocks(self.channels) {
-            for (number, runs) in self.chunks.iter().enumerate() {
-                let rows: usize = runs.iter().map(|run| run.len).sum();
-                let (own, others) = weight.split_at(rows * vectors);
+        for (first, vectors) in machine.blocks(self.plan.channels[1]) {
+            let chunks = self.part.steps.chunks(ROWS / B).len().max(1);
+            for number in 0..chunks {
+                let steps = self.part.steps.chunks(ROWS / B).nth(number).unwrap_or_default();
+                let (own, others) = weight.split_at(steps.len() * B / group * vectors);
                 weight = others;
-                let block = Block { sums: self, runs, weight: own, first, add: number > 0 };
-                // As many sums as fit the registers beside a row of the weight.
-                match (vectors, S::REGISTER_COUNT < 32) {
-                    (1, _) => block.write::<12, 1>(simd, out),
-                    (2, false) => block.write::<12, 2>(simd, out),
-                    (2, true) => block.write::<6, 2>(simd, out),
-                    (3, _) => block.write::<8, 3>(simd, out),
-                    _ => block.write::<6, 4>(simd, out),
-                }
+                let (add, end) = (number > 0, number + 1 == chunks);
+                let block = Block { sums: self, steps, weight: own, first, add, end };
+                block.write_tiles::<B>(simd, (vectors, group), out);
             }
         }
     }
 }
 
-impl Sums<'_> {
-    /// The same of few output channels, with `G` inputs at a time.
-    #[inline(always)]
-    fn write_grouped<S: Simd, const G: usize>(&self, simd: S, weight: &[S::f32s], out: &mut [f32]) {
-        /// Pixels at a time.
-        const P: usize = 12;
-        let mut rest = weight;
-        for (number, runs) in self.chunks.iter().enumerate() {
-            let rows = runs.iter().map(|run| run.len / G + run.len % G).sum();
-            let (own, others) = rest.split_at(rows);
-            rest = others;
-            for (bases, places) in self.bases.chunks(P).zip(self.places.chunks(P)) {
-                let last = bases.len() - 1;
-                let mut from = [0; P];
-                for p in 0..P {
-                    from[p] = bases[p.min(last)];
-                }
-                let sums = self.tile_grouped::<S, P, G>(simd, runs, own, from);
-                for (sum, place) in sums.iter().zip(places) {
-                    let mut lanes = [0.0; MOST_LANES];
-                    simd.partial_store_f32s(&mut lanes[..S::F32_LANES], *sum);
-                    let out = &mut out[*place..][..self.channels];
-                    for (out, group) in out.iter_mut().zip(lanes.chunks_exact(G)) {
-                        let sum = group.iter().sum::<f32>();
-                        *out = if number > 0 { *out + sum } else { sum };
-                    }
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn tile_grouped<S: Simd, const P: usize, const G: usize>(
-        &self,
-        simd: S,
-        runs: &[Run],
-        weight: &[S::f32s],
-        from: [usize; P],
-    ) -> [S::f32s; P] {
-        let mut sums = [simd.splat_f32s(0.0); P];
-        let mut rest = weight;
-        for run in runs {
-            let (groups, singles) = (run.len / G, run.len % G);
-            let mut grouped: [&[[f32; G]]; P] = [&[]; P];
-            let mut single: [&[f32]; P] = [&[]; P];
-            for p in 0..P {
-                let (inputs, left) = self.input[from[p] + run.offset..][..run.len].split_at(groups * G);
-                grouped[p] = &inputs.as_chunks::<G>().0[..groups];
-                single[p] = &left[..singles];
-            }
-            let (own, others) = rest.split_at(groups);
-            for (i, weight) in own.iter().enumerate() {
-                for p in 0..P {
-                    sums[p] = simd.mul_add_f32s(splat_group(simd, grouped[p][i]), *weight, sums[p]);
-                }
-            }
-            let (own, others) = others.split_at(singles);
-            for (i, weight) in own.iter().enumerate() {
-                for p in 0..P {
-                    sums[p] = simd.mul_add_f32s(simd.splat_f32s(single[p][i]), *weight, sums[p]);
-                }
-            }
-            rest = others;
-        }
-        sums
-    }
-}
-
-/// `G` values, over and over.
-#[inline(always)]
-fn splat_group<S: Simd, const G: usize>(simd: S, values: [f32; G]) -> S::f32s {
-    match values.as_slice() {
-        [a, b] => bytemuck::cast(simd.splat_c32s(pulp::c32 { re: *a, im: *b })),
-        [a, b, c, d] => bytemuck::cast(simd.splat_c64s(pulp::cast([*a, *b, *c, *d]))),
-        _ => simd.splat_f32s(values[0]),
-    }
-}
-
-/// A part of the inputs for a block of output channels.
+/// Some steps of the inputs for a block of output channels.
 struct Block<'a, S: Simd> {
     sums: &'a Sums<'a>,
-    runs: &'a [Run],
+    steps: &'a [Step],
     weight: &'a [S::f32s],
     /// The first output channel.
     first: usize,
-    /// Whether the sums of earlier parts are in the output.
+    /// Whether the sums of earlier steps are in the output.
     add: bool,
+    /// Whether these are the last steps.
+    end: bool,
 }
 
 impl<S: Simd> Block<'_, S> {
-    /// `P` pixels times `V` vectors at a time.
+    /// Tiles with as many sums as fit the registers beside a row of the weight, and enough to hide how long each product takes.
     #[inline(always)]
-    fn write<const P: usize, const V: usize>(&self, simd: S, out: &mut [f32]) {
-        let Sums { bases, places, channels, .. } = *self.sums;
-        let width = (channels - self.first).min(V * S::F32_LANES);
-        for (bases, places) in bases.chunks(P).zip(places.chunks(P)) {
-            // A tile that is not full computes its last pixel several times.
-            let last = bases.len() - 1;
-            let mut from = [0; P];
-            let mut sums = [[simd.splat_f32s(0.0); V]; P];
-            for p in 0..P {
-                from[p] = bases[p.min(last)];
-            }
-            if self.add {
-                for (sums, place) in sums.iter_mut().zip(places) {
-                    let out = &out[place + self.first..][..width];
-                    for (sum, out) in sums.iter_mut().zip(out.chunks(S::F32_LANES)) {
-                        *sum = simd.partial_load_f32s(out);
-                    }
+    fn write_tiles<const B: usize>(&self, simd: S, (vectors, group): (usize, usize), out: &mut [f32]) {
+        let few = S::REGISTER_COUNT < 32;
+        match (group, vectors, self.sums.plan.side) {
+            (2, _, 8) => self.write::<1, 8, 1, B, 2>(simd, out),
+            (2, ..) => self.write::<2, 4, 1, B, 2>(simd, out),
+            (4, _, 8) => self.write::<1, 8, 1, B, 4>(simd, out),
+            (4, ..) => self.write::<2, 4, 1, B, 4>(simd, out),
+            (_, 1, 8) if few => self.write::<1, 8, 1, B, 1>(simd, out),
+            (_, 1, 8) => self.write::<2, 8, 1, B, 1>(simd, out),
+            (_, 1, 4) => self.write::<2, 4, 1, B, 1>(simd, out),
+            (_, 1, _) => self.write::<8, 1, 1, B, 1>(simd, out),
+            (_, 2, 4 | 8) if few => self.write::<1, 4, 2, B, 1>(simd, out),
+            (_, 2, 8) => self.write::<1, 8, 2, B, 1>(simd, out),
+            (_, 2, 4) => self.write::<2, 4, 2, B, 1>(simd, out),
+            (_, 2, _) => self.write::<4, 1, 2, B, 1>(simd, out),
+            (_, 3, 8) => self.write::<1, 8, 3, B, 1>(simd, out),
+            (_, 3, 4) => self.write::<2, 4, 3, B, 1>(simd, out),
+            (_, 3, _) => self.write::<4, 1, 3, B, 1>(simd, out),
+            (_, _, 4 | 8) => self.write::<1, 4, 4, B, 1>(simd, out),
+            _ => self.write::<4, 1, 4, B, 1>(simd, out),
+        }
+    }
+
+    /// Tiles of `R` rows of `X` outputs, `V` vectors of channels, with `G` inputs at a time.
+    #[inline(always)]
+    fn write<const R: usize, const X: usize, const V: usize, const B: usize, const G: usize>(
+        &self,
+        simd: S,
+        out: &mut [f32],
+    ) {
+        let Part { count, apart, .. } = *self.sums.part;
+        let width = (self.sums.plan.channels[1] - self.first).min(V * S::F32_LANES / G);
+        for rows in self.sums.rows.chunks(R) {
+            for x in (0..count).step_by(X) {
+                let mut from = [0; R];
+                for r in 0..R {
+                    // A tile that is not full computes its last row several times.
+                    from[r] = rows[r.min(rows.len() - 1)][0] + x * B;
                 }
-            }
-            let sums = self.tile::<P, V>(simd, from, sums);
-            for (sums, place) in sums.iter().zip(places) {
-                let out = &mut out[place + self.first..][..width];
-                for (sum, out) in sums.iter().zip(out.chunks_mut(S::F32_LANES)) {
-                    simd.partial_store_f32s(out, *sum);
+                let sums = self.tile::<R, X, V, B, G>(simd, from);
+                let kept = Kept::of(simd.splat_f32s(0.0), &sums);
+                let used = X.min(count - x);
+                for (sums, row) in kept.0.chunks_exact(X * V).zip(rows) {
+                    let at = row[1] + x * apart + self.first;
+                    // Outputs that lie side by side without a gap are as good as one with many channels.
+                    if G == 1 && apart == V * S::F32_LANES {
+                        let out = &mut out[at..at + used * apart];
+                        self.store::<V>(simd, &sums[..used * V], at, out);
+                        continue;
+                    }
+                    for (p, sums) in sums.chunks_exact(V).enumerate().take(used) {
+                        let at = at + p * apart;
+                        let out = &mut out[at..at + width];
+                        match G {
+                            1 => self.store::<V>(simd, sums, at, out),
+                            _ => self.store_grouped::<G>(simd, sums[0], at, out),
+                        }
+                    }
                 }
             }
         }
     }
 
-    /// `before` and the products of the inputs. Sums go in and out by value, so that the compiler keeps them in registers.
+    /// The sums over all steps, by value, so that the compiler keeps them in registers; for the same reason nothing in the loop
+    /// may panic.
     #[inline(always)]
-    fn tile<const P: usize, const V: usize>(
+    fn tile<const R: usize, const X: usize, const V: usize, const B: usize, const G: usize>(
         &self,
         simd: S,
-        from: [usize; P],
-        before: [[S::f32s; V]; P],
-    ) -> [[S::f32s; V]; P] {
-        let mut sums = before;
-        let mut rest = self.weight;
-        for run in self.runs {
-            let mut inputs: [&[f32]; P] = [&[]; P];
-            for p in 0..P {
-                inputs[p] = &self.sums.input[from[p] + run.offset..][..run.len];
+        from: [usize; R],
+    ) -> [[[S::f32s; V]; X]; R] {
+        let input = self.sums.input;
+        assert!(X * B <= input.len(), "a tile inside its inputs");
+        let mut sums = [[[simd.splat_f32s(0.0); V]; X]; R];
+        for (step, weight) in self.steps.iter().zip(self.weight.chunks_exact(B / G * V)) {
+            let mut pixels = [const { &[[0.0; B]; X] }; R];
+            for r in 0..R {
+                // The smaller one is always the first; the compiler sees that it is inside.
+                let at = (from[r] + step.offset).min(input.len() - X * B);
+                pixels[r] = input[at..at + X * B].as_chunks::<B>().0.first_chunk::<X>().unwrap_or(pixels[r]);
             }
-            let (own, others) = rest.split_at(run.len * V);
-            rest = others;
-            for (i, weight) in own.chunks_exact(V).enumerate() {
-                for p in 0..P {
-                    let input = simd.splat_f32s(inputs[p][i]);
-                    for v in 0..V {
-                        sums[p][v] = simd.mul_add_f32s(input, weight[v], sums[p][v]);
+            for (i, weight) in (0..B / G).zip(weight.chunks_exact(V)) {
+                for r in 0..R {
+                    for p in 0..X {
+                        let values = splat::<S, B, G>(simd, &pixels[r][p], i);
+                        for v in 0..V {
+                            sums[r][p][v] = simd.mul_add_f32s(values, weight[v], sums[r][p][v]);
+                        }
                     }
                 }
             }
         }
         sums
+    }
+
+    /// Stores sums that lie one behind the other, of `V` vectors each; the first is the value `at` of the unit's.
+    #[inline(always)]
+    fn store<const V: usize>(&self, simd: S, sums: &[S::f32s], at: usize, out: &mut [f32]) {
+        let (vectors, rest) = S::as_mut_simd_f32s(out);
+        let (whole, last) = sums.split_at(vectors.len());
+        if self.add {
+            for (out, sum) in vectors.iter_mut().zip(whole) {
+                *out = simd.add_f32s(*out, *sum);
+            }
+        } else {
+            for (out, sum) in vectors.iter_mut().zip(whole) {
+                *out = *sum;
+            }
+        }
+        self.finish::<V>(simd, vectors, at);
+        if let Some(sum) = last.first() {
+            let sum = if self.add { simd.add_f32s(simd.partial_load_f32s(rest), *sum) } else { *sum };
+            let before = vectors.len() * S::F32_LANES;
+            let sum = self.finished(simd, sum, at + before, before, rest.len());
+            simd.partial_store_f32s(rest, sum);
+        }
+    }
+
+    /// The same of lanes that form groups.
+    #[inline(always)]
+    fn store_grouped<const G: usize>(&self, simd: S, sums: S::f32s, at: usize, out: &mut [f32]) {
+        let mut lanes = [0.0; MOST_LANES];
+        S::as_mut_simd_f32s(&mut lanes).0[0] = sums;
+        let mut added = [0.0; MOST_LANES];
+        for (sum, group) in added.iter_mut().zip(lanes.as_chunks::<G>().0) {
+            *sum = group.iter().sum::<f32>();
+        }
+        if self.add {
+            added.iter_mut().zip(&*out).for_each(|(sum, out)| *sum += out);
+        }
+        let sum = self.finished(simd, S::as_simd_f32s(&added).0[0], at, 0, out.len());
+        simd.partial_store_f32s(out, sum);
+    }
+
+    /// Ends whole vectors, `V` for each output; the first is the value `at` of the unit's.
+    #[inline(always)]
+    fn finish<const V: usize>(&self, simd: S, vectors: &mut [S::f32s], at: usize) {
+        match self.sums.finish {
+            _ if !self.end => {}
+            Finish::Pixels(_) => {}
+            Finish::Nothing => {
+                for sum in vectors {
+                    *sum = normal(simd, *sum);
+                }
+            }
+            Finish::Bias(biases, slope) => {
+                let (biases, _) = S::as_simd_f32s(&biases[self.first..]);
+                for sums in vectors.chunks_mut(V) {
+                    for (sum, bias) in sums.iter_mut().zip(biases) {
+                        let biased = simd.add_f32s(*sum, *bias);
+                        *sum = normal(simd, leaky(simd, biased, biased, *slope));
+                    }
+                }
+            }
+            Finish::Mask(activation, slope) => {
+                let (beside, _) = S::as_simd_f32s(&activation[self.sums.first + at..]);
+                for (sum, beside) in vectors.iter_mut().zip(beside) {
+                    *sum = normal(simd, leaky(simd, *beside, *sum, *slope));
+                }
+            }
+        }
+    }
+
+    /// The same of a part of a vector: `len` channels from the block's channel `channel` on.
+    #[inline(always)]
+    fn finished(&self, simd: S, sum: S::f32s, at: usize, channel: usize, len: usize) -> S::f32s {
+        match self.sums.finish {
+            _ if !self.end => sum,
+            Finish::Pixels(_) => sum,
+            Finish::Nothing => normal(simd, sum),
+            Finish::Bias(biases, slope) => {
+                let bias = simd.partial_load_f32s(&biases[self.first + channel..][..len]);
+                let sum = simd.add_f32s(sum, bias);
+                normal(simd, leaky(simd, sum, sum, *slope))
+            }
+            Finish::Mask(activation, slope) => {
+                let beside = simd.partial_load_f32s(&activation[self.sums.first + at..][..len]);
+                normal(simd, leaky(simd, beside, sum, *slope))
+            }
+        }
+    }
+}
+
+/// `value` where `judge` is positive, elsewhere `slope` times as much.
+#[inline(always)]
+fn leaky<S: Simd>(simd: S, judge: S::f32s, value: S::f32s, slope: f32) -> S::f32s {
+    let positive = simd.greater_than_f32s(judge, simd.splat_f32s(0.0));
+    simd.select_f32s(positive, value, simd.mul_f32s(simd.splat_f32s(slope), value))
+}
+
+/// Zero for what is too small to be a normal number.
+#[inline(always)]
+fn normal<S: Simd>(simd: S, value: S::f32s) -> S::f32s {
+    let small = simd.less_than_f32s(simd.abs_f32s(value), simd.splat_f32s(f32::MIN_POSITIVE));
+    simd.select_f32s(small, simd.splat_f32s(0.0), value)
+}
+
+/// The `i`-th group of `G` values, over and over.
+#[inline(always)]
+fn splat<S: Simd, const B: usize, const G: usize>(simd: S, values: &[f32; B], i: usize) -> S::f32s {
+    match G {
+        2 => bytemuck::cast(simd.splat_c32s(pulp::c32 { re: values[2 * i], im: values[2 * i + 1] })),
+        4 => {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|g| values[4 * i + g]);
+            bytemuck::cast(simd.splat_c64s(pulp::cast([a, b, c, d])))
+        }
+        _ => simd.splat_f32s(values[i]),
+    }
+}
+
+/// The sums of a tile in memory. Loops over the tile itself would need an index that the compiler does not know, and that
+/// would keep the sums in memory from the beginning.
+#[repr(align(64))]
+pub struct Kept<T>(pub [T; MOST_SUMS]);
+
+impl<T: Copy> Kept<T> {
+    /// A copy of `sums`, one after the other, and `rest`.
+    #[expect(
+        clippy::needless_range_loop,
+        reason = "indices that the compiler knows keep the sums in registers"
+    )]
+    #[inline(always)]
+    pub fn of<const A: usize, const B: usize, const C: usize>(rest: T, sums: &[[[T; C]; B]; A]) -> Self {
+        let mut kept = Self([rest; MOST_SUMS]);
+        for a in 0..A {
+            for b in 0..B {
+                for c in 0..C {
+                    kept.0[(a * B + b) * C + c] = sums[a][b][c];
+                }
+            }
+        }
+        kept
     }
 }

@@ -1,16 +1,18 @@
 //! The gradient of a convolution by its weight, directly: a few rows of it stay in vector registers while the pixels of a unit
 //! pass by. The sums of units are added one after the other, in the same order whatever the threads.
 
-use super::plan::{Plan, Run};
-use super::tile::{Ask, Machine};
+use super::aligned;
+use super::machine::{Ask, MOST_LANES, Machine};
+use super::plan::{Part, Plan, Step};
+use super::tile::Kept;
 use crate::cpu::scratch::{scratch, with_scratch};
 use crate::cpu::simd;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Rows of the gradient that one task computes where threads share a part.
-const SHARE: usize = 24;
+/// Steps whose rows of the gradient one task computes where threads share a part.
+const SHARE: usize = 3;
 /// Pixels that pass by at a time: a block of their channels stays in the first-level cache.
 const PIXELS: usize = 128;
 
@@ -28,24 +30,25 @@ pub fn weight_gradient(
     let machine = simd::dispatch(Ask);
     out.fill(0.0);
     for unit in plan.units_of(rows) {
-        let pixels = part.pixels(&unit);
+        let rows = part.rows(&unit);
+        let pixels = rows.len() * part.count;
         let coarse = &coarse[plan.first_pixel(&unit) * outputs..][..pixels * outputs];
-        with_scratch(|padded| {
+        with_scratch(|input| {
             with_scratch(|packed| {
-                scratch(packed, machine.vectors(outputs) * pixels);
-                machine.pack_rows(&coarse.chunks_exact(outputs), outputs, packed);
-                let products = Products {
-                    input: plan.inputs(&unit, fine, padded, scratch),
-                    bases: &part.bases[..pixels],
-                    packed,
-                    runs: &part.runs,
-                    channels: outputs,
+                scratch(input, plan.inputs_len(&unit));
+                plan.copy_inputs(&unit, fine, input);
+                let len = machine.vectors(outputs) * pixels;
+                scratch(packed, len + MOST_LANES);
+                let packed = aligned(packed, len);
+                machine.pack_rows(coarse, outputs, packed);
+                let products = Products { plan, part, rows, input, packed };
+                let shares = products.shares(out, if shared { SHARE } else { part.steps.len() });
+                let work = |(steps, mut outs): (Vec<Step>, Vec<&mut [f32]>)| {
+                    simd::dispatch(OfSteps { products: &products, steps: &steps, outs: &mut outs });
                 };
                 match shared {
-                    false => simd::dispatch(OfRows { products: &products, first: 0, out }),
-                    true => out.par_chunks_mut(SHARE * outputs).enumerate().for_each(|(share, out)| {
-                        simd::dispatch(OfRows { products: &products, first: share * SHARE, out });
-                    }),
+                    false => shares.into_iter().for_each(work),
+                    true => shares.into_par_iter().for_each(work),
                 }
             });
         });
@@ -54,77 +57,60 @@ pub fn weight_gradient(
 
 /// Pixels and what they are multiplied with.
 struct Products<'a> {
+    plan: &'a Plan,
+    part: &'a Part,
+    /// Their rows in the unit.
+    rows: &'a [[usize; 2]],
     input: &'a [f32],
-    /// Where the inputs of each pixel begin.
-    bases: &'a [usize],
     /// The coarse side, packed: block by block of channels, pixel by pixel.
     packed: &'a [f32],
-    runs: &'a [Run],
-    /// Of the coarse side.
-    channels: usize,
 }
 
-/// Some rows of the gradient.
-struct OfRows<'a> {
+impl Products<'_> {
+    /// All steps, `most` at a time, with the rows of the gradient `out` that belong to each.
+    fn shares<'o>(&self, out: &'o mut [f32], most: usize) -> Vec<(Vec<Step>, Vec<&'o mut [f32]>)> {
+        let [inputs, outputs] = self.plan.channels;
+        let mut steps = self.part.steps.clone();
+        steps.sort_by_key(|step| (step.tap, step.channel));
+        let (mut shares, mut rest) = (Vec::new(), out);
+        for steps in steps.chunks(most.max(1)) {
+            let mut outs = Vec::new();
+            for step in steps {
+                let rows = self.plan.layout.block.min(inputs - step.channel);
+                let (own, others) = rest.split_at_mut(rows * outputs);
+                outs.push(own);
+                rest = others;
+            }
+            shares.push((steps.to_vec(), outs));
+        }
+        shares
+    }
+}
+
+/// Some steps and their rows of the gradient.
+struct OfSteps<'a, 'o> {
     products: &'a Products<'a>,
-    /// The first of them.
-    first: usize,
-    out: &'a mut [f32],
+    steps: &'a [Step],
+    outs: &'a mut [&'o mut [f32]],
 }
 
-impl WithSimd for OfRows<'_> {
+impl WithSimd for OfSteps<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (channels, rows) =
-            (self.products.channels, self.first..self.first + self.out.len() / self.products.channels);
-        let mut before = 0;
-        for run in self.products.runs {
-            // The rows of this run that are wanted.
-            let (start, end) = (rows.start.max(before), rows.end.min(before + run.len));
-            if start < end {
-                let offset = run.offset + start - before;
-                let out = &mut self.out[(start - self.first) * channels..(end - self.first) * channels];
-                self.products.run(simd, offset, out);
-            }
-            before += run.len;
-        }
-    }
-}
-
-impl Products<'_> {
-    /// Adds to rows whose inputs lie side by side, `offset` behind the pixel's first.
-    #[inline(always)]
-    fn run<S: Simd>(&self, simd: S, offset: usize, out: &mut [f32]) {
-        let few = S::REGISTER_COUNT < 32;
-        let (mut rest, _) = S::as_simd_f32s(self.packed);
-        for (first, vectors) in Machine::of::<S>().blocks(self.channels) {
-            let (own, others) = rest.split_at(self.bases.len() * vectors);
+        let Products { plan, part, rows, packed, .. } = *self.products;
+        let (mut rest, _) = S::as_simd_f32s(packed);
+        for (first, vectors) in Machine::of::<S>().blocks(plan.channels[1]) {
+            let (own, others) = rest.split_at(rows.len() * part.count * vectors);
             rest = others;
-            for (bases, coarse) in self.bases.chunks(PIXELS).zip(own.chunks(PIXELS * vectors)) {
-                let block = Block { products: self, bases, coarse, first };
-                let mut row = 0;
-                let rows = out.len() / self.channels;
-                while row < rows {
-                    let (offset, out) = (offset + row, &mut out[row * self.channels..]);
-                    // As many sums as fit the registers.
-                    row += match (rows - row, vectors) {
-                        (12.., 1) => block.add::<12, 1>(simd, offset, out),
-                        (12.., 2) if !few => block.add::<12, 2>(simd, offset, out),
-                        (6.., 1) => block.add::<6, 1>(simd, offset, out),
-                        (6.., 2) => block.add::<6, 2>(simd, offset, out),
-                        (6.., 3) => block.add::<6, 3>(simd, offset, out),
-                        (6.., _) => block.add::<6, 4>(simd, offset, out),
-                        (3.., 1) => block.add::<3, 1>(simd, offset, out),
-                        (3.., 2) => block.add::<3, 2>(simd, offset, out),
-                        (3.., 3) => block.add::<3, 3>(simd, offset, out),
-                        (3.., _) => block.add::<3, 4>(simd, offset, out),
-                        (_, 1) => block.add::<1, 1>(simd, offset, out),
-                        (_, 2) => block.add::<1, 2>(simd, offset, out),
-                        (_, 3) => block.add::<1, 3>(simd, offset, out),
-                        _ => block.add::<1, 4>(simd, offset, out),
-                    };
+            let some = (PIXELS / part.count).max(1);
+            for (rows, coarse) in rows.chunks(some).zip(own.chunks(some * part.count * vectors)) {
+                let block = Block { products: self.products, rows, coarse, first };
+                match plan.layout.block {
+                    1 => block.add_steps::<1>(simd, vectors, self.steps, self.outs),
+                    3 => block.add_steps::<3>(simd, vectors, self.steps, self.outs),
+                    _ => block.add_steps::<8>(simd, vectors, self.steps, self.outs),
                 }
             }
         }
@@ -134,45 +120,100 @@ impl Products<'_> {
 /// Some pixels and a block of output channels.
 struct Block<'a, S: Simd> {
     products: &'a Products<'a>,
-    bases: &'a [usize],
+    rows: &'a [[usize; 2]],
     coarse: &'a [S::f32s],
     /// The first output channel.
     first: usize,
 }
 
 impl<S: Simd> Block<'_, S> {
-    /// Adds to `P` rows and `V` vectors, from the input `offset` behind the pixel's first on; returns `P`.
+    /// Adds to the rows of all steps. Small blocks take several steps at a time, as many sums as fit the registers.
     #[inline(always)]
-    fn add<const P: usize, const V: usize>(&self, simd: S, offset: usize, out: &mut [f32]) -> usize {
-        let (lanes, channels) = (S::F32_LANES, self.products.channels);
+    fn add_steps<const B: usize>(
+        &self,
+        simd: S,
+        vectors: usize,
+        mut steps: &[Step],
+        mut outs: &mut [&mut [f32]],
+    ) {
+        while !steps.is_empty() {
+            let done = match (B, vectors, S::REGISTER_COUNT < 32) {
+                (8, 1, _) => self.add::<1, 8, 1, B>(simd, steps, outs),
+                (8, 2, false) => self.add::<1, 8, 2, B>(simd, steps, outs),
+                (8, 2, true) => self.add::<1, 4, 2, B>(simd, steps, outs),
+                (8, 3, _) => self.add::<1, 8, 3, B>(simd, steps, outs),
+                (8, ..) => self.add::<1, 4, 4, B>(simd, steps, outs),
+                (3, 1, _) if steps.len() >= 3 => self.add::<3, 3, 1, B>(simd, steps, outs),
+                (3, 2, false) if steps.len() >= 3 => self.add::<3, 3, 2, B>(simd, steps, outs),
+                (3, 1, _) => self.add::<1, 3, 1, B>(simd, steps, outs),
+                (3, 2, _) => self.add::<1, 3, 2, B>(simd, steps, outs),
+                (3, 3, _) => self.add::<1, 3, 3, B>(simd, steps, outs),
+                (3, ..) => self.add::<1, 3, 4, B>(simd, steps, outs),
+                (_, 1, _) if steps.len() >= 9 => self.add::<9, 1, 1, B>(simd, steps, outs),
+                (_, 2, false) if steps.len() >= 9 => self.add::<9, 1, 2, B>(simd, steps, outs),
+                (_, 1, _) => self.add::<1, 1, 1, B>(simd, steps, outs),
+                (_, 2, _) => self.add::<1, 1, 2, B>(simd, steps, outs),
+                (_, 3, _) => self.add::<1, 1, 3, B>(simd, steps, outs),
+                _ => self.add::<1, 1, 4, B>(simd, steps, outs),
+            };
+            steps = &steps[done..];
+            outs = &mut outs[done..];
+        }
+    }
+
+    /// Adds to the rows of the first `T` steps and `V` vectors, `N` rows of a step at a time; returns `T`.
+    #[inline(always)]
+    fn add<const T: usize, const N: usize, const V: usize, const B: usize>(
+        &self,
+        simd: S,
+        steps: &[Step],
+        outs: &mut [&mut [f32]],
+    ) -> usize {
+        let (lanes, channels) = (S::F32_LANES, self.products.plan.channels[1]);
         let width = (channels - self.first).min(V * lanes);
-        let sums = self.sums::<P, V>(simd, offset);
-        for (p, sums) in sums.iter().enumerate() {
-            let out = &mut out[p * channels + self.first..][..width];
-            for (sum, out) in sums.iter().zip(out.chunks_mut(lanes)) {
-                let all = simd.add_f32s(simd.partial_load_f32s(out), *sum);
-                simd.partial_store_f32s(out, all);
+        for inner in (0..B).step_by(N) {
+            let mut offsets = [0; T];
+            for t in 0..T {
+                offsets[t] = steps[t].offset + inner;
+            }
+            let sums = self.sums::<T, N, V, B>(simd, offsets);
+            let kept = Kept::of(simd.splat_f32s(0.0), &sums);
+            for (sums, out) in kept.0.chunks_exact(N * V).zip(outs.iter_mut()).take(T) {
+                for (sums, row) in sums.chunks_exact(V).zip(out.chunks_exact_mut(channels).skip(inner)) {
+                    let row = &mut row[self.first..][..width];
+                    for (sum, out) in sums.iter().zip(row.chunks_mut(lanes)) {
+                        let all = simd.add_f32s(simd.partial_load_f32s(out), *sum);
+                        simd.partial_store_f32s(out, all);
+                    }
+                }
             }
         }
-        P
+        T
     }
 
     /// The sums over the pixels, by value, so that the compiler keeps them in registers; for the same reason nothing in the
     /// loop may panic.
     #[inline(always)]
-    fn sums<const P: usize, const V: usize>(&self, simd: S, offset: usize) -> [[S::f32s; V]; P] {
-        let input = self.products.input;
-        let last = self.bases.last().map_or(0, |base| base + offset + P);
-        assert!(last <= input.len() && P <= input.len(), "a tile inside its inputs");
-        let mut sums = [[simd.splat_f32s(0.0); V]; P];
-        for (base, coarse) in self.bases.iter().zip(self.coarse.chunks_exact(V)) {
-            // The smaller one is always the first; the compiler sees that it is inside.
-            let from = (base + offset).min(input.len() - P);
-            let input = &input[from..from + P];
-            for p in 0..P {
-                let input = simd.splat_f32s(input[p]);
-                for v in 0..V {
-                    sums[p][v] = simd.mul_add_f32s(input, coarse[v], sums[p][v]);
+    fn sums<const T: usize, const N: usize, const V: usize, const B: usize>(
+        &self,
+        simd: S,
+        offsets: [usize; T],
+    ) -> [[[S::f32s; V]; N]; T] {
+        let (input, count) = (self.products.input, self.products.part.count);
+        assert!(N <= input.len(), "a tile inside its inputs");
+        let mut sums = [[[simd.splat_f32s(0.0); V]; N]; T];
+        for (row, coarse) in self.rows.iter().zip(self.coarse.chunks_exact(count * V)) {
+            for (x, coarse) in coarse.chunks_exact(V).enumerate() {
+                for t in 0..T {
+                    // The smaller one is always the first; the compiler sees that it is inside.
+                    let from = (row[0] + x * B + offsets[t]).min(input.len() - N);
+                    let input = &input[from..from + N];
+                    for i in 0..N {
+                        let input = simd.splat_f32s(input[i]);
+                        for v in 0..V {
+                            sums[t][i][v] = simd.mul_add_f32s(input, coarse[v], sums[t][i][v]);
+                        }
+                    }
                 }
             }
         }
