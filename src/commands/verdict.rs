@@ -14,7 +14,7 @@ use pgn_wgpu::shard::Shard;
 use pgn_wgpu::verdict::merge::{self, Judgement};
 use pgn_wgpu::verdict::piece::Pieces;
 use pgn_wgpu::verdict::report::{self, About, FOLDER, Report};
-use pgn_wgpu::verdict::smallest::{self, Distances};
+use pgn_wgpu::verdict::smallest::{self, Distances, Found};
 use pgn_wgpu::verdict::{Outcome, Plan, Version, checks};
 use pgn_wgpu::{files, integrity};
 use std::path::{Path, PathBuf};
@@ -84,9 +84,6 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let problem = subject.model.facts.problem;
     let plan = Plan::new(version, norm, radius.epsilon, problem.classes).at_a_time(arguments.batch_size);
     plan.check(radius, problem)?;
-    if version == Version::Smallest && arguments.shard.is_some() {
-        return fail("--version smallest takes no --shard; shards are for quick and full");
-    }
     let shard = arguments.shard.unwrap_or(Shard::WHOLE);
     // Before a device is opened.
     pgn_wgpu::verdict::check_shard(shard, subject.images.len())?;
@@ -95,24 +92,26 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let pieces = Pieces::new(&out.join(report::PIECES));
     let watch = &mut |event: Event| progress.tell(&event);
     let judged = match version {
-        Version::Smallest => smallest::run(&device, &subject, &plan, radius, &pieces, watch)
-            .map(|found| (found.outcome, Some(found.distances))),
+        Version::Smallest => smallest::run(&device, &subject, &plan, (radius, shard), &pieces, watch)
+            .map(|Found { outcome, hunted }| (outcome, Some(hunted))),
         _ => pgn_wgpu::verdict::run(&device, &subject, &plan, (radius, shard), &pieces, watch)
             .map(|outcome| (outcome, None)),
     };
     progress.finish();
-    let (outcome, smallest) = judged?;
+    let (outcome, hunted) = judged?;
     let answers = checks::answers(&device, &subject)?;
     let about = About::new(&subject, device.describe(), (arguments.images.split.name(), version));
     if arguments.shard.is_some() {
         let text = shard_text(&about, shard, (&outcome, subject.images.len()), &out);
-        let judgement = Judgement { shard, about, plan: &plan, answers, outcome: &outcome };
+        let judgement =
+            Judgement { shard, about, plan: &plan, answers, outcome: &outcome, hunted: hunted.as_ref() };
         let path = judgement.save(&subject, device.precision(), &out)?;
         print!("{text}");
         println!("\nwritten  {}", path.display());
         return Ok(ExitCode::SUCCESS);
     }
     let warnings = checks::warnings(answers, &plan.notes, &outcome);
+    let smallest = hunted.map(|hunted| hunted.distances(&outcome));
     let report = Report { smallest, ..Report::new(&about, &outcome, warnings) };
     write(arguments, &out, &about, (&outcome, report))
 }
@@ -145,7 +144,8 @@ fn merged(arguments: &Arguments) -> CommandResult {
             ));
         }
     }
-    let report = Report::new(&merged.about, &merged.outcome, merged.warnings);
+    let report =
+        Report { smallest: merged.distances, ..Report::new(&merged.about, &merged.outcome, merged.warnings) };
     write(arguments, &out, &merged.about, (&merged.outcome, report))
 }
 

@@ -1,13 +1,14 @@
 //! Shards in files, and how they become one verdict.
 //!
 //! A shard's file has everything that the whole needs: which verdict it is a part of, what became of each of its images, and
-//! the images that were broken. So merging needs neither the model nor the data nor a device. Shards of different
+//! the images that were broken, and of searches for the smallest perturbation how far each came. So merging needs neither the model nor the data nor a device. Shards of different
 //! verdicts are refused with the first thing in which they differ.
 
 use super::checks;
 use super::plan::{Plan, Version};
 use super::report::About;
 use super::run::{Judged, Outcome, Stage, VerdictError};
+use super::smallest::{Distances, Hunted};
 use crate::attacks::Norm;
 use crate::evaluation::record::{Key, fingerprint_of_images, fingerprint_of_text};
 use crate::evaluation::suite::Radius;
@@ -30,6 +31,8 @@ const PREFIX: &str = "shard-";
 const MOST_NAMED: usize = 20;
 /// The tensor with the images that were broken.
 const ADVERSARIAL: &str = "adversarial";
+/// The tensor with the distances at which each search fooled each image.
+const LENGTHS: &str = "lengths";
 
 /// Why shards are no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -162,8 +165,12 @@ struct Facts {
     index: Vec<u32>,
     label: Vec<usize>,
     clean_prediction: Vec<usize>,
-    /// Of each image that was broken: which of the shard's images, by which attack, and how far in L2 and Linf.
-    broken: Vec<(usize, usize, f64, f64)>,
+    /// Of each image that was fooled: which of the shard's images, by which attack if within the radius, and how far in L2
+    /// and Linf.
+    broken: Vec<(usize, Option<usize>, f64, f64)>,
+    /// Of searches for the smallest perturbation: where each led images, images attacked, and images of which it came nearest.
+    #[serde(default)]
+    hunted: Vec<(String, usize, usize)>,
 }
 
 /// A judged shard.
@@ -178,6 +185,8 @@ pub struct Judgement<'a> {
     pub answers: Vec<Warning>,
     /// What became of its images.
     pub outcome: &'a Outcome,
+    /// What each search for the smallest perturbation found, of the version of that name.
+    pub hunted: Option<&'a Hunted>,
 }
 
 impl Judgement<'_> {
@@ -209,7 +218,11 @@ impl Judgement<'_> {
         let broken: Vec<&[f32]> =
             self.outcome.images.iter().filter_map(|image| image.adversarial.as_deref()).collect();
         let shape = vec![broken.len(), self.about.problem.pixels()];
-        let tensors: [NamedTensor; 1] = [(ADVERSARIAL.to_string(), shape, broken.concat())];
+        let mut tensors: Vec<NamedTensor> = vec![(ADVERSARIAL.to_string(), shape, broken.concat())];
+        if let Some(hunted) = self.hunted {
+            let shape = vec![hunted.lengths.len(), self.outcome.images.len()];
+            tensors.push((LENGTHS.to_string(), shape, hunted.lengths.concat()));
+        }
         let bytes = sealed::file_of(&tensors, METADATA_KEY, &facts)?;
         files::create_folder(folder)?;
         let path = folder.join(format!("{PREFIX}{}-of-{}.safetensors", self.shard.number(), self.shard.of()));
@@ -220,8 +233,12 @@ impl Judgement<'_> {
     fn facts(&self, whole: Whole) -> Facts {
         let Outcome { stages, images, .. } = self.outcome;
         let broken = |(i, image): (usize, &Judged)| {
-            let ([l2, linf], by) = (image.distance?, image.broken_by?);
-            Some((i, by, l2, linf))
+            let [l2, linf] = image.distance?;
+            Some((i, image.broken_by, l2, linf))
+        };
+        let counts = |hunted: &Hunted| {
+            let searches = hunted.targets.iter().zip(&hunted.attacked).zip(&hunted.nearest);
+            searches.map(|((target, &attacked), &nearest)| (target.clone(), attacked, nearest)).collect()
         };
         Facts {
             number: self.shard.number(),
@@ -236,6 +253,7 @@ impl Judgement<'_> {
             label: images.iter().map(|image| image.label).collect(),
             clean_prediction: images.iter().map(|image| image.clean_prediction).collect(),
             broken: images.iter().enumerate().filter_map(broken).collect(),
+            hunted: self.hunted.map(counts).unwrap_or_default(),
         }
     }
 }
@@ -247,6 +265,8 @@ struct Read {
     shard: Shard,
     facts: Facts,
     images: Vec<Judged>,
+    /// The distances of every search for the smallest perturbation.
+    lengths: Vec<Vec<f32>>,
 }
 
 impl Read {
@@ -270,15 +290,20 @@ impl Read {
         if lengths != [positions.len(); 3] || [facts.counts.len(), facts.seconds.len()] != [stages; 2] {
             return Err(damaged("its lists have different lengths"));
         }
-        let tensor = file.tensors.iter().position(|(name, _)| name == ADVERSARIAL);
-        let bytes = file.bytes(tensor.ok_or_else(|| damaged("it has no images"))?)?;
-        let values: Vec<f32> =
-            bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let values = values_of(&mut file, ADVERSARIAL)?.ok_or_else(|| damaged("it has no images"))?;
         let pixels = facts.about.problem.pixels();
-        let possible = |(i, by, ..): &(usize, usize, f64, f64)| *i < positions.len() && *by < stages;
+        let possible = |(i, by, ..): &(usize, Option<usize>, f64, f64)| {
+            *i < positions.len() && by.is_none_or(|by| by < stages)
+        };
         if values.len() != facts.broken.len() * pixels || !facts.broken.iter().all(possible) {
             return Err(damaged("it has other images than it names"));
         }
+        let lengths = values_of(&mut file, LENGTHS)?.unwrap_or_default();
+        let searches = facts.hunted.len();
+        if lengths.len() != searches * positions.len() || ![0, stages].contains(&searches) {
+            return Err(damaged("it has other distances than it names"));
+        }
+        let lengths = lengths.chunks(positions.len().max(1)).map(<[f32]>::to_vec).collect();
         let mut images: Vec<Judged> = (0..positions.len())
             .map(|i| Judged {
                 index: facts.index[i],
@@ -290,12 +315,19 @@ impl Read {
             })
             .collect();
         for (&(i, by, l2, linf), adversarial) in facts.broken.iter().zip(values.chunks_exact(pixels.max(1))) {
-            images[i].broken_by = Some(by);
+            images[i].broken_by = by;
             images[i].adversarial = Some(adversarial.to_vec());
             images[i].distance = Some([l2, linf]);
         }
-        Ok(Self { path: path.to_path_buf(), shard, facts, images })
+        Ok(Self { path: path.to_path_buf(), shard, facts, images, lengths })
     }
+}
+
+/// The values of a tensor, if the file has it.
+fn values_of(file: &mut Container, name: &str) -> Result<Option<Vec<f32>>, ModelFileError> {
+    let Some(tensor) = file.tensors.iter().position(|(own, _)| own == name) else { return Ok(None) };
+    let bytes = file.bytes(tensor)?;
+    Ok(Some(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()))
 }
 
 /// One verdict of all its shards.
@@ -305,6 +337,8 @@ pub struct Merged {
     pub about: About,
     /// What became of all images, as from a single process.
     pub outcome: Outcome,
+    /// What searches for the smallest perturbation found, of the version of that name.
+    pub distances: Option<Distances>,
     /// The warnings of all.
     pub warnings: Vec<Warning>,
 }
@@ -384,12 +418,13 @@ fn check_pair(first: &Read, other: &Read) -> Result<(), MergeError> {
 /// All shards of one verdict in their order.
 fn merged(shards: &[&Read]) -> Merged {
     let facts = &shards[0].facts;
-    let mut placed: Vec<(u32, &Judged)> = Vec::new();
+    // Where every image is: its position, its shard, and its number there.
+    let mut places: Vec<(u32, &Read, usize)> = Vec::new();
     for shard in shards {
         let positions = shard.shard.positions(facts.whole.images);
-        placed.extend(positions.into_iter().zip(&shard.images));
+        places.extend(positions.into_iter().enumerate().map(|(number, position)| (position, *shard, number)));
     }
-    placed.sort_by_key(|(position, _)| *position);
+    places.sort_by_key(|(position, ..)| *position);
     let sum = |stage: usize, count: usize| shards.iter().map(|s| s.facts.counts[stage][count]).sum();
     let stage = |(i, key): (usize, &Key)| Stage {
         options: key.options.clone(),
@@ -401,13 +436,30 @@ fn merged(shards: &[&Read]) -> Merged {
     let outcome = Outcome {
         radius: Radius { norm: facts.whole.norm, epsilon: facts.whole.epsilon },
         stages: facts.whole.attacks.iter().enumerate().map(stage).collect(),
-        images: placed.into_iter().map(|(_, image)| image.clone()).collect(),
+        images: places.iter().map(|(_, shard, number)| shard.images[*number].clone()).collect(),
     };
+    let hunted = hunted(shards, &places);
+    let distances = (!hunted.attacked.is_empty()).then(|| hunted.distances(&outcome));
     let answers = once(shards.iter().flat_map(|shard| shard.facts.answers.clone()));
     let notes = once(shards.iter().flat_map(|shard| shard.facts.notes.clone()));
     let device = once(shards.iter().map(|shard| shard.facts.about.device.clone())).join(" and ");
     let warnings = checks::warnings(answers, &notes, &outcome);
-    Merged { about: About { device, ..facts.about.clone() }, outcome, warnings }
+    Merged { about: About { device, ..facts.about.clone() }, outcome, distances, warnings }
+}
+
+/// What the searches of all shards found of the images at these places.
+fn hunted(shards: &[&Read], places: &[(u32, &Read, usize)]) -> Hunted {
+    // Shards that have no searches beside others that do are damaged; then there are none.
+    let searches = shards.iter().map(|shard| shard.facts.hunted.len()).min().unwrap_or(0);
+    let first = &shards[0].facts.hunted;
+    let of = |search: usize| shards.iter().map(move |shard| &shard.facts.hunted[search]);
+    let lengths = |search: usize| places.iter().map(move |(_, shard, number)| shard.lengths[search][*number]);
+    Hunted {
+        targets: first.iter().take(searches).map(|(target, ..)| target.clone()).collect(),
+        attacked: (0..searches).map(|search| of(search).map(|(_, attacked, _)| attacked).sum()).collect(),
+        nearest: (0..searches).map(|search| of(search).map(|(.., nearest)| nearest).sum()).collect(),
+        lengths: (0..searches).map(|search| lengths(search).collect()).collect(),
+    }
 }
 
 /// Without what came before already.

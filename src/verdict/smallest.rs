@@ -3,16 +3,19 @@
 //! numbers.
 //!
 //! The last search starts at the nearest image that the others have found and looks around it.
+//!
+//! What was found of the images of shards can be put together ([`Hunted`]), and is then what a single run finds.
 
 use super::piece::{ImageKey, Pieces, RADIUS_ROUNDING};
 use super::plan::Plan;
 use super::report::doubt;
-use super::run::{Judged, Outcome, Stage, Stand, VerdictError, keys};
+use super::run::{Judged, Outcome, Stage, Stand, VerdictError, check_shard, keys};
 use crate::attacks::{Aim, AttackOptions, Norm};
 use crate::evaluation::Subject;
 use crate::evaluation::statistics::Statistic;
 use crate::evaluation::suite::{Radius, Watcher};
 use crate::executor::Device;
+use crate::shard::Shard;
 use serde::{Deserialize, Serialize};
 
 /// Radii of the curve, 0 included.
@@ -23,8 +26,55 @@ const CURVE: usize = 101;
 pub struct Found {
     /// Judged within the radius of the verdict. Images beyond it count as robust, and have a distance all the same.
     pub outcome: Outcome,
+    /// What each search found.
+    pub hunted: Hunted,
+}
+
+impl Found {
     /// What is written of the distances.
-    pub distances: Distances,
+    pub fn distances(&self) -> Distances {
+        self.hunted.distances(&self.outcome)
+    }
+}
+
+/// What each search found of some images, in the order of the searches.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hunted {
+    /// Where each led images, as [`Search::target`].
+    pub targets: Vec<String>,
+    /// Images that were classified correctly and so attacked.
+    pub attacked: Vec<usize>,
+    /// Images of which it came nearest, as [`Search::nearest`].
+    pub nearest: Vec<usize>,
+    /// For each image the distance at which the search fooled it, as files keep it; NaN if it did not.
+    pub lengths: Vec<Vec<f32>>,
+}
+
+impl Hunted {
+    /// The distances of images, which `outcome` has in the same order.
+    pub fn distances(&self, outcome: &Outcome) -> Distances {
+        let search = |(number, stage): (usize, &Stage)| {
+            let found = self.lengths[number].iter().filter(|length| !length.is_nan());
+            let mut lengths: Vec<f64> = found.map(|&length| f64::from(length)).collect();
+            Search {
+                name: stage.options.kind.name().to_string(),
+                target: self.targets[number].clone(),
+                attacked: self.attacked[number],
+                fooled: lengths.len(),
+                mean: Statistic::Mean.of(&mut lengths),
+                nearest: self.nearest[number],
+                seconds: stage.seconds,
+            }
+        };
+        let searches = outcome.stages.iter().enumerate().map(search).collect();
+        let norm = Norm::ALL.iter().position(|norm| *norm == outcome.radius.norm).expect("one of all");
+        let images = outcome.images.iter();
+        let correct: Vec<bool> = images.clone().map(|image| image.clean_prediction == image.label).collect();
+        // Rounded like the lengths, so that no search seems to come nearer than all together.
+        let nearest = |image: &Judged| Some(f64::from(image.distance?[norm] as f32));
+        let distances: Vec<Option<f64>> = images.map(nearest).collect();
+        Distances::new(searches, &correct, &distances)
+    }
 }
 
 /// The distances of all images.
@@ -73,23 +123,24 @@ pub struct Search {
 /// The nearest adversarial image of one image, with the search that found it.
 type Nearest = Option<(f64, usize, Vec<f32>)>;
 
-/// Looks for the smallest perturbations of the images of `subject`.
+/// Looks for the smallest perturbations of the shard's images of `subject`.
 ///
 /// # Errors
-/// If a search cannot run, or a piece cannot be written.
+/// If the shard has no images, a search cannot run, or a piece cannot be written.
 pub fn run(
     device: &Device,
     subject: &Subject,
     plan: &Plan,
-    radius: Radius,
+    (radius, shard): (Radius, Shard),
     pieces: &Pieces,
     watch: Watcher,
 ) -> Result<Found, VerdictError> {
     if radius.epsilon == 0.0 {
         return Err(VerdictError::NoRadius);
     }
-    let mut hunt = Hunt::new(subject, radius);
-    let positions: Vec<u32> = (0..subject.images.len() as u32).collect();
+    check_shard(shard, subject.images.len())?;
+    let positions = shard.positions(subject.images.len());
+    let mut hunt = Hunt::new(subject, radius, &positions);
     let own = keys(subject, &positions);
     for options in &plan.attacks {
         let label = format!("{} ({}) on {}", options.kind.title, target(options), subject.place.name);
@@ -103,26 +154,34 @@ pub fn run(
     Ok(hunt.found())
 }
 
-/// A hunt while it runs.
+/// A hunt while it runs. Images are meant by their numbers in the shard.
 struct Hunt<'a> {
     subject: &'a Subject,
     radius: Radius,
+    /// Of the shard's images among those of the subject.
+    positions: &'a [u32],
     /// The class that each image is taken for; its own until a search has looked.
     clean: Vec<usize>,
     nearest: Vec<Nearest>,
     stages: Vec<Stage>,
-    searches: Vec<Search>,
+    hunted: Hunted,
 }
 
 impl<'a> Hunt<'a> {
-    fn new(subject: &'a Subject, radius: Radius) -> Self {
-        let clean: Vec<usize> = subject.images.labels().iter().map(|&label| usize::from(label)).collect();
+    fn new(subject: &'a Subject, radius: Radius, positions: &'a [u32]) -> Self {
+        let label = |&i: &u32| usize::from(subject.images.label(i as usize));
+        let clean: Vec<usize> = positions.iter().map(label).collect();
         let nearest = vec![None; clean.len()];
-        Self { subject, radius, clean, nearest, stages: Vec::new(), searches: Vec::new() }
+        Self { subject, radius, positions, clean, nearest, stages: Vec::new(), hunted: Hunted::default() }
     }
 
     fn label(&self, i: usize) -> usize {
-        usize::from(self.subject.images.label(i))
+        usize::from(self.subject.images.label(self.positions[i] as usize))
+    }
+
+    fn original(&self, i: usize) -> Vec<f32> {
+        let position = self.positions[i] as usize;
+        self.subject.images.to_unit(position..position + 1)
     }
 
     fn within(&self, i: usize) -> bool {
@@ -151,74 +210,61 @@ impl<'a> Hunt<'a> {
         }
         let before = (0..self.clean.len()).filter(|&i| self.within(i)).count();
         let known = stand.all_known(&wanted, watch)?;
-        let (mut lengths, mut zero_gradients) = (Vec::new(), 0);
+        let (mut lengths, mut zero_gradients) = (vec![f32::NAN; self.clean.len()], 0);
         for &i in &wanted {
             let (at, place) = known.place(&stand.keys[i]).expect("all are known");
             let piece = known.piece(at);
             zero_gradients += usize::from(piece.zero_gradient[place]);
             self.clean[i] = piece.clean_predictions[place];
             if let Some(image) = piece.broken(place) {
-                lengths.push(self.take(i, number, image.to_vec()));
+                lengths[i] = self.take(i, number, image.to_vec()) as f32;
             }
         }
         let seconds = stand.seconds(&wanted, &known);
         let broken = (0..self.clean.len()).filter(|&i| self.within(i)).count() - before;
         let attacked = wanted.len();
         self.stages.push(Stage { options: options.clone(), attacked, broken, zero_gradients, seconds });
-        let attacked = wanted.iter().filter(|&&i| self.clean[i] == self.label(i)).count();
-        self.searches.push(Search {
-            name: options.kind.name().to_string(),
-            target: target(options),
-            attacked,
-            fooled: lengths.len(),
-            mean: Statistic::Mean.of(&mut lengths),
-            nearest: 0,
-            seconds,
-        });
+        self.hunted.targets.push(target(options));
+        self.hunted.attacked.push(wanted.iter().filter(|&&i| self.clean[i] == self.label(i)).count());
+        self.hunted.lengths.push(lengths);
         Ok(())
     }
 
     /// Keeps an adversarial image if it is the nearest so far, and says how far it is.
     fn take(&mut self, i: usize, number: usize, image: Vec<f32>) -> f64 {
-        let original = self.subject.images.to_unit(i..i + 1);
-        let distance = self.radius.norm.distance(&original, &image);
+        let distance = self.radius.norm.distance(&self.original(i), &image);
         if self.nearest[i].as_ref().is_none_or(|(nearest, ..)| distance < *nearest) {
             self.nearest[i] = Some((distance, number, image));
         }
         distance
     }
 
-    /// Of how many images each search has come nearest, unless that is counted already.
+    /// Counts of how many images each search has come nearest, unless that is counted already.
     fn count_nearest(&mut self) {
-        for (number, search) in self.searches.iter_mut().enumerate().filter(|(_, search)| search.nearest == 0)
-        {
+        for number in self.hunted.nearest.len()..self.stages.len() {
             let own = self.nearest.iter().flatten().filter(|(_, finder, _)| *finder == number);
-            search.nearest = own.count();
+            self.hunted.nearest.push(own.count());
         }
     }
 
     fn found(mut self) -> Found {
         self.count_nearest();
-        let correct: Vec<bool> = (0..self.clean.len()).map(|i| self.clean[i] == self.label(i)).collect();
-        let distances: Vec<Option<f64>> =
-            self.nearest.iter().map(|nearest| nearest.as_ref().map(|(distance, ..)| *distance)).collect();
-        let within: Vec<bool> = (0..self.clean.len()).map(|i| self.within(i)).collect();
-        let labels: Vec<usize> = (0..self.clean.len()).map(|i| self.label(i)).collect();
-        let mut images = Vec::new();
-        for (i, nearest) in self.nearest.into_iter().enumerate() {
-            let original = self.subject.images.to_unit(i..i + 1);
-            let of = |image: &Vec<f32>| Norm::ALL.map(|norm| norm.distance(&original, image));
-            images.push(Judged {
-                index: self.subject.indices[i],
-                label: labels[i],
-                clean_prediction: self.clean[i],
-                broken_by: nearest.as_ref().filter(|_| within[i]).map(|(_, number, _)| *number),
-                distance: nearest.as_ref().map(|(.., image)| of(image)),
-                adversarial: nearest.map(|(.., image)| image),
-            });
+        let images = (0..self.clean.len()).map(|i| self.judged(i)).collect();
+        let outcome = Outcome { radius: self.radius, stages: self.stages, images };
+        Found { outcome, hunted: self.hunted }
+    }
+
+    fn judged(&self, i: usize) -> Judged {
+        let (original, nearest) = (self.original(i), self.nearest[i].as_ref());
+        let of = |image: &Vec<f32>| Norm::ALL.map(|norm| norm.distance(&original, image));
+        Judged {
+            index: self.subject.indices[self.positions[i] as usize],
+            label: self.label(i),
+            clean_prediction: self.clean[i],
+            broken_by: nearest.filter(|_| self.within(i)).map(|(_, number, _)| *number),
+            distance: nearest.map(|(.., image)| of(image)),
+            adversarial: nearest.map(|(.., image)| image.clone()),
         }
-        let distances = Distances::new(self.searches, &correct, &distances);
-        Found { outcome: Outcome { radius: self.radius, stages: self.stages, images }, distances }
     }
 }
 

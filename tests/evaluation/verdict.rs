@@ -4,7 +4,7 @@
 use crate::{
     answers, assert_mentions, command, copy, refuse, run_folder, scale_last_layer, succeed, trained,
 };
-use pgn_wgpu::attacks::Norm;
+use pgn_wgpu::attacks::{AttackKind, Norm};
 use pgn_wgpu::data::{self, DataOptions};
 use pgn_wgpu::models::file::Model;
 use safetensors::SafeTensors;
@@ -163,13 +163,15 @@ fn timeless(folder: &Path, text: &str, out: &str) -> (Vec<String>, Value, String
     let lines = text.lines().filter(|line| !line.starts_with("written"));
     let columns = |line: &str| -> String {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let timed = words.first().is_some_and(|word| word.starts_with("apgd"));
+        let timed = words.first().is_some_and(|word| word.parse::<AttackKind>().is_ok());
         words[..words.len() - if timed { 2 } else { 0 }].join(" ")
     };
     let mut report = json(&folder.join(out).join("verdict.json"));
     report["checksum"] = Value::Null;
-    for attack in report["attacks"].as_array_mut().unwrap() {
-        attack["seconds"] = Value::Null;
+    for list in ["/attacks", "/smallest/searches"] {
+        for attack in report.pointer_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            attack["seconds"] = Value::Null;
+        }
     }
     let at = |name: &str| folder.join(format!("{out}-{name}"));
     let images = [numbers(&at("broken"), "adversarial"), numbers(&at("broken"), "index")].concat();
@@ -233,6 +235,27 @@ fn shards_make_the_verdict_of_a_single_run() {
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(timeless(folder.path(), &text, &two), single);
     }
+}
+
+#[test]
+fn shards_of_smallest_perturbations_make_the_verdict_of_a_single_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = trained("naive");
+    let judge = |more: &[&str]| {
+        let flags = ["verdict", "--adapter", "cpu", "--version", "smallest", "--norm", "linf"];
+        succeed(folder.path(), &[&flags[..], more].concat())
+    };
+    let files = |out: &str| [format!("--csv={out}-images.csv"), format!("--save={out}-broken")];
+    let [csv, save] = files("whole");
+    let text = judge(&["--limit", "13", &run, "--out", "whole", &csv, &save]);
+    for shard in ["2/2", "1/2"] {
+        let text = judge(&["--limit", "13", &run, "--out", "parts", "--shard", shard]);
+        assert_mentions(&text, &[&format!("shard {shard}: "), "of 13 test images", "verdict --merge"]);
+    }
+    let [csv, save] = files("merged");
+    let merged = succeed(folder.path(), &["verdict", "--merge", "parts", "--out", "merged", &csv, &save]);
+    assert_mentions(&merged, &["half of the images stand up to", "from the nearest"]);
+    assert_eq!(timeless(folder.path(), &merged, "merged"), timeless(folder.path(), &text, "whole"));
 }
 
 #[test]

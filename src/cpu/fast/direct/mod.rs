@@ -119,7 +119,7 @@ mod tests {
     }
 
     /// Images, sides, channels and strides that fill blocks, vectors and tiles, and that do not.
-    const SHAPES: [(usize, usize, [usize; 2], usize); 9] = [
+    const SHAPES: [(usize, usize, [usize; 2], usize); 11] = [
         (2, 8, [1, 16], 1),
         (2, 7, [2, 33], 1),
         (3, 16, [3, 8], 1),
@@ -129,6 +129,8 @@ mod tests {
         (2, 12, [40, 3], 1),
         (1, 9, [6, 64], 2),
         (1, 4, [300, 5], 1),
+        (2, 6, [8, 16], 2),
+        (1, 4, [16, 10], 2),
     ];
 
     fn axis(coarse: usize, stride: usize) -> Axis {
@@ -173,13 +175,22 @@ mod tests {
             let fine = numbers(images * side * side * stride * stride * a);
             let (weight, coarse) = (numbers(9 * a * b), numbers(images * side * side * b));
             let (mut out, mut gradient) = (vec![0.0; coarse.len()], vec![0.0; weight.len()]);
+            let mut back = vec![0.0; fine.len()];
             products(shape, |f, w, c| {
                 out[c] += f64::from(fine[f]) * f64::from(weight[w]);
                 gradient[w] += f64::from(fine[f]) * f64::from(coarse[c]);
+                back[f] += f64::from(coarse[c]) * f64::from(weight[w]);
             });
             let mut found = vec![f32::NAN; out.len()];
             convolve(&plan(shape, 100), &fine, &weight, &Finish::Nothing, &mut found);
             assert_near(&found, &out, &format!("{shape:?}"));
+            let line = || Line::backward(&axis(side, stride));
+            let turned: Vec<f32> =
+                (0..9 * a * b).map(|i| weight[(i / (a * b) * a + i % a) * b + i / a % b]).collect();
+            let mut found = vec![f32::NAN; back.len()];
+            let plan_back = Plan::new(line(), line(), [b, a], images, 100);
+            convolve(&plan_back, &coarse, &turned, &Finish::Nothing, &mut found);
+            assert_near(&found, &back, &format!("input of {shape:?}"));
             for shared in [false, true] {
                 let mut found = vec![f32::NAN; gradient.len()];
                 let rows = 0..images * side;

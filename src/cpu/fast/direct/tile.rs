@@ -135,7 +135,7 @@ impl<S: Simd> Block<'_, S> {
                 for (sums, row) in kept.0.chunks_exact(X * V).zip(rows) {
                     let at = row[1] + x * apart + self.first;
                     // Outputs that lie side by side without a gap are as good as one with many channels.
-                    if G == 1 && apart == V * S::F32_LANES {
+                    if G == 1 && apart == width && width == V * S::F32_LANES {
                         let out = &mut out[at..at + used * apart];
                         self.store::<V>(simd, &sums[..used * V], at, out);
                         continue;
