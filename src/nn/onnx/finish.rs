@@ -23,7 +23,7 @@ pub fn classifier(
     let wrong = |problem: String| OnnxError::Model(format!("the output {problem}"));
     let classes = result.len();
     let rank = result.shape().iter().skip(1).filter(|&&extent| extent != 1).count();
-    if rank > 1 {
+    if rank > 1 || !result.images_first() {
         return Err(wrong(format!("has the shape [n, {}]; a classifier gives [n, classes]", inner(&result))));
     }
     let problem = Problem { classes, ..problem };
