@@ -23,6 +23,9 @@ pub fn fold(
     })
 }
 
+const PER_IMAGE: &str =
+    "repeats a constant for every image, as transformers do with their class token, which is not supported";
+
 /// What is computed.
 pub const KNOWN: &[&str] = &[
     "Abs",
@@ -130,8 +133,10 @@ fn one<'a>(
         "Expand" => {
             let x = read(0)?;
             let wanted = read(1)?.to_integers()?;
-            let all = broadcast(&x.extents, &positive(wanted)?)?;
-            x.spread(&all)
+            if wanted.contains(&BATCH) {
+                return Err(PER_IMAGE.to_string());
+            }
+            x.spread(&broadcast(&x.extents, &positive(wanted)?)?)
         }
         "Tile" => tile(read(0)?, read(1)?.to_integers()?),
         "ConstantOfShape" => {

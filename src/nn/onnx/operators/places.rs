@@ -67,7 +67,8 @@ pub fn gather_nd(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
         }
         data.axes.splice(..depth, new);
     } else {
-        let merged: Vec<usize> = (0..depth).map(|axis| data.atoms(axis)).collect::<Result<Vec<_>>>()?.concat();
+        let merged: Vec<usize> =
+            (0..depth).map(|axis| data.atoms(axis)).collect::<Result<Vec<_>>>()?.concat();
         data.unpadded = None;
         data.axes.splice(..depth, [Place::Atoms(merged)]);
         let steps = strides(&extents);
@@ -166,7 +167,8 @@ mod tests {
 
     #[test]
     fn runs_name_every_place_in_order() {
-        for places in [vec![0, 0, 0], vec![3], vec![0, 1, 1, 2, 2, 3], vec![5, 3, 1, 1, 1, 0, 4], vec![2, 0]] {
+        for places in [vec![0, 0, 0], vec![3], vec![0, 1, 1, 2, 2, 3], vec![5, 3, 1, 1, 1, 0, 4], vec![2, 0]]
+        {
             let named = runs(&places).into_iter().flat_map(|Steps { start, step, count }| {
                 (0..count).map(move |i| start.wrapping_add_signed(step * i as isize))
             });
