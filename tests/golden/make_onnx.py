@@ -180,7 +180,11 @@ def windows():
     z = m.node("GatherND", z, m.constant(np.zeros((2, 1, 3, 1, 2), np.int64)))
     z = m.node("ReduceMean", m.node("Transpose", z, perm=[4, 5, 0, 1, 2, 3]), m.constant(np.array([-3, -1])), keepdims=0)
     z = m.node("Flatten", z)
-    diagonal = m.node("GatherND", m.node("Transpose", x, perm=[2, 3, 0, 1]), m.constant(np.array([[0, 1], [5, 0], [-1, 2]])))
+    # [[0, 1], [5, 0], [-1, 2]]
+    signs = m.node("Sign", m.constant(np.array([[0, 0.5], [3, 0], [-2, 1]], np.float32)))
+    sizes = m.constant(np.array([[7, 1], [5, 7], [1, 2]]))
+    places = m.node("Mul", m.node("CastLike", signs, sizes), sizes)
+    diagonal = m.node("GatherND", m.node("Transpose", x, perm=[2, 3, 0, 1]), places)
     diagonal = m.node("Flatten", m.node("Transpose", diagonal, perm=[1, 2, 0]))
     mixed = m.node("Gather", x, m.constant(np.array([[3, 0], [0, 2]])), axis=1)
     mixed = m.node("ReduceMean", mixed, m.constant(np.array([3, 4])), keepdims=0)
