@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub(super) const MOST_VALUES: usize = 1 << 28;
 
 /// Pieces that one layer may cut an image into; each is a call of a kernel.
-pub(super) const MOST_PIECES: usize = 4096;
+const MOST_PIECES: usize = 4096;
 
 /// The values of an image around one axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

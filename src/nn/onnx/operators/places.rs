@@ -5,12 +5,15 @@
 
 use super::slices::{around, taken};
 use super::{Call, Importer, Known, Result, one};
-use crate::nn::arrangement::{Arrangement, Axis, MOST_PIECES};
+use crate::nn::arrangement::{Arrangement, Axis};
 use crate::nn::layer::Layer;
 use crate::nn::net::Value;
 use crate::nn::onnx::axes::{self, Steps};
 use crate::nn::onnx::constant::strides;
 use crate::nn::onnx::data::{Data, Place};
+
+/// Runs of places that one axis may be taken in; each is a layer.
+const MOST_RUNS: usize = 1024;
 
 /// `Gather`.
 pub fn gather(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
@@ -111,9 +114,9 @@ fn along(places: &[usize], dims: &[usize], owners: &[usize], axis: usize) -> Vec
 /// An axis with any of its places, in this order, perhaps several times.
 fn gathered(importer: &mut Importer, data: &Data, axis: usize, places: &[usize]) -> Result<Data> {
     let runs = runs(places);
-    if runs.len() > MOST_PIECES {
+    if runs.len() > MOST_RUNS {
         return Err(format!(
-            "takes places in {} runs at equal distances; up to {MOST_PIECES} are supported",
+            "takes places in {} runs at equal distances; up to {MOST_RUNS} are supported",
             runs.len()
         ));
     }
