@@ -77,7 +77,7 @@ pub fn power(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
 pub fn choose(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let condition = call.constant(0)?;
     let zero = Constant::floats(&[], vec![0.0]);
-    let mut shares = vec![zero.clone(), zero];
+    let mut shares = [zero.clone(), zero];
     let mut result: Option<Data> = None;
     for input in [1, 2] {
         let chosen = |&value: &i64| f32::from((value != 0) == (input == 1));
