@@ -90,6 +90,20 @@ class Attention(nn.Module):
         return self.fc(torch.tanh(self.deconv(y)).amax((2, 3)))
 
 
+class Windows(nn.Module):
+    """Adaptive pooling whose windows differ in size, and to more places than there are, as in a VGG on small images."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.stem, self.wide = nn.Conv2d(3, width, 3, 4, 1), nn.Conv2d(width, 2 * width, 8)
+        self.fc = nn.Linear(2 * width * 49 + width * 15, CLASSES)
+
+    def forward(self, x):
+        x = F.relu(self.stem(x))
+        y = F.adaptive_avg_pool2d(F.relu(self.wide(x)), 7).flatten(1)
+        return self.fc(torch.cat([y, F.adaptive_avg_pool2d(x, (3, 5)).flatten(1)], 1))
+
+
 def resnet50_like(width=8):
     """Bottleneck blocks behind a stem of 7x7, stride 2, and maximum pooling, one of each stage."""
     net = torchvision.models.ResNet(torchvision.models.resnet.Bottleneck, [1, 1, 1, 1], num_classes=CLASSES)
@@ -129,8 +143,12 @@ NETWORKS = {
         nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.MaxPool2d(2, 2),
         nn.Conv2d(8, 16, 3, padding=1), nn.ReLU6(), nn.AdaptiveAvgPool2d((7, 7)), nn.Flatten(), nn.Dropout(),
         nn.Linear(16 * 49, CLASSES)), [28]),
+    "windows": (Windows, [32]),
     "patches": (Patches, [32]),
     "attention": (Attention, [32]),
+    "resnet18": (lambda: torchvision.models.resnet18(num_classes=CLASSES), [32]),
+    "resnet50": (lambda: torchvision.models.resnet50(num_classes=CLASSES), [64]),
+    "googlenet": (lambda: torchvision.models.googlenet(num_classes=CLASSES, aux_logits=False, init_weights=False), [64]),
     "mobilenet-v2": (lambda: torchvision.models.MobileNetV2(CLASSES, width_mult=0.25), [64]),
     "mobilenet-v3": (lambda: torchvision.models.mobilenet_v3_small(num_classes=CLASSES, width_mult=0.25), [64]),
     "densenet": (lambda: torchvision.models.DenseNet(4, (2, 2), 8, num_classes=CLASSES), [64]),

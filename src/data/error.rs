@@ -124,7 +124,7 @@ pub enum DataError {
     NotInIndex { folder: PathBuf, class: String, index: PathBuf },
 
     /// The operating system refused.
-    #[error("cannot read {path}: {source}; check the path given with --data and its permissions")]
+    #[error("cannot read {path}: {source}; check the path and its permissions")]
     Read { path: PathBuf, source: std::io::Error },
 
     /// A folder without the files that were looked for.

@@ -161,9 +161,43 @@ def groups():
     m.finish(m.node("Gemm", x, m.weight("fc.weight", weights(5, 8)), m.weight("fc.bias", weights(5)), transB=1))
 
 
+def windows():
+    """Adaptive pooling to windows of two sizes, as PyTorch's newer exporter writes it; places of a diagonal and of no order."""
+    m = Model("windows", (3, 8, 8), opset=18)
+    x = m.node("Conv", "images", m.weight("a.weight", weights(4, 3, 3, 3)), strides=[1, 2], pads=[1, 1, 1, 0])
+    # [n, 4, 8, 3] to [3, 2] by windows of 3 or 4 rows and of 2 columns.
+    rows, columns = np.array([[0, 1, 2, 2], [2, 3, 4, 5], [5, 6, 7, 7]]), np.array([[0, 1], [1, 2]])
+    places = np.stack(np.broadcast_arrays(rows[:, :, None, None], columns), -1)
+    y = m.node("GatherND", m.node("Transpose", x, perm=[2, 3, 0, 1]), m.constant(places))
+    y = m.node("Transpose", y, perm=[4, 5, 0, 1, 2, 3])
+    twice = np.array([[0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 0, 1]], bool).reshape(3, 4, 1, 1)
+    y = m.node("Where", m.constant(twice), m.constant(np.float32(0)), y)
+    y = m.node("ReduceSum", y, m.constant(np.array([-3, -1])), keepdims=0)
+    y = m.node("Div", y, m.constant(np.array([[6], [8], [6]], np.float32)))
+    y = m.node("Tanh", m.node("Reshape", y, m.constant(np.array([-1, 24]))))
+    # One place many times.
+    z = m.node("Transpose", m.node("GlobalAveragePool", x), perm=[2, 3, 0, 1])
+    z = m.node("GatherND", z, m.constant(np.zeros((2, 1, 3, 1, 2), np.int64)))
+    z = m.node("ReduceMean", m.node("Transpose", z, perm=[4, 5, 0, 1, 2, 3]), m.constant(np.array([-3, -1])), keepdims=0)
+    z = m.node("Flatten", z)
+    # [[0, 1], [5, 0], [-1, 2]]
+    signs = m.node("Sign", m.constant(np.array([[0, 0.5], [3, 0], [-2, 1]], np.float32)))
+    sizes = m.constant(np.array([[7, 1], [5, 7], [1, 2]]))
+    places = m.node("Mul", m.node("CastLike", signs, sizes), sizes)
+    diagonal = m.node("GatherND", m.node("Transpose", x, perm=[2, 3, 0, 1]), places)
+    diagonal = m.node("Flatten", m.node("Transpose", diagonal, perm=[1, 2, 0]))
+    mixed = m.node("Gather", x, m.constant(np.array([[3, 0], [0, 2]])), axis=1)
+    mixed = m.node("ReduceMean", mixed, m.constant(np.array([3, 4])), keepdims=0)
+    odd = m.constant(np.array([[True, False], [False, True]]))
+    mixed = m.node("Where", odd, mixed, m.node("Sigmoid", mixed))
+    mixed = m.node("Flatten", m.node("Where", odd, m.constant(np.array([[1], [2]], np.float32)), mixed))
+    x = m.node("Concat", y, z, diagonal, mixed, axis=1)
+    m.finish(m.node("Gemm", x, m.weight("fc.weight", weights(5, 64)), m.weight("fc.bias", weights(5)), transB=1))
+
+
 FOLDER.mkdir(exist_ok=True)
 expected = {}
-for make, channels, side, largest in [(residual, 3, 12, 1), (tokens, 1, 8, 1), (rest, 3, 8, 255), (outside, 3, 8, 1), (groups, 3, 8, 1)]:
+for make, channels, side, largest in [(residual, 3, 12, 1), (tokens, 1, 8, 1), (rest, 3, 8, 255), (outside, 3, 8, 1), (groups, 3, 8, 1), (windows, 3, 8, 1)]:
     make()
     count = IMAGES * channels * side * side
     pixels = (0.5 + 0.45 * np.sin(0.3 * np.arange(count))) * largest

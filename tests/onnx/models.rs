@@ -11,7 +11,7 @@ const IMAGES: usize = 2;
 /// Rounding of f32 through some ten layers, in units of the largest logit.
 const TOLERANCE: f32 = 1e-5;
 
-const MODELS: [&str; 5] = ["residual", "tokens", "rest", "outside", "groups"];
+const MODELS: [&str; 6] = ["residual", "tokens", "rest", "outside", "groups", "windows"];
 
 pub fn golden(file: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/onnx").join(file)

@@ -85,11 +85,15 @@ impl Constant {
     /// The values at these places of this one, with these extents.
     pub fn pick(&self, extents: &[usize], places: impl Iterator<Item = usize>) -> Result<Self> {
         room(extents)?;
+        Ok(self.picked(extents, places))
+    }
+
+    fn picked(&self, extents: &[usize], places: impl Iterator<Item = usize>) -> Self {
         let values = match &self.values {
             Numbers::Floats(values) => Numbers::Floats(places.map(|at| values[at]).collect()),
             Numbers::Integers(values) => Numbers::Integers(places.map(|at| values[at]).collect()),
         };
-        Ok(Self { extents: extents.to_vec(), values, origin: None })
+        Self { extents: extents.to_vec(), values, origin: None }
     }
 
     /// The same values in another shape of as many.
@@ -114,7 +118,8 @@ impl Constant {
         let extents: Vec<usize> = order.iter().map(|&axis| self.extents[axis]).collect();
         let own: Vec<usize> = order.iter().map(|&axis| strides[axis]).collect();
         let places = Places::new(&extents, &own);
-        Ok(Self { origin: self.origin.clone(), ..self.pick(&extents, places)? })
+        // As many values as there are: weights may be more than a computed constant.
+        Ok(Self { origin: self.origin.clone(), ..self.picked(&extents, places) })
     }
 
     /// Repeated along axes of extent 1, and along new axes in front.

@@ -111,6 +111,11 @@ impl Data {
         }
     }
 
+    /// Whether the images are no axis, or the first one.
+    pub fn images_first(&self) -> bool {
+        self.axes.iter().skip(1).all(|axis| *axis != Place::Batch)
+    }
+
     /// All atoms as ONNX sees them, the slowest first.
     pub fn in_order(&self) -> Vec<usize> {
         let atoms = self.axes.iter().filter_map(|axis| match axis {
@@ -212,33 +217,40 @@ impl Data {
         new
     }
 
-    /// With other axes over the same values, the images aside; `None` if values would have to move.
-    pub fn reshaped(&self, extents: &[usize]) -> Option<Self> {
-        let mut all = self.merged();
-        let mut axes: Vec<Place> = self.axes.iter().filter(|axis| **axis == Place::Batch).cloned().collect();
+    /// An axis as several axes; `None` if its atoms do not divide so. The atoms of all are still those of the axis.
+    pub fn divided(&mut self, axis: usize, extents: &[usize]) -> Option<Vec<Place>> {
+        let mut axes = Vec::new();
         let mut next = 0;
         for &extent in extents {
             let mut left = extent;
             let mut own = Vec::new();
             while left > 1 {
-                let atom = *all.in_order().get(next)?;
-                let size = all.extents[atom];
+                let atom = *self.atoms(axis).ok()?.get(next)?;
+                let size = self.extents[atom];
                 if size > left {
                     if !size.is_multiple_of(left) {
                         return None;
                     }
-                    all.split(atom, left);
+                    self.split(atom, left);
                 } else if !left.is_multiple_of(size) {
                     return None;
                 }
-                left /= all.extents[atom];
+                left /= self.extents[atom];
                 own.push(atom);
                 next += 1;
             }
             axes.push(Place::Atoms(own));
         }
-        all.axes = axes;
-        (all.storage.len() == next).then(|| all.tidied())
+        (self.atoms(axis).ok()?.len() == next).then_some(axes)
+    }
+
+    /// With other axes over the same values, the images aside; `None` if values would have to move.
+    pub fn reshaped(&self, extents: &[usize]) -> Option<Self> {
+        let mut all = self.merged();
+        let last = all.rank() - 1;
+        let axes = all.divided(last, extents)?;
+        all.axes.splice(last.., axes);
+        Some(all.tidied())
     }
 
     /// All axes but the images as one, with as few atoms as there can be.

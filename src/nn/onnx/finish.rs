@@ -1,6 +1,7 @@
 //! The end of reading a file: the normalisation of pixels is recognised, what nothing reads goes, and the network is
 //! checked.
 
+use super::constant::BATCH;
 use super::data::Data;
 use super::import::{Importer, NewSlot};
 use super::{Imported, OnnxError};
@@ -23,8 +24,8 @@ pub fn classifier(
     let wrong = |problem: String| OnnxError::Model(format!("the output {problem}"));
     let classes = result.len();
     let rank = result.shape().iter().skip(1).filter(|&&extent| extent != 1).count();
-    if rank > 1 {
-        return Err(wrong(format!("has the shape [n, {}]; a classifier gives [n, classes]", inner(&result))));
+    if rank > 1 || !result.images_first() {
+        return Err(wrong(format!("has the shape [{}]; a classifier gives [n, classes]", shape(&result))));
     }
     let problem = Problem { classes, ..problem };
     problem.check(1.0).map_err(|error| wrong(format!("is none of a classifier: {error}")))?;
@@ -54,8 +55,9 @@ pub fn classifier(
     Ok(Imported { net, values: all, range, notes })
 }
 
-fn inner(data: &Data) -> String {
-    data.shape().iter().skip(1).map(ToString::to_string).collect::<Vec<_>>().join(", ")
+fn shape(data: &Data) -> String {
+    let extent = |&extent: &i64| if extent == BATCH { "n".to_string() } else { extent.to_string() };
+    data.shape().iter().map(extent).collect::<Vec<_>>().join(", ")
 }
 
 /// A factor and a summand per channel, as far as the first layers are that.

@@ -23,12 +23,16 @@ pub fn fold(
     })
 }
 
+const PER_IMAGE: &str =
+    "repeats a constant for every image, as transformers do with their class token, which is not supported";
+
 /// What is computed.
 pub const KNOWN: &[&str] = &[
     "Abs",
     "Add",
     "And",
     "Cast",
+    "CastLike",
     "Ceil",
     "Concat",
     "ConstantOfShape",
@@ -63,6 +67,7 @@ pub const KNOWN: &[&str] = &[
     "Reshape",
     "Round",
     "Shape",
+    "Sign",
     "Size",
     "Slice",
     "Split",
@@ -85,6 +90,10 @@ fn one<'a>(
     match operator {
         "Identity" => Ok(read(0)?.clone()),
         "Cast" => cast(read(0)?, attributes.integer("to", kinds::F32)),
+        "CastLike" => {
+            let whole = matches!(read(1)?.values, Numbers::Integers(_));
+            cast(read(0)?, if whole { kinds::I64 } else { kinds::F32 })
+        }
         "Shape" => {
             let extents: Vec<i64> = read(0)?.extents.iter().map(|&extent| extent as i64).collect();
             let part = shape_part(attributes, &extents);
@@ -130,8 +139,10 @@ fn one<'a>(
         "Expand" => {
             let x = read(0)?;
             let wanted = read(1)?.to_integers()?;
-            let all = broadcast(&x.extents, &positive(wanted)?)?;
-            x.spread(&all)
+            if wanted.contains(&BATCH) {
+                return Err(PER_IMAGE.to_string());
+            }
+            x.spread(&broadcast(&x.extents, &positive(wanted)?)?)
         }
         "Tile" => tile(read(0)?, read(1)?.to_integers()?),
         "ConstantOfShape" => {
@@ -159,9 +170,8 @@ fn one<'a>(
             }
             Ok(result)
         }
-        "Abs" | "Ceil" | "Exp" | "Floor" | "Log" | "Neg" | "Not" | "Reciprocal" | "Round" | "Sqrt" => {
-            unary(operator, read(0)?)
-        }
+        "Abs" | "Ceil" | "Exp" | "Floor" | "Log" | "Neg" | "Not" | "Reciprocal" | "Round" | "Sign"
+        | "Sqrt" => unary(operator, read(0)?),
         "Mod" if attributes.integer("fmod", 0) == 1 => binary("Remainder", read(0)?, read(1)?),
         _ => binary(operator, read(0)?, read(1)?),
     }
@@ -408,6 +418,7 @@ fn unary(operator: &str, x: &Constant) -> Result<Constant> {
         (Numbers::Integers(values), "Neg") => {
             Numbers::Integers(values.iter().map(|v| v.wrapping_neg()).collect())
         }
+        (Numbers::Integers(values), "Sign") => Numbers::Integers(values.iter().map(|v| v.signum()).collect()),
         (Numbers::Integers(values), "Not") => {
             Numbers::Integers(values.iter().map(|v| i64::from(*v == 0)).collect())
         }
@@ -422,6 +433,7 @@ fn unary(operator: &str, x: &Constant) -> Result<Constant> {
                 "Neg" => |v| -v,
                 "Reciprocal" => f32::recip,
                 "Round" => f32::round_ties_even,
+                "Sign" => |v| if v == 0.0 { 0.0 } else { v.signum() },
                 "Sqrt" => f32::sqrt,
                 _ => return Err("reads real numbers where truth values belong".to_string()),
             };

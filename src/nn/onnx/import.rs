@@ -19,6 +19,9 @@ type Result<T> = std::result::Result<T, String>;
 /// The oldest set of operators that is read.
 pub const OLDEST_OPSET: i64 = 11;
 
+/// Layers that a file may become; networks that are trained have some thousands.
+const MOST_LAYERS: usize = 1 << 18;
+
 /// What is known of a value of the graph.
 #[derive(Clone)]
 pub enum Known {
@@ -175,6 +178,9 @@ impl<'a> Importer<'a> {
     pub fn push(&mut self, layer: Layer, inputs: &[Value]) -> Result<Value> {
         let read: Vec<Extents> = inputs.iter().map(|value| self.extents[value.0]).collect();
         let result = layer.result(&read, &self.slots)?;
+        if self.nodes.len() >= MOST_LAYERS {
+            return Err(format!("would make more than {MOST_LAYERS} layers"));
+        }
         self.nodes.push(net::Node { name: self.current.clone(), layer, inputs: inputs.to_vec() });
         self.extents.push(result);
         Ok(Value(self.nodes.len()))

@@ -97,7 +97,8 @@ pub fn answer(model: &[u8], inputs: &[Vec<u8>], output: usize, batch: bool) -> R
                 constant.to_floats().map_err(OnnxError::Model)?,
             ));
         }
-        Known::Data(result) => result,
+        Known::Data(result) if result.images_first() => result,
+        Known::Data(_) => return Err(wrong("the images are not the first axis of the output")),
         Known::Row(_) | Known::PerImage(_) => return Err(wrong("the images are no axis of the output")),
     };
     let mut answered = result.own_extents();

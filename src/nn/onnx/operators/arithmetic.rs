@@ -5,6 +5,7 @@ use crate::nn::arrangement::{Arrangement, Axis};
 use crate::nn::layer::{Activation, Arithmetic, Layer};
 use crate::nn::onnx::constant::{BATCH, Constant, Places, spread_strides};
 use crate::nn::onnx::data::{Data, Place};
+use crate::nn::onnx::fold;
 use crate::nn::onnx::import::NewSlot;
 use crate::nn::slot::{FileOrder, Role};
 
@@ -70,6 +71,37 @@ pub fn power(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
         value = importer.push(Layer::Activation(function), &[value])?;
     }
     one(data.with_value(value))
+}
+
+/// `Where` by a condition that is a constant: factors of 1 and 0, and the constant's share.
+pub fn choose(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
+    let condition = call.constant(0)?;
+    let zero = Constant::floats(&[], vec![0.0]);
+    let mut shares = [zero.clone(), zero];
+    let mut result: Option<Data> = None;
+    for input in [1, 2] {
+        let chosen = |&value: &i64| f32::from((value != 0) == (input == 1));
+        let factors = condition.to_integers()?.iter().map(chosen).collect();
+        if let Ok(share) = call.constant(input) {
+            shares[input - 1] = (*share).clone();
+            continue;
+        }
+        let (data, factors) = (call.data(input)?.clone(), Constant::floats(&condition.extents, factors));
+        let own = with(importer, Arithmetic::Multiply, data, &factors, false)?;
+        result = Some(match result {
+            None => own,
+            Some(other) => of_both(importer, Arithmetic::Add, other, own)?,
+        });
+    }
+    let data = result.ok_or("reads constants only")?;
+    let inputs = [Some(&*condition), Some(&shares[0]), Some(&shares[1])];
+    let share = fold::fold("Where", call.attributes, &inputs).ok_or("reads constants only")??.swap_remove(0);
+    let values = share.to_floats()?;
+    if values.iter().any(|value| !value.is_finite()) {
+        return Err("chooses values that are not finite".to_string());
+    }
+    let nothing = values.iter().all(|&value| value == 0.0);
+    one(if nothing { data } else { with(importer, Arithmetic::Add, data, &share, false)? })
 }
 
 /// `Expand`: repeats along axes of one place.

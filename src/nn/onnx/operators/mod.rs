@@ -5,6 +5,7 @@ mod arithmetic;
 mod convolutions;
 mod groups;
 mod linear;
+mod places;
 mod pooling;
 mod shapes;
 mod slices;
@@ -90,6 +91,10 @@ impl<'a, 'b> Call<'a, 'b> {
 pub const MIXED: &str =
     "mixes the images with other axes, or fixes their number; export the model with a dynamic batch size";
 
+/// What is said of values whose images are not the first axis.
+pub const MOVED: &str = "reads or gives values whose first axis is not that of the images; only Transpose, Gather and GatherND \
+                         are read with these";
+
 type Reader = fn(&mut Importer, &Call) -> Result<Vec<Known>>;
 
 /// Every operator that becomes layers.
@@ -107,6 +112,7 @@ const OPERATORS: &[(&[&str], Reader)] = &[
     (&["PRelu"], activations::p_relu),
     (&["Add", "Sub", "Mul", "Div"], arithmetic::binary),
     (&["Max", "Min", "Sum", "Mean"], arithmetic::several),
+    (&["Where"], arithmetic::choose),
     (&["Pow"], arithmetic::power),
     (&["Expand"], arithmetic::expand),
     (&["MaxPool", "AveragePool"], pooling::pool),
@@ -125,14 +131,23 @@ const OPERATORS: &[(&[&str], Reader)] = &[
     (&["Concat"], slices::concat),
     (&["Slice"], slices::slice),
     (&["Split"], slices::split),
-    (&["Gather"], slices::gather),
+    (&["Gather"], places::gather),
+    (&["GatherND"], places::gather_nd),
     (&["Pad"], slices::pad),
 ];
+
+/// Operators that read values whose first axis is not that of the images. PyTorch's newer exporter moves it behind rows
+/// and columns to gather these, and back.
+const WITH_IMAGES_ANYWHERE: &[&str] = &["Transpose", "Gather", "GatherND", "Shape", "Identity", "Cast"];
 
 /// Reads an operator of which some input depends on the images.
 pub fn read(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let reader = OPERATORS.iter().find(|(names, _)| names.contains(&call.operator)).map(|(_, reader)| reader);
     let reader = reader.ok_or_else(|| format!("is not supported; {}", supported()))?;
+    let moved = |input: &Option<Known>| matches!(input, Some(Known::Data(data)) if !data.images_first());
+    if call.inputs.iter().any(moved) && !WITH_IMAGES_ANYWHERE.contains(&call.operator) {
+        return Err(MOVED.to_string());
+    }
     reader(importer, call)
 }
 

@@ -141,10 +141,7 @@ pub fn transpose(_: &mut Importer, call: &Call) -> Result<Vec<Known>> {
         return Err(format!("has the order {order:?} for {} axes", data.rank()));
     }
     data.axes = order.iter().map(|&axis| data.axes[axis].clone()).collect();
-    match data.axes.iter().position(|place| *place == Place::Batch) {
-        None | Some(0) => one(data),
-        Some(_) => Err("moves the axis of the images".to_string()),
-    }
+    one(data)
 }
 
 /// `DepthToSpace` and `SpaceToDepth`: a reshape, a transposition and a reshape.

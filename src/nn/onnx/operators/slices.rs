@@ -8,7 +8,7 @@ use crate::nn::onnx::constant::Constant;
 use crate::nn::onnx::data::{Data, Place, Unpadded};
 
 /// The data with an axis lying together, and the axis.
-fn around(importer: &mut Importer, data: &Data, axis: usize) -> Result<(Data, Axis)> {
+pub(super) fn around(importer: &mut Importer, data: &Data, axis: usize) -> Result<(Data, Axis)> {
     if let Some(block) = data.block(axis)? {
         return Ok((data.clone(), block));
     }
@@ -28,7 +28,7 @@ fn around(importer: &mut Importer, data: &Data, axis: usize) -> Result<(Data, Ax
 }
 
 /// Some places of an axis.
-fn taken(importer: &mut Importer, data: &Data, axis: usize, steps: Steps) -> Result<Data> {
+pub(super) fn taken(importer: &mut Importer, data: &Data, axis: usize, steps: Steps) -> Result<Data> {
     let Steps { start, step, count } = steps;
     if step == 1 && start == 0 && data.extent(axis)? == count {
         return Ok(data.clone());
@@ -83,29 +83,6 @@ pub fn split(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
         start += count;
     }
     Ok(all)
-}
-
-/// `Gather` of one place, or of several at equal distances.
-pub fn gather(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
-    let data = call.data(0)?;
-    let axis = axes::axis(call.attributes.integer("axis", 0), data.rank())?;
-    let extent = data.extent(axis)?;
-    let constant = call.constant(1)?;
-    let indices: Vec<usize> =
-        constant.to_integers()?.iter().map(|&i| axes::axis(i, extent)).collect::<Result<_>>()?;
-    let step = if let [first, second, ..] = indices[..] { second as isize - first as isize } else { 1 };
-    let regular = indices.windows(2).all(|pair| pair[1] as isize - pair[0] as isize == step) && step != 0;
-    let Some(&start) = indices.first().filter(|_| regular && constant.extents.len() <= 1) else {
-        return Err(
-            "takes places at unequal distances; a single index or a regular row of them is supported"
-                .to_string(),
-        );
-    };
-    let mut result = taken(importer, data, axis, Steps { start, step, count: indices.len() })?;
-    if constant.extents.is_empty() {
-        result.axes.remove(axis);
-    }
-    one(result)
 }
 
 /// `Concat`.

@@ -29,7 +29,7 @@ pub fn read(importer: &Importer, call: &Call) -> Option<Result<Vec<Known>>> {
             _ => None,
         },
         ("Reshape", Some(Known::Data(data)), Some(Known::Constant(wanted))) => {
-            let all = matches!(wanted.to_integers(), Ok([-1])) && data.axes.contains(&Place::Batch);
+            let all = matches!(wanted.to_integers(), Ok([-1])) && data.axes.first() == Some(&Place::Batch);
             all.then(|| Ok(vec![Known::Row(data.clone())]))
         }
         ("Unsqueeze", Some(Known::PerImage(numbers)), _) => Some(unsqueezed(call, numbers)),
