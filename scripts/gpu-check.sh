@@ -72,7 +72,7 @@ verdict() {
 pytorch() {
     python3 -c 'import torch, numpy' 2>/dev/null || { echo 'python3 has no PyTorch with numpy here' >&2; return 77; }
     exec python3 scripts/torch_steps.py --widths "$narrow" "$wide" --resnet-width "$resnet" --batch-size "$batch" \
-        --seconds "$seconds"
+        --seconds "$seconds" --within 35
 }
 
 # `--part FUNCTION` is for this script itself: `timeout` ends programs, not functions.
@@ -173,7 +173,7 @@ part adapters 20 ./pgn-wgpu adapters --json
     part steps-narrow 50 $this steps --width "$narrow" --method "$METHODS"
     part steps-wide 90 $this steps --width "$wide" --method "$METHODS"
     part resnet18 50 $this steps --network resnet18 --width "$resnet" --method natural,pgd
-    part pytorch 60 $this pytorch
+    part pytorch 70 $this pytorch
     part verdict 50 $this verdict
     part validate 40 ./pgn-wgpu validate --json --adapter "$adapter" --width "$narrow" --batch-size "$batch"
     part explain 40 ./pgn-wgpu bench --explain --steps-only --adapter "$adapter" --width "$narrow" --batch-size "$batch" \

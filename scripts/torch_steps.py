@@ -96,6 +96,7 @@ def main():
     parser.add_argument("--resnet-width", type=float, default=1, help="0 leaves the ResNet-18 out")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--seconds", type=float, default=1, help="for each kind of step")
+    parser.add_argument("--within", type=float, default=1e9, help="seconds after which nothing more is begun, but said")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
 
@@ -105,7 +106,7 @@ def main():
     cases = [(f"all-convolutional {width:g}", table_1, width) for width in options.widths]
     if options.resnet_width:
         cases.append((f"resnet18 {options.resnet_width:g}", resnet, options.resnet_width))
-    rows = []
+    rows, left_out, began = [], [], time.perf_counter()
     for name, build, width in cases:
         for precision in ["float32", "tf32"] if gpu else ["float32"]:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
@@ -114,6 +115,9 @@ def main():
             x = torch.rand(options.batch_size, CHANNELS, SIDE, SIDE, device=device)
             labels = torch.randint(0, CLASSES, (options.batch_size,), device=device)
             for kind, step in steps(classifier, generator, x, labels).items():
+                if time.perf_counter() - began > options.within:
+                    left_out.append(f"{name} {kind} {precision}")
+                    continue
                 speed = images_per_second(step, device, options.batch_size, options.seconds)
                 rows.append({"network": name, "step": kind, "precision": precision, "images_per_second": speed})
     print(json.dumps({
@@ -121,6 +125,7 @@ def main():
         "device": torch.cuda.get_device_name(device) if gpu else f"CPU, {torch.get_num_threads()} threads",
         "batch_size": options.batch_size,
         "steps": rows,
+        "left_out": left_out,
     }))
 
 
