@@ -20,7 +20,7 @@ fail() {
 }
 
 [ -x "$binary" ] || fail "there is no program $binary"
-version=$("$binary" --version | cut -d ' ' -f 2)
+version=$("$binary" --version | head -n 1 | cut -d ' ' -f 2)
 wanted=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 [ "$version" = "$wanted" ] || fail "$binary is version $version, and Cargo.toml says $wanted"
 
@@ -54,8 +54,7 @@ case $target in
     ;;
 *)
     archive=$name.tar.gz
-    # Sorted and without the names of users, so that the same files make the same archive.
-    (cd "$work" && find "$name" -type f | sort | tar --no-recursion -czf "$out/$archive" -T -)
+    tar -C "$work" -czf "$out/$archive" "$name"
     ;;
 esac
 echo "$out/$archive"
