@@ -57,7 +57,7 @@ cluster: ## The job files of examples/cluster on a Slurm of its own and by GNU p
 	cargo build --release
 	sh scripts/cluster.sh
 
-gpu-check-bundle: ## Makes target/gpu-check, a folder to carry to a machine with a GPU: sh gpu-check.sh there, eight minutes
+gpu-check-bundle: ## Makes target/gpu-check.tar.gz, to carry to a machine with a GPU: sh gpu-check.sh there, eight minutes
 	sh scripts/gpu-check.sh --prepare
 
 # TORTURE='--only hostile --seed 7' passes flags on; tests/torture/README.md lists them.

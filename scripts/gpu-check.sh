@@ -2,7 +2,7 @@
 # All that a GPU should tell, in at most eight minutes, on a machine that has its driver and nothing else: no network, no
 # Rust, no Python. Everything is carried there in one folder.
 #
-#   sh scripts/gpu-check.sh --prepare [FOLDER]   where the program is built: makes the folder (target/gpu-check)
+#   sh scripts/gpu-check.sh --prepare [FOLDER]   where the program is built: makes the folder (target/gpu-check) and its .tar.gz
 #   sh FOLDER/gpu-check.sh [FILE]                where the GPU is: writes FILE (FOLDER/gpu-check.json)
 #
 # Parts: adapters, kernel tests, golden values, steps of every method at widths 0.25 and 1, a ResNet-18, the same steps in
@@ -40,7 +40,8 @@ prepare() {
     cp scripts/torch_steps.py "$folder/scripts"
     cp -R tests/golden/. "$folder/tests/golden"
     { git rev-parse --short=10 HEAD && { git diff --quiet HEAD || echo changed; }; } | xargs >"$folder/commit"
-    du -sh "$folder"
+    tar -C "$(dirname "$folder")" -czf "$folder.tar.gz" "$(basename "$folder")"
+    du -sh "$folder" "$folder.tar.gz"
 }
 
 # --- What the parts do -------------------------------------------------------------------------------------------
