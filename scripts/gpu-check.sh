@@ -61,11 +61,11 @@ steps() {
 
 # A model of the digits: trained and judged on the adapter, judged again on the CPU path.
 verdict() {
-    ./pgn-wgpu train --adapter "$adapter" --epochs "$epochs" --quiet --out work/run >/dev/null &&
-        for where in "$adapter" cpu; do
-            ./pgn-wgpu verdict work/run --adapter "$where" --limit "$images" --out "work/verdict-$where" --force --quiet \
-                >/dev/null || return
-        done
+    ./pgn-wgpu train --adapter "$adapter" --epochs "$epochs" --quiet --out work/run >/dev/null || return
+    for where in "$adapter" cpu; do
+        ./pgn-wgpu verdict work/run --adapter "$where" --limit "$images" --out "work/verdict-$where" --force --quiet \
+            >/dev/null || return
+    done
     printf '{"adapter": %s, "cpu": %s}\n' "$(cat "work/verdict-$adapter/verdict.json")" "$(cat work/verdict-cpu/verdict.json)"
 }
 
@@ -131,7 +131,7 @@ part() {
     : >"$out" && : >"$err"
     since=$(date +%s)
     if [ "$limit" -lt 3 ]; then
-        status=skipped
+        status='no time'
         echo 'no time was left' >"$err"
     else
         timeout --kill-after=3 "$limit" "$@" >"$out" 2>"$err" </dev/null
