@@ -10,10 +10,11 @@ export ADAPTER
 adapter = $${ADAPTER:-$$(sh scripts/setup.sh)}
 pgn_wgpu = cargo run --quiet --release --
 
-.PHONY: help demo demo-web test web-check portability bench parity tensorboard torture fuzz onnx-conformance onnx-exports advertorch
+.PHONY: help demo demo-web test web-check portability swiftshader cluster gpu-check-bundle bench parity tensorboard torture fuzz \
+    onnx-conformance onnx-exports advertorch
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' Makefile
 	@echo 'ADAPTER=cpu (or discrete, a name, ...) before any of them chooses where to compute.'
 
 demo: ## Trains a classifier against its generator on the embedded digits, under two minutes
@@ -45,6 +46,19 @@ web-check: ## The page of `export --web` in headless Chromium, beside the CPU pa
 
 portability: ## Every shader that browsers can run through their compiler (Dawn), beside the CPU path; needs Node.js
 	sh scripts/web-check.sh dawn
+
+swiftshader: ## The tests of kernels on the Vulkan driver of Chromium, subgroups of four; slow, needs Chromium
+	sh scripts/swiftshader.sh $(TESTS)
+
+# TESTS='convolutions products' chooses tests of `make swiftshader` by parts of their names.
+TESTS ?=
+
+cluster: ## The job files of examples/cluster on a Slurm of its own and by GNU parallel, beside one process; Debian, Ubuntu
+	cargo build --release
+	sh scripts/cluster.sh
+
+gpu-check-bundle: ## Makes target/gpu-check.tar.gz, to carry to a machine with a GPU: sh gpu-check.sh there, eight minutes
+	sh scripts/gpu-check.sh --prepare
 
 # TORTURE='--only hostile --seed 7' passes flags on; tests/torture/README.md lists them.
 TORTURE ?=

@@ -103,7 +103,7 @@ fn epsilon(norm: Norm) -> f32 {
 }
 
 fn file() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/defenses.json");
+    let path = crate::values::file("defenses.json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 

@@ -28,7 +28,7 @@ const TOLERANCE: f64 = 3e-5;
 const NETWORKS: [(&str, bool); 2] = [("resnet18", true), ("preact-resnet18", false)];
 
 fn file() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/networks.json");
+    let path = crate::values::file("networks.json");
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 

@@ -16,7 +16,7 @@ const IMAGES: usize = 3;
 const CLASSES: usize = 5;
 
 fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/state_dicts").join(name)
+    crate::values::file("state_dicts").join(name)
 }
 
 /// The images of the script, channels last.

@@ -7,7 +7,14 @@ use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use safetensors::SafeTensors;
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+/// A file or folder beside this one. Cargo names the checkout when it runs tests; `scripts/gpu-check.sh` names what it carried to
+/// another machine.
+pub fn file(name: &str) -> PathBuf {
+    let checkout = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+    PathBuf::from(checkout).join("tests/golden").join(name)
+}
 
 /// A file's `settings`.
 #[derive(Deserialize)]
@@ -64,9 +71,7 @@ impl Golden {
 
     /// The file of this name.
     pub fn load(name: &str) -> Self {
-        let path: PathBuf =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.safetensors"));
-        let bytes = std::fs::read(&path).unwrap();
+        let bytes = std::fs::read(file(&format!("{name}.safetensors"))).unwrap();
         let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
         let settings: Settings =
             serde_json::from_str(&header.metadata().as_ref().unwrap()["settings"]).unwrap();

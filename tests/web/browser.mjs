@@ -56,6 +56,28 @@ const adapter = await tab.evaluate(async () => {
 await shown(tab);
 await screenshot(tab, "desktop-light");
 
+// An image of the reader's goes before work on the set that has begun, which takes its other steps after it.
+const lag = await tab.evaluate(async () => {
+  const own = await page.opened;
+  const instant = () => new Promise((resolve) => setTimeout(resolve, 1));
+  while (own.curve.length <= RADII || own.measure.busy || own.show.busy) await instant();
+  let steps = 0;
+  const run = own.set.step.run;
+  own.set.step.run = function (...inputs) {
+    steps++;
+    return run.apply(this, inputs);
+  };
+  const counted = own.measure();
+  while (!steps) await instant();
+  const before = steps;
+  own.choose(own.imageAt(1).map((value) => 1 - value), null);
+  while (own.show.busy) await instant();
+  const meanwhile = steps - before;
+  await counted;
+  return { meanwhile, all: steps };
+});
+if (lag.meanwhile > 1 || lag.all - lag.meanwhile < 2) errors.push(`the reader's image waited for ${lag.meanwhile} steps of ${lag.all}`);
+
 const none = await open({}, () => Object.defineProperty(navigator, "gpu", { value: undefined }));
 const notices = { none: await none.textContent("#notice span") };
 if (await none.isVisible("#app")) errors.push("the page shows controls without WebGPU");

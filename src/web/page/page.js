@@ -5,6 +5,8 @@ const at = (id) => document.getElementById(id);
 const RADII = 8;
 // Milliseconds without a change after which the set is attacked.
 const PAUSE = 300;
+// Milliseconds after which work on the set looks again whether the reader's image is done.
+const WAY = 10;
 const NO_WEBGPU =
   "This page computes with WebGPU, which is not available here; open it in a current Chrome, Edge, Firefox or Safari on a machine with a graphics processor.";
 
@@ -14,14 +16,14 @@ function notice(text, reload) {
   at("notice").lastElementChild.hidden = !reload;
 }
 
-// Runs `work` again and again: once more at the end if it was asked for in between.
+// Runs `work` again and again: once more at the end if it was asked for in between. `busy` of the result tells whether it runs.
 function latest(work) {
-  let [busy, again] = [false, false];
+  let again = false;
   return async function ask() {
-    if (busy) return void (again = true);
-    busy = true;
+    if (ask.busy) return void (again = true);
+    ask.busy = true;
     await work().catch(failed);
-    busy = false;
+    ask.busy = false;
     if (again) [again] = [false, ask()];
   };
 }
@@ -49,6 +51,7 @@ class Page {
     );
     own.show = latest(() => own.look());
     own.measure = latest(() => own.count());
+    own.pause = () => own.giveWay();
     own.furnish();
     own.thumbs.mark(0);
     [own.image, own.label] = [own.imageAt(0), page.labels[0]];
@@ -59,10 +62,17 @@ class Page {
   // Attacks this network from now on.
   async use(network) {
     this.one = await Subject.begin(this.player, "one", 1, network);
+    this.show();
     this.set = await Subject.begin(this.player, "set", page.set, network);
     this.curve = [];
-    this.show();
     this.measure();
+  }
+
+  // Lets the reader's image go first. A device works in the order of submission, so that work on the set submits a step, and waits
+  // here until it is done and no image of the reader's is under way.
+  async giveWay() {
+    await this.player.device.queue.onSubmittedWorkDone();
+    while (this.show.busy && !page.lost) await new Promise((resolve) => setTimeout(resolve, WAY));
   }
 
   imageAt(index) {
@@ -144,8 +154,8 @@ class Page {
 
   // Attacks the set once the reader pauses: that takes the device longer than one image.
   settle() {
-    clearTimeout(this.pause);
-    this.pause = setTimeout(this.measure, PAUSE);
+    clearTimeout(this.settling);
+    this.settling = setTimeout(this.measure, PAUSE);
   }
 
   radius() {
@@ -210,14 +220,14 @@ class Page {
   // Accuracies of the set at the radius, then the points of the curve that are missing.
   async count() {
     const { set, epsilon } = this;
-    const now = await accuracies(set, this.images, epsilon);
+    const now = await accuracies(set, this.images, epsilon, this.pause);
     const rows = ATTACKS.map(({ key, title, colour }) => `<tr style="--colour:var(--${colour})"><th scope="row">${title}</th><td>${percent(now[key])}</td></tr>`);
     at("accuracy").innerHTML = rows.join("");
     at("images").textContent = `Of the ${page.labels.length} images of this page, at ε = ${shownRadius(epsilon)}. PGD takes ${page.iterations} steps.`;
     this.plot();
     if (this.curve.length <= RADII && this.set === set) {
       const radius = (page.largest_epsilon * this.curve.length) / RADII;
-      const point = [radius, await accuracies(set, this.images, radius)];
+      const point = [radius, await accuracies(set, this.images, radius, this.pause)];
       if (this.set === set) this.curve.push(point);
       this.plot();
       this.settle();
@@ -285,7 +295,7 @@ class Lesson {
       this.last = await this.training.take();
       this.losses.push([this.last.step, this.last.loss]);
       if (this.last.step % page.lesson.per_epoch === 0) {
-        this.shares.push([this.last.step, await accuracies(this.test, this.owner.images, page.epsilon)]);
+        this.shares.push([this.last.step, await accuracies(this.test, this.owner.images, page.epsilon, this.owner.pause)]);
         at("swap").hidden = false;
       }
       this.plot();

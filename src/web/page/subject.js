@@ -32,11 +32,14 @@ class Subject {
     this.player.write(this.states.labels, labels);
   }
 
-  // The loaded images under every attack: probabilities by attack.
-  async attack(images, epsilon) {
+  // The loaded images under every attack: probabilities by attack. `pause` is waited for after each step.
+  async attack(images, epsilon, pause = null) {
     this.player.write(this.states.moved, images);
     const length = Math.fround(Math.fround(2.5 * Math.fround(epsilon)) / page.iterations);
-    for (let i = 0; i < page.iterations; i++) this.step.run({ epsilon: [epsilon], length: [length] });
+    for (let i = 0; i < page.iterations; i++) {
+      this.step.run({ epsilon: [epsilon], length: [length] });
+      if (pause) await pause();
+    }
     this.generator?.run({ epsilon: [epsilon] });
     for (const answer of Object.values(this.answers)) answer.run();
     const entries = Object.entries(this.answers).map(async ([key, answer]) => [key, (await answer.outputs()).probabilities]);
@@ -49,8 +52,8 @@ class Subject {
   }
 }
 
-// Shares of all images of the page that are classified as labelled, by attack.
-async function accuracies(set, images, epsilon) {
+// Shares of all images of the page that are classified as labelled, by attack. See `attack` for `pause`.
+async function accuracies(set, images, epsilon, pause) {
   const right = Object.fromEntries(ATTACKS.map(({ key }) => [key, 0]));
   for (let start = 0; start < page.labels.length; start += set.count) {
     const labels = page.labels.slice(start, start + set.count);
@@ -59,7 +62,7 @@ async function accuracies(set, images, epsilon) {
     const padded = new Float32Array(set.count);
     padded.set(labels);
     set.load(batch, padded);
-    const probabilities = await set.attack(batch, epsilon);
+    const probabilities = await set.attack(batch, epsilon, pause);
     for (const { key } of ATTACKS) {
       const row = (i) => probabilities[key].subarray(i * page.problem.classes, (i + 1) * page.problem.classes);
       right[key] += labels.filter((label, i) => largest(row(i)) === label).length;
