@@ -1,8 +1,6 @@
-"""A trained classifier of digits for all tests and doctests, and the command of the installed wheel beside it."""
+"""A trained classifier of digits for all tests, and the command of the installed wheel beside it."""
 
-import os
 import pathlib
-import shutil
 import subprocess
 import sysconfig
 
@@ -46,19 +44,3 @@ def command(folder):
         return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=600, **options)
 
     return call
-
-
-@pytest.fixture(autouse=True)
-def _doctest_home(request, doctest_namespace):
-    """Doctests run in the folder, with a model and images at hand."""
-    if not isinstance(request.node, pytest.DoctestItem):
-        yield
-        return
-    folder = request.getfixturevalue("folder")
-    shutil.rmtree(folder / "runs/short", ignore_errors=True)
-    images, labels = request.getfixturevalue("digits")
-    doctest_namespace.update(model=request.getfixturevalue("model"), images=images, labels=labels)
-    before = os.getcwd()
-    os.chdir(folder)
-    yield
-    os.chdir(before)

@@ -215,3 +215,112 @@ fn unknown(command: &str, known: &[&Arg], flag: &str) -> String {
     let shown: Vec<String> = shown.into_iter().map(|name| format!("--{name}")).collect();
     format!("{command} has no option --{flag}; choose one of {}", shown.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attacks::AttackKind;
+    use crate::nn::{Init, Network, Plan};
+
+    fn given(options: &[(&str, Value)]) -> Vec<(String, Value)> {
+        options.iter().map(|(name, value)| ((*name).to_string(), value.clone())).collect()
+    }
+
+    fn text(text: &str) -> Value {
+        Value::Text(text.to_string())
+    }
+
+    /// A model of three classes, and its place.
+    fn model() -> (Place, Model) {
+        let problem = Problem::square(8, 1, 3);
+        let classifier = Network::default().build(Plan::new(problem, 0.0625)).unwrap();
+        let values = classifier.initial(Init::He, 1);
+        (Place::find(Path::new("model.safetensors")).unwrap(), Model::new(classifier, values))
+    }
+
+    #[test]
+    fn options_by_name_are_those_of_the_command() {
+        let (place, model) = model();
+        let options = given(&[
+            ("norm", text("linf")),
+            ("epsilon", text("8/255")),
+            ("step_size", text("0.01")),
+            ("random_start", Value::Switch(true)),
+            ("batch-size", text("7")),
+            ("target", text("2")),
+        ]);
+        let attack = attack((&place, &model), "pgd", &options).unwrap();
+        assert_eq!(
+            (attack.kind, attack.epsilon, attack.step_size),
+            (AttackKind::PGD, 8.0 / 255.0, Some(0.01))
+        );
+        assert_eq!((attack.random_start, attack.batch_size, attack.iterations), (true, 7, 10));
+        let off = given(&[("random_start", Value::Switch(false))]);
+        assert!(!super::attack((&place, &model), "pgd", &off).unwrap().random_start);
+    }
+
+    #[test]
+    fn every_option_of_an_attack_has_a_name_here() {
+        let (place, model) = model();
+        for option in crate::attacks::options::OPTIONS {
+            let value = if option.name == "abort-early" { Value::Switch(false) } else { text("?") };
+            let name = option.flag().replace('-', "_");
+            let kind = AttackKind::reading(option.name)[0].name();
+            match attack((&place, &model), kind, &given(&[(&name, value)])) {
+                Ok(_) => {}
+                Err(error) => assert!(!error.to_string().contains("has no option"), "{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_one_sentence_without_usage() {
+        let (place, model) = model();
+        let refused = |name: &str, options: &[(&str, Value)]| {
+            let error = attack((&place, &model), name, &given(options)).unwrap_err();
+            assert!(matches!(error, CallError::Option(_)), "{error}");
+            let sentence = by_name(&error.to_string());
+            assert!(!sentence.contains('\n') && !sentence.contains("--"), "{sentence}");
+            sentence
+        };
+        assert!(refused("pgd", &[("iterations", text("0"))]).contains("iterations 0 is not possible"));
+        assert!(
+            refused("fgm", &[("iterations", text("5"))]).contains("iterations has no effect with attack fgm")
+        );
+        assert!(refused("pgdd", &[]).contains("possible values: fgm, pgd"));
+        assert!(refused("pgd", &[("sheet", text("a.png"))]).contains("attack has no option sheet"));
+        assert!(refused("pgd", &[("step", text("1"))]).ends_with("choose one of step_size"));
+        assert!(refused("pgd", &[("epsilon", text("0.1,0.2"))]).contains("one at a time"));
+        assert!(refused("pgd", &[("random_start", text("2"))]).contains("True or False"));
+        assert!(refused("apgd-t", &[]).contains("classes"), "there are three");
+    }
+
+    #[test]
+    fn options_of_training_take_true_and_false_as_flags_do() {
+        let known = |options: &[(&str, Value)]| arguments("train", &given(options), |_| true);
+        let line = known(&[
+            ("awp", Value::Switch(true)),
+            ("nesterov", Value::Switch(false)),
+            ("no_augment", Value::Switch(true)),
+            ("no_shuffle", Value::Switch(false)),
+            ("defense", text("pgd")),
+            ("without", text("label,gradient")),
+        ]);
+        let expected =
+            ["--awp", "--nesterov=false", "--no-augment", "--defense=pgd", "--without=label,gradient"];
+        assert_eq!(line.unwrap(), expected);
+        assert!(known(&[("epoch", text("3"))]).unwrap_err().to_string().contains("--epochs"));
+    }
+
+    #[test]
+    fn a_sentence_names_options_and_leaves_other_dashes_alone() {
+        let sentences = [
+            ("--step-size 2 is not possible", "step_size 2 is not possible"),
+            ("raise --generator-lr, or lower --c-l", "raise generator_lr, or lower c_l"),
+            ("a -- b, x--y and ---", "a -- b, x--y and ---"),
+        ];
+        for (sentence, expected) in sentences {
+            assert_eq!(by_name(sentence), expected);
+        }
+    }
+}
