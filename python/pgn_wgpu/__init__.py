@@ -5,7 +5,7 @@
 >>> images, labels = pgn_wgpu.digits()
 >>> logits = model(images)
 >>> result = model.attack(images, labels, "pgd", norm="linf", eps="8/255")
->>> result.success.shape, result.norms["linf"].max() <= 8 / 255 + 1e-5
+>>> result.success.shape, bool(result.norms["linf"].max() <= 8 / 255 + 1e-5)
 ((400,), True)
 
 Everything computes without the interpreter's lock, and Ctrl-C ends it. :mod:`pgn_wgpu.torchattacks` and :class:`AutoAttack` have the

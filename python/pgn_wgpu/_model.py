@@ -196,7 +196,7 @@ class Model:
         >>> result = model.attack(images, labels, "apgd-ce", norm="l2", eps=0.5, iterations=10)
         >>> result.images.shape, bool((result.l2 <= 0.5 + 1e-5).all())
         ((400, 1, 8, 8), True)
-        >>> result.accuracy <= (model(images).argmax(1) == labels).mean()
+        >>> result.accuracy <= float((model(images).argmax(1) == labels).mean())
         True
         """
         if "epsilon" in options:

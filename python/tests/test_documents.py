@@ -34,7 +34,6 @@ def test_the_readme(home):
 
 
 def test_the_notebook(home):
-    shutil.rmtree("runs", ignore_errors=True)
     cells = json.loads((HERE.parent / "notebooks/digits.ipynb").read_text())["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     names = {}
