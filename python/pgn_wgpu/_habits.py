@@ -17,7 +17,8 @@ def as_model(model: Any) -> Model:
     if isinstance(model, (str, bytes)) or hasattr(model, "__fspath__"):
         return load(model)
     raise TypeError(
-        f"the model is a {type(model).__name__}; give pgn_wgpu.load(file), and export networks of PyTorch by torch.onnx.export first"
+        f"the model is a {type(model).__name__}; give pgn_wgpu.load(file), and export a network of PyTorch by "
+        "torch.onnx.export first"
     )
 
 

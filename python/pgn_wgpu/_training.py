@@ -18,7 +18,9 @@ class Run:
     """A run folder: how it was trained, its metrics, and its model."""
 
     def __init__(self, folder: Union[str, "PathLike[str]"], test: Optional[dict[str, Any]] = None) -> None:
-        self._config, self._records = (json.loads(text) for text in _core.run(folder))
+        config, records = _core.run(folder)
+        self._config: dict[str, Any] = json.loads(config)
+        self._records: list[dict[str, Any]] = json.loads(records)
         #: Where it is.
         self.folder = pathlib.Path(folder)
         #: What the final networks came to on the test images, if this session trained them.
@@ -52,6 +54,11 @@ class Run:
         return load(self.folder, adapter, **options)
 
 
+def _told(on_epoch: Callable[[dict[str, Any]], object]) -> Callable[[str, int], object]:
+    """What the extension module calls: with a record as JSON, and the number of epochs."""
+    return lambda text, epochs: on_epoch({**json.loads(text), "epochs": epochs})
+
+
 def train(
     *,
     method: Optional[str] = None,
@@ -62,8 +69,8 @@ def train(
     """Trains a classifier, as the command ``train`` does, and returns the run.
 
     Options are those of ``pgn-wgpu train --help`` with underscores, such as ``epochs``, ``network``, ``width``, ``data``, ``out``,
-    ``seed`` and ``adapter``, with the same defaults and checks; a flag alone is ``True``. ``on_epoch`` is called with the record of
-    each epoch. Ctrl-C saves the run and raises ``KeyboardInterrupt``; ``resume=folder`` goes on with it.
+    ``seed`` and ``adapter``, with the same defaults and checks; a flag alone is ``True``. ``on_epoch`` is called with the record
+    of each epoch. Ctrl-C saves the run and raises ``KeyboardInterrupt``; ``resume=folder`` goes on with it.
 
     >>> run = train(method="natural", dataset="digits", epochs=2, adapter="cpu", out="runs/short")
     >>> len(run.epochs), run.config["method"], run.test["images"]
@@ -72,8 +79,7 @@ def train(
     10
     """
     given = as_given({"method": method, "dataset": dataset, **options})
-    told = on_epoch and (lambda text, epochs: on_epoch({**json.loads(text), "epochs": epochs}))
-    found = _core.train(given, told)
+    found = _core.train(given, None if on_epoch is None else _told(on_epoch))
     for sentence in found["notes"] + found["warnings"]:
         warnings.warn(sentence, stacklevel=2)
     test = found["test"]

@@ -93,7 +93,7 @@ def test_pixels_outside_of_0_to_1_and_nan_are_refused(model, digits):
 
 def test_labels_of_another_type_number_or_range_are_refused(model, digits):
     images, labels = digits
-    attack = lambda labels: lambda: model.attack(images, labels, "fgm")  # noqa: E731
+    attack = lambda labels: lambda: model.attack(images, labels, "fgm")
     refused(attack(labels.astype("float32")), TypeError, "labels are float32", "int64")
     refused(attack(labels > 3), TypeError, "bool")
     refused(attack(labels[:-1]), ValueError, "399 labels for 400 images")
@@ -104,7 +104,7 @@ def test_labels_of_another_type_number_or_range_are_refused(model, digits):
 
 
 def test_what_is_wrong_with_options_is_said_with_their_names_in_python(model, digits):
-    attack = lambda *names, **options: lambda: model.attack(*digits, *names, **options)  # noqa: E731
+    attack = lambda *names, **options: lambda: model.attack(*digits, *names, **options)
     refused(attack("fgm", iterations=5), ValueError, "iterations has no effect with attack fgm")
     refused(attack("pgdd"), ValueError, "pgdd", "pgd")
     refused(attack("pgd", iteratons=5), ValueError, "no option iteratons", "iterations")

@@ -75,7 +75,7 @@ def test_verdicts_are_those_of_verdict(model, run, digits, command, tmp_path, ve
     assert done.returncode == 0, done.stderr
     own = model.verdict(*digits, norm="linf", eps=0.1, version=version)
     theirs = json.loads((tmp_path / "out/verdict.json").read_text())
-    seconds = lambda attacks: [{**attack, "seconds": 0} for attack in attacks]  # noqa: E731
+    seconds = lambda attacks: [{**attack, "seconds": 0} for attack in attacks]
     for key in ["norm", "epsilon", "version", "images", "classifier", "benign-accuracy", "robust-accuracy", "warnings"]:
         assert own.report[key] == theirs[key], key
     assert seconds(own.attacks) == seconds(theirs["attacks"])

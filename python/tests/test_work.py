@@ -27,7 +27,7 @@ def resident():
 @pytest.mark.skipif(not pathlib.Path("/proc/self/statm").exists(), reason="Linux tells the memory of a process")
 def test_the_memory_of_a_hundred_attacks_does_not_grow(model, digits):
     images, labels = digits
-    attack = lambda: model.attack(images, labels, "pgd", iterations=3)  # noqa: E731
+    attack = lambda: model.attack(images, labels, "pgd", iterations=3)
     for _ in range(20):
         attack()
     gc.collect()
