@@ -122,13 +122,13 @@ def test_files_and_options_that_cannot_be_are_refused(tmp_path, run):
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(pgn_wgpu.Error, match="no-such-adapter"):
         pgn_wgpu.load(run, adapter="no-such-adapter")
-    with pytest.raises(ValueError, match="load|predict has no option folder"):
+    with pytest.raises(ValueError, match="no option folder"):
         pgn_wgpu.load(run, folder=3)
     with pytest.raises(pgn_wgpu.Error, match="mean"):
         pgn_wgpu.load(run, adapter="cpu", mean=0.5)
     with pytest.raises(ValueError, match="epochs many is not possible; it must be a whole number"):
         pgn_wgpu.train(epochs="many")
-    with pytest.raises(ValueError, match="train has no option epoch; choose one of epochs, epsilon"):
+    with pytest.raises(ValueError, match="train has no option epoch; choose one of epochs"):
         pgn_wgpu.train(epoch=3)
     with pytest.raises(pgn_wgpu.Error, match="iterations has no effect with method natural"):
         pgn_wgpu.train(method="natural", iterations=3, adapter="cpu", out=tmp_path / "run")
