@@ -25,7 +25,7 @@ pub fn refused(error: impl std::fmt::Display) -> PyErr {
 pub fn of_call(error: CallError) -> PyErr {
     match error {
         CallError::Option(sentence) => refused(sentence),
-        CallError::Work(error) => failed(error),
+        CallError::Work(sentence) => failed(sentence),
     }
 }
 
@@ -33,7 +33,7 @@ pub fn of_call(error: CallError) -> PyErr {
 pub fn with_eps(error: CallError) -> PyErr {
     match error {
         CallError::Option(sentence) => refused(eps(&sentence)),
-        CallError::Work(error) => failed(eps(&error.to_string())),
+        CallError::Work(sentence) => failed(eps(&sentence)),
     }
 }
 

@@ -37,18 +37,18 @@ pub enum CallError {
     /// An option that there is not, or that cannot be so: a sentence.
     #[error("{0}")]
     Option(String),
-    /// Anything else.
+    /// Anything else: a sentence.
     #[error("{0}")]
-    Work(Box<dyn Error + Send + Sync>),
+    Work(String),
 }
 
 impl CallError {
-    fn option(error: impl ToString) -> Self {
-        Self::Option(error.to_string())
+    fn option(error: impl Into<Box<dyn Error>>) -> Self {
+        Self::Option(error.into().to_string())
     }
 
-    fn work(error: impl ToString) -> Self {
-        Self::Work(error.to_string().into())
+    fn work(error: impl Into<Box<dyn Error>>) -> Self {
+        Self::Work(error.into().to_string())
     }
 }
 
@@ -166,7 +166,10 @@ fn sentence(error: &clap::Error) -> CallError {
     let first = lines.next().unwrap_or_default();
     let first = first.strip_prefix("error: ").unwrap_or(first).to_string();
     let possible = lines.find(|line| line.starts_with("[possible values"));
-    CallError::Option(possible.map_or(first.clone(), |values| format!("{first} {values}")))
+    CallError::Option(match possible {
+        Some(values) => format!("{first} {values}"),
+        None => first,
+    })
 }
 
 /// The arguments that give `command` these options.
