@@ -26,10 +26,18 @@ fn attacks() -> String {
         let norms: Vec<&str> = kind.norms.iter().map(|norm| norm.flag()).collect();
         let defaults = pgn_wgpu::attacks::AttackOptions::new(kind);
         let options: Map<String, Value> =
-            defaults.own().map(|(name, setting)| (name.replace('-', "_"), value(&setting))).collect();
+            defaults.own().map(|(name, setting)| (named(name), value(&setting))).collect();
         (kind.name().to_string(), json!({ "about": kind.about, "norms": norms, "options": options }))
     });
     Value::Object(all.collect()).to_string()
+}
+
+/// An option's name in Python; the radius is `eps` there, as in other packages.
+fn named(option: &str) -> String {
+    match option {
+        "epsilon" => "eps".to_string(),
+        other => other.replace('-', "_"),
+    }
 }
 
 /// A default; null where the attack has a rule of its own.
@@ -37,7 +45,8 @@ fn value(setting: &Setting) -> Value {
     match setting {
         Setting::Usual => Value::Null,
         Setting::Count(count) => json!(count),
-        Setting::Number(number) => json!(number),
+        // With the digits that the number has in f32.
+        Setting::Number(number) => json!(number.to_string().parse::<f64>().ok()),
         Setting::Switch(given) => json!(given),
         Setting::Word(word) => json!(word),
         Setting::Aim(aim) => json!(aim.to_string()),

@@ -182,7 +182,7 @@ fn attacked<'py>(
     let all = 0..outcome.len();
     let found = PyDict::new(py);
     let own: serde_json::Map<String, serde_json::Value> =
-        options.own().map(|(name, setting)| (name.replace('-', "_"), crate::value(&setting))).collect();
+        options.own().map(|(name, setting)| (crate::named(name), crate::value(&setting))).collect();
     found.set_item("attack", options.kind.name())?;
     found.set_item("options", serde_json::Value::Object(own).to_string())?;
     found.set_item("images", array(py, &outcome.adversarial, outcome.problem)?)?;

@@ -15,7 +15,7 @@ RUN = "runs/natural-digits"
 def folder(tmp_path_factory):
     """A folder with a run on the digits, which knows most of them."""
     folder = tmp_path_factory.mktemp("home")
-    pgn_wgpu.train(method="natural", epochs=15, width=0.0625, adapter="cpu", out=folder / RUN)
+    pgn_wgpu.train(method="natural", epochs=60, width=0.0625, adapter="cpu", out=folder / RUN)
     return folder
 
 

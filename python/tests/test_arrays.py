@@ -125,7 +125,6 @@ def test_what_is_wrong_with_options_is_said_with_their_names_in_python(model, di
 
 def test_gradients_raise_the_loss(model, digits):
     images, labels = digits
-    gradients = model.input_gradients(images, labels)
 
     def loss(images):
         logits = model(images).astype("float64")
@@ -137,4 +136,5 @@ def test_gradients_raise_the_loss(model, digits):
     gradients, step = model.input_gradients(inner, labels), np.float32(1e-3)
     rise = (loss(inner + step * np.sign(gradients)) - loss(inner - step * np.sign(gradients))) / (2 * step)
     expected = np.abs(gradients).sum((1, 2, 3))
-    assert np.allclose(rise, expected, rtol=0.02, atol=0.02)
+    # A step may cross a kink of the network; few do.
+    assert np.isclose(rise, expected, rtol=0.01).mean() > 0.9
