@@ -10,10 +10,8 @@ use std::process::ExitCode;
 /// The interpreter does not come back: it would turn a Ctrl-C that the command has dealt with into a second end.
 #[pyfunction]
 pub fn command(py: Python<'_>, itself: Vec<OsString>, line: Vec<OsString>) {
-    py.detach(|| {
-        let code = number(pgn_wgpu::command_line::run(itself, line));
-        std::process::exit(i32::from(code))
-    })
+    let code = py.detach(|| number(pgn_wgpu::command_line::run(itself, line)));
+    std::process::exit(i32::from(code));
 }
 
 /// The standard library does not tell the number of an exit code, but compares two.

@@ -73,6 +73,6 @@ pub fn rows(py: Python<'_>, values: Vec<f32>, columns: usize) -> PyResult<Bound<
 }
 
 /// Classes as an array.
-pub fn class_array<'py>(py: Python<'py>, classes: impl Iterator<Item = usize>) -> Bound<'py, PyArray1<i64>> {
+pub fn class_array(py: Python<'_>, classes: impl Iterator<Item = usize>) -> Bound<'_, PyArray1<i64>> {
     PyArray1::from_vec(py, classes.map(|class| class as i64).collect())
 }

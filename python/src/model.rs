@@ -20,6 +20,9 @@ use std::path::PathBuf;
 /// What the images of a verdict are called where the command has a split.
 const SPLIT: &str = "given";
 
+/// Images and their labels.
+type Labelled<'py> = (Bound<'py, PyArray4<f32>>, Bound<'py, PyArray1<i64>>);
+
 /// A model on an adapter.
 #[pyclass(frozen, module = "pgn_wgpu._core")]
 pub struct Model {
@@ -236,10 +239,7 @@ fn judgement<'py>(
 
 /// Images and labels of a split of the embedded digits.
 #[pyfunction]
-pub fn digits<'py>(
-    py: Python<'py>,
-    split: &str,
-) -> PyResult<(Bound<'py, PyArray4<f32>>, Bound<'py, PyArray1<i64>>)> {
+pub fn digits<'py>(py: Python<'py>, split: &str) -> PyResult<Labelled<'py>> {
     let digits = data::open(&DataOptions::default()).map_err(failed)?;
     let images = match call::word("split", split).map_err(of_call)? {
         pgn_wgpu::evaluation::Split::Train => &digits.train,

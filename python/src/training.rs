@@ -50,11 +50,11 @@ impl Observer for Told {
 /// Trains with the options of the command `train`. `on_epoch` is called with each epoch's record as JSON and the number of
 /// epochs. Ctrl-C saves the run and is raised.
 #[pyfunction]
-pub fn train<'py>(
-    py: Python<'py>,
+pub fn train(
+    py: Python<'_>,
     given: Vec<(String, Given)>,
     on_epoch: Option<Py<PyAny>>,
-) -> PyResult<Bound<'py, PyDict>> {
+) -> PyResult<Bound<'_, PyDict>> {
     let given = options(given);
     let (watch, stop) = (Arc::new(Watch::default()), Arc::new(AtomicBool::new(false)));
     let mut told = Told { watch: watch.clone(), stop: stop.clone(), on_epoch, warnings: Vec::new() };
