@@ -12,6 +12,7 @@ use crate::models::file::Model;
 use crate::models::pixels::PixelChoice;
 use crate::nn::Problem;
 use crate::training::fit::Observer;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Args, FromArgMatches};
 use std::error::Error;
 use std::path::Path;
@@ -161,15 +162,24 @@ fn parsed(first: &[&str], arguments: Vec<String>) -> Result<Command, CallError> 
 
 /// The one sentence of a parser's refusal, without usage and hints at help.
 fn sentence(error: &clap::Error) -> CallError {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    if let (Some(argument), Some(value), Some(ContextValue::Strings(all))) =
+        (text(ContextKind::InvalidArg), text(ContextKind::InvalidValue), error.get(ContextKind::ValidValue))
+        && !all.is_empty()
+    {
+        // The argument comes with the name of its value, as in help.
+        let flag = argument.split(' ').next().unwrap_or(argument);
+        return CallError::Option(format!(
+            "{flag} {value} is not possible; choose one of {}",
+            all.join(", ")
+        ));
+    }
     let text = error.to_string();
-    let mut lines = text.lines().map(str::trim);
-    let first = lines.next().unwrap_or_default();
-    let first = first.strip_prefix("error: ").unwrap_or(first).to_string();
-    let possible = lines.find(|line| line.starts_with("[possible values"));
-    CallError::Option(match possible {
-        Some(values) => format!("{first} {values}"),
-        None => first,
-    })
+    let first = text.lines().next().unwrap_or_default().trim();
+    CallError::Option(first.strip_prefix("error: ").unwrap_or(first).to_string())
 }
 
 /// The arguments that give `command` these options.
@@ -290,7 +300,7 @@ mod tests {
         assert!(
             refused("fgm", &[("iterations", text("5"))]).contains("iterations has no effect with attack fgm")
         );
-        assert!(refused("pgdd", &[]).contains("possible values: fgm, pgd"));
+        assert!(refused("pgdd", &[]).starts_with("attack pgdd is not possible; choose one of fgm, pgd"));
         assert!(refused("pgd", &[("sheet", text("a.png"))]).contains("attack has no option sheet"));
         assert!(refused("pgd", &[("step", text("1"))]).ends_with("choose one of step_size"));
         assert!(refused("pgd", &[("epsilon", text("0.1,0.2"))]).contains("one at a time"));
