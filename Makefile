@@ -10,8 +10,8 @@ export ADAPTER
 adapter = $${ADAPTER:-$$(sh scripts/setup.sh)}
 pgn_wgpu = cargo run --quiet --release --
 
-.PHONY: help demo demo-web test web-check portability swiftshader cluster gpu-check-bundle bench parity tensorboard torture fuzz \
-    onnx-conformance onnx-exports advertorch
+.PHONY: help demo demo-web test web-check portability swiftshader cluster gpu-check-bundle python bench parity tensorboard torture \
+    fuzz onnx-conformance onnx-exports advertorch
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,16 @@ cluster: ## The job files of examples/cluster on a Slurm of its own and by GNU p
 
 gpu-check-bundle: ## Makes target/gpu-check.tar.gz, to carry to a machine with a GPU: sh gpu-check.sh there, eight minutes
 	sh scripts/gpu-check.sh --prepare
+
+# An environment and a target folder of its own. A wheel for other machines is built where glibc is 2.28, or with --zig; this one
+# is for this machine (linux).
+python: ## The Python wheel in a fresh environment: builds and installs it, runs its tests and doctests
+	rm -rf target/python && $(PYTHON) -m venv target/python
+	target/python/bin/pip install --quiet 'maturin>=1.9,<2' pytest numpy
+	CARGO_TARGET_DIR=target/wheel target/python/bin/maturin build --release --compatibility linux \
+	    --manifest-path python/Cargo.toml --out target/python/wheels
+	target/python/bin/pip install --quiet target/python/wheels/*.whl
+	target/python/bin/pytest -q python/tests
 
 # TORTURE='--only hostile --seed 7' passes flags on; tests/torture/README.md lists them.
 TORTURE ?=

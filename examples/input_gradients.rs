@@ -5,8 +5,6 @@
 //! `in` holds `images` `[n, channels, height, width]` in float32, in [0, 1], and `labels` `[n, 1]` in float32. `out` gets
 //! `logits` `[n, classes]` and `gradients`, like the images. Without ADAPTER the CPU path computes.
 
-use pgn_wgpu::attacks::objective::{CeForm, gradient};
-use pgn_wgpu::attacks::target::Target;
 use pgn_wgpu::evaluation::predict;
 use pgn_wgpu::models::file::to_bytes;
 use pgn_wgpu::nn::Problem;
@@ -37,7 +35,8 @@ fn main() -> Outcome<()> {
         return Err(format!("there are {} numbers for {count} images of {problem:?}", images.len()).into());
     }
     let logits = predict::logits(&device, &model, &images, &mut |_, _| {})?;
-    let gradients = channels_first(&gradients(&device, &model, &images, &labels)?, problem);
+    let classes: Vec<usize> = labels.iter().map(|&label| label as usize).collect();
+    let gradients = channels_first(&predict::input_gradients(&device, &model, &images, &classes)?, problem);
     let Problem { height, width, channels, classes } = problem;
     let tensors = [
         ("logits".to_string(), vec![count, classes], logits),
@@ -45,17 +44,6 @@ fn main() -> Outcome<()> {
     ];
     std::fs::write(to, to_bytes(&tensors, HashMap::new()))?;
     Ok(())
-}
-
-/// The gradients by `images`, which like them have their channels last.
-fn gradients(device: &Device, model: &Model, images: &[f32], labels: &[f32]) -> Outcome<Vec<f32>> {
-    let mut target = Target::new(device, model, labels.len())?;
-    let mut a = target.graph()?;
-    let result = gradient(&mut a.graph, target.classifier(&a.states), a.images, a.labels, CeForm::Plain)?;
-    a.graph.output("gradients", result);
-    let mut session = target.prepare(&a.graph)?;
-    target.load(images, labels)?;
-    Ok(session.compute()?.get("gradients").to_vec())
 }
 
 fn numbers(file: &SafeTensors, name: &str) -> Outcome<Vec<f32>> {

@@ -8,6 +8,7 @@ use crate::gpu::device::{Checks, Forms, Gpu, Options};
 use crate::gpu::session::{GpuSession, Ticket};
 use crate::gpu::tuning::{KernelChoices, Tune};
 use crate::graph::Graph;
+use crate::interruption;
 use crate::memory::{self, OutOfMemory};
 use crate::program::precision::Precision;
 use crate::program::{MemoryLimits, Program, ProgramError, TensorId};
@@ -36,6 +37,9 @@ pub enum ExecutionError {
     /// The graph could not be built.
     #[error(transparent)]
     Graph(#[from] crate::graph::GraphError),
+    /// Somebody asked for an end, see [`interruption`](crate::interruption).
+    #[error("interrupted")]
+    Interrupted,
     /// The CPU path got no memory.
     #[error(transparent)]
     Memory(#[from] OutOfMemory),
@@ -351,7 +355,13 @@ impl Session {
     }
 
     /// Starts a run; on a GPU nothing is waited for.
+    ///
+    /// # Errors
+    /// Also if an end was asked for, see [`interruption`].
     pub fn run(&mut self) -> Result<Run, ExecutionError> {
+        if interruption::is_asked_for() {
+            return Err(ExecutionError::Interrupted);
+        }
         Ok(match self {
             Self::Cpu(session) => Run::Done(session.run()?),
             Self::Gpu(session) => Run::Pending(session.run()?),

@@ -1,6 +1,7 @@
 //! An attack and a defense that the program does not have, added in a few lines: every command takes them, and help and
 //! reports show them. So nothing but the registries knows attacks and defenses by name.
 
+use crate::command_line::{Cli, dispatch, program};
 use clap::FromArgMatches;
 use pgn_wgpu::attacks::steps::{Start, Steps, Victim};
 use pgn_wgpu::attacks::{self, Attack, AttackKind, AttackOptions, Goal, Norm, Run, ball};
@@ -78,17 +79,17 @@ fn learn_from_faded_images(graph: &mut Graph, stage: &Stage) -> Result<(), Graph
 
 /// Runs a command line.
 fn command(line: &str) {
-    let program = crate::program();
+    let program = program();
     let run = || -> crate::commands::CommandResult {
         let matches = program.clone().try_get_matches_from(line.split_whitespace())?;
         crate::commands::effects::check(&program, &matches)?;
-        crate::dispatch(crate::Cli::from_arg_matches(&matches)?.command, program.clone())
+        dispatch(Cli::from_arg_matches(&matches)?.command, program.clone())
     };
     run().unwrap_or_else(|error| panic!("{line}: {error}"));
 }
 
 fn help(of: &str) -> String {
-    let program = crate::program();
+    let program = program();
     program.find_subcommand(of).unwrap().clone().render_long_help().to_string()
 }
 

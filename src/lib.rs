@@ -7,21 +7,30 @@
 //! them, and [`models`] are their files; a graph is compiled to a [`program`] of calls to [`kernels`], which an [`executor`] replays on the
 //! [`gpu`] or the [`cpu`]. [`threat`] says what an attack may do to an image, [`attacks`] are graphs over a trained model; [`evaluation`] says what became of it under them.
 //! A [`sweep`] is many runs, [`reproduce`] the paper's experiments over sweeps and evaluations, a [`report`] the page about them.
-//! A model becomes a page that computes in a browser in [`web`].
+//! A model becomes a page that computes in a browser in [`web`]. The program is [`command_line`], from which
+//! the package in `python/` takes its options too; [`interruption`] ends a computation from outside.
+
+// Commands name the library as any other program does.
+extern crate self as pgn_wgpu;
 
 pub mod attacks;
 pub mod bench;
+pub mod command_line;
+mod commands;
 pub mod cpu;
 pub mod csv;
 pub mod data;
 pub mod evaluation;
 pub mod executor;
+#[cfg(test)]
+mod extension_tests;
 pub mod files;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod gpu;
 pub mod graph;
 pub mod integrity;
+pub mod interruption;
 pub mod kernels;
 pub mod lockstep;
 pub mod memory;

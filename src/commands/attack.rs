@@ -58,18 +58,32 @@ pub struct Arguments {
     force: bool,
 }
 
-pub fn run(arguments: &Arguments) -> CommandResult {
-    let norm = arguments.flags.norm().unwrap_or(Norm::L2);
-    let usual = [norm.usual_epsilon()];
-    let epsilons = if arguments.epsilon.is_empty() { &usual[..] } else { &arguments.epsilon };
-    if let Some(target) = arguments.flags.target()
-        && let Some(kind) = arguments.attack.iter().find(|kind| kind.aims.is_none())
-    {
-        return fail(format!(
-            "--target {target} is not possible with --attack {kind}, which cannot lead images to a class; leave {kind} out"
-        ));
+impl Arguments {
+    fn norm(&self) -> Norm {
+        self.flags.norm().unwrap_or(Norm::L2)
     }
-    let mut attacks = arguments.flags.attacks(&arguments.attack, epsilons);
+
+    /// Every attack with its options.
+    ///
+    /// # Errors
+    /// If one cannot lead images to the class that is asked for.
+    pub fn attacks(&self) -> Result<Vec<AttackOptions>, Box<dyn std::error::Error>> {
+        let usual = [self.norm().usual_epsilon()];
+        let epsilons = if self.epsilon.is_empty() { &usual[..] } else { &self.epsilon };
+        if let Some(target) = self.flags.target()
+            && let Some(kind) = self.attack.iter().find(|kind| kind.aims.is_none())
+        {
+            return fail(format!(
+                "--target {target} is not possible with --attack {kind}, which cannot lead images to a class; leave {kind} out"
+            ));
+        }
+        Ok(self.flags.attacks(&self.attack, epsilons))
+    }
+}
+
+pub fn run(arguments: &Arguments) -> CommandResult {
+    let norm = arguments.norm();
+    let mut attacks = arguments.attacks()?;
     check_outputs(arguments, &attacks)?;
     let subject = Place::find(&arguments.model)?.with_pixels(&arguments.pixels).open(&arguments.images)?;
     super::print_notes(&subject.notes);

@@ -16,6 +16,11 @@ pub struct AttackFlags {
     batch_size: usize,
 }
 
+/// Whether a flag, named without its dashes, says how an attack runs.
+pub fn is_of_attacks(flag: &str) -> bool {
+    flag == "batch-size" || OPTIONS.iter().any(|option| option.flag() == flag)
+}
+
 impl AttackFlags {
     /// The norm, if it is given.
     pub fn norm(&self) -> Option<Norm> {

@@ -4,7 +4,7 @@ mod explain;
 mod targets;
 
 use super::summary::usual_problem;
-use super::{CommandResult, DeviceArguments, bytes, signals, table};
+use super::{CommandResult, DeviceArguments, bytes, signals, table, this_program};
 use pgn_wgpu::bench::attacks::{IterationTiming, time_carlini_wagner};
 use pgn_wgpu::bench::peak::{self, Peak};
 use pgn_wgpu::bench::steps::{StepTiming, first_step, time_steps};
@@ -19,7 +19,7 @@ use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
@@ -170,7 +170,7 @@ fn cold_and_warm(arguments: &Arguments, width: f32, batch_size: usize) -> FirstS
     let cache = std::env::temp_dir().join(format!("pgn-wgpu-bench-{}", std::process::id()));
     let Ok(cache) = signals::Scratch::new(cache) else { return FirstStep::default() };
     let once = || {
-        let mut command = Command::new(std::env::current_exe().ok()?);
+        let mut command = this_program()?;
         command
             .args(["bench", "--first-step"])
             .args(["--adapter", &arguments.device.adapter.to_string()])

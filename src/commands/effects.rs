@@ -234,7 +234,7 @@ pub fn without_those_of_a_classifier(command: clap::Command) -> clap::Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::program;
+    use crate::command_line::program;
 
     fn refused(line: &str) -> Option<String> {
         let program = program();

@@ -2,7 +2,7 @@
 
 pub mod adapters;
 pub mod attack;
-mod attack_flags;
+pub mod attack_flags;
 pub mod bench;
 pub mod completions;
 pub mod effects;
@@ -28,8 +28,10 @@ use pgn_wgpu::gpu::GpuError;
 use pgn_wgpu::gpu::adapter::{AdapterChoice, hidden_gpu, why_the_cpu_path};
 use pgn_wgpu::gpu::tuning::Tune;
 use pgn_wgpu::program::precision::Precision;
+use std::ffi::OsString;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+use std::sync::OnceLock;
 
 /// What every subcommand returns: an exit code, or an error whose text is one sentence.
 pub type CommandResult = Result<ExitCode, Box<dyn std::error::Error>>;
@@ -57,6 +59,35 @@ pub fn end_with_the_output() {
             }
         }
     }));
+}
+
+/// How this process was started.
+struct Started {
+    /// What starts the program again, without arguments.
+    itself: Vec<OsString>,
+    /// The arguments after its name.
+    arguments: Vec<String>,
+}
+
+static STARTED: OnceLock<Started> = OnceLock::new();
+
+/// Keeps how this process was started: what starts it again, and its command line.
+pub fn started_as(itself: Vec<OsString>, line: &[OsString]) {
+    let arguments = line.iter().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let _ = STARTED.set(Started { itself, arguments });
+}
+
+/// This program, to be started once more; `None` if nobody knows its file.
+pub fn this_program() -> Option<Command> {
+    let (first, rest) = STARTED.get()?.itself.split_first()?;
+    let mut command = Command::new(first);
+    command.args(rest);
+    Some(command)
+}
+
+/// The arguments of the command line, without the program's name.
+pub fn own_arguments() -> &'static [String] {
+    STARTED.get().map_or(&[], |started| &started.arguments)
 }
 
 /// A sentence as an error.

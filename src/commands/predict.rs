@@ -41,9 +41,9 @@ pub struct Arguments {
     #[arg(long, value_name = "SIDE|HxW", allow_negative_numbers = true)]
     crop: Option<Size>,
     #[command(flatten)]
-    pixels: PixelChoice,
+    pub pixels: PixelChoice,
     #[command(flatten)]
-    device: DeviceArguments,
+    pub device: DeviceArguments,
     /// Overwrite a file that exists
     #[arg(long)]
     force: bool,

@@ -203,9 +203,8 @@ fn page(
     started: Instant,
 ) -> Page {
     let fact = |name: &str, value: String| Fact { name: name.into(), value };
-    let command: Vec<String> = std::env::args().skip(1).collect();
     let mut facts = vec![
-        fact("command", format!("pgn-wgpu {}", command.join(" "))),
+        fact("command", format!("pgn-wgpu {}", super::own_arguments().join(" "))),
         fact("version", env!("CARGO_PKG_VERSION").into()),
         fact("device", device.describe()),
         fact("time of this call", duration(started.elapsed().as_secs_f64())),

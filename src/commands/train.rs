@@ -14,11 +14,12 @@ use pgn_wgpu::training::fit::{Fit, Observer, Outcome, open_data, problem_of, ste
 use pgn_wgpu::training::options::TrainOptions;
 use pgn_wgpu::training::run::RunFolder;
 use pgn_wgpu::training::start::starting_model;
-use pgn_wgpu::training::{EpochRecord, StepRecord, TrainConfig, Trainer};
+use pgn_wgpu::training::{EpochRecord, StepRecord, TrainConfig, TrainError, Trainer};
 use pgn_wgpu::training::{resume, robust};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// Losses that are printed alike are alike.
@@ -63,16 +64,69 @@ pub struct Arguments {
     dry_run: bool,
 }
 
-pub fn run(mut arguments: Arguments) -> CommandResult {
-    if arguments.no_augment {
-        arguments.options.augment = Some(pgn_wgpu::data::Augment::None);
+/// What a run came to that was trained without a word.
+pub struct Trained {
+    /// The run's folder.
+    pub folder: PathBuf,
+    /// What the user should know of the files that were read, a sentence each.
+    pub notes: Vec<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Trains as [`run`] does, and tells `observer` alone. The run is saved and ends after its step when `stop` is set.
+pub fn quietly(
+    arguments: Arguments,
+    observer: &mut dyn Observer,
+    stop: &AtomicBool,
+) -> Result<Trained, Box<dyn std::error::Error>> {
+    let arguments = arguments.settled();
+    let (config, resumed) = configuration(&arguments)?;
+    config.check()?;
+    if arguments.dry_run {
+        return fail("--dry-run writes what it finds to the terminal; use the command for it");
     }
-    if arguments.no_shuffle {
-        arguments.options.shuffle = Some(false);
+    let device = Device::open(&config.adapter.parse()?, config.opening(arguments.checked))?;
+    let folder = |config: &TrainConfig| folder(resumed, arguments.out.as_deref(), config);
+    let mut fit = Fit::new(device, config.clone(), folder, observer, stop)?;
+    if arguments.tensorboard {
+        fit.log_to_tensorboard()?;
     }
-    if arguments.no_ema_warmup {
-        arguments.options.ema_warmup = Some(false);
+    let (folder, notes) = (fit.folder().path().to_path_buf(), fit.notes().to_vec());
+    Ok(Trained { folder, notes, outcome: fit.run()? })
+}
+
+/// The folder that a run goes on in, or a new one.
+fn folder(
+    resumed: Option<RunFolder>,
+    out: Option<&Path>,
+    config: &TrainConfig,
+) -> Result<RunFolder, TrainError> {
+    match (resumed, out) {
+        (Some(folder), _) => Ok(folder),
+        (None, Some(out)) => RunFolder::create(out, config),
+        (None, None) => RunFolder::create(&RunFolder::unused(&run_name(config)), config),
     }
+}
+
+impl Arguments {
+    /// The same with the flags that turn something off entered among the options.
+    fn settled(mut self) -> Self {
+        if self.no_augment {
+            self.options.augment = Some(pgn_wgpu::data::Augment::None);
+        }
+        if self.no_shuffle {
+            self.options.shuffle = Some(false);
+        }
+        if self.no_ema_warmup {
+            self.options.ema_warmup = Some(false);
+        }
+        self
+    }
+}
+
+pub fn run(arguments: Arguments) -> CommandResult {
+    let arguments = arguments.settled();
     let (config, resumed) = configuration(&arguments)?;
     config.check()?;
     if arguments.dry_run {
@@ -85,11 +139,7 @@ pub fn run(mut arguments: Arguments) -> CommandResult {
         Some(folder) => resume::nothing_left(folder, &config)?,
         None => None,
     };
-    let folder = |config: &TrainConfig| match (resumed, &arguments.out) {
-        (Some(folder), _) => Ok(folder),
-        (None, Some(out)) => RunFolder::create(out, config),
-        (None, None) => RunFolder::create(&RunFolder::unused(&run_name(config)), config),
-    };
+    let folder = |config: &TrainConfig| folder(resumed, arguments.out.as_deref(), config);
     let mut watch = Watch::new(&config);
     let preparing = Timer::new();
     let mut fit = Fit::new(device, config.clone(), folder, &mut watch, stop)?;
@@ -231,10 +281,7 @@ fn dry_run(arguments: &Arguments, config: &TrainConfig) -> CommandResult {
 }
 
 /// The networks on the device, and the data.
-fn prepare(
-    device: Device,
-    config: &TrainConfig,
-) -> Result<(Trainer, Dataset), pgn_wgpu::training::TrainError> {
+fn prepare(device: Device, config: &TrainConfig) -> Result<(Trainer, Dataset), TrainError> {
     let data = open_data(config)?;
     let problem = problem_of(&data);
     let from = starting_model(config, &data)?;

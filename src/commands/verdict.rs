@@ -14,7 +14,7 @@ use pgn_wgpu::shard::Shard;
 use pgn_wgpu::verdict::merge::{self, Judgement};
 use pgn_wgpu::verdict::piece::Pieces;
 use pgn_wgpu::verdict::report::{self, About, FOLDER, Report};
-use pgn_wgpu::verdict::smallest::{self, Distances, Found};
+use pgn_wgpu::verdict::smallest::Distances;
 use pgn_wgpu::verdict::{Outcome, Plan, Version, checks};
 use pgn_wgpu::{files, integrity};
 use std::path::{Path, PathBuf};
@@ -91,17 +91,13 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let mut progress = Progress::new();
     let pieces = Pieces::new(&out.join(report::PIECES));
     let watch = &mut |event: Event| progress.tell(&event);
-    let judged = match version {
-        Version::Smallest => smallest::run(&device, &subject, &plan, (radius, shard), &pieces, watch)
-            .map(|Found { outcome, hunted }| (outcome, Some(hunted))),
-        _ => pgn_wgpu::verdict::run(&device, &subject, &plan, (radius, shard), &pieces, watch)
-            .map(|outcome| (outcome, None)),
-    };
-    progress.finish();
-    let (outcome, hunted) = judged?;
-    let answers = checks::answers(&device, &subject)?;
     let about = About::new(&subject, device.describe(), (arguments.images.split.name(), version));
     if arguments.shard.is_some() {
+        let (asked, part) = ((&plan, version), (radius, shard));
+        let judged = pgn_wgpu::verdict::judge_shard(&device, &subject, asked, part, &pieces, watch);
+        progress.finish();
+        let (outcome, hunted) = judged?;
+        let answers = checks::answers(&device, &subject)?;
         let text = shard_text(&about, shard, (&outcome, subject.images.len()), &out);
         let judgement =
             Judgement { shard, about, plan: &plan, answers, outcome: &outcome, hunted: hunted.as_ref() };
@@ -110,9 +106,9 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         println!("\nwritten  {}", path.display());
         return Ok(ExitCode::SUCCESS);
     }
-    let warnings = checks::warnings(answers, &plan.notes, &outcome);
-    let smallest = hunted.map(|hunted| hunted.distances(&outcome));
-    let report = Report { smallest, ..Report::new(&about, &outcome, warnings) };
+    let judged = pgn_wgpu::verdict::judge(&device, &subject, (&plan, radius, &about), &pieces, watch);
+    progress.finish();
+    let (outcome, report) = judged?;
     write(arguments, &out, &about, (&outcome, report))
 }
 

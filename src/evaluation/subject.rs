@@ -265,6 +265,9 @@ impl ImageChoice {
     }
 }
 
+/// What a data set is called that has none of its own name: images that a program has in memory.
+const GIVEN: &str = "images of the caller";
+
 /// A model with the images that it is attacked on.
 pub struct Subject {
     /// Where it was.
@@ -283,6 +286,23 @@ pub struct Subject {
     pub training_images: usize,
     /// What a user should know about how the data were read, a line each.
     pub notes: Vec<String>,
+}
+
+impl Subject {
+    /// A model that was read from `place`, with images that are in memory already. Their labels are numbers of the model's
+    /// classes.
+    pub fn given(place: Place, model: Model, images: Images) -> Self {
+        Self {
+            place,
+            data_set: GIVEN.to_string(),
+            class_names: model.facts.classes(),
+            indices: (0..images.len() as u32).collect(),
+            images: Arc::new(images),
+            training_images: 0,
+            notes: Vec::new(),
+            model,
+        }
+    }
 }
 
 #[cfg(test)]

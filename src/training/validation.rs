@@ -11,12 +11,13 @@ use crate::executor::{ExecutionError, Outputs, Session, Workspace};
 use crate::graph::{Binary, Graph, GraphError};
 use crate::nn::{Classifier, Net, Pass};
 use crate::pgn::{Generator, Turn};
+use serde::Serialize;
 
 /// Images per run; enough to keep a device busy, few enough to fit.
 const IMAGES: usize = 100;
 
 /// Means over a split.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Validation {
     /// Images.
     pub images: usize,
@@ -29,7 +30,7 @@ pub struct Validation {
 }
 
 /// Means over a split under the generator's attack.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct UnderGenerator {
     /// Share still classified correctly.
     pub accuracy: f64,

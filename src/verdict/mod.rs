@@ -14,7 +14,9 @@ mod quick;
 pub mod report;
 mod run;
 pub mod smallest;
+mod whole;
 
 pub use plan::{Plan, Version};
 pub use quick::{Quick, quick};
 pub use run::{Judged, Outcome, Stage, VerdictError, check_shard, run};
+pub use whole::{judge, judge_shard};

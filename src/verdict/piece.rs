@@ -134,19 +134,25 @@ impl Known {
 
 /// The folder of pieces.
 pub struct Pieces {
-    folder: PathBuf,
+    /// Nothing is kept without one.
+    folder: Option<PathBuf>,
 }
 
 impl Pieces {
     /// Pieces in `folder`, which is made when the first one is kept.
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_path_buf() }
+        Self { folder: Some(folder.to_path_buf()) }
+    }
+
+    /// Pieces that are not kept: an interrupted verdict begins anew.
+    pub fn not_kept() -> Self {
+        Self { folder: None }
     }
 
     /// What the folder holds about a question; `damaged` is told a sentence about each file that cannot be believed.
     pub fn known(&self, question: &Question, damaged: &mut dyn FnMut(&str)) -> Known {
         let mut known = Known::default();
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return known };
+        let Some(Ok(entries)) = self.folder.as_ref().map(std::fs::read_dir) else { return known };
         let prefix = format!("{}-", question.attack.options.kind.name());
         let own = |path: &PathBuf| {
             let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
@@ -174,10 +180,11 @@ impl Pieces {
         images: &[ImageKey],
         piece: &Piece,
     ) -> Result<(), super::run::VerdictError> {
-        files::create_folder(&self.folder)?;
+        let Some(folder) = &self.folder else { return Ok(()) };
+        files::create_folder(folder)?;
         let text = serde_json::to_string(&(question, images)).expect("keys are plain values");
         let kind = question.attack.options.kind.name();
-        let path = self.folder.join(format!("{kind}-{}.safetensors", fingerprint_of_text(&text)));
+        let path = folder.join(format!("{kind}-{}.safetensors", fingerprint_of_text(&text)));
         let facts = Facts {
             question: question.clone(),
             images: images.to_vec(),

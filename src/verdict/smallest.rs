@@ -30,13 +30,6 @@ pub struct Found {
     pub hunted: Hunted,
 }
 
-impl Found {
-    /// What is written of the distances.
-    pub fn distances(&self) -> Distances {
-        self.hunted.distances(&self.outcome)
-    }
-}
-
 /// What each search found of some images, in the order of the searches.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Hunted {

@@ -5,8 +5,15 @@ use crate::{
     answers, assert_mentions, command, copy, refuse, run_folder, scale_last_layer, succeed, trained,
 };
 use pgn_wgpu::attacks::{AttackKind, Norm};
+use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::{self, DataOptions};
+use pgn_wgpu::evaluation::suite::Radius;
+use pgn_wgpu::evaluation::{ImageChoice, Place, Subject};
+use pgn_wgpu::executor::Device;
 use pgn_wgpu::models::file::Model;
+use pgn_wgpu::verdict::piece::Pieces;
+use pgn_wgpu::verdict::report::About;
+use pgn_wgpu::verdict::{self, Plan, Version};
 use safetensors::SafeTensors;
 use serde_json::Value;
 use std::fs;
@@ -55,6 +62,32 @@ fn the_reference_path_confirms_every_broken_image_and_the_table_counts_them() {
     assert!((report["robust-accuracy"]["value"].as_f64().unwrap() - robust as f64 / 60.0).abs() < 1e-9);
     assert!((share("benign-accuracy") - (robust + index.len()) as f64 / 60.0).abs() < 1e-9);
     assert!(text.starts_with(&format!("robust accuracy {:.2} %", 100.0 * robust as f64 / 60.0)), "{text}");
+}
+
+#[test]
+fn images_in_memory_are_judged_as_those_of_a_data_set_and_nothing_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::Cpu(Mode::Fast);
+    let choice = ImageChoice { limit: Some(30), ..ImageChoice::default() };
+    let mut of_digits = Place::find(&run_folder("naive")).unwrap().open(&choice).unwrap();
+    // Random numbers follow the places, and images in memory have no others.
+    of_digits.indices = (0..30).collect();
+    let Subject { place, model, images, .. } = &of_digits;
+    let given = Subject::given(place.clone(), model.clone(), (**images).clone());
+    let radius = Radius { norm: Norm::L2, epsilon: 0.5 };
+    let plan = Plan::new(Version::Quick, radius.norm, radius.epsilon, 10);
+    let judge = |subject: &Subject, pieces: &Pieces| {
+        let about = About::new(subject, device.describe(), ("test", Version::Quick));
+        verdict::judge(&device, subject, (&plan, radius, &about), pieces, &mut |_| {}).unwrap()
+    };
+    let kept = folder.path().join("kept");
+    let (outcome, report) = judge(&of_digits, &Pieces::new(&kept));
+    let before = fs::read_dir(&kept).unwrap().count();
+    let (in_memory, own) = judge(&given, &Pieces::not_kept());
+    assert!(before > 0 && fs::read_dir(folder.path()).unwrap().count() == 1, "only the first kept pieces");
+    assert_eq!(in_memory.images, outcome.images);
+    assert_eq!((own.robust_accuracy, own.warnings), (report.robust_accuracy, report.warnings));
+    assert!(outcome.images.iter().any(|image| image.broken_by.is_some()), "this classifier breaks");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use super::{Arguments, cold_and_warm, tune_name, write_json};
 use crate::commands::summary::usual_problem;
-use crate::commands::{CommandResult, fail, signals, table};
+use crate::commands::{CommandResult, fail, signals, table, this_program};
 use pgn_wgpu::bench::median;
 use pgn_wgpu::bench::memory::{StepMemory, step_memory};
 use pgn_wgpu::data::DatasetKind;
@@ -17,7 +17,7 @@ use pgn_wgpu::training::step::{self, Gradients};
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use serde::Serialize;
 use serde_json::Value;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 
 /// Images per step of the timed rows, but for those about the paper's own steps.
 const BATCH: usize = 16;
@@ -166,7 +166,9 @@ impl std::fmt::Display for Measurement<'_> {
 
 impl Measurement<'_> {
     fn run(&self, tune: &str) -> Result<Value, Box<dyn std::error::Error>> {
-        let mut command = Command::new(std::env::current_exe()?);
+        let Some(mut command) = this_program() else {
+            return fail("the file of this program is not known; call it by its path");
+        };
         command
             .args(["bench", "--steps-only", "--json", "--seconds", SECONDS])
             .args(["--adapter", self.adapter, "--method", &self.methods.join(",")])

@@ -1,0 +1,295 @@
+"""Models, and what attacks and verdicts leave."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any, Optional, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from ._arrays import as_images, as_labels
+from ._options import as_given
+
+Path = Union[str, "PathLike[str]"]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What an attack left. Every array has an entry for each image.
+
+    Images that the model classifies wrongly without an attack are not attacked: they come back as they are.
+    """
+
+    #: Name of the attack, and the options that it ran with; an option without a value follows the attack's own rule.
+    attack: str
+    options: dict[str, Any]
+    #: The attacked images, float32 NCHW.
+    images: NDArray[np.float32] = field(repr=False)
+    #: Whether the model was right before the attack and is wrong after it (with a target: answers with that class).
+    success: NDArray[np.bool_] = field(repr=False)
+    #: ``withstood``, ``fooled``, ``already wrong`` or ``of the target class``.
+    verdicts: list[str] = field(repr=False)
+    #: Length of each perturbation: Euclidean, and its largest absolute value.
+    l2: NDArray[np.float32] = field(repr=False)
+    linf: NDArray[np.float32] = field(repr=False)
+    #: The model's answers before and after the attack.
+    clean_predictions: NDArray[np.int64] = field(repr=False)
+    predictions: NDArray[np.int64] = field(repr=False)
+    #: Seconds of the attack.
+    seconds: float = field(repr=False)
+
+    @property
+    def norms(self) -> dict[str, NDArray[np.float32]]:
+        """Both lengths by the names of their norms."""
+        return {"l2": self.l2, "linf": self.linf}
+
+    @property
+    def accuracy(self) -> float:
+        """Share of all images that were classified correctly and on which the attack did not succeed."""
+        standing = [verdict in ("withstood", "of the target class") for verdict in self.verdicts]
+        return float(np.mean(standing)) if standing else 0.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a verdict came to. Every array has an entry for each image."""
+
+    #: All that ``verdict.json`` of the command has.
+    report: dict[str, Any] = field(repr=False)
+    #: The images as they came out: what broke the model, else the original; float32 NCHW.
+    images: NDArray[np.float32] = field(repr=False)
+    labels: NDArray[np.int64] = field(repr=False)
+    clean_predictions: NDArray[np.int64] = field(repr=False)
+    #: Whether the image was classified correctly and withstood every attack.
+    robust: NDArray[np.bool_] = field(repr=False)
+    #: The attack that broke it, if one did.
+    broken_by: list[Optional[str]] = field(repr=False)
+    #: How far the image that broke it is from the original; NaN where none did.
+    l2: NDArray[np.float64] = field(repr=False)
+    linf: NDArray[np.float64] = field(repr=False)
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        radius = f"{self.report['norm']} {self.report['epsilon']:g}"
+        return (
+            f"Verdict(robust_accuracy={self.robust_accuracy:.4f} [{low:.4f}, {high:.4f}] within {radius}, "
+            f"{len(self.labels)} images, {len(self.warnings)} warnings)"
+        )
+
+    @property
+    def robust_accuracy(self) -> float:
+        """Share of the images that withstood everything."""
+        return float(self.report["robust-accuracy"]["value"])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Its 95 % interval."""
+        share = self.report["robust-accuracy"]
+        return float(share["low"]), float(share["high"])
+
+    @property
+    def benign_accuracy(self) -> float:
+        """Share of the images that are classified correctly without an attack."""
+        return float(self.report["benign-accuracy"])
+
+    @property
+    def attacks(self) -> list[dict[str, Any]]:
+        """Each attack: its name, how many images it got and broke, the robust accuracy after it, and its seconds."""
+        return list(self.report["attacks"])
+
+    @property
+    def warnings(self) -> list[str]:
+        """Reasons to doubt the number, a sentence each."""
+        return [f"{warning['figure']}; {warning['explanation']}" for warning in self.report["warnings"]]
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The per-image facts by name, as a table takes them: ``pandas.DataFrame(verdict.columns)``."""
+        return {
+            "label": self.labels,
+            "clean_prediction": self.clean_predictions,
+            "robust": self.robust,
+            "broken_by": self.broken_by,
+            "l2": self.l2,
+            "linf": self.linf,
+        }
+
+
+class Model:
+    """A model on an adapter. :func:`load` opens one.
+
+    Images are float32 NCHW in [0, 1]: NumPy arrays, anything with ``__array__``, or DLPack tensors in the memory of the CPU.
+    """
+
+    def __init__(self, core: _core.Model) -> None:
+        self._core = core
+
+    def __repr__(self) -> str:
+        return f"Model({self.name!r}, shape={self.shape}, classes={self.classes}, adapter={self.adapter!r})"
+
+    @property
+    def name(self) -> str:
+        """Short: the run's or the file's."""
+        return self._core.name
+
+    @property
+    def adapter(self) -> str:
+        """What it computes on."""
+        return self._core.adapter
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of its images."""
+        return self._core.shape
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return self._core.classes
+
+    @property
+    def class_names(self) -> list[str]:
+        """Their names; their numbers where the file has none."""
+        return self._core.class_names
+
+    @property
+    def notes(self) -> list[str]:
+        """What one should know about how the file was read, a sentence each."""
+        return self._core.notes
+
+    def __call__(self, images: Any) -> NDArray[np.float32]:
+        """The logits ``[n, classes]``.
+
+        >>> model(images).shape
+        (400, 10)
+        """
+        return self._core.logits(as_images(images, self.shape))
+
+    def input_gradients(self, images: Any, labels: Any) -> NDArray[np.float32]:
+        """The gradient of each image's cross-entropy by its pixels, like ``images``.
+
+        >>> model.input_gradients(images, labels).shape
+        (400, 1, 8, 8)
+        """
+        return self._core.input_gradients(*self._pair(images, labels))
+
+    def attack(
+        self,
+        images: Any,
+        labels: Any,
+        attack: str,
+        *,
+        norm: Optional[str] = None,
+        eps: Union[float, str, None] = None,
+        **options: Any,
+    ) -> Attack:
+        """Attacks images, as the command ``attack`` does.
+
+        ``eps`` is the radius of attacks that keep to one, a number or a text such as ``"8/255"``; without it 0.5 in ``l2`` and
+        8/255 in ``linf``. The attack's own options are those of :func:`attacks`, named as there; an option that the attack
+        does not read is refused.
+
+        >>> result = model.attack(images, labels, "apgd-ce", norm="l2", eps=0.5, iterations=10)
+        >>> result.images.shape, bool((result.l2 <= 0.5 + 1e-5).all())
+        ((400, 1, 8, 8), True)
+        >>> result.accuracy <= float((model(images).argmax(1) == labels).mean())
+        True
+        """
+        if "epsilon" in options:
+            raise ValueError("there is no option epsilon; the radius is named eps")
+        given = as_given({"norm": norm, "epsilon": eps, **options})
+        found = self._core.attack(*self._pair(images, labels), attack, given)
+        return Attack(**{**found, "options": json.loads(found["options"])})
+
+    def verdict(
+        self,
+        images: Any,
+        labels: Any,
+        *,
+        norm: str = "l2",
+        eps: Union[float, str, None] = None,
+        version: str = "quick",
+        batch_size: int = 128,
+    ) -> Verdict:
+        """Robust accuracy within a radius under a fixed set of strong attacks, as the command ``verdict`` measures it.
+
+        ``version`` is ``quick``, ``full`` (AutoAttack's standard set) or ``smallest`` (the nearest adversarial images). Nothing
+        is kept on the disk, so an interrupted verdict begins anew.
+
+        >>> verdict = model.verdict(images[:50], labels[:50], norm="linf", eps=0.1)
+        >>> low, high = verdict.interval
+        >>> 0 <= low <= verdict.robust_accuracy <= high <= verdict.benign_accuracy
+        True
+        >>> sorted(verdict.columns)
+        ['broken_by', 'clean_prediction', 'l2', 'label', 'linf', 'robust']
+        """
+        if not isinstance(batch_size, int) or not 1 <= batch_size <= 65_536:
+            raise ValueError(f"batch_size {batch_size!r} is not possible; it must be a whole number from 1 to 65536")
+        pair = self._pair(images, labels)
+        if len(pair[1]) == 0:
+            raise ValueError("there are no images to judge; give at least one")
+        found = self._core.verdict(*pair, norm, length(eps), version, batch_size)
+        return Verdict(**{**found, "report": json.loads(found["report"])})
+
+    def _pair(self, images: Any, labels: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        own = as_images(images, self.shape)
+        return own, as_labels(labels, len(own), self.classes)
+
+
+def length(value: Union[float, str, None]) -> Optional[float]:
+    """A length: a number, or a fraction such as ``"8/255"``."""
+    if value is None:
+        return None
+    try:
+        over, _, under = str(value).partition("/")
+        return float(over) / float(under or 1)
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(
+            f"eps {value!r} is not possible; it must be a number such as 0.5 or a fraction such as '8/255'"
+        ) from None
+
+
+def load(
+    path: Path,
+    adapter: str = "auto",
+    *,
+    size: Union[int, tuple[int, int], None] = None,
+    **options: Any,
+) -> Model:
+    """Opens a run folder, an ONNX file, or a safetensors file of this program or with PyTorch's names.
+
+    ``adapter`` is ``auto``, ``cpu``, or what ``pgn-wgpu adapters`` lists. ``size`` is the height and width of images, for files
+    that do not tell it. Further options are those of ``pgn-wgpu predict``: ``normalise``, ``mean``, ``std``, ``scale``, ``tune``,
+    ``precision``, ``checked``.
+
+    >>> model = load("runs/natural-digits", adapter="cpu")
+    >>> model.name, model.shape, model.classes
+    ('natural-digits', (1, 8, 8), 10)
+    """
+    sides = (size, size) if isinstance(size, int) else size
+    return Model(_core.Model(path, sides, as_given({"adapter": adapter, **options})))
+
+
+def attacks() -> dict[str, dict[str, Any]]:
+    """The attacks that there are, by name: what each is, its norms, and its options with their defaults.
+
+    An option whose default is ``None`` follows a rule of the attack.
+
+    >>> attacks()["pgd"]["norms"], attacks()["pgd"]["options"]["iterations"]
+    (['l2', 'linf'], 10)
+    """
+    return dict(json.loads(_core.attacks()))
+
+
+def digits(split: str = "test") -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """The embedded digits: images ``[n, 1, 8, 8]`` and labels of ``train``, ``validation`` or ``test``.
+
+    >>> images, labels = digits()
+    >>> images.shape, images.dtype, labels.dtype
+    ((400, 1, 8, 8), dtype('float32'), dtype('int64'))
+    """
+    return _core.digits(split)
