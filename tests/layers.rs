@@ -14,7 +14,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("program", &["graph", "kernels"]),
     ("cpu", &["graph", "kernels", "program"]),
     ("gpu", &["graph", "kernels", "program"]),
-    ("executor", &["graph", "kernels", "program", "cpu", "gpu"]),
+    ("executor", &["graph", "kernels", "program", "cpu", "gpu", "interruption"]),
     ("lockstep", &["graph", "kernels", "program", "cpu", "executor"]),
     ("data", &[]),
     ("nn", &["graph"]),

@@ -47,7 +47,7 @@ impl WithSimd for Sum<'_> {
     }
 }
 
-/// Writes zeros for values that are smaller than the smallest normal number.
+/// Writes zeros for values that are smaller than the smallest normal number, the negative zero included.
 pub fn flush(values: &mut [f32]) {
     // Only looking is cheaper, and hardly ever is there one.
     if has_small(values) {
@@ -57,7 +57,7 @@ pub fn flush(values: &mut [f32]) {
     }
 }
 
-/// Whether a value is smaller than the smallest normal number, but not zero.
+/// Whether [`flush`] would change a value.
 pub fn has_small(values: &[f32]) -> bool {
     dispatch(HasSmall(values))
 }
@@ -72,7 +72,7 @@ impl WithSimd for HasSmall<'_> {
         // Numbers, so that the compiler uses vectors.
         let small =
             |value: &f32| u32::from(value.to_bits() != 0) & u32::from(value.abs() < f32::MIN_POSITIVE);
-        self.0.iter().fold(0, |any, value| any | (small(value) & u32::from(*value != 0.0))) != 0
+        self.0.iter().fold(0, |any, value| any | small(value)) != 0
     }
 }
 
@@ -91,8 +91,10 @@ mod tests {
 
     #[test]
     fn only_numbers_too_small_to_be_normal_become_zero() {
-        let mut values = vec![1e-39, -1e-39, f32::MIN_POSITIVE, -1.0, f32::INFINITY, 0.0];
+        let mut values = vec![1e-39, -1e-39, f32::MIN_POSITIVE, -1.0, f32::INFINITY, 0.0, -0.0];
+        assert!(has_small(&values) && has_small(&[-0.0]) && !has_small(&values[2..6]));
         flush(&mut values);
-        assert_eq!(values, [0.0, 0.0, f32::MIN_POSITIVE, -1.0, f32::INFINITY, 0.0]);
+        assert_eq!(values, [0.0, 0.0, f32::MIN_POSITIVE, -1.0, f32::INFINITY, 0.0, 0.0]);
+        assert!(values[6].is_sign_positive());
     }
 }

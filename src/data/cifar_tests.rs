@@ -124,7 +124,7 @@ fn an_archive_that_unpacks_to_far_more_than_the_official_one_is_refused() {
 fn a_missing_folder_or_file_is_named_with_what_was_looked_for() {
     let empty = folder(&[]);
     let text = sentence(&empty.path().join("nowhere"), &CIFAR10);
-    assert!(text.contains("nowhere") && text.contains("--data"), "{text}");
+    assert!(text.contains("nowhere") && text.contains("check the path"), "{text}");
     let text = sentence(empty.path(), &CIFAR10);
     for name in ["test_batch.bin", "cifar-10-batches-bin/test_batch.bin", "cifar-10-binary.tar.gz"] {
         assert!(text.contains(name), "{text}");

@@ -136,7 +136,7 @@ fn data_that_are_missing_or_damaged_are_named() {
     };
     assert_mentions(&scratch.refuse_to_train(&["--dataset", "cifar10"]), &["cifar10", "--data DIR"]);
     assert_mentions(&scratch.refuse_to_train(&["--data", "data"]), &["digits is built in", "--dataset"]);
-    cifar(&["cannot read ", "data: ", "--data"]);
+    cifar(&["cannot read ", "data: ", "check the path"]);
     fs::create_dir(scratch.path("data")).unwrap();
     cifar(&["data has no", "--data"]);
     for (name, bytes) in [("data_batch_1.bin", vec![0; 2 * 3073 - 1]), ("test_batch.bin", vec![0; 3073])] {

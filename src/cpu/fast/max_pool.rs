@@ -1,5 +1,6 @@
 //! Fast form of `max_pool`: whole pixels at a time.
 
+use crate::cpu::simd;
 use crate::cpu::windows::{Windows, wins};
 use crate::kernels::Arguments;
 use rayon::prelude::*;
@@ -32,6 +33,7 @@ pub fn max_pool(call: &mut Arguments) {
                     }
                 }
             }
+            simd::flush(out);
         },
     );
 }

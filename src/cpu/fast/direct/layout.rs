@@ -81,7 +81,7 @@ impl Layout {
         }
         let used = B.min(self.channels - channel);
         let apart = self.step * self.channels;
-        for (to, pixels) in to.iter_mut().zip(pixels[channel..].chunks(apart)) {
+        for (to, pixels) in to.iter_mut().zip(pixels.get(channel..).unwrap_or_default().chunks(apart)) {
             if used == B
                 && let Some(values) = pixels.first_chunk::<B>()
             {

@@ -119,7 +119,7 @@ mod tests {
     }
 
     /// Images, sides, channels and strides that fill blocks, vectors and tiles, and that do not.
-    const SHAPES: [(usize, usize, [usize; 2], usize); 11] = [
+    const SHAPES: [(usize, usize, [usize; 2], usize); 13] = [
         (2, 8, [1, 16], 1),
         (2, 7, [2, 33], 1),
         (3, 16, [3, 8], 1),
@@ -131,6 +131,8 @@ mod tests {
         (1, 4, [300, 5], 1),
         (2, 6, [8, 16], 2),
         (1, 4, [16, 10], 2),
+        (9, 1, [16, 4], 1),
+        (3, 2, [24, 8], 1),
     ];
 
     fn axis(coarse: usize, stride: usize) -> Axis {

@@ -94,9 +94,11 @@ impl<S: Simd> Block<'_, S> {
         let few = S::REGISTER_COUNT < 32;
         match (group, vectors, self.sums.plan.side) {
             (2, _, 8) => self.write::<1, 8, 1, B, 2>(simd, out),
-            (2, ..) => self.write::<2, 4, 1, B, 2>(simd, out),
+            (2, _, 4) => self.write::<2, 4, 1, B, 2>(simd, out),
+            (2, ..) => self.write::<8, 1, 1, B, 2>(simd, out),
             (4, _, 8) => self.write::<1, 8, 1, B, 4>(simd, out),
-            (4, ..) => self.write::<2, 4, 1, B, 4>(simd, out),
+            (4, _, 4) => self.write::<2, 4, 1, B, 4>(simd, out),
+            (4, ..) => self.write::<8, 1, 1, B, 4>(simd, out),
             (_, 1, 8) if few => self.write::<1, 8, 1, B, 1>(simd, out),
             (_, 1, 8) => self.write::<2, 8, 1, B, 1>(simd, out),
             (_, 1, 4) => self.write::<2, 4, 1, B, 1>(simd, out),
@@ -121,6 +123,10 @@ impl<S: Simd> Block<'_, S> {
         out: &mut [f32],
     ) {
         let Part { count, apart, .. } = *self.sums.part;
+        let furthest = self.steps.iter().map(|step| step.offset).max().unwrap_or(0);
+        let last_row = self.sums.rows.last().map_or(0, |row| row[0]);
+        let end = last_row + count.next_multiple_of(X) * B + furthest;
+        assert!(end <= self.sums.input.len(), "tiles inside their inputs");
         let width = (self.sums.plan.channels[1] - self.first).min(V * S::F32_LANES / G);
         for rows in self.sums.rows.chunks(R) {
             for x in (0..count).step_by(X) {
@@ -162,7 +168,7 @@ impl<S: Simd> Block<'_, S> {
         from: [usize; R],
     ) -> [[[S::f32s; V]; X]; R] {
         let input = self.sums.input;
-        assert!(X * B <= input.len(), "a tile inside its inputs");
+        assert!(X * B <= input.len(), "as `write` has seen");
         let mut sums = [[[simd.splat_f32s(0.0); V]; X]; R];
         for (step, weight) in self.steps.iter().zip(self.weight.chunks_exact(B / G * V)) {
             let mut pixels = [const { &[[0.0; B]; X] }; R];

@@ -200,7 +200,9 @@ impl<S: Simd> Block<'_, S> {
         offsets: [usize; T],
     ) -> [[[S::f32s; V]; N]; T] {
         let (input, count) = (self.products.input, self.products.part.count);
-        assert!(N <= input.len(), "a tile inside its inputs");
+        let last_row = self.rows.last().map_or(0, |row| row[0]);
+        let end = last_row + (count - 1) * B + offsets.into_iter().max().unwrap_or(0) + N;
+        assert!(end <= input.len(), "pixels inside their inputs");
         let mut sums = [[[simd.splat_f32s(0.0); V]; N]; T];
         for (row, coarse) in self.rows.iter().zip(self.coarse.chunks_exact(count * V)) {
             for (x, coarse) in coarse.chunks_exact(V).enumerate() {
