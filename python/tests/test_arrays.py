@@ -133,8 +133,8 @@ def test_gradients_raise_the_loss(model, digits):
 
     # A pixel of 0.5 moves both ways.
     inner = np.clip(images, 0.25, 0.75)
-    gradients, step = model.input_gradients(inner, labels), np.float32(1e-3)
+    gradients, step = model.input_gradients(inner, labels), np.float32(2.5e-4)
     rise = (loss(inner + step * np.sign(gradients)) - loss(inner - step * np.sign(gradients))) / (2 * step)
     expected = np.abs(gradients).sum((1, 2, 3))
-    # A step may cross a kink of the network; few do.
-    assert np.isclose(rise, expected, rtol=0.01).mean() > 0.9
+    # A step that crosses a kink of the network ends elsewhere; most cross none.
+    assert np.median(np.abs(rise / expected - 1)) < 0.003

@@ -51,7 +51,7 @@ def test_logits_are_those_of_predict(model, run, digits, command, tmp_path):
         ("deepfool", [], {}),
         ("cw", ["--iterations", "20", "--no-abort"], {"iterations": 20, "no_abort": True}),
         ("square", ["--norm", "linf", "--queries", "50"], {"norm": "linf", "queries": 50}),
-        ("fgm", ["--target", "least-likely"], {"target": "least-likely"}),
+        ("pgd", ["--target", "least-likely", "--epsilon", "1.5"], {"target": "least-likely", "eps": 1.5}),
     ],
 )
 def test_attacks_are_those_of_attack(model, run, digits, command, tmp_path, attack, flags, options):
