@@ -5,7 +5,8 @@
 //!
 //! [`data`] makes batches; networks ([`nn`]), the paper's generator ([`pgn`]) and [`training`] write [`graph`]s over
 //! them, and [`models`] are their files; a graph is compiled to a [`program`] of calls to [`kernels`], which an [`executor`] replays on the
-//! [`gpu`] or the [`cpu`]. [`threat`] says what an attack may do to an image, [`attacks`] are graphs over a trained model; [`evaluation`] says what became of it under them.
+//! [`gpu`] or the [`cpu`]. [`threat`] says what an attack may do to an image,
+//! [`attacks`] are graphs over a trained model; [`evaluation`] says what became of it under them.
 //! A [`sweep`] is many runs, [`reproduce`] the paper's experiments over sweeps and evaluations, a [`report`] the page about them.
 //! A model becomes a page that computes in a browser in [`web`]. The program is [`command_line`], from which
 //! the package in `python/` takes its options too; [`interruption`] ends a computation from outside.

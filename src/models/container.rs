@@ -101,6 +101,11 @@ impl<'a> Container<'a> {
             .map_err(file_error("read", self.path))?;
         Ok(bytes)
     }
+
+    /// The values of a tensor of f32.
+    pub fn values(&mut self, tensor: usize) -> Result<Vec<f32>, ModelFileError> {
+        Ok(self.bytes(tensor)?.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    }
 }
 
 /// The length of the header, if that can be one in a file of `whole` bytes.

@@ -242,9 +242,10 @@ mod tests {
         );
         let refused = |key, method| flag(key, &config(method)).unwrap_err();
         let sentence = refused("epsilon", Method::PGN);
+        // A test of extensions may have registered a defense of its own in this process.
+        let list = sentence.replace(", free and faded;", " and free;");
         assert!(
-            sentence.contains("--method fgm, pgd, adversarial, trades, mart, fast, n-fgsm")
-                && sentence.contains("free"),
+            list.contains("--method fgm, pgd, adversarial, trades, mart, fast, n-fgsm and free;"),
             "{sentence}"
         );
         let sentence = refused("adv-coeff", Method::NATURAL);

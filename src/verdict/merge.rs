@@ -169,7 +169,6 @@ struct Facts {
     /// and Linf.
     broken: Vec<(usize, Option<usize>, f64, f64)>,
     /// Of searches for the smallest perturbation: where each led images, images attacked, and images of which it came nearest.
-    #[serde(default)]
     hunted: Vec<(String, usize, usize)>,
 }
 
@@ -299,8 +298,8 @@ impl Read {
             return Err(damaged("it has other images than it names"));
         }
         let lengths = values_of(&mut file, LENGTHS)?.unwrap_or_default();
-        let searches = facts.hunted.len();
-        if lengths.len() != searches * positions.len() || ![0, stages].contains(&searches) {
+        let searches = if facts.whole.version == Version::Smallest { stages } else { 0 };
+        if facts.hunted.len() != searches || lengths.len() != searches * positions.len() {
             return Err(damaged("it has other distances than it names"));
         }
         let lengths = lengths.chunks(positions.len().max(1)).map(<[f32]>::to_vec).collect();
@@ -325,9 +324,8 @@ impl Read {
 
 /// The values of a tensor, if the file has it.
 fn values_of(file: &mut Container, name: &str) -> Result<Option<Vec<f32>>, ModelFileError> {
-    let Some(tensor) = file.tensors.iter().position(|(own, _)| own == name) else { return Ok(None) };
-    let bytes = file.bytes(tensor)?;
-    Ok(Some(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()))
+    let tensor = file.tensors.iter().position(|(own, _)| own == name);
+    tensor.map(|tensor| file.values(tensor)).transpose()
 }
 
 /// One verdict of all its shards.
@@ -438,8 +436,8 @@ fn merged(shards: &[&Read]) -> Merged {
         stages: facts.whole.attacks.iter().enumerate().map(stage).collect(),
         images: places.iter().map(|(_, shard, number)| shard.images[*number].clone()).collect(),
     };
-    let hunted = hunted(shards, &places);
-    let distances = (!hunted.attacked.is_empty()).then(|| hunted.distances(&outcome));
+    let smallest = facts.whole.version == Version::Smallest;
+    let distances = smallest.then(|| hunted(shards, &places).distances(&outcome));
     let answers = once(shards.iter().flat_map(|shard| shard.facts.answers.clone()));
     let notes = once(shards.iter().flat_map(|shard| shard.facts.notes.clone()));
     let device = once(shards.iter().map(|shard| shard.facts.about.device.clone())).join(" and ");
@@ -449,13 +447,12 @@ fn merged(shards: &[&Read]) -> Merged {
 
 /// What the searches of all shards found of the images at these places.
 fn hunted(shards: &[&Read], places: &[(u32, &Read, usize)]) -> Hunted {
-    // Shards that have no searches beside others that do are damaged; then there are none.
-    let searches = shards.iter().map(|shard| shard.facts.hunted.len()).min().unwrap_or(0);
     let first = &shards[0].facts.hunted;
+    let searches = first.len();
     let of = |search: usize| shards.iter().map(move |shard| &shard.facts.hunted[search]);
     let lengths = |search: usize| places.iter().map(move |(_, shard, number)| shard.lengths[search][*number]);
     Hunted {
-        targets: first.iter().take(searches).map(|(target, ..)| target.clone()).collect(),
+        targets: first.iter().map(|(target, ..)| target.clone()).collect(),
         attacked: (0..searches).map(|search| of(search).map(|(_, attacked, _)| attacked).sum()).collect(),
         nearest: (0..searches).map(|search| of(search).map(|(.., nearest)| nearest).sum()).collect(),
         lengths: (0..searches).map(|search| lengths(search).collect()).collect(),

@@ -224,8 +224,7 @@ fn read(path: &Path, question: &Question) -> Result<Option<(Vec<ImageKey>, Piece
     tensors.sort();
     let mut images = Vec::new();
     for (_, index) in tensors {
-        let bytes = file.bytes(index)?;
-        images.push(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect());
+        images.push(file.values(index)?);
     }
     let count = facts.images.len();
     let lengths = [facts.correct.len(), facts.zero_gradient.len(), facts.clean_predictions.len()];

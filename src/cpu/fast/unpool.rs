@@ -22,9 +22,10 @@ pub fn unpool(call: &mut Arguments) {
     call.writes[0].par_chunks_mut(width * channels).enumerate().for_each(|(index, out)| {
         let (image, row) = (index / height, index % height / window_height);
         // Lines below the last whole window have none.
-        let columns = if row < rows { columns } else { 0 };
-        let d = d.get((image * rows + row) * (width / window_width) * channels..).unwrap_or_default();
-        let d = &d[..columns * channels];
+        let d = match row < rows {
+            true => &d[(image * rows + row) * columns * channels..][..columns * channels],
+            false => &[],
+        };
         let mask = masked.then(|| &mask[index * width * channels..][..width * channels]);
         let (scale, slope) = (p.scale, p.slope);
         simd::dispatch(Line { d, out: &mut *out, mask, channels, side: window_width, scale, slope });

@@ -28,6 +28,9 @@ pub fn weight_gradient(
     let [_, outputs] = plan.channels;
     let part = &plan.parts[0];
     let machine = simd::dispatch(Ask);
+    // In the order of the gradient's rows.
+    let mut steps = part.steps.clone();
+    steps.sort_by_key(|step| (step.tap, step.channel));
     out.fill(0.0);
     for unit in plan.units_of(rows) {
         let rows = part.rows(&unit);
@@ -42,9 +45,9 @@ pub fn weight_gradient(
                 let packed = aligned(packed, len);
                 machine.pack_rows(coarse, outputs, packed);
                 let products = Products { plan, part, rows, input, packed };
-                let shares = products.shares(out, if shared { SHARE } else { part.steps.len() });
-                let work = |(steps, mut outs): (Vec<Step>, Vec<&mut [f32]>)| {
-                    simd::dispatch(OfSteps { products: &products, steps: &steps, outs: &mut outs });
+                let shares = products.shares(&steps, out, if shared { SHARE } else { steps.len() });
+                let work = |(steps, mut outs): (&[Step], Vec<&mut [f32]>)| {
+                    simd::dispatch(OfSteps { products: &products, steps, outs: &mut outs });
                 };
                 match shared {
                     false => shares.into_iter().for_each(work),
@@ -67,11 +70,14 @@ struct Products<'a> {
 }
 
 impl Products<'_> {
-    /// All steps, `most` at a time, with the rows of the gradient `out` that belong to each.
-    fn shares<'o>(&self, out: &'o mut [f32], most: usize) -> Vec<(Vec<Step>, Vec<&'o mut [f32]>)> {
+    /// The steps, `most` at a time, with the rows of the gradient `out` that belong to each.
+    fn shares<'s, 'o>(
+        &self,
+        steps: &'s [Step],
+        out: &'o mut [f32],
+        most: usize,
+    ) -> Vec<(&'s [Step], Vec<&'o mut [f32]>)> {
         let [inputs, outputs] = self.plan.channels;
-        let mut steps = self.part.steps.clone();
-        steps.sort_by_key(|step| (step.tap, step.channel));
         let (mut shares, mut rest) = (Vec::new(), out);
         for steps in steps.chunks(most.max(1)) {
             let mut outs = Vec::new();
@@ -81,7 +87,7 @@ impl Products<'_> {
                 outs.push(own);
                 rest = others;
             }
-            shares.push((steps.to_vec(), outs));
+            shares.push((steps, outs));
         }
         shares
     }
