@@ -51,7 +51,7 @@ impl Unit<'_> {
     /// `values` becomes room for a block of every instruction.
     fn run(&mut self, steady: &[bool], values: &mut Vec<f32>) {
         let expression = self.expression;
-        scratch(values, expression.instructions.len() * BLOCK);
+        let values = scratch(values, expression.instructions.len() * BLOCK);
         let mut sums = vec![0.0f64; expression.sums.len()];
         for from in (0..self.length).step_by(BLOCK) {
             let count = BLOCK.min(self.length - from);

@@ -24,12 +24,16 @@ pub fn refusable(work: impl FnOnce()) -> Result<(), OutOfMemory> {
     })
 }
 
-/// Makes `values` `len` long, for a kernel on any thread. A refusal unwinds to the session, silently, and becomes an error.
-pub fn scratch(values: &mut Vec<f32>, len: usize) {
+/// The first `len` of `values`, which become as many if they are fewer, for a kernel on any thread. They hold what was left in
+/// them: clearing them took a twentieth of an attack. A refusal unwinds to the session, silently, and becomes an error.
+pub fn scratch(values: &mut Vec<f32>, len: usize) -> &mut [f32] {
     if values.capacity() < len && values.try_reserve_exact(len - values.len()).is_err() {
         resume_unwind(Box::new(OutOfMemory { bytes: (size_of::<f32>() * len) as u64 }));
     }
-    values.resize(len, 0.0);
+    if values.len() < len {
+        values.resize(len, 0.0);
+    }
+    &mut values[..len]
 }
 
 #[cfg(test)]
@@ -39,8 +43,17 @@ mod tests {
 
     #[test]
     fn scratch_that_is_refused_on_any_thread_is_an_error_and_other_panics_stay() {
-        assert_eq!(refusable(|| scratch(&mut Vec::new(), 8)), Ok(()));
-        let refused = refusable(|| (0..64).into_par_iter().for_each(|_| scratch(&mut Vec::new(), 1 << 60)));
+        assert_eq!(
+            refusable(|| {
+                scratch(&mut Vec::new(), 8);
+            }),
+            Ok(())
+        );
+        let refused = refusable(|| {
+            (0..64).into_par_iter().for_each(|_| {
+                scratch(&mut Vec::new(), 1 << 60);
+            })
+        });
         assert_eq!(refused, Err(OutOfMemory { bytes: 1 << 62 }));
         let other = catch_unwind(|| refusable(|| resume_unwind(Box::new("other"))));
         assert_eq!(*other.unwrap_err().downcast::<&str>().unwrap(), "other");

@@ -38,7 +38,10 @@ impl WithSimd for Sum<'_> {
             let mut sums = [0.0f64; LANES];
             let (all, rest) = values.as_chunks::<LANES>();
             for values in all {
-                sums.iter_mut().zip(values).for_each(|(sum, &value)| *sum += f64::from(value));
+                // A closure would be compiled without vector instructions.
+                for lane in 0..LANES {
+                    sums[lane] += f64::from(values[lane]);
+                }
             }
             sums.iter_mut().zip(rest).for_each(|(sum, &value)| *sum += f64::from(value));
             total += sums.iter().sum::<f64>();

@@ -28,7 +28,7 @@ pub fn backward(g: &General, call: &mut Arguments, finish: &Finish) {
     let (coarse, weight) = (call.reads[0], call.reads[1]);
     let lines = [&g.rows, &g.columns].map(Line::backward);
     with_scratch(|transposed| {
-        scratch(transposed, weight.len());
+        let transposed = scratch(transposed, weight.len());
         let taps = transposed.par_chunks_mut(g.a * g.b).zip(weight.par_chunks(g.a * g.b));
         taps.for_each(|(to, from)| transpose(from, g.b, to));
         convolve(lines, ([g.b, g.a], g.batch), (coarse, transposed), finish, call.writes[0]);

@@ -21,6 +21,15 @@ pub enum Finish<'a> {
 }
 
 impl Finish<'_> {
+    /// The biases over and over, in `line`: as they stand beside the values of a line of pixels.
+    pub fn beside<'a>(&self, line: &'a mut [f32]) -> &'a [f32] {
+        if let Finish::Bias(biases, _) = self {
+            let channels = line.len().min(biases.len());
+            line.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(&biases[..channels]));
+        }
+        line
+    }
+
     /// Ends the sums of `len` channels from `channel` on, in one vector; the first of them is the result `at` of all.
     #[inline(always)]
     pub fn vector<S: Simd>(&self, simd: S, sum: S::f32s, at: usize, channel: usize, len: usize) -> S::f32s {

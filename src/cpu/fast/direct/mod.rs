@@ -42,8 +42,7 @@ pub fn convolve(plan: &Plan, input: &[f32], weight: &[f32], finish: &Finish, out
     let lens: Vec<usize> = plan.parts.iter().map(|part| machine.packed_len(plan, part)).collect();
     with_scratch(|packed| {
         let len = lens.iter().sum::<usize>();
-        scratch(packed, len + MOST_LANES);
-        let packed = aligned(packed, len);
+        let packed = aligned(scratch(packed, len + MOST_LANES), len);
         pack(plan, machine, weight, (packed, &lens));
         let mut rest = out;
         let mut tasks = Vec::new();
@@ -55,7 +54,7 @@ pub fn convolve(plan: &Plan, input: &[f32], weight: &[f32], finish: &Finish, out
         let packed = (&*packed, lens.as_slice());
         tasks.into_par_iter().for_each(|(unit, out)| {
             with_scratch(|inputs| {
-                scratch(inputs, plan.inputs_len(&unit));
+                let inputs = scratch(inputs, plan.inputs_len(&unit));
                 plan.copy_inputs(&unit, input, inputs);
                 simd::dispatch(OfUnit { plan, unit, input: inputs, packed, finish, out });
             });

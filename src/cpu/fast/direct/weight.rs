@@ -38,11 +38,10 @@ pub fn weight_gradient(
         let coarse = &coarse[plan.first_pixel(&unit) * outputs..][..pixels * outputs];
         with_scratch(|input| {
             with_scratch(|packed| {
-                scratch(input, plan.inputs_len(&unit));
+                let input = &mut *scratch(input, plan.inputs_len(&unit));
                 plan.copy_inputs(&unit, fine, input);
                 let len = machine.vectors(outputs) * pixels;
-                scratch(packed, len + MOST_LANES);
-                let packed = aligned(packed, len);
+                let packed = aligned(scratch(packed, len + MOST_LANES), len);
                 machine.pack_rows(coarse, outputs, packed);
                 let products = Products { plan, part, rows, input, packed };
                 let shares = products.shares(&steps, out, if shared { SHARE } else { steps.len() });

@@ -14,14 +14,17 @@
     reason = "vector instructions are chosen for the caller, and what is not part of it is compiled without them"
 )]
 
+mod planes;
 mod product;
+mod rows;
 mod transform;
 
 use super::direct::{Line, MOST_LANES, aligned};
-use super::finish::{Finish, load};
+use super::finish::Finish;
 use crate::cpu::scratch::{scratch, with_scratch};
 use crate::cpu::simd;
 use crate::cpu::winograd_s1::ELEMENTS;
+use planes::Planes;
 use product::Weight;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -38,7 +41,7 @@ const MOST_WEIGHTS: usize = 128 * 128;
 const UNIT: usize = 1 << 17;
 /// Tiles of a unit: so many share one pass over the weights.
 const TILES: std::ops::RangeInclusive<usize> = 16..=128;
-/// Units for each thread, so that none waits long for the last one.
+/// Units for each of several threads, so that none waits long for the last one.
 const UNITS_PER_THREAD: usize = 4;
 
 /// Whether the algorithm suits a convolution along these axes. It follows from the shape alone, so that results do not
@@ -101,7 +104,11 @@ impl Convolution<'_> {
     /// All units, with the values that each computes: they lie one behind the other.
     fn units(&self) -> Vec<(Unit, usize)> {
         let ([height, width], [inputs, outputs]) = (self.tiles(), self.channels);
-        let share = (self.images * height * width).div_ceil(UNITS_PER_THREAD * rayon::current_num_threads());
+        let units = match rayon::current_num_threads() {
+            1 => 1,
+            threads => UNITS_PER_THREAD * threads,
+        };
+        let share = (self.images * height * width).div_ceil(units);
         let fit = UNIT / (ELEMENTS * (inputs + outputs));
         let tiles = share.min(fit).clamp(*TILES.start(), *TILES.end());
         let line = self.lines[1].outputs * outputs;
@@ -138,8 +145,7 @@ impl<'a> WithSimd for EvaluateWeight<'a> {
         let Self { convolution: Convolution { lines: [rows, columns], channels, .. }, weight, evaluated } =
             self;
         let len = Weight::len::<S>(*channels);
-        scratch(evaluated, len + MOST_LANES);
-        let evaluated = aligned(evaluated, len);
+        let evaluated = aligned(scratch(evaluated, len + MOST_LANES), len);
         evaluated.fill(0.0);
         let tap = |row: usize, column: usize| {
             rows.phases[0].taps[row].number * columns.taps + columns.phases[0].taps[column].number
@@ -160,179 +166,46 @@ struct OfUnit<'a> {
     out: &'a mut [f32],
 }
 
-/// The evaluated tiles of a unit: for each of the 36 points a matrix with a row of channels for every tile.
-struct Planes {
-    /// Values of a row: the channels, filled up to whole vectors.
-    row: usize,
-    /// Values from one point to the next. A cache line more than the matrix has, because lines at distances of powers of two
-    /// displace each other in the cache.
-    apart: usize,
-}
-
-impl Planes {
-    fn new<S: Simd>(tiles: usize, channels: usize) -> Self {
-        let row = channels.next_multiple_of(S::F32_LANES);
-        Self { row, apart: tiles * row + MOST_LANES }
-    }
-
-    fn len(&self) -> usize {
-        ELEMENTS * self.apart
-    }
-}
-
 impl WithSimd for OfUnit<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { convolution, unit, input, weight, finish, memory, out } = self;
+        let (lines, [inputs, outputs]) = (convolution.lines, convolution.channels);
         let [_, width] = convolution.tiles();
         let tiles = unit.images * unit.rows * width;
         let [fields, sums] = convolution.channels.map(|channels| Planes::new::<S>(tiles, channels));
-        scratch(memory, fields.len() + sums.len() + MOST_LANES);
-        let memory = aligned(memory, fields.len() + sums.len());
-        let (evaluated, products) = memory.split_at_mut(fields.len());
-        for tile in 0..tiles {
-            let place = Place::of(convolution, &unit, tile);
-            evaluate_field(simd, convolution, &place, input, (&fields, tile), evaluated);
+        let fine = rows::Lines { len: (TILE * width + FIELD - TILE) * inputs };
+        let coarse = rows::Lines { len: TILE * width * outputs };
+        let lens = [fields.len(), sums.len(), fine.all().max(coarse.all()), coarse.one()];
+        let len = lens.iter().sum();
+        let (evaluated, rest) = aligned(scratch(memory, len + MOST_LANES), len).split_at_mut(lens[0]);
+        let (products, rest) = rest.split_at_mut(lens[1]);
+        let (half, biases) = rest.split_at_mut(lens[2]);
+        let places = || (0..unit.images).flat_map(|image| (0..unit.rows).map(move |row| (image, row)));
+        for (index, (image, row)) in places().enumerate() {
+            let image = &input[(unit.image + image) * lines[0].inputs * lines[1].inputs * inputs..];
+            let field = rows::Field { lines, channels: inputs, first: (unit.first + row) * TILE };
+            field.evaluate(simd, image, (fine, &mut *half), (&fields, index * width), evaluated);
         }
-        for point in 0..ELEMENTS {
-            let rows = &evaluated[point * fields.apart..][..tiles * fields.row];
-            let to = &mut products[point * sums.apart..][..tiles * sums.row];
-            weight.multiply(simd, point, (rows, fields.row), (to, sums.row));
-        }
-        let first =
-            (unit.image * convolution.lines[0].outputs + unit.first * TILE) * convolution.lines[1].outputs;
-        for tile in 0..tiles {
-            let place = Place::of(convolution, &unit, tile);
-            let results = Results { convolution, finish, first };
-            results.write(simd, &place, (&sums, tile), products, out);
+        fields.clear_rest(evaluated);
+        weight.multiply(simd, (&fields, evaluated), (&sums, products));
+        let line = lines[1].outputs * outputs;
+        let first = (unit.image * lines[0].outputs + unit.first * TILE) * line;
+        let beside = finish.beside(&mut biases[..line]);
+        for (index, (image, row)) in places().enumerate() {
+            let at = (image * lines[0].outputs + row * TILE) * line;
+            let left = lines[0].outputs - (unit.first + row) * TILE;
+            let result = rows::Result { tiles: width, channels: outputs, line, finish, beside };
+            result.interpolate(simd, (&sums, index * width), products, (coarse, &mut *half));
+            let out = &mut out[at..][..left.min(TILE) * line];
+            result.end(simd, (coarse, half), first + at, out);
         }
         if let Finish::Pixels(finish) = finish {
-            finish(first, out);
+            finish(first / outputs, out);
             simd::flush(out);
         }
-    }
-}
-
-/// Where a tile is.
-struct Place {
-    image: usize,
-    /// The first output, of the image.
-    at: [usize; 2],
-    /// The first line of outputs, of the unit.
-    line: usize,
-}
-
-impl Place {
-    #[inline(always)]
-    fn of(convolution: &Convolution, unit: &Unit, tile: usize) -> Self {
-        let [_, width] = convolution.tiles();
-        let (row, column) = (tile / width, tile % width);
-        let (image, row) = (row / unit.rows, row % unit.rows);
-        let line = image * convolution.lines[0].outputs + row * TILE;
-        Self { image: unit.image + image, at: [(unit.first + row) * TILE, column * TILE], line }
-    }
-}
-
-/// Evaluates the inputs under a tile at all points; inputs outside of the image are zero.
-#[inline(always)]
-fn evaluate_field<S: Simd>(
-    simd: S,
-    convolution: &Convolution,
-    place: &Place,
-    input: &[f32],
-    (planes, tile): (&Planes, usize),
-    evaluated: &mut [f32],
-) {
-    let Convolution { lines: [rows, columns], channels: [channels, _], .. } = *convolution;
-    let (top, left) = (place.at[0] as isize + rows.reach()[0], place.at[1] as isize + columns.reach()[0]);
-    let zero = simd.splat_f32s(0.0);
-    for channel in (0..channels).step_by(S::F32_LANES) {
-        let len = S::F32_LANES.min(channels - channel);
-        let mut half = [[zero; FIELD]; FIELD];
-        for j in 0..FIELD {
-            let x = left + j as isize;
-            if x < 0 || x >= columns.inputs as isize {
-                continue;
-            }
-            let mut field = [zero; FIELD];
-            for i in 0..FIELD {
-                let y = top + i as isize;
-                if y >= 0 && y < rows.inputs as isize {
-                    let pixel = (place.image * rows.inputs + y as usize) * columns.inputs + x as usize;
-                    field[i] = load(simd, &input[pixel * channels + channel..][..len]);
-                }
-            }
-            let points = transform::field(simd, field);
-            for i in 0..FIELD {
-                half[i][j] = points[i];
-            }
-        }
-        for i in 0..FIELD {
-            let points = transform::field(simd, half[i]);
-            for j in 0..FIELD {
-                let at = (i * FIELD + j) * planes.apart + tile * planes.row + channel;
-                S::as_mut_simd_f32s(&mut evaluated[at..][..S::F32_LANES]).0[0] = points[j];
-            }
-        }
-    }
-}
-
-/// The outputs of a unit.
-struct Results<'a> {
-    convolution: &'a Convolution<'a>,
-    finish: &'a Finish<'a>,
-    /// The first pixel, counted over the batch.
-    first: usize,
-}
-
-impl Results<'_> {
-    /// Interpolates the products of a tile, and ends and writes those of its outputs that the image has.
-    #[inline(always)]
-    fn write<S: Simd>(
-        &self,
-        simd: S,
-        place: &Place,
-        (planes, tile): (&Planes, usize),
-        products: &[f32],
-        out: &mut [f32],
-    ) {
-        let Convolution { lines: [rows, columns], channels: [_, channels], .. } = *self.convolution;
-        let zero = simd.splat_f32s(0.0);
-        for channel in (0..channels).step_by(S::F32_LANES) {
-            let len = S::F32_LANES.min(channels - channel);
-            let mut half = [[zero; FIELD]; TILE];
-            for j in 0..FIELD {
-                let mut points = [zero; FIELD];
-                for i in 0..FIELD {
-                    let at = (i * FIELD + j) * planes.apart + tile * planes.row + channel;
-                    points[i] = S::as_simd_f32s(&products[at..][..S::F32_LANES]).0[0];
-                }
-                let values = transform::result(simd, points);
-                for i in 0..TILE {
-                    half[i][j] = values[i];
-                }
-            }
-            for i in 0..TILE.min(rows.outputs - place.at[0]) {
-                let values = transform::result(simd, half[i]);
-                for j in 0..TILE.min(columns.outputs - place.at[1]) {
-                    let pixel = (place.line + i) * columns.outputs + place.at[1] + j;
-                    let at = pixel * channels + channel;
-                    let value = self.finish.vector(simd, values[j], self.first * channels + at, channel, len);
-                    store(simd, value, &mut out[at..][..len]);
-                }
-            }
-        }
-    }
-}
-
-/// Stores a vector, or the part of it that `out` has room for.
-#[inline(always)]
-fn store<S: Simd>(simd: S, value: S::f32s, out: &mut [f32]) {
-    match out.len() == S::F32_LANES {
-        true => S::as_mut_simd_f32s(out).0[0] = value,
-        false => simd.partial_store_f32s(out, value),
     }
 }
 
@@ -349,7 +222,8 @@ mod tests {
     }
 
     /// Images, height, width and channels that fill tiles, vectors and units, and that do not.
-    const SHAPES: [(usize, [usize; 2], [usize; 2]); 8] = [
+    const SHAPES: [(usize, [usize; 2], [usize; 2]); 9] = [
+        (1, [8, 12], [72, 70]),
         (2, [8, 8], [8, 8]),
         (3, [16, 16], [12, 24]),
         (1, [32, 32], [16, 12]),

@@ -3,6 +3,7 @@
 
 use super::super::direct::Machine;
 use super::super::finish::load;
+use super::planes::Planes;
 use super::{FIELD, transform};
 use crate::cpu::winograd_s1::ELEMENTS;
 use pulp::Simd;
@@ -70,79 +71,109 @@ impl<'a> Weight<'a> {
         Self { channels, evaluated }
     }
 
-    /// Multiplies rows of so many values, one for each tile, with the weight at a point.
+    /// Writes the products of all planes: of the evaluated tiles `fields` with the weight of their point, to `sums`.
     #[inline(always)]
     pub fn multiply<S: Simd>(
         &self,
         simd: S,
-        point: usize,
-        (rows, row): (&[f32], usize),
-        (to, to_row): (&mut [f32], usize),
+        (fields, evaluated): (&Planes, &[f32]),
+        (sums, products): (&Planes, &mut [f32]),
     ) {
-        let [inputs, outputs] = self.channels;
         let of_point = Self::of_point::<S>(self.channels);
-        let weight = &self.evaluated[point * of_point..][..of_point];
-        let few = S::REGISTER_COUNT < 32;
-        for (first, vectors) in Machine::of::<S>().blocks(outputs) {
-            let len = inputs.next_multiple_of(QUAD) * vectors * S::F32_LANES;
-            let (weight, _) = S::as_simd_f32s(&weight[inputs.next_multiple_of(QUAD) * first..][..len]);
-            let product = Product { rows, row, weight };
-            let to = (&mut to[first..], to_row);
-            match vectors {
-                1 if few => product.write::<8, 1>(simd, to),
-                1 => product.write::<16, 1>(simd, to),
-                2 if few => product.write::<4, 2>(simd, to),
-                2 => product.write::<8, 2>(simd, to),
-                3 => product.write::<8, 3>(simd, to),
-                _ => product.write::<4, 4>(simd, to),
+        let padded = self.channels[0].next_multiple_of(QUAD);
+        for point in 0..ELEMENTS {
+            let weight = &self.evaluated[point * of_point..][..of_point];
+            for (to, from) in sums.blocks().flat_map(|to| fields.blocks().map(move |from| (to, from))) {
+                let inputs = (padded - from.channel).min(from.vectors * S::F32_LANES);
+                let [row, width] = [from, to].map(|block| block.vectors * S::F32_LANES);
+                let weight = &weight[padded * to.channel + from.channel * width..][..inputs * width];
+                let product = Product {
+                    fields: &evaluated[point * fields.apart + from.at..][..fields.rows() * row],
+                    weight: S::as_simd_f32s(weight).0,
+                    tiles: fields.tiles(),
+                    add: from.channel > 0,
+                };
+                let to = &mut products[point * sums.apart + to.at..][..sums.rows() * width];
+                product.write_rows(simd, (row, width), S::as_mut_simd_f32s(to).0);
             }
         }
     }
 }
 
+/// A block of input channels of one plane, times their weight for a block of output channels.
 struct Product<'a, S: Simd> {
-    rows: &'a [f32],
-    /// Values from one row to the next.
-    row: usize,
+    fields: &'a [f32],
     weight: &'a [S::f32s],
+    tiles: usize,
+    /// Whether the sums over earlier input channels are there already.
+    add: bool,
 }
 
 impl<S: Simd> Product<'_, S> {
-    /// `R` tiles at a time, `V` vectors of output channels.
+    /// By the values of a row of inputs and of a row of results.
     #[inline(always)]
-    fn write<const R: usize, const V: usize>(&self, simd: S, (to, to_row): (&mut [f32], usize)) {
-        let (to, _) = S::as_mut_simd_f32s(to);
-        let (count, to_row) = (self.rows.len() / self.row, to_row / S::F32_LANES);
-        for first in (0..count).step_by(R) {
-            let mut tiles = [0; R];
-            for r in 0..R {
-                // What is not full computes and writes its last row several times.
-                tiles[r] = (first + r).min(count - 1);
+    fn write_rows(&self, simd: S, (row, width): (usize, usize), to: &mut [S::f32s]) {
+        match row / S::F32_LANES {
+            1 => self.write_width::<1>(simd, width, to),
+            2 => self.write_width::<2>(simd, width, to),
+            3 => self.write_width::<3>(simd, width, to),
+            _ => self.write_width::<4>(simd, width, to),
+        }
+    }
+
+    #[inline(always)]
+    fn write_width<const F: usize>(&self, simd: S, width: usize, to: &mut [S::f32s]) {
+        let few = S::REGISTER_COUNT < 32;
+        match width / S::F32_LANES {
+            1 if few => self.write::<F, 8, 1>(simd, to),
+            1 => self.write::<F, 16, 1>(simd, to),
+            2 if few => self.write::<F, 4, 2>(simd, to),
+            2 => self.write::<F, 8, 2>(simd, to),
+            3 => self.write::<F, 8, 3>(simd, to),
+            _ => self.write::<F, 4, 4>(simd, to),
+        }
+    }
+
+    /// `R` tiles at a time, with `F` vectors of inputs and `V` of results.
+    #[inline(always)]
+    fn write<const F: usize, const R: usize, const V: usize>(&self, simd: S, to: &mut [S::f32s]) {
+        let row = F * S::F32_LANES;
+        let groups = self.fields.chunks_exact(R * row).zip(to.chunks_exact_mut(R * V));
+        for (fields, to) in groups.take(self.tiles.div_ceil(R)) {
+            let mut sums = [[simd.splat_f32s(0.0); V]; R];
+            if self.add {
+                for r in 0..R {
+                    for v in 0..V {
+                        sums[r][v] = to[r * V + v];
+                    }
+                }
             }
-            let sums = self.sums::<R, V>(simd, tiles.map(|tile| tile * self.row));
+            let sums = self.sums::<F, R, V>(simd, fields, sums);
             for r in 0..R {
                 for v in 0..V {
-                    // An index that might panic would keep the sums in memory from the beginning.
-                    if let Some(to) = to.get_mut(tiles[r] * to_row + v) {
-                        *to = sums[r][v];
-                    }
+                    to[r * V + v] = sums[r][v];
                 }
             }
         }
     }
 
-    /// The sums, by value, so that the compiler keeps them in registers; for the same reason nothing in the loop may panic.
+    /// Adds all products, by value, so that the compiler keeps the sums in registers; for the same reason nothing in the loop may
+    /// panic.
     #[inline(always)]
-    fn sums<const R: usize, const V: usize>(&self, simd: S, from: [usize; R]) -> [[S::f32s; V]; R] {
-        let rows = self.rows;
-        assert!(QUAD <= rows.len(), "a row has at least one vector");
-        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+    fn sums<const F: usize, const R: usize, const V: usize>(
+        &self,
+        simd: S,
+        fields: &[f32],
+        mut sums: [[S::f32s; V]; R],
+    ) -> [[S::f32s; V]; R] {
+        let row = F * S::F32_LANES;
+        assert!(fields.len() == R * row, "a row for each tile");
         for (quad, weight) in self.weight.chunks_exact(QUAD * V).enumerate() {
+            // The smaller one is always the first; the compiler sees that it is inside.
+            let at = (quad * QUAD).min(row - QUAD);
             let mut values = [&[0.0; QUAD]; R];
             for r in 0..R {
-                // The smaller one is always the first; the compiler sees that it is inside.
-                let at = (from[r] + quad * QUAD).min(rows.len() - QUAD);
-                values[r] = rows[at..].first_chunk::<QUAD>().unwrap_or(values[r]);
+                values[r] = fields[r * row + at..].first_chunk::<QUAD>().unwrap_or(values[r]);
             }
             for (i, weight) in (0..QUAD).zip(weight.chunks_exact(V)) {
                 for r in 0..R {
