@@ -3,6 +3,8 @@
 //! It is part of the library, so that a program in another language has the commands, and their options with all checks,
 //! without a second binary: [`run`] is the whole program, and [`options`] reads the options of a command by name.
 
+pub(crate) mod names;
+pub(crate) mod numbers;
 pub mod options;
 
 use crate::commands;

@@ -4,6 +4,8 @@
 use super::attack_flags::AttackFlags;
 use super::progress::Progress;
 use super::{CommandResult, DeviceArguments, fail, table};
+use crate::command_line::names::attacks;
+use crate::command_line::numbers::number;
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, Norm, Verdict, length};
 use pgn_wgpu::evaluation::doubts::doubts_about_attacks;
 use pgn_wgpu::evaluation::record::{Key, Record, fingerprint_of_images};
@@ -13,8 +15,6 @@ use pgn_wgpu::evaluation::{ImageChoice, Place, Subject, export, sheet};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::models::pixels::PixelChoice;
-use pgn_wgpu::numbers::number;
-use pgn_wgpu::training::options::attacks;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

@@ -5,6 +5,7 @@
 use super::attack_flags::AttackFlags;
 use super::progress::Progress;
 use super::{CommandResult, DeviceArguments, fail, table};
+use crate::command_line::names::attacks as attack_names;
 use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{AttackKind, Norm, length};
 use pgn_wgpu::data::corruptions::Corruptions;
@@ -19,7 +20,6 @@ use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::report::runs::evaluated;
-use pgn_wgpu::training::options::attacks as attack_names;
 use pgn_wgpu::verdict::piece::Pieces;
 use pgn_wgpu::verdict::{self, Quick as Judged, VerdictError};
 use std::path::{Path, PathBuf};

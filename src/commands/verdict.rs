@@ -4,12 +4,12 @@
 
 use super::progress::Progress;
 use super::{CommandResult, DeviceArguments, check_overwriting, fail, table};
+use crate::command_line::numbers::number;
 use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{Norm, length};
 use pgn_wgpu::evaluation::suite::Radius;
 use pgn_wgpu::evaluation::{Event, ImageChoice, Place, Warning};
 use pgn_wgpu::models::pixels::PixelChoice;
-use pgn_wgpu::numbers::number;
 use pgn_wgpu::shard::Shard;
 use pgn_wgpu::verdict::merge::{self, Judgement};
 use pgn_wgpu::verdict::piece::Pieces;

@@ -101,7 +101,8 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 }
 
 /// Which data set, and with it which format.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum DatasetKind {
     /// The embedded 8x8 UCI optical digits; needs no files
@@ -397,6 +398,7 @@ mod tests {
         assert_eq!(DatasetKind::of_data_set("my arrays (NumPy)"), DatasetKind::Npy);
     }
 
+    #[cfg(feature = "command-line")]
     #[test]
     fn names_are_the_same_on_the_command_line_in_files_and_in_print() {
         use clap::ValueEnum;
