@@ -3,6 +3,7 @@
 use super::{CommandResult, bytes, grouped, table};
 use crate::command_line::names::networks;
 use crate::command_line::numbers::number;
+use crate::command_line::settings::with_flags;
 use pgn_wgpu::data::{DatasetKind, Size};
 use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::models::file::{Facts, Model};
@@ -90,7 +91,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     println!();
     match &generator {
         Ok(generator) => print!("{}", layers("generator", &generator.layers())),
-        Err(error) => println!("{error}"),
+        Err(error) => println!("{}", with_flags(&error.to_string())),
     }
     println!();
     let mut rows = vec![vec![

@@ -361,14 +361,14 @@ mod tests {
             DatasetKind::Npy,
         ] {
             let text = sentence(&DataOptions { kind, ..DataOptions::default() });
-            assert!(text.contains(kind.name()) && text.contains("--data"), "{text}");
+            assert!(text.contains(kind.name()) && text.contains("`data`"), "{text}");
         }
     }
 
     #[test]
     fn the_embedded_digits_refuse_a_folder_rather_than_ignoring_it() {
         let text = sentence(&DataOptions { dir: Some("my/cifar".into()), ..DataOptions::default() });
-        assert!(text.contains("my/cifar") && text.contains("--dataset"), "{text}");
+        assert!(text.contains("my/cifar") && text.contains("`dataset`"), "{text}");
     }
 
     #[test]
@@ -379,11 +379,11 @@ mod tests {
             FolderOptions { channels: Some(3), ..FolderOptions::default() },
         ] {
             let text = sentence(&DataOptions { folder, ..DataOptions::default() });
-            assert!(text.contains("digits") && text.contains("--dataset folder"), "{text}");
+            assert!(text.contains("digits") && text.contains("`dataset` folder"), "{text}");
         }
         let class_index = Some("classes.json".into());
         let text = sentence(&DataOptions { class_index, ..DataOptions::default() });
-        assert!(text.contains("digits") && text.contains("--class-index"), "{text}");
+        assert!(text.contains("digits") && text.contains("`class-index`"), "{text}");
     }
 
     #[test]

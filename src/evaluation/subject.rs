@@ -177,11 +177,11 @@ impl Place {
         let problem = match best.is_file() {
             true => format!(
                 "has no model.safetensors, because its training has not come to its end; for its best model so far, give \
-                 {0} in its place (as in --model {0})",
+                 {0} as `model` in its place",
                 best.display()
             ),
             false => "has no model, because its training has not come to the end of an epoch; wait for it, or continue it \
-                      with train --resume"
+                      with `pgn-wgpu train --resume`"
                 .to_string(),
         };
         Err(TrainError::Run { path: folder.path().to_path_buf(), problem }.into())
@@ -418,11 +418,11 @@ mod tests {
         let text = sentence(&path, &ImageChoice::default());
         assert!(text.contains("12x12") && text.contains("8x8"), "{text}");
         model(8, "unknown").save(&path).unwrap();
-        assert!(sentence(&path, &ImageChoice::default()).contains("--dataset"));
+        assert!(sentence(&path, &ImageChoice::default()).contains("`dataset`"));
         model(8, "MNIST").save(&path).unwrap();
-        assert!(sentence(&path, &ImageChoice::default()).contains("--data "));
+        assert!(sentence(&path, &ImageChoice::default()).contains("`data` "));
         model(8, "UCI optical digits").save(&path).unwrap();
         let nothing = ImageChoice { limit: Some(0), ..Default::default() };
-        assert!(sentence(&path, &nothing).contains("--limit 0"));
+        assert!(sentence(&path, &nothing).contains("`limit` 0"));
     }
 }

@@ -33,7 +33,7 @@ pub struct PixelChoice {
 pub enum PixelError {
     /// It does it itself.
     #[error(
-        "{} normalises pixels itself (--mean {:?} --std {:?}); leave --normalise, --mean, --std and --scale out",
+        "{} normalises pixels itself (`mean` {:?} `std` {:?}); leave `normalise`, `mean`, `std` and `scale` out",
         path.display(), by.mean, by.deviation
     )]
     Twice {
@@ -44,7 +44,7 @@ pub enum PixelError {
     },
     /// It was trained here, on pixels as it takes them.
     #[error(
-        "{} was trained by this program on pixels in [0, 1]; leave --normalise, --mean, --std and --scale out",
+        "{} was trained by this program on pixels in [0, 1]; leave `normalise`, `mean`, `std` and `scale` out",
         path.display()
     )]
     Own {

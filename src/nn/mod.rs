@@ -52,7 +52,7 @@ pub enum ModelError {
         range: &'static str,
     },
     /// An imported network without its file.
-    #[error("the network \"imported\" is the one of a file; name the file with --from")]
+    #[error("the network \"imported\" is the one of a file; name the file with `from`")]
     Imported,
     /// A layer that does not fit.
     #[error("the layer {node} {problem}")]
