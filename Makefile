@@ -33,6 +33,7 @@ demo-web: ## Trains on the digits and writes the page that attacks and trains in
 test: ## Format, lints, and all tests on the adapter and on the CPU path
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --lib --examples --no-default-features -- -D warnings
 	@adapter=$(adapter) && if [ "$$adapter" = cpu ]; then \
 	    PGN_TEST_ADAPTER=cpu cargo test; \
 	else \

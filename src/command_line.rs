@@ -3,7 +3,10 @@
 //! It is part of the library, so that a program in another language has the commands, and their options with all checks,
 //! without a second binary: [`run`] is the whole program, and [`options`] reads the options of a command by name.
 
+pub(crate) mod names;
+pub(crate) mod numbers;
 pub mod options;
+pub(crate) mod settings;
 
 use crate::commands;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -80,7 +83,7 @@ pub fn run(itself: Vec<OsString>, line: Vec<OsString>) -> ExitCode {
     commands::end_with_the_output();
     commands::started_as(itself, &line);
     run_line(line).unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        eprintln!("error: {}", settings::with_flags(&error.to_string()));
         ExitCode::FAILURE
     })
 }
@@ -89,6 +92,7 @@ fn run_line(line: Vec<OsString>) -> commands::CommandResult {
     let program = program();
     let matches = program.clone().get_matches_from(line);
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    matches.subcommand_name().and_then(|name| program.find_subcommand(name)).map(settings::runs);
     commands::effects::check(&program, &matches)?;
     // First, because it leaves room for the threads that follow.
     if let Some(note) = crate::cpu::threads::start() {

@@ -42,6 +42,12 @@ fn remedy(source: &io::Error) -> &'static str {
     }
 }
 
+/// What another library says of the fields of a file. It puts their names between backticks, which in sentences of this one
+/// stand around settings.
+pub(crate) fn foreign(said: impl std::fmt::Display) -> String {
+    said.to_string().replace('`', "\"")
+}
+
 /// An [`io::Error`] with what was being done to which file.
 pub fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
     move |source| FileError { action, path: path.to_path_buf(), source }

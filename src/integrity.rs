@@ -7,6 +7,7 @@
 //! Three other ways were weighed. A second file beside each file gets lost when the file is copied. A checksum after the end is
 //! not allowed in safetensors. A checksum of the tensors alone does not see a changed header.
 
+use crate::files;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -120,7 +121,7 @@ fn sealed_json(text: &str, indentation: &str) -> Vec<u8> {
 /// If the checksum does not fit or is absent, or the content is that of another type.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
     match check(bytes) {
-        Seal::Whole => serde_json::from_slice(bytes).map_err(|e| Unreadable::Content(e.to_string())),
+        Seal::Whole => serde_json::from_slice(bytes).map_err(|e| Unreadable::Content(files::foreign(e))),
         Seal::Damaged => Err(Unreadable::Damaged),
         Seal::Absent => Err(Unreadable::Unsealed),
     }

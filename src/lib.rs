@@ -8,22 +8,27 @@
 //! [`gpu`] or the [`cpu`]. [`threat`] says what an attack may do to an image,
 //! [`attacks`] are graphs over a trained model; [`evaluation`] says what became of it under them.
 //! A [`sweep`] is many runs, [`reproduce`] the paper's experiments over sweeps and evaluations, a [`report`] the page about them.
-//! A model becomes a page that computes in a browser in [`web`]. The program is [`command_line`], from which
+//! A model becomes a page that computes in a browser in [`web`]. The program is `command_line`, from which
 //! the package in `python/` takes its options too; [`interruption`] ends a computation from outside.
+//!
+//! `command_line` is a feature, which is on unless it is turned off. With `default-features = false` nothing of the command
+//! line is built, clap and progress bars included; everything else is there.
 
 // Commands name the library as any other program does.
 extern crate self as pgn_wgpu;
 
 pub mod attacks;
 pub mod bench;
+#[cfg(feature = "command-line")]
 pub mod command_line;
+#[cfg(feature = "command-line")]
 mod commands;
 pub mod cpu;
 pub mod csv;
 pub mod data;
 pub mod evaluation;
 pub mod executor;
-#[cfg(test)]
+#[cfg(all(test, feature = "command-line"))]
 mod extension_tests;
 pub mod files;
 #[cfg(fuzzing)]
@@ -37,7 +42,6 @@ pub mod lockstep;
 pub mod memory;
 pub mod models;
 pub mod nn;
-pub mod numbers;
 pub mod pgn;
 pub mod prelude;
 pub mod program;

@@ -11,6 +11,8 @@ mod commands;
 mod integrity;
 #[path = "cli/interruption.rs"]
 mod interruption;
+#[path = "cli/library.rs"]
+mod library;
 #[path = "cli/limits.rs"]
 mod limits;
 #[path = "cli/onnx.rs"]

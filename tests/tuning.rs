@@ -148,7 +148,7 @@ fn where_every_form_is_wrong_nothing_runs() {
     let Some(gpu) = open(Checks::Trusted, Tuner::new(Tune::Quick, store(cache.path()))) else { return };
     let error = decide(&gpu, kernel).unwrap_err();
     assert!(matches!(&error, ExecutionError::Gpu(GpuError::NoRightForm { .. })), "{error}");
-    assert!(error.to_string().contains("--adapter cpu"), "{error}");
+    assert!(error.to_string().contains("`adapter` cpu"), "{error}");
 }
 
 /// Work that the adapter has to do several times: the fast form must be told from the slow one.

@@ -39,5 +39,5 @@ pub fn with_eps(error: CallError) -> PyErr {
 
 /// A sentence in which the radius has Python's name.
 pub fn eps(sentence: &str) -> String {
-    sentence.replace("--epsilon", "--eps")
+    sentence.replace("`epsilon`", "eps")
 }

@@ -8,7 +8,7 @@ use pgn_wgpu::attacks::{AttackOptions, AttackOutcome, Norm, Verdict as ImageVerd
 use pgn_wgpu::command_line::options::{self as call, Opened};
 use pgn_wgpu::data::{self, DataOptions, Images, Size};
 use pgn_wgpu::evaluation::suite::Radius;
-use pgn_wgpu::evaluation::{Subject, predict, suite};
+use pgn_wgpu::evaluation::{Subject, Warning, predict, suite};
 use pgn_wgpu::nn::Problem;
 use pgn_wgpu::verdict::piece::Pieces;
 use pgn_wgpu::verdict::report::{About, Report};
@@ -99,7 +99,7 @@ impl Model {
     /// What the user should know about how the file was read.
     #[getter]
     fn notes(&self) -> Vec<String> {
-        self.opened.model.notes.clone()
+        self.opened.model.notes.iter().map(|note| call::by_name(note)).collect()
     }
 
     /// The logits `[n, classes]` of images `[n, channels, height, width]`.
@@ -172,7 +172,7 @@ impl Model {
             verdict::judge(device, &subject, (&plan, radius, &about), &Pieces::not_kept(), &mut |_| {})
         })?;
         let (outcome, report) = judged.map_err(|error| failed(eps(&error.to_string())))?;
-        judgement(py, &subject, &outcome, &report)
+        judgement(py, &subject, &outcome, told(report))
     }
 }
 
@@ -201,12 +201,19 @@ fn attacked<'py>(
     Ok(found)
 }
 
+/// The report with options in its warnings by their names.
+fn told(report: Report) -> Report {
+    let by_name =
+        |warning: &Warning| Warning::new(warning.figure.clone(), &call::by_name(&warning.explanation));
+    Report { warnings: report.warnings.iter().map(by_name).collect(), ..report }
+}
+
 /// What a verdict came to: the report as JSON, a column for each of the per-image facts, and the images.
 fn judgement<'py>(
     py: Python<'py>,
     subject: &Subject,
     outcome: &Outcome,
-    report: &Report,
+    report: Report,
 ) -> PyResult<Bound<'py, PyDict>> {
     let (judged, problem) = (&outcome.images, subject.model.facts.problem);
     let mut pixels = subject.images.to_unit(0..judged.len());
@@ -224,7 +231,7 @@ fn judgement<'py>(
         .map(|image| image.broken_by.map(|stage| outcome.stages[stage].options.kind.name()))
         .collect();
     let found = PyDict::new(py);
-    found.set_item("report", serde_json::to_string(report).map_err(failed)?)?;
+    found.set_item("report", serde_json::to_string(&report).map_err(failed)?)?;
     found.set_item("images", array(py, &pixels, problem)?)?;
     found.set_item("labels", class_array(py, judged.iter().map(|image| image.label)))?;
     found

@@ -84,7 +84,7 @@ impl Aim {
                 [] => "the number of a class (their names are not known)".to_string(),
                 names => format!("the number or the name of a class ({})", names.join(", ")),
             };
-            format!("--target {name} is not possible; it must be {known}, {LEAST_LIKELY}, {RANDOM} or {EACH}")
+            format!("`target` {name} is not possible; it must be {known}, {LEAST_LIKELY}, {RANDOM} or {EACH}")
         })
     }
 
@@ -208,7 +208,7 @@ mod tests {
         let names = ["cat", "dog"].map(str::to_string);
         assert_eq!(Aim::Named("dog".into()).resolve(&names), Ok(Aim::Class(1)));
         let sentence = Aim::Named("horse".into()).resolve(&names).unwrap_err();
-        assert!(sentence.contains("--target horse") && sentence.contains("cat, dog"), "{sentence}");
+        assert!(sentence.contains("`target` horse") && sentence.contains("cat, dog"), "{sentence}");
         assert!(Aim::Class(2).possible(2).unwrap_err().contains("from 0 to 1"));
         assert_eq!(Aim::Class(1).possible(2), Ok(()));
     }

@@ -36,7 +36,7 @@ pub static APGD_CE: Attack = Attack {
     defaults: |_| {},
     passes: |options, _| (options.iterations * options.restarts) as f64,
     remedy: |options| {
-        format!("raise --iterations, now {}, or --restarts, now {}", options.iterations, options.restarts)
+        format!("raise `iterations`, now {}, or `restarts`, now {}", options.iterations, options.restarts)
     },
     run: Run::Steps(|options, problem| Box::new(Apgd::new(options, Objective::CrossEntropy, problem))),
 };

@@ -36,7 +36,7 @@ pub enum AttackError {
     /// An adversarial image is where the attack promises that none is.
     #[error(
         "image {image} of {attack} {problem}: this adapter computes wrongly, none of its numbers can be believed; run \
-         `pgn-wgpu validate` on it, and use --adapter cpu meanwhile"
+         `pgn-wgpu validate` on it, and use `adapter` cpu meanwhile"
     )]
     BrokenPromise {
         /// The attack.

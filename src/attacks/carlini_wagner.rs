@@ -46,8 +46,8 @@ fn remedy(options: &AttackOptions) -> String {
     let largest = initial_c * 10_f32.powi(*search_steps as i32 - 1);
     format!(
         "its constant must suit the scale of the logits; the search starts at {initial_c} and reaches {largest} at most: raise \
-         --initial-c or --search-steps (now {search_steps}), or try other --iterations (now {iterations}) and another \
-         --learning-rate (now {learning_rate})"
+         `initial-c` or `search-steps` (now {search_steps}), or try other `iterations` (now {iterations}) and another \
+         `learning-rate` (now {learning_rate})"
     )
 }
 

@@ -37,7 +37,7 @@ pub static DEEPFOOL: Attack = Attack {
     passes: |options, classes| {
         options.iterations as f64 * (1.0 + options.candidates.min(classes) as f64) / 2.0
     },
-    remedy: |options| format!("raise --iterations, now {}", options.iterations),
+    remedy: |options| format!("raise `iterations`, now {}", options.iterations),
     run: Run::Slots {
         prepare: |target, options| Ok(Box::new(DeepFool::new(target, options)?)),
         multiple: STACKED,

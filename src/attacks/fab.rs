@@ -45,7 +45,7 @@ pub static FAB_T: Attack = Attack {
     remedy: |options| {
         let AttackOptions { iterations, restarts, targets, .. } = options;
         format!(
-            "raise --iterations, now {iterations}, --restarts, now {restarts}, or --targets, now {targets}"
+            "raise `iterations`, now {iterations}, `restarts`, now {restarts}, or `targets`, now {targets}"
         )
     },
     run: Run::Steps(|options, problem| {

@@ -43,7 +43,7 @@ pub static FMN: Attack = Attack {
     aims: Some(2),
     defaults: |_| {},
     passes: |options, _| options.iterations as f64,
-    remedy: |options| format!("raise --iterations, now {}", options.iterations),
+    remedy: |options| format!("raise `iterations`, now {}", options.iterations),
     run: Run::Steps(|options, _| Box::new(Fmn { options: options.clone() })),
 };
 

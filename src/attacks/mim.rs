@@ -21,7 +21,7 @@ pub static MIM: Attack = Attack {
     aims: Some(2),
     defaults: |_| {},
     passes: |options, _| options.iterations as f64,
-    remedy: |options| format!("raise --iterations, now {}", options.iterations),
+    remedy: |options| format!("raise `iterations`, now {}", options.iterations),
     run: Run::Steps(|options, _| Box::new(Mim { options: options.clone() })),
 };
 

@@ -282,7 +282,7 @@ options! {
 
 /// An option that cannot be.
 #[derive(Debug, thiserror::Error, PartialEq)]
-#[error("{name} {value} is not possible; it must be {range}")]
+#[error("`{name}` {value} is not possible; it must be {range}")]
 pub struct OptionError {
     name: String,
     value: String,
@@ -338,11 +338,11 @@ impl AttackOptions {
                 }
                 _ => format!("a norm that {} knows", self.kind),
             };
-            let (name, value) = ("--norm".to_string(), self.norm.flag().to_string());
+            let (name, value) = ("norm".to_string(), self.norm.flag().to_string());
             return Err(OptionError { name, value, range });
         }
         if problem.classes < self.kind.classes {
-            let (name, value) = ("--attack".to_string(), self.kind.to_string());
+            let (name, value) = ("attack".to_string(), self.kind.to_string());
             let range = format!(
                 "an attack for {} classes, because {} needs {}",
                 problem.classes, self.kind, self.kind.classes
@@ -352,7 +352,7 @@ impl AttackOptions {
         if let Some(needed) = self.kind.aims.filter(|needed| problem.classes < *needed)
             && self.target != Aim::Away
         {
-            let (name, value) = ("--target".to_string(), self.target.to_string());
+            let (name, value) = ("target".to_string(), self.target.to_string());
             let range = format!(
                 "left out with {} for {} classes, because it needs {needed} to lead images to one",
                 self.kind, problem.classes
@@ -360,13 +360,13 @@ impl AttackOptions {
             return Err(OptionError { name, value, range });
         }
         if self.batch_size == 0 || self.batch_size > 65_536 {
-            let (name, value) = ("--batch-size".to_string(), self.batch_size.to_string());
+            let (name, value) = ("batch-size".to_string(), self.batch_size.to_string());
             return Err(OptionError { name, value, range: "from 1 to 65536".to_string() });
         }
         for (name, setting) in self.own() {
             let option = find(name).expect("own options exist");
             if let Err(range) = self.possible(option, &setting, problem) {
-                let (name, value) = (format!("--{}", option.flag()), setting.to_string());
+                let (name, value) = (option.flag().to_string(), setting.to_string());
                 return Err(OptionError { name, value, range });
             }
         }
@@ -415,7 +415,7 @@ mod tests {
                 assert_eq!(options.check(PROBLEM), Ok(()));
             } else {
                 let text = refusal(&options);
-                assert!(text.contains("--norm linf") && text.contains(kind.name()), "{text}");
+                assert!(text.contains("`norm` linf") && text.contains(kind.name()), "{text}");
             }
         }
     }
@@ -425,10 +425,10 @@ mod tests {
         let pgd = AttackOptions::new(AttackKind::PGD);
         let linf = AttackOptions { norm: Norm::Linf, epsilon: 0.1, ..pgd.clone() };
         for (options, name) in [
-            (AttackOptions { epsilon: 8.0, ..linf.clone() }, "--epsilon 8"),
-            (AttackOptions { step_size: Some(2.0), ..linf }, "--step-size 2"),
-            (AttackOptions { radius: Some(9.0), ..AttackOptions::new(AttackKind::PGN) }, "--radius 9"),
-            (AttackOptions { epsilon: 16.0, ..pgd.clone() }, "--epsilon 16"),
+            (AttackOptions { epsilon: 8.0, ..linf.clone() }, "`epsilon` 8"),
+            (AttackOptions { step_size: Some(2.0), ..linf }, "`step-size` 2"),
+            (AttackOptions { radius: Some(9.0), ..AttackOptions::new(AttackKind::PGN) }, "`radius` 9"),
+            (AttackOptions { epsilon: 16.0, ..pgd.clone() }, "`epsilon` 16"),
         ] {
             let text = refusal(&options);
             assert!(text.contains(name) && text.contains("/255 for"), "{text}");
@@ -440,11 +440,11 @@ mod tests {
     fn an_option_outside_its_range_is_refused_where_it_is_read() {
         let cw = AttackOptions::new(AttackKind::CW);
         for (options, name) in [
-            (AttackOptions { iterations: 0, ..cw.clone() }, "--iterations 0"),
-            (AttackOptions { search_steps: 101, ..cw.clone() }, "--search-steps 101"),
-            (AttackOptions { initial_c: 0.0, ..cw.clone() }, "--initial-c 0"),
-            (AttackOptions { confidence: f32::NAN, ..cw.clone() }, "--confidence NaN"),
-            (AttackOptions { batch_size: 0, ..cw.clone() }, "--batch-size 0"),
+            (AttackOptions { iterations: 0, ..cw.clone() }, "`iterations` 0"),
+            (AttackOptions { search_steps: 101, ..cw.clone() }, "`search-steps` 101"),
+            (AttackOptions { initial_c: 0.0, ..cw.clone() }, "`initial-c` 0"),
+            (AttackOptions { confidence: f32::NAN, ..cw.clone() }, "`confidence` NaN"),
+            (AttackOptions { batch_size: 0, ..cw.clone() }, "`batch-size` 0"),
         ] {
             assert!(refusal(&options).contains(name), "{}", refusal(&options));
         }

@@ -32,7 +32,7 @@ pub static PGD: Attack = Attack {
     defaults: |options| options.iterations = 10,
     passes: |options, _| (options.iterations * options.restarts) as f64,
     remedy: |options| {
-        format!("raise --iterations, now {}, or --restarts, now {}", options.iterations, options.restarts)
+        format!("raise `iterations`, now {}, or `restarts`, now {}", options.iterations, options.restarts)
     },
     run: Run::Steps(|options, _| Box::new(Pgd { options: options.clone() })),
 };

@@ -49,8 +49,8 @@ pub fn judge(
         let image = first + image;
         if mixed && unusable(&in_f32()?, real).is_none() {
             return refuse(format!(
-                "with --precision mixed the model's {what} for image {image} are not numbers, although in f32 they are: its \
-                 activations are beyond 65504, the largest number of f16; use --precision f32"
+                "with `precision` mixed the model's {what} for image {image} are not numbers, although in f32 they are: its \
+                 activations are beyond 65504, the largest number of f16; use `precision` f32"
             ));
         }
         let (tensor, index, weight) = target.largest_weight()?;
@@ -76,8 +76,8 @@ pub fn judge(
     match off.into_iter().find(|(_, off, most)| off > most) {
         None => Ok(()),
         Some((what, off, _)) => refuse(format!(
-            "with --precision mixed the model's {what} differ by {:.0} % from those in f32: its activations are too small or \
-             too far apart for f16, whose numbers go from 6e-8 to 65504; use --precision f32",
+            "with `precision` mixed the model's {what} differ by {:.0} % from those in f32: its activations are too small or \
+             too far apart for f16, whose numbers go from 6e-8 to 65504; use `precision` f32",
             100.0 * off
         )),
     }

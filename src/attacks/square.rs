@@ -36,7 +36,7 @@ pub static SQUARE: Attack = Attack {
     // A forward pass is half of a pair.
     passes: |options, _| ((options.queries + 1) * options.restarts) as f64 / 2.0,
     remedy: |options| {
-        format!("raise --queries, now {}, or --restarts, now {}", options.queries, options.restarts)
+        format!("raise `queries`, now {}, or `restarts`, now {}", options.queries, options.restarts)
     },
     run: Run::Slots { prepare: |target, options| Ok(Box::new(Square::new(target, options)?)), multiple: 1 },
 };

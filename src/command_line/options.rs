@@ -2,6 +2,7 @@
 //! `--step-size`. Names, values, defaults and checks are those of the command, because the command's own parser reads
 //! them; nothing is listed a second time.
 
+use super::settings::without_flags;
 use super::{Cli, Command, program};
 use crate::attacks::AttackOptions;
 use crate::commands::{DeviceArguments, attack_flags, effects, predict, train};
@@ -18,6 +19,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+pub use super::settings::by_name;
 pub use crate::commands::train::Trained;
 
 /// The value of an option.
@@ -131,24 +133,8 @@ pub fn word<T: clap::ValueEnum>(option: &str, text: &str) -> Result<T, CallError
     T::from_str(text, false).map_err(|_| {
         let all = T::value_variants().iter().filter_map(T::to_possible_value);
         let all: Vec<String> = all.map(|value| value.get_name().to_string()).collect();
-        CallError::Option(format!("{option} {text:?} is not possible; choose one of {}", all.join(", ")))
+        CallError::Option(format!("`{option}` {text:?} is not possible; choose one of {}", all.join(", ")))
     })
-}
-
-/// A sentence with options by their names: `step_size` in place of `--step-size`.
-pub fn by_name(sentence: &str) -> String {
-    let mut parts = sentence.split("--");
-    let mut named = parts.next().unwrap_or_default().to_string();
-    for part in parts {
-        let end = part.find(|c: char| !(c.is_ascii_lowercase() || c == '-')).unwrap_or(part.len());
-        let (flag, rest) = part.split_at(end);
-        let spaced = !named.ends_with(|c: char| c.is_alphanumeric());
-        match flag.starts_with(|c: char| c.is_ascii_lowercase()) && spaced {
-            true => named += &format!("{}{rest}", flag.replace('-', "_")),
-            false => named += &format!("--{part}"),
-        }
-    }
-    named
 }
 
 /// The line's command; `first` are its first arguments.
@@ -172,14 +158,15 @@ fn sentence(error: &clap::Error) -> CallError {
     {
         // The argument comes with the name of its value, as in help.
         let flag = argument.split(' ').next().unwrap_or(argument);
+        let all = all.join(", ");
         return CallError::Option(format!(
-            "{flag} {value} is not possible; choose one of {}",
-            all.join(", ")
+            "{} {value} is not possible; choose one of {all}",
+            without_flags(flag)
         ));
     }
     let text = error.to_string();
     let first = text.lines().next().unwrap_or_default().trim();
-    CallError::Option(first.strip_prefix("error: ").unwrap_or(first).to_string())
+    CallError::Option(without_flags(first.strip_prefix("error: ").unwrap_or(first)))
 }
 
 /// The arguments that give `command` these options.
@@ -204,13 +191,13 @@ fn argument(command: &str, known: &[&Arg], name: &str, value: &Value) -> Result<
         argument.get_long() == Some(flag.as_str()) || others.contains(&flag.as_str())
     };
     let Some(argument) = known.iter().find(is_named) else {
-        return Err(unknown(command, known, &flag));
+        return Err(unknown(command, known, name));
     };
     let optional = argument.get_num_args().is_some_and(|count| count.min_values() == 0);
     match (argument.get_action(), value) {
         (ArgAction::SetTrue, Value::Switch(given)) => Ok(given.then(|| format!("--{flag}"))),
         (ArgAction::SetTrue, Value::Text(text)) => {
-            Err(format!("--{flag} {text} is not possible; it must be True or False"))
+            Err(format!("`{flag}` {text} is not possible; it must be True or False"))
         }
         (_, Value::Switch(true)) if optional => Ok(Some(format!("--{flag}"))),
         (_, Value::Switch(given)) => Ok(Some(format!("--{flag}={given}"))),
@@ -219,14 +206,15 @@ fn argument(command: &str, known: &[&Arg], name: &str, value: &Value) -> Result<
 }
 
 /// What is wrong with a name that no option has: the names that begin as it does, else all.
-fn unknown(command: &str, known: &[&Arg], flag: &str) -> String {
+fn unknown(command: &str, known: &[&Arg], given: &str) -> String {
+    let flag = given.replace('_', "-");
     let mut names: Vec<&str> = known.iter().filter_map(|argument| argument.get_long()).collect();
     names.sort_unstable();
     let begin = |name: &&str| flag.len() >= 3 && name.starts_with(&flag[..3]);
     let near: Vec<&str> = names.iter().copied().filter(begin).collect();
     let shown = if near.is_empty() { names } else { near };
-    let shown: Vec<String> = shown.into_iter().map(|name| format!("--{name}")).collect();
-    format!("{command} has no option --{flag}; choose one of {}", shown.join(", "))
+    let shown: Vec<String> = shown.into_iter().map(|name| format!("`{name}`")).collect();
+    format!("{command} has no option {given}; choose one of {}", shown.join(", "))
 }
 
 #[cfg(test)]
@@ -322,18 +310,6 @@ mod tests {
         let expected =
             ["--awp", "--nesterov=false", "--no-augment", "--defense=pgd", "--without=label,gradient"];
         assert_eq!(line.unwrap(), expected);
-        assert!(known(&[("epoch", text("3"))]).unwrap_err().to_string().contains("--epochs"));
-    }
-
-    #[test]
-    fn a_sentence_names_options_and_leaves_other_dashes_alone() {
-        let sentences = [
-            ("--step-size 2 is not possible", "step_size 2 is not possible"),
-            ("raise --generator-lr, or lower --c-l", "raise generator_lr, or lower c_l"),
-            ("a -- b, x--y and ---", "a -- b, x--y and ---"),
-        ];
-        for (sentence, expected) in sentences {
-            assert_eq!(by_name(sentence), expected);
-        }
+        assert!(known(&[("epoch", text("3"))]).unwrap_err().to_string().contains("`epochs`"));
     }
 }

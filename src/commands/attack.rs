@@ -3,7 +3,9 @@
 
 use super::attack_flags::AttackFlags;
 use super::progress::Progress;
-use super::{CommandResult, DeviceArguments, fail, table};
+use super::{CommandResult, DeviceArguments, fail, table, warned};
+use crate::command_line::names::attacks;
+use crate::command_line::numbers::number;
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, Norm, Verdict, length};
 use pgn_wgpu::evaluation::doubts::doubts_about_attacks;
 use pgn_wgpu::evaluation::record::{Key, Record, fingerprint_of_images};
@@ -13,8 +15,6 @@ use pgn_wgpu::evaluation::{ImageChoice, Place, Subject, export, sheet};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::models::pixels::PixelChoice;
-use pgn_wgpu::numbers::number;
-use pgn_wgpu::training::options::attacks;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -74,7 +74,7 @@ impl Arguments {
             && let Some(kind) = self.attack.iter().find(|kind| kind.aims.is_none())
         {
             return fail(format!(
-                "--target {target} is not possible with --attack {kind}, which cannot lead images to a class; leave {kind} out"
+                "`target` {target} is not possible with `attack` {kind}, which cannot lead images to a class; leave {kind} out"
             ));
         }
         Ok(self.flags.attacks(&self.attack, epsilons))
@@ -177,7 +177,7 @@ impl Found {
         );
         text += &self.targets(&subject.class_names);
         for warning in doubts_about_attacks(&self.records, subject.model.facts.problem.classes) {
-            text += &format!("\nwarning: {}; {}\n", warning.figure, warning.explanation);
+            text += &format!("\nwarning: {}\n", warned(&warning));
         }
         text
     }

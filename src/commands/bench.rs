@@ -5,6 +5,8 @@ mod targets;
 
 use super::summary::usual_problem;
 use super::{CommandResult, DeviceArguments, bytes, signals, table, this_program};
+use crate::command_line::names::{methods, networks};
+use crate::command_line::numbers::number;
 use pgn_wgpu::bench::attacks::{IterationTiming, time_carlini_wagner};
 use pgn_wgpu::bench::peak::{self, Peak};
 use pgn_wgpu::bench::steps::{StepTiming, first_step, time_steps};
@@ -13,8 +15,6 @@ use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::gpu::tuning::{Decision, Tune};
 use pgn_wgpu::nn::zoo::Network;
-use pgn_wgpu::numbers::number;
-use pgn_wgpu::training::options::{methods, networks};
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use serde::Serialize;
 use std::collections::BTreeMap;

@@ -48,8 +48,8 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("train-generator", "method") => Set("a generator is always trained by pgn"),
         ("train-generator", "freeze_classifier") => Set("the classifier always stays as it is"),
         ("train-generator", "width") => Set("the generator is as wide as the classifier"),
-        ("train-generator", "network") => Set("--model holds the whole network"),
-        ("train-generator", "from") => Set("--model names the classifier"),
+        ("train-generator", "network") => Set("`model` holds the whole network"),
+        ("train-generator", "from") => Set("`model` names the classifier"),
         ("train-generator", "resume") => Set("`pgn-wgpu train --resume RUN` continues a generator's run"),
         ("train-generator", "model") => Nothing,
         ("train" | "train-generator", "no_augment" | "no_shuffle" | "no_ema_warmup" | "config" | "out") => {
@@ -175,9 +175,9 @@ fn is_always_random(kind: AttackKind) -> bool {
 
 /// Refuses a flag beside which none of `others` is given.
 fn without_any(matches: &ArgMatches, flag: &str, others: &[&str]) -> Option<String> {
-    let name = format!("--{}", key(flag));
+    let name = format!("`{}`", key(flag));
     (!others.iter().any(|other| is_given(matches, other))).then(|| {
-        let others: Vec<String> = others.iter().map(|other| format!("--{}", key(other))).collect();
+        let others: Vec<String> = others.iter().map(|other| format!("`{}`", key(other))).collect();
         let others: Vec<&str> = others.iter().map(String::as_str).collect();
         let all = listed(&others).replace(" and ", " or ");
         format!("{name} has no effect without {all}; give that too, or leave {name} out")
@@ -185,7 +185,7 @@ fn without_any(matches: &ArgMatches, flag: &str, others: &[&str]) -> Option<Stri
 }
 
 fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Option<String> {
-    let name = format!("--{}", key(flag));
+    let name = format!("`{}`", key(flag));
     match needs {
         Nothing | Training => None,
         Attack(option) => {
@@ -194,7 +194,7 @@ fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Opt
                 |kinds: &[AttackKind]| listed(&kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>());
             (!chosen.iter().any(|kind| kinds.contains(kind))).then(|| {
                 format!(
-                    "{name} has no effect with --attack {}; it belongs to --attack {}; leave it out",
+                    "{name} has no effect with `attack` {}; it belongs to `attack` {}; leave it out",
                     names(&chosen),
                     names(&kinds)
                 )
@@ -204,12 +204,12 @@ fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Opt
         Randomness if chosen_attacks(matches).into_iter().any(is_always_random) => None,
         Randomness => without_any(matches, flag, &RANDOM),
         Without(other) => is_given(matches, other)
-            .then(|| format!("{name} has no effect with --{}; leave it out", key(other))),
+            .then(|| format!("{name} has no effect with `{}`; leave it out", key(other))),
         Shaders => {
             let adapters = matches.get_raw("adapter")?;
             let cpu_alone = adapters.into_iter().all(|adapter| adapter == "cpu");
             cpu_alone.then(|| {
-                format!("{name} has no effect with --adapter cpu; it belongs to adapters with shaders; leave it out")
+                format!("{name} has no effect with `adapter` cpu; it belongs to adapters with shaders; leave it out")
             })
         }
         Set(why) => Some(format!("{name} has no effect with {command}: {why}; leave it out")),
@@ -256,7 +256,7 @@ mod tests {
     fn a_flag_of_another_attack_is_refused_with_the_attacks_that_it_belongs_to() {
         let sentence = refused("pgn-wgpu attack --model m --attack fgm --iterations 5").unwrap();
         for part in [
-            "--iterations has no effect with --attack fgm; it belongs to --attack pgd, mim, ",
+            "`iterations` has no effect with `attack` fgm; it belongs to `attack` pgd, mim, ",
             " and cw; leave it out",
         ] {
             assert!(sentence.contains(part), "{sentence}");
@@ -268,9 +268,9 @@ mod tests {
         }
         for attack in ["pgd", "fab-t", "fgm"] {
             let line = format!("pgn-wgpu attack --model m --seed 1 --attack {attack}");
-            assert!(refused(&line).unwrap().contains("--restarts"), "{attack} starts at the images");
+            assert!(refused(&line).unwrap().contains("`restarts`"), "{attack} starts at the images");
         }
-        assert!(refused("pgn-wgpu verdict --merge a --limit 5").unwrap().contains("with --merge"));
+        assert!(refused("pgn-wgpu verdict --merge a --limit 5").unwrap().contains("with `merge`"));
         for flags in
             ["--decay 1", "--overshoot 1", "--confidence 1", "--no-abort", "--radius 1", "--random-start"]
         {
@@ -301,9 +301,9 @@ mod tests {
             assert!(refused(&format!("{attack} {flags}")).unwrap().contains("give that too"), "{flags}");
             assert_eq!(refused(&format!("{attack} {flags} {other}")), None);
         }
-        assert!(refused("pgn-wgpu report r --epsilon 0.1").unwrap().contains("without --sheets"));
-        assert!(refused("pgn-wgpu bench --targets --seconds 1").unwrap().contains("with --targets"));
-        assert!(refused("pgn-wgpu validate --adapter cpu --checked").unwrap().contains("--adapter cpu"));
+        assert!(refused("pgn-wgpu report r --epsilon 0.1").unwrap().contains("without `sheets`"));
+        assert!(refused("pgn-wgpu bench --targets --seconds 1").unwrap().contains("with `targets`"));
+        assert!(refused("pgn-wgpu validate --adapter cpu --checked").unwrap().contains("`adapter` cpu"));
         assert_eq!(refused("pgn-wgpu validate --adapter 0 --checked"), None);
     }
 

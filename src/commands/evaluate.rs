@@ -4,7 +4,8 @@
 
 use super::attack_flags::AttackFlags;
 use super::progress::Progress;
-use super::{CommandResult, DeviceArguments, fail, table};
+use super::{CommandResult, DeviceArguments, fail, table, warned};
+use crate::command_line::names::attacks as attack_names;
 use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{AttackKind, Norm, length};
 use pgn_wgpu::data::corruptions::Corruptions;
@@ -19,7 +20,6 @@ use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::report::runs::evaluated;
-use pgn_wgpu::training::options::attacks as attack_names;
 use pgn_wgpu::verdict::piece::Pieces;
 use pgn_wgpu::verdict::{self, Quick as Judged, VerdictError};
 use std::path::{Path, PathBuf};
@@ -104,7 +104,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     println!("{}", report.legend());
     for run in &report.runs {
         for warning in &run.warnings {
-            println!("\nwarning: {}: {}; {}", run.name, warning.figure, warning.explanation);
+            println!("\nwarning: {}: {}", run.name, warned(warning));
         }
     }
     for (name, _, corrupted) in report.corrupted() {
@@ -164,8 +164,8 @@ fn check_output(
 ) -> Result<(), Box<dyn std::error::Error>> {
     if path.exists() && !force && !wrote(&files::read_at_most(path, LARGEST_RECORD)?) {
         return fail(format!(
-            "{} exists and is no evaluation that this version can read; choose another place with --out, or overwrite it \
-             with --force",
+            "{} exists and is no evaluation that this version can read; choose another place with `out`, or overwrite it \
+             with `force`",
             path.display()
         ));
     }
@@ -188,7 +188,7 @@ fn find(paths: &[PathBuf]) -> Result<Vec<Place>, EvaluationError> {
 fn of_others(places: Vec<Place>, pixels: &PixelChoice) -> Result<Vec<Place>, Box<dyn std::error::Error>> {
     if pixels.is_given() && places.iter().all(|place| place.run_folder().is_some()) {
         return fail(
-            "--normalise, --mean, --std and --scale are for model files of other programs, and all of these are runs; leave \
+            "`normalise`, `mean`, `std` and `scale` are for model files of other programs, and all of these are runs; leave \
              them out",
         );
     }
@@ -206,7 +206,7 @@ fn sources(arguments: &Arguments) -> Result<Vec<Source>, Box<dyn std::error::Err
     let (runs, twins) = (arguments.runs.len(), arguments.twin.len());
     if twins != 0 && twins != runs {
         return fail(format!(
-            "--twin is given {twins} times for {runs} runs; give one for each run, in their order"
+            "`twin` is given {twins} times for {runs} runs; give one for each run, in their order"
         ));
     }
     let mut sources = Vec::new();

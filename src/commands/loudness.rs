@@ -1,5 +1,6 @@
 //! How much is said beside results and errors: `--quiet` leaves out progress and notes, `--verbose` adds times.
 
+use crate::command_line::settings::with_flags;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -21,7 +22,7 @@ pub fn is_quiet() -> bool {
 /// A note on standard error, unless nothing but results is wanted.
 pub fn note(text: &str) {
     if !is_quiet() {
-        eprintln!("{text}");
+        eprintln!("{}", with_flags(text));
     }
 }
 

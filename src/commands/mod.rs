@@ -22,6 +22,8 @@ pub mod validate;
 pub mod verdict;
 pub mod verify;
 
+use crate::command_line::settings::with_flags;
+use pgn_wgpu::evaluation::warnings::Warning;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::executor::Opening;
 use pgn_wgpu::gpu::GpuError;
@@ -98,15 +100,20 @@ pub fn fail<T>(sentence: impl Into<String>) -> Result<T, Box<dyn std::error::Err
 /// What a user should know about how the data were read, on standard error.
 pub fn print_notes(notes: &[String]) {
     for note in notes {
-        eprintln!("note: {note}");
+        eprintln!("note: {}", with_flags(note));
     }
+}
+
+/// A warning about a result: its figure, and what it means and asks for.
+pub fn warned(warning: &Warning) -> String {
+    format!("{}; {}", warning.figure, with_flags(&warning.explanation))
 }
 
 /// Refuses to overwrite `path` unless it is wanted.
 pub fn check_overwriting(path: &Path, force: bool) -> Result<(), Box<dyn std::error::Error>> {
     if path.exists() && !force {
         return fail(format!(
-            "{} exists; choose another place, or overwrite it with --force",
+            "{} exists; choose another place, or overwrite it with `force`",
             path.display()
         ));
     }

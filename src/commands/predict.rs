@@ -3,6 +3,7 @@
 
 use super::progress::Progress;
 use super::{CommandResult, DeviceArguments, fail, table};
+use crate::command_line::numbers::number;
 use pgn_wgpu::data::layout::Layout;
 use pgn_wgpu::data::npy::{self, Array, Elements};
 use pgn_wgpu::data::{Framing, Resize, Size, picture, pictures_in};
@@ -11,7 +12,6 @@ use pgn_wgpu::files;
 use pgn_wgpu::models::file::Model;
 use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::nn::{Problem, onnx};
-use pgn_wgpu::numbers::number;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 

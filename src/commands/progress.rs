@@ -3,6 +3,7 @@
 
 use super::duration;
 use super::loudness::is_quiet;
+use crate::command_line::settings::with_flags;
 use indicatif::{ProgressBar, ProgressStyle};
 use pgn_wgpu::evaluation::Event;
 use std::io::{IsTerminal, Write};
@@ -48,7 +49,9 @@ impl Progress {
     /// Shows what a computation tells.
     pub fn tell(&mut self, event: &Event) {
         match event {
-            Event::Damaged(problem) => self.line(&format!("note: {problem}; it is computed again")),
+            Event::Damaged(problem) => {
+                self.line(&format!("note: {}; it is computed again", with_flags(problem)));
+            }
             Event::Known(label) => self.line(&format!("{label}: known from before")),
             Event::Progress(label, done, total) => self.show(label, *done, *total),
             Event::Finished(label, seconds) => self.line(&format!("{label}: {}", duration(*seconds))),

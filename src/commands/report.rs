@@ -1,6 +1,7 @@
 //! `pgn-wgpu report`: one page about run folders, from what lies in them, and its figures and tables as files.
 
 use super::{CommandResult, DeviceArguments, fail};
+use crate::command_line::settings::with_flags;
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, length};
 use pgn_wgpu::evaluation::{ImageChoice, Place, sheet, suite};
 use pgn_wgpu::executor::Device;
@@ -49,20 +50,23 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         return fail(runs.refused.join("; "));
     }
     for note in runs.runs.iter().flat_map(Run::notes) {
-        eprintln!("note: {}: {}; {}", note.about, note.figure, note.explanation);
+        eprintln!("note: {}: {}; {}", note.about, note.figure, with_flags(&note.explanation));
     }
     if arguments.sheets {
         let device = arguments.device.open()?;
         for run in &mut runs.runs {
             match sheet(&device, run, arguments.epsilon) {
                 Ok(picture) => run.pictures.push(picture),
-                Err(error) => eprintln!("warning: there is no image sheet of {}: {error}", run.name),
+                Err(error) => {
+                    let error = with_flags(&error.to_string());
+                    eprintln!("warning: there is no image sheet of {}: {error}", run.name);
+                }
             }
         }
     }
     let page = runs.page();
     for sentence in &page.summary {
-        println!("{sentence}");
+        println!("{}", with_flags(sentence));
     }
     println!("\nwritten  {}", files::write(&page, &out, &origin, arguments.force)?.display());
     match runs.refused.is_empty() {

@@ -160,8 +160,8 @@ fn check_overwriting(reports: &Path, title: &str, studies: &[Study]) -> Result<(
     match other_scale.or_else(left_out) {
         None => Ok(()),
         Some(what) => fail(format!(
-            "the report in {} {what}; choose another --out, ask for those experiments too, or replace the report with \
-             --force (no run and no result is lost)",
+            "the report in {} {what}; choose another `out`, ask for those experiments too, or replace the report with \
+             `force` (no run and no result is lost)",
             reports.display()
         )),
     }

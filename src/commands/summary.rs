@@ -1,14 +1,15 @@
 //! `pgn-wgpu summary`: layers, shapes, parameters, multiply-adds, and the bytes of a training step.
 
 use super::{CommandResult, bytes, grouped, table};
+use crate::command_line::names::networks;
+use crate::command_line::numbers::number;
+use crate::command_line::settings::with_flags;
 use pgn_wgpu::data::{DatasetKind, Size};
 use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::models::file::{Facts, Model};
 use pgn_wgpu::nn::{LayerSummary, Net, Network, Problem};
-use pgn_wgpu::numbers::number;
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program};
-use pgn_wgpu::training::options::networks;
 use pgn_wgpu::training::step::{self, Gradients};
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use std::path::PathBuf;
@@ -90,7 +91,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     println!();
     match &generator {
         Ok(generator) => print!("{}", layers("generator", &generator.layers())),
-        Err(error) => println!("{error}"),
+        Err(error) => println!("{}", with_flags(&error.to_string())),
     }
     println!();
     let mut rows = vec![vec![

@@ -3,6 +3,7 @@
 
 use super::loudness::is_quiet;
 use super::{CommandResult, duration, fail, signals, table};
+use crate::command_line::settings::with_flags;
 use pgn_wgpu::gpu::adapter::AdapterChoice;
 use pgn_wgpu::shard::Shard;
 use pgn_wgpu::sweep::file::{Overrides, read};
@@ -63,7 +64,7 @@ pub fn run(arguments: Arguments) -> CommandResult {
     let summary = sweep::run(&plan, &work, stop, &|point, event| lines.hear(point, event))?;
     println!("\n{}", closing_table(&plan, &summary));
     for (name, reason) in &summary.failed {
-        println!("failed   {name}: {reason}");
+        println!("failed   {name}: {}", with_flags(reason));
     }
     if summary.interrupted {
         println!("interrupted; everything is saved, the same command goes on");
@@ -93,7 +94,7 @@ fn describe(state: &State) -> String {
         State::Partial(step) => format!("saved at step {step}"),
         State::Done => "done".to_string(),
         State::Busy(holder) => format!("being trained by {holder}"),
-        State::Failed(reason) => format!("failed: {reason}"),
+        State::Failed(reason) => format!("failed: {}", with_flags(reason)),
     }
 }
 
@@ -164,8 +165,8 @@ impl Lines {
             Event::Ended(Ended::Interrupted(outcome)) => {
                 say(&format!("{name}: saved at step {}", outcome.steps));
             }
-            Event::Ended(Ended::Failed(reason)) => say(&format!("{name}: failed: {reason}")),
-            Event::Ended(Ended::Busy(reason)) => say(&format!("{name}: left alone: {reason}")),
+            Event::Ended(Ended::Failed(reason)) => say(&format!("{name}: failed: {}", with_flags(reason))),
+            Event::Ended(Ended::Busy(reason)) => say(&format!("{name}: left alone: {}", with_flags(reason))),
             Event::Ended(Ended::Skipped) => {}
         }
     }

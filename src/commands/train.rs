@@ -3,6 +3,7 @@
 
 use super::loudness::{self, Timer};
 use super::{CommandResult, bytes, duration, fail, grouped, signals, table};
+use crate::command_line::settings::with_flags;
 use indicatif::{ProgressBar, ProgressStyle};
 use pgn_wgpu::data::{Dataset, absolute};
 use pgn_wgpu::evaluation::Place;
@@ -84,7 +85,7 @@ pub fn quietly(
     let (config, resumed) = configuration(&arguments)?;
     config.check()?;
     if arguments.dry_run {
-        return fail("--dry-run writes what it finds to the terminal; use the command for it");
+        return fail("`dry-run` writes what it finds to the terminal; use the command for it");
     }
     let device = Device::open(&config.adapter.parse()?, config.opening(arguments.checked))?;
     let folder = |config: &TrainConfig| folder(resumed, arguments.out.as_deref(), config);
@@ -150,7 +151,7 @@ pub fn run(arguments: Arguments) -> CommandResult {
     let all = What { trainer: fit.trainer(), data: fit.dataset(), config: &config, device: &described };
     announce(&all, fit.folder().path(), fit.resumed_at());
     for note in fit.notes().iter().chain(&nothing_left) {
-        println!("note     {note}");
+        println!("note     {}", with_flags(note));
     }
     say_forms(fit.folder());
     let path = fit.folder().path().to_path_buf();
@@ -172,7 +173,7 @@ pub fn run(arguments: Arguments) -> CommandResult {
     println!("model    {}", model.display());
     println!("metrics  {}", path.join("metrics.jsonl").display());
     if let Some(warning) = weak_generator(&config, &outcome) {
-        println!("\nwarning: {warning}");
+        println!("\nwarning: {}", with_flags(&warning));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -248,8 +249,8 @@ fn check_effects(
     config: &TrainConfig,
 ) -> Result<(), Box<dyn std::error::Error>> {
     if let Err(sentence) = effects::check_flags(&arguments.options.keys(), config) {
-        let warmup = if arguments.no_ema_warmup { "--no-ema-warmup" } else { "--ema-warmup" };
-        return fail(sentence.replace("--ema-warmup", warmup));
+        let warmup = if arguments.no_ema_warmup { "`no-ema-warmup`" } else { "`ema-warmup`" };
+        return fail(sentence.replace("`ema-warmup`", warmup));
     }
     if let Some(path) = &arguments.config {
         let own = TrainOptions::default().resolve(file);
@@ -321,7 +322,7 @@ fn describe(&What { trainer, data, config, device }: &What, run: &Path, resumed_
         grouped(data.test.len() as u64)
     );
     for note in &data.notes {
-        println!("note     {note}");
+        println!("note     {}", with_flags(note));
     }
     let generator = trainer
         .generator()
@@ -404,7 +405,7 @@ fn weak_generator(config: &TrainConfig, outcome: &Outcome) -> Option<String> {
     weak.then(|| {
         format!(
             "the generator does less than FGM at its norm ({:.3} < {:.3}), it has not learned to attack; train longer, \
-             raise --generator-lr, or lower --c-l",
+             raise `generator-lr`, or lower `c-l`",
             attacked.loss, attacked.fgm_loss
         )
     })
@@ -498,6 +499,6 @@ impl Observer for Watch {
     }
 
     fn warning(&mut self, sentence: &str) {
-        self.line(&format!("warning: {sentence}"));
+        self.line(&format!("warning: {}", with_flags(sentence)));
     }
 }

@@ -76,7 +76,7 @@ fn check_file(file: &Path, model: &Path, width: f32) -> Result<(), Box<dyn std::
         (
             "from",
             options.from.is_some_and(|own| absolute(&own) != absolute(model)),
-            "--model names the classifier",
+            "`model` names the classifier",
         ),
     ];
     match wrong.iter().find(|(_, wrong, _)| *wrong) {

@@ -2,18 +2,18 @@
 
 use super::summary::usual_problem;
 use super::{CommandResult, DeviceArguments, fail, table};
+use crate::command_line::names::{methods, networks};
+use crate::command_line::numbers::number;
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Graph;
 use pgn_wgpu::kernels;
 use pgn_wgpu::lockstep::{self, Case, Effect, KernelReport};
 use pgn_wgpu::nn::{Init, Net, Network, Problem};
-use pgn_wgpu::numbers::number;
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::adam_step_size;
 use pgn_wgpu::random::{Random, Stream};
 use pgn_wgpu::training::optimiser::{Role, Rule};
-use pgn_wgpu::training::options::{methods, networks};
 use pgn_wgpu::training::step::{self, Gradients};
 use pgn_wgpu::training::{Method, Preset, TrainConfig, schedule};
 use serde_json::json;

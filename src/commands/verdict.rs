@@ -3,13 +3,13 @@
 //! a shard of the images each; `--merge` puts them together.
 
 use super::progress::Progress;
-use super::{CommandResult, DeviceArguments, check_overwriting, fail, table};
+use super::{CommandResult, DeviceArguments, check_overwriting, fail, table, warned};
+use crate::command_line::numbers::number;
 use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{Norm, length};
 use pgn_wgpu::evaluation::suite::Radius;
-use pgn_wgpu::evaluation::{Event, ImageChoice, Place, Warning};
+use pgn_wgpu::evaluation::{Event, ImageChoice, Place};
 use pgn_wgpu::models::pixels::PixelChoice;
-use pgn_wgpu::numbers::number;
 use pgn_wgpu::shard::Shard;
 use pgn_wgpu::verdict::merge::{self, Judgement};
 use pgn_wgpu::verdict::piece::Pieces;
@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         return merged(arguments);
     }
     let [model] = arguments.models.as_slice() else {
-        return fail("verdict judges one model at a time; several folders belong to --merge");
+        return fail("verdict judges one model at a time; several folders belong to `merge`");
     };
     let place = Place::find(model)?.with_pixels(&arguments.pixels);
     let out = arguments.out.clone().unwrap_or_else(|| place.home.join(FOLDER));
@@ -125,10 +125,10 @@ fn merged(arguments: &Arguments) -> CommandResult {
     let merged = merge::merge(&folders)?;
     let Radius { norm, epsilon } = merged.outcome.radius;
     let asked = [
-        ("--norm", arguments.norm.map(|norm| norm.flag().to_string()), norm.flag().to_string()),
-        ("--epsilon", arguments.epsilon.map(|epsilon| epsilon.to_string()), epsilon.to_string()),
+        ("norm", arguments.norm.map(|norm| norm.flag().to_string()), norm.flag().to_string()),
+        ("epsilon", arguments.epsilon.map(|epsilon| epsilon.to_string()), epsilon.to_string()),
         (
-            "--version",
+            "version",
             arguments.thoroughness.map(|version| version.name().to_string()),
             merged.about.version.name().to_string(),
         ),
@@ -136,7 +136,7 @@ fn merged(arguments: &Arguments) -> CommandResult {
     for (flag, asked, own) in asked {
         if let Some(asked) = asked.filter(|asked| *asked != own) {
             return fail(format!(
-                "{flag} {asked} is not what the shards were judged with, which is {own}; leave it out"
+                "`{flag}` {asked} is not what the shards were judged with, which is {own}; leave it out"
             ));
         }
     }
@@ -268,8 +268,7 @@ fn distances_text(report: &Report, distances: &Distances) -> String {
 }
 
 fn warnings(report: &Report) -> String {
-    let line = |warning: &Warning| format!("\nwarning: {}; {}\n", warning.figure, warning.explanation);
-    report.warnings.iter().map(line).collect()
+    report.warnings.iter().map(|warning| format!("\nwarning: {}\n", warned(warning))).collect()
 }
 
 fn percent(share: f64) -> String {

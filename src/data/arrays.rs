@@ -290,7 +290,7 @@ fn check_range(numbers: &[f32], len: usize) -> Result<(), String> {
     let found =
         format!("image {image} has {first}, and all numbers go from {least} to {most}; pixels are in [0, 1]");
     Err(if least < 0.0 {
-        format!("{found}: if these are normalised, save them before that, and let --mean and --std do it")
+        format!("{found}: if these are normalised, save them before that, and let `mean` and `std` do it")
     } else if most <= 255.0 {
         format!("{found}: save it as uint8, or divided by 255")
     } else {

@@ -6,7 +6,8 @@ use crate::random::{Random, Stream};
 use serde::{Deserialize, Serialize};
 
 /// What is done to training images, anew in every epoch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Augment {
     /// Images as they are

@@ -7,6 +7,7 @@
 
 use super::classes::normal;
 use super::{CLASSES, DataError, file};
+use crate::files;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -59,7 +60,7 @@ impl ClassIndex {
 fn of_json(text: &str) -> Result<Vec<(String, String)>, String> {
     let form = "a class index in JSON is {\"0\": [\"folder\", \"name\"], …}";
     let read: BTreeMap<String, [String; 2]> =
-        serde_json::from_str(text).map_err(|error| format!("{error}; {form}"))?;
+        serde_json::from_str(text).map_err(|error| format!("{}; {form}", files::foreign(error)))?;
     let mut classes = BTreeMap::new();
     for (key, [folder, name]) in read {
         let number: usize =

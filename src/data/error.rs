@@ -11,12 +11,12 @@ use std::path::PathBuf;
 #[allow(missing_docs)] // The sentences say what the fields are.
 pub enum DataError {
     /// No folder was given.
-    #[error("--dataset {kind} is read from files: name their folder with --data DIR")]
+    #[error("`dataset` {kind} is read from files: name their folder with `data` DIR")]
     NeedsFolder { kind: DatasetKind },
 
     /// A folder was given for the embedded data.
     #[error(
-        "--data {dir} was given, but --dataset digits is built in: drop --data, or say with --dataset what the folder holds"
+        "`data` {dir} was given, but `dataset` digits is built in: drop `data`, or say with `dataset` what the folder holds"
     )]
     TakesNoFolder { dir: PathBuf },
 
@@ -64,13 +64,13 @@ pub enum DataError {
 
     /// Something was asked for of images that are taken as they are.
     #[error(
-        "the images of --dataset {kind} have a fixed size: --resize and --crop belong to --dataset folder; leave them out"
+        "the images of `dataset` {kind} have a fixed size: `resize` and `crop` belong to `dataset` folder; leave them out"
     )]
     FixedForm { kind: DatasetKind },
 
     /// Classes were asked for of a data set that has its own.
     #[error(
-        "--dataset {kind} has its own classes: --class-index belongs to --dataset folder and npy; leave it out"
+        "`dataset` {kind} has its own classes: `class-index` belongs to `dataset` folder and npy; leave it out"
     )]
     FixedClasses { kind: DatasetKind },
 
@@ -87,21 +87,21 @@ pub enum DataError {
 
     /// A part that is cut out and is none of the image.
     #[error(
-        "--crop {crop} is larger than what --resize {resize} leaves: give a larger --resize or a smaller --crop"
+        "`crop` {crop} is larger than what `resize` {resize} leaves: give a larger `resize` or a smaller `crop`"
     )]
     CropBeyondResize { crop: Size, resize: Resize },
 
     /// Images of another size than the model's.
-    #[error("the model takes images of {model}, not of {asked}: leave --crop out, or give --crop {model}")]
+    #[error("the model takes images of {model}, not of {asked}: leave `crop` out, or give `crop` {model}")]
     CropOfOtherSize { model: Size, asked: Size },
 
     /// Channels that pictures do not have.
-    #[error("the model takes {channels} channels, and pictures have 1 or 3: give arrays with --dataset npy")]
+    #[error("the model takes {channels} channels, and pictures have 1 or 3: give arrays with `dataset` npy")]
     PictureChannels { channels: usize },
 
     /// An image that is smaller than what is to be cut out of it.
     #[error(
-        "{path} has {height}x{width} pixels {resized}, too few to cut {crop} out of it: give --resize with a larger size, or a smaller --crop"
+        "{path} has {height}x{width} pixels {resized}, too few to cut {crop} out of it: give `resize` with a larger size, or a smaller `crop`"
     )]
     SmallerThanCrop { path: PathBuf, height: u64, width: u64, resized: &'static str, crop: Size },
 
@@ -128,7 +128,7 @@ pub enum DataError {
     Read { path: PathBuf, source: std::io::Error },
 
     /// A folder without the files that were looked for.
-    #[error("{folder} has no {wanted}: point --data at the folder with the files of {dataset} ({remedy})")]
+    #[error("{folder} has no {wanted}: point `data` at the folder with the files of {dataset} ({remedy})")]
     Missing { folder: PathBuf, wanted: String, dataset: &'static str, remedy: &'static str },
 
     /// A .gz or .tar.gz that is cut short or damaged.
@@ -173,7 +173,7 @@ pub enum DataError {
 
     /// Two files for the same part.
     #[error(
-        "{first} and {second} are for the same part of a data set: keep one set in a folder of its own and point --data at it"
+        "{first} and {second} are for the same part of a data set: keep one set in a folder of its own and point `data` at it"
     )]
     TwoFiles { first: PathBuf, second: PathBuf },
 
@@ -222,12 +222,12 @@ pub enum DataError {
     IdxSizes { train: PathBuf, train_size: Size, test: PathBuf, test_size: Size },
 
     /// A number of class folders that cannot be trained on.
-    #[error("{folder} has {found} class folders, but from {} to {} are needed: point --data at the folder whose subfolders are the classes", CLASSES.start(), CLASSES.end())]
+    #[error("{folder} has {found} class folders, but from {} to {} are needed: point `data` at the folder whose subfolders are the classes", CLASSES.start(), CLASSES.end())]
     ClassFolders { folder: PathBuf, found: usize },
 
     /// A file in place of a folder.
     #[error(
-        "{path} is a file, but --dataset folder reads a folder of class folders: point --data at that folder"
+        "{path} is a file, but `dataset` folder reads a folder of class folders: point `data` at that folder"
     )]
     NotAFolder { path: PathBuf },
 

@@ -116,5 +116,5 @@ fn channels_that_pictures_do_not_have_are_refused() {
         .err()
         .expect("none")
         .to_string();
-    assert!(text.contains("4 channels") && text.contains("--dataset npy"), "{text}");
+    assert!(text.contains("4 channels") && text.contains("`dataset` npy"), "{text}");
 }

@@ -112,7 +112,7 @@ fn too_few_classes_and_empty_ones_are_told() {
     assert!(sentence(dir.path()).contains("has 0 class folders"));
     paint(dir.path(), "a/x.png", (8, 8), [9, 9, 9]);
     let text = sentence(dir.path());
-    assert!(text.contains("has 1 class folders") && text.contains("--data"), "{text}");
+    assert!(text.contains("has 1 class folders") && text.contains("`data`"), "{text}");
     fs::create_dir(dir.path().join("b")).expect("created");
     let text = sentence(dir.path());
     assert!(text.contains(&dir.path().join("b").display().to_string()), "{text}");

@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn what_cannot_be_cut_out_is_refused() {
         assert!(
-            framing("32", "40", "").unwrap_err().contains("--crop 40x40 is larger than what --resize 32")
+            framing("32", "40", "").unwrap_err().contains("`crop` 40x40 is larger than what `resize` 32")
         );
         assert!(framing("32x48", "48x32", "").is_err());
         assert!(

@@ -101,7 +101,8 @@ pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
 }
 
 /// Which data set, and with it which format.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum DatasetKind {
     /// The embedded 8x8 UCI optical digits; needs no files
@@ -360,14 +361,14 @@ mod tests {
             DatasetKind::Npy,
         ] {
             let text = sentence(&DataOptions { kind, ..DataOptions::default() });
-            assert!(text.contains(kind.name()) && text.contains("--data"), "{text}");
+            assert!(text.contains(kind.name()) && text.contains("`data`"), "{text}");
         }
     }
 
     #[test]
     fn the_embedded_digits_refuse_a_folder_rather_than_ignoring_it() {
         let text = sentence(&DataOptions { dir: Some("my/cifar".into()), ..DataOptions::default() });
-        assert!(text.contains("my/cifar") && text.contains("--dataset"), "{text}");
+        assert!(text.contains("my/cifar") && text.contains("`dataset`"), "{text}");
     }
 
     #[test]
@@ -378,11 +379,11 @@ mod tests {
             FolderOptions { channels: Some(3), ..FolderOptions::default() },
         ] {
             let text = sentence(&DataOptions { folder, ..DataOptions::default() });
-            assert!(text.contains("digits") && text.contains("--dataset folder"), "{text}");
+            assert!(text.contains("digits") && text.contains("`dataset` folder"), "{text}");
         }
         let class_index = Some("classes.json".into());
         let text = sentence(&DataOptions { class_index, ..DataOptions::default() });
-        assert!(text.contains("digits") && text.contains("--class-index"), "{text}");
+        assert!(text.contains("digits") && text.contains("`class-index`"), "{text}");
     }
 
     #[test]
@@ -397,6 +398,7 @@ mod tests {
         assert_eq!(DatasetKind::of_data_set("my arrays (NumPy)"), DatasetKind::Npy);
     }
 
+    #[cfg(feature = "command-line")]
     #[test]
     fn names_are_the_same_on_the_command_line_in_files_and_in_print() {
         use clap::ValueEnum;

@@ -250,7 +250,7 @@ mod tests {
         let failing = leaving(AttackKind::CW, 100, 6);
         let text = about(&[deepfool.clone(), failing]);
         let flags =
-            ["--initial-c", "--search-steps", "--learning-rate", "starts at 0.01 and reaches 100", "now 5"];
+            ["`initial-c`", "`search-steps`", "`learning-rate`", "starts at 0.01 and reaches 100", "now 5"];
         for part in
             ["DeepFool does better than C&W on 6 of 100", "C&W fails on 6 of 100"].iter().chain(&flags)
         {

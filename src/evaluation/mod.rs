@@ -79,7 +79,7 @@ pub enum EvaluationError {
         source: AttackError,
     },
     /// A model file that does not say what it is for.
-    #[error("{} does not say which data set it is for; name one with --dataset", path.display())]
+    #[error("{} does not say which data set it is for; name one with `dataset`", path.display())]
     UnknownData {
         /// The file.
         path: PathBuf,
@@ -93,7 +93,7 @@ pub enum EvaluationError {
         source: ClassMismatch,
     },
     /// A split without images.
-    #[error("{data_set} has no {split} images here; choose another --split")]
+    #[error("{data_set} has no {split} images here; choose another `split`")]
     NoImages {
         /// The data set.
         data_set: String,
@@ -101,12 +101,12 @@ pub enum EvaluationError {
         split: &'static str,
     },
     /// No images wanted.
-    #[error("--limit 0 leaves no image to attack; give at least 1")]
+    #[error("`limit` 0 leaves no image to attack; give at least 1")]
     NothingAsked,
     /// Runs that cannot stand in one table.
     #[error(
         "{first} and {other} are judged on different images ({first_data} and {other_data}); evaluate them apart, or give \
-         both the same --dataset, --data and --split"
+         both the same `dataset`, `data` and `split`"
     )]
     DifferentImages {
         /// A run.
@@ -120,7 +120,7 @@ pub enum EvaluationError {
     },
     /// A black-box source of other data.
     #[error(
-        "--{flag} {source_name} was trained on {source_data}, {name} on {data}; its images say nothing about {name}, give a \
+        "`{flag}` {source_name} was trained on {source_data}, {name} on {data}; its images say nothing about {name}, give a \
          model of the same data set"
     )]
     ForeignSource {

@@ -6,6 +6,8 @@
 //! and numbers of other classes would be judged without a sign.
 
 use super::EvaluationError;
+#[cfg(feature = "command-line")]
+use crate::command_line::numbers::number;
 use crate::data::{self, DataOptions, Dataset, DatasetKind, Images, Resize, Size, classes};
 use crate::models::file::{Facts, Model, UNKNOWN};
 use crate::models::pixels::PixelChoice;
@@ -18,7 +20,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A part of a data set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
     /// What was trained on
@@ -42,33 +45,34 @@ impl Split {
 }
 
 /// Which images.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "command-line", derive(clap::Args))]
 pub struct ImageChoice {
     /// The data set [default: the model's]
-    #[arg(long)]
+    #[cfg_attr(feature = "command-line", arg(long))]
     pub dataset: Option<DatasetKind>,
     /// Folder (or .tar.gz) of the data set [default: the run's]
-    #[arg(long, value_name = "DIR")]
+    #[cfg_attr(feature = "command-line", arg(long, value_name = "DIR"))]
     pub data: Option<PathBuf>,
     /// Resize the images of a folder: their shorter side to SIDE, or both sides to a height and a width; then the model's size is
     /// cut out of their middle [default: so that they just cover that]
-    #[arg(long, value_name = "SIDE|HxW", allow_negative_numbers = true)]
+    #[cfg_attr(feature = "command-line", arg(long, value_name = "SIDE|HxW", allow_negative_numbers = true))]
     pub resize: Option<Resize>,
     /// Cut this size, which must be the model's, out of the middle of a folder's images, after --resize
-    #[arg(long, value_name = "SIDE|HxW", allow_negative_numbers = true)]
+    #[cfg_attr(feature = "command-line", arg(long, value_name = "SIDE|HxW", allow_negative_numbers = true))]
     pub crop: Option<Size>,
     /// File that names the classes in their order and says which folder is which: a class index in JSON, or lines of a folder
     /// and a name
-    #[arg(long, value_name = "FILE")]
+    #[cfg_attr(feature = "command-line", arg(long, value_name = "FILE"))]
     pub class_index: Option<PathBuf>,
     /// Which of its images
-    #[arg(long, value_enum, default_value_t)]
+    #[cfg_attr(feature = "command-line", arg(long, value_enum, default_value_t))]
     pub split: Split,
     /// Only this many of them, of every class its share; fewer are always among more
-    #[arg(long, value_name = "IMAGES", allow_negative_numbers = true, value_parser = crate::numbers::number(1_usize..))]
+    #[cfg_attr(feature = "command-line", arg(long, value_name = "IMAGES", allow_negative_numbers = true, value_parser = number(1_usize..)))]
     pub limit: Option<usize>,
     /// Seed of the choice of those images
-    #[arg(long, value_name = "SEED", default_value_t = 0, requires = "limit", value_parser = crate::numbers::number(0_u64..))]
+    #[cfg_attr(feature = "command-line", arg(long, value_name = "SEED", default_value_t = 0, requires = "limit", value_parser = number(0_u64..)))]
     pub limit_seed: u64,
 }
 
@@ -173,11 +177,11 @@ impl Place {
         let problem = match best.is_file() {
             true => format!(
                 "has no model.safetensors, because its training has not come to its end; for its best model so far, give \
-                 {0} in its place (as in --model {0})",
+                 {0} as `model` in its place",
                 best.display()
             ),
             false => "has no model, because its training has not come to the end of an epoch; wait for it, or continue it \
-                      with train --resume"
+                      with `pgn-wgpu train --resume`"
                 .to_string(),
         };
         Err(TrainError::Run { path: folder.path().to_path_buf(), problem }.into())
@@ -414,11 +418,11 @@ mod tests {
         let text = sentence(&path, &ImageChoice::default());
         assert!(text.contains("12x12") && text.contains("8x8"), "{text}");
         model(8, "unknown").save(&path).unwrap();
-        assert!(sentence(&path, &ImageChoice::default()).contains("--dataset"));
+        assert!(sentence(&path, &ImageChoice::default()).contains("`dataset`"));
         model(8, "MNIST").save(&path).unwrap();
-        assert!(sentence(&path, &ImageChoice::default()).contains("--data "));
+        assert!(sentence(&path, &ImageChoice::default()).contains("`data` "));
         model(8, "UCI optical digits").save(&path).unwrap();
         let nothing = ImageChoice { limit: Some(0), ..Default::default() };
-        assert!(sentence(&path, &nothing).contains("--limit 0"));
+        assert!(sentence(&path, &nothing).contains("`limit` 0"));
     }
 }

@@ -109,7 +109,7 @@ pub fn same_seed(made_on: &str, seed: u64) -> Warning {
     Warning::new(
         format!("the black-box images were made on {made_on}, which was trained with the same seed, {seed}"),
         "two runs of one seed start from the same weights and see the same batches, so their images carry over more \
-         easily than a stranger's; train the source with another --seed",
+         easily than a stranger's; train the source with another `seed`",
     )
 }
 
@@ -308,16 +308,16 @@ mod tests {
 
     #[test]
     fn failures_are_named_unless_they_are_few() {
-        let warning = many_failures("C&W", 61, 200, "raise --initial-c");
+        let warning = many_failures("C&W", 61, 200, "raise `initial-c`");
         fires(warning.clone(), &["C&W", "61 of 200", "30.5 %"]);
-        assert!(warning.unwrap().explanation.ends_with("raise --initial-c"));
+        assert!(warning.unwrap().explanation.ends_with("raise `initial-c`"));
         assert_eq!(many_failures("C&W", 10, 200, ""), None);
         assert_eq!(many_failures("C&W", 0, 0, ""), None);
     }
 
     #[test]
     fn a_stronger_attack_beside_is_named_unless_it_is_so_on_a_few_images() {
-        let of = |beaten, images| stronger_beside("C&W", "DeepFool", beaten, images, "raise --initial-c");
+        let of = |beaten, images| stronger_beside("C&W", "DeepFool", beaten, images, "raise `initial-c`");
         fires(of(30, 200), &["DeepFool does better than C&W", "30 of 200", "15.0 %"]);
         assert_eq!([of(10, 200), of(1, 3), of(0, 0)], [None, None, None]);
     }

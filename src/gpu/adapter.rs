@@ -146,7 +146,7 @@ fn reason_for_the_cpu_path<'a>(mut all: impl Iterator<Item = (&'a str, &'a str)>
         None => "no GPU".to_string(),
         Some((_, name)) => {
             let short = name.split(" (").next().unwrap_or(name);
-            format!("no GPU; the CPU path is faster here than {short}, which --adapter software chooses")
+            format!("no GPU; the CPU path is faster here than {short}, which `adapter` software chooses")
         }
     }
 }
@@ -200,7 +200,7 @@ fn pick(choice: &AdapterChoice, all: &[(usize, &str, &str)]) -> Result<Option<us
     }
     instead.push("cpu");
     let found = if names.is_empty() { "no adapter at all".to_string() } else { names.join(", ") };
-    let instead = format!("--adapter {}", instead.join(", "));
+    let instead = format!("`adapter` {}", instead.join(", "));
     Err(GpuError::NoAdapter { wanted, found, instead })
 }
 
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(reason(&[]), "no GPU");
         assert_eq!(
             reason(&[("software", "llvmpipe (LLVM 15)")]),
-            "no GPU; the CPU path is faster here than llvmpipe, which --adapter software chooses"
+            "no GPU; the CPU path is faster here than llvmpipe, which `adapter` software chooses"
         );
     }
 
@@ -258,9 +258,9 @@ mod tests {
         let error = picked("discrete", &[(0, "software", "llvmpipe")]).unwrap_err();
         assert_eq!(
             error,
-            "there is no discrete GPU; found 0: llvmpipe (software); pass --adapter auto, software, cpu instead"
+            "there is no discrete GPU; found 0: llvmpipe (software); choose `adapter` auto, software, cpu instead"
         );
         let error = picked("discrete", &[]).unwrap_err();
-        assert!(error.contains("no adapter at all") && error.contains("--adapter auto, cpu"), "{error}");
+        assert!(error.contains("no adapter at all") && error.contains("`adapter` auto, cpu"), "{error}");
     }
 }

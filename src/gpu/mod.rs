@@ -14,13 +14,13 @@ pub mod tuning;
 #[non_exhaustive]
 pub enum GpuError {
     /// No adapter fits the choice.
-    #[error("{wanted}; found {found}; pass {instead} instead")]
+    #[error("{wanted}; found {found}; choose {instead} instead")]
     NoAdapter {
         /// What was asked for and not found.
         wanted: String,
         /// The adapters that exist.
         found: String,
-        /// What can be passed.
+        /// What can be chosen.
         instead: String,
     },
     /// The adapter refused to open.
@@ -34,7 +34,7 @@ pub enum GpuError {
     /// A software driver that computes wrong numbers.
     #[error(
         "the software adapter {adapter} ({driver}) stops long loops early and computes wrong numbers; \
-         update Mesa to 24 or newer (Debian 12: mesa-vulkan-drivers from bookworm-backports), or pass --adapter cpu"
+         update Mesa to 24 or newer (Debian 12: mesa-vulkan-drivers from bookworm-backports), or choose `adapter` cpu"
     )]
     BrokenLoops {
         /// Its name.
@@ -43,14 +43,14 @@ pub enum GpuError {
         driver: String,
     },
     /// 16-bit storage on an adapter that has none.
-    #[error("the adapter {adapter} offers no 16-bit numbers in shaders; leave --precision mixed out")]
+    #[error("the adapter {adapter} offers no 16-bit numbers in shaders; leave `precision` mixed out")]
     NoHalf {
         /// Its name.
         adapter: String,
     },
     /// A kernel of which every form computes wrong numbers.
     #[error(
-        "every form of a kernel computes wrong numbers on {adapter} ({shape}); pass --adapter cpu, and please report \
+        "every form of a kernel computes wrong numbers on {adapter} ({shape}); choose `adapter` cpu, and please report \
          this with the output of `pgn-wgpu validate --json`"
     )]
     NoRightForm {
@@ -61,7 +61,7 @@ pub enum GpuError {
     },
     /// The device has no room.
     #[error(
-        "the adapter {adapter} is out of memory ({bytes} bytes were needed); use a smaller --batch-size or --width"
+        "the adapter {adapter} is out of memory ({bytes} bytes were needed); use a smaller `batch-size` or `width`"
     )]
     OutOfMemory {
         /// Its name.
@@ -71,7 +71,7 @@ pub enum GpuError {
     },
     /// The device went away or refused a command.
     #[error(
-        "the adapter {adapter} failed: {reason}; the last checkpoint is intact, start again with --resume"
+        "the adapter {adapter} failed: {reason}; the last checkpoint is intact, start again with `resume`"
     )]
     Failed {
         /// Its name.

@@ -7,7 +7,7 @@
 use super::file::ModelFileError;
 use super::formats;
 use super::sealed::{self, Origin};
-use crate::files::file_error;
+use crate::files::{self, file_error};
 use crate::integrity;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::Deserialize;
@@ -137,7 +137,7 @@ impl Header {
     /// Reads the `text` of a header. The tensors come in the order of their places, without gaps and overlaps.
     fn parse(text: &[u8]) -> Result<Self, String> {
         let wrong = |reason: String| format!("its safetensors header is wrong: {reason}");
-        let mut header: Self = serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
+        let mut header: Self = serde_json::from_slice(text).map_err(|e| wrong(files::foreign(e)))?;
         header.tensors.sort_by_key(|(_, info)| info.data_offsets);
         Metadata::new(None, header.tensors.clone()).map_err(|e| wrong(e.to_string()))?;
         Ok(header)

@@ -3,25 +3,27 @@
 
 use super::file::{Model, UNKNOWN};
 use super::formats;
+#[cfg(feature = "command-line")]
+use crate::command_line::numbers::{above, number};
 use crate::nn::normalise::{Parts, Published};
 use crate::nn::{ModelError, Normalisation};
-use crate::numbers::{above, number};
 use std::path::{Path, PathBuf};
 
 /// How pixels in [0, 1] become what a model takes.
-#[derive(Clone, Debug, Default, PartialEq, clap::Args)]
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "command-line", derive(clap::Args))]
 pub struct PixelChoice {
     /// Normalise by the published numbers of this data set, before a model of another program that does not do it itself
-    #[arg(long, value_name = "DATASET", conflicts_with_all = ["mean", "std"])]
+    #[cfg_attr(feature = "command-line", arg(long, value_name = "DATASET", conflicts_with_all = ["mean", "std"]))]
     pub normalise: Option<Published>,
     /// What is subtracted from each channel before such a model, pixels being in [0, 1] [default: nothing]
-    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", allow_negative_numbers = true, value_parser = number(-1e6..=1e6_f32))]
+    #[cfg_attr(feature = "command-line", arg(long, value_delimiter = ',', value_name = "NUMBERS", allow_negative_numbers = true, value_parser = number(-1e6..=1e6_f32)))]
     pub mean: Vec<f32>,
     /// What each channel is divided by after that [default: 1]
-    #[arg(long, value_delimiter = ',', value_name = "NUMBERS", value_parser = above(0.0, Some(1e6_f32)))]
+    #[cfg_attr(feature = "command-line", arg(long, value_delimiter = ',', value_name = "NUMBERS", value_parser = above(0.0, Some(1e6_f32))))]
     pub std: Vec<f32>,
     /// The largest pixel that such a model takes, such as 255 [default: 1, or as its first layers show]
-    #[arg(long, value_name = "NUMBER", value_parser = above(0.0, Some(1e6_f32)))]
+    #[cfg_attr(feature = "command-line", arg(long, value_name = "NUMBER", value_parser = above(0.0, Some(1e6_f32))))]
     pub scale: Option<f32>,
 }
 
@@ -31,7 +33,7 @@ pub struct PixelChoice {
 pub enum PixelError {
     /// It does it itself.
     #[error(
-        "{} normalises pixels itself (--mean {:?} --std {:?}); leave --normalise, --mean, --std and --scale out",
+        "{} normalises pixels itself (`mean` {:?} `std` {:?}); leave `normalise`, `mean`, `std` and `scale` out",
         path.display(), by.mean, by.deviation
     )]
     Twice {
@@ -42,7 +44,7 @@ pub enum PixelError {
     },
     /// It was trained here, on pixels as it takes them.
     #[error(
-        "{} was trained by this program on pixels in [0, 1]; leave --normalise, --mean, --std and --scale out",
+        "{} was trained by this program on pixels in [0, 1]; leave `normalise`, `mean`, `std` and `scale` out",
         path.display()
     )]
     Own {

@@ -117,7 +117,7 @@ pub fn module(net: &Net) -> Result<String, ModelError> {
 }
 
 /// What is said of other layers.
-const FOREIGN: &str = "is of a kind that model.py is not written for; export the network with --onnx";
+const FOREIGN: &str = "is of a kind that model.py is not written for; export the network with `onnx`";
 
 fn pair([first, second]: [usize; 2]) -> String {
     format!("({first}, {second})")

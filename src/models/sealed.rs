@@ -4,6 +4,7 @@
 //! that the facts can be believed where only the header of a large file is read.
 
 use super::file::{NamedTensor, to_bytes};
+use crate::files;
 use crate::integrity::{self, EMPTY_SEAL, Seal, Unreadable};
 use crate::memory::{self, OutOfMemory};
 use serde::Serialize;
@@ -70,7 +71,7 @@ pub fn origin(seal: Seal, metadata: &HashMap<String, String>, key: &str) -> Resu
 pub fn facts<T: DeserializeOwned>(entry: &str) -> Result<T, Unreadable> {
     let (_, line) = entry.split_once(' ').ok_or(Unreadable::Unsealed)?;
     let text = integrity::from_line(line).ok_or(Unreadable::Damaged)?;
-    serde_json::from_str(&text).map_err(|e| Unreadable::Content(e.to_string()))
+    serde_json::from_str(&text).map_err(|e| Unreadable::Content(files::foreign(e)))
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub enum ModelError {
         range: &'static str,
     },
     /// An imported network without its file.
-    #[error("the network \"imported\" is the one of a file; name the file with --from")]
+    #[error("the network \"imported\" is the one of a file; name the file with `from`")]
     Imported,
     /// A layer that does not fit.
     #[error("the layer {node} {problem}")]
@@ -100,7 +100,8 @@ impl Problem {
 }
 
 /// How initial weights are scaled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Init {
     /// sqrt(2 / fan-in) (He et al. 2015).

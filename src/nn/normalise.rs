@@ -13,7 +13,8 @@ pub struct Normalisation {
 }
 
 /// Data sets whose mean and standard deviation are published, over all pixels of their training images.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Published {
     /// 0.4914, 0.4822, 0.4465 and 0.2471, 0.2435, 0.2616

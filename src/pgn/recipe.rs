@@ -19,7 +19,8 @@ use crate::threat::objective::Objective;
 use serde::{Deserialize, Serialize};
 
 /// Which reading of the gradient image the generator sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum GradientInput {
     /// Ten times the gradient of the log-probability of the true class
@@ -34,7 +35,8 @@ pub enum GradientInput {
 }
 
 /// What a generator sees, by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum GeneratorInput {
     /// The classifier's gradient
@@ -60,7 +62,8 @@ impl GeneratorInput {
 }
 
 /// A loss of the classifier: the one that a generator raises, and the one whose gradient it sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Raised {
     /// The cross-entropy of the image's class

@@ -34,13 +34,13 @@ pub enum ReportError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Somebody else's file.
-    #[error("{} exists and belongs to no earlier report; choose another --out, or overwrite it with --force", path.display())]
+    #[error("{} exists and belongs to no earlier report; choose another `out`, or overwrite it with `force`", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
     /// A report that says something which the new one will not.
-    #[error("the report in {} {what}; choose another --out, or replace it with --force", folder.display())]
+    #[error("the report in {} {what}; choose another `out`, or replace it with `force`", folder.display())]
     Other {
         /// The folder.
         folder: PathBuf,

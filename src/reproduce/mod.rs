@@ -31,7 +31,8 @@ use crate::data::DatasetKind;
 use serde::Serialize;
 
 /// A table or figure of the paper, or the question that it leaves open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Experiment {
     /// The paper's methods, defenses that people compare with, and variants of PGN at equal accuracy, and their price; not the

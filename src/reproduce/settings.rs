@@ -19,7 +19,8 @@ pub const EXAMPLE_NORMS: [f32; 3] = [0.1, 1.0, 2.5];
 const MOST_LOOKS: u32 = 20;
 
 /// How much of the paper.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Scale {
     /// Table 1's settings, 200 epochs, three seeds: for a GPU and days

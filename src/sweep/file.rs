@@ -103,7 +103,7 @@ impl Source<'_> {
             return wrong(format!("{key} has no values; give at least one, or leave the key out"));
         }
         if key == "adapter" {
-            return wrong("the adapter is no axis of a grid; give --adapter several times".to_string());
+            return wrong("the adapter is no axis of a grid; give `adapter` several times".to_string());
         }
         values.iter().map(|value| self.entry(key, value)).collect()
     }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 
 /// Which gradient of the cross-entropy an attack follows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum CeForm {
     /// Without the factor that vanishes for confident images

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 /// A value of a configuration that cannot be.
 #[derive(Debug, thiserror::Error, PartialEq)]
-#[error("{name} {value} is not possible; it must be {range}")]
+#[error("`{name}` {value} is not possible; it must be {range}")]
 pub struct ConfigError {
     name: &'static str,
     value: String,
@@ -34,10 +34,10 @@ impl TrainConfig {
         self.check_inner()?;
         self.check_lengths(None)?;
         if !(1..=100).contains(&self.iterations) {
-            return error("--iterations", self.iterations.to_string(), "from 1 to 100 in training");
+            return error("iterations", self.iterations.to_string(), "from 1 to 100 in training");
         }
         if let Some(step) = self.step_size.filter(|step| !positive(*step)) {
-            return error("--step-size", step.to_string(), "a finite number above 0");
+            return error("step-size", step.to_string(), "a finite number above 0");
         }
         self.check_generator()
     }
@@ -45,35 +45,34 @@ impl TrainConfig {
     /// Refuses generators that cannot be.
     fn check_generator(&self) -> Result<(), ConfigError> {
         if self.generator_steps == 0 || self.generator_steps > 100 {
-            return error("--generator-steps", self.generator_steps.to_string(), "from 1 to 100");
+            return error("generator-steps", self.generator_steps.to_string(), "from 1 to 100");
         }
         if !(1..=MOST_ROUNDS).contains(&self.generator_rounds) {
-            return error("--generator-rounds", self.generator_rounds.to_string(), "from 1 to 20");
+            return error("generator-rounds", self.generator_rounds.to_string(), "from 1 to 20");
         }
         if !(1..=MOST_MEMBERS).contains(&self.generators) {
-            return error("--generators", self.generators.to_string(), "from 1 to 8");
+            return error("generators", self.generators.to_string(), "from 1 to 8");
         }
         if self.generators as usize > self.batch_size {
-            let range = "at most --batch-size, of which each generator gets a share";
-            return error("--generators", self.generators.to_string(), range);
+            let range = "at most `batch-size`, of which each generator gets a share";
+            return error("generators", self.generators.to_string(), range);
         }
         if self.generator_depth > MOST_DEPTH {
-            return error("--generator-depth", self.generator_depth.to_string(), "from 0 to 16");
+            return error("generator-depth", self.generator_depth.to_string(), "from 0 to 16");
         }
         if let Some(width) = self.generator_width.filter(|width| !(0.031_25..=4.0).contains(width)) {
-            return error("--generator-width", width.to_string(), "from 0.03125 to 4");
+            return error("generator-width", width.to_string(), "from 0.03125 to 4");
         }
         if self.gradient_input == GradientInput::Raw && self.gradient_of != Raised::CrossEntropy {
-            let range = "log, rms or l2 with --gradient-of margin or dlr, which have no probability whose gradient it could be";
-            return error("--gradient-input", "raw".to_string(), range);
+            let range = "log, rms or l2 with `gradient-of` margin or dlr, which have no probability whose gradient it could be";
+            return error("gradient-input", "raw".to_string(), range);
         }
         Ok(())
     }
 
     /// Refuses losses that are not defined for so many classes.
     pub fn check_classes(&self, classes: usize) -> Result<(), ConfigError> {
-        let losses =
-            [("--generator-objective", self.generator_objective), ("--gradient-of", self.gradient_of)];
+        let losses = [("generator-objective", self.generator_objective), ("gradient-of", self.gradient_of)];
         for (name, raised) in losses {
             if raised.classes() > classes {
                 let value = format!("dlr for {classes} classes");
@@ -86,20 +85,20 @@ impl TrainConfig {
     /// Refuses batches and pixels that cannot be.
     fn check_images(&self) -> Result<(), ConfigError> {
         if self.batch_size == 0 || self.batch_size > 65_536 {
-            return error("--batch-size", self.batch_size.to_string(), "from 1 to 65536");
+            return error("batch-size", self.batch_size.to_string(), "from 1 to 65536");
         }
         if let Some(published) = self.normalise.filter(|_| self.mean.is_some() || self.std.is_some()) {
-            let value = format!("{published:?} with --mean or --std").to_lowercase();
-            return error("--normalise", value, "given alone");
+            let value = format!("{published:?} with `mean` or `std`").to_lowercase();
+            return error("normalise", value, "given alone");
         }
         if let Some(scale) = self.scale.filter(|scale| !positive(*scale)) {
-            return error("--scale", scale.to_string(), "a finite number above 0");
+            return error("scale", scale.to_string(), "a finite number above 0");
         }
         if let Some(std) = self.std.iter().flatten().find(|std| !positive(**std)) {
-            return error("--std", std.to_string(), "a finite number above 0 for each channel");
+            return error("std", std.to_string(), "a finite number above 0 for each channel");
         }
         if let Some(mean) = self.mean.iter().flatten().find(|mean| !mean.is_finite()) {
-            return error("--mean", mean.to_string(), "a finite number for each channel");
+            return error("mean", mean.to_string(), "a finite number for each channel");
         }
         Ok(())
     }
@@ -107,56 +106,53 @@ impl TrainConfig {
     /// Refuses widths, and numbers of epochs and steps.
     fn check_length_of_run(&self) -> Result<(), ConfigError> {
         if self.epochs == 0 || self.epochs > 100_000 {
-            return error("--epochs", self.epochs.to_string(), "from 1 to 100000");
+            return error("epochs", self.epochs.to_string(), "from 1 to 100000");
         }
         if !(0.031_25..=4.0).contains(&self.width) {
-            return error("--width", self.width.to_string(), "from 0.03125 to 4");
+            return error("width", self.width.to_string(), "from 0.03125 to 4");
         }
         if let Some(share) = self.validation_share.filter(|share| !(0.0..=0.5).contains(share)) {
-            return error("--validation-share", share.to_string(), "from 0 to 0.5");
+            return error("validation-share", share.to_string(), "from 0 to 0.5");
         }
         if self.keep_every == Some(0) {
-            return error("--keep-every", "0".to_string(), "at least 1");
+            return error("keep-every", "0".to_string(), "at least 1");
         }
         if self.checkpoint_every == Some(0) {
-            return error("--checkpoint-every", "0".to_string(), "at least 1");
+            return error("checkpoint-every", "0".to_string(), "at least 1");
         }
         if self.max_steps == Some(0) {
-            return error("--max-steps", "0".to_string(), "at least 1");
+            return error("max-steps", "0".to_string(), "at least 1");
         }
         Ok(())
     }
 
     /// Refuses what the networks cannot follow gradients by.
     fn check_optimiser(&self) -> Result<(), ConfigError> {
-        let changed = self
-            .changes
-            .iter()
-            .flat_map(|change| [("--lr", change.lr), ("--generator-lr", change.generator_lr)]);
-        let rates =
-            [("--lr", Some(self.lr)), ("--generator-lr", self.generator_lr)].into_iter().chain(changed);
+        let changed =
+            self.changes.iter().flat_map(|change| [("lr", change.lr), ("generator-lr", change.generator_lr)]);
+        let rates = [("lr", Some(self.lr)), ("generator-lr", self.generator_lr)].into_iter().chain(changed);
         for (name, lr) in rates.filter_map(|(name, lr)| Some((name, lr?))) {
             if !positive(lr) || lr > 10.0 {
                 return error(name, lr.to_string(), "above 0 and at most 10");
             }
         }
         if !(0.0..1.0).contains(&self.momentum) {
-            return error("--momentum", self.momentum.to_string(), "from 0 to below 1");
+            return error("momentum", self.momentum.to_string(), "from 0 to below 1");
         }
         if !(0.0..1.0).contains(&self.weight_decay) {
-            return error("--weight-decay", self.weight_decay.to_string(), "from 0 to below 1");
+            return error("weight-decay", self.weight_decay.to_string(), "from 0 to below 1");
         }
         if let Some(norm) = self.clip_norm.filter(|norm| !positive(*norm)) {
-            return error("--clip-norm", norm.to_string(), "a finite number above 0");
+            return error("clip-norm", norm.to_string(), "a finite number above 0");
         }
         if !(0.0..=self.epochs as f32).contains(&self.warm_up) {
-            return error("--warm-up", self.warm_up.to_string(), "from 0 to the number of epochs");
+            return error("warm-up", self.warm_up.to_string(), "from 0 to the number of epochs");
         }
         if !(0.0..1.0).contains(&self.label_smoothing) {
-            return error("--label-smoothing", self.label_smoothing.to_string(), "from 0 to below 1");
+            return error("label-smoothing", self.label_smoothing.to_string(), "from 0 to below 1");
         }
         if !(0.0..1.0).contains(&self.ema_decay) {
-            return error("--ema-decay", self.ema_decay.to_string(), "from 0 to below 1");
+            return error("ema-decay", self.ema_decay.to_string(), "from 0 to below 1");
         }
         Ok(())
     }
@@ -164,17 +160,17 @@ impl TrainConfig {
     /// Refuses weights of the objective, and a classifier that stays as it is without a generator.
     fn check_weights(&self) -> Result<(), ConfigError> {
         if !positive(self.adv_coeff) || self.adv_coeff > 1.0 {
-            let range = "above 0 and at most 1; for clean images only, use --method natural";
-            return error("--adv-coeff", self.adv_coeff.to_string(), range);
+            let range = "above 0 and at most 1; for clean images only, use `method` natural";
+            return error("adv-coeff", self.adv_coeff.to_string(), range);
         }
         if !self.c_l.is_finite() || self.c_l < 0.0 {
-            return error("--c-l", self.c_l.to_string(), "a finite number from 0 on");
+            return error("c-l", self.c_l.to_string(), "a finite number from 0 on");
         }
         if self.freeze_classifier && !self.method.generator {
             return error(
-                "--freeze-classifier",
-                format!("with --method {}", self.method.name()),
-                "used with --method pgn",
+                "freeze-classifier",
+                format!("with `method` {}", self.method.name()),
+                "used with `method` pgn",
             );
         }
         Ok(())
@@ -183,17 +179,17 @@ impl TrainConfig {
     /// Refuses settings of single defenses, and of those that go with any.
     fn check_defense(&self) -> Result<(), ConfigError> {
         if let Some(beta) = self.beta.filter(|beta| !beta.is_finite() || *beta < 0.0) {
-            return error("--beta", beta.to_string(), "a finite number from 0 on");
+            return error("beta", beta.to_string(), "a finite number from 0 on");
         }
         if !(1..=100).contains(&self.replays) {
-            return error("--replays", self.replays.to_string(), "from 1 to 100");
+            return error("replays", self.replays.to_string(), "from 1 to 100");
         }
         if let Some(gamma) = self.awp.filter(|gamma| !gamma.is_possible()) {
-            return error("--awp", gamma.to_string(), awp::RANGE);
+            return error("awp", gamma.to_string(), awp::RANGE);
         }
         if self.awp_gamma().is_some() && self.learns_through_attack() {
-            let range = "used without --through-attack: the attack is made on weights that are not perturbed";
-            return error("--awp", "with --through-attack".to_string(), range);
+            let range = "used without `through-attack`: the attack is made on weights that are not perturbed";
+            return error("awp", "with `through-attack`".to_string(), range);
         }
         Ok(())
     }
@@ -206,13 +202,13 @@ impl TrainConfig {
         };
         if kind.goal == Goal::Generator {
             return error(
-                "--inner",
+                "inner",
                 kind.name(),
-                "an attack without a generator; for one, use --method pgn".to_string(),
+                "an attack without a generator; for one, use `method` pgn".to_string(),
             );
         }
         if kind.reads("norm") && !kind.knows(self.norm) {
-            return error("--norm", self.norm.flag(), format!("a norm that {kind} knows"));
+            return error("norm", self.norm.flag(), format!("a norm that {kind} knows"));
         }
         Ok(())
     }
@@ -220,7 +216,7 @@ impl TrainConfig {
     /// Refuses an epsilon or a step beyond the box of images with `pixels` values, see [`length`]. Without a number of pixels
     /// L2 has no upper bound yet.
     pub fn check_lengths(&self, pixels: Option<usize>) -> Result<(), ConfigError> {
-        for (name, length) in [("--epsilon", Some(self.epsilon)), ("--step-size", self.step_size)] {
+        for (name, length) in [("epsilon", Some(self.epsilon)), ("step-size", self.step_size)] {
             let Some(length) = length else { continue };
             if let Err(range) = length::possible(length, self.norm, pixels) {
                 return Err(ConfigError { name, value: length.to_string(), range: range.into() });

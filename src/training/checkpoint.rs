@@ -90,7 +90,7 @@ impl Head {
 
     fn of(file: &Container, path: &Path) -> Result<Self, TrainError> {
         let entry = file.metadata.get(METADATA_KEY).ok_or_else(|| {
-            let problem = "is a model, not a checkpoint; pass it with --from to start from its weights";
+            let problem = "is a model, not a checkpoint; give it as `from` to start from its weights";
             wrong(path, problem.to_string())
         })?;
         sealed::facts(entry).map_err(|reason| wrong(path, format!("cannot be believed: {reason}")))
@@ -125,7 +125,7 @@ impl Head {
                 path,
                 format!(
                     "is of a run with {key} = {second}, but the configuration has {first}; put the old value back, or start a \
-                     new run with another --out"
+                     new run with another `out`"
                 ),
             ));
         }
@@ -137,7 +137,7 @@ impl Head {
                 path,
                 format!(
                     "is of a run on {} training images with the checksum {}, but the data set now gives {} with {}; use the \
-                     data of the run, or start a new one with another --out",
+                     data of the run, or start a new one with another `out`",
                     own.images, own.fingerprint, data.images, data.fingerprint
                 ),
             ));

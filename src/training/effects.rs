@@ -44,7 +44,7 @@ pub fn listed(names: &[&str]) -> String {
     }
 }
 
-const FREEZE: &str = "--freeze-classifier (which `train-generator` sets)";
+const FREEZE: &str = "`freeze-classifier` (which `train-generator` sets)";
 
 /// In every run. An option that opening the data set refuses where it has no effect counts too.
 pub(super) fn always(_: &TrainConfig, _: &str) -> Option<NoEffect> {
@@ -53,7 +53,7 @@ pub(super) fn always(_: &TrainConfig, _: &str) -> Option<NoEffect> {
 
 /// On an adapter with shaders. What `auto` comes to is only known when it is opened.
 pub(super) fn shaders(config: &TrainConfig, _: &str) -> Option<NoEffect> {
-    (config.adapter == "cpu").then(|| NoEffect::new("--adapter cpu", "adapters with shaders"))
+    (config.adapter == "cpu").then(|| NoEffect::new("`adapter` cpu", "adapters with shaders"))
 }
 
 /// With the defenses that name the option.
@@ -65,7 +65,7 @@ pub(super) fn defense(config: &TrainConfig, key: &str) -> Option<NoEffect> {
 /// The run's defense, and those that the option belongs to.
 fn no_effect_with(config: &TrainConfig, has: impl Fn(&Method) -> bool) -> NoEffect {
     let names: Vec<&str> = Method::all().into_iter().filter(has).map(Method::name).collect();
-    NoEffect::new(&format!("--method {}", config.method), &format!("--method {}", listed(&names)))
+    NoEffect::new(&format!("`method` {}", config.method), &format!("`method` {}", listed(&names)))
 }
 
 /// Where the attack that is trained against reads the option.
@@ -80,7 +80,7 @@ pub(super) fn inner_attack(config: &TrainConfig, key: &str) -> Option<NoEffect> 
     match config.inner() {
         Some(kind) if kind.reads(key) => None,
         Some(kind) if config.method.inner == Inner::Chosen => {
-            Some(NoEffect::new(&format!("--inner {kind}"), &format!("--inner {}", listed(&reading()))))
+            Some(NoEffect::new(&format!("`inner` {kind}"), &format!("`inner` {}", listed(&reading()))))
         }
         None if reads(&config.method) => None,
         _ => Some(no_effect_with(config, reads)),
@@ -95,8 +95,8 @@ pub(super) fn radius(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     let reason = inner_attack(config, key)?;
     Some(match config.method.generator {
         true => NoEffect {
-            with: format!("{} without --fixed-radius", reason.with),
-            belongs: format!("that flag, or to {}", reason.belongs),
+            with: format!("{} without `fixed-radius`", reason.with),
+            belongs: format!("that setting, or to {}", reason.belongs),
         },
         false => reason,
     })
@@ -104,7 +104,7 @@ pub(super) fn radius(config: &TrainConfig, key: &str) -> Option<NoEffect> {
 
 /// Where a generator pays for the length of its perturbations.
 pub(super) fn priced(config: &TrainConfig, key: &str) -> Option<NoEffect> {
-    let free = || NoEffect::new("--fixed-radius", "perturbations of any length");
+    let free = || NoEffect::new("`fixed-radius`", "perturbations of any length");
     defense(config, key).or_else(|| config.fixed_radius.then(free))
 }
 
@@ -116,20 +116,20 @@ pub(super) fn learned_defense(config: &TrainConfig, key: &str) -> Option<NoEffec
 /// The same where images are attacked within the training step's graph.
 pub(super) fn unrolled_attack(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     let apart = config.inner().filter(|kind| !matches!(kind.run, Run::Steps(_)));
-    let reason = |kind| NoEffect::new(&format!("--inner {kind}"), "attacks of a fixed number of steps");
+    let reason = |kind| NoEffect::new(&format!("`inner` {kind}"), "attacks of a fixed number of steps");
     learned_defense(config, key).or_else(|| apart.map(reason))
 }
 
 /// Where the classifier learns by stochastic gradient descent.
 pub(super) fn sgd(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     let other = (config.optimiser != Optimiser::Sgd)
-        .then(|| NoEffect::new("the optimiser of this run", "--optimiser sgd"));
+        .then(|| NoEffect::new("the optimiser of this run", "`optimiser` sgd"));
     learning_classifier(config, key).or(other)
 }
 
 /// Where weights decay.
 pub(super) fn decay(config: &TrainConfig, key: &str) -> Option<NoEffect> {
-    let none = (config.weight_decay == 0.0).then(|| NoEffect::new("--weight-decay 0", "--weight-decay"));
+    let none = (config.weight_decay == 0.0).then(|| NoEffect::new("`weight-decay` 0", "`weight-decay`"));
     learning_classifier(config, key).or(none)
 }
 
@@ -141,7 +141,7 @@ pub(super) fn learning_classifier(config: &TrainConfig, _: &str) -> Option<NoEff
 /// Where an attacked classifier computes with statistics of the batch.
 pub(super) fn attacked_statistics(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     let none =
-        || NoEffect::new(&format!("--network {}", config.network), "networks with batch normalisation");
+        || NoEffect::new(&format!("`network` {}", config.network), "networks with batch normalisation");
     unrolled_attack(config, key).or_else(|| (!config.network.has_batch_statistics()).then(none))
 }
 
@@ -149,20 +149,20 @@ pub(super) fn attacked_statistics(config: &TrainConfig, key: &str) -> Option<NoE
 pub(super) fn classifier_lr(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     learning_classifier(config, key)
         .filter(|_| config.generator_lr.is_some())
-        .map(|reason| NoEffect { with: format!("--generator-lr and {FREEZE}"), ..reason })
+        .map(|reason| NoEffect { with: format!("`generator-lr` and {FREEZE}"), ..reason })
 }
 
 /// Where the generator sees a gradient.
 pub(super) fn seen_gradient(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     let unseen = config.without.contains(&GeneratorInput::Gradient);
-    let reason = || NoEffect::new("--without gradient", "a generator that sees the gradient");
+    let reason = || NoEffect::new("`without` gradient", "a generator that sees the gradient");
     defense(config, key).or_else(|| unseen.then(reason))
 }
 
 /// Where some weights are not read from a file. Whether the file has a generator's is only known when it is read.
 pub(super) fn initial_weights(config: &TrainConfig, _: &str) -> Option<NoEffect> {
     let all_read = config.from.is_some() && !config.method.generator;
-    all_read.then(|| NoEffect::new("--from", "weights that are not read from a file"))
+    all_read.then(|| NoEffect::new("`from`", "weights that are not read from a file"))
 }
 
 /// What a field of the options is called in files and, after two hyphens, on the command line.
@@ -182,7 +182,7 @@ pub fn without_effect(key: &str, config: &TrainConfig) -> Option<NoEffect> {
 /// One sentence with the flag, the setting that it has no effect with, and what it belongs to.
 pub fn check_flags(given: &[String], config: &TrainConfig) -> Result<(), String> {
     let reason =
-        |key: &String| without_effect(key, config).map(|reason| reason.sentence(&format!("--{key}")));
+        |key: &String| without_effect(key, config).map(|reason| reason.sentence(&format!("`{key}`")));
     given.iter().find_map(reason).map_or(Ok(()), Err)
 }
 
@@ -238,14 +238,14 @@ mod tests {
         let sentence = flag("iterations", &config(Method::FGM)).unwrap_err();
         assert_eq!(
             sentence,
-            "--iterations has no effect with --method fgm; it belongs to --method pgd, adversarial, trades and mart; leave it out"
+            "`iterations` has no effect with `method` fgm; it belongs to `method` pgd, adversarial, trades and mart; leave it out"
         );
         let refused = |key, method| flag(key, &config(method)).unwrap_err();
         let sentence = refused("epsilon", Method::PGN);
         // A test of extensions may have registered a defense of its own in this process.
         let list = sentence.replace(", free and faded;", " and free;");
         assert!(
-            list.contains("--method fgm, pgd, adversarial, trades, mart, fast, n-fgsm and free;"),
+            list.contains("`method` fgm, pgd, adversarial, trades, mart, fast, n-fgsm and free;"),
             "{sentence}"
         );
         let sentence = refused("adv-coeff", Method::NATURAL);
@@ -295,7 +295,7 @@ mod tests {
             assert!(runs.iter().any(|run| flag(&key(field), run).is_ok()), "{field}");
         }
         assert!(flag("attack-mode", &config(Method::FGM)).unwrap_err().contains("batch normalisation"));
-        assert!(flag("momentum", &config(Method::NATURAL)).unwrap_err().contains("--optimiser sgd"));
+        assert!(flag("momentum", &config(Method::NATURAL)).unwrap_err().contains("`optimiser` sgd"));
         for key in ["iterations", "step-size", "random-start", "epsilon", "norm", "through-attack"] {
             assert!(flag(key, &config(Method::PGD)).is_ok(), "{key}");
             assert!(flag(key, &config(Method::NATURAL)).is_err(), "{key}");
@@ -306,12 +306,12 @@ mod tests {
     fn a_frozen_classifier_leaves_its_own_options_without_effect() {
         let frozen = TrainConfig { freeze_classifier: true, ..config(Method::PGN) };
         for key in ["ema-decay", "ema-warmup", "adv-coeff", "through-attack", "update", "generator-steps"] {
-            assert!(flag(key, &frozen).unwrap_err().contains("--freeze-classifier"), "{key}");
+            assert!(flag(key, &frozen).unwrap_err().contains("`freeze-classifier`"), "{key}");
             assert!(flag(key, &config(Method::PGN)).is_ok(), "{key}");
         }
         assert!(flag("lr", &frozen).is_ok());
         let own_rate = TrainConfig { generator_lr: Some(0.1), ..frozen };
-        assert!(flag("lr", &own_rate).unwrap_err().contains("--generator-lr"));
+        assert!(flag("lr", &own_rate).unwrap_err().contains("`generator-lr`"));
     }
 
     #[test]
@@ -319,12 +319,12 @@ mod tests {
         let (priced, fixed) =
             (config(Method::PGN), TrainConfig { fixed_radius: true, ..config(Method::PGN) });
         for key in ["epsilon", "norm"] {
-            assert!(flag(key, &priced).unwrap_err().contains("--method pgn without --fixed-radius"), "{key}");
+            assert!(flag(key, &priced).unwrap_err().contains("`method` pgn without `fixed-radius`"), "{key}");
             assert!(flag(key, &fixed).is_ok(), "{key}");
         }
         for key in ["c-l", "penalty-space"] {
             assert!(flag(key, &priced).is_ok(), "{key}");
-            assert!(flag(key, &fixed).unwrap_err().contains("--fixed-radius"), "{key}");
+            assert!(flag(key, &fixed).unwrap_err().contains("`fixed-radius`"), "{key}");
         }
         assert!(flag("iterations", &fixed).is_err());
     }
@@ -343,7 +343,7 @@ mod tests {
             "gradient-of",
         ];
         for key in keys {
-            assert!(flag(key, &config(Method::PGD)).unwrap_err().contains("--method pgn"), "{key}");
+            assert!(flag(key, &config(Method::PGD)).unwrap_err().contains("`method` pgn"), "{key}");
             assert!(flag(key, &config(Method::PGN)).is_ok(), "{key}");
             let frozen = TrainConfig { freeze_classifier: true, ..config(Method::PGN) };
             assert!(flag(key, &frozen).is_ok(), "{key}");
@@ -354,10 +354,10 @@ mod tests {
     fn what_other_settings_shadow_is_refused_too() {
         let blind = TrainConfig { without: vec![GeneratorInput::Gradient], ..config(Method::PGN) };
         for key in ["gradient-input", "gradient-of"] {
-            assert!(flag(key, &blind).unwrap_err().contains("--without gradient"), "{key}");
+            assert!(flag(key, &blind).unwrap_err().contains("`without` gradient"), "{key}");
         }
         let read = TrainConfig { from: Some("a".into()), ..config(Method::NATURAL) };
-        assert!(flag("init", &read).unwrap_err().contains("--from"));
+        assert!(flag("init", &read).unwrap_err().contains("`from`"));
         assert!(flag("init", &TrainConfig { method: Method::PGN, ..read }).is_ok());
     }
 
@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn a_key_of_a_file_that_no_run_uses_is_refused_unless_it_is_the_default() {
         let sentence = file("method = \"natural\"\nc-l = 7.0").unwrap_err();
-        assert!(sentence.contains("c.toml: c-l has no effect with --method natural"), "{sentence}");
+        assert!(sentence.contains("c.toml: c-l has no effect with `method` natural"), "{sentence}");
         assert_eq!(file("method = \"natural\"\nc-l = 3.0"), Ok(()));
         assert_eq!(file("c-l = 7.0"), Ok(()));
         let runs = [Method::NATURAL, Method::PGN].map(|method| TrainConfig { c_l: 7.0, ..config(method) });

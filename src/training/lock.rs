@@ -273,7 +273,7 @@ mod tests {
         // A successor on another machine, whose operating system knows nothing of this one's lock.
         written_by(folder.path(), "node17", Duration::ZERO);
         let error = old.check().unwrap_err().to_string();
-        assert!(error.contains("process 1 on node17") && error.contains("--resume"), "{error}");
+        assert!(error.contains("process 1 on node17") && error.contains("`resume`"), "{error}");
         drop(old);
         assert_eq!(Holder::read(&lock_path(folder.path())).map(|h| h.host), Some("node17".to_string()));
     }

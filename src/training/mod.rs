@@ -68,7 +68,7 @@ pub enum TrainError {
     File(#[from] FileError),
     /// A batch that must be split, with a setting that needs all of it.
     #[error(
-        "{setting} needs a whole batch at once, and {images} images do not fit the adapter; choose a smaller --batch-size"
+        "{setting} needs a whole batch at once, and {images} images do not fit the adapter; choose a smaller `batch-size`"
     )]
     WholeBatch {
         /// The setting, as flags.
@@ -95,7 +95,7 @@ pub enum TrainError {
     /// Another process has taken the folder over while this one was stopped.
     #[error(
         "{} was taken over by {holder} while this process was stopped; it ends here and has written nothing since, go on with \
-         --resume when the other one has ended", path.display()
+         `resume` when the other one has ended", path.display()
     )]
     TakenOver {
         /// The folder.
@@ -104,7 +104,7 @@ pub enum TrainError {
         holder: String,
     },
     /// The loss or a weight left the numbers.
-    #[error("{what} became {value} at step {step} with learning rate {lr}; {checkpoint}; try a smaller --lr{}", remedy(*precision))]
+    #[error("{what} became {value} at step {step} with learning rate {lr}; {checkpoint}; try a smaller `lr`{}", remedy(*precision))]
     Diverged {
         /// The loss, or the name of a state.
         what: String,
@@ -126,7 +126,7 @@ fn remedy(precision: Precision) -> &'static str {
     match precision {
         Precision::F32 => "",
         Precision::Mixed => {
-            ", or --precision f32: f16, which mixed precision stores activations in, ends at 65504"
+            ", or `precision` f32: f16, which mixed precision stores activations in, ends at 65504"
         }
     }
 }

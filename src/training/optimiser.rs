@@ -10,21 +10,23 @@ use crate::nn::{Slots, States, Values};
 use serde::{Deserialize, Serialize};
 
 /// How weights follow gradients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Optimiser {
     /// Adam (Kingma and Ba 2015); weight decay is added to the gradient
     #[default]
     Adam,
     /// Adam with weight decay apart from the gradient (Loshchilov and Hutter 2019)
-    #[value(name = "adamw")]
+    #[cfg_attr(feature = "command-line", value(name = "adamw"))]
     AdamW,
     /// Stochastic gradient descent with momentum
     Sgd,
 }
 
 /// Which weights decay.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Decayed {
     /// Every weight, as PyTorch's optimisers do by default

@@ -20,53 +20,45 @@ use crate::data::{Augment, DatasetKind, Resize, Size};
 use crate::files;
 use crate::gpu::tuning::{KernelChoices, Tune};
 use crate::nn::{Init, Network, Published};
-use crate::numbers::{above, number};
-use crate::pgn::recipe::{MOST_DEPTH, MOST_MEMBERS, MOST_ROUNDS};
 use crate::program::precision::Precision;
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "command-line")]
+use {
+    crate::command_line::names::{attacks, methods, networks},
+    crate::command_line::numbers::{above, number},
+    crate::pgn::recipe::{MOST_DEPTH, MOST_MEMBERS, MOST_ROUNDS},
+};
 
 /// The classifier's learning rate under SGD unless another is given, as this field uses it on CIFAR.
 const SGD_LR: f32 = 0.1;
 
-/// Reads the name of an architecture, and lists all of them in help.
-pub fn networks() -> impl TypedValueParser<Value = Network> {
-    let values = Network::all().map(|network| PossibleValue::new(network.name()).help(network.title()));
-    PossibleValuesParser::new(values).try_map(|name| name.parse::<Network>())
-}
-
-/// Reads the name of a defense, and lists all of them in help.
-pub fn methods() -> impl TypedValueParser<Value = Method> {
-    let values = Method::all().into_iter().map(|m| PossibleValue::new(m.name()).help(m.about));
-    PossibleValuesParser::new(values).try_map(|name| name.parse::<Method>())
-}
-
-/// Reads the name of an attack, and lists all of them in help.
-pub fn attacks() -> impl TypedValueParser<Value = AttackKind> {
-    let values = AttackKind::all().into_iter().map(|kind| PossibleValue::new(kind.name()).help(kind.about));
-    PossibleValuesParser::new(values).try_map(|name| name.parse::<AttackKind>())
-}
-
 macro_rules! options {
-    ($($(#[$meta:meta])* $field:ident: $kind:ty => $target:ident, $effect:ident;)*) => {
+    ($($(#[doc = $doc:tt])* $(#[arg $flag:tt])* $(#[serde $serde:tt])* $field:ident: $kind:ty => $target:ident, $effect:ident;)*) => {
         /// Every option but the preset and what files alone have: its field, and where it has an effect.
         pub const EFFECTS: &[(&str, Effect)] = &[$((stringify!($target), effects::$effect)),*];
 
         /// Options of a training run; what is absent keeps its default.
-        #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+        #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+        #[cfg_attr(feature = "command-line", derive(clap::Args))]
         #[serde(deny_unknown_fields, rename_all = "kebab-case")]
         pub struct TrainOptions {
             /// What other options default to; theirs are given here for small [default: small]
-            #[arg(long)]
+            #[cfg_attr(feature = "command-line", arg(long))]
             pub preset: Option<Preset>,
             /// What a run has chosen by measurement; in files only.
-            #[arg(skip)]
+            #[cfg_attr(feature = "command-line", arg(skip))]
             pub kernels: Option<KernelChoices>,
             /// What resumed sessions have changed; in files only.
-            #[arg(skip)]
+            #[cfg_attr(feature = "command-line", arg(skip))]
             pub changes: Option<Vec<RateChange>>,
-            $($(#[$meta])* #[arg(long, allow_negative_numbers = true)] pub $field: Option<$kind>,)*
+            $(
+                $(#[doc = $doc])*
+                $(#[serde $serde])*
+                $(#[cfg_attr(feature = "command-line", arg $flag)])*
+                #[cfg_attr(feature = "command-line", arg(long, allow_negative_numbers = true))]
+                pub $field: Option<$kind>,
+            )*
         }
 
         impl TrainOptions {

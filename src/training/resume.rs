@@ -22,7 +22,7 @@ pub fn resumed(
     let wrong = |problem: String| Err(TrainError::Run { path: folder.path().to_path_buf(), problem });
     if let Some(other) = options.given().iter().find(|name| !MAY_CHANGE.contains(name)) {
         return wrong(format!(
-            "is resumed, and --{} cannot change in a resumed run; leave it out, or start a new run with --from {}",
+            "is resumed, and `{}` cannot change in a resumed run; leave it out, or start a new run with `from` {}",
             other.replace('_', "-"),
             folder.model().display()
         ));
@@ -32,13 +32,13 @@ pub fn resumed(
         let begun =
             if done.index > 0 { format!(" and {} steps of the next", done.index) } else { String::new() };
         return wrong(format!(
-            "has done {} epochs{begun}, so it cannot end after {epochs}; pass --epochs with more, or start a new run",
+            "has done {} epochs{begun}, so it cannot end after {epochs}; give more `epochs`, or start a new run",
             done.epoch
         ));
     }
     if let Some(steps) = options.max_steps.filter(|steps| done.step > *steps) {
         return wrong(format!(
-            "has done {} steps, so it cannot end after {steps}; pass --max-steps with more, or start a new run",
+            "has done {} steps, so it cannot end after {steps}; give more `max-steps`, or start a new run",
             done.step
         ));
     }
@@ -61,9 +61,9 @@ pub fn resumed(
 pub fn nothing_left(folder: &RunFolder, config: &TrainConfig) -> Result<Option<String>, TrainError> {
     let Some(done) = folder.progress()? else { return Ok(None) };
     let limit = match config.max_steps {
-        Some(steps) if done.step >= steps => format!("its {steps} steps; pass --max-steps with more"),
+        Some(steps) if done.step >= steps => format!("its {steps} steps; give more `max-steps`"),
         _ if done.epoch >= config.epochs => {
-            format!("its {} epochs (step {}); pass --epochs with more", config.epochs, done.step)
+            format!("its {} epochs (step {}); give more `epochs`", config.epochs, done.step)
         }
         _ => return Ok(None),
     };

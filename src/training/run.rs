@@ -49,7 +49,7 @@ impl RunFolder {
     fn check_unused(&self) -> Result<(), TrainError> {
         match self.config_path().exists() || !self.remains().is_empty() {
             true => {
-                Err(self.wrong("holds a run already; continue it with --resume, or choose another --out"))
+                Err(self.wrong("holds a run already; continue it with `resume`, or choose another `out`"))
             }
             false => Ok(()),
         }
@@ -114,7 +114,7 @@ impl RunFolder {
                 path: folder.config_path(),
                 problem: format!(
                     "has no checksum: another version of pgn-wgpu wrote it, or somebody edited it; start a new run with \
-                     --config {} --out",
+                     `config` {} and another `out`",
                     folder.config_path().display()
                 ),
             }),
@@ -134,7 +134,7 @@ impl RunFolder {
         };
         let path = self.config_path();
         let problem = format!(
-            "was edited or damaged after the run wrote it: {what}, or copy it and start a new run with --config COPY --out"
+            "was edited or damaged after the run wrote it: {what}, or copy it and start a new run with `config` COPY and another `out`"
         );
         TrainError::Run { path, problem }
     }
@@ -240,7 +240,7 @@ impl RunFolder {
                 None => Ok(Latest::default()),
                 Some(file) => Err(self.wrong(&format!(
                     "has no checkpoint to go on from, but {}, which a new start would overwrite; start from its weights with \
-                     --from MODEL, or anew with another --out",
+                     `from` MODEL, or anew with another `out`",
                     file.display()
                 ))),
             };
@@ -258,7 +258,7 @@ impl RunFolder {
             }
             Err(_) if !previous.exists() => Err(problem),
             Err(second) => Err(self.wrong(&format!(
-                "has no whole checkpoint ({problem}; {second}); start from the weights of its best model with --from {}",
+                "has no whole checkpoint ({problem}; {second}); start from the weights of its best model with `from` {}",
                 self.best_model().display()
             ))),
         }
@@ -387,7 +387,8 @@ pub fn value_problem(key: Option<&str>, message: &str) -> String {
     // A terminal would obey what a file has between quotation marks.
     let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     let message: String = message.chars().map(shown).collect();
-    match key.filter(|key| !message.contains(&format!("`{key}`"))) {
+    let message = files::foreign(message);
+    match key.filter(|key| !message.contains(&format!("\"{key}\""))) {
         Some(key) => format!("{key}: {message}"),
         None => message,
     }

@@ -30,21 +30,23 @@ pub fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<
         return check_imported(&model, wanted.as_ref(), config, path).map(|()| Some(model));
     }
     if model.facts.width.to_bits() != config.width.to_bits() {
-        let problem = format!("has width {}, the run {}; pass --width {0}", model.facts.width, config.width);
+        let problem =
+            format!("has width {}, the run {}; choose `width` {0}", model.facts.width, config.width);
         return Err(TrainError::Run { path: path.clone(), problem });
     }
     if model.facts.network != config.network {
-        let problem = format!("has {}, the run {}; pass --network {0}", model.facts.network, config.network);
+        let problem =
+            format!("has {}, the run {}; choose `network` {0}", model.facts.network, config.network);
         return Err(TrainError::Run { path: path.clone(), problem });
     }
     if model.classifier.nodes != config.classifier(problem_of(dataset))?.nodes
         || model.classifier.normalisation(&model.average) != wanted
     {
         let shown = |by: Option<Normalisation>| {
-            by.map_or("nothing".to_string(), |by| format!("--mean {:?} --std {:?}", by.mean, by.deviation))
+            by.map_or("nothing".to_string(), |by| format!("`mean` {:?} `std` {:?}", by.mean, by.deviation))
         };
         let problem = format!(
-            "normalises pixels by {}, the run by {}; pass --mean and --std as in the file",
+            "normalises pixels by {}, the run by {}; give `mean` and `std` as in the file",
             shown(model.classifier.normalisation(&model.average)),
             shown(wanted)
         );
@@ -81,18 +83,18 @@ fn check_imported(
     if model.generator.is_some() && model.facts.width.to_bits() != config.width.to_bits() {
         let width = model.facts.width;
         return refused(format!(
-            "has a generator of width {width}, the run {}; pass --width {width}",
+            "has a generator of width {width}, the run {}; choose `width` {width}",
             config.width
         ));
     }
     match model.classifier.normalisation(&model.average) {
         own if wanted.is_none() || own.as_ref() == wanted => Ok(()),
         Some(own) => refused(format!(
-            "normalises pixels by --mean {:?} --std {:?} already; leave --normalise, --mean, --std and --scale out",
+            "normalises pixels by `mean` {:?} `std` {:?} already; leave `normalise`, `mean`, `std` and `scale` out",
             own.mean, own.deviation
         )),
         None => refused(
-            "was trained on pixels in [0, 1]; leave --normalise, --mean, --std and --scale out".to_string(),
+            "was trained on pixels in [0, 1]; leave `normalise`, `mean`, `std` and `scale` out".to_string(),
         ),
     }
 }

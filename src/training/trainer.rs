@@ -148,12 +148,12 @@ impl Trainer {
     fn whole_batches(&self) -> Option<String> {
         let Self { config, classifier, .. } = self;
         if !(config.method.kept)(config, classifier.problem).is_empty() {
-            return Some(format!("--method {}", config.method));
+            return Some(format!("`method` {}", config.method));
         }
         if self.generator.as_ref().is_some_and(|generator| generator.members() > 1) {
-            return Some("--generators".to_string());
+            return Some("`generators`".to_string());
         }
-        config.awp_gamma().map(|_| "--awp".to_string())
+        config.awp_gamma().map(|_| "`awp`".to_string())
     }
 
     /// Halves the micro-batch until it fits the adapter, or the memory that the CPU path gets.

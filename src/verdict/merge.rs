@@ -73,7 +73,7 @@ pub enum MergeError {
     },
     /// Shards that are not there.
     #[error(
-        "of {of} shards these are missing in {folders}: {missing}; judge them with --shard, then merge again"
+        "of {of} shards these are missing in {folders}: {missing}; judge them with `shard`, then merge again"
     )]
     Missing {
         /// How many there should be.

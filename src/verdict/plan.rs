@@ -24,7 +24,8 @@ const RUNNERS_UP: usize = 3;
 const LED: AttackKind = AttackKind::FMN;
 
 /// How thorough a verdict is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
 pub enum Version {
     /// APGD-CE with 20 iterations, APGD-T with 9 targets of 20 iterations

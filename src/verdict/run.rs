@@ -35,12 +35,12 @@ pub enum VerdictError {
     Memory(#[from] OutOfMemory),
     /// A radius of 0.
     #[error(
-        "--epsilon 0 is not possible; it must be above 0, because every classifier withstands changes of nothing"
+        "`epsilon` 0 is not possible; it must be above 0, because every classifier withstands changes of nothing"
     )]
     NoRadius,
     /// More shards than images.
     #[error(
-        "--shard {shard} cannot be: {} shards of {images} images leave some of them without an image; take at most {images}",
+        "`shard` {shard} cannot be: {} shards of {images} images leave some of them without an image; take at most {images}",
         shard.of()
     )]
     EmptyShards {

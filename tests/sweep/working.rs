@@ -177,7 +177,7 @@ fn plans_without_points_and_with_the_same_run_twice_are_refused() {
     assert_eq!(refused(&twice), "seed0 and seed2 are the same run; leave one of them out");
     let mut wrong = plan(folder.path(), 0..2);
     wrong.points[1].config = TrainConfig { epochs: 0, ..tiny() };
-    assert!(refused(&wrong).starts_with("seed1: --epochs 0"));
+    assert!(refused(&wrong).starts_with("seed1: `epochs` 0"));
     wrong.points[1].name = "../elsewhere".to_string();
     assert!(refused(&wrong).contains("../elsewhere"));
     assert!(fs::read_dir(folder.path()).unwrap().next().is_none());

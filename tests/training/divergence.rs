@@ -51,14 +51,14 @@ fn a_loss_that_is_no_number_stops_the_run_with_step_and_learning_rate() {
     let config = TrainConfig { from: Some(file), lr: 9.5, ..config(5) };
     let mixed = TrainConfig { precision: Precision::Mixed, ..config.clone() };
     let of_mixed = run(&cpu(), &mixed, &folder.path().join("mixed"), None).unwrap_err().to_string();
-    assert!(of_mixed.contains("f16") && of_mixed.contains("--precision f32"), "{of_mixed}");
+    assert!(of_mixed.contains("f16") && of_mixed.contains("`precision` f32"), "{of_mixed}");
 
     let error = run(&cpu(), &config, &path, None).unwrap_err();
 
     assert!(matches!(error, TrainError::Diverged { .. }), "{error}");
     let text = error.to_string();
     assert!(!text.contains("f16"), "{text}");
-    for part in ["the loss became", "at step 1 ", "learning rate 9.5", "(step 0)", "--lr"] {
+    for part in ["the loss became", "at step 1 ", "learning rate 9.5", "(step 0)", "`lr`"] {
         assert!(text.contains(part), "{part:?} is not in: {text}");
     }
     assert!(!path.join("model.safetensors").exists());

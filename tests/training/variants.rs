@@ -361,11 +361,11 @@ fn generators_that_share_a_batch_need_it_whole_and_dlr_needs_three_classes() {
     let config = TrainConfig { batch_size: 12, generators: 2, ..tiny(Method::PGN) };
     let error = Trainer::new(device.clone(), &config, DIGITS, None, Some(5)).err().unwrap();
     assert!(matches!(error, TrainError::WholeBatch { .. }), "{error}");
-    assert!(error.to_string().contains("--generators needs a whole batch"), "{error}");
+    assert!(error.to_string().contains("`generators` needs a whole batch"), "{error}");
     let config = TrainConfig { generator_objective: Raised::Dlr, ..tiny(Method::PGN) };
     let two = pgn_wgpu::nn::Problem { classes: 2, ..DIGITS };
     let error = Trainer::new(device, &config, two, None, None).err().unwrap().to_string();
-    assert!(error.contains("--generator-objective dlr for 2 classes"), "{error}");
+    assert!(error.contains("`generator-objective` dlr for 2 classes"), "{error}");
 }
 
 #[test]
@@ -375,13 +375,13 @@ fn numbers_of_a_generator_that_cannot_be_are_refused_with_their_flags() {
         change(&mut config);
         config.check().unwrap_err().to_string()
     };
-    assert!(sentence(|c| c.generator_rounds = 0).contains("--generator-rounds 0"));
-    assert!(sentence(|c| c.generators = 9).contains("--generators 9"));
-    assert!(sentence(|c| (c.generators, c.batch_size) = (4, 3)).contains("at most --batch-size"));
-    assert!(sentence(|c| c.generator_depth = 17).contains("--generator-depth 17"));
-    assert!(sentence(|c| c.generator_width = Some(9.0)).contains("--generator-width 9"));
+    assert!(sentence(|c| c.generator_rounds = 0).contains("`generator-rounds` 0"));
+    assert!(sentence(|c| c.generators = 9).contains("`generators` 9"));
+    assert!(sentence(|c| (c.generators, c.batch_size) = (4, 3)).contains("at most `batch-size`"));
+    assert!(sentence(|c| c.generator_depth = 17).contains("`generator-depth` 17"));
+    assert!(sentence(|c| c.generator_width = Some(9.0)).contains("`generator-width` 9"));
     let raw = |c: &mut TrainConfig| {
         (c.gradient_input, c.gradient_of) = (pgn_wgpu::training::GradientInput::Raw, Raised::Dlr);
     };
-    assert!(sentence(raw).contains("--gradient-input raw"));
+    assert!(sentence(raw).contains("`gradient-input` raw"));
 }

@@ -27,9 +27,8 @@ use std::time::{Duration, Instant};
 use store::{Entry, Store};
 
 /// How much is measured to choose the forms of kernels.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, clap::ValueEnum,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum Tune {
     /// Nothing; the most specific form runs

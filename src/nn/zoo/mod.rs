@@ -83,7 +83,7 @@ pub static ARCHITECTURES: &[Architecture] = &[
 /// Stands for a network that was read from a file of another program. It is data and cannot be built anew.
 static IMPORTED: Architecture = Architecture {
     name: "imported",
-    title: "the network of the ONNX file that --from names",
+    title: "the network of the ONNX file that `from` names",
     layers: |_, images, _| images,
 };
 

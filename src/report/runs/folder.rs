@@ -160,7 +160,7 @@ impl Run {
             all.push((figure, remedy));
         }
         if let Some(overfitted) = self.metrics.robust().1 {
-            let remedy = "checkpoints/best-robust.safetensors is from before; train with --random-start or more steps of the \
+            let remedy = "checkpoints/best-robust.safetensors is from before; train with `random-start` or more steps of the \
                           attack";
             all.push((overfitted, remedy.to_string()));
         }
@@ -170,7 +170,7 @@ impl Run {
             && own < fgm - SAME_LOSS
         {
             let figure = format!("the generator does less than FGM at its norm ({own:.3} < {fgm:.3})");
-            let remedy = "it has not learned to attack; train longer, raise --generator-lr, or lower --c-l";
+            let remedy = "it has not learned to attack; train longer, raise `generator-lr`, or lower `c-l`";
             all.push((figure, remedy.to_string()));
         }
         let note = |(figure, explanation)| Note { about: self.name.clone(), figure, explanation };

@@ -99,7 +99,7 @@ fn results(run: &Run) -> [Cell; 6] {
     let share = |value: Option<f64>| value.map_or_else(|| Cell::missing(NO_VALIDATION), percent);
     let robust = match run.metrics.robust().0 {
         Some(best) => percent(best.pgd),
-        None => Cell::missing("It was not measured; train with --robust-every 1"),
+        None => Cell::missing("It was not measured; train with `robust-every` 1"),
     };
     let last = run.metrics.epochs.last();
     let delta = match (run.metrics.means().last().and_then(|mean| mean.delta), run.config.method) {

@@ -38,7 +38,7 @@ pub static NATURAL: Defense = Defense {
 pub static ADVERSARIAL: Defense = Defense {
     name: "adversarial",
     title: "adversarial",
-    about: "Against the attack that --inner names",
+    about: "Against the attack that `inner` names",
     inner: Inner::Chosen,
     strength: Some(RADIUS),
     options: &["adv-coeff", "attack-label", "attack-mode", "inner", "through-attack"],

@@ -37,7 +37,7 @@ pub static OF_TRADES: Attack = Attack {
     aims: None,
     defaults: |options| options.iterations = 10,
     passes: |options, _| options.iterations as f64 + 0.5,
-    remedy: |options| format!("raise --iterations, now {}", options.iterations),
+    remedy: |options| format!("raise `iterations`, now {}", options.iterations),
     run: Run::Steps(|options, _| Box::new(NearPgd { options: options.clone(), climbs: Climbs::Divergence })),
 };
 
