@@ -11,7 +11,7 @@ adapter = $${ADAPTER:-$$(sh scripts/setup.sh)}
 pgn_wgpu = cargo run --quiet --release --
 
 .PHONY: help demo demo-web test web-check portability swiftshader cluster gpu-check-bundle python bench parity tensorboard torture \
-    fuzz onnx-conformance onnx-exports advertorch
+    fuzz onnx-conformance onnx-exports advertorch resnet-training
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' Makefile
@@ -92,6 +92,14 @@ EXPORTS ?=
 onnx-exports: ## Networks exported from PyTorch in many ways: logits and input gradients beside PyTorch's
 	cargo build --release --example input_gradients --bin pgn-wgpu
 	$(PYTHON) scripts/onnx_exports.py $(EXPORTS)
+
+# TRAINING='--parts steps --seeds 1' passes flags on; scripts/resnet_training.py --help lists them.
+TRAINING ?=
+
+resnet-training: ## A ResNet-18 trained beside PyTorch: losses step by step, then accuracy; DATA=folder of CIFAR-10's files
+	@test -f "$(DATA)/test_batch.bin" || { echo 'DATA= must name the folder of the binary files of CIFAR-10'; exit 2; }
+	cargo build --release
+	@adapter=$(adapter) && $(PYTHON) scripts/resnet_training.py --data "$(DATA)" --adapter "$$adapter" $(TRAINING)
 
 # ADVERTORCH='--images 200 --versions quick full --autoattack' passes flags on; scripts/advertorch.py --help lists them.
 ADVERTORCH ?=
