@@ -11,7 +11,7 @@ adapter = $${ADAPTER:-$$(sh scripts/setup.sh)}
 pgn_wgpu = cargo run --quiet --release --
 
 .PHONY: help demo demo-web test web-check portability swiftshader cluster gpu-check-bundle python bench parity tensorboard torture \
-    fuzz onnx-conformance onnx-exports advertorch resnet-training
+    fuzz onnx-conformance onnx-exports zoo-exports advertorch resnet-training
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' Makefile
@@ -83,7 +83,7 @@ torture: ## Kills runs, damages files, feeds hostile ones; some ten minutes, nee
 fuzz: ## Feeds every reader with made-up bytes, FUZZ_RUNS=20000 times each
 	sh fuzz/run.sh
 
-onnx-conformance: ## Runs the operator tests of the onnx package: how many pass, are refused, and fail
+onnx-conformance: ## Runs the tests and light models of the onnx package: how many pass, are refused, and fail
 	PYTHON="$(PYTHON)" sh scripts/onnx-conformance.sh
 
 # EXPORTS='--only wrn-silu --ways dynamo-18' passes flags on; scripts/onnx_exports.py --help lists them.
@@ -100,6 +100,11 @@ resnet-training: ## A ResNet-18 trained beside PyTorch: losses step by step, the
 	@test -f "$(DATA)/test_batch.bin" || { echo 'DATA= must name the folder of the binary files of CIFAR-10'; exit 2; }
 	cargo build --release
 	@adapter=$(adapter) && $(PYTHON) scripts/resnet_training.py --data "$(DATA)" --adapter "$$adapter" $(TRAINING)
+
+zoo-exports: ## Every network of the zoo, exported to PyTorch and to ONNX, beside its own answers: DATA=folder of CIFAR-10
+	@test -d "$(DATA)" || { echo 'DATA= must name the folder that holds cifar-10-batches-bin'; exit 2; }
+	cargo build --release
+	$(PYTHON) scripts/zoo_exports.py "$(DATA)"
 
 # ADVERTORCH='--images 200 --versions quick full --autoattack' passes flags on; scripts/advertorch.py --help lists them.
 ADVERTORCH ?=

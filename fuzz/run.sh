@@ -12,6 +12,10 @@ RUNS=${FUZZ_RUNS:-20000}
 
 command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked || exit 1
 cargo test --quiet --test torture -- --run --seeds fuzz/corpus || exit 1
+# The tests of the onnx package are seeds as well, where `make onnx-conformance` has fetched them.
+for test in target/onnx-conformance/*/onnx/backend/test/data/node/* target/onnx-conformance/older/*; do
+    [ ! -f "$test/model.onnx" ] || cp "$test/model.onnx" "fuzz/corpus/onnx/${test##*/}"
+done
 cargo fuzz build -s none || exit 1
 
 total=0

@@ -208,7 +208,7 @@ fn tensors(path: &Path) -> Result<State, String> {
     Ok(match origin {
         Origin::Ours(_) => State::Whole,
         Origin::Foreign => {
-            State::Unverified("it has no checksum, because another program wrote it".to_string())
+            State::Unverified("it has no checksum, as files of other programs and exported ones".to_string())
         }
     })
 }

@@ -93,7 +93,11 @@ fn load(arguments: &Arguments, file: &Path) -> Result<Model, Box<dyn std::error:
 }
 
 fn is_array(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npy"))
+    ends_with(path, "npy")
+}
+
+fn ends_with(path: &Path, wanted: &str) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(wanted))
 }
 
 /// The largest pixel that the model's own file takes.
@@ -132,6 +136,12 @@ fn read(
     let path = &arguments.images;
     if is_array(path) {
         return array(path, npy::read(path)?, problem, largest);
+    }
+    if ends_with(path, "npz") && path.is_file() {
+        return fail(format!(
+            "{} may hold several arrays; save the images alone with numpy.save, as an .npy file",
+            path.display()
+        ));
     }
     let paths = if path.is_dir() { pictures_in(path)? } else { vec![path.clone()] };
     if paths.is_empty() {

@@ -101,7 +101,7 @@ pub enum DataError {
 
     /// An image that is smaller than what is to be cut out of it.
     #[error(
-        "{path} has {height}x{width} pixels {resized}, too few to cut {crop} out of it: give `resize` with a larger size, or a smaller `crop`"
+        "{path} has {height}x{width} pixels{resized}, too few to cut {crop} out of it: give `resize` with a larger size, or a smaller `crop`"
     )]
     SmallerThanCrop { path: PathBuf, height: u64, width: u64, resized: &'static str, crop: Size },
 

@@ -81,7 +81,7 @@ impl Framing {
                 path: path.to_path_buf(),
                 height: scaled[0],
                 width: scaled[1],
-                resized: if scaled == [height, width] { "" } else { "after it was resized" },
+                resized: if scaled == [height, width] { "" } else { " after it was resized" },
                 crop: self.size,
             });
         }

@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         notes.extend((values > 0).then_some(note));
         if self.origin == Origin::Foreign {
             notes.push(format!(
-                "{} is unverified: another program wrote it without a checksum of ours, so damage to it cannot be seen",
+                "{} is unverified: it has no checksum, as files of other programs and exported ones, so damage to it cannot be seen",
                 self.path.display()
             ));
         }

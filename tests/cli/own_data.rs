@@ -73,6 +73,11 @@ fn pictures_of_any_height_and_width_are_trained_on_and_attacked() {
     }
     let refused = scratch.refuse(attack(&["run", "--data", "large", "--crop", "8"]));
     assert_mentions(&refused, &["8x12", "8x8", "--crop"]);
+    let too_small = scratch.refuse_to_train(&["--dataset", "folder", "--data", "set", "--crop", "12"]);
+    assert_mentions(&too_small, &["has 10x20 pixels, too few", "12x12"]);
+    let resized =
+        scratch.refuse_to_train(&["--dataset", "folder", "--data", "set", "--resize", "9", "--crop", "9x40"]);
+    assert_mentions(&resized, &["has 9x18 pixels after it was resized, too few", "9x40"]);
     let generator = ["--dataset", "folder", "--data", "set", "--resize", "8x12", "--method", "pgn"];
     assert_mentions(&scratch.refuse_to_train(&generator), &["8x12", "square", "multiple of 4"]);
 }
@@ -203,6 +208,9 @@ fn a_normalisation_that_a_file_lacks_is_put_in_front_by_every_command() {
         let numbers = bytes[bytes.len() - 16..].chunks_exact(4);
         numbers.map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<f32>>()
     };
+    fs::write(scratch.path("x.npz"), []).unwrap();
+    let several = scratch.refuse(["predict", "m.safetensors", "--adapter", "cpu", "--images", "x.npz"]);
+    assert_mentions(&several, &["x.npz may hold several arrays", "numpy.save"]);
     let flags = ["--mean", "0.25", "--std", "0.5"];
     let (flagged, hand) = (predict("x.npy", "a.npy", &flags), predict("z.npy", "b.npy", &[]));
     let plain = predict("x.npy", "c.npy", &[]);

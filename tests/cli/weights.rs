@@ -74,7 +74,7 @@ fn result(scratch: &Scratch) -> (Vec<String>, String) {
     let mut row: Vec<String> = row.split_whitespace().map(ToString::to_string).collect();
     row.pop();
     // Every foreign file has these two.
-    let usual = ["does not tell its classes", "is unverified: another program wrote it"];
+    let usual = ["does not tell its classes", "is unverified: it has no checksum"];
     let notes = String::from_utf8(output.stderr).unwrap();
     assert!(usual.iter().all(|note| notes.contains(note)), "{notes}");
     let others = notes.lines().filter(|line| !usual.iter().any(|note| line.contains(note)));

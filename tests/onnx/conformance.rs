@@ -1,16 +1,26 @@
-//! The operator tests of the `onnx` package, which `scripts/onnx-conformance.sh` fetches and names. Every test whose
-//! operators are all read either passes or is refused with a reason; none may answer wrongly.
+//! The tests of the `onnx` package, which `scripts/onnx-conformance.sh` fetches, converts where they are old, and names.
+//! Every test whose operators are all read either passes or is refused with a reason; none may answer wrongly.
 
 use super::logits;
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::executor::Device;
+use pgn_wgpu::nn;
 use pgn_wgpu::nn::onnx::single::{self, Answer, Given};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Names the folder of the tests.
-const FOLDER: &str = "PGN_ONNX_TESTS";
+/// Names the folder of the operator tests.
+const OPERATORS: &str = "PGN_ONNX_TESTS";
+
+/// Names the folder of the tests that were converted from older operator sets.
+const OLDER: &str = "PGN_ONNX_OLDER";
+
+/// Names the folder of the light models, with random weights and the logits of ONNX Runtime.
+const LIGHT: &str = "PGN_ONNX_LIGHT";
+
+/// Rounding of a hundred layers in float32, in units of the largest logit.
+const NETWORK: f32 = 1e-5;
 
 /// The tolerance of ONNX's own test runner, and what rounding of sums around 0 needs.
 const RELATIVE: f32 = 1e-3;
@@ -19,7 +29,24 @@ const ABSOLUTE: f32 = 1e-6;
 #[test]
 #[ignore = "make onnx-conformance fetches the tests"]
 fn no_operator_that_is_read_answers_wrongly() {
-    let folder = PathBuf::from(std::env::var(FOLDER).expect("PGN_ONNX_TESTS names the folder of the tests"));
+    judge(OPERATORS, 300, run);
+}
+
+#[test]
+#[ignore = "make onnx-conformance fetches the tests"]
+fn no_converted_test_answers_wrongly() {
+    judge(OLDER, 60, run);
+}
+
+#[test]
+#[ignore = "make onnx-conformance fetches the models"]
+fn light_models_answer_as_onnx_runtime_does() {
+    judge(LIGHT, 6, run_network);
+}
+
+/// Runs every test in the folder that `variable` names, and prints how they came out. At least `least` must pass.
+fn judge(variable: &str, least: usize, run: fn(&[u8], &Path) -> Result<(), Problem>) {
+    let folder = PathBuf::from(std::env::var(variable).expect("make onnx-conformance names the folder"));
     let mut tests: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     tests.sort();
     let (mut passed, mut other, mut refused, mut failed) = (0, 0, BTreeMap::new(), Vec::new());
@@ -30,12 +57,9 @@ fn no_operator_that_is_read_answers_wrongly() {
         if name.contains("BFLOAT16") {
             continue;
         }
-        match single::unsupported(&model) {
-            Ok(foreign) if foreign.is_empty() => {}
-            _ => {
-                other += 1;
-                continue;
-            }
+        if single::unsupported(&model).map_or(true, |foreign| !foreign.is_empty()) {
+            other += 1;
+            continue;
         }
         match run(&model, test) {
             Ok(()) => passed += 1,
@@ -53,8 +77,10 @@ fn no_operator_that_is_read_answers_wrongly() {
         println!("FAILED   {line}");
     }
     let (refused, failed) = (refused.len(), failed.len());
-    println!("{passed} passed, {refused} refused, {failed} failed; {other} are about other operators");
-    assert!(passed > 300 && failed == 0);
+    println!(
+        "{variable}: {passed} passed, {refused} refused, {failed} failed; {other} are about other operators"
+    );
+    assert!(passed >= least && failed == 0);
 }
 
 enum Problem {
@@ -80,6 +106,30 @@ fn run(model: &[u8], test: &Path) -> Result<(), Problem> {
         compare(&answer, &expected).map_err(Problem::Wrong)?;
     }
     Ok(())
+}
+
+/// A classifier as the commands read it, with one image.
+fn run_network(model: &[u8], test: &Path) -> Result<(), Problem> {
+    let folder = test.join("test_data_set_0");
+    let read = |name: &str| {
+        let bytes = fs::read(folder.join(name)).map_err(|error| Problem::Wrong(error.to_string()))?;
+        single::tensor(&bytes).map_err(|error| Problem::Wrong(error.to_string()))
+    };
+    let (images, expected) = (read("input_0.pb")?, read("output_0.pb")?);
+    let network = nn::onnx::decode(model, None).map_err(|error| Problem::Refused(error.to_string()))?;
+    let nn::Problem { height, width, channels, classes } = network.net.problem;
+    let places = height * width;
+    let last: Vec<f32> =
+        (0..places * channels).map(|at| images.values[at % channels * places + at / channels]).collect();
+    let own =
+        logits(&Device::Cpu(Mode::Fast), &network.net, &network.values, &last, 1).map_err(Problem::Wrong)?;
+    let largest = expected.values.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+    let apart = own.iter().zip(&expected.values).fold(0.0, |far: f32, (a, b)| far.max((a - b).abs()));
+    println!("{}: {:.1e} of the largest logit", test.file_name().unwrap().display(), apart / largest);
+    match own.len() == expected.values.len() && classes == own.len() && apart <= NETWORK * largest {
+        true => Ok(()),
+        false => Err(Problem::Wrong(format!("{apart} apart, the largest logit is {largest}"))),
+    }
 }
 
 fn answer(

@@ -76,6 +76,22 @@ fn circles_absent_weights_branches_and_training_are_refused() {
 }
 
 #[test]
+fn results_that_are_named_and_not_read_do_no_harm() {
+    let kernel = [field(1, b"kernel_shape"), number(8, 2), number(8, 2)].concat();
+    for (operator, attributes, classes) in [("Dropout", &[][..], 128), ("MaxPool", &[kernel], 98)] {
+        let with = |read: &str| {
+            let convolution = node("Conv", &["images", "w"], &["y"], &[]);
+            let named = node(operator, &["y"], &["x", "more"], attributes);
+            let last = node("Flatten", &[read], &["out"], &[]);
+            model(&[convolution, named, last, weight("w", &[2, 3, 1, 1], &[0; 24])])
+        };
+        let found = onnx::decode(&with("x"), None).map(|imported| imported.net.problem.classes);
+        assert_eq!(found.map_err(|error| error.to_string()), Ok(classes), "{operator}");
+        refused(&with("more"), &format!("\"more\"; of what the node {operator}_1 gives"));
+    }
+}
+
+#[test]
 fn images_behind_another_axis_are_read_by_few_operators_and_are_no_answer() {
     let order = |values: &[u8]| {
         let all: Vec<u8> = values.iter().flat_map(|&value| number(8, value)).collect();

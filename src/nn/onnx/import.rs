@@ -56,6 +56,8 @@ pub struct Importer<'a> {
     /// The number of images, if the file fixes it.
     pub batch: Option<i64>,
     known: HashMap<String, Known>,
+    /// Results that nodes of the graph name and that are not computed, with these nodes.
+    left_out: HashMap<String, String>,
     tensors: HashMap<&'a str, &'a Tensor<'a>>,
     loader: Loader<'a>,
     /// The ONNX node that is being read.
@@ -74,6 +76,7 @@ impl<'a> Importer<'a> {
             opset: model.opset().unwrap_or(0),
             batch: None,
             known: HashMap::new(),
+            left_out: HashMap::new(),
             tensors,
             loader,
             current: String::new(),
@@ -100,6 +103,9 @@ impl<'a> Importer<'a> {
                 shapes: shapes(&inputs),
                 problem,
             })?;
+            for name in &node.outputs[results.len().min(node.outputs.len())..] {
+                self.left_out.insert(name.clone(), self.current.clone());
+            }
             for (name, result) in node.outputs.iter().zip(results) {
                 self.known.insert(name.clone(), result);
             }
@@ -114,6 +120,11 @@ impl<'a> Importer<'a> {
     pub fn find(&mut self, name: &str, reader: &str) -> std::result::Result<Known, OnnxError> {
         if let Some(known) = self.known.get(name) {
             return Ok(known.clone());
+        }
+        if let Some(node) = self.left_out.get(name) {
+            return Err(OnnxError::Model(format!(
+                "{reader} reads {name:?}; of what the node {node} gives only the first result is computed"
+            )));
         }
         let Some(tensor) = self.tensors.get(name) else {
             return Err(OnnxError::Model(format!(

@@ -15,9 +15,6 @@ const LOWEST: f32 = -1e30;
 /// `MaxPool` and `AveragePool`.
 pub fn pool(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let is_max = call.operator == "MaxPool";
-    if call.outputs > 1 {
-        return Err("is asked for the places of the largest values, which are not computed".to_string());
-    }
     let size = pair(call, "kernel_shape", 0)?;
     let stride = pair(call, "strides", 1)?;
     let dilation = pair(call, "dilations", 1)?;

@@ -40,11 +40,11 @@ pub fn cast_like(_: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     }
 }
 
-/// `Dropout`, which does nothing outside training.
+/// `Dropout`, which does nothing outside training. Older exporters name its mask, which nothing reads.
 pub fn dropout(_: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let training =
         call.optional(2)?.is_some_and(|constant| constant.to_integers().is_ok_and(|v| v.first() == Some(&1)));
-    if training || call.outputs > 1 {
+    if training {
         return Err(TRAINING.to_string());
     }
     one(call.data(0)?.clone())
