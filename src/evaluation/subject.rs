@@ -177,7 +177,7 @@ impl Place {
         let problem = match best.is_file() {
             true => format!(
                 "has no model.safetensors, because its training has not come to its end; for its best model so far, give \
-                 {0} as `model` in its place",
+                 {0} in its place (as in `model` {0})",
                 best.display()
             ),
             false => "has no model, because its training has not come to the end of an epoch; wait for it, or continue it \
