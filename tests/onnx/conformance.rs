@@ -57,7 +57,7 @@ fn judge(variable: &str, least: usize, run: fn(&[u8], &Path) -> Result<(), Probl
         if name.contains("BFLOAT16") {
             continue;
         }
-        if single::unsupported(&model).map_or(true, |foreign| !foreign.is_empty()) {
+        if !single::unsupported(&model).is_ok_and(|foreign| foreign.is_empty()) {
             other += 1;
             continue;
         }
