@@ -4,7 +4,6 @@
 //! without a second binary: [`run`] is the whole program, and [`options`] reads the options of a command by name.
 
 pub(crate) mod names;
-pub(crate) mod numbers;
 pub mod options;
 pub(crate) mod settings;
 

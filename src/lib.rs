@@ -42,6 +42,8 @@ pub mod lockstep;
 pub mod memory;
 pub mod models;
 pub mod nn;
+#[cfg(feature = "command-line")]
+mod numbers;
 pub mod pgn;
 pub mod prelude;
 pub mod program;

@@ -5,7 +5,7 @@ use super::attack_flags::AttackFlags;
 use super::progress::Progress;
 use super::{CommandResult, DeviceArguments, fail, table, warned};
 use crate::command_line::names::attacks;
-use crate::command_line::numbers::number;
+use crate::numbers::number;
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, Norm, Verdict, length};
 use pgn_wgpu::evaluation::doubts::doubts_about_attacks;
 use pgn_wgpu::evaluation::record::{Key, Record, fingerprint_of_images};

@@ -1,7 +1,7 @@
 //! Flags of the attacks, shared by `attack` and `evaluate`, made from the options that the library declares. What is not
 //! given keeps the default of the paper's evaluation. Each says in help which attacks read it.
 
-use crate::command_line::numbers::{above, number};
+use crate::numbers::{above, number};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use pgn_wgpu::attacks::options::{BATCH_SIZE, OPTIONS, OptionSpec, Setting, Values};

@@ -6,7 +6,7 @@ mod targets;
 use super::summary::usual_problem;
 use super::{CommandResult, DeviceArguments, bytes, signals, table, this_program};
 use crate::command_line::names::{methods, networks};
-use crate::command_line::numbers::number;
+use crate::numbers::number;
 use pgn_wgpu::bench::attacks::{IterationTiming, time_carlini_wagner};
 use pgn_wgpu::bench::peak::{self, Peak};
 use pgn_wgpu::bench::steps::{StepTiming, first_step, time_steps};

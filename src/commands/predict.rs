@@ -3,7 +3,7 @@
 
 use super::progress::Progress;
 use super::{CommandResult, DeviceArguments, fail, table};
-use crate::command_line::numbers::number;
+use crate::numbers::number;
 use pgn_wgpu::data::layout::Layout;
 use pgn_wgpu::data::npy::{self, Array, Elements};
 use pgn_wgpu::data::{Framing, Resize, Size, picture, pictures_in};

@@ -2,8 +2,8 @@
 
 use super::{CommandResult, bytes, grouped, table};
 use crate::command_line::names::networks;
-use crate::command_line::numbers::number;
 use crate::command_line::settings::with_flags;
+use crate::numbers::number;
 use pgn_wgpu::data::{DatasetKind, Size};
 use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::models::file::{Facts, Model};

@@ -3,7 +3,7 @@
 use super::summary::usual_problem;
 use super::{CommandResult, DeviceArguments, fail, table};
 use crate::command_line::names::{methods, networks};
-use crate::command_line::numbers::number;
+use crate::numbers::number;
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Graph;

@@ -4,7 +4,7 @@
 
 use super::progress::Progress;
 use super::{CommandResult, DeviceArguments, check_overwriting, fail, table, warned};
-use crate::command_line::numbers::number;
+use crate::numbers::number;
 use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{Norm, length};
 use pgn_wgpu::evaluation::suite::Radius;

@@ -43,17 +43,9 @@ mod tests {
 
     #[test]
     fn scratch_that_is_refused_on_any_thread_is_an_error_and_other_panics_stay() {
-        assert_eq!(
-            refusable(|| {
-                scratch(&mut Vec::new(), 8);
-            }),
-            Ok(())
-        );
-        let refused = refusable(|| {
-            (0..64).into_par_iter().for_each(|_| {
-                scratch(&mut Vec::new(), 1 << 60);
-            })
-        });
+        let of = |len: usize| assert_eq!(scratch(&mut Vec::new(), len).len(), len);
+        assert_eq!(refusable(|| of(8)), Ok(()));
+        let refused = refusable(|| (0..64).into_par_iter().for_each(|_| of(1 << 60)));
         assert_eq!(refused, Err(OutOfMemory { bytes: 1 << 62 }));
         let other = catch_unwind(|| refusable(|| resume_unwind(Box::new("other"))));
         assert_eq!(*other.unwrap_err().downcast::<&str>().unwrap(), "other");

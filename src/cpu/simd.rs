@@ -39,8 +39,8 @@ impl WithSimd for Sum<'_> {
             let (all, rest) = values.as_chunks::<LANES>();
             for values in all {
                 // A closure would be compiled without vector instructions.
-                for lane in 0..LANES {
-                    sums[lane] += f64::from(values[lane]);
+                for (sum, &value) in sums.iter_mut().zip(values) {
+                    *sum += f64::from(value);
                 }
             }
             sums.iter_mut().zip(rest).for_each(|(sum, &value)| *sum += f64::from(value));

@@ -18,17 +18,14 @@
 pub const ELEMENTS: usize = 36;
 
 /// The points besides 0 and infinity are ±`NEAR` and ±`FAR`.
-pub const NEAR: f64 = 0.75;
-/// The outer points.
-pub const FAR: f64 = 1.5;
+const NEAR: f64 = 0.75;
+const FAR: f64 = 1.5;
 const NEAR2: f64 = NEAR * NEAR;
 const FAR2: f64 = FAR * FAR;
 /// A point's differences to all others, multiplied.
-pub const AT_ZERO: f64 = NEAR2 * FAR2;
-/// The same of ±`NEAR`.
-pub const AT_NEAR: f64 = 2.0 * NEAR2 * (NEAR2 - FAR2);
-/// The same of ±`FAR`.
-pub const AT_FAR: f64 = 2.0 * FAR2 * (FAR2 - NEAR2);
+const AT_ZERO: f64 = NEAR2 * FAR2;
+const AT_NEAR: f64 = 2.0 * NEAR2 * (NEAR2 - FAR2);
+const AT_FAR: f64 = 2.0 * FAR2 * (FAR2 - NEAR2);
 
 /// For tiles of the fine side.
 pub const IMAGE: [[f64; 6]; 6] = [

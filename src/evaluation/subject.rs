@@ -6,12 +6,12 @@
 //! and numbers of other classes would be judged without a sign.
 
 use super::EvaluationError;
-#[cfg(feature = "command-line")]
-use crate::command_line::numbers::number;
 use crate::data::{self, DataOptions, Dataset, DatasetKind, Images, Resize, Size, classes};
 use crate::models::file::{Facts, Model, UNKNOWN};
 use crate::models::pixels::PixelChoice;
 use crate::nn::Problem;
+#[cfg(feature = "command-line")]
+use crate::numbers::number;
 use crate::training::fit::problem_of;
 use crate::training::run::RunFolder;
 use crate::training::{TrainConfig, TrainError};

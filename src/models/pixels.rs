@@ -3,10 +3,10 @@
 
 use super::file::{Model, UNKNOWN};
 use super::formats;
-#[cfg(feature = "command-line")]
-use crate::command_line::numbers::{above, number};
 use crate::nn::normalise::{Parts, Published};
 use crate::nn::{ModelError, Normalisation};
+#[cfg(feature = "command-line")]
+use crate::numbers::{above, number};
 use std::path::{Path, PathBuf};
 
 /// How pixels in [0, 1] become what a model takes.

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 #[cfg(feature = "command-line")]
 use {
     crate::command_line::names::{attacks, methods, networks},
-    crate::command_line::numbers::{above, number},
+    crate::numbers::{above, number},
     crate::pgn::recipe::{MOST_DEPTH, MOST_MEMBERS, MOST_ROUNDS},
 };
 

@@ -179,7 +179,7 @@ fn mistakes_in_a_configuration_file_are_named_with_their_line() {
         ("batch-size = -4\n", &["line 1: batch-size: ", "-4", "a whole number from 0 on"]),
         ("seed = 99999999999999999999\n", &["line 1: seed: ", "99999999999999999999", "a whole number"]),
         ("epochs = 4294967296\n", &["line 1: epochs: ", "4294967296", "from 0 to 4294967295"]),
-        ("width = true\n", &["line 1: width: ", "`true`", "a number"]),
+        ("width = true\n", &["line 1: width: ", "\"true\"", "a number"]),
         ("seed = 1\nwithout = [\"imagine\"]\n", &["line 2: without: ", "imagine"]),
         ("method = \"\\u0000\"\n", &["line 1: method: ", "\\u{0}"]),
     ];

@@ -118,7 +118,7 @@ fn every_mistake_in_a_sweep_file_is_one_sentence_with_its_line() {
         ("[grid]\nseed = 1\n", &["line 2: ", "seed in a grid needs a list"]),
         ("grid = 1\n", &["line 1: ", "[grid]"]),
         ("out = 1\n[grid]\nseed = [1]\n", &["line 1: ", "out"]),
-        ("[grid]\nadapter = [\"cpu\"]\n", &["line 2: ", "--adapter several times"]),
+        ("[grid]\nadapter = [\"cpu\"]\n", &["line 2: ", "`adapter` several times"]),
         ("[grid]\nseed = [1\n", &["line "]),
         ("[grid]\nepsilon = [0.1, 0.10]\n", &["epsilon0.1", "same run"]),
         (

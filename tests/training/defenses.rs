@@ -54,14 +54,14 @@ fn a_batch_that_must_be_split_is_refused_where_all_of_it_is_needed() {
         let whole = config.method == Method::FREE || config.awp.is_some();
         let config = TrainConfig { batch_size: 10, ..config };
         let split = Trainer::new(cpu(), &config, DIGITS, None, Some(4)).map(drop);
-        let setting = if config.method == Method::FREE { "--method free" } else { "--awp" };
+        let setting = if config.method == Method::FREE { "`method` free" } else { "`awp`" };
         match split {
             Ok(()) => assert!(!whole, "{}", name(&config)),
             Err(error) => assert_eq!(
                 error.to_string(),
                 format!(
                     "{setting} needs a whole batch at once, and 10 images do not fit the adapter; choose a smaller \
-                     --batch-size"
+                     `batch-size`"
                 )
             ),
         }

@@ -1,7 +1,7 @@
-//! Fast form of `conv2d`: sums in vector registers.
+//! Fast form of `conv2d`: a direct convolution.
 
-use super::direct::Line;
-use super::{convolve, epilogue};
+use super::direct::{Line, Plan, convolve};
+use super::epilogue;
 use crate::cpu::general::General;
 use crate::cpu::geometry::Geometry;
 use crate::kernels::Arguments;
@@ -14,7 +14,6 @@ pub fn conv2d(call: &mut Arguments) {
 /// A convolution without groups.
 pub fn forward(g: &General, call: &mut Arguments) {
     let beside = call.reads[2];
-    let lines = [&g.rows, &g.columns].map(Line::forward);
-    let (operands, finish) = ((call.reads[0], call.reads[1]), epilogue::of_sums(g.epilogue, beside));
-    convolve(lines, ([g.a, g.b], g.batch), operands, &finish, call.writes[0]);
+    let plan = Plan::spread(Line::forward(&g.rows), Line::forward(&g.columns), [g.a, g.b], g.batch);
+    convolve(&plan, call.reads[0], call.reads[1], &epilogue::of_sums(g.epilogue, beside), call.writes[0]);
 }

@@ -1,9 +1,8 @@
-//! Fast form of `conv2d_input_gradient`: a convolution of the coarse side with the taps that lie on each fine pixel.
+//! Fast form of `conv2d_input_gradient`: a direct convolution of the coarse side with the taps that lie on each fine pixel.
 
-use super::direct::Line;
-use super::finish::Finish;
+use super::direct::{Finish, Line, Plan, convolve};
+use super::epilogue;
 use super::transpose::transpose;
-use super::{convolve, epilogue};
 use crate::cpu::general::General;
 use crate::cpu::geometry::Geometry;
 use crate::cpu::scratch::{scratch, with_scratch};
@@ -26,11 +25,11 @@ pub fn conv2d_input_gradient(call: &mut Arguments) {
 /// The gradient of a convolution without groups; `finish` ends its sums.
 pub fn backward(g: &General, call: &mut Arguments, finish: &Finish) {
     let (coarse, weight) = (call.reads[0], call.reads[1]);
-    let lines = [&g.rows, &g.columns].map(Line::backward);
+    let plan = Plan::spread(Line::backward(&g.rows), Line::backward(&g.columns), [g.b, g.a], g.batch);
     with_scratch(|transposed| {
         let transposed = scratch(transposed, weight.len());
         let taps = transposed.par_chunks_mut(g.a * g.b).zip(weight.par_chunks(g.a * g.b));
         taps.for_each(|(to, from)| transpose(from, g.b, to));
-        convolve(lines, ([g.b, g.a], g.batch), (coarse, transposed), finish, call.writes[0]);
+        convolve(&plan, coarse, transposed, finish, call.writes[0]);
     });
 }

@@ -5,7 +5,7 @@
     reason = "vector instructions are chosen for the caller, and what is not part of it is compiled without them"
 )]
 
-use super::finish::Finish;
+use super::direct::Finish;
 use crate::cpu::geometry::Geometry;
 use crate::graph::operation::codes::{BIAS_LEAKY, LEAKY_MASK, NOTHING};
 

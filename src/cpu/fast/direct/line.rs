@@ -69,12 +69,6 @@ impl Line {
         Self { inputs: axis.coarse, outputs: axis.fine, taps: axis.taps, phases }
     }
 
-    /// Whether every output takes `taps` inputs side by side, and the next output those that lie one further.
-    pub fn has_neighbouring_taps(&self, taps: usize) -> bool {
-        let [Phase { every: 1, step: 1, taps: all, .. }] = self.phases.as_slice() else { return false };
-        all.len() == taps && all.windows(2).all(|pair| pair[1].at == pair[0].at + 1)
-    }
-
     /// Outputs from one of a phase to the next.
     pub fn every(&self) -> usize {
         self.phases[0].every

@@ -39,14 +39,9 @@ impl Machine {
         Self { lanes: S::F32_LANES, most }
     }
 
-    /// Channels of a block, at most.
-    pub fn width(self) -> usize {
-        self.most * self.lanes
-    }
-
     /// The blocks of so many output channels: the first channel of each, and its vectors.
     pub fn blocks(self, channels: usize) -> impl Iterator<Item = (usize, usize)> {
-        let width = self.width();
+        let width = self.most * self.lanes;
         (0..channels)
             .step_by(width)
             .map(move |first| (first, (channels - first).div_ceil(self.lanes).min(self.most)))

@@ -23,13 +23,12 @@ mod weight;
 
 pub use line::Line;
 pub use plan::{Plan, UNIT};
+pub use tile::Finish;
 pub use weight::weight_gradient;
 
-use super::finish::Finish;
 use crate::cpu::scratch::{scratch, with_scratch};
 use crate::cpu::simd;
-use machine::Ask;
-pub use machine::{MOST_LANES, Machine};
+use machine::{Ask, MOST_LANES, Machine};
 use plan::Unit;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -63,7 +62,7 @@ pub fn convolve(plan: &Plan, input: &[f32], weight: &[f32], finish: &Finish, out
 }
 
 /// `len` of the values, from one on that a cache line begins with: vectors that lie in two lines take twice as long to load.
-pub fn aligned(values: &mut [f32], len: usize) -> &mut [f32] {
+fn aligned(values: &mut [f32], len: usize) -> &mut [f32] {
     let from = values.as_ptr().align_offset(64).min(values.len() - len);
     &mut values[from..from + len]
 }

@@ -3,7 +3,6 @@
 
 use super::machine::{MOST_LANES, Machine};
 use super::plan::{Part, Plan, Step};
-use crate::cpu::fast::finish::{Finish, leaky, normal};
 use pulp::Simd;
 
 /// Rows of the weight that are applied to all outputs of a unit before the next ones: they stay in the cache.
@@ -11,6 +10,18 @@ const ROWS: usize = 256;
 
 /// Sums of a tile, at most.
 const MOST_SUMS: usize = 27;
+
+/// What ends the sums.
+pub enum Finish<'a> {
+    /// Nothing.
+    Nothing,
+    /// A bias for each channel, and a factor for what is negative then.
+    Bias(&'a [f32], f32),
+    /// A factor where the activation in the place of the result is not positive.
+    Mask(&'a [f32], f32),
+    /// Anything, given the first pixel of some and their sums.
+    Pixels(&'a (dyn Fn(usize, &mut [f32]) + Sync)),
+}
 
 /// The outputs of a part in a unit.
 pub struct Sums<'a> {
@@ -248,14 +259,38 @@ impl<S: Simd> Block<'_, S> {
         }
     }
 
-    /// The same of one vector or a part of it: `len` channels from the block's channel `channel` on.
+    /// The same of a part of a vector: `len` channels from the block's channel `channel` on.
     #[inline(always)]
     fn finished(&self, simd: S, sum: S::f32s, at: usize, channel: usize, len: usize) -> S::f32s {
-        match self.end {
-            true => self.sums.finish.vector(simd, sum, self.sums.first + at, self.first + channel, len),
-            false => sum,
+        match self.sums.finish {
+            _ if !self.end => sum,
+            Finish::Pixels(_) => sum,
+            Finish::Nothing => normal(simd, sum),
+            Finish::Bias(biases, slope) => {
+                let bias = simd.partial_load_f32s(&biases[self.first + channel..][..len]);
+                let sum = simd.add_f32s(sum, bias);
+                normal(simd, leaky(simd, sum, sum, *slope))
+            }
+            Finish::Mask(activation, slope) => {
+                let beside = simd.partial_load_f32s(&activation[self.sums.first + at..][..len]);
+                normal(simd, leaky(simd, beside, sum, *slope))
+            }
         }
     }
+}
+
+/// `value` where `judge` is positive, elsewhere `slope` times as much.
+#[inline(always)]
+fn leaky<S: Simd>(simd: S, judge: S::f32s, value: S::f32s, slope: f32) -> S::f32s {
+    let positive = simd.greater_than_f32s(judge, simd.splat_f32s(0.0));
+    simd.select_f32s(positive, value, simd.mul_f32s(simd.splat_f32s(slope), value))
+}
+
+/// Zero for what is too small to be a normal number.
+#[inline(always)]
+fn normal<S: Simd>(simd: S, value: S::f32s) -> S::f32s {
+    let small = simd.less_than_f32s(simd.abs_f32s(value), simd.splat_f32s(f32::MIN_POSITIVE));
+    simd.select_f32s(small, simd.splat_f32s(0.0), value)
 }
 
 /// The `i`-th group of `G` values, over and over.

@@ -38,7 +38,7 @@ pub fn weight_gradient(
         let coarse = &coarse[plan.first_pixel(&unit) * outputs..][..pixels * outputs];
         with_scratch(|input| {
             with_scratch(|packed| {
-                let input = &mut *scratch(input, plan.inputs_len(&unit));
+                let input = scratch(input, plan.inputs_len(&unit));
                 plan.copy_inputs(&unit, fine, input);
                 let len = machine.vectors(outputs) * pixels;
                 let packed = aligned(scratch(packed, len + MOST_LANES), len);
