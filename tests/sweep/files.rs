@@ -125,7 +125,7 @@ fn every_mistake_in_a_sweep_file_is_one_sentence_with_its_line() {
             "[[grid]]\nmethod = [\"fgm\"]\n[[grid]]\nmethod = [\"fgm\"]\nepsilon = [0.1]\n",
             &["fgm and epsilon0.1 are the same run"],
         ),
-        ("[grid]\nlr = [0.1, -1.0]\n", &["lr--1", "--lr -1"]),
+        ("[grid]\nlr = [0.1, -1.0]\n", &["lr--1", "`lr` -1"]),
     ] {
         let error = read_text(text).unwrap_err().to_string();
         assert!(!error.contains('\n'), "{error}");
