@@ -363,7 +363,7 @@ by_kubernetes() {
 # The manifest judges all images, so it gets a model of which few stand for long.
 kubernetes_commands() (
     model=single/natural-seed1/model.safetensors
-    PATH=$folder/work/bin:$PATH
+    PATH=$folder/scratch/bin:$PATH
     export MODEL=$model OUT=kubernetes FILE=sweep.toml SHARES=2
     # shellcheck disable=SC2016 # the manifest's own variable
     for JOB_COMPLETION_INDEX in 0 1; do
@@ -380,7 +380,7 @@ kubernetes_commands() (
 
 mkdir -p "$folder"
 install
-rm -rf "$folder/work" && mkdir -p "$folder/work" && cd "$folder/work" || exit
+rm -rf "$folder/scratch" && mkdir -p "$folder/scratch" && cd "$folder/scratch" || exit
 sweep_file
 model=single/pgd-seed1/model.safetensors
 began=$(date +%s)

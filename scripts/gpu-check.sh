@@ -61,12 +61,12 @@ steps() {
 
 # A model of the digits: trained and judged on the adapter, judged again on the CPU path.
 verdict() {
-    ./pgn-wgpu train --adapter "$adapter" --epochs "$epochs" --quiet --out work/run >/dev/null || return
+    ./pgn-wgpu train --adapter "$adapter" --epochs "$epochs" --quiet --out scratch/run >/dev/null || return
     for where in "$adapter" cpu; do
-        ./pgn-wgpu verdict work/run --adapter "$where" --limit "$images" --out "work/verdict-$where" --force --quiet \
+        ./pgn-wgpu verdict scratch/run --adapter "$where" --limit "$images" --out "scratch/verdict-$where" --force --quiet \
             >/dev/null || return
     done
-    printf '{"adapter": %s, "cpu": %s}\n' "$(cat "work/verdict-$adapter/verdict.json")" "$(cat work/verdict-cpu/verdict.json)"
+    printf '{"adapter": %s, "cpu": %s}\n' "$(cat "scratch/verdict-$adapter/verdict.json")" "$(cat scratch/verdict-cpu/verdict.json)"
 }
 
 # 77 says that there is nothing to compare with.
@@ -95,11 +95,11 @@ cd "$(dirname "$0")" || exit
 here=$(pwd)
 file=${1:-$here/gpu-check.json}
 # Golden values are looked for below it.
-export CARGO_MANIFEST_DIR="$here" PGN_WGPU_CACHE="$here/work/cache" PYTHONDONTWRITEBYTECODE=1
+export CARGO_MANIFEST_DIR="$here" PGN_WGPU_CACHE="$here/scratch/cache" PYTHONDONTWRITEBYTECODE=1
 [ -x ./pgn-wgpu ] || { echo "gpu-check: there is no pgn-wgpu beside this script; make the folder with --prepare" >&2; exit 2; }
 began=$(date +%s)
 end=$((began + ${SECONDS_IN_ALL:-480}))
-rm -rf work && mkdir -p work
+rm -rf scratch && mkdir -p scratch
 failed=0
 
 # A file's text as a JSON string: its last 6000 bytes, without what is not ASCII.
@@ -127,7 +127,7 @@ part() {
     shift 2
     left=$((end - $(date +%s)))
     [ "$limit" -le "$left" ] || limit=$left
-    out=work/$name.out err=work/$name.err
+    out=scratch/$name.out err=scratch/$name.err
     : >"$out" && : >"$err"
     since=$(date +%s)
     if [ "$limit" -lt 3 ]; then
@@ -154,7 +154,7 @@ part() {
         printf '      "result": '
         result "$out"
         printf '    }'
-    } >>work/parts
+    } >>scratch/parts
     comma=',
 '
 }
@@ -186,11 +186,11 @@ part adapters 20 ./pgn-wgpu adapters --json
     printf '{\n  "program": "%s", "commit": "%s", "date": "%s", "adapter": "%s", "small": %s,\n' \
         "$(./pgn-wgpu --version)" "$(cat commit)" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$adapter" \
         "$([ "${GPU_CHECK:-}" = small ] && echo true || echo false)"
-    uname -srm >work/machine && { nproc && nvidia-smi --query-gpu=name,driver_version --format=csv,noheader; } \
-        >>work/machine 2>/dev/null
+    uname -srm >scratch/machine && { nproc && nvidia-smi --query-gpu=name,driver_version --format=csv,noheader; } \
+        >>scratch/machine 2>/dev/null
     printf '  "machine": %s, "seconds": %s, "failed": %s,\n  "parts": [\n' \
-        "$(quoted work/machine)" "$(($(date +%s) - began))" "$failed"
-    cat work/parts
+        "$(quoted scratch/machine)" "$(($(date +%s) - began))" "$failed"
+    cat scratch/parts
     printf '\n  ]\n}\n'
 } >"$file.new" && mv "$file.new" "$file"
 echo "$(($(date +%s) - began)) s, $failed failed; $file"

@@ -42,6 +42,11 @@ fn remedy(source: &io::Error) -> &'static str {
     }
 }
 
+/// Whether a file's name ends with `.` and `ending`, in capitals or not.
+pub(crate) fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|own| own.eq_ignore_ascii_case(ending))
+}
+
 /// What another library says of the fields of a file. It puts their names between backticks, which in sentences of this one
 /// stand around settings.
 pub(crate) fn foreign(said: impl std::fmt::Display) -> String {

@@ -93,11 +93,7 @@ fn load(arguments: &Arguments, file: &Path) -> Result<Model, Box<dyn std::error:
 }
 
 fn is_array(path: &Path) -> bool {
-    ends_with(path, "npy")
-}
-
-fn ends_with(path: &Path, wanted: &str) -> bool {
-    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case(wanted))
+    files::has_ending(path, "npy")
 }
 
 /// The largest pixel that the model's own file takes.
@@ -137,7 +133,7 @@ fn read(
     if is_array(path) {
         return array(path, npy::read(path)?, problem, largest);
     }
-    if ends_with(path, "npz") && path.is_file() {
+    if files::has_ending(path, "npz") && path.is_file() {
         return fail(format!(
             "{} may hold several arrays; save the images alone with numpy.save, as an .npy file",
             path.display()

@@ -10,6 +10,7 @@ use super::layout::Layout;
 use super::limits::MOST_SET;
 use super::npy::{self, Array, Elements, NpyError, Npz};
 use super::{CLASSES, DataError, Images, Source, classes, folder};
+use crate::files;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -105,7 +106,7 @@ impl Store {
     fn open(path: &Path) -> Result<Self, DataError> {
         let unreadable = |source| DataError::Read { path: path.to_path_buf(), source };
         if fs::metadata(path).map_err(unreadable)?.is_file() {
-            return match path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz")) {
+            return match files::has_ending(path, "npz") {
                 true => Ok(Self::Archive(Box::new(Npz::open(path)?))),
                 false => Err(DataError::ArrayFile { path: path.to_path_buf() }),
             };

@@ -1,6 +1,7 @@
 //! Model files of other programs: recognised by their first bytes, so that the refusal says which program wrote the file
 //! and how its weights become a safetensors file.
 
+use crate::files;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -47,7 +48,7 @@ pub(super) fn recognise(beginning: &[u8], path: &Path) -> Option<String> {
 
 /// Whether `path` is an ONNX model: by its ending, or as a regular file by its first bytes.
 pub(crate) fn is_onnx(path: &Path) -> bool {
-    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("onnx")) {
+    if files::has_ending(path, "onnx") {
         return true;
     }
     let mut beginning = Vec::new();

@@ -192,7 +192,7 @@ fn evaluation(folder: &Path) -> Result<Option<Report>, String> {
 fn pictures(folder: &Path, run: &str) -> Vec<Picture> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    paths.retain(|path| path.extension().is_some_and(|e| e.eq_ignore_ascii_case("png")));
+    paths.retain(|path| files::has_ending(path, "png"));
     paths.sort();
     let read = |path: &PathBuf| {
         let png = files::read_at_most(path, LARGEST_PICTURE).ok()?;
