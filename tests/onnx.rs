@@ -1,6 +1,8 @@
 //! ONNX files: what comes in computes what ONNX Runtime computes, what goes out comes back, and hostile files end in one
 //! sentence.
 
+#[path = "onnx/by_hand.rs"]
+mod by_hand;
 #[allow(dead_code, reason = "every test binary uses its own part of it")]
 mod common;
 #[path = "onnx/conformance.rs"]
@@ -9,6 +11,8 @@ mod conformance;
 mod hostile;
 #[path = "onnx/models.rs"]
 mod models;
+#[path = "onnx/once.rs"]
+mod once;
 
 use common::{named, session};
 use pgn_wgpu::executor::Device;

@@ -6,7 +6,7 @@ use super::{CommandResult, DeviceArguments, fail, table};
 use crate::numbers::number;
 use pgn_wgpu::data::layout::Layout;
 use pgn_wgpu::data::npy::{self, Array, Elements};
-use pgn_wgpu::data::{Framing, Resize, Size, picture, pictures_in};
+use pgn_wgpu::data::{self, Framing, Resize, Size, picture, pictures_in};
 use pgn_wgpu::evaluation::{Place, predict};
 use pgn_wgpu::files;
 use pgn_wgpu::models::file::Model;
@@ -40,6 +40,9 @@ pub struct Arguments {
     /// Cut this size, which must be the model's, out of the middle of pictures, after --resize
     #[arg(long, value_name = "SIDE|HxW", allow_negative_numbers = true)]
     crop: Option<Size>,
+    /// The names of the model's classes: JSON {"0": ["folder", "name"], …} or text, a line `folder name` for each class
+    #[arg(long, value_name = "FILE")]
+    class_index: Option<PathBuf>,
     #[command(flatten)]
     pub pixels: PixelChoice,
     #[command(flatten)]
@@ -55,7 +58,10 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     }
     let place = Place::find(&arguments.model)?;
     place.check_model()?;
-    let model = arguments.pixels.apply(load(arguments, &place.file)?, &place.file)?;
+    let mut model = arguments.pixels.apply(load(arguments, &place.file)?, &place.file)?;
+    if let Some(path) = &arguments.class_index {
+        model.facts.class_names = class_names(path, model.facts.problem.classes)?;
+    }
     super::print_notes(&model.notes);
     let problem = model.facts.problem;
     let largest = arguments.pixels.scale.unwrap_or(1.0) * own_range(&place.file, &model);
@@ -90,6 +96,19 @@ fn load(arguments: &Arguments, file: &Path) -> Result<Model, Box<dyn std::error:
     };
     let Some(Size { height, width }) = size else { return Ok(model) };
     Ok(Model::load(file, Some(Problem { height, width, ..model.facts.problem }))?)
+}
+
+/// As many names as the model has classes.
+fn class_names(path: &Path, classes: usize) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let names = data::class_names(path)?;
+    match names.len() == classes {
+        true => Ok(names),
+        false => fail(format!(
+            "{} names {} classes, the model has {classes}; name each of them",
+            path.display(),
+            names.len()
+        )),
+    }
 }
 
 fn is_array(path: &Path) -> bool {

@@ -237,6 +237,14 @@ struct Source {
     notes: Vec<String>,
 }
 
+/// The names of the classes in a class index, in their order.
+///
+/// # Errors
+/// If the file is no class index.
+pub fn class_names(path: &Path) -> Result<Vec<String>, DataError> {
+    ClassIndex::read(path).map(|index| index.names)
+}
+
 /// Reads the data set that `options` names and splits it.
 ///
 /// The same options and files give the same splits on any machine.

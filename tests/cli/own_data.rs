@@ -208,6 +208,12 @@ fn a_normalisation_that_a_file_lacks_is_put_in_front_by_every_command() {
         let numbers = bytes[bytes.len() - 16..].chunks_exact(4);
         numbers.map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect::<Vec<f32>>()
     };
+    fs::write(scratch.path("names"), "n01 tench\nn02 crane\n").unwrap();
+    let line = ["predict", "m.safetensors", "--adapter", "cpu", "--images", "x.npy", "--class-index"];
+    let printed = scratch.succeed([&line[..], &["names"]].concat());
+    assert!(printed.contains("tench") && printed.contains("crane"), "{printed}");
+    fs::write(scratch.path("more"), "n01\nn02\nn03\n").unwrap();
+    assert_mentions(&scratch.refuse([&line[..], &["more"]].concat()), &["more names 3 classes", "has 2"]);
     fs::write(scratch.path("x.npz"), []).unwrap();
     let several = scratch.refuse(["predict", "m.safetensors", "--adapter", "cpu", "--images", "x.npz"]);
     assert_mentions(&several, &["x.npz may hold several arrays", "numpy.save"]);

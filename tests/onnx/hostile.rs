@@ -1,51 +1,10 @@
 //! Files that are broken, cut short or made to harm: each is refused with one sentence.
 
+use super::by_hand::{field, model, node, number, weight, whole};
 use super::models::golden;
 use pgn_wgpu::nn::onnx;
 use std::fs;
 use std::path::Path;
-
-/// A field of a message.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut all = vec![number << 3 | 2];
-    let mut len = bytes.len();
-    while len >= 128 {
-        all.push((len & 127) as u8 | 128);
-        len >>= 7;
-    }
-    all.push(len as u8);
-    all.extend(bytes);
-    all
-}
-
-fn number(field: u8, value: u8) -> Vec<u8> {
-    vec![field << 3, value]
-}
-
-/// A node with these inputs and outputs.
-fn node(operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[Vec<u8>]) -> Vec<u8> {
-    let mut all: Vec<u8> = inputs.iter().flat_map(|name| field(1, name.as_bytes())).collect();
-    all.extend(outputs.iter().flat_map(|name| field(2, name.as_bytes())));
-    all.extend(field(4, operator.as_bytes()));
-    all.extend(attributes.iter().flat_map(|attribute| field(5, attribute)));
-    field(1, &all)
-}
-
-/// A model of these nodes and weights over images `[n, 3, 8, 8]`, whose output is `out`.
-fn model(parts: &[Vec<u8>]) -> Vec<u8> {
-    let extent = |value: u8| field(1, &number(1, value));
-    let shape = [field(1, &field(2, b"n")), extent(3), extent(8), extent(8)].concat();
-    let tensor = [number(1, 1), field(2, &shape)].concat();
-    let input = field(11, &[field(1, b"images"), field(2, &field(1, &tensor))].concat());
-    let graph = [parts.concat(), input, field(12, &field(1, b"out"))].concat();
-    [number(1, 8), field(7, &graph), field(8, &number(2, 17))].concat()
-}
-
-/// A weight of f32 with these extents and bytes.
-fn weight(name: &str, extents: &[u8], bytes: &[u8]) -> Vec<u8> {
-    let extents: Vec<u8> = extents.iter().flat_map(|&extent| number(1, extent)).collect();
-    field(5, &[extents, number(2, 1), field(8, name.as_bytes()), field(9, bytes)].concat())
-}
 
 #[track_caller]
 fn refused(bytes: &[u8], expected: &str) {
@@ -78,12 +37,18 @@ fn circles_absent_weights_branches_and_training_are_refused() {
 #[test]
 fn results_that_are_named_and_not_read_do_no_harm() {
     let kernel = [field(1, b"kernel_shape"), number(8, 2), number(8, 2)].concat();
-    for (operator, attributes, classes) in [("Dropout", &[][..], 128), ("MaxPool", &[kernel], 98)] {
+    let cases: [(&str, &[&str], &[Vec<u8>], usize); 3] = [
+        ("Dropout", &["y"], &[], 128),
+        ("MaxPool", &["y"], &[kernel], 98),
+        ("LayerNormalization", &["y", "scale"], &[], 128),
+    ];
+    for (operator, inputs, attributes, classes) in cases {
         let with = |read: &str| {
             let convolution = node("Conv", &["images", "w"], &["y"], &[]);
-            let named = node(operator, &["y"], &["x", "more"], attributes);
+            let named = node(operator, inputs, &["x", "more"], attributes);
             let last = node("Flatten", &[read], &["out"], &[]);
-            model(&[convolution, named, last, weight("w", &[2, 3, 1, 1], &[0; 24])])
+            let weights = [weight("w", &[2, 3, 1, 1], &[0; 24]), weight("scale", &[8], &[0; 32])];
+            model(&[convolution, named, last, weights.concat()])
         };
         let found = onnx::decode(&with("x"), None).map(|imported| imported.net.problem.classes);
         assert_eq!(found.map_err(|error| error.to_string()), Ok(classes), "{operator}");
@@ -107,14 +72,6 @@ fn images_behind_another_axis_are_read_by_few_operators_and_are_no_answer() {
     let matrix = weight("w", &[2, 2], &[0; 16]);
     // Moved back, it fails only at the matrix behind it.
     refused(&model(&[behind, back, matrix, node("MatMul", &["u", "w"], &["out"], &[])]), "MatMul");
-}
-
-/// Whole numbers of 64 bits.
-fn whole(name: &str, values: &[i64]) -> Vec<u8> {
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    // Two bytes of seven bits each.
-    let extents = vec![1 << 3, values.len() as u8 | 128, (values.len() >> 7) as u8];
-    field(5, &[extents, number(2, 7), field(8, name.as_bytes()), field(9, &bytes)].concat())
 }
 
 #[test]

@@ -36,6 +36,7 @@ pub fn classifier(
             "the model divides pixels by {range}: its own images are from 0 to {range}, those here from 0 to 1"
         ));
     }
+    notes.extend(importer.once.notes());
     let (nodes, slots, values) = needed(importer, last);
     if !slots.iter().any(Slot::is_learned) {
         return Err(OnnxError::Model("the model has no weights".to_string()));

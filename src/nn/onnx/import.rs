@@ -11,7 +11,7 @@ use crate::nn::arrangement::{Arrangement, Axis};
 use crate::nn::layer::{Extents, Layer};
 use crate::nn::net::{self, IMAGES, Value};
 use crate::nn::slot::{FileOrder, Initial, Role, Slot, unwrapped};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 type Result<T> = std::result::Result<T, String>;
@@ -60,8 +60,39 @@ pub struct Importer<'a> {
     left_out: HashMap<String, String>,
     tensors: HashMap<&'a str, &'a Tensor<'a>>,
     loader: Loader<'a>,
-    /// The ONNX node that is being read.
+    /// The ONNX node that is being read: its name and its place.
     current: String,
+    place: usize,
+    /// For each slot the place of the node that made it.
+    makers: Vec<usize>,
+    /// What several nodes read and the file holds once.
+    pub once: HeldOnce,
+}
+
+/// Tensors that a file holds once and several nodes read, by the name of the first of each kind.
+#[derive(Default)]
+pub struct HeldOnce {
+    /// All values are equal: each node has its own slot.
+    pub separate: BTreeSet<String>,
+    /// The nodes share a slot.
+    pub shared: BTreeSet<String>,
+}
+
+impl HeldOnce {
+    /// What the user should know of it.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        let some = |names: &BTreeSet<String>, rest: &str| {
+            names.first().map(|name| match names.len() {
+                1 => format!("several layers read the weight {name}; {rest}"),
+                count => format!("several layers read each of {count} weights, {name} and others; {rest}"),
+            })
+        };
+        let separate =
+            "its values are all equal, and exporters write equal weights once, so each layer trains its own";
+        [some(&self.separate, separate), some(&self.shared, "the layers train it together")]
+            .into_iter()
+            .flatten()
+    }
 }
 
 impl<'a> Importer<'a> {
@@ -80,6 +111,9 @@ impl<'a> Importer<'a> {
             tensors,
             loader,
             current: String::new(),
+            place: 0,
+            makers: Vec::new(),
+            once: HeldOnce::default(),
         }
     }
 
@@ -97,6 +131,7 @@ impl<'a> Importer<'a> {
             }
             let inputs = self.inputs(node)?;
             self.current = name_of(node, index);
+            self.place = index;
             let results = self.node(node, &inputs).map_err(|problem| OnnxError::Node {
                 name: self.current.clone(),
                 operator: operator_of(node),
@@ -175,7 +210,7 @@ impl<'a> Importer<'a> {
         if let Some(constants) = constants
             && let Some(results) = fold::fold(&node.operator, &attributes, &constants)
         {
-            return Ok(results?.into_iter().map(Known::from).collect());
+            return Ok(results?.into_iter().map(|constant| renamed(constant, node).into()).collect());
         }
         operators::read(self, &call)
     }
@@ -198,23 +233,43 @@ impl<'a> Importer<'a> {
     }
 
     /// A slot of these values in memory's order; the same one again if it is there already.
+    ///
+    /// Exporters write equal tensors once, and networks share weights: the file looks the same. Weights that were drawn or
+    /// trained are only equal if they are shared. Several equal values tell nothing, as those of a fresh batch normalisation,
+    /// so each node has a slot of its own for them.
     pub fn slot(&mut self, origin: Option<&str>, part: &str, new: NewSlot) -> usize {
-        let NewSlot { extents, role, order, values } = new;
-        let name = origin.map_or_else(|| self.own_name(part), |origin| unwrapped(origin).to_string());
-        let same = |index: &usize| {
-            let slot = &self.slots[*index];
-            (&slot.extents, slot.role, slot.order) == (&extents, role, order) && self.values[*index] == values
-        };
-        let named = (0..self.slots.len()).filter(|&index| base_name(&self.slots[index].name) == name);
-        let named: Vec<usize> = named.collect();
-        if let Some(index) = named.iter().find(|index| same(index)) {
-            return *index;
+        let mut name = origin.map_or_else(|| self.own_name(part), |origin| unwrapped(origin).to_string());
+        let named = self.slots_named(&name);
+        let same: Vec<usize> = named.into_iter().filter(|&index| self.holds(index, &new)).collect();
+        if let Some(&index) = same.iter().find(|&&index| self.makers[index] == self.place) {
+            return index;
         }
+        if let Some(&index) = same.first() {
+            if new.values.len() == 1 || new.values.iter().any(|&value| value != new.values[0]) {
+                self.once.shared.insert(name);
+                return index;
+            }
+            let own = self.own_name(part);
+            self.once.separate.insert(std::mem::replace(&mut name, own));
+        }
+        let named = self.slots_named(&name);
         let name = if named.is_empty() { name } else { format!("{name}{AGAIN}{}", named.len()) };
-        let new = NewSlot { extents, role, order, values };
         self.slots.push(new.slot(name));
         self.values.push(new.values);
+        self.makers.push(self.place);
         self.slots.len() - 1
+    }
+
+    /// The slots of this name, in all arrangements.
+    fn slots_named(&self, name: &str) -> Vec<usize> {
+        (0..self.slots.len()).filter(|&index| base_name(&self.slots[index].name) == name).collect()
+    }
+
+    /// Whether the slot has what this one is to have.
+    fn holds(&self, index: usize, new: &NewSlot) -> bool {
+        let slot = &self.slots[index];
+        (&slot.extents, slot.role, slot.order) == (&new.extents, new.role, new.order)
+            && self.values[index] == new.values
     }
 
     /// The value with other extents over the same memory.
@@ -370,6 +425,15 @@ fn initial(extents: &[usize], role: Role, values: &[f32]) -> Initial {
         (_, Role::Buffer) if values.len() <= 4096 => Initial::Values(values.to_vec()),
         (_, Role::Buffer) => Initial::Constant(values.first().copied().unwrap_or(0.0)),
     }
+}
+
+/// The constant that a node gives. Where an exporter leaves out a weight that is equal to another one, an `Identity` carries its
+/// name; it is a weight all the same.
+fn renamed(mut constant: Constant, node: &Node) -> Constant {
+    if node.operator == "Identity" && constant.origin.is_some() {
+        constant.origin = node.outputs.first().cloned();
+    }
+    constant
 }
 
 /// Which nodes are needed for these values.
