@@ -5,7 +5,7 @@
 use super::{Scratch, assert_mentions, bits};
 use pgn_wgpu::training::checkpoint::Checkpoint;
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// A run without an end.
@@ -31,13 +31,36 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
+/// How it ends, which takes no minute: a signal that is ignored, as tests under `nohup` inherit it, fails a test and does not stop
+/// all of them.
+fn end_of(child: &mut Child) -> ExitStatus {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if start.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!(
+                "not ended a minute after the signal; run tests neither under nohup nor in the background"
+            );
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn output_of(mut child: Child) -> Output {
+    end_of(&mut child);
+    child.wait_with_output().unwrap()
+}
+
 #[test]
 fn an_interrupted_run_exits_with_130_and_resumes_to_the_same_bits() {
     for method in ["natural", "pgn"] {
         let scratch = Scratch::new();
         let child = endless(&scratch, method);
         signal(&child, "-INT");
-        let output = child.wait_with_output().unwrap();
+        let output = output_of(child);
         assert_eq!(output.status.code(), Some(130), "{output:?}");
         let heard = String::from_utf8_lossy(&output.stderr);
         assert_eq!(
@@ -69,7 +92,7 @@ fn a_run_that_is_asked_to_terminate_or_hung_up_on_saves_too() {
         let scratch = Scratch::new();
         let child = endless(&scratch, "natural");
         signal(&child, name);
-        let output = child.wait_with_output().unwrap();
+        let output = output_of(child);
         assert_eq!(output.status.code(), Some(code), "{output:?}");
         assert_mentions(&String::from_utf8_lossy(&output.stderr), &["request to end heard"]);
         let saved = Checkpoint::load(&scratch.path("run/checkpoints/last.safetensors")).unwrap();
@@ -85,7 +108,7 @@ fn a_second_signal_ends_a_run_at_once_with_the_code_of_the_first() {
     // Sent together, while the step is under way; whichever is seen first gives the code.
     signal(&child, "-INT");
     signal(&child, "-INT");
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(end_of(&mut child).code(), Some(130));
 }
 
 #[test]
@@ -100,7 +123,7 @@ fn a_run_under_nohup_is_not_hung_up_on() {
     signal(&child, "-HUP");
     std::thread::sleep(Duration::from_millis(200));
     signal(&child, "-TERM");
-    let output = child.wait_with_output().unwrap();
+    let output = output_of(child);
     assert_eq!(output.status.code(), Some(143), "{output:?}");
 }
 
@@ -116,7 +139,7 @@ fn an_attack_that_is_interrupted_ends_with_the_signals_code_and_leaves_no_file()
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(500));
         signal(&child, name);
-        assert_eq!(child.wait().unwrap().code(), Some(code), "{name}");
+        assert_eq!(end_of(&mut child).code(), Some(code), "{name}");
         assert!(super::files(scratch.0.path()) == before, "{name} left files");
     }
 }

@@ -6,8 +6,6 @@
 use super::plan::{Part, Plan};
 use pulp::{Simd, WithSimd};
 
-/// Vectors of output channels in registers, at most: with 32 registers, and with 16.
-const MOST_VECTORS: [usize; 2] = [4, 2];
 /// Blocks of inputs of an output from which on it pays to add lanes at the end.
 const MANY_STEPS: usize = 9;
 /// Values of the longest vector.
@@ -35,7 +33,12 @@ impl WithSimd for Ask {
 impl Machine {
     /// That of an instruction set.
     pub fn of<S: Simd>() -> Self {
-        let most = MOST_VECTORS[usize::from(S::REGISTER_COUNT < 32)];
+        // What fits the registers beside the inputs; without vector instructions there is nothing to gain.
+        let most = match S::REGISTER_COUNT {
+            _ if S::F32_LANES == 1 => 1,
+            32.. => 4,
+            _ => 2,
+        };
         Self { lanes: S::F32_LANES, most }
     }
 

@@ -89,29 +89,50 @@ struct Block<'a, S: Simd> {
 
 impl<S: Simd> Block<'_, S> {
     /// Tiles with as many sums as fit the registers beside a row of the weight, and enough to hide how long each product takes.
+    /// Whatever the instruction set and `B` rule out is told as a constant: it is then not compiled.
     #[inline(always)]
     fn write_tiles<const B: usize>(&self, simd: S, (vectors, group): (usize, usize), out: &mut [f32]) {
-        let few = S::REGISTER_COUNT < 32;
-        match (group, vectors, self.sums.plan.side) {
-            (2, _, 8) => self.write::<1, 8, 1, B, 2>(simd, out),
-            (2, _, 4) => self.write::<2, 4, 1, B, 2>(simd, out),
-            (2, ..) => self.write::<8, 1, 1, B, 2>(simd, out),
-            (4, _, 8) => self.write::<1, 8, 1, B, 4>(simd, out),
-            (4, _, 4) => self.write::<2, 4, 1, B, 4>(simd, out),
-            (4, ..) => self.write::<8, 1, 1, B, 4>(simd, out),
-            (_, 1, 8) if few => self.write::<1, 8, 1, B, 1>(simd, out),
-            (_, 1, 8) => self.write::<2, 8, 1, B, 1>(simd, out),
-            (_, 1, 4) => self.write::<2, 4, 1, B, 1>(simd, out),
-            (_, 1, _) => self.write::<8, 1, 1, B, 1>(simd, out),
-            (_, 2, 4 | 8) if few => self.write::<1, 4, 2, B, 1>(simd, out),
-            (_, 2, 8) => self.write::<1, 8, 2, B, 1>(simd, out),
-            (_, 2, 4) => self.write::<2, 4, 2, B, 1>(simd, out),
-            (_, 2, _) => self.write::<4, 1, 2, B, 1>(simd, out),
-            (_, 3, 8) => self.write::<1, 8, 3, B, 1>(simd, out),
-            (_, 3, 4) => self.write::<2, 4, 3, B, 1>(simd, out),
-            (_, 3, _) => self.write::<4, 1, 3, B, 1>(simd, out),
-            (_, _, 4 | 8) => self.write::<1, 4, 4, B, 1>(simd, out),
-            _ => self.write::<4, 1, 4, B, 1>(simd, out),
+        if const { B == 8 && S::F32_LANES > 1 } && group > 1 {
+            return match group {
+                2 => self.write_grouped::<B, 2>(simd, out),
+                _ => self.write_grouped::<B, 4>(simd, out),
+            };
+        }
+        if const { S::REGISTER_COUNT >= 32 } {
+            return match (vectors, self.sums.plan.side) {
+                (1, 8) => self.write::<2, 8, 1, B, 1>(simd, out),
+                (1, 4) => self.write::<2, 4, 1, B, 1>(simd, out),
+                (1, _) => self.write::<8, 1, 1, B, 1>(simd, out),
+                (2, 8) => self.write::<1, 8, 2, B, 1>(simd, out),
+                (2, 4) => self.write::<2, 4, 2, B, 1>(simd, out),
+                (2, _) => self.write::<4, 1, 2, B, 1>(simd, out),
+                (3, 8) => self.write::<1, 8, 3, B, 1>(simd, out),
+                (3, 4) => self.write::<2, 4, 3, B, 1>(simd, out),
+                (3, _) => self.write::<4, 1, 3, B, 1>(simd, out),
+                (_, 4 | 8) => self.write::<1, 4, 4, B, 1>(simd, out),
+                _ => self.write::<4, 1, 4, B, 1>(simd, out),
+            };
+        }
+        if const { S::F32_LANES > 1 } && vectors > 1 {
+            return match self.sums.plan.side {
+                4 | 8 => self.write::<1, 4, 2, B, 1>(simd, out),
+                _ => self.write::<4, 1, 2, B, 1>(simd, out),
+            };
+        }
+        match self.sums.plan.side {
+            8 => self.write::<1, 8, 1, B, 1>(simd, out),
+            4 => self.write::<2, 4, 1, B, 1>(simd, out),
+            _ => self.write::<8, 1, 1, B, 1>(simd, out),
+        }
+    }
+
+    /// Tiles with `G` inputs at a time, of which all output channels fit a vector.
+    #[inline(always)]
+    fn write_grouped<const B: usize, const G: usize>(&self, simd: S, out: &mut [f32]) {
+        match self.sums.plan.side {
+            8 => self.write::<1, 8, 1, B, G>(simd, out),
+            4 => self.write::<2, 4, 1, B, G>(simd, out),
+            _ => self.write::<8, 1, 1, B, G>(simd, out),
         }
     }
 

@@ -112,10 +112,15 @@ impl WithSimd for OfSteps<'_, '_> {
             let some = (PIXELS / part.count).max(1);
             for (rows, coarse) in rows.chunks(some).zip(own.chunks(some * part.count * vectors)) {
                 let block = Block { products: self.products, rows, coarse, first };
-                match plan.layout.block {
-                    1 => block.add_steps::<1>(simd, vectors, self.steps, self.outs),
-                    3 => block.add_steps::<3>(simd, vectors, self.steps, self.outs),
-                    _ => block.add_steps::<8>(simd, vectors, self.steps, self.outs),
+                let (mut steps, mut outs) = (self.steps, &mut *self.outs);
+                while !steps.is_empty() {
+                    let done = match plan.layout.block {
+                        1 => block.add_single(simd, vectors, steps, outs),
+                        3 => block.add_threes(simd, vectors, steps, outs),
+                        _ => block.add_eights(simd, vectors, steps, outs),
+                    };
+                    steps = &steps[done..];
+                    outs = &mut outs[done..];
                 }
             }
         }
@@ -132,37 +137,64 @@ struct Block<'a, S: Simd> {
 }
 
 impl<S: Simd> Block<'_, S> {
-    /// Adds to the rows of all steps. Small blocks take several steps at a time, as many sums as fit the registers.
+    /// Adds to the rows of the first steps, in blocks of one channel; returns of how many. Here and in what follows there are as
+    /// many sums as fit the registers; small blocks take several steps at a time. What the instruction set rules out is told as a
+    /// constant: it is then not compiled.
     #[inline(always)]
-    fn add_steps<const B: usize>(
-        &self,
-        simd: S,
-        vectors: usize,
-        mut steps: &[Step],
-        mut outs: &mut [&mut [f32]],
-    ) {
-        while !steps.is_empty() {
-            let done = match (B, vectors, S::REGISTER_COUNT < 32) {
-                (8, 1, _) => self.add::<1, 8, 1, B>(simd, steps, outs),
-                (8, 2, false) => self.add::<1, 8, 2, B>(simd, steps, outs),
-                (8, 2, true) => self.add::<1, 4, 2, B>(simd, steps, outs),
-                (8, 3, _) => self.add::<1, 8, 3, B>(simd, steps, outs),
-                (8, ..) => self.add::<1, 4, 4, B>(simd, steps, outs),
-                (3, 1, _) if steps.len() >= 3 => self.add::<3, 3, 1, B>(simd, steps, outs),
-                (3, 2, false) if steps.len() >= 3 => self.add::<3, 3, 2, B>(simd, steps, outs),
-                (3, 1, _) => self.add::<1, 3, 1, B>(simd, steps, outs),
-                (3, 2, _) => self.add::<1, 3, 2, B>(simd, steps, outs),
-                (3, 3, _) => self.add::<1, 3, 3, B>(simd, steps, outs),
-                (3, ..) => self.add::<1, 3, 4, B>(simd, steps, outs),
-                (_, 1, _) if steps.len() >= 9 => self.add::<9, 1, 1, B>(simd, steps, outs),
-                (_, 2, false) if steps.len() >= 9 => self.add::<9, 1, 2, B>(simd, steps, outs),
-                (_, 1, _) => self.add::<1, 1, 1, B>(simd, steps, outs),
-                (_, 2, _) => self.add::<1, 1, 2, B>(simd, steps, outs),
-                (_, 3, _) => self.add::<1, 1, 3, B>(simd, steps, outs),
-                _ => self.add::<1, 1, 4, B>(simd, steps, outs),
+    fn add_single(&self, simd: S, vectors: usize, steps: &[Step], outs: &mut [&mut [f32]]) -> usize {
+        let many = steps.len() >= 9;
+        if const { S::REGISTER_COUNT >= 32 } {
+            return match vectors {
+                1 if many => self.add::<9, 1, 1, 1>(simd, steps, outs),
+                1 => self.add::<1, 1, 1, 1>(simd, steps, outs),
+                2 if many => self.add::<9, 1, 2, 1>(simd, steps, outs),
+                2 => self.add::<1, 1, 2, 1>(simd, steps, outs),
+                3 => self.add::<1, 1, 3, 1>(simd, steps, outs),
+                _ => self.add::<1, 1, 4, 1>(simd, steps, outs),
             };
-            steps = &steps[done..];
-            outs = &mut outs[done..];
+        }
+        match vectors {
+            1 if many => self.add::<9, 1, 1, 1>(simd, steps, outs),
+            1 => self.add::<1, 1, 1, 1>(simd, steps, outs),
+            _ => self.add::<1, 1, 2, 1>(simd, steps, outs),
+        }
+    }
+
+    /// The same in blocks of three channels.
+    #[inline(always)]
+    fn add_threes(&self, simd: S, vectors: usize, steps: &[Step], outs: &mut [&mut [f32]]) -> usize {
+        let many = steps.len() >= 3;
+        if const { S::REGISTER_COUNT >= 32 } {
+            return match vectors {
+                1 if many => self.add::<3, 3, 1, 3>(simd, steps, outs),
+                1 => self.add::<1, 3, 1, 3>(simd, steps, outs),
+                2 if many => self.add::<3, 3, 2, 3>(simd, steps, outs),
+                2 => self.add::<1, 3, 2, 3>(simd, steps, outs),
+                3 => self.add::<1, 3, 3, 3>(simd, steps, outs),
+                _ => self.add::<1, 3, 4, 3>(simd, steps, outs),
+            };
+        }
+        match vectors {
+            1 if many => self.add::<3, 3, 1, 3>(simd, steps, outs),
+            1 => self.add::<1, 3, 1, 3>(simd, steps, outs),
+            _ => self.add::<1, 3, 2, 3>(simd, steps, outs),
+        }
+    }
+
+    /// The same in blocks of eight channels.
+    #[inline(always)]
+    fn add_eights(&self, simd: S, vectors: usize, steps: &[Step], outs: &mut [&mut [f32]]) -> usize {
+        if const { S::REGISTER_COUNT >= 32 } {
+            return match vectors {
+                1 => self.add::<1, 8, 1, 8>(simd, steps, outs),
+                2 => self.add::<1, 8, 2, 8>(simd, steps, outs),
+                3 => self.add::<1, 8, 3, 8>(simd, steps, outs),
+                _ => self.add::<1, 4, 4, 8>(simd, steps, outs),
+            };
+        }
+        match vectors {
+            1 => self.add::<1, 8, 1, 8>(simd, steps, outs),
+            _ => self.add::<1, 4, 2, 8>(simd, steps, outs),
         }
     }
 
