@@ -11,6 +11,7 @@ use super::options::AttackOptions;
 use super::registry::Run;
 use super::steps::{Replayed, Steps};
 use super::target::{AIMS, IMAGES, LABELS, STARTS, Target};
+use crate::cpu::threads;
 use crate::executor::{ExecutionError, Session, Workspace};
 use crate::memory;
 use crate::models::file::Model;
@@ -25,7 +26,7 @@ pub fn chunk_of(iterations: usize) -> usize {
 }
 
 /// An attack of fixed length over the batch that is loaded.
-pub trait BatchAttack {
+pub trait BatchAttack: Send {
     /// Hears which images of the set are in the batch, by their places in it, before they are attacked.
     fn load(&mut self, _target: &mut Target, _places: &[usize]) -> Result<(), ExecutionError> {
         Ok(())
@@ -46,7 +47,7 @@ pub struct Arrival<'a> {
 }
 
 /// An attack that ends image by image.
-pub trait SlotAttack {
+pub trait SlotAttack: Send {
     /// Starts on a new image in `slot`.
     fn load(&mut self, target: &mut Target, slot: usize, arrival: Arrival) -> Result<(), ExecutionError>;
     /// Runs iterations on all slots, then looks at how they are.
@@ -237,7 +238,7 @@ fn over_batches(
         }
         let places: Vec<usize> = padded.map(|&i| set.places[i]).collect();
         attack.load(target, &places)?;
-        let attacked = attack.attack(target)?;
+        let attacked = threads::computing(|| attack.attack(target))?;
         for (&i, image) in batch.iter().zip(attacked.chunks(pixels)) {
             adversarial[i * pixels..][..pixels].copy_from_slice(image);
         }
@@ -282,7 +283,7 @@ fn over_slots(
             narrow = Some(narrowed);
             continue;
         }
-        attack.advance(target, attack.chunk())?;
+        threads::computing(|| attack.advance(target, attack.chunk()))?;
         let leaving: Vec<usize> =
             (0..target.slots).filter(|&s| members[s].is_some() && attack.finished(s)).collect();
         if leaving.is_empty() {

@@ -103,7 +103,7 @@ pub struct Start {
 }
 
 /// An attack of the same steps for every image.
-pub trait Steps {
+pub trait Steps: Send + Sync {
     /// Steps of a round.
     fn iterations(&self) -> usize;
 

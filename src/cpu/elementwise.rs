@@ -3,7 +3,7 @@
 //! bits are those of single calls one after the other.
 
 use super::scratch::{scratch, with_scratch};
-use super::{CHUNK, binary, flushed, simd, source_index, unary};
+use super::{CHUNK, binary, flushed, operand, simd, unary};
 use crate::graph::Broadcast;
 use crate::kernels::Arguments;
 use crate::kernels::expression::{Expression, Instruction};
@@ -51,25 +51,26 @@ impl Unit<'_> {
     /// `values` becomes room for a block of every instruction.
     fn run(&mut self, steady: &[bool], values: &mut Vec<f32>) {
         let expression = self.expression;
+        let all = self.number * length_of(expression, self.params.columns as usize);
         let values = scratch(values, expression.instructions.len() * BLOCK);
         let mut sums = vec![0.0f64; expression.sums.len()];
         for from in (0..self.length).step_by(BLOCK) {
             let count = BLOCK.min(self.length - from);
+            let operands = Operands { expression, reads: self.reads, first: all + from, block: BLOCK };
             for (i, (instruction, steady)) in expression.instructions.iter().zip(steady).enumerate() {
                 let (before, rest) = values.split_at_mut(i * BLOCK);
-                if !steady {
-                    self.instruction(*instruction, from, before, &mut rest[..count]);
-                } else if from == 0 {
-                    self.instruction(*instruction, from, before, &mut rest[..BLOCK]);
+                let len = if *steady { BLOCK } else { count };
+                if operands.in_place(i).is_none() && (!steady || from == 0) {
+                    let load = |tensor, how, out: &mut [f32]| self.load(tensor, how, (all, from), out);
+                    compute(*instruction, |value| operands.block(value, before, len), &mut rest[..len], load);
                 }
             }
-            let block = |value: usize| &values[value * BLOCK..][..count];
             for store in &expression.stores {
                 self.writes[store.tensor - expression.reads][from..][..count]
-                    .copy_from_slice(block(store.value));
+                    .copy_from_slice(operands.block(store.value, values, count));
             }
             for (total, sum) in sums.iter_mut().zip(&expression.sums) {
-                *total += simd::sum(block(sum.value));
+                *total += simd::sum(operands.block(sum.value, values, count));
             }
         }
         for (total, sum) in sums.iter().zip(&expression.sums) {
@@ -77,41 +78,66 @@ impl Unit<'_> {
         }
     }
 
-    /// One instruction for the values from `from` on; `before` has the blocks of earlier ones.
-    fn instruction(&self, instruction: Instruction, from: usize, before: &[f32], out: &mut [f32]) {
-        compute(instruction, BLOCK, before, out, |tensor, how, out| self.load(tensor, how, from, out));
-    }
-
-    fn load(&self, tensor: usize, how: Broadcast, from: usize, out: &mut [f32]) {
-        let Some(written) = tensor.checked_sub(self.expression.reads) else {
-            let x = self.reads[tensor];
-            let first = self.number * length_of(self.expression, self.params.columns as usize) + from;
-            return match how {
-                Broadcast::Full => out.copy_from_slice(&x[first..][..out.len()]),
-                Broadcast::Scalar => out.fill(x[0]),
-                Broadcast::Stretch if self.expression.by_row => out.fill(x[self.number]),
-                _ => {
-                    let (tile, stretch) = (self.params.tile, self.params.stretch);
-                    for (i, out) in out.iter_mut().enumerate() {
-                        *out = x[source_index(how as u32, first + i, tile, stretch)];
-                    }
-                }
-            };
-        };
-        out.copy_from_slice(&self.writes[written][from..][..out.len()]);
+    /// The values of a tensor from the unit's value `from` on; the unit's first one is `first` of all.
+    fn load(&self, tensor: usize, how: Broadcast, (first, from): (usize, usize), out: &mut [f32]) {
+        if let Some(written) = tensor.checked_sub(self.expression.reads) {
+            return out.copy_from_slice(&self.writes[written][from..][..out.len()]);
+        }
+        let x = self.reads[tensor];
+        match how {
+            Broadcast::Full => out.copy_from_slice(&x[first + from..][..out.len()]),
+            Broadcast::Scalar => out.fill(x[0]),
+            Broadcast::Stretch if self.expression.by_row => out.fill(x[self.number]),
+            Broadcast::Stretch => operand::stretch(x, first + from, self.params.stretch as usize, out),
+            Broadcast::Tile => {
+                let length = self.params.tile as usize;
+                operand::tile(x, (first + from) % length, length, out);
+            }
+        }
     }
 }
 
-/// One instruction for a block of values. `before` has the blocks of earlier ones, `block` apart; `load` fills a block from a
-/// tensor.
-pub(super) fn compute(
+/// The values that instructions of a block read: results of earlier ones, and tensors where they lie.
+#[derive(Clone, Copy)]
+pub(super) struct Operands<'a> {
+    pub expression: &'a Expression,
+    pub reads: &'a [&'a [f32]],
+    /// The first value of the block among all.
+    pub first: usize,
+    /// Values from the results of one instruction to those of the next.
+    pub block: usize,
+}
+
+impl<'a> Operands<'a> {
+    /// The tensor that an instruction loads value by value: it is read where it lies.
+    pub fn in_place(&self, value: usize) -> Option<&'a [f32]> {
+        match self.expression.instructions[value] {
+            Instruction::Load { tensor, how: Broadcast::Full } if tensor < self.expression.reads => {
+                Some(self.reads[tensor])
+            }
+            _ => None,
+        }
+    }
+
+    /// The first `len` values of an instruction; `before` has the blocks of those that are computed.
+    pub fn block<'b>(&self, value: usize, before: &'b [f32], len: usize) -> &'b [f32]
+    where
+        'a: 'b,
+    {
+        match self.in_place(value) {
+            Some(tensor) => &tensor[self.first..][..len],
+            None => &before[value * self.block..][..len],
+        }
+    }
+}
+
+/// One instruction for a block of values. `operand` gives those of an earlier one; `load` fills a block from a tensor.
+pub(super) fn compute<'b>(
     instruction: Instruction,
-    block: usize,
-    before: &[f32],
+    operand: impl Fn(usize) -> &'b [f32],
     out: &mut [f32],
     load: impl FnOnce(usize, Broadcast, &mut [f32]),
 ) {
-    let operand = |value: usize| &before[value * block..][..out.len()];
     match instruction {
         Instruction::Constant(value) => out.fill(value),
         Instruction::Load { tensor, how } => load(tensor, how, out),

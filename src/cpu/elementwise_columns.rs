@@ -1,11 +1,11 @@
 //! Twin of `shaders/elementwise_columns.wgsl`. It interprets the expression like the twin of `elementwise`, some rows at a time, and adds
 //! columns like the twin of `sum_rows`. So the bits are those of the single calls.
 
-use super::elementwise::compute;
+use super::elementwise::{Operands, compute};
 use super::{flushed, source_index};
 use crate::graph::Broadcast;
 use crate::kernels::Arguments;
-use crate::kernels::expression::{Expression, Instruction};
+use crate::kernels::expression::Expression;
 use crate::kernels::params::ElementwiseColumnsParams;
 use rayon::prelude::*;
 
@@ -83,15 +83,17 @@ impl Part<'_> {
         let mut sums: Vec<S> = expression.sums.iter().map(|_| S::new(columns)).collect();
         for from in (0..rows).step_by(lines) {
             let count = lines.min(rows - from) * columns;
+            let first = (self.first + from) * columns;
+            let operands = Operands { expression, reads: self.reads, first, block };
             for (i, (instruction, steady)) in expression.instructions.iter().zip(steady).enumerate() {
                 let (before, rest) = values.split_at_mut(i * block);
-                if !steady {
-                    self.instruction(*instruction, from, before, &mut rest[..count]);
-                } else if from == 0 {
-                    self.instruction(*instruction, from, before, &mut rest[..block]);
+                let len = if *steady { block } else { count };
+                if operands.in_place(i).is_none() && (!steady || from == 0) {
+                    let load = |tensor, how, out: &mut [f32]| self.load(tensor, how, from, out);
+                    compute(*instruction, |value| operands.block(value, before, len), &mut rest[..len], load);
                 }
             }
-            let results = |value: usize| &values[value * block..][..count];
+            let results = |value: usize| operands.block(value, &values, count);
             for store in &expression.stores {
                 self.writes[store.tensor - expression.reads][from * columns..][..count]
                     .copy_from_slice(results(store.value));
@@ -103,13 +105,6 @@ impl Part<'_> {
         for (sums, sum) in sums.iter_mut().zip(&expression.sums) {
             sums.write(self.writes[sum.tensor - expression.reads]);
         }
-    }
-
-    /// One instruction for the rows from `from` on; `before` has the blocks of earlier ones.
-    fn instruction(&self, instruction: Instruction, from: usize, before: &[f32], out: &mut [f32]) {
-        let columns = self.params.columns as usize;
-        let block = columns << (BLOCK / columns).clamp(1, LINES).ilog2();
-        compute(instruction, block, before, out, |tensor, how, out| self.load(tensor, how, from, out));
     }
 
     fn load(&self, tensor: usize, how: Broadcast, from: usize, out: &mut [f32]) {

@@ -10,6 +10,7 @@ pub mod executor;
 pub mod fast;
 mod general;
 mod geometry;
+mod operand;
 mod resampling;
 mod scratch;
 mod simd;

@@ -284,8 +284,8 @@ mod registry {
             form lavapipe.eights grids::winograd_coarse_eights;
         winograd_s2_gradient(WinogradParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::winograd_pairs,
             form lavapipe.eights grids::winograd_pairs_eights;
-        unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
-        binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks;
+        unary(UnaryParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks, fast cpu::fast::unary::unary;
+        binary(BinaryParams) 2 -> 1, tolerance (1e-6, 1e-5), grid grids::blocks, fast cpu::fast::binary::binary;
         elementwise(ElementwiseParams) 1 -> 1, tolerance (1e-6, 1e-5), grid grids::elementwise;
         elementwise_columns(ElementwiseColumnsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::elementwise_columns, fast cpu::fast::elementwise_columns::elementwise_columns;
         sum_rows(SumRowsParams) 1 -> 1, tolerance (1e-5, 1e-5), grid grids::sum_rows,
@@ -326,7 +326,7 @@ mod registry {
         gather_rows(GatherRowsParams) 3 -> 1, tolerance (1e-7, 1e-6), grid grids::gather_rows,
             form lavapipe.eights grids::gather_rows_eights, fits fits::gather_rows_eights;
         swap_channels(RowsParams) 1 -> 1, tolerance (0.0, 0.0), grid grids::swap_channels;
-        adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::blocks,
+        adam(AdamParams) 2 -> 4, tolerance (1e-6, 1e-5), grid grids::blocks, fast cpu::fast::adam::adam,
             form lavapipe.eights grids::adam_eights, fits fits::adam_eights;
     }
 }

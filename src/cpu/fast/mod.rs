@@ -3,6 +3,8 @@
 
 use super::general::Axis;
 
+pub mod adam;
+pub mod binary;
 pub mod conv2d;
 pub mod conv2d_input_gradient;
 pub mod conv2d_weight_gradient;
@@ -17,6 +19,7 @@ pub mod max_unpool;
 pub mod pool;
 pub mod sum_rows;
 mod transpose;
+pub mod unary;
 pub mod unpool;
 pub mod window_pool;
 
