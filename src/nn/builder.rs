@@ -3,7 +3,8 @@
 //! Names are PyTorch's. The first mistake is kept and told by [`Builder::finish`], so that a builder reads as a list of
 //! layers.
 
-use super::layer::{Activation, Extents, Layer, Pooling};
+use super::arrangement::{Arrangement, Axis};
+use super::layer::{Activation, Arithmetic, Extents, Layer, Pooling};
 use super::net::{IMAGES, Net, Node, Value};
 use super::slot::{FileOrder, Initial, Role, Slot, Slots};
 use super::{ModelError, Normalisation, Problem};
@@ -13,6 +14,8 @@ use crate::graph::{self, Convolution};
 pub(crate) const BATCH_NORM_EPSILON: f32 = 1e-5;
 /// Share of the batch in the running statistics (PyTorch's default).
 pub(crate) const BATCH_NORM_MOMENTUM: f32 = 0.1;
+/// ε of group normalisation (PyTorch's default).
+const GROUP_NORM_EPSILON: f32 = 1e-5;
 
 /// A network under construction.
 pub struct Builder {
@@ -156,6 +159,43 @@ impl Builder {
         self.layer(name, layer, &[x])
     }
 
+    /// Group normalisation (Wu and He 2018) with PyTorch's names and constant. Each group of channels gets mean 0 and
+    /// variance 1 over its channels and all positions of an image. Then each channel has a scale `name.weight` and a shift
+    /// `name.bias`.
+    pub fn group_norm(&mut self, x: Value, name: &str, groups: usize) -> Value {
+        let from = self.extents(x);
+        let (channels, positions) = (from.channels(), from.positions());
+        if groups == 0 || !channels.is_multiple_of(groups) {
+            let problem = format!("has {groups} groups, which do not divide {channels} channels");
+            self.mistake.get_or_insert(ModelError::Network { node: name.to_string(), problem });
+            return x;
+        }
+        // Memory has the positions in front of the groups. Layer normalisation wants the values of a group side by side.
+        let size = channels / groups;
+        let apart = groups > 1 && positions > 1;
+        let mut y = x;
+        if apart {
+            let axis = Axis { before: 1, extent: positions, after: channels };
+            y = self.layer(name, Layer::Arrange(Arrangement::Swap(axis, groups)), &[y]);
+        }
+        let (len, epsilon) = (positions * size, GROUP_NORM_EPSILON);
+        y = self.layer(name, Layer::LayerNorm { scale: None, shift: None, len, epsilon }, &[y]);
+        if apart {
+            let axis = Axis { before: 1, extent: groups, after: positions * size };
+            y = self.layer(name, Layer::Arrange(Arrangement::Swap(axis, positions)), &[y]);
+            y = self.layer(name, Layer::Reshape(from), &[y]);
+        }
+        for (part, value, function) in [("weight", 1.0, Arithmetic::Multiply), ("bias", 0.0, Arithmetic::Add)]
+        {
+            // Listings show the two slots, each under its name.
+            let name = format!("{name}.{part}");
+            let initial = Initial::Constant(value);
+            let slot = self.slot(name.clone(), &[channels], Role::Weight, initial, FileOrder::Same);
+            y = self.layer(&name, Layer::With { function, slot, reversed: false }, &[y]);
+        }
+        y
+    }
+
     /// `(x − mean) / deviation` per channel, in buffers `name.mean` and `name.std`.
     pub fn normalise(&mut self, x: Value, name: &str, by: &Normalisation) -> Value {
         let channels = [self.extents(x).channels()];
@@ -217,3 +257,7 @@ impl Builder {
         Ok(net)
     }
 }
+
+#[cfg(test)]
+#[path = "builder_tests.rs"]
+mod tests;
