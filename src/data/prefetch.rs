@@ -162,6 +162,24 @@ mod tests {
     }
 
     #[test]
+    fn batches_are_made_while_the_consumer_is_busy_elsewhere() {
+        let prefetcher = start(Position::default(), 2);
+        let ready = prefetcher.batches.as_ref().expect("not stopped");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // Nobody waits for a batch here, and yet they come.
+        for i in 0..6 {
+            let batch = loop {
+                if let Ok(batch) = ready.try_recv() {
+                    break batch;
+                }
+                assert!(Instant::now() < deadline, "batch {i} is made only when it is asked for");
+                thread::sleep(Duration::from_millis(1));
+            };
+            assert_eq!(batch, make_batch(&ten(), &OPTIONS, i / 3, i % 3));
+        }
+    }
+
+    #[test]
     fn it_counts_what_was_taken_and_how_long_that_took() {
         let mut batches = start(Position::default(), 1);
         while batches.next().is_some() {}

@@ -1,10 +1,8 @@
-//! Training does what it is for, and batches are ready when the device is.
+//! Training does what it is for.
 
 use super::{cpu, devices, run, steps, tiny};
-use pgn_wgpu::data::{Augment, BatchOptions, Images, Position, Prefetcher, Size, make_batch};
+use pgn_wgpu::data::Augment;
 use pgn_wgpu::training::{Method, TrainConfig};
-use std::sync::Arc;
-use std::time::Instant;
 
 /// Enough for the digits.
 fn config(method: Method) -> TrainConfig {
@@ -50,29 +48,4 @@ fn a_higher_price_makes_the_generators_answers_smaller() {
     };
     let (cheap, dear) = (delta(1.0), delta(30.0));
     assert!(dear < 0.5 * cheap, "{dear} at c_L = 30, {cheap} at c_L = 1");
-}
-
-const BATCHES: u32 = 8;
-
-#[test]
-fn batches_are_made_while_the_consumer_is_busy_elsewhere() {
-    // Large enough that making a batch takes milliseconds.
-    let pixels: Vec<u8> =
-        (0..256 * 64 * 64 * 3u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let images = Arc::new(Images::new(Size::square(64), 3, pixels, vec![0; 256]));
-    let options = BatchOptions { batch_size: 256, shuffle: true, augment: Augment::FlipAndCrop, seed: 0 };
-    let start = Instant::now();
-    for epoch in 0..BATCHES {
-        make_batch(&images, &options, epoch, 0);
-    }
-    let alone = start.elapsed();
-
-    let mut batches = Prefetcher::start(images, options, Position::default(), BATCHES).unwrap();
-    while batches.next().is_some() {
-        std::thread::sleep(4 * alone / BATCHES);
-    }
-
-    let waited = batches.waited();
-    assert_eq!(waited.batches, u64::from(BATCHES));
-    assert!(waited.later < alone / 2, "waited {:?} for batches that take {alone:?} to make", waited.later);
 }

@@ -87,8 +87,7 @@ impl HeldOnce {
                 count => format!("several layers read each of {count} weights, {name} and others; {rest}"),
             })
         };
-        let separate =
-            "its values are all equal, and exporters write equal weights once, so each layer trains its own";
+        let separate = "all values in it are equal, and exporters write equal weights once, so each layer trains its own";
         [some(&self.separate, separate), some(&self.shared, "the layers train it together")]
             .into_iter()
             .flatten()
