@@ -161,8 +161,7 @@ impl Builder {
 
     /// Group normalisation (Wu and He 2018) with PyTorch's names and constant. Each group of channels gets mean 0 and
     /// variance 1 over its channels and all positions of an image. Then each channel has a scale `name.weight` and a shift
-    /// `name.bias`. Between one group and one for each channel every group costs some calls of its own: 32 groups take 134 calls
-    /// forward, and 404 with gradients.
+    /// `name.bias`. Each of several groups costs some calls of its own: 32 groups take 134 calls forward, and 404 with gradients.
     pub fn group_norm(&mut self, x: Value, name: &str, groups: usize) -> Value {
         let from = self.extents(x);
         let (channels, positions) = (from.channels(), from.positions());
