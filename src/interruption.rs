@@ -18,18 +18,13 @@ thread_local! {
 
 /// Does `work` on this thread, which asks `question` meanwhile. Within, another question may take its place.
 pub fn while_asking<T>(question: Question, work: impl FnOnce() -> T) -> T {
-    while_asking_as(Some(question), work)
-}
-
-/// The question of this thread, for a thread that does its work.
-pub(crate) fn question() -> Option<Question> {
-    QUESTION.with_borrow(Clone::clone)
-}
-
-/// Does `work` on this thread as the thread whose question this is would do it.
-pub(crate) fn while_asking_as<T>(question: Option<Question>, work: impl FnOnce() -> T) -> T {
-    let _earlier = Earlier(QUESTION.replace(question));
+    let _earlier = Earlier(QUESTION.replace(Some(question)));
     work()
+}
+
+/// Whether this thread has a question. Its work stays here then: an interpreter hears signals on its main thread alone.
+pub(crate) fn has_question() -> bool {
+    QUESTION.with_borrow(Option::is_some)
 }
 
 /// The question of before, which comes back also after a panic.
@@ -43,8 +38,9 @@ impl Drop for Earlier {
 
 /// Whether the work on this thread is to end.
 pub fn is_asked_for() -> bool {
-    // A copy, because the question may compute something itself.
-    question().is_some_and(|question| question())
+    // The question may compute something itself.
+    let question = QUESTION.with_borrow(Clone::clone);
+    question.is_some_and(|question| question())
 }
 
 #[cfg(test)]

@@ -37,10 +37,12 @@ pub fn start() -> Option<String> {
 }
 
 /// Does work on one of the threads that compute. Programs that run within it, one after the other, do not wake a thread each and wait
-/// for it, which took a twentieth of an attack on a small network. It can be [interrupted](interruption) as on the caller's thread.
+/// for it, which took a twentieth of an attack on a small network. Work that a [question](interruption) may end stays on the caller's.
 pub fn computing<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    let question = interruption::question();
-    rayon::scope(|_| interruption::while_asking_as(question, work))
+    match interruption::has_question() {
+        true => work(),
+        false => rayon::scope(|_| work()),
+    }
 }
 
 /// Up to `wanted` threads that wait for work, and why there are no more. Where some are refused, half of the others end
