@@ -40,7 +40,7 @@ pub struct Arguments {
     /// Cut this size, which must be the model's, out of the middle of pictures, after --resize
     #[arg(long, value_name = "SIDE|HxW", allow_negative_numbers = true)]
     crop: Option<Size>,
-    /// The names of the model's classes: JSON {"0": ["folder", "name"], …} or text, a line `folder name` for each class
+    /// The names of the model's classes: a class index in JSON, or text with a line `folder name` for each class
     #[arg(long, value_name = "FILE")]
     class_index: Option<PathBuf>,
     #[command(flatten)]

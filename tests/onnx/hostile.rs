@@ -37,8 +37,8 @@ fn circles_absent_weights_branches_and_training_are_refused() {
 #[test]
 fn results_that_are_named_and_not_read_do_no_harm() {
     let kernel = [field(1, b"kernel_shape"), number(8, 2), number(8, 2)].concat();
-    let cases: [(&str, &[&str], &[Vec<u8>], usize); 3] = [
-        ("Dropout", &["y"], &[], 128),
+    let cases = [
+        ("Dropout", &["y"][..], &[][..], 128),
         ("MaxPool", &["y"], &[kernel], 98),
         ("LayerNormalization", &["y", "scale"], &[], 128),
     ];
