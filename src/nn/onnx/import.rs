@@ -238,8 +238,8 @@ impl<'a> Importer<'a> {
     /// so each node has a slot of its own for them.
     pub fn slot(&mut self, origin: Option<&str>, part: &str, new: NewSlot) -> usize {
         let mut name = origin.map_or_else(|| self.own_name(part), |origin| unwrapped(origin).to_string());
-        let named = self.slots_named(&name);
-        let same: Vec<usize> = named.into_iter().filter(|&index| self.holds(index, &new)).collect();
+        let mut named = self.slots_named(&name);
+        let same: Vec<usize> = named.iter().copied().filter(|&index| self.holds(index, &new)).collect();
         if let Some(&index) = same.iter().find(|&&index| self.makers[index] == self.place) {
             return index;
         }
@@ -250,8 +250,8 @@ impl<'a> Importer<'a> {
             }
             let own = self.own_name(part);
             self.once.separate.insert(std::mem::replace(&mut name, own));
+            named = self.slots_named(&name);
         }
-        let named = self.slots_named(&name);
         let name = if named.is_empty() { name } else { format!("{name}{AGAIN}{}", named.len()) };
         self.slots.push(new.slot(name));
         self.values.push(new.values);

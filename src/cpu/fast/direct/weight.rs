@@ -115,8 +115,8 @@ impl WithSimd for OfSteps<'_, '_> {
                 let (mut steps, mut outs) = (self.steps, &mut *self.outs);
                 while !steps.is_empty() {
                     let done = match plan.layout.block {
-                        1 => block.add_single(simd, vectors, steps, outs),
-                        3 => block.add_threes(simd, vectors, steps, outs),
+                        1 => block.add_few::<9, 1>(simd, vectors, steps, outs),
+                        3 => block.add_few::<3, 3>(simd, vectors, steps, outs),
                         _ => block.add_eights(simd, vectors, steps, outs),
                     };
                     steps = &steps[done..];
@@ -137,47 +137,32 @@ struct Block<'a, S: Simd> {
 }
 
 impl<S: Simd> Block<'_, S> {
-    /// Adds to the rows of the first steps, in blocks of one channel; returns of how many. Here and in what follows there are as
-    /// many sums as fit the registers; small blocks take several steps at a time. What the instruction set rules out is told as a
-    /// constant: it is then not compiled.
+    /// Adds to the rows of the first steps, in blocks of the few channels `B`, of which `T` steps are taken at a time; returns how
+    /// many it took. Here and in what follows there are as many sums as fit the registers. What the instruction set rules out is told
+    /// as a constant: it is then not compiled.
     #[inline(always)]
-    fn add_single(&self, simd: S, vectors: usize, steps: &[Step], outs: &mut [&mut [f32]]) -> usize {
-        let many = steps.len() >= 9;
+    fn add_few<const T: usize, const B: usize>(
+        &self,
+        simd: S,
+        vectors: usize,
+        steps: &[Step],
+        outs: &mut [&mut [f32]],
+    ) -> usize {
+        let many = steps.len() >= T;
         if const { S::REGISTER_COUNT >= 32 } {
             return match vectors {
-                1 if many => self.add::<9, 1, 1, 1>(simd, steps, outs),
-                1 => self.add::<1, 1, 1, 1>(simd, steps, outs),
-                2 if many => self.add::<9, 1, 2, 1>(simd, steps, outs),
-                2 => self.add::<1, 1, 2, 1>(simd, steps, outs),
-                3 => self.add::<1, 1, 3, 1>(simd, steps, outs),
-                _ => self.add::<1, 1, 4, 1>(simd, steps, outs),
+                1 if many => self.add::<T, B, 1, B>(simd, steps, outs),
+                1 => self.add::<1, B, 1, B>(simd, steps, outs),
+                2 if many => self.add::<T, B, 2, B>(simd, steps, outs),
+                2 => self.add::<1, B, 2, B>(simd, steps, outs),
+                3 => self.add::<1, B, 3, B>(simd, steps, outs),
+                _ => self.add::<1, B, 4, B>(simd, steps, outs),
             };
         }
         match vectors {
-            1 if many => self.add::<9, 1, 1, 1>(simd, steps, outs),
-            1 => self.add::<1, 1, 1, 1>(simd, steps, outs),
-            _ => self.add::<1, 1, 2, 1>(simd, steps, outs),
-        }
-    }
-
-    /// The same in blocks of three channels.
-    #[inline(always)]
-    fn add_threes(&self, simd: S, vectors: usize, steps: &[Step], outs: &mut [&mut [f32]]) -> usize {
-        let many = steps.len() >= 3;
-        if const { S::REGISTER_COUNT >= 32 } {
-            return match vectors {
-                1 if many => self.add::<3, 3, 1, 3>(simd, steps, outs),
-                1 => self.add::<1, 3, 1, 3>(simd, steps, outs),
-                2 if many => self.add::<3, 3, 2, 3>(simd, steps, outs),
-                2 => self.add::<1, 3, 2, 3>(simd, steps, outs),
-                3 => self.add::<1, 3, 3, 3>(simd, steps, outs),
-                _ => self.add::<1, 3, 4, 3>(simd, steps, outs),
-            };
-        }
-        match vectors {
-            1 if many => self.add::<3, 3, 1, 3>(simd, steps, outs),
-            1 => self.add::<1, 3, 1, 3>(simd, steps, outs),
-            _ => self.add::<1, 3, 2, 3>(simd, steps, outs),
+            1 if many => self.add::<T, B, 1, B>(simd, steps, outs),
+            1 => self.add::<1, B, 1, B>(simd, steps, outs),
+            _ => self.add::<1, B, 2, B>(simd, steps, outs),
         }
     }
 
