@@ -1,6 +1,7 @@
 //! One interface over both executors: a [`Device`] runs programs, a [`Workspace`] holds the named states
 //! that programs share (weights, moments, moving averages), a [`Session`] is a program bound to them.
 
+pub use crate::cpu::executor::Patch;
 use crate::cpu::{self, executor::CpuSession};
 use crate::gpu::GpuError;
 use crate::gpu::adapter::{self, AdapterChoice};
@@ -383,6 +384,42 @@ impl Session {
     pub fn compute(&mut self) -> Result<Outputs, ExecutionError> {
         let run = self.run()?;
         self.finish(run)
+    }
+
+    /// Keeps all results from now on, so that [`Session::compute_patches`] computes little. Returns whether it does, as
+    /// [`CpuSession::follow`]; never on a GPU.
+    pub fn follow(&mut self, input: &str, size: [usize; 2], of_image: usize) -> bool {
+        match self {
+            Self::Cpu(session) => session.follow(input, size, of_image),
+            Self::Gpu(_) => false,
+        }
+    }
+
+    /// Keeps nothing any more.
+    pub fn stop_following(&mut self) {
+        if let Self::Cpu(session) = self {
+            session.stop_following();
+        }
+    }
+
+    /// As [`Session::compute`], on images that differ from those of the last run in these patches only.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub fn compute_patches(&mut self, patches: &[Patch]) -> Result<Outputs, ExecutionError> {
+        let run = match self {
+            Self::Cpu(_) if interruption::is_asked_for() => return Err(ExecutionError::Interrupted),
+            Self::Cpu(session) => Run::Done(session.run_patches(patches)?),
+            Self::Gpu(_) => self.run()?,
+        };
+        self.finish(run)
+    }
+
+    /// Brings back the results that some images, counted over the batch, had before the last run with patches.
+    pub fn take_back(&mut self, is_taken: impl Fn(usize) -> bool) {
+        if let Self::Cpu(session) = self {
+            session.take_back(is_taken);
+        }
     }
 
     /// Takes the states for single calls; see [`Session::call_keeping`].

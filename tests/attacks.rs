@@ -3,6 +3,8 @@
 
 #[allow(dead_code, reason = "the kernels' judge is not needed here")]
 mod common;
+#[path = "attacks/patches.rs"]
+mod patches;
 #[path = "attacks/places.rs"]
 mod places;
 #[path = "attacks/targets.rs"]

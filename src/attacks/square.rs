@@ -3,18 +3,19 @@
 //!
 //! Written from the paper and checked against its public code (fra31/auto-attack, a392200). There all images of a batch
 //! share the windows; here every image has its own, so that nothing depends on the batch. The search runs on the host, the
-//! device classifies the candidates. Only images that still stand are classified.
+//! device classifies the candidates. Only images that still stand are classified. On the CPU path nothing is computed but what the
+//! windows change: four of five queries have windows of 3 to 5 pixels.
 
 use super::driver::{self, Arrival, SlotAttack, Slots};
 use super::objective::Objective;
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
 use super::target::{LABELS, Target};
-use crate::executor::{ExecutionError, Session};
+use crate::executor::{ExecutionError, Patch, Session};
 use crate::graph::{Graph, GraphError};
 use crate::memory;
 use crate::nn::Classifier;
-use patterns::{Candidates, Draws};
+use patterns::{Candidates, Draws, Window};
 use rayon::prelude::*;
 
 mod patterns;
@@ -67,18 +68,22 @@ struct Search {
 }
 
 impl Search {
-    /// The next candidate.
-    fn propose(&self, candidates: &Candidates, seed: u64, out: &mut [f32]) {
+    /// The next candidate, and where it differs from the best: nowhere in particular at the start.
+    fn propose(&self, candidates: &Candidates, seed: u64, out: &mut [f32]) -> Vec<Window> {
         let mut draws = Draws::new(seed, self.round, self.place, self.query);
         match self.query.checked_sub(1) {
-            None => candidates.start(&self.original, &mut draws, out),
+            None => {
+                candidates.start(&self.original, &mut draws, out);
+                Vec::new()
+            }
             Some(iteration) => candidates.next(iteration, (&self.original, &self.best), &mut draws, out),
         }
     }
 
-    /// Takes the candidate if its margin is smaller, and ends the round or the search where it is due.
-    fn judge(&mut self, candidate: &[f32], margin: f32, (queries, rounds): (usize, usize)) {
-        if self.query == 0 || margin < self.margin || margin <= 0.0 {
+    /// Takes the candidate if its margin is smaller, and ends the round or the search where it is due. Whether it was taken.
+    fn judge(&mut self, candidate: &[f32], margin: f32, (queries, rounds): (usize, usize)) -> bool {
+        let taken = self.query == 0 || margin < self.margin || margin <= 0.0;
+        if taken {
             self.best.copy_from_slice(candidate);
             // A margin that is no number is larger than every other.
             self.margin = margin.min(f32::INFINITY);
@@ -90,6 +95,7 @@ impl Search {
             (self.round, self.query) = (self.round + 1, 0);
             self.over = self.round == rounds;
         }
+        taken
     }
 }
 
@@ -99,14 +105,89 @@ struct Judge {
     images: usize,
     candidates: Vec<f32>,
     classes: Vec<f32>,
+    /// The side of windows for which the session was asked to follow the candidates, and whether it does.
+    followed: Option<(usize, bool)>,
+    /// The images, by their places in the set, whose best candidates the session has seen; none if it saw others since.
+    seen: Vec<usize>,
 }
 
 impl Judge {
     fn new(target: &mut Target, images: usize) -> Result<Self> {
         let session = target.prepare(&margin_graph(target, images)?)?;
-        let candidates = vec![0.0; images * target.pixels()];
-        Ok(Self { session, images, candidates, classes: vec![0.0; images] })
+        let (candidates, classes) = (vec![0.0; images * target.pixels()], vec![0.0; images]);
+        Ok(Self { session, images, candidates, classes, followed: None, seen: Vec::new() })
     }
+
+    /// The margins of the candidates, of which the windows say how they differ from the best ones; and whether the session can
+    /// [take them back](Session::take_back).
+    fn margins(
+        &mut self,
+        candidates: &Candidates,
+        standing: &[&mut Search],
+        windows: &[Vec<Window>],
+    ) -> Result<(Vec<f32>, bool)> {
+        let near = self.follow(candidates, standing)?;
+        self.session.write(CANDIDATES, &self.candidates)?;
+        self.session.write(CLASSES, &self.classes)?;
+        let outputs = match near {
+            true => self.session.compute_patches(&patches(windows))?,
+            false => {
+                self.seen.clear();
+                self.session.compute()?
+            }
+        };
+        Ok((outputs.get(MARGINS).to_vec(), near))
+    }
+
+    /// Keeps nothing of the images that it has seen.
+    fn forget(&mut self) {
+        self.session.stop_following();
+        (self.followed, self.seen) = (None, Vec::new());
+    }
+
+    /// Whether the session knows the best images and computes what windows change in them.
+    fn follow(&mut self, candidates: &Candidates, standing: &[&mut Search]) -> Result<bool> {
+        let side =
+            |search: &&mut Search| search.query.checked_sub(1).map(|iteration| candidates.side(iteration));
+        // An image at its start changes everywhere.
+        let Some(sides) = standing.iter().map(side).collect::<Option<Vec<usize>>>() else { return Ok(false) };
+        let largest = sides.into_iter().max().unwrap_or(0);
+        if self.followed.is_none_or(|(side, _)| side != largest) {
+            let follows = self.session.follow(CANDIDATES, [largest; 2], candidates.windows());
+            self.followed = Some((largest, follows));
+            self.seen.clear();
+        }
+        if !self.followed.is_some_and(|(_, follows)| follows) {
+            return Ok(false);
+        }
+        if !standing.iter().map(|search| search.place).eq(self.seen.iter().copied()) {
+            self.see(standing)?;
+        }
+        Ok(true)
+    }
+
+    /// Shows the best images to the session.
+    fn see(&mut self, standing: &[&mut Search]) -> Result<()> {
+        let mut best = memory::copy(&self.candidates)?;
+        let pixels = best.len() / self.images;
+        best.chunks_mut(pixels).zip(standing).for_each(|(row, search)| row.copy_from_slice(&search.best));
+        self.session.write(CANDIDATES, &best)?;
+        self.session.write(CLASSES, &self.classes)?;
+        self.session.compute()?;
+        self.seen = standing.iter().map(|search| search.place).collect();
+        Ok(())
+    }
+}
+
+/// The windows of all images.
+fn patches(windows: &[Vec<Window>]) -> Vec<Patch> {
+    let of_image = |(image, windows): (usize, &Vec<Window>)| {
+        windows
+            .iter()
+            .map(move |&Window { row, column, .. }| Patch { image, row, column })
+            .collect::<Vec<_>>()
+    };
+    windows.iter().enumerate().flat_map(of_image).collect()
 }
 
 /// The attack over places.
@@ -149,15 +230,17 @@ impl Square {
             return Ok(true);
         }
         let judge = smallest_judge(target, &mut self.full, &mut self.fewer, standing.len())?;
-        let rows = judge.candidates.par_chunks_mut(pixels);
-        rows.zip(&standing).for_each(|(row, search)| search.propose(&self.candidates, seed, row));
+        let rows = judge.candidates.par_chunks_mut(pixels).zip(&standing);
+        let windows = rows.map(|(row, search)| search.propose(&self.candidates, seed, row));
+        let windows: Vec<Vec<Window>> = windows.collect();
         judge.classes.iter_mut().zip(&standing).for_each(|(class, search)| *class = search.label);
-        judge.session.write(CANDIDATES, &judge.candidates)?;
-        judge.session.write(CLASSES, &judge.classes)?;
-        let outputs = judge.session.compute()?;
-        let judged = judge.candidates.chunks(pixels).zip(outputs.get(MARGINS));
-        for (search, (candidate, margin)) in standing.iter_mut().zip(judged) {
-            search.judge(candidate, *margin, limits);
+        let (margins, near) = judge.margins(&self.candidates, &standing, &windows)?;
+        let judged = judge.candidates.chunks(pixels).zip(margins);
+        let judged = standing.iter_mut().zip(judged);
+        let taken = judged.map(|(search, (candidate, margin))| search.judge(candidate, margin, limits));
+        let taken: Vec<bool> = taken.collect();
+        if near {
+            judge.session.take_back(|image| !taken[image]);
         }
         Ok(standing.iter().any(|search| search.over))
     }
@@ -174,6 +257,7 @@ fn smallest_judge<'a>(
     if images > size {
         *fewer = None;
     } else if driver::leaves_too_many_empty(size, images) {
+        full.forget();
         *fewer = Some(Judge::new(target, images)?);
     }
     Ok(fewer.as_mut().unwrap_or(full))
@@ -205,6 +289,9 @@ impl SlotAttack for Square {
             over: false,
         });
         self.fresh = true;
+        // Not even its weights need to be what they were.
+        self.full.seen.clear();
+        self.fewer.iter_mut().for_each(|judge| judge.seen.clear());
         Ok(())
     }
 

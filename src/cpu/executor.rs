@@ -13,6 +13,11 @@ use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+mod follow;
+mod patches;
+
+pub use patches::Patch;
+
 /// Bytes that every thread may take for itself while it computes: inputs with zeros around them, blocks of fused calls.
 const PER_THREAD: usize = 8 << 20;
 
@@ -29,6 +34,8 @@ pub struct CpuSession {
     pool: HashMap<usize, Vec<Vec<f32>>>,
     /// Copies of what a call reads from memory that it also writes.
     copies: Vec<f32>,
+    /// Of a session that follows an input.
+    followed: Option<follow::Followed>,
 }
 
 impl CpuSession {
@@ -53,7 +60,8 @@ impl CpuSession {
             }
         }
         let copies = memory::with_room(program.calls.iter().map(|c| copied(&program, c)).max().unwrap_or(0))?;
-        let mut session = Self { program, mode, memory, states, pool: HashMap::new(), copies };
+        let mut session =
+            Self { program, mode, memory, states, pool: HashMap::new(), copies, followed: None };
         session.fill_pool()?;
         session.check_machine()?;
         session.check_room()?;
@@ -103,6 +111,9 @@ impl CpuSession {
 
     fn run_here(&mut self) -> Result<Vec<Vec<f32>>, OutOfMemory> {
         self.begin();
+        if let Some(followed) = &mut self.followed {
+            followed.begin_anew();
+        }
         let program = self.program.clone();
         let ran = (0..program.calls.len()).try_for_each(|call| self.call(call));
         let outputs = ran.and_then(|()| program.outputs.iter().map(|(_, id)| self.read(*id)).collect());
@@ -117,12 +128,14 @@ impl CpuSession {
         }
     }
 
-    /// Gives the states and all other memory back.
+    /// Gives the states back, and all other memory unless it is kept.
     pub fn end(&mut self) {
         for (root, state) in &self.states {
             *state.lock().expect("no thread panicked") = std::mem::take(&mut self.memory[*root]);
         }
-        self.give_all_back();
+        if self.followed.is_none() {
+            self.give_all_back();
+        }
     }
 
     fn give_all_back(&mut self) {
@@ -132,10 +145,12 @@ impl CpuSession {
         }
     }
 
-    /// Runs one call and gives memory back that is dead after it.
+    /// Runs one call and gives memory back that is dead after it, unless it is kept.
     fn call(&mut self, index: usize) -> Result<(), OutOfMemory> {
         self.call_keeping(index)?;
-        self.release(index);
+        if self.followed.is_none() {
+            self.release(index);
+        }
         Ok(())
     }
 

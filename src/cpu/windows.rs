@@ -1,5 +1,6 @@
 //! The geometry of windows with stride and padding, as in `shaders/shared/window.wgsl`.
 
+use super::general::Axis;
 use crate::kernels::params::WindowParams;
 use std::ops::Range;
 
@@ -74,6 +75,23 @@ impl Windows {
             divisor: p.divisor,
             scale: p.scale,
         }
+    }
+
+    /// Rows and columns, the windows on the coarse side.
+    pub fn axes(&self) -> [Axis; 2] {
+        [self.down, self.along].map(|side| Axis {
+            fine: side.length,
+            coarse: side.windows,
+            taps: side.size,
+            stride: side.stride,
+            dilation: 1,
+            before: side.before,
+        })
+    }
+
+    /// Images that have keys of their own.
+    pub fn images_of_keys(&self) -> usize {
+        self.keys
     }
 
     /// The cells of a window in order, counted over one image.

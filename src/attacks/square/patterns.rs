@@ -101,9 +101,11 @@ impl Draws {
 
 /// A square of positions.
 #[derive(Clone, Copy)]
-struct Window {
-    row: usize,
-    column: usize,
+pub struct Window {
+    /// Its first row.
+    pub row: usize,
+    /// Its first column.
+    pub column: usize,
     side: usize,
 }
 
@@ -140,8 +142,17 @@ impl Candidates {
         candidates
     }
 
-    fn side(&self, iteration: usize) -> usize {
+    /// The side of an iteration's windows.
+    pub fn side(&self, iteration: usize) -> usize {
         side(iteration, (self.problem.height, self.problem.width), self.norm)
+    }
+
+    /// Windows in which a candidate differs from the best image.
+    pub fn windows(&self) -> usize {
+        match self.norm {
+            Norm::Linf => 1,
+            Norm::L2 => 2,
+        }
     }
 
     /// The side of a tile of the start.
@@ -162,25 +173,19 @@ impl Candidates {
         }
     }
 
-    /// The candidate of an iteration, counted from 0, made from the best one so far.
+    /// The candidate of an iteration, counted from 0, made from the best one so far: the same but for the windows that are returned.
     pub fn next(
         &self,
         iteration: usize,
         (original, best): (&[f32], &[f32]),
         draws: &mut Draws,
         out: &mut [f32],
-    ) {
+    ) -> Vec<Window> {
         let side = self.side(iteration);
+        out.copy_from_slice(best);
         match self.norm {
-            Norm::Linf => {
-                out.copy_from_slice(best);
-                self.square(original, side, draws, out);
-            }
-            Norm::L2 => {
-                out.iter_mut().zip(best.iter().zip(original)).for_each(|(out, (best, x))| *out = best - x);
-                self.mix(side, draws, out);
-                self.lengthen(original, out);
-            }
+            Norm::Linf => vec![self.square(original, side, draws, out)],
+            Norm::L2 => self.mix(original, side, draws, out).to_vec(),
         }
     }
 
@@ -200,7 +205,7 @@ impl Candidates {
     }
 
     /// A window of ±ε per channel: as far as a step of ±2 ε leads from any point of the ball.
-    fn square(&self, original: &[f32], side: usize, draws: &mut Draws, out: &mut [f32]) {
+    fn square(&self, original: &[f32], side: usize, draws: &mut Draws, out: &mut [f32]) -> Window {
         let window = self.window(side, draws);
         for channel in 0..self.problem.channels {
             let offset = self.epsilon * draws.sign();
@@ -209,6 +214,7 @@ impl Candidates {
                 out[at] = (original[at] + offset).clamp(0.0, 1.0);
             }
         }
+        window
     }
 
     /// A grid of pyramids in the middle of the image, of one orientation per tile and one sign per tile and channel.
@@ -233,15 +239,22 @@ impl Candidates {
     }
 
     /// Takes the norm of a second window, and what the perturbation leaves of ε, for the first, where pyramids are added to
-    /// what stands there.
-    fn mix(&self, side: usize, draws: &mut Draws, perturbation: &mut [f32]) {
-        let [first, second] = [self.window(side, draws), self.window(side, draws)];
+    /// what stands there. Where the perturbation is longer than ε by rounding, the first window gets less.
+    ///
+    /// The public code scales the whole perturbation to ε once more. It has that length already, but for rounding; without this step
+    /// nothing changes outside of the windows.
+    fn mix(&self, original: &[f32], side: usize, draws: &mut Draws, out: &mut [f32]) -> [Window; 2] {
+        let windows = [self.window(side, draws), self.window(side, draws)];
+        let [first, second] = windows;
         let (pattern, turned) = (&self.pyramids[&side], draws.sign() < 0.0);
         let epsilon = f64::from(self.epsilon);
-        let unused = epsilon.mul_add(epsilon, -square(perturbation)).max(0.0) / self.problem.channels as f64;
+        let unused = epsilon.mul_add(epsilon, -distance2(original, out)) / self.problem.channels as f64;
         for channel in 0..self.problem.channels {
             let sign = f64::from(draws.sign());
-            let value = |position| f64::from(perturbation[self.at(position, channel)]);
+            let value = |position| {
+                let at = self.at(position, channel);
+                f64::from(out[at] - original[at])
+            };
             let own = first.positions().map(|at| value(at).powi(2)).sum::<f64>();
             let others = second.positions().filter(|&(row, column)| !first.has(row, column));
             let both = own + others.map(|at| value(at).powi(2)).sum::<f64>();
@@ -250,12 +263,16 @@ impl Candidates {
             });
             let mixed: Vec<f64> = mixed.collect();
             let norm = mixed.iter().map(|value| value * value).sum::<f64>().sqrt();
-            let scale = (unused + both).sqrt() / (FLOOR + norm);
-            second.positions().for_each(|at| perturbation[self.at(at, channel)] = 0.0);
-            for (at, value) in first.positions().zip(mixed) {
-                perturbation[self.at(at, channel)] = (value * scale) as f32;
+            let scale = (unused + both).max(0.0).sqrt() / (FLOOR + norm);
+            for at in second.positions().map(|position| self.at(position, channel)) {
+                out[at] = original[at];
+            }
+            for (position, value) in first.positions().zip(mixed) {
+                let at = self.at(position, channel);
+                out[at] = (original[at] + (value * scale) as f32).clamp(0.0, 1.0);
             }
         }
+        windows
     }
 
     /// Makes an image of a perturbation that is scaled to ε.
@@ -272,16 +289,20 @@ fn turn(i: usize, side: usize, turned: bool) -> usize {
     if turned { i % side * side + i / side } else { i }
 }
 
-/// The sum of squares. Eight sums side by side, so that none waits for the one before it.
+/// The sum of squares.
 fn square(values: &[f32]) -> f64 {
-    let (eights, rest) = values.as_chunks::<8>();
+    values.iter().map(|value| f64::from(*value).powi(2)).sum()
+}
+
+/// The squared distance. Eight sums side by side, so that none waits for the one before it.
+fn distance2(a: &[f32], b: &[f32]) -> f64 {
+    let difference2 = |a: f32, b: f32| f64::from(a - b).powi(2);
+    let ((eights_a, rest_a), (eights_b, rest_b)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
     let mut sums = [0.0; 8];
-    for values in eights.iter().map(<[f32; 8]>::as_slice).chain([rest]) {
-        for (sum, value) in sums.iter_mut().zip(values) {
-            *sum += f64::from(*value).powi(2);
-        }
+    for (a, b) in eights_a.iter().zip(eights_b) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += difference2(*a, *b));
     }
-    sums.iter().sum()
+    sums.iter().sum::<f64>() + rest_a.iter().zip(rest_b).map(|(a, b)| difference2(*a, *b)).sum::<f64>()
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub mod unary;
 pub mod unpool;
 pub mod window_pool;
 
+pub use direct::Rectangle;
+
 /// Pixels that a task of a grouped convolution computes.
 const BLOCK: usize = 256;
 

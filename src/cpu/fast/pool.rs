@@ -5,6 +5,7 @@
     reason = "vector instructions are chosen for the caller, and what is not part of it is compiled without them"
 )]
 
+use super::Rectangle;
 use crate::cpu::{flushed, simd};
 use crate::kernels::Arguments;
 use crate::kernels::params::PoolParams;
@@ -17,21 +18,37 @@ const CHANNELS: usize = 16;
 /// As the twin, `cpu::pool::pool`.
 pub fn pool(call: &mut Arguments) {
     let p: PoolParams = call.params();
-    let [width, channels] = [p.width, p.channels].map(|v| v as usize);
-    let window = [p.window_height, p.window_width].map(|v| v as usize);
-    let rows = p.height as usize / window[0];
-    let columns = width / window[1];
+    let [rows, columns] = [p.height / p.window_height, p.width / p.window_width].map(|v| v as usize);
     let x = call.reads[0];
-    call.writes[0].par_chunks_mut(columns * channels).enumerate().for_each(|(index, out)| {
-        let line = index / rows * p.height as usize + index % rows * window[0];
-        let windows = Windows { x: &x[line * width * channels..], width, channels, window, scale: p.scale };
-        simd::dispatch(Row { windows, out });
+    call.writes[0].par_chunks_mut(columns * p.channels as usize).enumerate().for_each(|(index, out)| {
+        write(&p, x, [index / rows, index % rows, 0], out);
     });
 }
 
-/// The windows of a row of results.
+/// Rectangles of the result, one behind the other, each with room for `size` rows and columns. They have the same bits as in the whole
+/// result.
+pub fn rectangles(p: &PoolParams, rectangles: &[Rectangle], size: [usize; 2], x: &[f32], out: &mut [f32]) {
+    let line = size[1] * p.channels as usize;
+    out.par_chunks_mut(size[0] * line).zip(rectangles).for_each(|(out, rectangle)| {
+        let &Rectangle { image, row, column, rows } = rectangle;
+        for (y, out) in out.chunks_exact_mut(line).enumerate().take(rows) {
+            write(p, x, [image, row + y, column], out);
+        }
+    });
+}
+
+/// Some results of a row, from a place on: image, row, column.
+fn write(p: &PoolParams, x: &[f32], [image, row, column]: [usize; 3], out: &mut [f32]) {
+    let [height, width, channels] = [p.height, p.width, p.channels].map(|v| v as usize);
+    let window = [p.window_height, p.window_width].map(|v| v as usize);
+    let pixel = (image * height + row * window[0]) * width + column * window[1];
+    let windows = Windows { x: &x[pixel * channels..], width, channels, window, scale: p.scale };
+    simd::dispatch(Row { windows, out });
+}
+
+/// Windows side by side.
 struct Windows<'a> {
-    /// From the row's first line on.
+    /// From the first window on.
     x: &'a [f32],
     width: usize,
     channels: usize,
@@ -39,7 +56,7 @@ struct Windows<'a> {
     scale: f32,
 }
 
-/// A row of results.
+/// Results of a row.
 struct Row<'a> {
     windows: Windows<'a>,
     out: &'a mut [f32],

@@ -22,7 +22,7 @@ mod tile;
 mod weight;
 
 pub use line::Line;
-pub use plan::{Plan, UNIT};
+pub use plan::{Plan, Rectangle, UNIT};
 pub use tile::Finish;
 pub use weight::weight_gradient;
 
@@ -98,8 +98,8 @@ impl WithSimd for OfUnit<'_> {
         for (part, &len) in plan.parts.iter().zip(lens) {
             let (own, others) = packed.split_at(len);
             packed = others;
-            let (rows, first) = (part.rows(&unit), pixel * plan.channels[1]);
-            Sums { plan, part, rows, input, packed: own, finish, first }.write(simd, out);
+            let (rows, first) = (plan.rows(part, &unit), pixel * plan.channels[1]);
+            Sums { plan, part, rows: &rows, input, packed: own, finish, first }.write(simd, out);
         }
         if let Finish::Pixels(finish) = finish {
             finish(pixel, out);

@@ -4,6 +4,7 @@ use super::layout::Layout;
 use super::line::{Line, Phase};
 use crate::cpu::simd;
 use pulp::{Simd, WithSimd};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Pixels of a unit, at most: so many share one pass over the weights, and their results stay in the second-level cache.
@@ -72,6 +73,19 @@ pub struct Unit {
     pub rows: usize,
 }
 
+/// Some of an image's outputs, of as many columns as all rectangles have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rectangle {
+    /// The image, counted over the batch.
+    pub image: usize,
+    /// The first row.
+    pub row: usize,
+    /// The first column.
+    pub column: usize,
+    /// Rows that are computed, of those for which there is room.
+    pub rows: usize,
+}
+
 /// A direct convolution from `channels[0]` to `channels[1]` channels.
 pub struct Plan {
     rows: Line,
@@ -86,9 +100,23 @@ pub struct Plan {
     pub layout: Layout,
     images: usize,
     unit: Unit,
+    /// Where the outputs lie, if they are not whole images.
+    rectangles: Option<Vec<Rectangle>>,
 }
 
 impl Plan {
+    /// For rectangles of images. The results lie one rectangle behind the other, with room for as many rows and columns as `rows` and
+    /// `columns` have outputs. Outputs have one phase.
+    pub fn of_rectangles(
+        rows: Line,
+        columns: Line,
+        channels: [usize; 2],
+        rectangles: Vec<Rectangle>,
+    ) -> Self {
+        let plan = Self::spread(rows, columns, channels, rectangles.len());
+        Self { rectangles: Some(rectangles), ..plan }
+    }
+
     /// For so many images, in units that keep all threads busy. For outputs only: sums over units depend on their size.
     pub fn spread(rows: Line, columns: Line, channels: [usize; 2], images: usize) -> Self {
         let pixels = images * rows.count() * columns.count();
@@ -111,7 +139,8 @@ impl Plan {
         // The last tile may be wider than what is left of its line.
         let pitch = columns.count().next_multiple_of(side) + (reach[1] - reach[0]) as usize / columns.step();
         let layout = Layout::new(channels[0], columns.step(), pitch);
-        let mut plan = Self { rows, columns, channels, parts: Vec::new(), side, layout, images, unit };
+        let mut plan =
+            Self { rows, columns, channels, parts: Vec::new(), side, layout, images, unit, rectangles: None };
         plan.parts = plan.all_parts();
         plan
     }
@@ -215,6 +244,26 @@ impl Plan {
         unit.images * self.lines(unit.rows) * self.layout.line()
     }
 
+    /// Where the outputs of an image, or of one of the rectangles, lie.
+    fn place(&self, index: usize) -> Rectangle {
+        let whole = || Rectangle { image: index, row: 0, column: 0, rows: self.rows.outputs };
+        self.rectangles.as_ref().map_or_else(whole, |rectangles| rectangles[index])
+    }
+
+    /// The rows of a part that are computed in a unit.
+    pub fn rows<'a>(&self, part: &'a Part, unit: &Unit) -> Cow<'a, [[usize; 2]]> {
+        let rows = part.rows(unit);
+        if self.rectangles.is_none() {
+            return Cow::Borrowed(rows);
+        }
+        let images = rows.chunks(rows.len() / unit.images).enumerate();
+        let computed = images.flat_map(|(index, rows)| {
+            let computed = self.place(unit.image + index).rows.saturating_sub(unit.first);
+            &rows[..computed.min(rows.len())]
+        });
+        Cow::Owned(computed.copied().collect())
+    }
+
     /// Writes the inputs of a unit to `copy`, with zeros around them.
     pub fn copy_inputs(&self, unit: &Unit, input: &[f32], copy: &mut [f32]) {
         simd::dispatch(CopyInputs { plan: self, unit, input, copy });
@@ -235,11 +284,12 @@ impl WithSimd for CopyInputs<'_> {
     fn with_simd<S: Simd>(self, _: S) {
         let Self { plan: Plan { rows, columns, layout, channels, .. }, unit, input, copy } = self;
         let lines = self.plan.lines(unit.rows);
-        let top = rows.reach()[0] + (unit.first * rows.step()) as isize;
-        let left = -columns.reach()[0];
+        let (top, left) = (rows.reach()[0], columns.reach()[0]);
         let width = columns.inputs * channels[0];
         for (index, line) in copy.chunks_exact_mut(layout.line()).enumerate() {
-            let (image, y) = (unit.image + index / lines, top + (index % lines) as isize);
+            let Rectangle { image, row, column, .. } = self.plan.place(unit.image + index / lines);
+            let y = top + ((unit.first + row) * rows.step() + index % lines) as isize;
+            let left = -left - (column * columns.step()) as isize;
             if y < 0 || y >= rows.inputs as isize {
                 line.fill(0.0);
                 continue;
