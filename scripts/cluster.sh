@@ -13,7 +13,7 @@ set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit
 PART=${1:-all}
-PACKAGES='slurmctld slurmd slurm-client munge parallel jq'
+PACKAGES='slurmctld slurmd slurm-client munge parallel jq python3-yaml'
 # Seconds until a job that should have ended counts as lost.
 PATIENCE=300
 
@@ -350,7 +350,8 @@ print(job["spec"]["template"]["spec"]["containers"][0]["args"][0])' "$examples/$
 
 by_kubernetes() {
     if ! python3 -c 'import yaml' 2>/dev/null; then
-        echo 'skipped the commands of the Kubernetes manifests, because Python has no yaml'
+        echo 'skipped the commands of the Kubernetes manifests, because Python has no yaml (Debian: python3-yaml)'
+        skipped=3
         return
     fi
     mkdir -p bin && ln -sf "$PGN_WGPU" bin/pgn-wgpu
@@ -384,6 +385,7 @@ rm -rf "$folder/scratch" && mkdir -p "$folder/scratch" && cd "$folder/scratch" |
 sweep_file
 model=single/pgd-seed1/model.safetensors
 began=$(date +%s)
+skipped=0
 check 'one process trains the sweep' trained_by_one
 check 'one process judges a model of it' judged_by_one
 case $PART in
@@ -400,5 +402,5 @@ all | parallel)
     by_kubernetes
     ;;
 esac
-echo "$(($(date +%s) - began)) s, $failures failed"
+echo "$(($(date +%s) - began)) s, $failures failed, $skipped skipped"
 [ $failures = 0 ]

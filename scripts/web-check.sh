@@ -21,7 +21,7 @@ skip() {
 install() {
     mkdir -p "$folder"
     test -f "$folder/package.json" || echo '{"private": true}' >"$folder/package.json"
-    test -d "$folder/node_modules/${1%@*}" ||
+    grep -qs "\"version\": *\"${1#*@}\"" "$folder/node_modules/${1%@*}/package.json" ||
         npm install --prefix "$folder" --ignore-scripts --no-audit --no-fund --silent "$1"
 }
 

@@ -3,8 +3,8 @@
 //!
 //! Written from the paper and checked against its public code (fra31/auto-attack, a392200). There all images of a batch
 //! share the windows; here every image has its own, so that nothing depends on the batch. The search runs on the host, the
-//! device classifies the candidates. Only images that still stand are classified. On the CPU path nothing is computed but what the
-//! windows change: four of five queries have windows of 3 to 5 pixels.
+//! device classifies the candidates. Only images that still stand are classified. The CPU path computes only what the windows
+//! change: in images of 32 x 32 pixels, four of five queries have windows with a side of 3 to 5.
 
 use super::driver::{self, Arrival, SlotAttack, Slots};
 use super::objective::Objective;
@@ -68,7 +68,7 @@ struct Search {
 }
 
 impl Search {
-    /// The next candidate, and where it differs from the best: nowhere in particular at the start.
+    /// The next candidate, and the windows in which it differs from the best. The start of a round differs everywhere and has none.
     fn propose(&self, candidates: &Candidates, seed: u64, out: &mut [f32]) -> Vec<Window> {
         let mut draws = Draws::new(seed, self.round, self.place, self.query);
         match self.query.checked_sub(1) {
@@ -80,7 +80,8 @@ impl Search {
         }
     }
 
-    /// Takes the candidate if its margin is smaller, and ends the round or the search where it is due. Whether it was taken.
+    /// Takes the candidate if its margin is smaller, and ends the round or the search where it is due. Returns whether the candidate
+    /// was taken.
     fn judge(&mut self, candidate: &[f32], margin: f32, (queries, rounds): (usize, usize)) -> bool {
         let taken = self.query == 0 || margin < self.margin || margin <= 0.0;
         if taken {
@@ -105,9 +106,9 @@ struct Judge {
     images: usize,
     candidates: Vec<f32>,
     classes: Vec<f32>,
-    /// The side of windows for which the session was asked to follow the candidates, and whether it does.
+    /// For which side of windows the session was asked to follow the candidates, and whether it does.
     followed: Option<(usize, bool)>,
-    /// The images, by their places in the set, whose best candidates the session has seen; none if it saw others since.
+    /// The images, by their places in the set, whose best candidates have their results in the session.
     seen: Vec<usize>,
 }
 
@@ -118,8 +119,8 @@ impl Judge {
         Ok(Self { session, images, candidates, classes, followed: None, seen: Vec::new() })
     }
 
-    /// The margins of the candidates, of which the windows say how they differ from the best ones; and whether the session can
-    /// [take them back](Session::take_back).
+    /// The margins of the candidates, which differ from the best ones in these windows. Also whether the session kept them, so that it
+    /// has to [take back](Session::take_back) those that the search does not take.
     fn margins(
         &mut self,
         candidates: &Candidates,
@@ -139,13 +140,13 @@ impl Judge {
         Ok((outputs.get(MARGINS).to_vec(), near))
     }
 
-    /// Keeps nothing of the images that it has seen.
+    /// Gives the memory of kept results back.
     fn forget(&mut self) {
         self.session.stop_following();
         (self.followed, self.seen) = (None, Vec::new());
     }
 
-    /// Whether the session knows the best images and computes what windows change in them.
+    /// Makes sure that the session has the results of the best images, where it can compute only what windows change.
     fn follow(&mut self, candidates: &Candidates, standing: &[&mut Search]) -> Result<bool> {
         let side =
             |search: &&mut Search| search.query.checked_sub(1).map(|iteration| candidates.side(iteration));
@@ -166,7 +167,7 @@ impl Judge {
         Ok(true)
     }
 
-    /// Shows the best images to the session.
+    /// Computes the results of the best images.
     fn see(&mut self, standing: &[&mut Search]) -> Result<()> {
         let mut best = memory::copy(&self.candidates)?;
         let pixels = best.len() / self.images;

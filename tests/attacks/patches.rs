@@ -127,7 +127,7 @@ fn results_after_patches_have_the_bits_of_a_whole_run_whether_they_are_kept_or_t
                     expected,
                     "{name}, {of_image} of side {side}, round {round}"
                 );
-                let is_taken = |image: usize| (image + round) % 3 != 0;
+                let is_taken = |image: usize| !(image + round).is_multiple_of(3);
                 following.take_back(is_taken);
                 let pixels = net.problem.pixels();
                 for image in (0..IMAGES).filter(|image| !is_taken(*image)) {

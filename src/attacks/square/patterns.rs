@@ -241,8 +241,8 @@ impl Candidates {
     /// Takes the norm of a second window, and what the perturbation leaves of ε, for the first, where pyramids are added to
     /// what stands there. Where the perturbation is longer than ε by rounding, the first window gets less.
     ///
-    /// The public code scales the whole perturbation to ε once more. It has that length already, but for rounding; without this step
-    /// nothing changes outside of the windows.
+    /// The public code then scales the whole perturbation to ε. It has this length already, but for rounding. Without that step
+    /// nothing changes outside the windows.
     fn mix(&self, original: &[f32], side: usize, draws: &mut Draws, out: &mut [f32]) -> [Window; 2] {
         let windows = [self.window(side, draws), self.window(side, draws)];
         let [first, second] = windows;
