@@ -116,7 +116,7 @@ fn results_after_patches_have_the_bits_of_a_whole_run_whether_they_are_kept_or_t
         for (side, of_image) in [(1, 1), (largest, 1), (2, 2)] {
             assert!(following.follow("images", [side; 2], of_image), "{name}, side {side}");
             assert_eq!(logits(&mut following, &known), logits(&mut whole, &known), "{name}");
-            for round in 0..8 {
+            for round in 0..5 {
                 let mut images = known.clone();
                 let patches = change(&mut draws, net.problem, side, of_image, &mut images);
                 following.write("images", &images).unwrap();
