@@ -395,7 +395,7 @@ impl Session {
         }
     }
 
-    /// Keeps nothing any more.
+    /// Stops following and gives the memory of the kept results back.
     pub fn stop_following(&mut self) {
         if let Self::Cpu(session) = self {
             session.stop_following();
@@ -416,9 +416,9 @@ impl Session {
     }
 
     /// Brings back the results that some images, counted over the batch, had before the last run with patches.
-    pub fn take_back(&mut self, is_taken: impl Fn(usize) -> bool) {
+    pub fn take_back(&mut self, takes_back: impl Fn(usize) -> bool) {
         if let Self::Cpu(session) = self {
-            session.take_back(is_taken);
+            session.take_back(takes_back);
         }
     }
 

@@ -80,8 +80,8 @@ impl Search {
         }
     }
 
-    /// Takes the candidate if its margin is smaller, and ends the round or the search where it is due. Returns whether the candidate
-    /// was taken.
+    /// Takes the candidate if its margin is smaller, and ends the round or the search when its queries are used up. Returns whether
+    /// the candidate was taken.
     fn judge(&mut self, candidate: &[f32], margin: f32, (queries, rounds): (usize, usize)) -> bool {
         let taken = self.query == 0 || margin < self.margin || margin <= 0.0;
         if taken {
@@ -108,15 +108,15 @@ struct Judge {
     classes: Vec<f32>,
     /// For which side of windows the session was asked to follow the candidates, and whether it does.
     followed: Option<(usize, bool)>,
-    /// The images, by their places in the set, whose best candidates have their results in the session.
-    seen: Vec<usize>,
+    /// The session holds the results of these images' best candidates. They are named by their places in the set.
+    known: Vec<usize>,
 }
 
 impl Judge {
     fn new(target: &mut Target, images: usize) -> Result<Self> {
         let session = target.prepare(&margin_graph(target, images)?)?;
-        let (candidates, classes) = (vec![0.0; images * target.pixels()], vec![0.0; images]);
-        Ok(Self { session, images, candidates, classes, followed: None, seen: Vec::new() })
+        let (candidates, classes) = (memory::zeros(images * target.pixels())?, memory::zeros(images)?);
+        Ok(Self { session, images, candidates, classes, followed: None, known: Vec::new() })
     }
 
     /// The margins of the candidates, which differ from the best ones in these windows. Also whether the session kept them, so that it
@@ -127,26 +127,33 @@ impl Judge {
         standing: &[&mut Search],
         windows: &[Vec<Window>],
     ) -> Result<(Vec<f32>, bool)> {
-        let near = self.follow(candidates, standing)?;
+        let kept = self.follow(candidates, standing)?;
         self.session.write(CANDIDATES, &self.candidates)?;
         self.session.write(CLASSES, &self.classes)?;
-        let outputs = match near {
-            true => self.session.compute_patches(&patches(windows))?,
+        let outputs = match kept {
+            true => {
+                // Known again when nothing has gone wrong.
+                let known = std::mem::take(&mut self.known);
+                let outputs = self.session.compute_patches(&patches(windows))?;
+                self.known = known;
+                outputs
+            }
             false => {
-                self.seen.clear();
+                self.known.clear();
                 self.session.compute()?
             }
         };
-        Ok((outputs.get(MARGINS).to_vec(), near))
+        Ok((outputs.get(MARGINS).to_vec(), kept))
     }
 
     /// Gives the memory of kept results back.
     fn forget(&mut self) {
         self.session.stop_following();
-        (self.followed, self.seen) = (None, Vec::new());
+        (self.followed, self.known) = (None, Vec::new());
     }
 
-    /// Makes sure that the session has the results of the best images, where it can compute only what windows change.
+    /// Prepares a run with patches: the session follows the candidates and holds the results of the best ones. Returns false if whole
+    /// images must be computed.
     fn follow(&mut self, candidates: &Candidates, standing: &[&mut Search]) -> Result<bool> {
         let side =
             |search: &&mut Search| search.query.checked_sub(1).map(|iteration| candidates.side(iteration));
@@ -156,26 +163,26 @@ impl Judge {
         if self.followed.is_none_or(|(side, _)| side != largest) {
             let follows = self.session.follow(CANDIDATES, [largest; 2], candidates.windows());
             self.followed = Some((largest, follows));
-            self.seen.clear();
+            self.known.clear();
         }
         if !self.followed.is_some_and(|(_, follows)| follows) {
             return Ok(false);
         }
-        if !standing.iter().map(|search| search.place).eq(self.seen.iter().copied()) {
-            self.see(standing)?;
+        if !standing.iter().map(|search| search.place).eq(self.known.iter().copied()) {
+            self.compute_best(standing)?;
         }
         Ok(true)
     }
 
-    /// Computes the results of the best images.
-    fn see(&mut self, standing: &[&mut Search]) -> Result<()> {
+    /// Computes the results of the best candidates.
+    fn compute_best(&mut self, standing: &[&mut Search]) -> Result<()> {
         let mut best = memory::copy(&self.candidates)?;
         let pixels = best.len() / self.images;
         best.chunks_mut(pixels).zip(standing).for_each(|(row, search)| row.copy_from_slice(&search.best));
         self.session.write(CANDIDATES, &best)?;
         self.session.write(CLASSES, &self.classes)?;
         self.session.compute()?;
-        self.seen = standing.iter().map(|search| search.place).collect();
+        self.known = standing.iter().map(|search| search.place).collect();
         Ok(())
     }
 }
@@ -235,13 +242,16 @@ impl Square {
         let windows = rows.map(|(row, search)| search.propose(&self.candidates, seed, row));
         let windows: Vec<Vec<Window>> = windows.collect();
         judge.classes.iter_mut().zip(&standing).for_each(|(class, search)| *class = search.label);
-        let (margins, near) = judge.margins(&self.candidates, &standing, &windows)?;
+        let (margins, kept) = judge.margins(&self.candidates, &standing, &windows)?;
         let judged = judge.candidates.chunks(pixels).zip(margins);
         let judged = standing.iter_mut().zip(judged);
         let taken = judged.map(|(search, (candidate, margin))| search.judge(candidate, margin, limits));
         let taken: Vec<bool> = taken.collect();
-        if near {
+        if kept {
             judge.session.take_back(|image| !taken[image]);
+        }
+        if standing.iter().all(|search| search.over) {
+            judge.forget();
         }
         Ok(standing.iter().any(|search| search.over))
     }
@@ -290,9 +300,9 @@ impl SlotAttack for Square {
             over: false,
         });
         self.fresh = true;
-        // Not even its weights need to be what they were.
-        self.full.seen.clear();
-        self.fewer.iter_mut().for_each(|judge| judge.seen.clear());
+        // The weights may have changed since the last images.
+        self.full.known.clear();
+        self.fewer.iter_mut().for_each(|judge| judge.known.clear());
         Ok(())
     }
 
@@ -320,7 +330,7 @@ impl SlotAttack for Square {
 
     fn results(&mut self, target: &mut Target) -> Result<Vec<f32>> {
         let pixels = target.pixels();
-        let mut all = vec![0.0; self.places.len() * pixels];
+        let mut all = memory::zeros(self.places.len() * pixels)?;
         for (out, search) in all.chunks_mut(pixels).zip(&self.places) {
             if let Some(search) = search {
                 out.copy_from_slice(&search.best);

@@ -77,7 +77,7 @@ impl Windows {
         }
     }
 
-    /// Rows and columns, the windows on the coarse side.
+    /// The axes of rows and of columns. Windows are the coarse side.
     pub fn axes(&self) -> [Axis; 2] {
         [self.down, self.along].map(|side| Axis {
             fine: side.length,
@@ -89,7 +89,7 @@ impl Windows {
         })
     }
 
-    /// Images that have keys of their own.
+    /// The number of images that have their own keys.
     pub fn images_of_keys(&self) -> usize {
         self.keys
     }

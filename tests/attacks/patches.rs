@@ -75,7 +75,7 @@ impl Draws {
         self.0.uniform(0, self.1)
     }
 
-    /// A whole number up to `most`: often one of the ends, because borders are special.
+    /// A whole number up to `most`: often 0 or `most`, because borders are special cases.
     fn up_to(&mut self, most: usize) -> usize {
         match (self.next() * 4.0) as usize {
             0 => 0,

@@ -173,7 +173,8 @@ impl Candidates {
         }
     }
 
-    /// The candidate of an iteration, counted from 0, made from the best one so far: the same but for the windows that are returned.
+    /// The candidate of an iteration, counted from 0, made from the best one so far. It differs from that only in the windows that are
+    /// returned.
     pub fn next(
         &self,
         iteration: usize,
@@ -241,7 +242,7 @@ impl Candidates {
     /// Takes the norm of a second window, and what the perturbation leaves of ε, for the first, where pyramids are added to
     /// what stands there. Where the perturbation is longer than ε by rounding, the first window gets less.
     ///
-    /// The public code then scales the whole perturbation to ε. It has this length already, but for rounding. Without that step
+    /// The public code then scales the whole perturbation to ε. It has this length already, except for rounding. Without that step
     /// nothing changes outside the windows.
     fn mix(&self, original: &[f32], side: usize, draws: &mut Draws, out: &mut [f32]) -> [Window; 2] {
         let windows = [self.window(side, draws), self.window(side, draws)];

@@ -119,7 +119,7 @@ fn the_margins_that_the_search_knows_are_those_of_its_images() {
                 .flatten()
                 .for_each(|search| search.query += usize::from(search.query > 0) * 70);
             square.advance(&mut target, 1).unwrap();
-            followed += usize::from(!square.full.seen.is_empty());
+            followed += usize::from(!square.full.known.is_empty());
             let margins = margins(&square.results(&mut target).unwrap(), &labels);
             for ((search, margin), before) in square.places.iter().flatten().zip(margins).zip(before) {
                 assert_eq!(search.margin, margin, "{norm:?}, query {}", search.query);

@@ -13,22 +13,22 @@ use crate::program::{Call, RootKind, TensorId};
 /// What a session that follows an input keeps beside the results.
 pub struct Followed {
     works: Vec<Work>,
-    /// Of the last run, those of an image one behind the other.
+    /// The patches of the last run, ordered by image.
     patches: Vec<Patch>,
     /// What the rectangles of each call replaced, in the order of the patches.
     replaced: Vec<Vec<f32>>,
 }
 
 impl Followed {
-    /// Forgets what the last run replaced: all results are computed.
+    /// A whole run follows, so nothing can be taken back.
     pub fn begin_anew(&mut self) {
         self.patches.clear();
     }
 }
 
 impl CpuSession {
-    /// Keeps all results from now on, for images of `input` that change in `of_image` patches of `size` rows and columns. Returns
-    /// whether it does: not if it would save little, not without memory for it, and not on the reference path.
+    /// Keeps all results from now on, for images of `input` that change in `of_image` patches of `size` rows and columns. Returns false
+    /// and keeps nothing if this would save little, if there is no memory for it, or on the reference path.
     pub fn follow(&mut self, input: &str, size: [usize; 2], of_image: usize) -> bool {
         self.stop_following();
         let works = match self.mode {
@@ -39,7 +39,7 @@ impl CpuSession {
         let images = self.program.input(input).map_or(0, |root| self.images(root));
         match self.room_for(works, images * of_image) {
             Ok(followed) => self.followed = Some(followed),
-            Err(_) => self.give_all_back(),
+            Err(_) => self.give_kept_back(),
         }
         self.followed.is_some()
     }
@@ -50,26 +50,37 @@ impl CpuSession {
         shapes.find_map(|tensor| tensor.shape.image()).map_or(0, |[images, ..]| images)
     }
 
-    /// Takes the memory of all results at once, and of what so many patches replace.
+    /// Takes the memory of all results at once, and of what so many patches replace. As much has to stay free: following saves
+    /// time, and nothing else may fail for it.
     fn room_for(&mut self, works: Vec<Work>, patches: usize) -> Result<Followed, OutOfMemory> {
-        let bytes = |len: usize| (size_of::<f32>() * len) as u64;
+        let replaced = |work: &Work| match work {
+            Work::Cut(cut) => patches * cut.len(),
+            Work::Nothing | Work::Whole => 0,
+        };
         let computed = self.program.roots.iter().filter(|root| root.kind == RootKind::Computed);
-        memory::check_machine(bytes(computed.map(|root| root.len).sum()))?;
+        let kept = computed.map(|root| root.len).sum::<usize>() + works.iter().map(replaced).sum::<usize>();
+        let bytes = size_of::<f32>() * kept;
+        memory::check_machine(2 * bytes as u64)?;
         (0..self.program.calls.len()).try_for_each(|call| self.allocate(call))?;
-        let replaced = works.iter().map(|work| match work {
-            Work::Cut(cut) => memory::zeros(patches * cut.len()),
-            Work::Nothing | Work::Whole => Ok(Vec::new()),
-        });
-        let replaced = replaced.collect::<Result<_, _>>()?;
+        let replaced = works.iter().map(|work| memory::zeros(replaced(work))).collect::<Result<_, _>>()?;
+        self.check_room()?;
+        memory::with_room::<u8>(bytes)?;
         Ok(Followed { works, patches: Vec::new(), replaced })
     }
 
-    /// Keeps nothing any more.
+    /// Stops following and gives the memory of the kept results back.
     pub fn stop_following(&mut self) {
         if self.followed.take().is_some() {
+            self.give_kept_back();
+        }
+    }
+
+    /// Leaves the session with the memory of a run, as it was bound. What the system refuses now, the next run asks for.
+    fn give_kept_back(&mut self) {
+        self.give_all_back();
+        self.pool.clear();
+        if self.fill_pool().is_err() {
             self.give_all_back();
-            // Kept results took more than a run needs, which takes what it lacks at its first call.
-            self.pool.clear();
         }
     }
 
@@ -101,7 +112,7 @@ impl CpuSession {
         program.outputs.iter().map(|(_, id)| self.read(*id)).collect()
     }
 
-    /// Computes rectangles of a call and lets them change places with what is known there.
+    /// Computes rectangles of a call and swaps them with the known results.
     fn cut(
         &mut self,
         call: &Call,
@@ -114,7 +125,7 @@ impl CpuSession {
             &self.memory[tensor.root][tensor.offset..][..tensor.shape.len()]
         };
         let reads: Vec<&[f32]> = call.reads.iter().map(values).collect();
-        let rectangles = cut.around(patches);
+        let rectangles = cut.rectangles(patches);
         let own = &mut replaced[..rectangles.len() * cut.len()];
         refusable(|| cut.compute(&rectangles, &reads, own))?;
         let result = &mut self.memory[self.program.tensor(call.writes[0]).root];
@@ -125,21 +136,55 @@ impl CpuSession {
     }
 
     /// Brings back the results that some images, counted over the batch, had before the last run with patches.
-    pub fn take_back(&mut self, is_taken: impl Fn(usize) -> bool) {
+    pub fn take_back(&mut self, takes_back: impl Fn(usize) -> bool) {
         let Some(followed) = &mut self.followed else { return };
         for (call, (work, replaced)) in
             self.program.calls.iter().zip(followed.works.iter().zip(&mut followed.replaced))
         {
             let Work::Cut(cut) = work else { continue };
             let result = &mut self.memory[self.program.tensor(call.writes[0]).root];
-            let rectangles = cut.around(&followed.patches);
+            let rectangles = cut.rectangles(&followed.patches);
             // Where rectangles of an image meet, the last one has replaced what the first one brought.
             for (rectangle, own) in rectangles.iter().zip(replaced.chunks_exact_mut(cut.len())).rev() {
-                if is_taken(rectangle.image) {
+                if takes_back(rectangle.image) {
                     cut.exchange(rectangle, result, own);
                 }
             }
         }
         followed.patches.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Convolution, Graph};
+    use crate::program::{MemoryLimits, Program};
+    use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn a_session_that_has_stopped_following_has_the_memory_that_it_was_bound_with() {
+        let mut graph = Graph::new();
+        let mut x = graph.input("images", &[1, 64, 64, 4]).unwrap();
+        let weight = graph.state("weight", &[3, 3, 4, 4]).unwrap();
+        for _ in 0..6 {
+            x = graph.convolve(Convolution::same(3, 1), x, weight).unwrap();
+        }
+        graph.output("x", x);
+        let program = Arc::new(Program::compile(&graph, MemoryLimits::NONE).unwrap());
+        let state = |_: &str, len| Arc::new(Mutex::new(vec![0.0; len]));
+        let mut session = CpuSession::new(program, Mode::Fast, state).unwrap();
+        let held = |session: &CpuSession| -> usize {
+            let kept: usize = session.memory.iter().map(Vec::len).sum();
+            kept + session.pool.values().flatten().map(Vec::len).sum::<usize>()
+        };
+        let before = held(&session);
+        assert!(session.follow("images", [3, 3], 1));
+        session.run().unwrap();
+        assert!(held(&session) >= before + 3 * 64 * 64 * 4, "all results are kept");
+        session.stop_following();
+        assert_eq!(held(&session), before);
+        session.run().unwrap();
+        assert_eq!(held(&session), before);
     }
 }

@@ -1,10 +1,10 @@
-//! What has to be computed when nothing has changed since the last run but patches of the images.
+//! What has to be computed when only patches of the images have changed since the last run.
 //!
 //! Square needs thousands of forward passes. Each is over images that differ in one or two small windows from images whose
 //! results are known. A convolution spreads a change by the reach of its taps: early layers change in small rectangles, and late
-//! layers everywhere. Rectangles of convolutions and of pooling are computed, of all other calls the whole result.
+//! layers everywhere. For convolutions and plain average pooling, rectangles are computed. For all other calls, the whole result is.
 //!
-//! Two other ways were thought through. A mask of changed pixels would suit changes of any shape, but the tiles of a direct
+//! Two other ways were considered. A mask of changed pixels would suit changes of any shape, but the tiles of a direct
 //! convolution want many rectangles of one width. Adding the effect of a change to a known sum would save more, but it rounds
 //! in another way. Here results have the same bits as those of a whole run.
 //!
@@ -23,7 +23,7 @@ use std::ops::Range;
 
 /// Where rectangles cover more of a result than this, the whole is computed.
 const MOST: f64 = 0.9;
-/// Operations, as a part of those of a whole run, that must be saved for what keeping all results costs.
+/// Following must save at least this part of the operations, because keeping all results has a cost.
 const LEAST_SAVED: f64 = 0.2;
 
 /// The first pixel of a patch of an image.
@@ -65,7 +65,7 @@ impl Reach {
         })
     }
 
-    /// Of a tensor that depends on both, place by place.
+    /// The reach of a tensor whose places depend on the same places of both.
     fn with(&self, other: &Self) -> Option<Self> {
         let same = self.scale == other.scale && self.extent == other.extent;
         let (low, high) = (self.low.min(other.low), self.high.max(other.high));
@@ -101,7 +101,7 @@ type Reaches = [Reach; 2];
 enum Change {
     /// Some places around each patch.
     Around(Reaches),
-    /// Anything.
+    /// It may change everywhere.
     Whole,
 }
 
@@ -132,7 +132,7 @@ impl Cut {
     }
 
     /// Where they lie for patches of the image.
-    pub fn around(&self, patches: &[Patch]) -> Vec<Rectangle> {
+    pub fn rectangles(&self, patches: &[Patch]) -> Vec<Rectangle> {
         let [rows, columns] = self.reaches;
         let around = |patch: &Patch| {
             let own = rows.around(patch.row);
@@ -165,7 +165,7 @@ impl Cut {
     }
 }
 
-/// What becomes of a call.
+/// How much of a call is computed again.
 #[derive(Clone)]
 pub enum Work {
     /// Its results are known.
@@ -176,7 +176,7 @@ pub enum Work {
     Whole,
 }
 
-/// What becomes of each call when every image of `input` (`[n, height, width, channels]`) changes in `of_image` patches of `size` rows and
+/// How much of each call is computed again when every image of `input` (`[n, height, width, channels]`) changes in `of_image` patches of `size` rows and
 /// columns. `None` if that saves too little, or if a second run would not find what the first one found.
 pub fn works(program: &Program, input: &str, size: [usize; 2], of_image: usize) -> Option<Vec<Work>> {
     let root = program.input(input)?;
@@ -199,24 +199,22 @@ pub fn works(program: &Program, input: &str, size: [usize; 2], of_image: usize) 
     (flops.sum::<f64>() < (1.0 - LEAST_SAVED) * program.flops() as f64).then_some(works)
 }
 
-/// Whether a call that runs again finds what it found before, and leaves alone what others keep: nothing is written twice, nothing in its own
-/// place, no state, and nothing that the host reads as an input.
+/// Whether calls can run again with the same result: no memory is written twice, no call writes what it reads, and no call writes a
+/// state or an input.
 fn is_repeatable(program: &Program) -> bool {
     let root = |id: &TensorId| program.tensor(*id).root;
     let computed =
         |call: &Call| call.writes.iter().all(|id| program.roots[root(id)].kind == RootKind::Computed);
     let apart =
         |call: &Call| !call.writes.iter().any(|id| call.reads.iter().any(|read| root(read) == root(id)));
-    let mut written: Vec<(usize, usize)> = program
-        .calls
-        .iter()
-        .flat_map(|call| &call.writes)
-        .map(|id| (root(id), program.tensor(*id).offset))
-        .collect();
-    let all = written.len();
+    let span = |id: &TensorId| {
+        let tensor = program.tensor(*id);
+        (tensor.root, tensor.offset, tensor.offset + tensor.shape.len())
+    };
+    let mut written: Vec<_> = program.calls.iter().flat_map(|call| &call.writes).map(span).collect();
     written.sort_unstable();
-    written.dedup();
-    written.len() == all && program.calls.iter().all(|call| computed(call) && apart(call))
+    let once = written.windows(2).all(|pair| pair[0].0 != pair[1].0 || pair[0].2 <= pair[1].1);
+    once && program.calls.iter().all(|call| computed(call) && apart(call))
 }
 
 struct Analysis<'a> {

@@ -18,8 +18,8 @@ pub fn forward(g: &General, call: &mut Arguments) {
     convolve(&plan, call.reads[0], call.reads[1], &epilogue::of_sums(g.epilogue, beside), call.writes[0]);
 }
 
-/// Rectangles of the result, one behind the other, each with room for `size` rows and columns. They have the same bits as in the whole
-/// result. Reads as the twin; the epilogue may be a bias.
+/// Rectangles of the result, one after the other, each with room for `size` rows and columns. They have the same bits as in the whole
+/// result. `reads` has the order of the twin. The epilogue is none, or a bias with or without leaky ReLU.
 pub fn rectangles(
     g: &General,
     rectangles: Vec<Rectangle>,

@@ -25,7 +25,7 @@ pub fn pool(call: &mut Arguments) {
     });
 }
 
-/// Rectangles of the result, one behind the other, each with room for `size` rows and columns. They have the same bits as in the whole
+/// Rectangles of the result, one after the other, each with room for `size` rows and columns. They have the same bits as in the whole
 /// result.
 pub fn rectangles(p: &PoolParams, rectangles: &[Rectangle], size: [usize; 2], x: &[f32], out: &mut [f32]) {
     let line = size[1] * p.channels as usize;
@@ -37,7 +37,7 @@ pub fn rectangles(p: &PoolParams, rectangles: &[Rectangle], size: [usize; 2], x:
     });
 }
 
-/// Some results of a row, from a place on: image, row, column.
+/// Writes results of one row. The first is at this image, row and column.
 fn write(p: &PoolParams, x: &[f32], [image, row, column]: [usize; 3], out: &mut [f32]) {
     let [height, width, channels] = [p.height, p.width, p.channels].map(|v| v as usize);
     let window = [p.window_height, p.window_width].map(|v| v as usize);

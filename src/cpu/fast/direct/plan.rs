@@ -82,7 +82,7 @@ pub struct Rectangle {
     pub row: usize,
     /// The first column.
     pub column: usize,
-    /// Rows that are computed, of those for which there is room.
+    /// Rows that are computed. There may be room for more.
     pub rows: usize,
 }
 
@@ -106,7 +106,7 @@ pub struct Plan {
 
 impl Plan {
     /// For rectangles of images. The results lie one rectangle behind the other, with room for as many rows and columns as `rows` and
-    /// `columns` have outputs. Outputs have one phase.
+    /// `columns` have outputs. Both must have one phase.
     pub fn of_rectangles(
         rows: Line,
         columns: Line,
