@@ -189,13 +189,8 @@ impl Judge {
 
 /// The windows of all images.
 fn patches(windows: &[Vec<Window>]) -> Vec<Patch> {
-    let of_image = |(image, windows): (usize, &Vec<Window>)| {
-        windows
-            .iter()
-            .map(move |&Window { row, column, .. }| Patch { image, row, column })
-            .collect::<Vec<_>>()
-    };
-    windows.iter().enumerate().flat_map(of_image).collect()
+    let all = windows.iter().enumerate().flat_map(|(image, own)| own.iter().map(move |own| (image, own)));
+    all.map(|(image, window)| Patch { image, row: window.row, column: window.column }).collect()
 }
 
 /// The attack over places.

@@ -2,7 +2,8 @@ use super::*;
 use crate::attacks::AttackKind;
 use crate::cpu::Mode;
 use crate::executor::{Device, Workspace};
-use crate::nn::{Init, Network, Plan, Problem};
+use crate::nn::builder::Kernel;
+use crate::nn::{Builder, Init, Net, Network, Plan, Problem};
 use crate::random::{Random, Stream};
 
 const PROBLEM: Problem = Problem { height: 6, width: 9, channels: 1, classes: 2 };
@@ -76,56 +77,67 @@ fn a_margin_that_is_no_number_is_larger_than_every_other() {
     assert_eq!((search.margin, search.best[0]), (3.0, 0.75));
 }
 
+/// A network for low, wide images. All their windows have one side, so the session goes on following when a round starts.
+fn wide_net() -> Net {
+    let mut net = Builder::new(Problem { height: 3, width: 64, channels: 3, classes: 3 });
+    let x = net.convolution(net.images(), "first", Kernel::new(3, 8));
+    let x = net.relu(x);
+    let x = net.convolution(x, "second", Kernel::new(3, 3));
+    net.global_mean(x);
+    net.finish().unwrap()
+}
+
 #[test]
 fn the_margins_that_the_search_knows_are_those_of_its_images() {
-    let problem = Problem { height: 32, width: 32, channels: 3, classes: 3 };
-    let net = Network::default().build(Plan::new(problem, 0.0625)).unwrap();
+    let usual = Problem { height: 32, width: 32, channels: 3, classes: 3 };
+    let usual = Network::default().build(Plan::new(usual, 0.0625)).unwrap();
+    for (net, norm) in [(&usual, Norm::Linf), (&usual, Norm::L2), (&wide_net(), Norm::L2)] {
+        margins_stay_those_of_images(net, norm);
+    }
+}
+
+/// Runs a search in which windows shrink and one image starts another round, and computes every margin afresh.
+fn margins_stay_those_of_images(net: &Net, norm: Norm) {
+    let (problem, count) = (net.problem, 4);
     let mut workspace = Workspace::new(Device::Cpu(Mode::Fast));
     workspace.write("classifier.parameters", &net.initial(Init::He, 3).weights).unwrap();
-    let count = 4;
     let random = Random::new(5, Stream::Augment);
     let images: Vec<f32> = (0..count * problem.pixels()).map(|i| random.uniform(0, i as u32)).collect();
-    for norm in Norm::ALL {
-        let mut target = Target::live(&workspace, &net, count);
-        let mut fresh = Judge::new(&mut target, count).unwrap();
-        let mut margins = |images: &[f32], labels: &[f32]| {
-            fresh.session.write(CANDIDATES, images).unwrap();
-            fresh.session.write(CLASSES, labels).unwrap();
-            fresh.session.compute().unwrap().get(MARGINS).to_vec()
-        };
-        let leads: Vec<Vec<f32>> =
-            [0.0, 1.0, 2.0].map(|class| margins(&images, &vec![class; count])).to_vec();
-        let label = |i: usize| leads.iter().position(|lead| lead[i] > 0.0).unwrap() as f32;
-        let labels: Vec<f32> = (0..count).map(label).collect();
-        target.load(&images, &labels).unwrap();
-        // Too little to fool anything, and more queries than the search is given.
-        let options =
-            AttackOptions { epsilon: 1e-3, norm, queries: 5000, ..AttackOptions::new(AttackKind::SQUARE) };
-        let mut square = Square::new(&mut target, &options).unwrap();
-        for (slot, image) in images.chunks(problem.pixels()).enumerate() {
-            square.load(&mut target, slot, Arrival { image, place: 7 + slot }).unwrap();
-        }
-        let (mut followed, mut taken) = (0, 0);
-        for step in 0..60 {
-            if step == 40 {
-                // One image begins another round; the others go on.
-                square.places[1].as_mut().unwrap().query = 0;
-            }
-            let before: Vec<f32> = square.places.iter().flatten().map(|search| search.margin).collect();
-            // Far apart, so that windows of several sizes come.
-            square
-                .places
-                .iter_mut()
-                .flatten()
-                .for_each(|search| search.query += usize::from(search.query > 0) * 70);
-            square.advance(&mut target, 1).unwrap();
-            followed += usize::from(!square.full.known.is_empty());
-            let margins = margins(&square.results(&mut target).unwrap(), &labels);
-            for ((search, margin), before) in square.places.iter().flatten().zip(margins).zip(before) {
-                assert_eq!(search.margin, margin, "{norm:?}, query {}", search.query);
-                taken += usize::from(margin < before);
-            }
-        }
-        assert!(followed > 30 && taken > 20, "{norm:?}: {followed} followed, {taken} taken");
+    let mut target = Target::live(&workspace, net, count);
+    let mut fresh = Judge::new(&mut target, count).unwrap();
+    let mut margins = |images: &[f32], labels: &[f32]| {
+        fresh.session.write(CANDIDATES, images).unwrap();
+        fresh.session.write(CLASSES, labels).unwrap();
+        fresh.session.compute().unwrap().get(MARGINS).to_vec()
+    };
+    let leads: Vec<Vec<f32>> = [0.0, 1.0, 2.0].map(|class| margins(&images, &vec![class; count])).to_vec();
+    let label = |i: usize| leads.iter().position(|lead| lead[i] > 0.0).unwrap() as f32;
+    let labels: Vec<f32> = (0..count).map(label).collect();
+    target.load(&images, &labels).unwrap();
+    // Too little to fool anything, and more queries than the search is given.
+    let options =
+        AttackOptions { epsilon: 1e-3, norm, queries: 5000, ..AttackOptions::new(AttackKind::SQUARE) };
+    let mut square = Square::new(&mut target, &options).unwrap();
+    for (slot, image) in images.chunks(problem.pixels()).enumerate() {
+        square.load(&mut target, slot, Arrival { image, place: 7 + slot }).unwrap();
     }
+    let (mut followed, mut taken) = (0, 0);
+    for step in 0..60 {
+        if step == 40 {
+            // One image begins another round; the others go on.
+            square.places[1].as_mut().unwrap().query = 0;
+        }
+        let before: Vec<f32> = square.places.iter().flatten().map(|search| search.margin).collect();
+        // Far apart, so that windows of several sizes come.
+        let running = square.places.iter_mut().flatten().filter(|search| search.query > 0);
+        running.for_each(|search| search.query += 70);
+        square.advance(&mut target, 1).unwrap();
+        followed += usize::from(!square.full.known.is_empty());
+        let margins = margins(&square.results(&mut target).unwrap(), &labels);
+        for ((search, margin), before) in square.places.iter().flatten().zip(margins).zip(before) {
+            assert_eq!(search.margin, margin, "{problem:?}, {norm:?}, query {}", search.query);
+            taken += usize::from(margin < before);
+        }
+    }
+    assert!(followed > 30 && taken > 20, "{problem:?}, {norm:?}: {followed} followed, {taken} taken");
 }

@@ -36,18 +36,13 @@ impl CpuSession {
             Mode::Reference => None,
         };
         let Some(works) = works else { return false };
-        let images = self.program.input(input).map_or(0, |root| self.images(root));
+        let root = self.program.input(input);
+        let images = root.and_then(|root| patches::extents(&self.program, root)).map_or(0, |[n, ..]| n);
         match self.room_for(works, images * of_image) {
             Ok(followed) => self.followed = Some(followed),
             Err(_) => self.give_kept_back(),
         }
         self.followed.is_some()
-    }
-
-    /// Images of an input.
-    fn images(&self, root: usize) -> usize {
-        let mut shapes = self.program.tensors.iter().filter(|tensor| tensor.root == root);
-        shapes.find_map(|tensor| tensor.shape.image()).map_or(0, |[images, ..]| images)
     }
 
     /// Takes the memory of all results at once, and of what so many patches replace. As much has to stay free: following saves

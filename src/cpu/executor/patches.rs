@@ -180,8 +180,7 @@ pub enum Work {
 /// columns. `None` if that saves too little, or if a second run would not find what the first one found.
 pub fn works(program: &Program, input: &str, size: [usize; 2], of_image: usize) -> Option<Vec<Work>> {
     let root = program.input(input)?;
-    let mut shapes = program.tensors.iter().filter(|tensor| tensor.root == root);
-    let [images, height, width, _] = shapes.find_map(|tensor| tensor.shape.image())?;
+    let [images, height, width, _] = extents(program, root)?;
     if !is_repeatable(program) || size[0] > height || size[1] > width {
         return None;
     }
@@ -197,6 +196,12 @@ pub fn works(program: &Program, input: &str, size: [usize; 2], of_image: usize) 
     };
     let flops = program.calls.iter().zip(&works).map(|(call, work)| part(work) * call.flops as f64);
     (flops.sum::<f64>() < (1.0 - LEAST_SAVED) * program.flops() as f64).then_some(works)
+}
+
+/// `[n, height, width, channels]` of the images in a root.
+pub fn extents(program: &Program, root: usize) -> Option<[usize; 4]> {
+    let mut shapes = program.tensors.iter().filter(|tensor| tensor.root == root);
+    shapes.find_map(|tensor| tensor.shape.image())
 }
 
 /// Whether calls can run again with the same result: no memory is written twice, no call writes what it reads, and no call writes a
