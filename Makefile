@@ -10,7 +10,7 @@ export ADAPTER
 adapter = $${ADAPTER:-$$(sh scripts/setup.sh)}
 pgn_wgpu = cargo run --quiet --release --
 
-.PHONY: help demo demo-web test web-check portability swiftshader cluster gpu-check-bundle python bench parity tensorboard torture \
+.PHONY: help demo demo-web test web-check portability swiftshader cluster gpu-check-bundle gpu-table python bench parity tensorboard torture \
     fuzz onnx-conformance onnx-exports zoo-exports advertorch resnet-training
 
 help: ## This list
@@ -60,6 +60,10 @@ cluster: ## The job files of examples/cluster on a Slurm of its own and by GNU p
 
 gpu-check-bundle: ## Makes target/gpu-check.tar.gz, to carry to a machine with a GPU: sh gpu-check.sh there, eight minutes
 	sh scripts/gpu-check.sh --prepare
+
+gpu-table: ## The table of whole CIFAR-10 at width 1 on a GPU, as far as eight minutes go: DATA=folder of CIFAR-10's files
+	cargo build --release
+	DATA="$(DATA)" sh scripts/gpu-table.sh target/gpu-table
 
 # An environment and a target folder of its own. A wheel for other machines is built where glibc is 2.28, or with --zig; this one
 # is for this machine (linux).
