@@ -11,6 +11,7 @@ use pgn_wgpu::attacks::options::OPTIONS;
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, Norm, Run};
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::nn::Problem;
+use pgn_wgpu::reproduce::Experiment;
 use pgn_wgpu::training::effects::{key, listed, without_effect};
 use pgn_wgpu::training::options::EFFECTS;
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
@@ -24,6 +25,8 @@ enum Needs {
     Attack(&'static str),
     /// One of these flags.
     Flags(&'static [&'static str]),
+    /// That this experiment is asked for.
+    Experiment(Experiment),
     /// That this flag is not given.
     Without(&'static str),
     /// An attack that draws random numbers.
@@ -115,6 +118,7 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("verdict", "csv" | "save" | "force") => Nothing,
 
         ("reproduce", "experiments") => Nothing,
+        ("reproduce", "network") => Needs::Experiment(Experiment::Beyond),
         ("reproduce", "force") => Without("shard"),
         ("sweep", "file" | "tensorboard") => Nothing,
         ("summary", "size" | "channels" | "classes" | "network" | "width" | "batch_size") => Nothing,
@@ -201,6 +205,12 @@ fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Opt
             })
         }
         Flags(others) => without_any(matches, flag, others),
+        Needs::Experiment(experiment) => {
+            let mut chosen = matches.get_many::<Vec<Experiment>>("experiments")?.flatten();
+            (!chosen.any(|chosen| *chosen == experiment)).then(|| {
+                format!("{name} has no effect without the experiment {}; leave it out", experiment.name())
+            })
+        }
         Randomness if chosen_attacks(matches).into_iter().any(is_always_random) => None,
         Randomness => without_any(matches, flag, &RANDOM),
         Without(other) => is_given(matches, other)
@@ -301,6 +311,10 @@ mod tests {
             assert!(refused(&format!("{attack} {flags}")).unwrap().contains("give that too"), "{flags}");
             assert_eq!(refused(&format!("{attack} {flags} {other}")), None);
         }
+        let beyond = "pgn-wgpu reproduce figure5 beyond --scale smoke --network vgg11";
+        assert_eq!(refused(beyond), None);
+        let sentence = refused(&beyond.replace(" beyond", "")).unwrap();
+        assert!(sentence.contains("`network` has no effect without the experiment beyond"), "{sentence}");
         assert!(refused("pgn-wgpu report r --epsilon 0.1").unwrap().contains("without `sheets`"));
         assert!(refused("pgn-wgpu bench --targets --seconds 1").unwrap().contains("with `targets`"));
         assert!(refused("pgn-wgpu validate --adapter cpu --checked").unwrap().contains("`adapter` cpu"));

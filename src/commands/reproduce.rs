@@ -3,11 +3,13 @@
 use super::progress::Progress;
 use super::sweep::Lines;
 use super::{CommandResult, OpeningArguments, duration, fail, grouped, loudness, signals};
+use crate::command_line::names::networks;
 use pgn_wgpu::data::{DatasetKind, absolute};
 use pgn_wgpu::evaluation::suite::Event;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::gpu::adapter::AdapterChoice;
+use pgn_wgpu::nn::Network;
 use pgn_wgpu::report::earlier::Origin;
 use pgn_wgpu::report::{self, Fact, Page, Section};
 use pgn_wgpu::reproduce::cost::Cost;
@@ -32,6 +34,9 @@ pub struct Arguments {
     /// The data set of all of them [default: digits for smoke, else CIFAR-100 for table2 and CIFAR-10 for the others]
     #[arg(long)]
     dataset: Option<DatasetKind>,
+    /// The networks of `beyond` [default: all-convolutional,resnet18]
+    #[arg(long, value_delimiter = ',', value_parser = networks())]
+    network: Vec<Network>,
     /// Folder (or .tar.gz) of the data set
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -79,7 +84,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         .into_iter()
         .map(|(dataset, group)| {
             let settings = Settings::new(arguments.scale, dataset, arguments.data.as_deref().map(absolute));
-            Study::new(settings.opened_as(opening), group, &out)
+            Study::new(settings.opened_as(opening).beyond_on(&arguments.network), group, &out)
         })
         .collect::<Result<_, _>>()?;
     let reports = out.join("report");
@@ -140,6 +145,32 @@ fn title(scale: Scale) -> String {
     format!("Reproduction, scale {}", scale.name())
 }
 
+/// The experiments of a report that `studies` will not repeat, and the networks of `beyond`.
+fn not_repeated(report: &Value, studies: &[Study]) -> Vec<String> {
+    let planned = |id: &str| studies.iter().any(|s| s.experiments.iter().any(|e| e.name() == id));
+    let networks = |name: &str| {
+        studies
+            .iter()
+            .any(|study| study.settings.beyond_networks.iter().any(|network| network.name() == name))
+    };
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mut lost = Vec::new();
+    for section in list(&report["sections"]) {
+        match section["id"].as_str() {
+            Some(id) if !planned(id) => lost.push(id.to_string()),
+            _ => {}
+        }
+        for block in list(&section["blocks"]) {
+            let id = block["figure"]["id"].as_str().unwrap_or_default();
+            let shown = id.strip_prefix("beyond-").and_then(|id| id.strip_suffix("-verdict"));
+            lost.extend(
+                shown.filter(|name| planned("beyond") && !networks(name)).map(|n| format!("beyond on {n}")),
+            );
+        }
+    }
+    lost
+}
+
 /// Refuses to replace a report that says something which the new one will not.
 fn check_overwriting(reports: &Path, title: &str, studies: &[Study]) -> Result<(), Box<dyn Error>> {
     let path = reports.join("report.json");
@@ -151,10 +182,7 @@ fn check_overwriting(reports: &Path, title: &str, studies: &[Study]) -> Result<(
         Some(other) => format!("is {other:?}"),
         None => "cannot be read".to_string(),
     });
-    let planned: Vec<&str> = studies.iter().flat_map(|s| &s.experiments).map(|e| e.name()).collect();
-    let sections = old["sections"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let ids = sections.iter().filter_map(|section| section["id"].as_str());
-    let lost: Vec<&str> = ids.filter(|id| !planned.contains(id)).collect();
+    let lost = not_repeated(&old, studies);
     let left_out =
         || (!lost.is_empty()).then(|| format!("has {}, which this call leaves out", lost.join(", ")));
     match other_scale.or_else(left_out) {

@@ -73,7 +73,7 @@ pub struct Settings {
     pub attack_images: usize,
     /// Radii of figure 3.
     pub radii: Vec<f32>,
-    /// Networks of the experiment `beyond`: the paper's and, but for `smoke`, one as this field has them.
+    /// Networks of the experiment `beyond`: the paper's, and one as this field has them.
     pub beyond_networks: Vec<Network>,
     /// Its seeds.
     pub beyond_seeds: Vec<u64>,
@@ -84,11 +84,8 @@ impl Settings {
     pub fn new(scale: Scale, dataset: DatasetKind, data: Option<PathBuf>) -> Self {
         let preset = if scale == Scale::Paper { Preset::Paper } else { Preset::Small };
         let base = TrainConfig { data, ..TrainConfig::preset(preset, dataset) };
-        let mut beyond_networks = vec![Network::default()];
-        if scale != Scale::Smoke {
-            beyond_networks.push("resnet18".parse().expect("it is in the zoo"));
-        }
-        let beyond_seeds = if scale == Scale::Smoke { vec![0, 1] } else { vec![0, 1, 2] };
+        let beyond_networks = vec![Network::default(), "resnet18".parse().expect("it is in the zoo")];
+        let beyond_seeds = vec![0, 1, 2];
         match scale {
             Scale::Paper => Self {
                 scale,
@@ -143,6 +140,18 @@ impl Settings {
     pub fn opened_as(self, opening: Opening) -> Self {
         let Opening { tune, precision, .. } = opening;
         Self { base: TrainConfig { tune, precision, ..self.base }, ..self }
+    }
+
+    /// The same with `beyond` on other networks; without any, on its own.
+    #[must_use]
+    pub fn beyond_on(self, networks: &[Network]) -> Self {
+        let mut beyond_networks: Vec<Network> = Vec::new();
+        for &network in networks {
+            if !beyond_networks.contains(&network) {
+                beyond_networks.push(network);
+            }
+        }
+        if beyond_networks.is_empty() { self } else { Self { beyond_networks, ..self } }
     }
 
     /// Figure 2 looks at a run after every so many epochs.
@@ -247,6 +256,17 @@ mod tests {
         let opening = Opening { tune: Tune::Off, precision: Precision::Mixed, checked: true };
         let base = Settings::new(Scale::Smoke, DatasetKind::Digits, None).opened_as(opening).base;
         assert_eq!(base.opening(true), opening);
+    }
+
+    #[test]
+    fn beyond_is_on_the_networks_that_are_asked_for_each_once() {
+        let names = |asked: &[&str]| {
+            let asked: Vec<Network> = asked.iter().map(|name| name.parse().unwrap()).collect();
+            let settings = Settings::new(Scale::Smoke, DatasetKind::Digits, None).beyond_on(&asked);
+            settings.beyond_networks.iter().map(|network| network.name()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[]), ["all-convolutional", "resnet18"]);
+        assert_eq!(names(&["vgg11", "resnet18", "vgg11"]), ["vgg11", "resnet18"]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub enum Phase {
 /// What a phase does with its gradients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gradients {
-    /// Adam at once.
+    /// The optimiser's update, in the same program.
     Apply,
     /// Added to the gradient states, for [`apply_graph`].
     Accumulate,
