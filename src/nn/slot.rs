@@ -338,6 +338,12 @@ impl Slots {
         Ok(States { weights: flat, buffers, tensors, learned })
     }
 
+    /// The weights as views into another flat tensor than their state, in the order of [`States::learned`].
+    pub fn weights_in(&self, graph: &mut Graph, flat: Tensor) -> Result<Vec<Tensor>, GraphError> {
+        let weights = self.of(Role::Weight);
+        weights.map(|index| graph.view(flat, self.places[index], &self.all[index].extents)).collect()
+    }
+
     /// Packs gradients in the order of [`States::learned`] into one flat tensor.
     pub fn pack(&self, graph: &mut Graph, gradients: &[Tensor]) -> Result<Tensor, GraphError> {
         let places = self.of(Role::Weight).map(|index| self.places[index]);
@@ -357,6 +363,18 @@ pub struct States {
     pub tensors: Vec<Tensor>,
     /// Those that are learned.
     pub learned: Vec<Tensor>,
+}
+
+impl States {
+    /// The same with other weights, in the order of `learned`; buffers stay.
+    #[must_use]
+    pub fn with_weights(&self, slots: &Slots, learned: Vec<Tensor>) -> Self {
+        let mut tensors = self.tensors.clone();
+        for (index, &weight) in slots.of(Role::Weight).zip(&learned) {
+            tensors[index] = weight;
+        }
+        Self { tensors, learned, ..*self }
+    }
 }
 
 #[cfg(test)]

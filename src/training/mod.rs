@@ -66,13 +66,11 @@ pub enum TrainError {
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A batch that must be split, with a setting that needs all of it.
+    /// A batch of which several generators share, and which must be split.
     #[error(
-        "{setting} needs a whole batch at once, and {images} images do not fit the adapter; choose a smaller `batch-size`"
+        "`generators` needs a whole batch at once, and {images} images do not fit the adapter; choose a smaller `batch-size`"
     )]
     WholeBatch {
-        /// The setting, as flags.
-        setting: String,
         /// Images of a batch.
         images: usize,
     },

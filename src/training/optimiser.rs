@@ -177,6 +177,13 @@ fn mask(slots: &Slots) -> Vec<f32> {
 
 type Result<T> = std::result::Result<T, GraphError>;
 
+/// Sets a state to zeros.
+pub fn clear(graph: &mut Graph, state: Tensor) -> Result<()> {
+    let zero = graph.constant(0.0, &[1])?;
+    let zeros = graph.broadcast(zero, &graph.shape(state).clone())?;
+    graph.assign(state, zeros)
+}
+
 /// One step along the packed `gradient`, and what follows from it for the averages.
 pub fn update(graph: &mut Graph, role: Role, rule: Rule, states: &States, gradient: Tensor) -> Result<()> {
     let gradient = match rule.clip_norm {

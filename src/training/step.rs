@@ -39,6 +39,9 @@ pub enum Gradients {
     Apply,
     /// Added to the gradient states, for [`apply_graph`].
     Accumulate,
+    /// The classifier's are added up for [`awp::climb_graph`], and nothing else comes of the graph. With `--awp`, all parts of
+    /// a batch go through this before the first of them learns.
+    Climb,
 }
 
 /// A network's slots in one graph.
@@ -62,7 +65,8 @@ impl<'a> Player<'a> {
         let packed = self.slots.pack(graph, gradients)?;
         match how {
             Gradients::Apply => optimiser::update(graph, self.role, self.rule, &self.states, packed),
-            Gradients::Accumulate => {
+            Gradients::Climb if self.role != Role::Classifier => Ok(()),
+            Gradients::Accumulate | Gradients::Climb => {
                 let sum = graph.state(&self.role.state("gradient"), &[self.slots.weights])?;
                 let more = graph.add(sum, packed)?;
                 graph.assign(sum, more)
@@ -77,10 +81,13 @@ pub fn apply_graph(role: Role, config: &TrainConfig, slots: &Slots) -> Result<Gr
     let states = slots.views(&mut graph, &role.state("parameters"), &role.state("buffers"))?;
     let sum = graph.state(&role.state("gradient"), &[slots.weights])?;
     optimiser::update(&mut graph, role, role.rule(config), &states, sum)?;
-    let zero = graph.constant(0.0, &[1])?;
-    let zeros = graph.broadcast(zero, &graph.shape(sum).clone())?;
-    graph.assign(sum, zeros)?;
+    optimiser::clear(&mut graph, sum)?;
     Ok(graph)
+}
+
+/// The name of what a part of a batch has of a state that a defense keeps.
+pub fn part_of(state: &str) -> String {
+    format!("{state}.part")
 }
 
 /// Images, labels and weights of one (micro-)batch.
@@ -244,6 +251,19 @@ impl Stage<'_> {
         graph.affine(self.batch.weights, share, 0.0)
     }
 
+    /// What the defense keeps of these images from step to step, a state.
+    pub fn kept(&self, graph: &mut Graph, name: &str, extents: &[usize]) -> Result {
+        match self.how {
+            Gradients::Apply => graph.state(name, extents),
+            Gradients::Accumulate | Gradients::Climb => graph.state(&part_of(name), extents),
+        }
+    }
+
+    /// Whether states move on, but for the gradient in which weights climb.
+    pub fn is_learned_from(&self) -> bool {
+        self.how != Gradients::Climb
+    }
+
     /// The gradients of what `build` writes for a classifier in training mode: by its weights, and by `beside`. With
     /// perturbed weights (`--awp`) those by the weights are of a second pass, and only that one teaches statistics.
     pub fn gradients(
@@ -258,11 +278,15 @@ impl Stage<'_> {
         let own = build(graph, self.training(gamma.is_none()))?;
         let mut weights = graph.gradient_of_many(&own.terms, &wanted)?;
         let beside = weights.split_off(live.len());
-        let Some(gamma) = gamma else {
+        let Some(gamma) = gamma.filter(|_| self.is_learned_from()) else {
             let learned = own.clone();
             return Ok(Descent { weights, beside, own, learned });
         };
-        let climbed = awp::climbed(graph, &self.net.slots, &self.f.states, &weights, gamma)?;
+        let (slots, states) = (&self.net.slots, &self.f.states);
+        let climbed = match self.how {
+            Gradients::Accumulate => awp::climbed_before(graph, slots, states)?,
+            Gradients::Apply | Gradients::Climb => awp::climbed(graph, slots, states, &weights, gamma)?,
+        };
         let learned = build(graph, Classifier { states: &climbed, ..self.learning() })?;
         let weights = graph.gradient_of_many(&learned.terms, &climbed.learned)?;
         Ok(Descent { weights, beside, own, learned })

@@ -5,6 +5,7 @@
 
 use super::TrainError;
 use super::config::TrainConfig;
+use super::defenses::awp;
 use super::optimiser::{Optimiser, Role, Rule};
 use super::record::StepRecord;
 use super::schedule;
@@ -19,6 +20,7 @@ use crate::nn::{Net, Problem, Slots, Values};
 use crate::pgn::Generator;
 use crate::program::{Program, adam_step_size};
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What a batch is in a graph. A whole batch is kept in states of these names, which all phases of a step read;
@@ -40,9 +42,19 @@ struct PhaseRunner {
     phase: Phase,
     /// Makes the images that the phase learns from, where the defense's attack has programs of its own.
     attack: Option<LiveAttack>,
+    /// With `--awp`, what all parts of a batch go through before they learn.
+    climb: Option<Climb>,
     session: Session,
     /// Applies accumulated gradients; empty when the phase applies its own.
     apply: Vec<Session>,
+}
+
+/// The turn in which weights move up the loss of a batch in parts.
+struct Climb {
+    /// Adds up the gradient.
+    session: Session,
+    /// Moves the weights.
+    apply: Session,
 }
 
 impl PhaseRunner {
@@ -56,6 +68,100 @@ impl PhaseRunner {
             return Err(ExecutionError::Unknown { kind: "input", name: name.to_string() });
         }
         takers.try_for_each(|session| session.write(name, values))
+    }
+
+    /// The sessions that run once for each part of a batch.
+    fn sessions(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.climb.as_mut().map(|climb| &mut climb.session).into_iter().chain([&mut self.session])
+    }
+
+    /// The programs of those.
+    fn programs(&self) -> impl Iterator<Item = &Arc<Program>> {
+        self.climb
+            .as_ref()
+            .map(|climb| &climb.session)
+            .into_iter()
+            .chain([&self.session])
+            .map(Session::program)
+    }
+}
+
+/// A batch on its way through a phase, part by part.
+struct Feed<'a> {
+    batch: &'a Batch,
+    /// Images of a part.
+    images: usize,
+    /// Values of an image.
+    pixels: usize,
+    /// What random numbers are drawn from, beside the place in the batch.
+    seed: [u32; 2],
+    /// What an attack with programs of its own has made of each part.
+    adversarial: Vec<Vec<f32>>,
+}
+
+impl Feed<'_> {
+    /// The places in the batch of each part with real images.
+    fn parts(&self) -> impl Iterator<Item = Range<usize>> {
+        let (images, all) = (self.images, self.batch.labels.len());
+        (0..self.batch.real).step_by(images).map(move |start| start..(start + images).min(all))
+    }
+
+    /// The places of a part's real images.
+    fn real(&self, part: &Range<usize>) -> Range<usize> {
+        part.start..part.end.min(self.batch.real)
+    }
+
+    /// Attacks all parts.
+    fn attack(&mut self, attack: &mut LiveAttack) -> Result<(), ExecutionError> {
+        let mut adversarial = Vec::new();
+        for part in self.parts() {
+            let real = self.real(&part);
+            let classes: Vec<usize> =
+                self.batch.labels[real.clone()].iter().map(|&label| label as usize).collect();
+            let images = &self.batch.images[real.start * self.pixels..real.end * self.pixels];
+            let mut moved = attack.run(images, &classes)?;
+            moved.resize(self.images * self.pixels, 0.0);
+            adversarial.push(moved);
+        }
+        self.adversarial = adversarial;
+        Ok(())
+    }
+
+    /// Writes what a program reads of a part.
+    fn write(&self, session: &mut Session, index: usize, part: &Range<usize>) -> Result<(), ExecutionError> {
+        let program = session.program().clone();
+        let of_batch = [(&self.batch.images, self.pixels), (&self.batch.labels, 1), (&self.batch.weights, 1)];
+        for (name, (values, per_image)) in BATCH.iter().zip(of_batch) {
+            // A whole batch is in states.
+            if program.declared(name).is_some() {
+                let values = &values[part.start * per_image..part.end * per_image];
+                session.write(name, &padded(values, self.images * per_image))?;
+            }
+        }
+        if program.declared("seed").is_some() {
+            let [seed, step] = self.seed;
+            session.write("seed", &[seed, step, (part.start * self.pixels) as u32].map(f32::from_bits))?;
+        }
+        match self.adversarial.get(index) {
+            Some(moved) => session.write(ADVERSARIAL, moved),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a defense keeps of a batch in parts, while the parts come and go: each part has its own in a state of the workspace.
+struct Kept {
+    name: &'static str,
+    /// Of the whole batch.
+    values: Vec<f32>,
+    /// Values of an image.
+    per_image: usize,
+}
+
+impl Kept {
+    /// The values of a part.
+    fn of(&mut self, part: &Range<usize>) -> &mut [f32] {
+        &mut self.values[part.start * self.per_image..part.end * self.per_image]
     }
 }
 
@@ -88,6 +194,30 @@ fn padded(values: &[f32], len: usize) -> Cow<'_, [f32]> {
     let mut padded = values.to_vec();
     padded.resize(len, 0.0);
     Cow::Owned(padded)
+}
+
+/// One turn of a batch through a program, with the real images of each run.
+fn run_parts(
+    session: &mut Session,
+    feed: &Feed,
+    kept: &mut [Kept],
+    workspace: &mut Workspace,
+) -> Result<Vec<(Run, usize)>, ExecutionError> {
+    let mut runs = Vec::new();
+    for (index, part) in feed.parts().enumerate() {
+        feed.write(session, index, &part)?;
+        for kept in &mut *kept {
+            let len = feed.images * kept.per_image;
+            workspace.write(&step::part_of(kept.name), &padded(kept.of(&part), len))?;
+        }
+        runs.push((session.run()?, feed.real(&part).len()));
+        for kept in &mut *kept {
+            let left = workspace.read(&step::part_of(kept.name))?;
+            let own = kept.of(&part);
+            own.copy_from_slice(&left[..own.len()]);
+        }
+    }
+    Ok(runs)
 }
 
 impl Trainer {
@@ -144,26 +274,14 @@ impl Trainer {
         Ok(trainer)
     }
 
-    /// The setting that does not allow a batch to be split, if there is one.
-    fn whole_batches(&self) -> Option<String> {
-        let Self { config, classifier, .. } = self;
-        if !(config.method.kept)(config, classifier.problem).is_empty() {
-            return Some(format!("`method` {}", config.method));
-        }
-        if self.generator.as_ref().is_some_and(|generator| generator.members() > 1) {
-            return Some("`generators`".to_string());
-        }
-        config.awp_gamma().map(|_| "`awp`".to_string())
-    }
-
     /// Halves the micro-batch until it fits the adapter, or the memory that the CPU path gets.
     fn fit_runners(&mut self) -> Result<Vec<PhaseRunner>, TrainError> {
         loop {
             let images = self.config.batch_size;
-            if self.micro_batch < images
-                && let Some(setting) = self.whole_batches()
-            {
-                return Err(TrainError::WholeBatch { setting, images });
+            // Each of them has a share of the batch by its places.
+            let several = self.generator.as_ref().is_some_and(|generator| generator.members() > 1);
+            if self.micro_batch < images && several {
+                return Err(TrainError::WholeBatch { images });
             }
             let error = match self.runners_at(self.micro_batch) {
                 Ok(runners) => match self.room_to_save() {
@@ -176,6 +294,11 @@ impl Trainer {
                 return Err(error.into());
             }
             self.workspace.forget(&BATCH);
+            // Those of the parts that were too large.
+            let kept = (self.config.method.kept)(&self.config, self.classifier.problem);
+            for (name, _) in kept {
+                self.workspace.forget(&[&step::part_of(name)]);
+            }
             self.workspace.device().forget_out_of_memory();
             self.micro_batch = self.micro_batch.div_ceil(2);
         }
@@ -205,9 +328,20 @@ impl Trainer {
                 }
             }
             let attack = self.live_attack(session.program(), images)?;
-            runners.push(PhaseRunner { phase, attack, session, apply });
+            let climb = if whole { None } else { self.climb(phase, images)? };
+            runners.push(PhaseRunner { phase, attack, climb, session, apply });
         }
         Ok(runners)
+    }
+
+    /// The turn of `--awp` before a phase in parts.
+    fn climb(&mut self, phase: Phase, images: usize) -> Result<Option<Climb>, ExecutionError> {
+        let Some(gamma) = self.config.awp_gamma().filter(|_| phase != Phase::Generator) else {
+            return Ok(None);
+        };
+        let session = self.workspace.bind(Arc::new(self.program(phase, images, Gradients::Climb)?))?;
+        let apply = self.workspace.prepare(&awp::climb_graph(&self.classifier.slots, gamma)?)?;
+        Ok(Some(Climb { session, apply }))
     }
 
     fn program(&self, phase: Phase, images: usize, how: Gradients) -> Result<Program, ExecutionError> {
@@ -274,14 +408,15 @@ impl Trainer {
 
     /// The programs of a step, each once.
     pub fn programs(&self) -> Vec<Arc<Program>> {
-        self.runners.iter().map(|r| r.session.program().clone()).collect()
+        self.runners.iter().flat_map(PhaseRunner::programs).cloned().collect()
     }
 
     /// The sessions of a step, each with how often it runs, for profiling.
     pub fn sessions(&mut self) -> impl Iterator<Item = (&mut Session, usize)> {
         let order = &self.order;
         let runs = |index| order.iter().filter(|&&own| own == index).count();
-        self.runners.iter_mut().enumerate().map(move |(index, r)| (&mut r.session, runs(index)))
+        let all = self.runners.iter_mut().enumerate();
+        all.flat_map(move |(index, runner)| runner.sessions().map(move |session| (session, runs(index))))
     }
 
     /// Bytes that a step needs on the device: the arenas of its programs and all states.
@@ -293,8 +428,8 @@ impl Trainer {
 
     /// Floating-point operations of a step on a full batch.
     pub fn flops(&self) -> u64 {
-        let per_part: u64 =
-            self.order.iter().map(|&index| self.runners[index].session.program().flops()).sum();
+        let programs = self.order.iter().flat_map(|&index| self.runners[index].programs());
+        let per_part: u64 = programs.map(|program| program.flops()).sum();
         per_part * self.config.batch_size.div_ceil(self.micro_batch) as u64
     }
 
@@ -317,40 +452,46 @@ impl Trainer {
 
     fn submit_phase(&mut self, index: usize, batch: &Batch) -> Result<Vec<(Run, usize)>, ExecutionError> {
         let schedules = self.schedules(self.runners[index].phase, batch);
-        let pixels = self.classifier.problem.pixels();
-        let runner = &mut self.runners[index];
+        let mut kept = self.kept()?;
+        let Self { runners, workspace, config, .. } = self;
+        let runner = &mut runners[index];
         for (name, values) in &schedules {
             runner.write(name, values)?;
         }
-        let declared = |name: &str| runner.session.program().declared(name).is_some();
-        let (random, in_parts) = (declared("seed"), declared("images"));
-        let mut runs = Vec::new();
-        for start in (0..batch.real).step_by(self.micro_batch) {
-            let end = (start + self.micro_batch).min(batch.labels.len());
-            let parts = [(&batch.images, pixels), (&batch.labels, 1), (&batch.weights, 1)];
-            for (name, (values, per_image)) in BATCH.iter().zip(parts).filter(|_| in_parts) {
-                let part = &values[start * per_image..end * per_image];
-                runner.session.write(name, &padded(part, self.micro_batch * per_image))?;
-            }
-            if random {
-                let noise = [self.config.seed as u32, self.step as u32, (start * pixels) as u32];
-                runner.session.write("seed", &noise.map(f32::from_bits))?;
-            }
-            if let Some(attack) = &mut runner.attack {
-                let real = start..end.min(batch.real);
-                let classes: Vec<usize> =
-                    batch.labels[real.clone()].iter().map(|&label| label as usize).collect();
-                let mut moved =
-                    attack.run(&batch.images[real.start * pixels..real.end * pixels], &classes)?;
-                moved.resize(self.micro_batch * pixels, 0.0);
-                runner.session.write(ADVERSARIAL, &moved)?;
-            }
-            runs.push((runner.session.run()?, end.min(batch.real) - start));
+        let mut feed = Feed {
+            batch,
+            images: self.micro_batch,
+            pixels: self.classifier.problem.pixels(),
+            seed: [config.seed as u32, self.step as u32],
+            adversarial: Vec::new(),
+        };
+        if let Some(attack) = &mut runner.attack {
+            feed.attack(attack)?;
         }
+        if let Some(climb) = &mut runner.climb {
+            run_parts(&mut climb.session, &feed, &mut kept, workspace)?;
+            climb.apply.run()?;
+        }
+        let runs = run_parts(&mut runner.session, &feed, &mut kept, workspace)?;
         for apply in &mut runner.apply {
             apply.run()?;
         }
+        for Kept { name, values, .. } in kept {
+            workspace.write(name, &values)?;
+        }
         Ok(runs)
+    }
+
+    /// What the defense keeps, if a batch is in parts; a whole batch has it in place.
+    fn kept(&self) -> Result<Vec<Kept>, ExecutionError> {
+        let batch = self.config.batch_size;
+        if self.micro_batch == batch {
+            return Ok(Vec::new());
+        }
+        let all = (self.config.method.kept)(&self.config, self.classifier.problem);
+        let read =
+            |(name, len)| Ok(Kept { name, values: self.workspace.read(name)?, per_image: len / batch });
+        all.into_iter().map(read).collect()
     }
 
     /// The phases of the next step in order, each with what is written to its program before it runs. The step counts as taken, but

@@ -48,26 +48,6 @@ fn every_defense_that_is_interrupted_ends_with_the_bits_of_one_that_is_not() {
     }
 }
 
-#[test]
-fn a_batch_that_must_be_split_is_refused_where_all_of_it_is_needed() {
-    for config in all() {
-        let whole = config.method == Method::FREE || config.awp.is_some();
-        let config = TrainConfig { batch_size: 10, ..config };
-        let split = Trainer::new(cpu(), &config, DIGITS, None, Some(4)).map(drop);
-        let setting = if config.method == Method::FREE { "`method` free" } else { "`awp`" };
-        match split {
-            Ok(()) => assert!(!whole, "{}", name(&config)),
-            Err(error) => assert_eq!(
-                error.to_string(),
-                format!(
-                    "{setting} needs a whole batch at once, and 10 images do not fit the adapter; choose a smaller \
-                     `batch-size`"
-                )
-            ),
-        }
-    }
-}
-
 /// What the attack of a defense makes of digits with random numbers of `seed`, and the digits.
 fn attacked(method: Method, norm: Norm, epsilon: f32, seed: u64) -> [Vec<f32>; 2] {
     let Inner::Fixed(kind) = method.inner else { panic!("{method} has one attack") };

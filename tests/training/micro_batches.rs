@@ -9,7 +9,8 @@ use pgn_wgpu::kernels::{self, Tolerance};
 use pgn_wgpu::nn::{Network, Plan};
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program, ProgramError};
-use pgn_wgpu::training::step::{self, Gradients};
+use pgn_wgpu::training::defenses::awp::Gamma;
+use pgn_wgpu::training::step::{self, Gradients, Phase};
 use pgn_wgpu::training::{Method, Raised, StepRecord, TrainConfig, Trainer, Update};
 
 /// The sums of gradients over images are made in another order; that kernel says what its sums may differ by.
@@ -17,7 +18,7 @@ fn rounding() -> Tolerance {
     kernels::by_name("conv2d_weight_gradient").unwrap().tolerance
 }
 
-/// Both momenta after two steps (the gradients, weighted) and the metrics of the second.
+/// Both momenta after two steps (the gradients, weighted), what the defense keeps, and the metrics of the second.
 fn steps(
     device: &Device,
     config: &TrainConfig,
@@ -34,8 +35,10 @@ fn steps(
     let second = trainer.submit(batch).unwrap();
     let metrics = trainer.collect(second).unwrap();
     let (states, updates) = trainer.snapshot().unwrap();
-    assert_eq!(updates[0], 2, "one update of the classifier a step, however many micro-batches");
-    (states.into_iter().filter(|(name, _)| name.ends_with(".momentum")).collect(), metrics)
+    let moves = step::phases(&config).iter().filter(|&&phase| phase != Phase::Generator).count();
+    assert_eq!(updates[0], 2 * moves as u64, "as many updates of the classifier, however many micro-batches");
+    let compared = |name: &str| name.ends_with(".momentum") || name == "free.perturbation";
+    (states.into_iter().filter(|(name, _)| compared(name)).collect(), metrics)
 }
 
 /// Compares split steps with unsplit ones.
@@ -93,6 +96,65 @@ fn a_random_start_is_the_same_in_micro_batches() {
         for method in [Method::TRADES, Method::MART, Method::FAST, Method::N_FGSM] {
             let config = TrainConfig { batch_size: 10, iterations: 2, ..tiny(method) };
             agree(&format!("{name}, {method}"), &device, &config, &batch(10), 4);
+        }
+    }
+}
+
+#[test]
+fn weights_are_moved_along_the_gradient_of_all_parts_before_the_first_of_them_learns() {
+    for (name, device) in devices() {
+        let base =
+            TrainConfig { batch_size: 10, iterations: 2, awp: Some(Gamma::Of(0.05)), ..tiny(Method::PGN) };
+        let alternating = TrainConfig { update: Update::Alternating, ..base.clone() };
+        let defenses = [Method::PGD, Method::TRADES, Method::MART, Method::PGN];
+        let defenses = defenses.map(|method| TrainConfig { method, ..base.clone() });
+        for config in defenses.into_iter().chain([alternating]) {
+            agree(
+                &format!("{name}, {} with AWP, {:?}", config.method, config.update),
+                &device,
+                &config,
+                &batch(10),
+                4,
+            );
+        }
+    }
+}
+
+#[test]
+fn perturbations_that_go_on_from_step_to_step_are_those_of_their_place_in_the_batch() {
+    for (name, device) in devices() {
+        for awp in [None, Some(Gamma::Of(0.05))] {
+            let config = TrainConfig { batch_size: 10, replays: 3, awp, ..tiny(Method::FREE) };
+            for largest in [7, 4] {
+                agree(&format!("{name}, free, {awp:?}"), &device, &config, &batch(10), largest);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_turn_in_which_weights_move_teaches_nothing_else() {
+    let steps = |awp| {
+        let config = TrainConfig {
+            batch_size: 10,
+            network: "resnet18".parse().unwrap(),
+            width: 0.0625,
+            generator_batch_norm: true,
+            awp,
+            ..tiny(Method::PGN)
+        };
+        let mut trainer = Trainer::new(cpu(), &config, DIGITS, None, Some(4)).unwrap();
+        let step = trainer.submit(&batch(10)).unwrap();
+        trainer.collect(step).unwrap();
+        trainer.snapshot().unwrap().0
+    };
+    // So short a way up changes nothing but by rounding; statistics that learned twice would be others.
+    for ((name, expected), (_, actual)) in steps(None).iter().zip(&steps(Some(Gamma::Of(1e-7)))) {
+        if name.contains("buffers") || name == "generator.momentum" {
+            let farthest = expected.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
+            let difference =
+                expected.iter().zip(actual).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+            assert!(farthest > 0.0 && difference < 1e-4 * farthest, "{name}: {difference} of {farthest}");
         }
     }
 }

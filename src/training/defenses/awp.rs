@@ -6,12 +6,13 @@
 //! - A second network whose weights are a state, as in the authors' code. It moves by a step of SGD, the difference is
 //!   scaled and added to the weights, and it is subtracted again after the optimiser's step. That needs states for a copy,
 //!   and what rounding loses in adding and subtracting stays in the weights.
-//! - Two phases of a step: one adds up `g` and writes `w + v` into a state, the other learns. A batch in parts would be
-//!   possible, but each part has to be attacked twice, or its attacked images kept.
+//! - Two turns: in the first, all parts of a batch add up `g`, then `w + v` is written into a state, in the second the parts
+//!   learn. Each part is attacked twice.
 //! - One graph in which `w + v` are tensors like any other. Nothing is kept from step to step, so optimisers, moving
-//!   averages and checkpoints are as without it, and the weights themselves never move up. This is the one that was chosen.
-//!   Its price is that parts of a batch would each move the weights in a direction of their own; so a batch that must be
-//!   split is refused.
+//!   averages and checkpoints are as without it, and the weights themselves never move up.
+//!
+//! A whole batch goes the last way, which is the cheapest. Parts of a batch would each move the weights in a direction of
+//! their own there, so a batch that the adapter cannot hold goes the second way.
 //!
 //! In two places this differs from the authors' code. There, weight decay acts on `w + v`, because it is the optimiser's;
 //! here on `w`. There, TRADES passes clean images through the network twice more, which moves running statistics twice
@@ -19,6 +20,7 @@
 
 use crate::graph::{Graph, GraphError, Tensor, Term};
 use crate::nn::{Slots, States};
+use crate::training::optimiser::{self, Role};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
@@ -27,6 +29,9 @@ use std::str::FromStr;
 pub const ON_ATTACKED: f32 = 0.01;
 /// γ on TRADES (Wu et al. 2020).
 pub const ON_TRADES: f32 = 0.005;
+
+/// The classifier's state of moved weights.
+const CLIMBED: &str = "climbed";
 
 /// The least squared length of a gradient that gives a direction.
 const SMALLEST_NORM2: f32 = 1e-36;
@@ -119,9 +124,9 @@ pub fn climbed(
     gradients: &[Tensor],
     gamma: f32,
 ) -> Result<States, GraphError> {
-    let mut climbed = states.clone();
-    let learned = slots.all.iter().enumerate().filter(|(_, slot)| slot.is_learned());
-    for ((index, slot), (weight, &gradient)) in learned.zip(climbed.learned.iter_mut().zip(gradients)) {
+    let mut weights = states.learned.clone();
+    let learned = slots.all.iter().filter(|slot| slot.is_learned());
+    for (slot, (weight, &gradient)) in learned.zip(weights.iter_mut().zip(gradients)) {
         if !slot.is_kernel() {
             continue;
         }
@@ -130,9 +135,31 @@ pub fn climbed(
             w + g * (length(w) * gamma / length(g))
         })?;
         *weight = graph.detach(moved);
-        climbed.tensors[index] = *weight;
     }
-    Ok(climbed)
+    Ok(states.with_weights(slots, weights))
+}
+
+/// Moves the classifier's weights along the gradient that the parts of a batch have added up, into the state that
+/// [`climbed_before`] reads, and clears the sum.
+pub fn climb_graph(slots: &Slots, gamma: f32) -> Result<Graph, GraphError> {
+    let mut graph = Graph::new();
+    let role = Role::Classifier;
+    let states = slots.views(&mut graph, &role.state("parameters"), &role.state("buffers"))?;
+    let sum = graph.state(&role.state("gradient"), &[slots.weights])?;
+    let gradients = slots.weights_in(&mut graph, sum)?;
+    let climbed = climbed(&mut graph, slots, &states, &gradients, gamma)?;
+    let packed = slots.pack(&mut graph, &climbed.learned)?;
+    let state = graph.state(&role.state(CLIMBED), &[slots.weights])?;
+    graph.assign(state, packed)?;
+    optimiser::clear(&mut graph, sum)?;
+    Ok(graph)
+}
+
+/// The slots of `states` with the weights that [`climb_graph`] has left.
+pub fn climbed_before(graph: &mut Graph, slots: &Slots, states: &States) -> Result<States, GraphError> {
+    let state = graph.state(&Role::Classifier.state(CLIMBED), &[slots.weights])?;
+    let weights = slots.weights_in(graph, state)?;
+    Ok(states.with_weights(slots, weights))
 }
 
 /// The L2 norm of a whole tensor, with a floor that keeps it away from 0.

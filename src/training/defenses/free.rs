@@ -5,8 +5,8 @@
 //!
 //! As in the public code (`mahyarnajibi/FreeAdversarialTraining`), images are clipped to the box and the perturbation is not;
 //! pixels that were clipped have no gradient. The perturbation belongs to a place in the batch: it is a state of the run,
-//! zeros at first, and part of checkpoints. So a batch that must be split is refused. In L2, which has no public form, the
-//! step goes along the normalised gradient and the ball is that of L2.
+//! zeros at first, and part of checkpoints. In L2, which has no public form, the step goes along the normalised gradient and
+//! the ball is that of L2.
 
 use super::adversarial::{self, RADIUS};
 use super::registry::{Defense, Inner};
@@ -39,7 +39,7 @@ pub static FREE: Defense = Defense {
 fn phase(graph: &mut Graph, stage: &Stage) -> Result<(), GraphError> {
     let images = stage.batch.images;
     let extents = graph.shape(images).extents().to_vec();
-    let perturbation = graph.state(PERTURBATION, &extents)?;
+    let perturbation = stage.kept(graph, PERTURBATION, &extents)?;
     let moved = graph.add(images, perturbation)?;
     let seen = ball::clip(graph, moved);
     let gradient = stage.gradients(graph, &[moved], |graph, classifier| {
@@ -50,6 +50,9 @@ fn phase(graph: &mut Graph, stage: &Stage) -> Result<(), GraphError> {
     })?;
     stage.f.learn(graph, &gradient.weights, stage.how)?;
     stage.report(graph, &gradient.learned, Some(seen))?;
+    if !stage.is_learned_from() {
+        return Ok(());
+    }
     let next = ascend(graph, stage.config, perturbation, gradient.beside[0])?;
     graph.assign(perturbation, next)
 }

@@ -140,8 +140,8 @@ impl Game<'_> {
             false => None,
         };
         // Its running statistics learn where it does.
-        let pass =
-            Pass::Train { real: self.stage.real, update_statistics: self.stage.phase != Phase::Classifier };
+        let update_statistics = self.stage.phase != Phase::Classifier && self.stage.is_learned_from();
+        let pass = Pass::Train { real: self.stage.real, update_statistics };
         let turn = Turn {
             generator: self.generator,
             states: &self.g.states,

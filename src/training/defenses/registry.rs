@@ -60,8 +60,8 @@ pub struct Defense {
     pub options: &'static [&'static str],
     /// How far `--awp` moves weights where it has no number.
     pub awp: f32,
-    /// States that it keeps from step to step, with their lengths; zeros at first. They are of a whole batch, so a defense
-    /// that has some takes whole batches alone.
+    /// States that it keeps from step to step, with their lengths; zeros at first. Each has as many values for every place in
+    /// a batch, and [`Stage::kept`] is what the images of a graph have of it.
     pub kept: fn(&TrainConfig, Problem) -> Vec<(&'static str, usize)>,
     /// The phases of one training step.
     pub phases: fn(&TrainConfig) -> Vec<Phase>,
