@@ -2,6 +2,7 @@
 
 use super::common::{compare, gpus};
 use super::{DIGITS, batch, close, cpu, devices, digits, tiny};
+use pgn_wgpu::attacks::AttackKind;
 use pgn_wgpu::data::{Batch, BatchOptions, make_batch};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Shape;
@@ -117,6 +118,15 @@ fn weights_are_moved_along_the_gradient_of_all_parts_before_the_first_of_them_le
                 4,
             );
         }
+    }
+}
+
+#[test]
+fn an_attack_with_programs_of_its_own_moves_every_part() {
+    for awp in [None, Some(Gamma::Of(0.05))] {
+        let inner = Some(AttackKind::DEEPFOOL);
+        let config = TrainConfig { batch_size: 10, inner, iterations: 2, awp, ..tiny(Method::ADVERSARIAL) };
+        agree(&format!("CPU fast, DeepFool, {awp:?}"), &cpu(), &config, &batch(10), 4);
     }
 }
 
