@@ -73,6 +73,7 @@ impl ExecutionError {
                 ProgramError::TensorTooLarge { .. }
                     | ProgramError::TooManyValues { .. }
                     | ProgramError::GridTooLarge { .. }
+                    | ProgramError::Memory(_)
             ) | Self::Gpu(GpuError::OutOfMemory { .. })
                 | Self::Memory(_)
         )

@@ -18,7 +18,7 @@ use crate::memory::{self, OutOfMemory};
 use crate::models::file::Model;
 use crate::nn::{Net, Problem, Slots, Values};
 use crate::pgn::Generator;
-use crate::program::{Program, adam_step_size};
+use crate::program::{self, Program, adam_step_size};
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
@@ -345,6 +345,7 @@ impl Trainer {
     }
 
     fn program(&self, phase: Phase, images: usize, how: Gradients) -> Result<Program, ExecutionError> {
+        program::room_to_compile()?;
         let generator = self.generator.as_ref();
         let mut graph = step::phase_graph(&self.config, &self.classifier, generator, phase, images, how)?;
         if how == Gradients::Apply {
