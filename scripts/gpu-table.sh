@@ -1,5 +1,5 @@
 #!/bin/sh
-# The table "Whole CIFAR-10" of docs/measurements/robustness.md at width 1 on a GPU, as far as it comes in eight minutes.
+# The table "Whole CIFAR-10" of docs/measurements/robustness.md at width 1 on a GPU, as far as it gets in eight minutes.
 #
 #   DATA=FOLDER sh scripts/gpu-table.sh [OUT]     OUT: a new folder, or that of a call before, which goes on (gpu-table)
 #
@@ -7,63 +7,93 @@
 # of the time go to training. Then every run that is done is judged. OUT/table.txt has the table, and the names of all runs that
 # it lacks with how far they are. OUT/runs has the runs.
 #
-# The machine needs a driver and the program, no network: PGN_WGPU=PROGRAM (target/release/pgn-wgpu).
-# ADAPTER (discrete), WIDTH (1), EPOCHS (15), LIMIT (1000 test images) and SECONDS_IN_ALL (480) can be given, to try the script
-# without a GPU, for example. The exit status is 1 if not one run could be judged.
+# The machine needs a driver, the program, PGN_WGPU=PROGRAM (target/release/pgn-wgpu), and `timeout` (macOS: that of coreutils).
+# It needs no network. ADAPTER (discrete), WIDTH (1), EPOCHS (15), LIMIT (1000 test images) and SECONDS_IN_ALL (480) can be given,
+# to try the script without a GPU, for example. The exit status is 1 if not one run could be judged.
 set -u
 export LC_ALL=C
 
-case $# in 0 | 1) ;; *) echo 'gpu-table: usage: DATA=FOLDER sh scripts/gpu-table.sh [OUT]' >&2 && exit 2 ;; esac
+refuse() {
+    echo "gpu-table: $1" >&2
+    exit 2
+}
+
+[ $# -le 1 ] || refuse 'usage: DATA=FOLDER sh scripts/gpu-table.sh [OUT]'
 here=$(cd "$(dirname "$0")/.." && pwd)
 program=${PGN_WGPU:-$here/target/release/pgn-wgpu}
 out=${1:-gpu-table}
 data=${DATA:-}
 adapter=${ADAPTER:-discrete} width=${WIDTH:-1} epochs=${EPOCHS:-15} limit=${LIMIT:-1000} seconds=${SECONDS_IN_ALL:-480}
-[ -x "$program" ] || { echo "gpu-table: there is no program $program; build it, or name it by PGN_WGPU=PROGRAM" >&2; exit 2; }
-[ -f "$data/test_batch.bin" ] || { echo 'gpu-table: DATA= must name the folder of the binary files of CIFAR-10' >&2; exit 2; }
-[ "$seconds" -gt 0 ] 2>/dev/null || { echo "gpu-table: SECONDS_IN_ALL is \"$seconds\"; it must be a whole number from 1" >&2; exit 2; }
+[ -x "$program" ] || refuse "there is no program $program; build it, or name it by PGN_WGPU=PROGRAM"
+[ -f "$data/test_batch.bin" ] || refuse 'DATA= must name the folder of the binary files of CIFAR-10'
+[ "$seconds" -gt 0 ] 2>/dev/null || refuse "SECONDS_IN_ALL is \"$seconds\"; it must be a whole number from 1"
+timeout=$(command -v timeout || command -v gtimeout) || refuse 'there is no timeout; install coreutils'
 mkdir -p "$out" || exit
 began=$(date +%s)
 
-# Seconds until `$1` hundredths of all time have passed; at least one.
+# Seconds until so many hundredths of all time have passed.
 left() {
-    rest=$((seconds * $1 / 100 - ($(date +%s) - began)))
-    [ "$rest" -gt 1 ] && echo "$rest" || echo 1
+    echo $((seconds * $1 / 100 - ($(date +%s) - began)))
+}
+
+# `within HUNDREDTHS COMMAND...`: until then, if there is any time left. SIGINT lets the program save what it has.
+within() {
+    rest=$(left "$1")
+    shift
+    [ "$rest" -gt 0 ] || return 124
+    "$timeout" --foreground --signal=INT --kill-after=20 "$rest" "$@"
+}
+
+# The sweep, with more options.
+sweep() {
+    within "$1" "$program" sweep "$sheet" --data "$data" --out "$out/runs" "$2" "$3"
 }
 
 # A line for each run: its name and its state. `--dry-run` prints them below a heading.
 states() {
-    "$program" sweep "$out/sweep.toml" --data "$data" --out "$out/runs" --dry-run | sed -n '/^run  */,$p' | sed 1d
+    "$program" sweep "$sheet" --data "$data" --out "$out/runs" --dry-run >"$out/states" || return
+    sed -n '/^run  */,$p' "$out/states" | sed 1d
 }
 
-sed -e "s/^width = .*/width = $width/" -e "s/^epochs = .*/epochs = $epochs/" "$here/examples/whole-cifar10.toml" >"$out/sweep.toml"
+sheet=$out/sweep.toml.new
+sed -e "s/^width = .*/width = $width/" -e "s/^epochs = .*/epochs = $epochs/" "$here/examples/whole-cifar10.toml" >"$sheet"
+# A folder of other settings is refused here, and its table stays.
+states >/dev/null || exit 1
+mv "$sheet" "$out/sweep.toml" && sheet=$out/sweep.toml
 
 # --- Training ------------------------------------------------------------------------------------------------------
 
-# SIGINT lets a run save what it has.
-timeout --signal=INT --kill-after=20 "$(left 67)" \
-    "$program" sweep "$out/sweep.toml" --data "$data" --out "$out/runs" --adapter "$adapter" || true
+sweep 67 --adapter "$adapter"
+case $? in
+0 | 1 | 124 | 130) ;; # done, a run failed, time is out
+*) exit 1 ;;
+esac
 # Without one run the program has said why.
 ls "$out/runs" >/dev/null 2>&1 || exit 1
-done=$(states | awk '$2 == "done" { print $1 }')
+trained=$(states | awk '$2 == "done" { print $1 }')
 
 # --- Verdicts ------------------------------------------------------------------------------------------------------
 
+# `judge RUN`: its verdict as a file, which is there whole or not at all and is named by the number of images.
 judge() {
-    timeout --signal=INT --kill-after=20 "$(left 100)" \
-        "$program" evaluate "$@" --data "$data" --adapter "$adapter" --limit "$limit" --attack deepfool,fmn
+    file=$out/$1.of-$limit.txt
+    [ ! -f "$file" ] || return 0
+    [ "$(left 100)" -gt 0 ] || return 1
+    within 100 "$program" evaluate "$out/runs/$1" --data "$data" --adapter "$adapter" --limit "$limit" \
+        --attack deepfool,fmn >"$file.new" 2>"$out/$1.log"
+    case $? in
+    0) mv "$file.new" "$file" ;;
+    1) tail -n 1 "$out/$1.log" >&2 && false ;;
+    *) false ;; # time is out
+    esac
 }
 
 judged=
-for run in $done; do
-    [ "$(left 100)" -gt 1 ] || break
+for run in $trained; do
     # One by one, so that a call that has no time left takes no other's verdict with it.
-    if judge "$out/runs/$run" >"$out/$run.txt" 2>"$out/$run.log"; then
-        judged="$judged $run"
-    else
-        rm "$out/$run.txt" && tail -n 1 "$out/$run.log" >&2
-    fi
+    if judge "$run"; then judged="$judged $run"; fi
 done
+[ -n "$judged" ] || { echo "gpu-table: no run is judged yet; the same command goes on" >&2; exit 1; }
 
 # --- The table -----------------------------------------------------------------------------------------------------
 
@@ -73,7 +103,7 @@ done
     for run in $judged; do
         echo && echo "$run"
         sed -n -e '/^benign accuracy/p' -e '/^accuracy by the quick verdict/p' -e '/^median of the smallest/p' \
-            -e '/^seconds per epoch/p' -e '/^warning:/p' "$out/$run.txt"
+            -e '/^seconds per epoch/p' -e '/^warning:/p' "$out/$run.of-$limit.txt"
     done
     echo && echo 'Left out:'
     states | awk -v judged=" $judged " '
@@ -83,4 +113,3 @@ done
 } >"$out/table.txt.new" && mv "$out/table.txt.new" "$out/table.txt"
 cat "$out/table.txt"
 echo && echo "$(($(date +%s) - began)) s; $out/table.txt"
-[ -n "$judged" ]

@@ -224,7 +224,13 @@ impl Workspace {
         if !self.states.contains_key(name) {
             let state = match &self.device {
                 Device::Cpu(_) => State::Cpu(Arc::new(Mutex::new(memory::zeros(len)?))),
-                Device::Gpu(gpu) => State::Gpu(gpu.buffer(name, 4 * len as u64)),
+                Device::Gpu(gpu) => {
+                    let bytes = 4 * len as u64;
+                    let buffer = gpu.buffer(name, bytes);
+                    // One that the adapter refused would be bound by the next, smaller program.
+                    gpu.check(bytes)?;
+                    State::Gpu(buffer)
+                }
             };
             self.states.insert(name.to_string(), (state, len));
         }

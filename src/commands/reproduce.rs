@@ -55,8 +55,8 @@ pub struct Arguments {
     dry_run: bool,
     #[command(flatten)]
     opened_as: OpeningArguments,
-    /// Replace a report about other experiments or another scale; runs and results are never overwritten, and a report
-    /// of the same experiments is always renewed
+    /// Replace a report about other experiments, other networks or another scale; runs and results are never overwritten, and
+    /// a report of the same ones is always renewed
     #[arg(long)]
     force: bool,
 }
@@ -188,7 +188,7 @@ fn check_overwriting(reports: &Path, title: &str, studies: &[Study]) -> Result<(
     match other_scale.or_else(left_out) {
         None => Ok(()),
         Some(what) => fail(format!(
-            "the report in {} {what}; choose another `out`, ask for those experiments too, or replace the report with \
+            "the report in {} {what}; choose another `out`, ask for all of that, or replace the report with \
              `force` (no run and no result is lost)",
             reports.display()
         )),

@@ -104,6 +104,11 @@ impl Graph {
         self.outputs.push((name.to_string(), tensor));
     }
 
+    /// Forgets the outputs: what only they need is not computed.
+    pub fn drop_outputs(&mut self) {
+        self.outputs.clear();
+    }
+
     /// Names and shapes of the inputs, each name once.
     pub fn inputs(&self) -> Vec<(&str, &Shape)> {
         let mut inputs: Vec<(&str, &Shape)> = Vec::new();

@@ -7,6 +7,7 @@ use super::Experiment;
 use super::plan::{self, Run, generator_name};
 use super::settings::{DEFENSES, METHODS, Settings};
 use crate::attacks::{AttackKind, AttackOptions};
+use crate::nn::Network;
 use crate::training::Method;
 use crate::training::run::kept_name;
 
@@ -20,8 +21,8 @@ const HUGE_RADIUS: f64 = 20.0;
 pub struct Planned {
     /// The run or one of its files; if there are several, one of them, which training will tell.
     pub runs: Vec<String>,
-    /// Width of its nets.
-    pub width: f32,
+    /// Its classifier's network and width.
+    pub of: (Network, f32),
     /// The attack.
     pub options: AttackOptions,
     /// Only the first so many test images.
@@ -61,7 +62,7 @@ fn of(experiment: Experiment, planner: &Planner) -> Vec<Planned> {
             let epochs = (every as u32..=settings.base.epochs).step_by(every);
             let looks = epochs.flat_map(|epoch| {
                 let file = format!("{}/checkpoints/{}", run.name(settings), kept_name(epoch));
-                planner.standing(file, run.width)
+                planner.standing(file, &run)
             });
             planner.standings(&over(&[Method::NATURAL, Method::FGM])).into_iter().chain(looks).collect()
         }
@@ -69,8 +70,7 @@ fn of(experiment: Experiment, planner: &Planner) -> Vec<Planned> {
             plan::fixed_classifiers(settings).iter().flat_map(|r| planner.radii(r)).collect()
         }
         Experiment::Figure4 => {
-            let cw =
-                |run: Run| planner.one(vec![run.name(settings)], run.width, settings.attack(AttackKind::CW));
+            let cw = |run: Run| planner.one(vec![run.name(settings)], &run, settings.attack(AttackKind::CW));
             over(&DEFENSES).into_iter().map(cw).collect()
         }
         Experiment::Figure5 => planner.standings(&over(&METHODS)),
@@ -92,27 +92,28 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// An attack on as many images as the scale says.
-    fn one(&self, runs: Vec<String>, width: f32, options: AttackOptions) -> Planned {
+    /// An attack on as many images as the scale says, on one of `runs`, whose classifiers are like that of `run`.
+    fn one(&self, runs: Vec<String>, run: &Run, options: AttackOptions) -> Planned {
         let passes = options.passes(self.classes) + JUDGING;
-        Planned { runs, width, options, limit: Some(self.settings.attack_images), passes }
+        let of = (run.network.unwrap_or(self.settings.base.network), run.width);
+        Planned { runs, of, options, limit: Some(self.settings.attack_images), passes }
     }
 
     /// What a point of a robustness curve takes: benign accuracy over all test images, and Carlini-Wagner.
-    fn standing(&self, run: String, width: f32) -> [Planned; 2] {
-        let benign = self.one(vec![run.clone()], width, self.settings.attack(AttackKind::FGM));
-        let cw = self.one(vec![run], width, self.settings.attack(AttackKind::CW));
+    fn standing(&self, name: String, run: &Run) -> [Planned; 2] {
+        let benign = self.one(vec![name.clone()], run, self.settings.attack(AttackKind::FGM));
+        let cw = self.one(vec![name], run, self.settings.attack(AttackKind::CW));
         [Planned { limit: None, ..benign }, cw]
     }
 
     fn standings(&self, runs: &[Run]) -> Vec<Planned> {
-        runs.iter().flat_map(|run| self.standing(run.name(self.settings), run.width)).collect()
+        runs.iter().flat_map(|run| self.standing(run.name(self.settings), run)).collect()
     }
 
     /// Benign accuracy over all test images, the quick verdict, and searches for the smallest perturbation.
     fn beyond(&self, run: &Run) -> Vec<Planned> {
         let name = run.name(self.settings);
-        let one = |options| self.one(vec![name.clone()], run.width, options);
+        let one = |options| self.one(vec![name.clone()], run, options);
         let attacks = self.settings.quick_verdict().into_iter().chain(self.settings.beyond_searches());
         let benign = Planned { limit: None, ..one(self.settings.attack(AttackKind::FGM)) };
         std::iter::once(benign).chain(attacks.map(one)).collect()
@@ -124,10 +125,10 @@ impl Planner<'_> {
         let at = |&radius: &f32| {
             let by_epsilon = [AttackKind::FGM, AttackKind::PGD].map(|kind| {
                 let options = AttackOptions { epsilon: radius, ..self.settings.attack(kind) };
-                self.one(vec![name.clone()], run.width, options)
+                self.one(vec![name.clone()], run, options)
             });
             let options = AttackOptions { radius: Some(radius), ..self.settings.attack(AttackKind::PGN) };
-            let generator = self.one(vec![generator_name(&name)], run.width, options);
+            let generator = self.one(vec![generator_name(&name)], run, options);
             by_epsilon.into_iter().chain([generator]).collect::<Vec<_>>()
         };
         self.settings.radii.iter().flat_map(at).collect()
@@ -141,8 +142,7 @@ impl Planner<'_> {
             for (index, _) in self.settings.seeds.iter().enumerate() {
                 let runs: Vec<&Run> = curve.iter().map(|(_, runs)| &runs[index]).collect();
                 let names: Vec<String> = runs.iter().map(|run| run.name(self.settings)).collect();
-                let width = runs[0].width;
-                let one = |kind| self.one(names.clone(), width, self.settings.attack(kind));
+                let one = |kind| self.one(names.clone(), runs[0], self.settings.attack(kind));
                 let mut mim = one(AttackKind::MIM);
                 // With half the steps at the radius and at twice of it, and made on the source and on the twin.
                 mim.passes = 4.0 * mim.passes + HUGE_RADIUS;
@@ -155,7 +155,7 @@ impl Planner<'_> {
                     one(AttackKind::CW),
                 ]);
                 let searches = self.settings.searches().into_iter();
-                all.extend(searches.map(|options| self.one(names.clone(), width, options)));
+                all.extend(searches.map(|options| self.one(names.clone(), runs[0], options)));
             }
         }
         all
@@ -179,6 +179,13 @@ mod tests {
         // Five search steps of a hundred iterations.
         assert!(of(AttackKind::CW).all(|planned| planned.passes == 502.0 && planned.limit == Some(200)));
         assert!(of(AttackKind::FGM).all(|planned| planned.passes == 3.0 && planned.limit.is_none()));
+    }
+
+    #[test]
+    fn attacks_of_beyond_know_the_network_that_they_are_on() {
+        let all = attacks(&[Experiment::Beyond], &settings(), 10);
+        let on = |name: &str| all.iter().filter(|planned| planned.of.0.name() == name).count();
+        assert_eq!((on("all-convolutional"), on("resnet18")), (all.len() / 2, all.len() / 2));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::timing;
 use crate::bench::attacks::time_carlini_wagner;
 use crate::data::Dataset;
 use crate::executor::Device;
-use crate::nn::Problem;
+use crate::nn::{Network, Problem};
 use crate::sweep::Point;
 use crate::training::fit::problem_of;
 use crate::training::{Method, TrainConfig, TrainError};
@@ -47,16 +47,20 @@ pub fn cost(
     if !attacks.is_empty() {
         let iteration = time_carlini_wagner(device, &naive, problem, Duration::ZERO)?;
         let per_pass = iteration.iteration_seconds / iteration.batch_size as f64;
-        cost.attack_seconds = attacking(attacks, dataset.test.len(), |width| {
-            Ok(per_pass * at_width(&naive, width, problem)? / operations)
+        cost.attack_seconds = attacking(attacks, dataset.test.len(), |of| {
+            Ok(per_pass * operations_of(&naive, of, problem)? / operations)
         })?;
     }
     Ok(cost)
 }
 
-/// Operations of a naive step at another width.
-fn at_width(naive: &TrainConfig, width: f32, problem: Problem) -> Result<f64, TrainError> {
-    timing::operations(&TrainConfig { width, ..naive.clone() }, problem)
+/// Operations of a naive step of another network and width.
+fn operations_of(
+    naive: &TrainConfig,
+    (network, width): (Network, f32),
+    problem: Problem,
+) -> Result<f64, TrainError> {
+    timing::operations(&TrainConfig { network, width, ..naive.clone() }, problem)
 }
 
 /// Every run's steps, at the seconds that one of its steps takes.
@@ -74,16 +78,17 @@ fn training(
     Ok(cost)
 }
 
-/// Seconds of attacks, of which `test` images there are; a pass over one image takes `seconds_per_pass` at a width.
+/// Seconds of attacks, of which `test` images there are; a pass of a network of some width over one image takes
+/// `seconds_per_pass`.
 fn attacking(
     attacks: &[Planned],
     test: usize,
-    seconds_per_pass: impl Fn(f32) -> Result<f64, TrainError>,
+    seconds_per_pass: impl Fn((Network, f32)) -> Result<f64, TrainError>,
 ) -> Result<f64, TrainError> {
     let mut seconds = 0.0;
     for planned in attacks {
         let images = planned.limit.map_or(test, |limit| limit.min(test));
-        seconds += images as f64 * planned.passes * seconds_per_pass(planned.width)?;
+        seconds += images as f64 * planned.passes * seconds_per_pass(planned.of)?;
     }
     Ok(seconds)
 }
@@ -123,13 +128,13 @@ mod tests {
     fn attacks_cost_their_passes_over_the_images_that_there_are() {
         let planned = |limit, passes, width| Planned {
             runs: vec!["fgm".into()],
-            width,
+            of: (Network::default(), width),
             options: AttackOptions::new(AttackKind::FGM),
             limit,
             passes,
         };
         let all = [planned(None, 3.0, 1.0), planned(Some(10), 5.0, 2.0), planned(Some(500), 1.0, 1.0)];
-        let seconds = attacking(&all, 100, |width| Ok(f64::from(width))).unwrap();
+        let seconds = attacking(&all, 100, |(_, width)| Ok(f64::from(width))).unwrap();
         assert_eq!(seconds, 300.0 + 100.0 + 100.0);
     }
 }

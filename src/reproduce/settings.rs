@@ -73,7 +73,7 @@ pub struct Settings {
     pub attack_images: usize,
     /// Radii of figure 3.
     pub radii: Vec<f32>,
-    /// Networks of the experiment `beyond`: the paper's, and one as this field has them.
+    /// Networks of the experiment `beyond`; unless others are asked for, the paper's and one as this field has them.
     pub beyond_networks: Vec<Network>,
     /// Its seeds.
     pub beyond_seeds: Vec<u64>,

@@ -66,7 +66,7 @@ pub enum TrainError {
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A batch of which several generators share, and which must be split.
+    /// A batch that does not fit, with several generators: each needs its share of the whole.
     #[error(
         "`generators` needs a whole batch at once, and {images} images do not fit the adapter; choose a smaller `batch-size`"
     )]

@@ -85,7 +85,7 @@ pub fn apply_graph(role: Role, config: &TrainConfig, slots: &Slots) -> Result<Gr
     Ok(graph)
 }
 
-/// The name of what a part of a batch has of a state that a defense keeps.
+/// The name of the state that holds one part of what a defense keeps.
 pub fn part_of(state: &str) -> String {
     format!("{state}.part")
 }
@@ -125,7 +125,7 @@ pub fn phases(config: &TrainConfig) -> Vec<Phase> {
 
 /// The graph of one phase over `images` images.
 ///
-/// Outputs per image: `loss` (cross-entropy of what the classifier trains on), `correct`, under attack `norm2`
+/// Outputs per image, but for [`Gradients::Climb`]: `loss` (cross-entropy of what the classifier trains on), `correct`, under attack `norm2`
 /// (‖δ‖²), and in the game `gradient_norm2` (‖∇x CE‖² at x_adv).
 pub fn phase_graph(
     config: &TrainConfig,
@@ -143,6 +143,9 @@ pub fn phase_graph(
     let real = batch.real(&mut graph)?;
     let stage = Stage { config, net, phase, batch, real, how, f, generator: generator.zip(g) };
     (config.method.phase)(&mut graph, &stage)?;
+    if how == Gradients::Climb {
+        graph.drop_outputs();
+    }
     Ok(graph)
 }
 
@@ -251,7 +254,7 @@ impl Stage<'_> {
         graph.affine(self.batch.weights, share, 0.0)
     }
 
-    /// What the defense keeps of these images from step to step, a state.
+    /// What the defense keeps of these images from step to step: the state `name` of a whole batch, or its part.
     pub fn kept(&self, graph: &mut Graph, name: &str, extents: &[usize]) -> Result {
         match self.how {
             Gradients::Apply => graph.state(name, extents),
@@ -259,7 +262,7 @@ impl Stage<'_> {
         }
     }
 
-    /// Whether states move on, but for the gradient in which weights climb.
+    /// Whether the graph may change states. In the turn in which weights climb it only adds up their gradient.
     pub fn is_learned_from(&self) -> bool {
         self.how != Gradients::Climb
     }
@@ -285,7 +288,7 @@ impl Stage<'_> {
         let (slots, states) = (&self.net.slots, &self.f.states);
         let climbed = match self.how {
             Gradients::Accumulate => awp::climbed_before(graph, slots, states)?,
-            Gradients::Apply | Gradients::Climb => awp::climbed(graph, slots, states, &weights, gamma)?,
+            _ => awp::climbed(graph, slots, states, &weights, gamma)?,
         };
         let learned = build(graph, Classifier { states: &climbed, ..self.learning() })?;
         let weights = graph.gradient_of_many(&learned.terms, &climbed.learned)?;

@@ -1,7 +1,8 @@
 //! The trainer: networks, their states on a device, and one training step at a time.
 //!
-//! A step is submitted and its metrics are collected later, so the device is never waited for. A batch that
-//! the adapter cannot hold is split into micro-batches whose gradients add up.
+//! A step is submitted and its metrics are collected later, so the device is not waited for. A batch that the adapter cannot
+//! hold is split into micro-batches whose gradients add up. Only a defense that keeps something of every image, or whose
+//! attack has programs of its own, waits for each of them.
 
 use super::TrainError;
 use super::config::TrainConfig;
@@ -113,6 +114,7 @@ impl Feed<'_> {
 
     /// Attacks all parts.
     fn attack(&mut self, attack: &mut LiveAttack) -> Result<(), ExecutionError> {
+        memory::with_room::<f32>(self.parts().count() * self.images * self.pixels)?;
         let mut adversarial = Vec::new();
         for part in self.parts() {
             let real = self.real(&part);
@@ -278,7 +280,7 @@ impl Trainer {
     fn fit_runners(&mut self) -> Result<Vec<PhaseRunner>, TrainError> {
         loop {
             let images = self.config.batch_size;
-            // Each of them has a share of the batch by its places.
+            // Each generator learns from its own places of the whole batch.
             let several = self.generator.as_ref().is_some_and(|generator| generator.members() > 1);
             if self.micro_batch < images && several {
                 return Err(TrainError::WholeBatch { images });
@@ -294,7 +296,7 @@ impl Trainer {
                 return Err(error.into());
             }
             self.workspace.forget(&BATCH);
-            // Those of the parts that were too large.
+            // These have the length of the parts that were too large.
             let kept = (self.config.method.kept)(&self.config, self.classifier.problem);
             for (name, _) in kept {
                 self.workspace.forget(&[&step::part_of(name)]);
@@ -345,6 +347,7 @@ impl Trainer {
     }
 
     fn program(&self, phase: Phase, images: usize, how: Gradients) -> Result<Program, ExecutionError> {
+        // The graph takes as much as what is compiled from it, and comes first.
         program::room_to_compile()?;
         let generator = self.generator.as_ref();
         let mut graph = step::phase_graph(&self.config, &self.classifier, generator, phase, images, how)?;

@@ -138,6 +138,11 @@ fn perturbations_that_go_on_from_step_to_step_are_those_of_their_place_in_the_ba
             for largest in [7, 4] {
                 agree(&format!("{name}, free, {awp:?}"), &device, &config, &batch(10), largest);
             }
+            // Seven real images, and three places without one.
+            let (images, options) = (digits().train, BatchOptions::in_order(10));
+            let last = make_batch(&images, &options, 0, 119);
+            assert_eq!((last.real, last.labels.len()), (7, 10));
+            agree(&format!("{name}, free, {awp:?}, the last batch"), &device, &config, &last, 4);
         }
     }
 }
@@ -159,14 +164,38 @@ fn the_turn_in_which_weights_move_teaches_nothing_else() {
         trainer.snapshot().unwrap().0
     };
     // So short a way up changes nothing but by rounding; statistics that learned twice would be others.
+    let mut compared = 0;
     for ((name, expected), (_, actual)) in steps(None).iter().zip(&steps(Some(Gamma::Of(1e-7)))) {
         if name.contains("buffers") || name == "generator.momentum" {
+            compared += 1;
             let farthest = expected.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
             let difference =
                 expected.iter().zip(actual).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
             assert!(farthest > 0.0 && difference < 1e-4 * farthest, "{name}: {difference} of {farthest}");
         }
     }
+    assert_eq!(
+        compared, 4,
+        "statistics of both networks, those of the average, and the generator's momentum"
+    );
+}
+
+#[test]
+fn a_run_in_parts_goes_on_from_a_snapshot_as_if_it_had_not_stopped() {
+    let config = TrainConfig { batch_size: 10, replays: 2, awp: Some(Gamma::Of(0.05)), ..tiny(Method::FREE) };
+    let new = || Trainer::new(cpu(), &config, DIGITS, None, Some(4)).unwrap();
+    let step = |trainer: &mut Trainer| {
+        let step = trainer.submit(&batch(10)).unwrap();
+        trainer.collect(step).unwrap();
+    };
+    let mut whole = new();
+    step(&mut whole);
+    let (states, updates) = whole.snapshot().unwrap();
+    let mut resumed = new();
+    resumed.restore(&states, updates, whole.step()).unwrap();
+    step(&mut whole);
+    step(&mut resumed);
+    assert_eq!(resumed.snapshot().unwrap(), whole.snapshot().unwrap());
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //!   scaled and added to the weights, and it is subtracted again after the optimiser's step. That needs states for a copy,
 //!   and what rounding loses in adding and subtracting stays in the weights.
 //! - Two turns: in the first, all parts of a batch add up `g`, then `w + v` is written into a state, in the second the parts
-//!   learn. Each part is attacked twice.
+//!   learn. Attacks that are part of a step's graph are made twice.
 //! - One graph in which `w + v` are tensors like any other. Nothing is kept from step to step, so optimisers, moving
 //!   averages and checkpoints are as without it, and the weights themselves never move up.
 //!

@@ -60,12 +60,13 @@ pub struct Defense {
     pub options: &'static [&'static str],
     /// How far `--awp` moves weights where it has no number.
     pub awp: f32,
-    /// States that it keeps from step to step, with their lengths; zeros at first. Each has as many values for every place in
-    /// a batch, and [`Stage::kept`] is what the images of a graph have of it.
+    /// States that it keeps from step to step, with their lengths; zeros at first. Each has the same number of values for every
+    /// place in a batch. A phase reads them by [`Stage::kept`], because a batch may be in parts.
     pub kept: fn(&TrainConfig, Problem) -> Vec<(&'static str, usize)>,
     /// The phases of one training step.
     pub phases: fn(&TrainConfig) -> Vec<Phase>,
-    /// Builds one phase: lets networks learn, and reports what it learned from.
+    /// Builds one phase: lets networks learn, and reports what it learned from. It changes what it keeps only where
+    /// [`Stage::is_learned_from`] allows it.
     pub phase: fn(&mut Graph, &Stage) -> Result<(), GraphError>,
 }
 
