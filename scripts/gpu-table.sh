@@ -44,11 +44,6 @@ within() {
     "$timeout" --foreground --signal=INT --kill-after=20 "$rest" "$@"
 }
 
-# The sweep, with more options.
-sweep() {
-    within "$1" "$program" sweep "$sheet" --data "$data" --out "$out/runs" "$2" "$3"
-}
-
 # A line for each run: its name and its state. `--dry-run` prints them below a heading.
 states() {
     "$program" sweep "$sheet" --data "$data" --out "$out/runs" --dry-run >"$out/states" || return
@@ -63,7 +58,7 @@ mv "$sheet" "$out/sweep.toml" && sheet=$out/sweep.toml
 
 # --- Training ------------------------------------------------------------------------------------------------------
 
-sweep 67 --adapter "$adapter"
+within 67 "$program" sweep "$sheet" --data "$data" --out "$out/runs" --adapter "$adapter"
 case $? in
 0 | 1 | 124 | 130) ;; # done, a run failed, time is out
 *) exit 1 ;;

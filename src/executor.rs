@@ -258,13 +258,7 @@ impl Workspace {
 
     /// Writes a part of an existing state, from value `offset` on.
     pub fn write_part(&mut self, name: &str, offset: usize, values: &[f32]) -> Result<(), ExecutionError> {
-        let Some((state, len)) = self.states.get(name) else {
-            return Err(ExecutionError::Unknown { kind: "state", name: name.to_string() });
-        };
-        if offset + values.len() > *len {
-            let (expected, actual) = (*len, offset + values.len());
-            return Err(ExecutionError::Length { name: name.to_string(), expected, actual });
-        }
+        let state = self.part(name, offset, values.len())?;
         match (state, &self.device) {
             (State::Cpu(state), _) => {
                 state.lock().expect("no thread panicked")[offset..][..values.len()].copy_from_slice(values);
@@ -289,15 +283,34 @@ impl Workspace {
 
     /// Reads a state; waits for what was submitted.
     pub fn read(&self, name: &str) -> Result<Vec<f32>, ExecutionError> {
-        let (state, len) = self
-            .states
-            .get(name)
-            .ok_or_else(|| ExecutionError::Unknown { kind: "state", name: name.to_string() })?;
+        let len = self.states.get(name).map_or(0, |(_, len)| *len);
+        self.read_part(name, 0, len)
+    }
+
+    /// Reads `len` values of a state, from value `offset` on; waits for what was submitted.
+    pub fn read_part(&self, name: &str, offset: usize, len: usize) -> Result<Vec<f32>, ExecutionError> {
+        let state = self.part(name, offset, len)?;
         Ok(match (state, &self.device) {
-            (State::Cpu(values), _) => memory::copy(&values.lock().expect("no thread panicked"))?,
-            (State::Gpu(buffer), Device::Gpu(gpu)) => bytemuck::cast_vec(gpu.read_words(buffer, 0, *len)?),
+            (State::Cpu(values), _) => {
+                memory::copy(&values.lock().expect("no thread panicked")[offset..][..len])?
+            }
+            (State::Gpu(buffer), Device::Gpu(gpu)) => {
+                bytemuck::cast_vec(gpu.read_words(buffer, 4 * offset as u64, len)?)
+            }
             (State::Gpu(_), Device::Cpu(_)) => unreachable!("a workspace has one device"),
         })
+    }
+
+    /// An existing state that has these values.
+    fn part(&self, name: &str, offset: usize, len: usize) -> Result<&State, ExecutionError> {
+        let Some((state, known)) = self.states.get(name) else {
+            return Err(ExecutionError::Unknown { kind: "state", name: name.to_string() });
+        };
+        if offset + len > *known {
+            let (expected, actual) = (*known, offset + len);
+            return Err(ExecutionError::Length { name: name.to_string(), expected, actual });
+        }
+        Ok(state)
     }
 }
 

@@ -12,6 +12,7 @@ pub mod lock;
 pub mod metrics;
 pub mod optimiser;
 pub mod options;
+mod phase_runner;
 pub mod record;
 pub mod resume;
 pub mod robust;

@@ -8,6 +8,7 @@ use super::TrainError;
 use super::config::TrainConfig;
 use super::defenses::awp;
 use super::optimiser::{Optimiser, Role, Rule};
+use super::phase_runner::{BATCH, Climb, Feed, PhaseRunner, inputs, padded};
 use super::record::StepRecord;
 use super::schedule;
 use super::step::{self, ADVERSARIAL, Gradients, Phase};
@@ -20,13 +21,7 @@ use crate::models::file::Model;
 use crate::nn::{Net, Problem, Slots, Values};
 use crate::pgn::Generator;
 use crate::program::{self, Program, adam_step_size};
-use std::borrow::Cow;
-use std::ops::Range;
 use std::sync::Arc;
-
-/// What a batch is in a graph. A whole batch is kept in states of these names, which all phases of a step read;
-/// micro-batches are inputs.
-const BATCH: [&str; 3] = ["images", "labels", "weights"];
 
 /// States or inputs by name, flat.
 pub type NamedStates = Vec<(String, Vec<f32>)>;
@@ -37,134 +32,6 @@ pub struct PendingStep {
     /// Steps done, this one included.
     step: u64,
     epoch: u32,
-}
-
-struct PhaseRunner {
-    phase: Phase,
-    /// Makes the images that the phase learns from, where the defense's attack has programs of its own.
-    attack: Option<LiveAttack>,
-    /// With `--awp`, what all parts of a batch go through before they learn.
-    climb: Option<Climb>,
-    session: Session,
-    /// Applies accumulated gradients; empty when the phase applies its own.
-    apply: Vec<Session>,
-}
-
-/// The turn in which weights move up the loss of a batch in parts.
-struct Climb {
-    /// Adds up the gradient.
-    session: Session,
-    /// Moves the weights.
-    apply: Session,
-}
-
-impl PhaseRunner {
-    /// Writes an input to every program that has it; one of them must.
-    fn write(&mut self, name: &str, values: &[f32]) -> Result<(), ExecutionError> {
-        let mut takers = std::iter::once(&mut self.session)
-            .chain(&mut self.apply)
-            .filter(|session| session.program().declared(name).is_some())
-            .peekable();
-        if takers.peek().is_none() {
-            return Err(ExecutionError::Unknown { kind: "input", name: name.to_string() });
-        }
-        takers.try_for_each(|session| session.write(name, values))
-    }
-
-    /// The sessions that run once for each part of a batch.
-    fn sessions(&mut self) -> impl Iterator<Item = &mut Session> {
-        self.climb.as_mut().map(|climb| &mut climb.session).into_iter().chain([&mut self.session])
-    }
-
-    /// The programs of those.
-    fn programs(&self) -> impl Iterator<Item = &Arc<Program>> {
-        self.climb
-            .as_ref()
-            .map(|climb| &climb.session)
-            .into_iter()
-            .chain([&self.session])
-            .map(Session::program)
-    }
-}
-
-/// A batch on its way through a phase, part by part.
-struct Feed<'a> {
-    batch: &'a Batch,
-    /// Images of a part.
-    images: usize,
-    /// Values of an image.
-    pixels: usize,
-    /// What random numbers are drawn from, beside the place in the batch.
-    seed: [u32; 2],
-    /// What an attack with programs of its own has made of each part.
-    adversarial: Vec<Vec<f32>>,
-}
-
-impl Feed<'_> {
-    /// The places in the batch of each part with real images.
-    fn parts(&self) -> impl Iterator<Item = Range<usize>> {
-        let (images, all) = (self.images, self.batch.labels.len());
-        (0..self.batch.real).step_by(images).map(move |start| start..(start + images).min(all))
-    }
-
-    /// The places of a part's real images.
-    fn real(&self, part: &Range<usize>) -> Range<usize> {
-        part.start..part.end.min(self.batch.real)
-    }
-
-    /// Attacks all parts.
-    fn attack(&mut self, attack: &mut LiveAttack) -> Result<(), ExecutionError> {
-        memory::with_room::<f32>(self.parts().count() * self.images * self.pixels)?;
-        let mut adversarial = Vec::new();
-        for part in self.parts() {
-            let real = self.real(&part);
-            let classes: Vec<usize> =
-                self.batch.labels[real.clone()].iter().map(|&label| label as usize).collect();
-            let images = &self.batch.images[real.start * self.pixels..real.end * self.pixels];
-            let mut moved = attack.run(images, &classes)?;
-            moved.resize(self.images * self.pixels, 0.0);
-            adversarial.push(moved);
-        }
-        self.adversarial = adversarial;
-        Ok(())
-    }
-
-    /// Writes what a program reads of a part.
-    fn write(&self, session: &mut Session, index: usize, part: &Range<usize>) -> Result<(), ExecutionError> {
-        let program = session.program().clone();
-        let of_batch = [(&self.batch.images, self.pixels), (&self.batch.labels, 1), (&self.batch.weights, 1)];
-        for (name, (values, per_image)) in BATCH.iter().zip(of_batch) {
-            // A whole batch is in states.
-            if program.declared(name).is_some() {
-                let values = &values[part.start * per_image..part.end * per_image];
-                session.write(name, &padded(values, self.images * per_image))?;
-            }
-        }
-        if program.declared("seed").is_some() {
-            let [seed, step] = self.seed;
-            session.write("seed", &[seed, step, (part.start * self.pixels) as u32].map(f32::from_bits))?;
-        }
-        match self.adversarial.get(index) {
-            Some(moved) => session.write(ADVERSARIAL, moved),
-            None => Ok(()),
-        }
-    }
-}
-
-/// What a defense keeps of a batch in parts, while the parts come and go: each part has its own in a state of the workspace.
-struct Kept {
-    name: &'static str,
-    /// Of the whole batch.
-    values: Vec<f32>,
-    /// Values of an image.
-    per_image: usize,
-}
-
-impl Kept {
-    /// The values of a part.
-    fn of(&mut self, part: &Range<usize>) -> &mut [f32] {
-        &mut self.values[part.start * self.per_image..part.end * self.per_image]
-    }
 }
 
 /// Networks in training on a device.
@@ -186,40 +53,6 @@ pub struct Trainer {
 
 fn write(workspace: &mut Workspace, states: &NamedStates) -> Result<(), ExecutionError> {
     states.iter().try_for_each(|(name, values)| workspace.write(name, values))
-}
-
-/// `values` and zeros after them; no copy where `len` values are there.
-fn padded(values: &[f32], len: usize) -> Cow<'_, [f32]> {
-    if values.len() == len {
-        return Cow::Borrowed(values);
-    }
-    let mut padded = values.to_vec();
-    padded.resize(len, 0.0);
-    Cow::Owned(padded)
-}
-
-/// One turn of a batch through a program, with the real images of each run.
-fn run_parts(
-    session: &mut Session,
-    feed: &Feed,
-    kept: &mut [Kept],
-    workspace: &mut Workspace,
-) -> Result<Vec<(Run, usize)>, ExecutionError> {
-    let mut runs = Vec::new();
-    for (index, part) in feed.parts().enumerate() {
-        feed.write(session, index, &part)?;
-        for kept in &mut *kept {
-            let len = feed.images * kept.per_image;
-            workspace.write(&step::part_of(kept.name), &padded(kept.of(&part), len))?;
-        }
-        runs.push((session.run()?, feed.real(&part).len()));
-        for kept in &mut *kept {
-            let left = workspace.read(&step::part_of(kept.name))?;
-            let own = kept.of(&part);
-            own.copy_from_slice(&left[..own.len()]);
-        }
-    }
-    Ok(runs)
 }
 
 impl Trainer {
@@ -441,9 +274,7 @@ impl Trainer {
     pub fn submit(&mut self, batch: &Batch) -> Result<PendingStep, ExecutionError> {
         let mut runs = Vec::new();
         if self.micro_batch == self.config.batch_size {
-            let pixels = self.classifier.problem.pixels();
-            let whole = [(&batch.images, pixels), (&batch.labels, 1), (&batch.weights, 1)];
-            for (name, (values, per_image)) in BATCH.iter().zip(whole) {
+            for (name, values, per_image) in inputs(batch, self.classifier.problem.pixels()) {
                 self.workspace.write(name, &padded(values, self.micro_batch * per_image))?;
             }
         }
@@ -456,46 +287,24 @@ impl Trainer {
 
     fn submit_phase(&mut self, index: usize, batch: &Batch) -> Result<Vec<(Run, usize)>, ExecutionError> {
         let schedules = self.schedules(self.runners[index].phase, batch);
-        let mut kept = self.kept()?;
-        let Self { runners, workspace, config, .. } = self;
-        let runner = &mut runners[index];
-        for (name, values) in &schedules {
-            runner.write(name, values)?;
-        }
+        let kept = match self.micro_batch == self.config.batch_size {
+            true => Vec::new(),
+            false => (self.config.method.kept)(&self.config, self.classifier.problem),
+        };
+        let per_image = |(name, len)| (name, len / self.config.batch_size);
         let mut feed = Feed {
             batch,
             images: self.micro_batch,
             pixels: self.classifier.problem.pixels(),
-            seed: [config.seed as u32, self.step as u32],
+            seed: [self.config.seed as u32, self.step as u32],
+            kept: kept.into_iter().map(per_image).collect(),
             adversarial: Vec::new(),
         };
-        if let Some(attack) = &mut runner.attack {
-            feed.attack(attack)?;
+        let runner = &mut self.runners[index];
+        for (name, values) in &schedules {
+            runner.write(name, values)?;
         }
-        if let Some(climb) = &mut runner.climb {
-            run_parts(&mut climb.session, &feed, &mut kept, workspace)?;
-            climb.apply.run()?;
-        }
-        let runs = run_parts(&mut runner.session, &feed, &mut kept, workspace)?;
-        for apply in &mut runner.apply {
-            apply.run()?;
-        }
-        for Kept { name, values, .. } in kept {
-            workspace.write(name, &values)?;
-        }
-        Ok(runs)
-    }
-
-    /// What the defense keeps, if a batch is in parts; a whole batch has it in place.
-    fn kept(&self) -> Result<Vec<Kept>, ExecutionError> {
-        let batch = self.config.batch_size;
-        if self.micro_batch == batch {
-            return Ok(Vec::new());
-        }
-        let all = (self.config.method.kept)(&self.config, self.classifier.problem);
-        let read =
-            |(name, len)| Ok(Kept { name, values: self.workspace.read(name)?, per_image: len / batch });
-        all.into_iter().map(read).collect()
+        runner.run(&mut feed, &mut self.workspace)
     }
 
     /// The phases of the next step in order, each with what is written to its program before it runs. The step counts as taken, but
