@@ -13,6 +13,8 @@ mod hostile;
 mod models;
 #[path = "onnx/once.rs"]
 mod once;
+#[path = "onnx/rows.rs"]
+mod rows;
 
 use common::{named, session};
 use pgn_wgpu::executor::Device;

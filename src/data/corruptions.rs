@@ -69,6 +69,18 @@ impl Corruptions {
         if images == SEVERITIES * labels.len() {
             labels = labels.repeat(SEVERITIES);
         }
+        let one = labels.len() / SEVERITIES;
+        if one > 0
+            && labels.len() % SEVERITIES == 0
+            && labels.chunks(one).any(|severity| *severity != labels[..one])
+        {
+            return wrong(
+                &labels_path,
+                format!(
+                    "its labels do not repeat {SEVERITIES} times, so it is not of {SEVERITIES} severities one after the other"
+                ),
+            );
+        }
         for name in &names {
             let path = folder.join(format!("{name}.npy"));
             let extents = npy::extents(&path)?;
@@ -136,6 +148,7 @@ mod tests {
             (10, &[0, 1, 2][..], "10 images, and labels.npy has labels for 3"),
             (4, &[0, 1, 2, 3], "4 images"),
             (0, &[], "0 images"),
+            (10, &[3, 1, 3, 1, 3, 1, 3, 1, 1, 3], "do not repeat 5 times"),
             (10, &[0, 4], "the label of image 1 is 4, the model has 4 classes"),
         ] {
             let error = open(images, labels).map(|_| ()).expect_err("refused");

@@ -1,5 +1,5 @@
 //! A folder of images: `DIR/train/CLASS/*` and `DIR/test/CLASS/*`, perhaps with `DIR/val/CLASS/*` beside them, or
-//! `DIR/CLASS/*` with a seeded, stratified fifth held out for testing. `DIR/test` or `DIR/val` alone is a set for evaluation.
+//! `DIR/CLASS/*` with a stratified fifth held out for testing, the same for every seed. `DIR/test` or `DIR/val` alone is a set for evaluation.
 //! In place of class folders, each of them may have a `labels.csv` (see `labels.rs`).
 //!
 //! Classes are numbered in the order of their names, or as a class index says (see `class_index.rs`). PNG, JPEG, WebP, BMP,
@@ -20,6 +20,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Share of the images held out for testing where there is no test folder.
 const TEST_SHARE: f32 = 0.2;
+/// Draws them. It is no option: a model file does not tell the seed of its run, and no image that a run was trained on may be
+/// taken for one that was held out.
+const TEST_SEED: u64 = 0;
 
 /// Names of a folder of validation images.
 const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
@@ -39,12 +42,11 @@ struct Parts<'a> {
     test: Option<&'a Entry>,
 }
 
-/// Reads the folder. `seed` decides who is held out for testing.
+/// Reads the folder.
 pub(super) fn open(
     dir: &Path,
     options: &FolderOptions,
     index: Option<&ClassIndex>,
-    seed: u64,
 ) -> Result<Source, DataError> {
     if dir.is_file() {
         return Err(DataError::NotAFolder { path: dir.to_path_buf() });
@@ -57,7 +59,7 @@ pub(super) fn open(
     let top = entries(dir)?;
     match parts(dir, &top)? {
         Some(parts) => open_parts(dir, (&top, &parts), form, index),
-        None => open_whole(dir, form, index, seed),
+        None => open_whole(dir, form, index),
     }
 }
 
@@ -133,7 +135,7 @@ fn open_parts(
 }
 
 /// Reads a folder whose subfolders are the classes, or that has a `labels.csv`.
-fn open_whole(dir: &Path, form: Form, index: Option<&ClassIndex>, seed: u64) -> Result<Source, DataError> {
+fn open_whole(dir: &Path, form: Form, index: Option<&ClassIndex>) -> Result<Source, DataError> {
     let mut tally = Tally::default();
     let (class_names, files) = labelled(dir, index.map(Known::Index), &mut tally)?;
     let mut notes: Vec<String> = tally.line().into_iter().collect();
@@ -142,7 +144,7 @@ fn open_whole(dir: &Path, form: Form, index: Option<&ClassIndex>, seed: u64) -> 
     }
     let mut train = decode_all(&files, form, &mut notes)?;
     let (_, held) =
-        split::hold_out(train.labels(), class_names.len(), TEST_SHARE, seed, split::Purpose::Test);
+        split::hold_out(train.labels(), class_names.len(), TEST_SHARE, TEST_SEED, split::Purpose::Test);
     let test = train.take_out(&held);
     notes.push(format!(
         "{} of {} images are held out for testing; images in a folder named test would all be tested",

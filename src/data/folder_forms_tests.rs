@@ -7,7 +7,7 @@ use image::{Rgb, RgbImage};
 
 /// What is read with these options.
 fn read(dir: &Path, options: &FolderOptions) -> Source {
-    open(dir, options, None, 0).expect("readable")
+    open(dir, options, None).expect("readable")
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn images_are_resized_and_cropped_to_any_height_and_width() {
     let (size, image) = of(Some(Resize::Shorter(10)), Some(Size { height: 10, width: 20 }));
     assert_eq!((size.as_str(), pixel(&image, 18)), ("10x20", [0, 0, 255]));
     let options = FolderOptions { crop: Some(Size::square(21)), ..FolderOptions::default() };
-    let text = open(dir.path(), &options, None, 0).err().expect("too small").to_string();
+    let text = open(dir.path(), &options, None).err().expect("too small").to_string();
     assert!(text.contains("x.png has 20x40 pixels") && text.contains("21x21"), "{text}");
 }
 
@@ -74,14 +74,14 @@ fn a_class_index_says_which_folder_is_which_class() {
     let dir = two_classes();
     fs::write(dir.path().join("index.txt"), "n0 owl\nb bear\na ant, small\n").expect("written");
     let index = ClassIndex::read(&dir.path().join("index.txt")).expect("an index");
-    let source = open(dir.path(), &FORM, Some(&index), 0).expect("readable");
+    let source = open(dir.path(), &FORM, Some(&index)).expect("readable");
     assert_eq!(source.class_names, ["owl", "bear", "ant, small"]);
     let mut labels = [source.train.labels(), source.test.labels()].concat();
     labels.sort_unstable();
     assert_eq!(labels, [1, 2]);
     assert!(source.notes.iter().any(|note| note.contains("1 of 3 classes: owl")), "{:?}", source.notes);
     paint(dir.path(), "c/x.png", (8, 8), [7; 3]);
-    let text = open(dir.path(), &FORM, Some(&index), 0).err().expect("an unknown class").to_string();
+    let text = open(dir.path(), &FORM, Some(&index)).err().expect("an unknown class").to_string();
     assert!(text.contains("has the class c, which the class index") && text.contains("index.txt"), "{text}");
 }
 
@@ -112,9 +112,7 @@ fn a_test_folder_alone_is_for_evaluation_and_training_on_it_is_refused() {
 #[test]
 fn channels_that_pictures_do_not_have_are_refused() {
     let dir = two_classes();
-    let text = open(dir.path(), &FolderOptions { channels: Some(4), ..FORM }, None, 0)
-        .err()
-        .expect("none")
-        .to_string();
+    let text =
+        open(dir.path(), &FolderOptions { channels: Some(4), ..FORM }, None).err().expect("none").to_string();
     assert!(text.contains("4 channels") && text.contains("`dataset` npy"), "{text}");
 }

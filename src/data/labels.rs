@@ -55,7 +55,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
                 format!("{file:?} leads out of {}; name files in it", folder.display()),
             ));
         }
-        if let Some(before) = seen.insert(file.clone(), number) {
+        // `./a.png` is `a.png`.
+        let plain: PathBuf =
+            Path::new(&file).components().filter(|part| *part != Component::CurDir).collect();
+        if let Some(before) = seen.insert(plain, number) {
             return Err(wrong(
                 number,
                 format!("{file:?} stands in line {before} already; keep one of the two"),
@@ -152,6 +155,7 @@ mod tests {
             ("file,class\n../a.png,x", &["line 2", "leads out"]),
             ("file,class\n/etc/a.png,x", &["line 2", "leads out"]),
             ("file,class\na.png,x\n\na.png,y", &["line 4", "line 2"]),
+            ("file,class\na.png,x\n./a.png,y", &["line 3", "line 2"]),
         ] {
             let error = read_text(text).unwrap_err();
             assert!(parts.iter().all(|part| error.contains(part)), "{text:?}: {error}");

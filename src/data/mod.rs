@@ -270,7 +270,7 @@ pub fn open(options: &DataOptions) -> Result<Dataset, DataError> {
         DatasetKind::Cifar100 => split_validation(cifar::open(needed(options)?, &cifar::CIFAR100)?, options)?,
         DatasetKind::Mnist => split_validation(mnist::open(needed(options)?)?, options)?,
         DatasetKind::Folder => {
-            let source = folder::open(needed(options)?, &options.folder, index.as_ref(), options.seed)?;
+            let source = folder::open(needed(options)?, &options.folder, index.as_ref())?;
             split_validation(source, options)?
         }
         DatasetKind::Npy => {

@@ -143,9 +143,15 @@ impl Place {
             Err(error) if choice.dataset.is_none() && self.run.is_none() => return Err(error.into()),
             known => known.ok(),
         };
-        let dataset = data::open(&self.data_options(choice, facts.as_ref(), tells_size)?)?;
+        let options = self.data_options(choice, facts.as_ref(), tells_size)?;
+        let dataset = data::open(&options)?;
         let (images, indices) = choose(&dataset, choice)?;
         let mut notes = dataset.notes.clone();
+        if let Some(size) = options.folder.size.filter(|_| !tells_size && facts.is_some()) {
+            notes.push(format!(
+                "the weights do not tell the size of images, so pictures are brought to {size}; `resize` and `crop` say otherwise"
+            ));
+        }
         if let Some(facts) = &facts {
             notes.extend(self.compare_classes(facts, &dataset)?);
         }

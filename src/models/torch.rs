@@ -209,9 +209,24 @@ impl Reading<'_> {
         }
     }
 
+    /// Whether a block of three convolutions gives more channels than it computes with, as all do behind a stem of 3x3 but those of
+    /// `RegNetX`.
+    fn expands(&self, name: &str) -> Result<bool> {
+        let [.., size, _] = self.shapes.get::<4>("conv1.weight")?;
+        let [inner, ..] = self.shapes.get::<4>(&format!("{name}.conv2.weight"))?;
+        let [outer, ..] = self.shapes.get::<4>(&format!("{name}.conv3.weight"))?;
+        Ok(size >= 7 || outer > inner)
+    }
+
     /// Two convolutions, or three of which the middle one has the stride, beside the identity or a 1x1 convolution.
     fn residual_block(&self, net: &mut Builder, x: Value, name: &str, stride: usize) -> Result<Value> {
         let bottleneck = self.shapes.has(&format!("{name}.conv3.weight"));
+        if bottleneck && !self.expands(name)? {
+            return Err(format!(
+                "the blocks of {name} do not widen, as those of RegNetX, whose strides the tensors do not tell; export the network \
+                 to ONNX"
+            ));
+        }
         let strides: &[usize] = if bottleneck { &[1, stride, 1] } else { &[stride, 1] };
         let mut y = x;
         for (place, stride) in (1..).zip(strides) {
@@ -298,5 +313,38 @@ pub(super) fn of_zoo(shapes: &Shapes, stem: &str, found: &Net, normalised: bool)
     match all.into_iter().find(same) {
         Some((network, width)) => (network, Some(width)),
         None => (Network::imported(), None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a network whose first block computes with 8 channels and gives `outer`.
+    fn refusal(outer: usize) -> String {
+        let tensors: [(&str, &[usize]); 12] = [
+            ("conv1.weight", &[8, 3, 3, 3]),
+            ("bn1.weight", &[8]),
+            ("layer1.0.conv1.weight", &[8, 8, 1, 1]),
+            ("layer1.0.bn1.weight", &[8]),
+            ("layer1.0.conv2.weight", &[8, 4, 3, 3]),
+            ("layer1.0.bn2.weight", &[8]),
+            ("layer1.0.conv3.weight", &[outer, 8, 1, 1]),
+            ("layer1.0.bn3.weight", &[outer]),
+            ("layer1.0.shortcut.0.weight", &[outer, 8, 1, 1]),
+            ("layer1.0.shortcut.1.weight", &[outer]),
+            ("linear.weight", &[10, outer]),
+            ("linear.bias", &[10]),
+        ];
+        match infer(&Shapes::new(tensors.into_iter()), None).expect("a family's names") {
+            Ok(_) => String::new(),
+            Err(problem) => problem,
+        }
+    }
+
+    #[test]
+    fn networks_whose_strides_their_tensors_do_not_tell_are_refused() {
+        assert!(refusal(8).contains("RegNetX"), "{}", refusal(8));
+        assert_eq!(refusal(16), "");
     }
 }

@@ -168,14 +168,19 @@ fn problem_of(graph: &Graph) -> Result<Problem, OnnxError> {
     Ok(problem)
 }
 
+/// Operators that leave the values of a row in their order.
+const KEEPING: [&str; 6] = ["Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"];
+
 /// The value before a softmax that makes the output, or the output.
 fn logits_of<'g>(graph: &'g Graph, output: &'g str) -> &'g str {
     let maker = |name: &str| graph.nodes.iter().find(|node| node.outputs.iter().any(|own| own == name));
     let mut name = output;
     // A file may form a circle, so no name is followed for ever.
-    for _ in 0..4 {
+    for _ in 0..8 {
         match maker(name) {
-            Some(node) if node.operator == "Identity" && node.inputs.len() == 1 => name = &node.inputs[0],
+            Some(node) if KEEPING.contains(&node.operator.as_str()) && !node.inputs.is_empty() => {
+                name = &node.inputs[0];
+            }
             Some(node) if ["Softmax", "LogSoftmax"].contains(&node.operator.as_str()) => {
                 return node.inputs.first().map_or(output, String::as_str);
             }

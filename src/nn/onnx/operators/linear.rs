@@ -22,9 +22,14 @@ pub fn batch_norm(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let channels = data.extent(1)?;
     let mut slot = |input: usize, part: &str, role: Role| {
         let constant = call.constant(input)?;
-        let values = constant.to_floats()?;
+        let mut values = constant.to_floats()?;
         if values.len() != channels {
             return Err(format!("has {} numbers as input {input} for {channels} channels", values.len()));
+        }
+        if data.rank() == 2 {
+            // A row may be a flattened image, whose values lie in another order in memory.
+            let (extents, strides) = super::arithmetic::constant_in_memory(&data, &constant)?;
+            values = Places::new(&extents, &strides).map(|at| values[at]).collect();
         }
         let new = NewSlot { extents: vec![channels], role, order: FileOrder::Same, values };
         Ok(importer.slot(constant.origin.as_deref(), part, new))
