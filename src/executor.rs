@@ -107,6 +107,14 @@ impl Device {
         }
     }
 
+    /// What tells it from other devices: the adapter with its driver. The CPU path computes the same with any number of threads.
+    pub fn identity(&self) -> String {
+        match self {
+            Self::Cpu(_) => "CPU path".to_string(),
+            Self::Gpu(gpu) => gpu.identity(),
+        }
+    }
+
     /// How it stores activations.
     pub fn precision(&self) -> Precision {
         match self {

@@ -10,7 +10,11 @@ is that of :meth:`pgn_wgpu.Model.attack`, and differs in what follows.
 
 * Images that the model gets wrong without an attack come back as they are.
 * Gradients of the cross-entropy do not vanish where the model is sure.
-* ``PGDL2`` and ``PGD`` start on the sphere of radius ``eps``.
+* ``PGDL2`` starts on the sphere of radius ``eps``. ``PGD`` starts anywhere in the ball, as there.
+* Random numbers follow ``seed``. ``PGD`` and ``PGDL2`` draw anew in every call: the first one draws with ``seed``, the next with
+  ``seed + 1``, and so on. The others draw the same in every call.
+* ``Square`` keeps to the schedule for 10,000 queries (``resc_schedule=False`` there, as in AutoAttack).
+* ``DeepFool`` looks at the 10 classes with the largest logits. ``CW`` with a ``kappa`` keeps images with that margin alone.
 
 Parameters that only those packages have (``eot_iter``, ``rho``, ``p_init`` and others) are left out, and so is ``FAB``, which is
 without targets there by default and with targets here (``model.attack(..., "fab-t")``).
@@ -38,6 +42,8 @@ class _Attack:
 
     def __init__(self, model: Union[Model, str], attack: str, **options: Any) -> None:
         self.model, self._attack, self._options = as_model(model), attack, options
+        #: The seed of the next call, of an attack that draws anew in every call.
+        self._seed: Union[int, None] = None
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
@@ -49,7 +55,11 @@ class _Attack:
 
     def run(self, images: Any, labels: Any) -> Attack:
         """All that the attack left."""
-        return self.model.attack(to_cpu(images), to_cpu(labels), self._attack, **self._options)
+        options = self._options
+        if self._seed is not None:
+            options = {**options, "seed": self._seed}
+            self._seed += 1
+        return self.model.attack(to_cpu(images), to_cpu(labels), self._attack, **options)
 
 
 class FGSM(_Attack):
@@ -76,10 +86,12 @@ class PGD(_Attack):
         alpha: float = ALPHA,
         steps: int = STEPS,
         random_start: bool = True,
+        seed: int = 0,
     ) -> None:
         super().__init__(
             model, "pgd", norm="linf", eps=eps, step_size=alpha, iterations=steps, random_start=random_start
         )
+        self._seed = seed if random_start else None
 
 
 class PGDL2(_Attack):
@@ -92,10 +104,12 @@ class PGDL2(_Attack):
         alpha: float = 0.2,
         steps: int = STEPS,
         random_start: bool = True,
+        seed: int = 0,
     ) -> None:
         super().__init__(
             model, "pgd", norm="l2", eps=eps, step_size=alpha, iterations=steps, random_start=random_start
         )
+        self._seed = seed if random_start else None
 
 
 class MIFGSM(_Attack):

@@ -33,6 +33,14 @@ def test_an_attack_of_the_habit_is_the_attack_of_the_model(model, digits):
     assert (l2(*digits) == own.images).all()
 
 
+def test_calls_of_pgd_draw_anew_and_a_seed_repeats_them(model, digits):
+    for kind in (torchattacks.PGD, torchattacks.PGDL2):
+        attack = kind(model, seed=3)
+        first, second = attack(*digits), attack(*digits)
+        assert (first != second).any()
+        assert (kind(model, seed=3)(*digits) == first).all() and (kind(model, seed=4)(*digits) == second).all()
+
+
 def test_autoattack_is_the_full_verdict(model, digits, capsys):
     images, labels = (part[:40] for part in digits)
     adversary = pgn_wgpu.AutoAttack(model, norm="Linf", eps=0.05)

@@ -21,8 +21,8 @@ pub enum Aim {
     Named(String),
     /// The class with the smallest logit before the attack.
     LeastLikely,
-    /// A random other class.
-    Random,
+    /// A random other class, drawn with this seed.
+    Random(u64),
     /// Every other class in turn, the one with the largest logit before the attack first. Within a ball, the first success
     /// counts; of a search for the smallest perturbation, the nearest.
     Each,
@@ -33,6 +33,7 @@ pub enum Aim {
 const AWAY: &str = "away";
 const LEAST_LIKELY: &str = "least-likely";
 const RANDOM: &str = "random";
+const RANDOM_OF: &str = "random-";
 const EACH: &str = "each";
 const RUNNER_UP: &str = "runner-up-";
 /// Separates the random choice of a class from the numbers of random starts, which count rounds.
@@ -49,21 +50,15 @@ impl Aim {
 
     /// The class that an image of class `label` is led to in a round; `None` where any other will do. `logits` are those
     /// before the attack, `place` is the image's place in its split.
-    pub fn class(
-        &self,
-        round: usize,
-        label: usize,
-        logits: &[f32],
-        (seed, place): (u64, usize),
-    ) -> Option<usize> {
+    pub fn class(&self, round: usize, label: usize, logits: &[f32], place: usize) -> Option<usize> {
         let mut others: Vec<usize> = (0..logits.len()).filter(|&class| class != label).collect();
         others.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
         let rank = match self {
             Self::Away | Self::Named(_) => return None,
             Self::Class(class) => return Some(*class),
             Self::LeastLikely => others.len() - 1,
-            Self::Random => {
-                let uniform = Random::new(seed, Stream::Attack).uniform(CHOICE, place as u32);
+            Self::Random(seed) => {
+                let uniform = Random::new(*seed, Stream::Attack).uniform(CHOICE, place as u32);
                 (uniform * others.len() as f32) as usize
             }
             Self::Each => round,
@@ -110,7 +105,7 @@ impl Aim {
             },
             Self::Named(name) => format!("class {name}"),
             Self::LeastLikely => "the class that was least likely before the attack".to_string(),
-            Self::Random => "a random other class, the same for every attack".to_string(),
+            Self::Random(_) => "a random other class, the same for every attack".to_string(),
             Self::Each => "the class that was aimed at; every other class was tried".to_string(),
             Self::RunnerUp(rank) => format!("the wrong class of rank {} before the attack", rank + 1),
         };
@@ -125,7 +120,8 @@ impl fmt::Display for Aim {
             Self::Class(class) => write!(f, "{class}"),
             Self::Named(name) => f.write_str(name),
             Self::LeastLikely => f.write_str(LEAST_LIKELY),
-            Self::Random => f.write_str(RANDOM),
+            Self::Random(0) => f.write_str(RANDOM),
+            Self::Random(seed) => write!(f, "{RANDOM_OF}{seed}"),
             Self::Each => f.write_str(EACH),
             Self::RunnerUp(rank) => write!(f, "{RUNNER_UP}{rank}"),
         }
@@ -137,10 +133,12 @@ impl FromStr for Aim {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let rank = text.strip_prefix(RUNNER_UP).and_then(|rank| rank.parse().ok());
+        let seed = text.strip_prefix(RANDOM_OF).and_then(|seed| seed.parse().ok());
         Ok(match (text, text.parse(), rank) {
             (AWAY, ..) => Self::Away,
             (LEAST_LIKELY, ..) => Self::LeastLikely,
-            (RANDOM, ..) => Self::Random,
+            (RANDOM, ..) => Self::Random(0),
+            _ if seed.is_some() => Self::Random(seed.unwrap_or_default()),
             (EACH, ..) => Self::Each,
             (_, Ok(class), _) => Self::Class(class),
             (.., Some(rank)) => Self::RunnerUp(rank),
@@ -169,7 +167,7 @@ mod tests {
     const LOGITS: [f32; 4] = [0.5, 3.0, -1.0, 2.0];
 
     fn class(aim: &Aim, round: usize, label: usize) -> Option<usize> {
-        aim.class(round, label, &LOGITS, (0, 7))
+        aim.class(round, label, &LOGITS, 7)
     }
 
     #[test]
@@ -185,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_random_class_is_another_one_and_follows_the_place_of_the_image() {
-        let at = |place| Aim::Random.class(0, 1, &LOGITS, (0, place)).unwrap();
+        let at = |place| Aim::Random(0).class(0, 1, &LOGITS, place).unwrap();
         let all: Vec<usize> = (0..100).map(at).collect();
         assert_eq!(all, (0..100).map(at).collect::<Vec<_>>());
         for class in [0, 2, 3] {

@@ -188,7 +188,7 @@ impl Attacker {
         let classes = self.target.problem().classes;
         let of = |(i, &label): (usize, &usize)| {
             let logits = &clean.logits[i * classes..][..classes];
-            self.options.target.class(round, label, logits, (self.options.seed, places[i]))
+            self.options.target.class(round, label, logits, places[i])
         };
         labels.iter().enumerate().filter_map(of).collect()
     }

@@ -43,7 +43,7 @@ pub static CW: Attack = Attack {
 fn remedy(options: &AttackOptions) -> String {
     let AttackOptions { iterations, search_steps, learning_rate, initial_c, .. } = options;
     // Every failure multiplies the constant by 10.
-    let largest = initial_c * 10_f32.powi(*search_steps as i32 - 1);
+    let largest = (initial_c * 10_f32.powi(*search_steps as i32 - 1)).min(UNBOUNDED);
     format!(
         "its constant must suit the scale of the logits; the search starts at {initial_c} and reaches {largest} at most: raise \
          `initial-c` or `search-steps` (now {search_steps}), or try other `iterations` (now {iterations}) and another \
@@ -67,7 +67,8 @@ const SUCCESS: &str = "cw.success";
 const SMOOTH: f32 = 0.999_999;
 /// A squared distance that no image has.
 const NONE: f32 = 1e10;
-/// Upper end of the search as long as there is none (the library's).
+/// Upper end of the search as long as there is none (the library's). The constant goes no further: beyond, losses of single precision
+/// are not finite.
 const UNBOUNDED: f32 = 1e9;
 /// A search step ends when a tenth of its iterations bring the loss down by less than this share (the library's).
 const LEAST_PROGRESS: f32 = 0.9999;
@@ -110,7 +111,7 @@ impl Search {
         }
         self.constant = match self.upper < UNBOUNDED {
             true => f32::midpoint(self.lower, self.upper),
-            false => self.constant * 10.0,
+            false => (self.constant * 10.0).min(UNBOUNDED),
         };
         self.step += 1;
         (self.iteration, self.previous, self.fresh) = (0, f32::MAX, true);
@@ -299,6 +300,10 @@ impl SlotAttack for CarliniWagner {
         let start: Vec<f32> = image.iter().map(|&v| ((2.0 * v - 1.0) * SMOOTH).atanh()).collect();
         target.workspace.write_part(START, slot * pixels, &start)?;
         target.workspace.write_part(BEST, slot * pixels, image)?;
+        // A number of the last image that is not finite would stay: `keep` 0 does not take it away.
+        for state in [MODIFIER, MOMENTUM, VARIANCE] {
+            target.workspace.write_part(state, slot * pixels, &vec![0.0; pixels])?;
+        }
         target.workspace.write_part(BEST_L2, slot, &[NONE])
     }
 
@@ -362,5 +367,51 @@ impl SlotAttack for CarliniWagner {
         attack.searches = slots.iter().map(|&slot| self.searches[slot]).collect();
         attack.entered = self.entered;
         Ok(Some((narrow, Box::new(attack))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attacks::AttackKind;
+    use crate::cpu::Mode;
+    use crate::executor::{Device, Workspace};
+    use crate::nn::{Init, Network, Plan, Problem};
+
+    #[test]
+    fn numbers_that_are_not_finite_leave_with_their_image() {
+        let problem = Problem { height: 8, width: 8, channels: 1, classes: 3 };
+        let net = Network::default().build(Plan::new(problem, 0.0625)).unwrap();
+        let mut workspace = Workspace::new(Device::Cpu(Mode::Fast));
+        workspace.write("classifier.parameters", &net.initial(Init::He, 3).weights).unwrap();
+        let mut target = Target::live(&workspace, &net, 1);
+        let pixels = problem.pixels();
+        let image: Vec<f32> = (0..pixels).map(|i| 0.3 + 0.4 * (i as f32).sin().abs()).collect();
+        target.load(&image, &[0.0]).unwrap();
+        // Whatever the classifier answers, there is something to do.
+        let options = AttackOptions { confidence: 10.0, ..AttackOptions::new(AttackKind::CW) };
+        let mut attack = CarliniWagner::new(&mut target, &options).unwrap();
+        let mut moved = |spoilt: bool| {
+            if spoilt {
+                for state in [MODIFIER, MOMENTUM, VARIANCE] {
+                    target.workspace.write_part(state, 0, &vec![f32::NAN; pixels]).unwrap();
+                }
+            }
+            attack.load(&mut target, 0, Arrival { image: &image, place: 0 }).unwrap();
+            attack.advance(&mut target, 10).unwrap();
+            target.workspace.read(MODIFIER).unwrap()
+        };
+        let fresh = moved(false);
+        assert!(fresh.iter().all(|value| value.is_finite()) && fresh.iter().any(|value| *value != 0.0));
+        assert!(moved(true) == fresh);
+    }
+
+    #[test]
+    fn the_constant_of_an_image_that_nothing_fools_stays_finite() {
+        let mut search = Search::new(0.01);
+        for _ in 0..100 {
+            search.next_step(false);
+        }
+        assert_eq!(search.constant, UNBOUNDED);
     }
 }

@@ -58,6 +58,11 @@ impl AttackFlags {
                 let mut options = AttackOptions { batch_size: self.batch_size, ..AttackOptions::new(kind) };
                 options.set(RADIUS, &Setting::Number(epsilon));
                 self.given.iter().for_each(|(name, setting)| options.set(name, setting));
+                // Every attack gets the same classes, also one that draws nothing else.
+                if let (Aim::Random(_), Some(Setting::Count(seed))) = (&options.target, self.setting("seed"))
+                {
+                    options.target = Aim::Random(*seed);
+                }
                 // Attacks that measure in L2 alone refuse another norm, rather than run beside the others in their own.
                 options.norm = self.norm().unwrap_or(options.norm);
                 if !all.contains(&options) {
@@ -194,6 +199,13 @@ mod tests {
         let plan: Vec<_> = all.iter().map(|o| (o.kind, o.epsilon, o.iterations)).collect();
         let expected = [(AttackKind::MIM, 0.25, 7), (AttackKind::MIM, 0.5, 7), (AttackKind::CW, 0.5, 7)];
         assert_eq!(plan, expected);
+    }
+
+    #[test]
+    fn random_targets_follow_the_seed_for_every_attack() {
+        let flags = Line::parse_from(["line", "--target", "random", "--seed", "5"]).flags;
+        let all = flags.attacks(&[AttackKind::FGM, AttackKind::PGD, AttackKind::CW], &[0.5]);
+        assert!(all.iter().all(|options| options.target == Aim::Random(5)), "{all:?}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use pgn_wgpu::data::corruptions::Corruptions;
 use pgn_wgpu::evaluation::corruptions::{self, Corrupted, wrote_csv};
 use pgn_wgpu::evaluation::doubts::doubts;
 use pgn_wgpu::evaluation::measures::{first, measures};
-use pgn_wgpu::evaluation::record::LARGEST_RECORD;
+use pgn_wgpu::evaluation::record::{LARGEST_RECORD, fingerprint_of_classifier, fingerprint_of_images};
 use pgn_wgpu::evaluation::report::{Report, RunReport, published};
 use pgn_wgpu::evaluation::suite::{Findings, Radius, Source};
 use pgn_wgpu::evaluation::{EvaluationError, ImageChoice, Paper, Place, Subject, Suite};
@@ -287,6 +287,7 @@ fn report(
             name: run.place.name.clone(),
             model: run.place.file.display().to_string(),
             run: run.model.facts.run.clone(),
+            classifier: fingerprint_of_classifier(&run.model),
             method: run.model.facts.method.clone(),
             measures,
             warnings,
@@ -299,6 +300,7 @@ fn report(
         data_set: runs[0].data_set.clone(),
         split: arguments.images.split.name().to_string(),
         images: runs[0].images.len(),
+        which: fingerprint_of_images(&runs[0].images),
         epsilon: radius.epsilon,
         norm: radius.norm,
         attacks: suite.attacks.clone(),

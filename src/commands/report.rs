@@ -85,7 +85,7 @@ fn origin(arguments: &Arguments) -> Origin {
     Origin { by: "report".to_string(), about }
 }
 
-/// The first test images of a run under PGD.
+/// A few test images of a run under PGD.
 fn sheet(device: &Device, run: &Run, epsilon: f32) -> Result<Picture, Box<dyn std::error::Error>> {
     let choice = ImageChoice { limit: Some(SHEET_IMAGES), ..ImageChoice::default() };
     let subject = Place::find(&run.path)?.open(&choice)?;
@@ -95,7 +95,7 @@ fn sheet(device: &Device, run: &Run, epsilon: f32) -> Result<Picture, Box<dyn st
     let outcome = suite::attack(device, attacked, &subject.images, &options, &mut |_, _| {})?;
     let title = format!("{}: PGD, L2 epsilon {epsilon}, {} iterations", run.name, options.iterations);
     let caption = format!(
-        "The first {} test images, what PGD within L2 epsilon {epsilon} makes of them, and the difference, amplified as stated, \
+        "{} test images, as `limit` chooses them, what PGD within L2 epsilon {epsilon} makes of them, and the difference, amplified as stated, \
          around grey; beside them the true class and what {} answers before and after. An image that is wrong without an attack stays as it \
          is.",
         outcome.len(),

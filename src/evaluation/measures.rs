@@ -1,7 +1,7 @@
 //! The numbers about a run, each a statistic over images with its interval, in the order of the table.
 
 use super::record::Record;
-use super::statistics::{Estimate, Reading, Statistic, estimate};
+use super::statistics::{Estimate, Reading, Statistic, estimate, estimate_share};
 use super::subject::{Place, Subject};
 use super::suite::{Findings, Radius};
 use crate::attacks::{Goal, Norm, Verdict};
@@ -25,6 +25,16 @@ pub enum Unit {
     Seconds,
     /// Images per second.
     ImagesPerSecond,
+}
+
+impl Unit {
+    /// Lengths in a norm.
+    fn of(norm: Norm) -> Self {
+        match norm {
+            Norm::L2 => Self::L2,
+            Norm::Linf => Self::Linf,
+        }
+    }
 }
 
 /// Keys of the numbers that a reader wants first; an evaluation has those that were measured.
@@ -88,8 +98,8 @@ fn within(length: f64, epsilon: f32) -> bool {
     length <= f64::from(epsilon) * (1.0 + 1e-4)
 }
 
-/// All measures of a run; `radius` is that of the worst case, `seed` the bootstrap's. Distances are in L2, so that there are
-/// none of the worst case within another radius.
+/// All measures of a run; `radius` is that of the worst case, `seed` the bootstrap's. Distances of a search are in its own norm;
+/// of the worst case there are some in L2 alone.
 pub fn measures(run: &Subject, findings: &Findings, radius: Radius, seed: u64) -> Vec<Measure> {
     let mut all = Collector { seed, all: Vec::new() };
     if let Some(record) = findings.white_box.first() {
@@ -142,7 +152,7 @@ pub fn first(findings: &Findings, radius: Radius, seed: u64, verdict: Option<Est
     let values: Vec<_> = (0..record.len()).map(|i| Some(stands_up_to(&records, radius.norm, i))).collect();
     let titles: Vec<&str> = records.iter().map(|record| record.kind().title).collect();
     let name = format!("median of the smallest {} by {}", radius.norm.name(), listed(&titles));
-    let unit = if radius.norm == Norm::L2 { Unit::L2 } else { Unit::Linf };
+    let unit = Unit::of(radius.norm);
     let key = format!("smallest-median-{}", radius.norm.flag());
     all.push(Measure::estimated(key, name, unit, estimate(&values, Statistic::Median, seed)));
     all
@@ -166,7 +176,7 @@ struct Collector {
 impl Collector {
     fn share(&mut self, key: &str, name: &str, images: usize, value: impl Fn(usize) -> Option<f64>) {
         let values: Vec<_> = (0..images).map(value).collect();
-        let estimate = estimate(&values, Statistic::Mean, self.seed);
+        let estimate = estimate_share(&values, self.seed);
         self.all.push(Measure::estimated(key.into(), name.into(), Unit::Share, estimate));
     }
 
@@ -175,13 +185,13 @@ impl Collector {
         self.share(&key, name, record.len(), |i| Some(f64::from(record.robust(i))));
     }
 
-    /// Mean and median of the same values.
-    fn lengths(&mut self, key: &str, name: &str, reading: Reading, values: &[Option<f64>]) {
+    /// Mean and median of the same lengths in a norm.
+    fn lengths(&mut self, (key, name): (&str, &str), norm: Norm, reading: Reading, values: &[Option<f64>]) {
         for (statistic, word) in [(Statistic::Mean, "mean"), (Statistic::Median, "median")] {
-            let key = format!("{key}-{word}-l2-{}", reading.name().to_lowercase());
-            let name = format!("{name} {word} L2, {}", reading.name());
+            let key = format!("{key}-{word}-{}-{}", norm.flag(), reading.name().to_lowercase());
+            let name = format!("{name} {word} {}, {}", norm.name(), reading.name());
             let estimate = estimate(values, statistic, self.seed);
-            self.all.push(Measure::estimated(key, name, Unit::L2, estimate));
+            self.all.push(Measure::estimated(key, name, Unit::of(norm), estimate));
         }
     }
 
@@ -189,7 +199,7 @@ impl Collector {
         let (key, name) = (record.kind().name(), record.kind().title);
         for reading in Reading::ALL {
             let values: Vec<_> = (0..record.len()).map(|i| reading.distance(record.attacked(i))).collect();
-            self.lengths(key, name, reading, &values);
+            self.lengths((key, name), record.key.options.norm, reading, &values);
         }
         let failures = record.count(Verdict::Withstood) as f64;
         let (key, name) = (format!("{key}-failures"), format!("{name} failures"));
@@ -221,7 +231,7 @@ impl Collector {
                     (false, _) => None,
                 })
                 .collect();
-            self.lengths(key, name, reading, &values);
+            self.lengths((key, name), Norm::L2, reading, &values);
         }
     }
 }
@@ -241,6 +251,16 @@ mod tests {
 
     fn value(all: &[Measure], key: &str) -> f64 {
         all.iter().find(|m| m.key == key).and_then(|m| m.value).unwrap_or_else(|| panic!("{key}"))
+    }
+
+    #[test]
+    fn distances_of_a_search_in_linf_are_called_so() {
+        let mut record = record(AttackKind::FMN);
+        record.key.options.norm = Norm::Linf;
+        let mut all = Collector { seed: 0, all: Vec::new() };
+        all.distances(&record);
+        assert!((value(&all.all, "fmn-mean-linf-r2") - 0.2).abs() < 1e-6);
+        assert!(all.all.iter().all(|measure| measure.unit != Unit::L2));
     }
 
     fn findings(white_box: Vec<Record>) -> Findings {

@@ -6,6 +6,7 @@
 use super::statistics::Attacked;
 use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Goal, Norm, Verdict};
 use crate::data::Images;
+use crate::executor::Device;
 use crate::files::{self, FileError};
 use crate::integrity;
 use crate::models::file::Model;
@@ -42,6 +43,10 @@ pub struct Key {
     /// How the device stored activations.
     #[serde(default, skip_serializing_if = "is_f32")]
     pub precision: Precision,
+    /// The device with its driver, where results are kept to be used again: another device rounds differently, and may be asked
+    /// because this one is in doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -67,7 +72,14 @@ impl Key {
             options: options.clone(),
             images: images.to_string(),
             precision,
+            device: None,
         }
+    }
+
+    /// The key of what this device computes.
+    #[must_use]
+    pub fn on(self, device: &Device) -> Self {
+        Self { device: Some(device.identity()), ..self }
     }
 
     fn file_name(&self) -> String {
@@ -186,7 +198,7 @@ impl Record {
 
     /// Image `i` as the statistics of distances want it.
     pub fn attacked(&self, i: usize) -> Attacked {
-        Attacked { verdict: self.verdict(i), l2: f64::from(self.l2[i]) }
+        Attacked { verdict: self.verdict(i), length: self.length(self.key.options.norm, i) }
     }
 
     fn whole(&self) -> bool {
@@ -383,6 +395,7 @@ pub(crate) mod tests {
             options: AttackOptions::new(kind),
             images: "b".into(),
             precision: Precision::F32,
+            device: None,
         };
         Record {
             key,
@@ -409,7 +422,8 @@ pub(crate) mod tests {
         let mut other_epsilon = record.key.clone();
         other_epsilon.options.epsilon = 0.25;
         let other_precision = Key { precision: Precision::Mixed, ..record.key.clone() };
-        for key in [other_weights, other_source, other_epsilon, other_precision] {
+        let other_device = record.key.clone().on(&Device::Cpu(crate::cpu::Mode::Fast));
+        for key in [other_weights, other_source, other_epsilon, other_precision, other_device] {
             assert_eq!(store.load(&key), Kept::Absent, "{key:?}");
         }
     }

@@ -25,6 +25,9 @@ pub struct RunReport {
     /// Fingerprint of its configuration, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// Fingerprint of the classifier.
+    #[serde(default)]
+    pub classifier: String,
     /// How it was trained: `natural`, `fgm`, `pgd`, `pgn` or `unknown`.
     pub method: String,
     /// The numbers, in the order of the table.
@@ -49,6 +52,9 @@ pub struct Report {
     pub split: String,
     /// How many of its images.
     pub images: usize,
+    /// Fingerprint of those.
+    #[serde(default)]
+    pub which: String,
     /// Radius of the worst case.
     pub epsilon: f32,
     /// Norm of that radius.
@@ -170,11 +176,14 @@ impl Report {
     /// What the words and abbreviations of both tables mean.
     pub fn legend(&self) -> String {
         let mut text = self.legend_of_first();
+        let readings = Reading::ALL.map(|r| format!("{} {}", r.name(), r.explanation())).join("; ");
         if self.norm == Norm::Linf {
             text += "; distances in L2 are left out, as the radius is none";
+            if self.keys().iter().any(|(key, _)| key.ends_with("-linf-r2")) {
+                text += &format!("; Linf is the largest change of a value: {readings}");
+            }
             return text;
         }
-        let readings = Reading::ALL.map(|r| format!("{} {}", r.name(), r.explanation())).join("; ");
         text += &format!("; L2 is over the whole image: {readings}");
         if self.published.is_some() {
             text += ".\nThe paper's L2 are means; it does not say over which images, here they stand at R3. The library that it \
@@ -272,6 +281,7 @@ mod tests {
             name: name.into(),
             model: "m".into(),
             run: None,
+            classifier: String::new(),
             method: method.into(),
             measures: keys.iter().map(|key| measure(key, 0.5)).collect(),
             warnings: vec![],
@@ -283,6 +293,7 @@ mod tests {
             data_set: "CIFAR-10".into(),
             split: "test".into(),
             images: 10,
+            which: String::new(),
             epsilon: 0.5,
             norm: Norm::L2,
             attacks: vec![AttackOptions::new(AttackKind::FGM)],

@@ -50,7 +50,7 @@ impl Reading {
     /// The distance that counts for one image.
     pub fn distance(self, image: Attacked) -> Option<f64> {
         match (image.verdict, self) {
-            (Verdict::Fooled, _) => Some(image.l2),
+            (Verdict::Fooled, _) => Some(image.length),
             (Verdict::AlreadyWrong, Self::R3) => Some(0.0),
             (Verdict::AlreadyWrong, Self::R2) | (Verdict::Withstood | Verdict::OfTarget, _) => None,
         }
@@ -62,8 +62,8 @@ impl Reading {
 pub struct Attacked {
     /// What it came to.
     pub verdict: Verdict,
-    /// Norm of the perturbation.
-    pub l2: f64,
+    /// Norm of the perturbation, in the attack's own norm.
+    pub length: f64,
 }
 
 /// How values become one number.
@@ -127,6 +127,19 @@ pub fn estimate(values: &[Option<f64>], statistic: Statistic, seed: u64) -> Opti
     Some(Estimate { value, low, high, images })
 }
 
+/// A share of images, 1 for those that belong to it and 0 for others. Where it is 0 or 1 a bootstrap has nothing to draw from; the
+/// interval is then the exact one of Clopper and Pearson (1934).
+pub fn estimate_share(values: &[Option<f64>], seed: u64) -> Option<Estimate> {
+    let mut estimate = estimate(values, Statistic::Mean, seed)?;
+    let end = TAIL.powf(1.0 / estimate.images as f64);
+    if estimate.value == 0.0 {
+        estimate.high = 1.0 - end;
+    } else if estimate.value == 1.0 {
+        estimate.low = end;
+    }
+    Some(estimate)
+}
+
 /// Draw `i` of a resample from `0..len`; four draws share one call.
 fn draw(random: Random, resample: u32, i: usize, len: usize) -> usize {
     let bits = random.bits(resample, (i / 4) as u32)[i % 4];
@@ -146,10 +159,10 @@ mod tests {
 
     /// Four images: fooled at 1, fooled at 3, never fooled, wrong from the start.
     const FOUR: [Attacked; 4] = [
-        Attacked { verdict: Verdict::Fooled, l2: 1.0 },
-        Attacked { verdict: Verdict::Fooled, l2: 3.0 },
-        Attacked { verdict: Verdict::Withstood, l2: 9.0 },
-        Attacked { verdict: Verdict::AlreadyWrong, l2: 0.0 },
+        Attacked { verdict: Verdict::Fooled, length: 1.0 },
+        Attacked { verdict: Verdict::Fooled, length: 3.0 },
+        Attacked { verdict: Verdict::Withstood, length: 9.0 },
+        Attacked { verdict: Verdict::AlreadyWrong, length: 0.0 },
     ];
 
     fn mean(images: &[Attacked], reading: Reading) -> f64 {
@@ -203,6 +216,17 @@ mod tests {
         let expected = 2.0 * 1.96 * (0.25_f64 / 400.0).sqrt();
         assert!((estimate.high - estimate.low - expected).abs() < 0.1 * expected, "{estimate:?}");
         assert_eq!((estimate.value, estimate.images), (0.5, 400));
+    }
+
+    #[test]
+    fn a_share_of_none_or_of_all_is_no_certainty() {
+        let share = |broken: f64, images: usize| estimate_share(&vec![Some(broken); images], 0).unwrap();
+        // Clopper and Pearson's tables: 0 of 20 reach up to 0.1684.
+        let (none, all) = (share(0.0, 20), share(1.0, 20));
+        assert_eq!((none.value, none.low, all.value, all.high), (0.0, 0.0, 1.0, 1.0));
+        assert!((none.high - 0.1684).abs() < 5e-5 && (all.low - 0.8316).abs() < 5e-5, "{none:?}, {all:?}");
+        let some = [Some(0.0), Some(1.0), Some(1.0)];
+        assert_eq!(estimate_share(&some, 4), estimate(&some, Statistic::Mean, 4));
     }
 
     #[test]

@@ -11,7 +11,6 @@ use crate::evaluation::Place;
 use crate::evaluation::record::{Kept, Key, fingerprint_of_images};
 use crate::evaluation::suite::{Event, records_in};
 use crate::executor::Device;
-use crate::program::precision::Precision;
 use crate::report::Section;
 use crate::sweep::{self, Plan, Point, SweepError, Work};
 use crate::training::TrainError;
@@ -76,12 +75,12 @@ impl Study {
             let left = plan.points.into_iter().zip(states);
             points.extend(left.filter(|(_, (_, s))| *s != sweep::State::Done).map(|(point, _)| point));
         }
-        let attacks = self.attacks_left(device.precision());
+        let attacks = self.attacks_left(device);
         Ok(cost::cost(device, &self.settings, (&points, &attacks), &self.dataset)?)
     }
 
     /// The attacks of which no run keeps a record yet.
-    fn attacks_left(&self, precision: Precision) -> Vec<Planned> {
+    fn attacks_left(&self, device: &Device) -> Vec<Planned> {
         let test = &self.dataset.test;
         let few = ImageChoice { limit: Some(self.settings.attack_images), ..ImageChoice::default() };
         let few = few.of(test).0;
@@ -89,15 +88,15 @@ impl Study {
         let mut left = attacks(&self.experiments, &self.settings, self.dataset.class_names.len());
         left.retain(|planned| {
             let images = &fingerprints[usize::from(planned.limit.is_some())];
-            !planned.runs.iter().any(|run| self.is_known(run, &planned.options, images, precision))
+            !planned.runs.iter().any(|run| self.is_known(run, &planned.options, images, device))
         });
         left
     }
 
-    fn is_known(&self, run: &str, options: &AttackOptions, images: &str, precision: Precision) -> bool {
+    fn is_known(&self, run: &str, options: &AttackOptions, images: &str, device: &Device) -> bool {
         let Ok(place) = Place::find(&self.folder.join(run)) else { return false };
         let Ok(model) = place.model(problem_of(&self.dataset)) else { return false };
-        let key = Key::new(&model, None, options, images, precision);
+        let key = Key::new(&model, None, options, images, device.precision()).on(device);
         matches!(records_in(&place.home).load(&key), Kept::Whole(_))
     }
 

@@ -28,8 +28,10 @@ pub fn warnings(answers: Vec<Warning>, notes: &[String], outcome: &Outcome) -> V
         )
     }));
     found.extend(black_box(outcome));
-    if let Some(first) = outcome.stages.first().filter(|stage| stage.attacked > 0) {
-        found.extend(warnings::zero_gradients(first.zero_gradients as f64 / first.attacked as f64));
+    // An image that is wrong without an attack is not attacked.
+    let right = outcome.images.iter().filter(|image| image.clean_prediction == image.label).count();
+    if let Some(first) = outcome.stages.first().filter(|_| right > 0) {
+        found.extend(warnings::zero_gradients(first.zero_gradients as f64 / right as f64));
     }
     found
 }

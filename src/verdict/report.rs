@@ -5,7 +5,7 @@ use super::run::{Judged, Outcome};
 use crate::csv::{self, Cell};
 use crate::evaluation::Subject;
 use crate::evaluation::record::fingerprint_of_classifier;
-use crate::evaluation::statistics::{Estimate, Statistic, estimate};
+use crate::evaluation::statistics::{Estimate, estimate_share};
 use crate::evaluation::warnings::Warning;
 use crate::memory::OutOfMemory;
 use crate::models::file::NamedTensor;
@@ -203,7 +203,7 @@ pub fn robust_accuracy(outcome: &Outcome) -> Estimate {
     let robust: Vec<Option<f64>> =
         outcome.images.iter().map(|image| Some(f64::from(u8::from(image.robust())))).collect();
     let nothing = Estimate { value: 0.0, low: 0.0, high: 0.0, images: 0 };
-    estimate(&robust, Statistic::Mean, BOOTSTRAP_SEED).unwrap_or(nothing)
+    estimate_share(&robust, BOOTSTRAP_SEED).unwrap_or(nothing)
 }
 
 /// Whether bytes are a verdict that this program wrote.

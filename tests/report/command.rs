@@ -233,6 +233,34 @@ fn every_run_of_an_evaluation_finds_it_until_its_weights_change() {
 }
 
 #[test]
+fn what_an_evaluation_beside_another_run_says_of_earlier_weights_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    train(folder, "natural", "one", &[]);
+    train(folder, "fgm", "two", &[]);
+    let quick = ["--adapter", "cpu", "--limit", "50", "--attack", "deepfool", "--no-verdict", "--force"];
+    let distance = |file: &str, run: &str| {
+        let evaluation = table(folder, file);
+        let of = |list: &Value, key: &str, name: &str| {
+            list.as_array().unwrap().iter().find(|one| one[key] == name).unwrap().clone()
+        };
+        let measures = &of(&evaluation["runs"], "name", run)["measures"];
+        format!("{:.4}", of(measures, "key", "deepfool-mean-l2-r2")["value"].as_f64().unwrap())
+    };
+    succeed(folder, &[&["evaluate", "one", "two"], &quick[..]].concat());
+    let before = distance("one/evaluation.json", "two");
+    succeed(folder, &["train", "--resume", "two", "--epochs", "3"]);
+    succeed(folder, &[&["evaluate", "two"], &quick[..]].concat());
+    let now = distance("two/evaluation.json", "two");
+    assert_ne!(before, now);
+    for order in [["one", "two"], ["two", "one"]] {
+        succeed(folder, &[&["report"], &order[..], &["--force"]].concat());
+        let html = read(folder, "report/report.html");
+        assert!(html.contains(&now) && !html.contains(&before), "{order:?}: {before}, now {now}");
+    }
+}
+
+#[test]
 fn curves_state_the_attacks_budget_and_warn_where_budgets_differ() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -121,8 +121,16 @@ impl Problem {
         Self { judged: whole.clone().cut(work.judged), timed: whole.cut(work.timed), forms, half }
     }
 
-    /// Kernel, shape and constants for people and for the cache; the kernel alone where there is no choice.
+    /// Kernel, shape, constants and which bindings are of 16 bits, for people and for the cache; the kernel alone where there is no
+    /// choice.
     pub fn name(&self) -> String {
+        match self.half {
+            half if half == 0 || self.forms.len() == 1 => self.name_in_f32(),
+            half => format!("{} f16={half:b}", self.name_in_f32()),
+        }
+    }
+
+    fn name_in_f32(&self) -> String {
         let call = &self.timed.call;
         let kernel = call.kernel.name;
         if self.forms.len() == 1 {
@@ -225,6 +233,13 @@ mod tests {
         let small = convolution(3, 8, 4, 4);
         assert_eq!(small.name(), "conv2d 3x8x8, 4-4 channels, KERNEL=3 STRIDE=1 EPILOGUE=NOTHING");
         assert_eq!((small.judged.reads[0], small.timed.writes[0]), (3 * 8 * 8 * 4, 3 * 8 * 8 * 4));
+    }
+
+    #[test]
+    fn a_call_with_tensors_of_16_bits_is_a_problem_of_its_own() {
+        let plain = convolution(3, 8, 4, 4);
+        let mixed = Problem { half: 0b10, ..convolution(3, 8, 4, 4) };
+        assert_eq!(mixed.name(), format!("{} f16=10", plain.name()));
     }
 
     #[test]

@@ -4,26 +4,27 @@
 use super::super::budget;
 use super::super::page::{Axis, Figure, Mark, Note, Point, Series};
 use super::Run;
-use crate::attacks::AttackKind;
+use crate::attacks::{AttackKind, Norm};
 use crate::evaluation::record::Record;
 
 /// A curve of more steps is drawn through every so many-th.
 const MOST_POINTS: usize = 60;
 
-/// A figure for each minimal-norm attack that was run on any of `runs`, and what the reader must know before comparing
+/// A figure for each minimal-norm attack and norm that was run on any of `runs`, and what the reader must know before comparing
 /// its curves.
 pub fn figures(runs: &[&Run]) -> (Vec<Figure>, Vec<Note>) {
     let mut kinds: Vec<AttackKind> =
         AttackKind::all().into_iter().filter(|kind| kind.is_smallest()).collect();
     // The most careful search first: of the built-in ones, the last.
     kinds.reverse();
-    let all = kinds.into_iter().filter_map(|kind| figure(runs, kind));
+    let both = kinds.into_iter().flat_map(|kind| Norm::ALL.map(|norm| (kind, norm)));
+    let all = both.filter_map(|(kind, norm)| figure(runs, kind, norm));
     let (figures, notes): (Vec<Figure>, Vec<Option<Note>>) = all.unzip();
     (figures, notes.into_iter().flatten().collect())
 }
 
-fn figure(runs: &[&Run], kind: AttackKind) -> Option<(Figure, Option<Note>)> {
-    let own: Vec<Vec<&Record>> = runs.iter().map(|run| candidates(&run.records, kind)).collect();
+fn figure(runs: &[&Run], kind: AttackKind, norm: Norm) -> Option<(Figure, Option<Note>)> {
+    let own: Vec<Vec<&Record>> = runs.iter().map(|run| candidates(&run.records, kind, norm)).collect();
     let chosen = comparable(&own);
     let records: Vec<(&Run, &Record)> =
         runs.iter().zip(&chosen).filter_map(|(run, record)| Some((*run, (*record)?))).collect();
@@ -58,10 +59,16 @@ fn figure(runs: &[&Run], kind: AttackKind) -> Option<(Figure, Option<Note>)> {
         points: curve(record),
     });
     let figure = Figure {
-        id: format!("accuracy-against-{}", kind.name()),
-        title: format!("Accuracy against norm by {name}"),
+        id: match norm {
+            Norm::L2 => format!("accuracy-against-{}", kind.name()),
+            Norm::Linf => format!("accuracy-against-{}-linf", kind.name()),
+        },
+        title: match norm {
+            Norm::L2 => format!("Accuracy against norm by {name}"),
+            Norm::Linf => format!("Accuracy against Linf norm by {name}"),
+        },
         caption,
-        x: Axis::new("L2 norm of the perturbation"),
+        x: Axis::new(&format!("{} norm of the perturbation", norm.name())),
         y: Axis { range: Some([0.0, 1.0]), ..Axis::percent("accuracy") },
         series: series.collect(),
     };
@@ -74,10 +81,10 @@ fn figure(runs: &[&Run], kind: AttackKind) -> Option<(Figure, Option<Note>)> {
     Some((figure, note))
 }
 
-/// The records of an attack, the best first: over the most images and, of those, with the most iterations.
-fn candidates(records: &[Record], kind: AttackKind) -> Vec<&Record> {
-    let mut own: Vec<&Record> =
-        records.iter().filter(|record| record.kind() == kind && !record.is_empty()).collect();
+/// The records of an attack in a norm, the best first: over the most images and, of those, with the most iterations.
+fn candidates(records: &[Record], kind: AttackKind, norm: Norm) -> Vec<&Record> {
+    let alike = |record: &&Record| record.kind() == kind && record.key.options.norm == norm;
+    let mut own: Vec<&Record> = records.iter().filter(alike).filter(|record| !record.is_empty()).collect();
     own.sort_by_key(|record| std::cmp::Reverse((record.len(), record.key.options.iterations)));
     own
 }
@@ -102,7 +109,7 @@ fn curve(record: &Record) -> Vec<Point> {
     let images = record.len();
     let correct = (0..images).filter(|&i| record.correct(i)).count();
     let fooled = (0..images).filter(|&i| record.correct(i) && !record.robust(i));
-    let mut distances: Vec<f64> = fooled.map(|i| f64::from(record.l2[i])).collect();
+    let mut distances: Vec<f64> = fooled.map(|i| record.attacked(i).length).collect();
     distances.sort_by(f64::total_cmp);
     let point = |distance: f64, broken: usize| Point {
         label: format!("{} of {images} images", correct - broken),
@@ -117,6 +124,20 @@ fn curve(record: &Record) -> Vec<Point> {
 mod tests {
     use super::*;
     use crate::evaluation::record::tests::record;
+
+    #[test]
+    fn distances_are_in_the_norm_that_the_search_looked_in() {
+        let mut linf = record(AttackKind::FMN);
+        linf.key.options.norm = Norm::Linf;
+        let ends = |record: &Record| curve(record).last().unwrap().x;
+        assert_eq!(ends(&record(AttackKind::FMN)), 0.5);
+        assert!((ends(&linf) - 0.2).abs() < 1e-6);
+        let both = [record(AttackKind::FMN), linf];
+        for norm in Norm::ALL {
+            let found = candidates(&both, AttackKind::FMN, norm);
+            assert!(found.len() == 1 && found[0].key.options.norm == norm);
+        }
+    }
 
     #[test]
     fn accuracy_falls_by_an_image_at_each_distance_and_failures_stay() {
@@ -135,7 +156,11 @@ mod tests {
             record
         };
         let (long, short) = ([with(100), with(30)], [with(30), with(10)]);
-        let own = [candidates(&long, AttackKind::CW), candidates(&short, AttackKind::CW), Vec::new()];
+        let own = [
+            candidates(&long, AttackKind::CW, Norm::L2),
+            candidates(&short, AttackKind::CW, Norm::L2),
+            Vec::new(),
+        ];
         let iterations = |own: &[Vec<&Record>]| -> Vec<Option<usize>> {
             comparable(own).iter().map(|record| record.map(|record| record.key.options.iterations)).collect()
         };

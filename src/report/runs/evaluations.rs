@@ -43,17 +43,25 @@ fn warnings(run: &RunReport) -> Vec<Note> {
     warnings.map(|warning| note((warning.figure.clone(), warning.explanation.clone()))).collect()
 }
 
-/// Evaluations of the same images by the same attacks as one.
+/// Evaluations of the same images by the same attacks as one. What is said in one of them about another run of `runs` counts only if
+/// it is of the weights that this run has now.
 fn merged(runs: &[&Run]) -> Vec<Report> {
     let mut all: Vec<Report> = Vec::new();
-    for report in runs.iter().flat_map(|run| &run.evaluations) {
+    for report in runs.iter().flat_map(|run| &run.evaluations).cloned() {
+        let stale = |row: &RunReport| {
+            let own = runs.iter().find(|run| about(row, run)).and_then(|run| run.classifier.as_ref());
+            own.is_some_and(|classifier| *classifier != row.classifier)
+        };
+        let report =
+            Report { runs: report.runs.iter().filter(|row| !stale(row)).cloned().collect(), ..report };
         let alike = |other: &&mut Report| {
-            let what =
-                |r: &Report| (r.data_set.clone(), r.split.clone(), r.images, r.epsilon, r.attacks.clone());
-            what(other) == what(report)
+            let what = |r: &Report| {
+                (r.data_set.clone(), r.split.clone(), r.which.clone(), r.epsilon, r.attacks.clone())
+            };
+            what(other) == what(&report)
         };
         match all.iter_mut().find(alike) {
-            None => all.push(report.clone()),
+            None => all.push(report),
             Some(known) => {
                 for run in &report.runs {
                     if !known.runs.iter().any(|other| other.model == run.model) {

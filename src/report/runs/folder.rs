@@ -4,7 +4,7 @@ use super::super::page::{Note, Picture};
 use super::evaluated::kept;
 use super::verdicts;
 use crate::data::DatasetKind;
-use crate::evaluation::record::{LARGEST_RECORD, Record};
+use crate::evaluation::record::{LARGEST_RECORD, Record, fingerprint_of_classifier};
 use crate::evaluation::report::Report;
 use crate::evaluation::suite::records_in;
 use crate::files;
@@ -39,6 +39,8 @@ pub struct Run {
     /// What was found out about it, and about runs beside it.
     pub(super) evaluations: Vec<Report>,
     pub(super) records: Vec<Record>,
+    /// Fingerprint of its final weights, if they can be read.
+    pub(super) classifier: Option<String>,
     /// On its final weights.
     pub(super) verdicts: Vec<verdict::report::Report>,
     notes: Vec<(String, String)>,
@@ -104,12 +106,25 @@ impl Run {
         let (records, damaged) =
             model.as_ref().map_or_else(Default::default, |model| records_in(path).white_box(model));
         notes.extend(damaged.into_iter().map(|problem| (problem, again.clone())));
+        let classifier = model.as_ref().map(fingerprint_of_classifier);
         let (verdicts, left_out) =
             model.as_ref().map_or_else(Default::default, |model| verdicts::kept(path, model));
         let without = "it is left out; `pgn-wgpu verdict` judges the run";
         notes.extend(left_out.into_iter().map(|problem| (problem, without.to_string())));
         let (path, pictures) = (path.to_path_buf(), pictures(path, &name));
-        Ok(Self { name, path, config, data_set, pictures, metrics, evaluations, records, verdicts, notes })
+        Ok(Self {
+            name,
+            path,
+            config,
+            data_set,
+            pictures,
+            metrics,
+            evaluations,
+            records,
+            classifier,
+            verdicts,
+            notes,
+        })
     }
 
     /// Whether the numbers of two runs may stand side by side.
