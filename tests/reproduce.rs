@@ -239,6 +239,12 @@ fn a_report_of_other_experiments_is_replaced_only_by_force() {
         (
             &["figure6"],
             "Reproduction, scale smoke",
+            r#"[{"id": "figure6"}], "facts": [{"name": "CIFAR-10: images", "value": "5"}]"#,
+            "has CIFAR-10, which this call leaves out",
+        ),
+        (
+            &["figure6"],
+            "Reproduction, scale smoke",
             r#"[{"id": "figure5"}, {"id": "figure6"}]"#,
             "has figure5, which this call leaves out",
         ),

@@ -90,6 +90,7 @@ impl Observer for StopAt<'_> {
         }
     }
     fn epoch(&mut self, _: &EpochRecord, _: u32) {}
+    fn warning(&mut self, _: &str) {}
 }
 
 /// A new run in `folder`, or the rest of the one that is there; asked to stop at the step `stop_at`.

@@ -163,9 +163,16 @@ impl LiveAttack {
         Ok(Self { target, attack })
     }
 
-    /// The attacked images.
-    pub fn run(&mut self, images: &[f32], classes: &[usize]) -> Result<Vec<f32>, ExecutionError> {
+    /// The attacked images. `first` is the place of the first one among all that the run attacks, so that random numbers differ
+    /// from step to step.
+    pub fn run(
+        &mut self,
+        images: &[f32],
+        classes: &[usize],
+        first: usize,
+    ) -> Result<Vec<f32>, ExecutionError> {
         let chosen: Vec<usize> = (0..classes.len()).collect();
+        let places: Vec<usize> = chosen.iter().map(|index| first + index).collect();
         let set = Set {
             pixels: self.target.pixels(),
             images,
@@ -173,7 +180,7 @@ impl LiveAttack {
             aims: &[],
             starts: &[],
             chosen: &chosen,
-            places: &chosen,
+            places: &places,
         };
         self.attack.over(&mut self.target, &set, &mut |_, _| {})
     }

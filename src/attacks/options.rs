@@ -250,7 +250,7 @@ options! {
     "queries" queries: usize = 5000, Values::Count(1, 1_000_000),
         "Candidates that are tried for one image, in each round";
     "random-start" random_start: bool = false, Values::Switch,
-        "Start at a random point of the sphere";
+        "Start at a random point: of the sphere in l2, of the whole ball in linf";
     "decay" decay: f32 = 1.0, Values::NotNegative,
         "Decay of the momentum";
     "candidates" candidates: usize = 10, Values::Count(2, 65_536),

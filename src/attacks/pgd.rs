@@ -1,5 +1,5 @@
 //! Projected gradient descent (Madry et al.): steps of length α along the gradient, each followed by the
-//! projection onto the ball of radius ε and the box. Starts at the image or at a random point of the sphere.
+//! projection onto the ball of radius ε and the box. Starts at the image or at a random point.
 
 use super::ball;
 use super::fgm::{self, Move};

@@ -58,7 +58,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Time nothing but steps
-    #[arg(long, hide = true)]
+    #[arg(long)]
     steps_only: bool,
     /// Only take the first natural step and print the seconds until its end
     #[arg(long, hide = true)]

@@ -145,7 +145,10 @@ fn title(scale: Scale) -> String {
     format!("Reproduction, scale {}", scale.name())
 }
 
-/// The experiments of a report that `studies` will not repeat, and the networks of `beyond`.
+/// What a report tells of a data set's images: this after its name.
+const IMAGES_OF: &str = ": images";
+
+/// The data sets and experiments of a report that `studies` will not repeat, and the networks of `beyond`.
 fn not_repeated(report: &Value, studies: &[Study]) -> Vec<String> {
     let planned = |id: &str| studies.iter().any(|s| s.experiments.iter().any(|e| e.name() == id));
     let networks = |name: &str| {
@@ -154,7 +157,9 @@ fn not_repeated(report: &Value, studies: &[Study]) -> Vec<String> {
             .any(|study| study.settings.beyond_networks.iter().any(|network| network.name() == name))
     };
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let mut lost = Vec::new();
+    let data_set = |fact: &Value| fact["name"].as_str()?.strip_suffix(IMAGES_OF).map(str::to_string);
+    let mut lost: Vec<String> = list(&report["facts"]).iter().filter_map(data_set).collect();
+    lost.retain(|name| studies.iter().all(|study| study.dataset.name != *name));
     for section in list(&report["sections"]) {
         match section["id"].as_str() {
             Some(id) if !planned(id) => lost.push(id.to_string()),
@@ -242,7 +247,7 @@ fn page(
         let of = |what: &str| format!("{}: {what}", study.dataset.name);
         let base = &settings.base;
         facts.push(fact(
-            &of("images"),
+            &format!("{}{IMAGES_OF}", study.dataset.name),
             format!(
                 "{} train, {} validation, {} test of which {} are attacked",
                 grouped(study.dataset.train.len() as u64),

@@ -156,6 +156,8 @@ impl Lines {
                 }
             }
             Event::Epoch(..) => {}
+            Event::Note(note) => say(&format!("{name}: note: {}", with_flags(note))),
+            Event::Warning(warning) => eprintln!("{name}: warning: {}", with_flags(warning)),
             Event::Ended(Ended::Done(outcome)) => {
                 let test = outcome.test.map_or(String::new(), |test| {
                     format!(", {:.2} % of the test images", 100.0 * test.benign_accuracy)

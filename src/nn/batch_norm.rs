@@ -44,13 +44,15 @@ pub fn affine(graph: &mut Graph, numbers: Statistics) -> Result<(Tensor, Tensor)
     Ok((scale, shift))
 }
 
-/// `x` normalised by the statistics of its real images; `real` is 1 for those and 0 for padding, `[n, 1]`.
+/// `x` normalised by the statistics of its real images; `real` is 1 for those and 0 for padding, `[n, 1]`. Without a real
+/// image the running statistics stay, and what comes out are finite numbers without a meaning.
 pub fn train(graph: &mut Graph, numbers: Statistics, x: Tensor, real: Tensor, update: bool) -> Result {
     let channels = graph.shape(x).channels();
     let positions = graph.shape(x).columns() / channels;
     graph.formula(|f| {
         let [x, real, scale, shift] = f.all([x, real, numbers.scale, numbers.shift]);
-        let count = real.sum() * positions as f32;
+        let images = real.sum();
+        let count = images.clamp(1.0, f32::MAX) * positions as f32;
         let mean = channel_mean(x, real, count, channels);
         let centred = x - mean;
         let variance = channel_mean(centred.square(), real, count, channels);
@@ -58,8 +60,9 @@ pub fn train(graph: &mut Graph, numbers: Statistics, x: Tensor, real: Tensor, up
             // n / (n − 1), of one value 1.
             let others = (count - 1.0).clamp(1.0, f32::MAX);
             let unbiased = variance * count / others;
-            follow(f, numbers.mean, mean, numbers.momentum);
-            follow(f, numbers.variance, unbiased, numbers.momentum);
+            let momentum = images.clamp(0.0, 1.0) * numbers.momentum;
+            follow(f, numbers.mean, mean, momentum);
+            follow(f, numbers.variance, unbiased, momentum);
         }
         centred * (scale * inverse_deviation(variance, numbers.epsilon)) + shift
     })
@@ -71,6 +74,6 @@ fn channel_mean<'f>(x: Term<'f>, real: Term<'f>, count: Term<'f>, channels: usiz
 }
 
 /// Moves a running statistic towards the batch's.
-fn follow(f: &Formula, running: Tensor, batch: Term, momentum: f32) {
-    f.assign(running, f.of(running) * (1.0 - momentum) + batch * momentum);
+fn follow<'f>(f: &'f Formula, running: Tensor, batch: Term<'f>, momentum: Term<'f>) {
+    f.assign(running, f.of(running) * momentum.affine(-1.0, 1.0) + batch * momentum);
 }

@@ -153,6 +153,12 @@ impl<'a> Lab<'a> {
         }
     }
 
+    /// A sentence about a run that has overfitted catastrophically.
+    pub fn overfitted(&self, name: &str) -> Option<String> {
+        let metrics = Metrics { epochs: self.epochs(name).ok()?, ..Metrics::default() };
+        metrics.robust().1
+    }
+
     /// The last epoch, which made the final weights.
     pub fn last_epoch(&self, name: &str) -> Found<EpochRecord> {
         let last = self.epochs(name)?.pop();

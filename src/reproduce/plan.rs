@@ -7,6 +7,7 @@ use super::settings::{METHODS, Settings};
 use crate::nn::Network;
 use crate::pgn::GeneratorInput;
 use crate::sweep::Point;
+use crate::training::config::AttackLabel;
 use crate::training::defenses::Strength;
 use crate::training::{Method, TrainConfig};
 use std::path::Path;
@@ -28,13 +29,15 @@ pub struct Run {
     pub network: Option<Network>,
     /// What is changed beside all that.
     pub variant: Option<&'static Variant>,
+    /// Without the gradient through the attack, and against the true class, where the base has it otherwise.
+    pub detached: bool,
 }
 
 impl Run {
     /// A run at the base width.
     pub fn new(settings: &Settings, method: Method, strength: Option<f32>, seed: u64) -> Self {
         let width = settings.base.width;
-        Self { method, strength, width, seed, without: None, network: None, variant: None }
+        Self { method, strength, width, seed, without: None, network: None, variant: None, detached: false }
     }
 
     /// The run in the middle of its method's grid, with the first seed.
@@ -57,6 +60,9 @@ impl Run {
         if let Some(input) = self.without {
             name += &format!("-without-{}", input.name());
         }
+        if self.detached {
+            name += "-detached";
+        }
         name + &format!("-seed{}", self.seed)
     }
 
@@ -78,6 +84,10 @@ impl Run {
             network: self.network.unwrap_or(settings.base.network),
             ..settings.base.clone()
         };
+        if self.detached {
+            config.through_attack = false;
+            config.attack_label = AttackLabel::True;
+        }
         if let Some(variant) = self.variant {
             (variant.change)(&mut config);
         }
@@ -167,7 +177,8 @@ pub fn fixed_classifiers(settings: &Settings) -> [Run; 2] {
     [Method::PGD, Method::PGN].map(|method| Run::middle(settings, method))
 }
 
-/// The settings of a contender of the experiment `beyond` on a network, each with its runs over the seeds.
+/// The settings of a contender of the experiment `beyond` on a network, each with its runs over the seeds. TRADES and MART
+/// have no gradient through the attack, so no contender has.
 pub fn beyond_curve(
     settings: &Settings,
     network: Network,
@@ -179,6 +190,7 @@ pub fn beyond_curve(
             Contender::Plain(_) => None,
             Contender::Variant(variant) => Some(variant),
         },
+        detached: settings.base.through_attack && contender.method().reads("through-attack"),
         ..Run::new(settings, contender.method(), strength, seed)
     };
     let runs = |strength| settings.beyond_seeds.iter().map(|&seed| run(strength, seed)).collect();
@@ -354,9 +366,28 @@ mod tests {
     }
 
     #[test]
+    fn contenders_of_beyond_train_by_the_same_rules_at_every_scale() {
+        for scale in [Scale::Smoke, Scale::Small, Scale::Paper] {
+            let settings = Settings::new(scale, scale.dataset(), None);
+            let points = classifiers(&[Experiment::Beyond], &settings);
+            assert!(points.iter().any(|point| point.config.method.name() == "trades"));
+            for Point { name, config } in &points {
+                assert!(!config.learns_through_attack(), "{name} differentiates through the attack");
+                let reads = config.method.reads("attack-label");
+                assert!(!reads || config.attack_label == AttackLabel::True, "{name} attacks another class");
+            }
+        }
+    }
+
+    #[test]
     fn names_and_configurations_are_one_to_one() {
-        let settings = settings();
-        let points = classifiers(&Experiment::ALL, &settings);
+        for scale in [Scale::Small, Scale::Paper] {
+            one_to_one(&Settings::new(scale, scale.dataset(), None));
+        }
+    }
+
+    fn one_to_one(settings: &Settings) {
+        let points = classifiers(&Experiment::ALL, settings);
         for (i, a) in points.iter().enumerate() {
             for b in &points[..i] {
                 assert!(a.name != b.name && a.config != b.config, "{} and {}", a.name, b.name);

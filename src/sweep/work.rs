@@ -58,6 +58,10 @@ pub enum Event<'a> {
     Step(&'a StepRecord, u64),
     /// An epoch's metrics, and the epochs of the whole run.
     Epoch(&'a EpochRecord, u32),
+    /// What the user should know of the files that a point goes on from, a sentence.
+    Note(&'a str),
+    /// Something went wrong with the training itself, a sentence.
+    Warning(&'a str),
     /// A point has ended.
     Ended(&'a Ended),
 }
@@ -187,6 +191,9 @@ impl Job<'_> {
             }
             let (step, total) = (fit.trainer().step(), fit.total_steps());
             (self.watcher)(point, &Event::Begun { device: device.describe(), step, total });
+            for note in fit.notes() {
+                (self.watcher)(point, &Event::Note(note));
+            }
             fit.run()
         };
         match fit() {
@@ -259,5 +266,31 @@ impl Observer for Relay<'_> {
 
     fn epoch(&mut self, record: &EpochRecord, epochs: u32) {
         (self.watcher)(self.point, &Event::Epoch(record, epochs));
+    }
+
+    fn warning(&mut self, sentence: &str) {
+        (self.watcher)(self.point, &Event::Warning(sentence));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::DatasetKind;
+    use crate::training::Preset;
+
+    #[test]
+    fn a_warning_of_a_run_reaches_the_watcher_with_its_point() {
+        let heard = Mutex::new(Vec::new());
+        let watcher = |point: &Point, event: &Event| {
+            heard.lock().unwrap().push(match event {
+                Event::Warning(sentence) => format!("{}: {sentence}", point.name),
+                other => format!("{other:?}"),
+            });
+        };
+        let config = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
+        let point = Point { name: "fast-seed0".into(), config };
+        Relay { point: &point, watcher: &watcher }.warning("catastrophic overfitting");
+        assert_eq!(heard.into_inner().unwrap(), ["fast-seed0: catastrophic overfitting"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The ball of radius ε around an image, in a norm: directions of length 1, points inside, random points on its sphere.
+//! The ball of radius ε around an image, in a norm: directions of length 1, points inside, random points to start at.
 //! All points are in the box of pixels too.
 
 use super::norm::Norm;
@@ -58,11 +58,14 @@ pub fn project(graph: &mut Graph, images: Tensor, moved: Tensor, epsilon: Tensor
     Ok(clip(graph, x))
 }
 
-/// A random point of the sphere of radius `epsilon` (one value) around `images`, clipped to the box. `noise` has standard
-/// normal numbers.
+/// Where PGD starts at random around `images`, within `epsilon` (one value): in L2 a point of the sphere, in Linf every pixel
+/// uniformly within its interval, as Madry et al. do; then the box. `noise` has standard normal numbers.
 pub fn random_point(graph: &mut Graph, images: Tensor, noise: Tensor, epsilon: Tensor, norm: Norm) -> Result {
-    let unit = unit(graph, noise, CeForm::SaturationFree, norm)?;
-    let offset = graph.multiply(unit, epsilon)?;
+    let offset = match norm {
+        Norm::L2 => unit(graph, noise, CeForm::SaturationFree, norm)?,
+        Norm::Linf => uniform(graph, noise),
+    };
+    let offset = graph.multiply(offset, epsilon)?;
     let moved = graph.add(images, offset)?;
     Ok(clip(graph, moved))
 }
@@ -100,4 +103,40 @@ pub fn l2(graph: &mut Graph, x: Tensor) -> Tensor {
     let sum = graph.sum_columns(square);
     let floored = graph.unary(Unary::Clamp(SMALLEST_NORM2, f32::MAX), sum);
     graph.unary(Unary::Sqrt, floored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::Mode;
+    use crate::executor::{Device, Workspace};
+    use crate::random::{Random, Stream};
+
+    /// How far each of 1,000 pixels in the middle of the box is moved.
+    fn offsets(norm: Norm, epsilon: f32) -> Vec<f32> {
+        let (mut graph, pixels) = (Graph::new(), 1000);
+        let images = graph.constant(0.5, &[1, pixels]).unwrap();
+        let noise = graph.input("noise", &[1, pixels]).unwrap();
+        let radius = graph.constant(epsilon, &[1]).unwrap();
+        let point = random_point(&mut graph, images, noise, radius, norm).unwrap();
+        graph.output("point", point);
+        let mut session = Workspace::new(Device::Cpu(Mode::Fast)).prepare(&graph).unwrap();
+        let random = Random::new(1, Stream::Attack);
+        let noise: Vec<f32> = (0..pixels as u32).map(|i| random.normal(0, i)).collect();
+        session.write("noise", &noise).unwrap();
+        session.compute().unwrap().get("point").iter().map(|x| x - 0.5).collect()
+    }
+
+    #[test]
+    fn random_starts_are_on_the_sphere_in_l2_and_everywhere_in_the_cube_in_linf() {
+        let length = offsets(Norm::L2, 0.25).iter().map(|x| x * x).sum::<f32>().sqrt();
+        assert!((length - 0.25).abs() < 1e-5, "{length}");
+        let mut offsets = offsets(Norm::Linf, 0.25);
+        offsets.sort_by(f32::total_cmp);
+        // Quantiles of the uniform distribution; 0.03 are four standard errors of the median of 1,000.
+        for (share, quantile) in [(0, -0.25), (250, -0.125), (500, 0.0), (750, 0.125), (999, 0.25)] {
+            assert!((offsets[share] - quantile).abs() < 0.03, "{share}: {}", offsets[share]);
+        }
+        assert!(offsets.iter().all(|x| x.abs() <= 0.25 + 1e-6));
+    }
 }

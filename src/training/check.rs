@@ -82,6 +82,16 @@ impl TrainConfig {
         Ok(())
     }
 
+    /// Refuses measurements on `images` validation images if there is none.
+    pub fn check_validation(&self, images: usize) -> Result<(), ConfigError> {
+        match self.robust_every.filter(|&every| every > 0 && images == 0) {
+            Some(every) => {
+                error("robust-every", every.to_string(), "0 where there are no validation images to attack")
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Refuses batches and pixels that cannot be.
     fn check_images(&self) -> Result<(), ConfigError> {
         if self.batch_size == 0 || self.batch_size > 65_536 {

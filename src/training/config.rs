@@ -189,7 +189,7 @@ pub struct TrainConfig {
     /// Step of the inner attack; absent: its own rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step_size: Option<f32>,
-    /// Whether the inner attack starts at a random point of the sphere.
+    /// Whether the inner attack starts at a random point.
     pub random_start: bool,
     /// Which class the inner attack moves images away from.
     pub attack_label: AttackLabel,

@@ -8,6 +8,7 @@ use super::metrics::MetricsFile;
 use super::record::{EpochRecord, Record, StepRecord};
 use super::robust::{BestRobust, RobustValidator};
 use super::run::RunFolder;
+use super::schedule::Schedule;
 use super::session::SessionRecord;
 use super::start::starting_model;
 use super::tensorboard::EventFile;
@@ -36,7 +37,7 @@ pub trait Observer {
     /// An epoch's end.
     fn epoch(&mut self, record: &EpochRecord, epochs: u32);
     /// Something that went wrong with the training itself, in a sentence.
-    fn warning(&mut self, _sentence: &str) {}
+    fn warning(&mut self, sentence: &str);
 }
 
 /// How a run ended.
@@ -110,6 +111,26 @@ pub fn steps_of(config: &TrainConfig, images: usize) -> u64 {
     config.max_steps.map_or(all, |most| most.min(all))
 }
 
+/// Settings that do less with these data than they say, a sentence each.
+fn limited_by_data(config: &TrainConfig, dataset: &Dataset) -> Vec<String> {
+    let mut notes = Vec::new();
+    if config.robust_every() > 0 && dataset.validation.is_empty() {
+        notes.push(
+            "there are no validation images, so accuracy under PGD is not measured, catastrophic overfitting goes unseen, and \
+             no epoch is chosen as the best"
+                .to_string(),
+        );
+    }
+    let (images, whole) = (dataset.train.len(), TrainConfig { max_steps: None, ..config.clone() });
+    let (steps, all) = (steps_of(config, images), steps_of(&whole, images));
+    if config.schedule != Schedule::Constant && steps < all {
+        notes.push(format!(
+            "the schedule goes over the {all} steps of `epochs`, and `max-steps` ends the run after {steps}"
+        ));
+    }
+    notes
+}
+
 impl<'a> Fit<'a> {
     /// Prepares a run: networks, data, and what the folder holds if it is resumed. The folder is given by a
     /// closure so that it is made only after everything else has succeeded.
@@ -123,6 +144,7 @@ impl<'a> Fit<'a> {
         config.check()?;
         let described = device.describe();
         let dataset = open_data(&config)?;
+        config.check_validation(dataset.validation.len())?;
         let problem = problem_of(&dataset);
         let from = starting_model(&config, &dataset)?;
         if let Some(choices) = &config.kernels {
@@ -162,7 +184,8 @@ impl<'a> Fit<'a> {
         }
         metrics.append(&Record::Run(SessionRecord::new(progress.step, &described, &config)))?;
         let of_model = from.iter().flat_map(|model| model.notes.clone());
-        let notes = of_model.chain(latest.fallback).chain(of_metrics).collect();
+        let of_settings = limited_by_data(&config, &dataset);
+        let notes = of_model.chain(latest.fallback).chain(of_metrics).chain(of_settings).collect();
         let events = folder.tensorboard();
         let goes_on = events.exists().then(|| EventFile::create(&events, progress.step + 1)).transpose()?;
         let (now, pending) = (Instant::now(), VecDeque::new());
@@ -198,7 +221,8 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    /// What the user should know of the files that were read: damage and what was done about it, a sentence each.
+    /// What the user should know, a sentence each: damage of files that were read and what was done about it, and settings
+    /// that do less with these data than they say.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -363,7 +387,9 @@ impl<'a> Fit<'a> {
         if let Some(now) = record.robust() {
             self.keep_most_robust(now)?;
         }
-        if self.config.keep_every.is_some_and(|every| (epoch + 1).is_multiple_of(every)) {
+        // An epoch that `max-steps` cuts short is none to keep.
+        let whole = self.progress.index == 0;
+        if whole && self.config.keep_every.is_some_and(|every| (epoch + 1).is_multiple_of(every)) {
             self.finite_states()?;
             self.save(&self.folder.kept_model(epoch + 1))?;
         }

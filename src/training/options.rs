@@ -175,7 +175,7 @@ options! {
     /// Passes over the training images [default: 80 for digits, 8 for others]
     #[arg(value_parser = number(1..=100_000_u32))]
     epochs: u32 => epochs, always;
-    /// End after this many steps
+    /// End after this many steps; --schedule goes over those of --epochs all the same
     #[arg(value_parser = number(1_u64..))]
     max_steps: u64 => max_steps, always;
     /// Keep the networks of every so many epochs, as checkpoints/epoch-0001.safetensors and so on
@@ -205,7 +205,7 @@ options! {
     /// Scale gradients of the classifier's weights down to this L2 norm where they are longer [default: never]
     #[arg(value_parser = above(0.0, None::<f32>))]
     clip_norm: f32 => clip_norm, learning_classifier;
-    /// How the learning rates change over the run [default: constant]
+    /// How the learning rates change over the steps of --epochs [default: constant]
     schedule: Schedule => schedule, always;
     /// Epochs over which the learning rates rise to what the schedule says [default: 0]
     #[arg(value_parser = number(0.0_f32..))]
@@ -284,7 +284,7 @@ options! {
     /// Let only the generator learn, against the classifier as it is [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     freeze_classifier: bool => freeze_classifier, defense;
-    /// The attack of --method adversarial [default: pgd]
+    /// The attack of --method adversarial; apgd-t and fab-t lead images to the likeliest wrong class alone [default: pgd]
     #[arg(value_parser = attacks())]
     inner: AttackKind => inner, defense;
     /// Radius of the attack that is trained against, pixels being in [0, 1]: a number or a fraction such as 8/255 [default: 0.1 in l2, 0.02
@@ -301,7 +301,7 @@ options! {
     #[arg(value_parser = length::parse)]
     #[serde(default, deserialize_with = "length::deserialize")]
     step_size: f32 => step_size, inner_attack;
-    /// Start that attack at a random point of the sphere [default: false]
+    /// Start that attack at a random point: of the sphere in l2, of the whole ball in linf [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     random_start: bool => random_start, inner_attack;
     /// Which class that attack moves images away from [default: true]

@@ -140,7 +140,8 @@ impl Feed<'_> {
             let classes: Vec<usize> =
                 self.batch.labels[real.clone()].iter().map(|&label| label as usize).collect();
             let images = &self.batch.images[real.start * self.pixels..real.end * self.pixels];
-            let mut moved = attack.run(images, &classes)?;
+            let first = self.seed[1] as usize * self.batch.labels.len() + real.start;
+            let mut moved = attack.run(images, &classes, first)?;
             moved.resize(self.images * self.pixels, 0.0);
             adversarial.push(moved);
         }

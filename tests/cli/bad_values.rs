@@ -33,6 +33,10 @@ fn sizes_that_cannot_be_are_named_with_what_can() {
         (&["--c-l", "inf"], &["--c-l", "inf", "finite"]),
         (&["--generator-steps", "0"], &["--generator-steps", "0", "1 to 100"]),
         (&["--validation-share", "0.9"], &["--validation-share", "0.9", "0 to 0.5"]),
+        (
+            &["--method", "fast", "--validation-share", "0", "--robust-every", "1"],
+            &["--robust-every 1", "no validation images"],
+        ),
         (&["--seed", "-1"], &["--seed -1", "from 0 on"]),
         (&["--resize", "16"], &["digits", "fixed size", "folder"]),
         (&["--dataset", "folder", "--data", ".", "--resize", "3"], &["--resize", "4 to 4096"]),

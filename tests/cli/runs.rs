@@ -60,6 +60,22 @@ fn a_natural_run_says_nothing_about_a_generator() {
 }
 
 #[test]
+fn a_run_says_what_its_data_and_its_length_keep_from_having_an_effect() {
+    let short = ["--max-steps", "2", "--schedule", "cosine", "--epochs", "3"];
+    let text = Scratch::new().train(&[&["--method", "fgm", "--validation-share", "0"], &short[..]].concat());
+    assert_mentions(
+        &text,
+        &["note     there are no validation images, so accuracy under PGD is not measured"],
+    );
+    assert_mentions(
+        &text,
+        &["note     the schedule goes over the", "steps of --epochs, and --max-steps ends the run after 2"],
+    );
+    let text = Scratch::new().train(&["--method", "natural", "--max-steps", "2"]);
+    assert!(!text.contains("note "), "{text}");
+}
+
+#[test]
 fn a_second_run_without_a_name_gets_a_folder_of_its_own() {
     let scratch = Scratch::new();
     scratch.train(&["--max-steps", "1"]);

@@ -3,7 +3,7 @@
     python parity.py MODEL.safetensors CIFAR10_DIR OUTPUTS_DIR [--epsilon 0.5] [--converged]
 
 OUTPUTS_DIR holds `fgm`, `pgd`, `mim`, `deepfool` and `cw.safetensors`, as many as were made, each with `images`,
-`adversarial`, `labels`, `l2` and `fooled`. The images must be the first ones of CIFAR-10's test file. Prints a
+`adversarial`, `labels`, `l2` and `fooled`. The images must be different ones of CIFAR-10's test file, with its labels. Prints a
 table and ends with exit code 1 if a row misses what it promises:
 
 - same algorithm: accuracy within one percentage point; images within 1e-4 per pixel but for a few, no more than twice
@@ -48,13 +48,16 @@ def load_classifier(path):
 
 
 def check_images(ours, data):
-    """Our files must show the first test images of CIFAR-10."""
-    images = ours["images"]
-    records = np.fromfile(pathlib.Path(data) / "test_batch.bin", dtype=np.uint8, count=len(images) * RECORD)
-    records = torch.from_numpy(records.reshape(-1, RECORD))
-    pixels = records[:, 1:].reshape(-1, 3, 32, 32).float() / 255
-    if (pixels - images).abs().max() > 1e-6 or (records[:, 0] != ours["labels"]).any():
-        raise SystemExit(f"the images or labels are not the first {len(images)} of {data}/test_batch.bin")
+    """Our files must show test images of CIFAR-10 with their labels, none of them twice."""
+    records = np.fromfile(pathlib.Path(data) / "test_batch.bin", dtype=np.uint8).reshape(-1, RECORD)
+    known = {record.tobytes() for record in records}
+    bytes_of_pixels = ours["images"].flatten(1) * 255
+    if (bytes_of_pixels - bytes_of_pixels.round()).abs().max() > 255e-6:
+        raise SystemExit("the images have pixels that are not bytes; give files that `pgn-wgpu attack --save` wrote")
+    shown = torch.cat([ours["labels"].flatten()[:, None], bytes_of_pixels.round()], dim=1).numpy().astype(np.uint8)
+    shown = {record.tobytes() for record in shown}
+    if len(shown) < len(ours["images"]) or not shown <= known:
+        raise SystemExit(f"the images are not {len(ours['images'])} different ones of {data}/test_batch.bin with their labels")
 
 
 def correct(classifier, images, labels):

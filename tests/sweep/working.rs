@@ -2,11 +2,12 @@
 
 use super::{plan, tiny, work_off, workers};
 use pgn_wgpu::sweep::{Event, Plan, Point, State, Work, run, state};
-use pgn_wgpu::training::TrainConfig;
 use pgn_wgpu::training::lock::RunLock;
+use pgn_wgpu::training::{Method, TrainConfig};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 fn names(seeds: &[u64]) -> Vec<String> {
@@ -90,6 +91,23 @@ fn a_stopped_sweep_goes_on_where_it_was() {
     // One event file per session.
     let events = |name: &str| fs::read_dir(folder.path().join(name).join("tensorboard")).unwrap().count();
     assert_eq!(["seed0", "seed1", "seed2"].map(events), [1, 2, 1]);
+}
+
+#[test]
+fn what_a_run_would_say_alone_it_says_in_a_sweep() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut plan = plan(folder.path(), 0..1);
+    plan.points[0].config.method = Method::FGM;
+    plan.points[0].config.validation_share = Some(0.0);
+    let notes = Mutex::new(Vec::new());
+    let watcher = |point: &Point, event: &Event| {
+        if let Event::Note(note) = event {
+            notes.lock().unwrap().push(format!("{}: {note}", point.name));
+        }
+    };
+    run(&plan, &workers(1), &AtomicBool::new(false), &watcher).unwrap();
+    let notes = notes.into_inner().unwrap();
+    assert!(notes.len() == 1 && notes[0].starts_with("seed0: there are no validation images"), "{notes:?}");
 }
 
 #[test]

@@ -49,3 +49,13 @@ fn a_higher_price_makes_the_generators_answers_smaller() {
     let (cheap, dear) = (delta(1.0), delta(30.0));
     assert!(dear < 0.5 * cheap, "{dear} at c_L = 30, {cheap} at c_L = 1");
 }
+
+#[test]
+fn an_epoch_that_the_last_step_cuts_short_is_not_kept_as_one() {
+    let folder = tempfile::tempdir().unwrap();
+    // Twelve steps an epoch.
+    let config = TrainConfig { keep_every: Some(1), max_steps: Some(15), ..tiny(Method::NATURAL) };
+    run(&cpu(), &config, folder.path(), None).unwrap();
+    let kept = |name: &str| folder.path().join("checkpoints").join(name).exists();
+    assert!(kept("epoch-0001.safetensors") && !kept("epoch-0002.safetensors"));
+}

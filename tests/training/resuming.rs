@@ -176,6 +176,7 @@ fn a_run_that_was_taken_over_while_it_slept_writes_nothing_more() {
             }
         }
         fn epoch(&mut self, _: &EpochRecord, _: u32) {}
+        fn warning(&mut self, _: &str) {}
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");

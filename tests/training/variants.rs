@@ -4,6 +4,7 @@
 use super::common::{labels, named, normals, session};
 use super::{DIGITS, batch, bits, cpu, digits, run, tiny};
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker, Norm};
+use pgn_wgpu::data::Augment;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Graph;
 use pgn_wgpu::models::file::Model;
@@ -353,6 +354,32 @@ fn the_attack_is_the_move_of_training(model: &Model, epsilon: f64) {
     let lengths: Vec<f64> = pairs.map(|(x, moved)| Norm::L2.distance(x, moved)).collect();
     assert!(lengths.iter().all(|length| *length < epsilon * (1.0 + 1e-6)), "{lengths:?}");
     assert!(lengths.iter().any(|length| *length > 0.5 * epsilon), "{lengths:?}");
+}
+
+#[test]
+fn a_generator_whose_share_of_a_short_batch_has_no_image_learns_no_statistics_from_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // The tenth and last batch of an epoch has 27 images in 130 places, all of them in the first generator's share.
+    let config = TrainConfig {
+        generators: 2,
+        generator_batch_norm: true,
+        batch_size: 130,
+        augment: Augment::None,
+        ..tiny(Method::PGN)
+    };
+    let statistics = |steps: u64| {
+        let path = folder.path().join(steps.to_string());
+        run(&cpu(), &TrainConfig { max_steps: Some(steps), ..config.clone() }, &path, None).unwrap();
+        let buffers = bits(&path).into_iter().find(|(name, _)| name == "generator.buffers");
+        buffers.unwrap().1.into_iter().map(f32::from_bits).collect::<Vec<f32>>()
+    };
+    let (before, after) = (statistics(9), statistics(10));
+    assert!(after.iter().all(|value| value.is_finite()), "{after:?}");
+    // What only fills the buffer up is 0.
+    let statistics = after.iter().filter(|value| **value != 0.0).count();
+    let moved = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+    assert!(statistics > 0);
+    assert_eq!(2 * moved, statistics, "those of the first generator move, those of the second stay");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::attacks::AttackKind;
+use crate::attacks::driver::LiveAttack;
 use crate::cpu::Mode;
 use crate::executor::{Device, Workspace};
 use crate::nn::builder::Kernel;
@@ -85,6 +86,26 @@ fn wide_net() -> Net {
     let x = net.convolution(x, "second", Kernel::new(3, 3));
     net.global_mean(x);
     net.finish().unwrap()
+}
+
+#[test]
+fn training_draws_other_windows_in_every_step() {
+    let problem = Problem { height: 8, width: 8, channels: 1, classes: 3 };
+    let net = Network::default().build(Plan::new(problem, 0.0625)).unwrap();
+    let mut workspace = Workspace::new(Device::Cpu(Mode::Fast));
+    workspace.write("classifier.parameters", &net.initial(Init::He, 3).weights).unwrap();
+    let options = AttackOptions {
+        epsilon: 1e-3,
+        norm: Norm::Linf,
+        queries: 3,
+        ..AttackOptions::new(AttackKind::SQUARE)
+    };
+    let mut attack = LiveAttack::new(&workspace, &net, &options, 2).unwrap();
+    let images = vec![0.5; 2 * problem.pixels()];
+    let mut from = |first| attack.run(&images, &[0, 1], first).unwrap();
+    let (here, there) = (from(0), from(2));
+    assert!(here != there, "the same windows at other places");
+    assert!(here == from(0), "other windows at the same places");
 }
 
 #[test]

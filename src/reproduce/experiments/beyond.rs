@@ -287,7 +287,8 @@ pub fn section(lab: &Lab, dataset: &Dataset) -> Section {
             "Each point is one setting of a contender's strength (c_L for PGN as in the paper, epsilon for all others), the mean \
              over its seeds; bars reach from the lowest seed to the highest. A contender is ahead where its curve lies \
              outside another's. PGN-radius scales every perturbation to epsilon; PGN-radius-2 applies the generator twice, the \
-             second time with a fresh gradient, and raises the margin."
+             second time with a fresh gradient, and raises the margin. No contender differentiates through the attack, and all \
+             attack the true class, so that their times compare."
                 .into(),
         ],
         blocks: Vec::new(),
@@ -307,9 +308,18 @@ pub fn section(lab: &Lab, dataset: &Dataset) -> Section {
         }
         let blocks = against_time(lab, (network, dataset), &by_verdict, &mut missing);
         section.blocks.extend(blocks);
+        section.text.extend(overfitted(lab, network));
     }
     notes(&mut section, &missing);
     section
+}
+
+/// The runs on a network that have overfitted catastrophically, a sentence each.
+fn overfitted(lab: &Lab, network: Network) -> Vec<String> {
+    let contenders = Contender::all().into_iter();
+    let settings = contenders.flat_map(|contender| plan::beyond_curve(lab.settings, network, contender));
+    let names = settings.flat_map(|(_, runs)| runs).map(|run| run.name(lab.settings));
+    names.filter_map(|name| Some(format!("{name}: {}.", lab.overfitted(&name)?))).collect()
 }
 
 /// The figure, the tables and the sentence of one measure on one network.
@@ -319,8 +329,8 @@ fn add_curves(lab: &Lab, section: &mut Section, (network, by): (Network, Measure
     let how = match by {
         Measure::Verdict => "The quick verdict is APGD-CE and APGD-T.".to_string(),
         Measure::Median => format!(
-            "Of each image the nearest that FMN (its budget: {}), FMN led to runner-up classes, or DeepFool found; over the images \
-             that were fooled.",
+            "Of each image the nearest that FMN (its budget: {}), FMN led to runner-up classes, or DeepFool found. The median is \
+             over all images: those that are wrong from the start count as 0, those that no search fooled as infinite.",
             budget::text(&searches[0])
         ),
     };

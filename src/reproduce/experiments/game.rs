@@ -4,8 +4,8 @@
 use super::curves::standing;
 use super::notes;
 use crate::attacks::AttackKind;
-use crate::attacks::AttackOptions;
 use crate::attacks::confidence::confidences;
+use crate::attacks::{AttackOptions, AttackOutcome, Verdict};
 use crate::evaluation::record::{Key, fingerprint_of_images};
 use crate::evaluation::statistics::Reading;
 use crate::evaluation::suite;
@@ -40,8 +40,9 @@ pub fn figure6(lab: &Lab) -> Section {
         id: "figure6".into(),
         title: "True-class probability against ‖δ‖".into(),
         caption: format!(
-            "{name}, first {} test images, along its own generator's direction. The Gaussian has sigma = sqrt(1 / (2 c_L)) = \
-             {:.3}; a classifier that follows the game exactly would lie on it, times its benign confidence.",
+            "{name}, along its own generator's direction; of {} test images those that it classifies correctly. The Gaussian has \
+             sigma = sqrt(1 / (2 c_L)) = {:.3}; a classifier that follows the game exactly would lie on it, times its \
+             confidence without a perturbation.",
             lab.settings.attack_images,
             (0.5 / c_l).sqrt()
         ),
@@ -66,23 +67,34 @@ pub fn figure6(lab: &Lab) -> Section {
     section
 }
 
-/// Mean norm and mean probability of the true class with perturbations scaled to `radius`.
+/// Mean norm and mean probability of the true class with perturbations scaled to `radius`, over the images that are
+/// classified correctly. The others are not perturbed, so they say nothing about a length.
 fn confidence(lab: &Lab, name: &str, radius: f32) -> Found<(f64, f64)> {
     let subject = lab.subject(name, Some(lab.settings.attack_images))?;
     let options = AttackOptions { radius: Some(radius), ..lab.settings.attack(AttackKind::PGN) };
     suite::check(&subject.place, &subject.model, &options)?;
     let images = fingerprint_of_images(&subject.images);
-    let key = Key::new(&subject.model, None, &options, &images, lab.device.precision());
+    let key = Key::new(&subject.model, None, &options, &images, lab.device.precision()).on(&lab.device);
     let label = format!("confidence at norm {radius:.3} on {name}");
-    lab.kept(&subject.place, ("confidence", &label), &key, || {
+    lab.kept(&subject.place, ("confidence-of-attacked", &label), &key, || {
         let attacked = (&subject.place, &subject.model);
         let outcome = suite::attack(&lab.device, attacked, &subject.images, &options, &mut |_, _| ())?;
         let probabilities = confidences(&lab.device, &subject.model, &outcome.adversarial, &outcome.labels)
             .map_err(|error| Missing(format!("{name}: {error}")))?;
-        let mean =
-            |values: &[f32]| values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len().max(1) as f64;
-        Ok((mean(&outcome.l2), mean(&probabilities)))
+        over_attacked(&outcome, &probabilities)
+            .ok_or_else(|| Missing(format!("{name} classifies none of the images correctly")))
     })
+}
+
+/// Mean norm and mean probability over the images that were attacked, if there are any.
+fn over_attacked(outcome: &AttackOutcome, probabilities: &[f32]) -> Option<(f64, f64)> {
+    let attacked: Vec<usize> =
+        (0..outcome.len()).filter(|&i| outcome.verdict(i) != Verdict::AlreadyWrong).collect();
+    let mean = |values: &[f32]| {
+        let sum = attacked.iter().map(|&i| f64::from(values[i])).sum::<f64>();
+        (!attacked.is_empty()).then(|| sum / attacked.len() as f64)
+    };
+    Some((mean(&outcome.l2)?, mean(probabilities)?))
 }
 
 /// Figure 8: the generator with all its inputs, then without one after the other.
@@ -162,5 +174,31 @@ pub fn cell(values: impl Iterator<Item = Found<f64>>, decimals: usize) -> Cell {
             note: (!reasons.is_empty()).then(|| reasons.join("; ")),
         },
         None => Cell::missing(reasons.into_iter().next().unwrap_or_else(|| "nothing was measured".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Problem;
+
+    #[test]
+    fn images_that_are_not_perturbed_are_in_no_mean_of_figure_6() {
+        let mut outcome = AttackOutcome {
+            problem: Problem { height: 4, width: 4, channels: 1, classes: 3 },
+            images: vec![0.5; 3 * 16],
+            adversarial: vec![0.5; 3 * 16],
+            labels: vec![0, 1, 2],
+            clean_predictions: vec![0, 1, 0],
+            predictions: vec![1, 1, 0],
+            targets: None,
+            l2: vec![0.25, 0.75, 0.0],
+            linf: vec![0.25, 0.75, 0.0],
+            zero_gradient: vec![false; 3],
+            seconds: 0.0,
+        };
+        assert_eq!(over_attacked(&outcome, &[0.25, 0.5, 0.125]), Some((0.5, 0.375)));
+        outcome.clean_predictions = vec![1, 2, 0];
+        assert_eq!(over_attacked(&outcome, &[0.25, 0.5, 0.125]), None);
     }
 }

@@ -14,9 +14,11 @@
 //! A whole batch goes the last way, which is the cheapest. Parts of a batch would each move the weights in a direction of
 //! their own there, so a batch that the adapter cannot hold goes the second way.
 //!
-//! In two places this differs from the authors' code. There, weight decay acts on `w + v`, because it is the optimiser's;
-//! here on `w`. There, TRADES passes clean images through the network twice more, which moves running statistics twice
-//! more; here statistics learn from each pass of the second evaluation once, and from none of the first.
+//! In three places this differs from the authors' code. There, TRADES is trained without it up to the tenth epoch
+//! (`--awp-warmup 10`); here it begins with the first step, as in their training against PGD. There, weight decay acts
+//! on `w + v`, because it is the optimiser's; here on `w`. There, TRADES passes clean images through the network twice
+//! more, which moves running statistics twice more; here statistics learn from each pass of the second evaluation once,
+//! and from none of the first.
 
 use crate::graph::{Graph, GraphError, Tensor, Term};
 use crate::nn::{Slots, States};
@@ -25,7 +27,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// γ on training against an attack (Wu et al. 2020, AT-AWP), and for defenses that they have not measured.
+/// γ on training against an attack (Wu et al. 2020, AT-AWP), and for defenses for which their code has none.
 pub const ON_ATTACKED: f32 = 0.01;
 /// γ on TRADES (Wu et al. 2020).
 pub const ON_TRADES: f32 = 0.005;
