@@ -10,7 +10,7 @@ program. DIR holds the four IDX files of MNIST.
 Checked are the accuracies on the 10,000 test images, which the authors publish as 98.89 % and 98.64 %, and the verdict
 at Linf 0.3 on the first images of the test set, in the order of its file: 0 for the first network, 0.84 to 0.92 for the
 second. With --autoattack the standard set of AutoAttack (PyPI `pyautoattack`) attacks the same images in PyTorch, which
-takes an hour on one thread for 100 images; the table then says how many images the two judge differently.
+takes about a quarter of an hour on one thread for 100 images; the table then says how many images the two judge differently.
 """
 
 import argparse

@@ -3,8 +3,8 @@
 
     scripts/parity.py MODEL --data DIR [--limit 100] [--norms l2 linf] [--attacks apgd-ce apgd-t fab-t square]
 
-MODEL is a run folder or a model.safetensors of an all-convolutional classifier. The program attacks the first images of
-the test set and saves them. AutoAttack then attacks the same images on the same weights with the same budget, each
+MODEL is a run folder or a model.safetensors of an all-convolutional classifier. The program attacks images of
+the test set, as `--limit` chooses them, and saves them. AutoAttack then attacks the same images on the same weights with the same budget, each
 attack alone. An image is robust if PyTorch classifies it correctly before and after the attack.
 
 One row per norm and attack: robust accuracy of both, images that they judge differently, seconds of both, of the
@@ -57,7 +57,7 @@ def arguments():
     parser.add_argument("model", help="run folder or model.safetensors")
     parser.add_argument("--data", required=True, help="folder of the data set, as --data of pgn-wgpu")
     parser.add_argument("--dataset", default="cifar10")
-    parser.add_argument("--limit", type=int, default=100, help="images, from the first of the test set on")
+    parser.add_argument("--limit", type=int, default=100, help="images of the test set")
     parser.add_argument("--norms", nargs="+", choices=["l2", "linf"], default=["l2", "linf"])
     parser.add_argument("--attacks", nargs="+", choices=[*BUDGETS][1:], default=STANDARD)
     parser.add_argument("--epsilon-l2", type=float, default=0.5)
@@ -291,7 +291,7 @@ def main():
     import torch
 
     torch.set_num_threads(args.threads)
-    print(f"{args.model}: the first {args.limit} test images of {args.dataset}, {args.iterations} iterations, "
+    print(f"{args.model}: {args.limit} test images of {args.dataset}, {args.iterations} iterations, "
           f"{args.targets} targets, {args.queries} queries, {args.threads} threads\n")
     print(VERDICTS if args.verdict else ATTACKS, flush=True)
     epsilons = {"l2": args.epsilon_l2, "linf": args.epsilon_linf}

@@ -7,7 +7,7 @@
 # fails or is killed is started again, twice at most, and goes on from the pieces that are there. Running the script
 # again runs the shares that are missing in the list of jobs.
 #
-# Options are in the environment: SHARES (default 8), JOBS (processes at a time, default: the number of GPUs), ADAPTER
+# Options are in the environment: SHARES (default 8), JOBS (processes at a time, default: the number of NVIDIA GPUs, else 1), ADAPTER
 # (default: job slot 1 takes adapter 0, slot 2 adapter 1, ...; `pgn-wgpu adapters` has the numbers), PGN_WGPU (the
 # program), LOGIN (a file of --sshloginfile, with a machine a line).
 set -eu
