@@ -21,7 +21,10 @@ pub fn doubts(findings: &Findings, radius: Radius, classes: usize) -> Vec<Warnin
         .partition(|record| record.kind().iterates_in_ball());
     for (one, many) in one.iter().flat_map(|one| many.iter().map(move |many| (one, many))) {
         let names = [one, many].map(|record| record.kind().title);
-        found.push(warnings::weaker_than_one_step(names, pair(one, many)));
+        found.push(match one.kind().reads("queries") {
+            true => warnings::weaker_than_queries(names, pair(one, many)),
+            false => warnings::weaker_than_one_step(names, pair(one, many)),
+        });
     }
     found.extend(findings.black_box.iter().map(|black_box| {
         let kind = black_box.record.kind();
@@ -237,6 +240,16 @@ mod tests {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert_eq!(text.lines().count(), 6, "{text}");
+    }
+
+    #[test]
+    fn square_beside_pgd_is_an_attack_without_gradients_and_no_single_step() {
+        let white_box = vec![leaving(AttackKind::SQUARE, 100, 20), leaving(AttackKind::PGD, 100, 60)];
+        let findings = Findings { white_box, black_box: vec![], sweep: vec![], huge: None, few: vec![] };
+        let found = doubts(&findings, Radius::l2(0.5), 10);
+        let about = found.iter().find(|warning| warning.figure.contains("Square 20.0 %")).unwrap();
+        assert!(about.figure.starts_with("PGD leaves an accuracy of 60.0 %"), "{}", about.figure);
+        assert!(about.explanation.contains("without gradients") && !about.explanation.contains("one step"));
     }
 
     fn about(records: &[Record]) -> String {

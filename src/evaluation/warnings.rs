@@ -76,15 +76,23 @@ pub fn zero_gradients(share: f64) -> Option<Warning> {
 
 /// An attack of many steps that leaves more than one of a single step within the same radius; `pair.weaker` is the
 /// accuracy under the latter, which is named first.
-pub fn weaker_than_one_step([one, many]: [&str; 2], pair: Pair) -> Option<Warning> {
-    if !pair.rises() {
-        return None;
-    }
-    Some(Warning::new(
-        format!("{many} leaves an accuracy of {}, {one} {}", percent(pair.stronger), percent(pair.weaker)),
-        "many steps should do at least what one step does: the gradients mislead the attack, or its step size does not \
-         suit the radius",
-    ))
+pub fn weaker_than_one_step(names: [&str; 2], pair: Pair) -> Option<Warning> {
+    let why = "many steps should do at least what one step does: the gradients mislead the attack, or its step size does not \
+               suit the radius";
+    weaker(names, pair, why)
+}
+
+/// The same beside an attack that asks for answers alone.
+pub fn weaker_than_queries(names: [&str; 2], pair: Pair) -> Option<Warning> {
+    let why = "an attack without gradients should find nothing more: the gradients mislead the other attack, or it takes too few \
+               steps";
+    weaker(names, pair, why)
+}
+
+fn weaker([one, many]: [&str; 2], pair: Pair, why: &str) -> Option<Warning> {
+    let figure =
+        || format!("{many} leaves an accuracy of {}, {one} {}", percent(pair.stronger), percent(pair.weaker));
+    pair.rises().then(|| Warning::new(figure(), why))
 }
 
 /// Images made on another classifier that do more than those made on the classifier itself; `pair.weaker` is the
