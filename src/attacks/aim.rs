@@ -132,16 +132,17 @@ impl FromStr for Aim {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let rank = text.strip_prefix(RUNNER_UP).and_then(|rank| rank.parse().ok());
-        let seed = text.strip_prefix(RANDOM_OF).and_then(|seed| seed.parse().ok());
-        Ok(match (text, text.parse(), rank) {
+        let after = |prefix: &str| text.strip_prefix(prefix);
+        let rank = after(RUNNER_UP).and_then(|rank| rank.parse().ok());
+        let seed = after(RANDOM_OF).and_then(|seed| seed.parse().ok());
+        Ok(match (text, text.parse(), rank, seed) {
             (AWAY, ..) => Self::Away,
             (LEAST_LIKELY, ..) => Self::LeastLikely,
             (RANDOM, ..) => Self::Random(0),
-            _ if seed.is_some() => Self::Random(seed.unwrap_or_default()),
             (EACH, ..) => Self::Each,
-            (_, Ok(class), _) => Self::Class(class),
-            (.., Some(rank)) => Self::RunnerUp(rank),
+            (_, Ok(class), ..) => Self::Class(class),
+            (.., Some(rank), _) => Self::RunnerUp(rank),
+            (.., Some(seed)) => Self::Random(seed),
             _ => Self::Named(text.to_string()),
         })
     }

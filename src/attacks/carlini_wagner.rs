@@ -67,8 +67,8 @@ const SUCCESS: &str = "cw.success";
 const SMOOTH: f32 = 0.999_999;
 /// A squared distance that no image has.
 const NONE: f32 = 1e10;
-/// Upper end of the search as long as there is none (the library's). The constant goes no further: beyond, losses of single precision
-/// are not finite.
+/// Upper end of the search as long as there is none (the library's). The constant goes no further, so that it stays finite after
+/// any number of search steps.
 const UNBOUNDED: f32 = 1e9;
 /// A search step ends when a tenth of its iterations bring the loss down by less than this share (the library's).
 const LEAST_PROGRESS: f32 = 0.9999;

@@ -154,7 +154,7 @@ impl Found {
         self.rows.push(row(options, &outcome));
         self.lines += &export::csv_lines(&outcome, options, &subject.indices, &subject.class_names);
         let images = fingerprint_of_images(&subject.images);
-        let key = Key::new(&subject.model, None, options, &images, device.precision());
+        let key = Key::new(&subject.model, None, options, &images, device);
         self.records.push(Record::white_box(key, outcome));
     }
 

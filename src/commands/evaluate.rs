@@ -300,7 +300,7 @@ fn report(
         data_set: runs[0].data_set.clone(),
         split: arguments.images.split.name().to_string(),
         images: runs[0].images.len(),
-        which: fingerprint_of_images(&runs[0].images),
+        fingerprint: fingerprint_of_images(&runs[0].images),
         epsilon: radius.epsilon,
         norm: radius.norm,
         attacks: suite.attacks.clone(),

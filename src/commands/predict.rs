@@ -84,7 +84,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
 
 /// The model; where its file does not tell the size of images, for those that are given.
 fn load(arguments: &Arguments, file: &Path) -> Result<Model, Box<dyn std::error::Error>> {
-    let model = Model::load(file, None)?;
+    let mut model = Model::load(file, None)?;
     if model.tells_size(file) {
         return Ok(model);
     }
@@ -94,7 +94,12 @@ fn load(arguments: &Arguments, file: &Path) -> Result<Model, Box<dyn std::error:
         let asked = arguments.resize.is_some() || arguments.crop.is_some();
         asked.then(|| Framing::new(arguments.resize, arguments.crop, None)).transpose()?.map(|own| own.size)
     };
-    let Some(Size { height, width }) = size else { return Ok(model) };
+    let Some(Size { height, width }) = size else {
+        if !is_array(&arguments.images) {
+            model.notes.push(Model::size_is_a_guess(model.facts.problem));
+        }
+        return Ok(model);
+    };
     Ok(Model::load(file, Some(Problem { height, width, ..model.facts.problem }))?)
 }
 

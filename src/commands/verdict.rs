@@ -101,7 +101,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         let text = shard_text(&about, shard, (&outcome, subject.images.len()), &out);
         let judgement =
             Judgement { shard, about, plan: &plan, answers, outcome: &outcome, hunted: hunted.as_ref() };
-        let path = judgement.save(&subject, device.precision(), &out)?;
+        let path = judgement.save(&subject, &device, &out)?;
         print!("{text}");
         println!("\nwritten  {}", path.display());
         return Ok(ExitCode::SUCCESS);

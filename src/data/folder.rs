@@ -1,6 +1,6 @@
 //! A folder of images: `DIR/train/CLASS/*` and `DIR/test/CLASS/*`, perhaps with `DIR/val/CLASS/*` beside them, or
-//! `DIR/CLASS/*` with a stratified fifth held out for testing, the same for every seed. `DIR/test` or `DIR/val` alone is a set for evaluation.
-//! In place of class folders, each of them may have a `labels.csv` (see `labels.rs`).
+//! `DIR/CLASS/*` with a stratified fifth held out for testing, the same for every seed. `DIR/test` or `DIR/val` alone is a
+//! set for evaluation. In place of class folders, each of them may have a `labels.csv` (see `labels.rs`).
 //!
 //! Classes are numbered in the order of their names, or as a class index says (see `class_index.rs`). PNG, JPEG, WebP, BMP,
 //! GIF and TIFF are read, of several frames the first; what else there is, is counted and told. An image is turned upright

@@ -116,7 +116,7 @@ pub fn radius(options: &AttackOptions) -> Option<f32> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::attacks::AttackKind;
     use crate::nn::Problem;

@@ -43,8 +43,8 @@ pub struct Key {
     /// How the device stored activations.
     #[serde(default, skip_serializing_if = "is_f32")]
     pub precision: Precision,
-    /// The device with its driver, where results are kept to be used again: another device rounds differently, and may be asked
-    /// because this one is in doubt.
+    /// The device with its driver: another one rounds differently, and may be asked because this one is in doubt. Shards of a verdict
+    /// may come from different ones and have none here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
 }
@@ -55,14 +55,13 @@ fn is_f32(precision: &Precision) -> bool {
 }
 
 impl Key {
-    /// The key for attacking `model` at a device's precision, on images of this fingerprint, with images made on itself
-    /// or on `made_on`.
+    /// The key for attacking `model` on a device, on images of this fingerprint, with images made on itself or on `made_on`.
     pub fn new(
         model: &Model,
         made_on: Option<&Model>,
         options: &AttackOptions,
         images: &str,
-        precision: Precision,
+        device: &Device,
     ) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_string(),
@@ -71,15 +70,9 @@ impl Key {
             made_on: made_on.map(|m| fingerprint_of_model(m, options.kind)),
             options: options.clone(),
             images: images.to_string(),
-            precision,
-            device: None,
+            precision: device.precision(),
+            device: Some(device.identity()),
         }
-    }
-
-    /// The key of what this device computes.
-    #[must_use]
-    pub fn on(self, device: &Device) -> Self {
-        Self { device: Some(device.identity()), ..self }
     }
 
     fn file_name(&self) -> String {
@@ -422,7 +415,7 @@ pub(crate) mod tests {
         let mut other_epsilon = record.key.clone();
         other_epsilon.options.epsilon = 0.25;
         let other_precision = Key { precision: Precision::Mixed, ..record.key.clone() };
-        let other_device = record.key.clone().on(&Device::Cpu(crate::cpu::Mode::Fast));
+        let other_device = Key { device: Some("d".into()), ..record.key.clone() };
         for key in [other_weights, other_source, other_epsilon, other_precision, other_device] {
             assert_eq!(store.load(&key), Kept::Absent, "{key:?}");
         }

@@ -54,7 +54,7 @@ pub struct Report {
     pub images: usize,
     /// Fingerprint of those.
     #[serde(default)]
-    pub which: String,
+    pub fingerprint: String,
     /// Radius of the worst case.
     pub epsilon: f32,
     /// Norm of that radius.
@@ -293,7 +293,7 @@ mod tests {
             data_set: "CIFAR-10".into(),
             split: "test".into(),
             images: 10,
-            which: String::new(),
+            fingerprint: String::new(),
             epsilon: 0.5,
             norm: Norm::L2,
             attacks: vec![AttackOptions::new(AttackKind::FGM)],

@@ -147,10 +147,8 @@ impl Place {
         let dataset = data::open(&options)?;
         let (images, indices) = choose(&dataset, choice)?;
         let mut notes = dataset.notes.clone();
-        if let Some(size) = options.folder.size.filter(|_| !tells_size && facts.is_some()) {
-            notes.push(format!(
-                "the weights do not tell the size of images, so pictures are brought to {size}; `resize` and `crop` say otherwise"
-            ));
+        if let Some(facts) = facts.as_ref().filter(|_| !tells_size && options.folder.size.is_some()) {
+            notes.push(Model::size_is_a_guess(facts.problem));
         }
         if let Some(facts) = &facts {
             notes.extend(self.compare_classes(facts, &dataset)?);

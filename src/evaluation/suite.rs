@@ -226,8 +226,7 @@ impl Suite {
         let mut records = Vec::new();
         for options in attacks {
             let label = format!("{} on {}", describe(options), run.place.name);
-            let key =
-                Key::new(&run.model, None, options, fingerprint, self.device.precision()).on(&self.device);
+            let key = Key::new(&run.model, None, options, fingerprint, &self.device);
             if let Some(record) = known(&store, &key, watch) {
                 watch(Event::Known(&label));
                 records.push(record);
@@ -287,8 +286,7 @@ impl Suite {
             for &index in &source.runs {
                 let (run, found) = (&runs[index], &mut findings[index]);
                 let (images, store) = (fingerprint_of_images(&run.images), store(run));
-                let key = Key::new(&run.model, Some(model), options, &images, self.device.precision())
-                    .on(&self.device);
+                let key = Key::new(&run.model, Some(model), options, &images, &self.device);
                 if key.made_on.as_ref() == Some(&key.classifier) {
                     // Its own images are no black box.
                     continue;

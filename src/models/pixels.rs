@@ -4,7 +4,7 @@
 use super::file::{Model, UNKNOWN};
 use super::formats;
 use crate::nn::normalise::{Parts, Published};
-use crate::nn::{ModelError, Normalisation};
+use crate::nn::{ModelError, Normalisation, Problem};
 #[cfg(feature = "command-line")]
 use crate::numbers::{above, number};
 use std::path::{Path, PathBuf};
@@ -94,6 +94,14 @@ impl Model {
     /// Whether the file at `path` tells for images of which size it is: ONNX files do, and those of this program.
     pub fn tells_size(&self, path: &Path) -> bool {
         !self.is_foreign() || formats::is_onnx(path)
+    }
+
+    /// What a user should know where it does not, and pictures become of the size that is guessed.
+    pub fn size_is_a_guess(Problem { height, width, .. }: Problem) -> String {
+        format!(
+            "the weights do not tell the size of images, so pictures are brought to {height}x{width}; `resize` and `crop` say \
+             otherwise"
+        )
     }
 
     /// Whether another program trained it, of which the file tells nothing.

@@ -96,7 +96,7 @@ impl Study {
     fn is_known(&self, run: &str, options: &AttackOptions, images: &str, device: &Device) -> bool {
         let Ok(place) = Place::find(&self.folder.join(run)) else { return false };
         let Ok(model) = place.model(problem_of(&self.dataset)) else { return false };
-        let key = Key::new(&model, None, options, images, device.precision()).on(device);
+        let key = Key::new(&model, None, options, images, device);
         matches!(records_in(&place.home).load(&key), Kept::Whole(_))
     }
 

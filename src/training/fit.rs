@@ -104,10 +104,14 @@ pub fn problem_of(dataset: &Dataset) -> Problem {
     Problem { height, width, channels: dataset.channels, classes: dataset.classes }
 }
 
+/// Steps of all epochs over `images` training images.
+fn steps_of_epochs(config: &TrainConfig, images: usize) -> u64 {
+    u64::from(batches_per_epoch(images, config.batch_size)) * u64::from(config.epochs)
+}
+
 /// Steps of a whole run over `images` training images.
 pub fn steps_of(config: &TrainConfig, images: usize) -> u64 {
-    let per_epoch = u64::from(batches_per_epoch(images, config.batch_size));
-    let all = per_epoch * u64::from(config.epochs);
+    let all = steps_of_epochs(config, images);
     config.max_steps.map_or(all, |most| most.min(all))
 }
 
@@ -121,8 +125,8 @@ fn limited_by_data(config: &TrainConfig, dataset: &Dataset) -> Vec<String> {
                 .to_string(),
         );
     }
-    let (images, whole) = (dataset.train.len(), TrainConfig { max_steps: None, ..config.clone() });
-    let (steps, all) = (steps_of(config, images), steps_of(&whole, images));
+    let images = dataset.train.len();
+    let (steps, all) = (steps_of(config, images), steps_of_epochs(config, images));
     if config.schedule != Schedule::Constant && steps < all {
         notes.push(format!(
             "the schedule goes over the {all} steps of `epochs`, and `max-steps` ends the run after {steps}"

@@ -127,6 +127,28 @@ fn black_box(outcome: &Outcome) -> Option<Warning> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attacks::AttackOptions;
+    use crate::evaluation::suite::Radius;
+    use crate::verdict::run::{Judged, Stage};
+
+    #[test]
+    fn zero_gradients_are_a_share_of_the_images_that_are_attacked() {
+        let judged = |label| Judged {
+            index: 0,
+            label,
+            clean_prediction: 0,
+            broken_by: None,
+            adversarial: None,
+            distance: None,
+        };
+        // Half of 200 images are wrong from the start. Two of the others are more than 1 %, and would be 1 % of all.
+        let images = (0..200).map(|i| judged(i % 2)).collect();
+        let options = AttackOptions::new(AttackKind::APGD_CE);
+        let stage = Stage { options, attacked: 200, broken: 0, zero_gradients: 2, seconds: 0.0 };
+        let outcome = Outcome { radius: Radius::l2(0.5), stages: vec![stage], images };
+        let found = warnings(Vec::new(), &[], &outcome);
+        assert!(found.len() == 1 && found[0].figure.starts_with("2.0 % of the attacked"), "{found:?}");
+    }
 
     #[test]
     fn rows_that_are_distributions_are_probabilities_and_logits_are_not() {

@@ -13,6 +13,7 @@ use crate::attacks::Norm;
 use crate::evaluation::record::{Key, fingerprint_of_images, fingerprint_of_text};
 use crate::evaluation::suite::Radius;
 use crate::evaluation::{Subject, Warning};
+use crate::executor::Device;
 use crate::files;
 use crate::models::container::Container;
 use crate::models::file::{ModelFileError, NamedTensor};
@@ -193,18 +194,16 @@ impl Judgement<'_> {
     ///
     /// # Errors
     /// If there is no memory, or the file cannot be written.
-    pub fn save(
-        &self,
-        subject: &Subject,
-        precision: Precision,
-        folder: &Path,
-    ) -> Result<PathBuf, VerdictError> {
+    pub fn save(&self, subject: &Subject, device: &Device, folder: &Path) -> Result<PathBuf, VerdictError> {
         let places = serde_json::to_string(&subject.indices).expect("plain numbers");
         let images = fingerprint_of_text(&(fingerprint_of_images(&subject.images) + &places));
         let attacks = self.plan.attacks.iter();
         let whole = Whole {
             attacks: attacks
-                .map(|options| Key::new(&subject.model, None, options, &images, precision))
+                .map(|options| Key {
+                    device: None,
+                    ..Key::new(&subject.model, None, options, &images, device)
+                })
                 .collect(),
             images: subject.images.len(),
             norm: self.outcome.radius.norm,

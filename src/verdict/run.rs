@@ -182,8 +182,7 @@ pub(super) struct Stand<'a> {
 impl Stand<'_> {
     /// Everything about the images that stand: from pieces, and for the rest by the attack.
     pub fn all_known(&self, standing: &[usize], watch: Watcher) -> Result<Known, VerdictError> {
-        let precision = self.device.precision();
-        let attack = Key::new(&self.subject.model, None, self.options, "", precision).on(self.device);
+        let attack = Key::new(&self.subject.model, None, self.options, "", self.device);
         let AttackOptions { norm, epsilon, .. } = *self.options;
         let question = Question { attack, norm, epsilon };
         let mut known = self.pieces.known(&question, &mut |problem| watch(Event::Damaged(problem)));

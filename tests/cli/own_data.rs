@@ -275,3 +275,23 @@ fn train_published(scratch: &Scratch, data: &[&str]) {
     let refused = scratch.refuse(["evaluate", "plain", "--adapter", "cpu", "--scale", "255"]);
     assert_mentions(&refused, &["all of these are runs"]);
 }
+
+#[test]
+fn a_guess_about_the_size_of_pictures_is_said() {
+    let scratch = Scratch::new();
+    state_dict(&scratch);
+    pictures(&scratch, "set/test", [8, 12]);
+    let guess = "the weights do not tell the size of images, so pictures are brought to 32x32; --resize and --crop say otherwise";
+    let attack = attack(&["m.safetensors", "--dataset", "folder", "--data", "set"]);
+    let predict = ["predict", "m.safetensors", "--adapter", "cpu", "--images", "set/test/left"];
+    let notes = |line: &[&str]| {
+        let output = scratch.run(line);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for line in [&attack[..], &predict[..]] {
+        assert_mentions(&notes(line), &[guess]);
+        let asked = notes(&[line, &["--resize", "8x12"]].concat());
+        assert!(!asked.contains("do not tell the size"), "{asked}");
+    }
+}

@@ -58,15 +58,13 @@ fn figure(runs: &[&Run], kind: AttackKind, norm: Norm) -> Option<(Figure, Option
         mark: Mark::Line,
         points: curve(record),
     });
+    let (id, axis) = match norm {
+        Norm::L2 => ("", "norm"),
+        Norm::Linf => ("-linf", "Linf norm"),
+    };
     let figure = Figure {
-        id: match norm {
-            Norm::L2 => format!("accuracy-against-{}", kind.name()),
-            Norm::Linf => format!("accuracy-against-{}-linf", kind.name()),
-        },
-        title: match norm {
-            Norm::L2 => format!("Accuracy against norm by {name}"),
-            Norm::Linf => format!("Accuracy against Linf norm by {name}"),
-        },
+        id: format!("accuracy-against-{}{id}", kind.name()),
+        title: format!("Accuracy against {axis} by {name}"),
         caption,
         x: Axis::new(&format!("{} norm of the perturbation", norm.name())),
         y: Axis { range: Some([0.0, 1.0]), ..Axis::percent("accuracy") },

@@ -27,10 +27,10 @@ struct Kept {
 /// # Errors
 /// If the file cannot be written.
 pub fn keep(report: &Report, run: &Subject) -> Result<(), EvaluationError> {
-    let Report { data_set, split, which, epsilon, attacks, .. } = report;
+    let Report { data_set, split, fingerprint, epsilon, attacks, .. } = report;
     let attacks = serde_json::to_string(attacks).expect("options are plain values");
     let model = run.place.file.file_name().unwrap_or_default().to_string_lossy();
-    let settings = format!("{data_set}, {split}, {which}, {epsilon}, {attacks}, {model}");
+    let settings = format!("{data_set}, {split}, {fingerprint}, {epsilon}, {attacks}, {model}");
     let folder = records_folder(&run.place.home);
     files::create_folder(&folder)?;
     let kept = Kept {

@@ -47,16 +47,15 @@ fn warnings(run: &RunReport) -> Vec<Note> {
 /// it is of the weights that this run has now.
 fn merged(runs: &[&Run]) -> Vec<Report> {
     let mut all: Vec<Report> = Vec::new();
-    for report in runs.iter().flat_map(|run| &run.evaluations).cloned() {
+    for mut report in runs.iter().flat_map(|run| &run.evaluations).cloned() {
         let stale = |row: &RunReport| {
             let own = runs.iter().find(|run| about(row, run)).and_then(|run| run.classifier.as_ref());
             own.is_some_and(|classifier| *classifier != row.classifier)
         };
-        let report =
-            Report { runs: report.runs.iter().filter(|row| !stale(row)).cloned().collect(), ..report };
+        report.runs.retain(|row| !stale(row));
         let alike = |other: &&mut Report| {
             let what = |r: &Report| {
-                (r.data_set.clone(), r.split.clone(), r.which.clone(), r.epsilon, r.attacks.clone())
+                (r.data_set.clone(), r.split.clone(), r.fingerprint.clone(), r.epsilon, r.attacks.clone())
             };
             what(other) == what(&report)
         };

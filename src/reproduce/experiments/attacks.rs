@@ -110,7 +110,7 @@ fn examples(lab: &Lab, name: &str, norm: f32) -> Found<Picture> {
     suite::check(&subject.place, &subject.model, &options)?;
     let title = format!("PGN at norm {norm} on {name}");
     let images = fingerprint_of_images(&subject.images);
-    let key = Key::new(&subject.model, None, &options, &images, lab.device.precision()).on(&lab.device);
+    let key = Key::new(&subject.model, None, &options, &images, &lab.device);
     let Sheet { images, mean, fooled, png } =
         lab.kept(&subject.place, ("examples", &title), &(key, &subject.class_names), || {
             draw(lab, &subject, &options, &title)

@@ -3,9 +3,8 @@
 
 use super::curves::standing;
 use super::notes;
-use crate::attacks::AttackKind;
 use crate::attacks::confidence::confidences;
-use crate::attacks::{AttackOptions, AttackOutcome, Verdict};
+use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Verdict};
 use crate::evaluation::record::{Key, fingerprint_of_images};
 use crate::evaluation::statistics::Reading;
 use crate::evaluation::suite;
@@ -74,7 +73,7 @@ fn confidence(lab: &Lab, name: &str, radius: f32) -> Found<(f64, f64)> {
     let options = AttackOptions { radius: Some(radius), ..lab.settings.attack(AttackKind::PGN) };
     suite::check(&subject.place, &subject.model, &options)?;
     let images = fingerprint_of_images(&subject.images);
-    let key = Key::new(&subject.model, None, &options, &images, lab.device.precision()).on(&lab.device);
+    let key = Key::new(&subject.model, None, &options, &images, &lab.device);
     let label = format!("confidence at norm {radius:.3} on {name}");
     lab.kept(&subject.place, ("confidence-of-attacked", &label), &key, || {
         let attacked = (&subject.place, &subject.model);
@@ -180,25 +179,16 @@ pub fn cell(values: impl Iterator<Item = Found<f64>>, decimals: usize) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::Problem;
+    use crate::evaluation::export::tests::outcome;
 
     #[test]
     fn images_that_are_not_perturbed_are_in_no_mean_of_figure_6() {
-        let mut outcome = AttackOutcome {
-            problem: Problem { height: 4, width: 4, channels: 1, classes: 3 },
-            images: vec![0.5; 3 * 16],
-            adversarial: vec![0.5; 3 * 16],
-            labels: vec![0, 1, 2],
-            clean_predictions: vec![0, 1, 0],
-            predictions: vec![1, 1, 0],
-            targets: None,
-            l2: vec![0.25, 0.75, 0.0],
-            linf: vec![0.25, 0.75, 0.0],
-            zero_gradient: vec![false; 3],
-            seconds: 0.0,
+        // The first of two images is moved by 0.5.
+        let of = |clean_predictions| {
+            over_attacked(&AttackOutcome { clean_predictions, ..outcome() }, &[0.25, 0.75])
         };
-        assert_eq!(over_attacked(&outcome, &[0.25, 0.5, 0.125]), Some((0.5, 0.375)));
-        outcome.clean_predictions = vec![1, 2, 0];
-        assert_eq!(over_attacked(&outcome, &[0.25, 0.5, 0.125]), None);
+        assert_eq!(of(vec![0, 2]), Some((0.25, 0.5)));
+        assert_eq!(of(vec![0, 1]), Some((0.5, 0.25)));
+        assert_eq!(of(vec![1, 1]), None);
     }
 }
