@@ -23,9 +23,9 @@ struct ElementwiseParams {
 @group(0) @binding(2) var<storage, read_write> t1: array<f32>;
 // [end]
 
-// i / d; quick in software where the numbers are small.
+// i / d of an index; quick in software where all of them are small.
 fn quotient(i: u32, d: u32) -> u32 {
-    if params.columns < 4194304u {
+    if params.rows * params.columns < 4194304u {
         return small_divide(i, d);
     }
     return i / d;

@@ -237,12 +237,16 @@ pub fn effects(device: &Device, case: &Case) -> Result<Vec<Effect>, ExecutionErr
             space.write(name, values)?;
         }
         let mut session = space.prepare(case.graph)?;
-        for (name, values) in case.inputs {
-            session.write(name, values)?;
-        }
-        let mut outputs = session.compute()?;
+        // The memory of an input serves others once it has been read, so every run needs it again.
+        let mut compute = || {
+            for (name, values) in case.inputs {
+                session.write(name, values)?;
+            }
+            session.compute()
+        };
+        let mut outputs = compute()?;
         for _ in 1..case.runs {
-            outputs = session.compute()?;
+            outputs = compute()?;
         }
         let program = session.program().clone();
         let mut all: Vec<_> =

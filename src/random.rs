@@ -47,6 +47,11 @@ pub const fn pcg4d(v: [u32; 4]) -> [u32; 4] {
     [x, y, z, w]
 }
 
+/// The 32 bits that `random_normal` takes of a seed. Seeds below 2^32 are themselves.
+pub const fn folded(seed: u64) -> u32 {
+    seed as u32 ^ ((seed >> 32) as u32).wrapping_mul(0x9e37_79b9)
+}
+
 /// A uniform number in (0, 1) from 24 bits, never 0 and never 1.
 pub fn unit(bits: u32) -> f32 {
     // The largest sum would round up to 2^24.
@@ -124,6 +129,12 @@ mod tests {
     #[test]
     fn uniform_numbers_are_never_zero_and_never_one() {
         assert!(unit(0) > 0.0 && unit(u32::MAX) < 1.0);
+    }
+
+    #[test]
+    fn seeds_that_differ_in_their_high_half_alone_are_folded_to_others() {
+        assert_eq!(folded(7), 7);
+        assert!(folded(7 + (1 << 32)) != folded(7) && folded(1 << 32) != folded(1));
     }
 
     #[test]

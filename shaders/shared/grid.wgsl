@@ -18,8 +18,11 @@ fn first_value(group: vec3<u32>, local: u32) -> u32 {
     return (group.y * GRID_WIDTH + group.x) * GROUP * VALUES + local;
 }
 
-// i / d for i < 2^22: integer division is emulated per lane on software adapters, this is not.
+// i / d for i < 2^22: integer division is emulated per lane on software adapters, this is not. An adapter may round a quotient of floats
+// by 2.5 units in the last place, so the whole part may be one off.
 fn small_divide(i: u32, d: u32) -> u32 {
-    return u32((f32(i) + 0.5) / f32(d));
+    let near = u32((f32(i) + 0.5) / f32(d));
+    let product = near * d;
+    return select(near + u32(i - product >= d), near - 1u, product > i);
 }
 

@@ -270,8 +270,9 @@ impl Graph {
             Some(Broadcast::Full) => return Ok(d),
             // The bias of a single channel too is summed as those of many are.
             Some(Broadcast::Scalar) if bias => self.sum_rows(d, 1)?,
-            Some(Broadcast::Scalar) => self.sum(d),
-            Some(Broadcast::Stretch) => {
+            // One number of the only image of a batch is a scalar too, but each copy has its own.
+            Some(Broadcast::Scalar) if copies == 1 || extents != [1, 1] => self.sum(d),
+            Some(Broadcast::Scalar | Broadcast::Stretch) => {
                 extents[0] *= copies;
                 self.sum_columns(d)
             }

@@ -60,6 +60,15 @@ pub struct LayerSummary {
 }
 
 impl Net {
+    /// Whether it computes the same as another network from the same numbers; what they start with does not matter.
+    pub fn computes_like(&self, other: &Self) -> bool {
+        let slots = |net: &Self| -> Vec<_> {
+            let all = net.slots.all.iter();
+            all.map(|slot| (slot.name.clone(), slot.extents.clone(), slot.role, slot.order)).collect()
+        };
+        self.problem == other.problem && self.nodes == other.nodes && slots(self) == slots(other)
+    }
+
     /// The extents of every value for one image, the images first.
     ///
     /// # Errors

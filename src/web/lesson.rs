@@ -55,7 +55,8 @@ struct PhaseRow {
 }
 
 impl Lesson {
-    /// Adds the programs of training. `None` if the model is not one of the digits, or if the game needs more than a page can write.
+    /// Adds the programs of training. `None` if the model is not one of the digits, if the game needs more than a page can write, or
+    /// if its networks are not those of the model: the page measures them with the model's programs.
     ///
     /// # Errors
     /// If a program exceeds what browsers allow.
@@ -64,8 +65,16 @@ impl Lesson {
             return Ok(None);
         }
         let config = config(subject);
+        if config.network.is_imported() {
+            return Ok(None);
+        }
         let dataset = open_data(&config)?;
         let mut trainer = Trainer::new(Device::Cpu(Mode::Fast), &config, problem_of(&dataset), None, None)?;
+        let generator = subject.model.generator.as_ref().map(|(generator, _)| generator);
+        let has_its_generator = generator.is_none() || generator == trainer.generator();
+        if !trainer.classifier().computes_like(&subject.model.classifier) || !has_its_generator {
+            return Ok(None);
+        }
         let (states, _) = trainer.snapshot().map_err(TrainError::from)?;
         let steps = steps_of(&config, dataset.train.len());
         let phases = phases(&mut trainer, &config, &dataset.train, steps);

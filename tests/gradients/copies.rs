@@ -52,6 +52,25 @@ fn gradients(copies: usize, of: impl Fn(usize) -> Vec<f32>) -> Vec<f32> {
 }
 
 #[test]
+fn one_number_of_the_only_image_has_a_gradient_for_every_copy() {
+    let gradients = |copies: usize, cotangent: Vec<f32>| {
+        let mut graph = Graph::new();
+        let x = graph.input("x", &[1, 4]).unwrap();
+        let sum = graph.sum_columns(x);
+        let y = graph.multiply(x, sum).unwrap();
+        let d = graph.input("d", &[copies, 4]).unwrap();
+        let gradient = graph.gradient(y, d, &[x]).unwrap()[0];
+        graph.output("gradient", gradient);
+        let inputs = vec![named("x", vec![1.0, 2.0, 3.0, 4.0]), named("d", cotangent)];
+        let (_workspace, mut session) = session(&Device::Cpu(Mode::Reference), &graph, &inputs, &vec![]);
+        session.compute().unwrap().get("gradient").to_vec()
+    };
+    // d (Σx) + Σ (d x): 10 and 1 of the first copy, 20 and 2 · 4 of the second.
+    let expected = [11.0, 1.0, 1.0, 1.0, 8.0, 8.0, 8.0, 28.0];
+    assert_eq!(gradients(2, vec![1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 2.0]), expected);
+}
+
+#[test]
 fn several_copies_of_a_cotangent_give_each_its_own_gradient() {
     let cotangent = |copy: usize| normals(10 + copy as u32, 14);
     let apart: Vec<f32> = (0..3).flat_map(|copy| gradients(1, |_| cotangent(copy))).collect();

@@ -118,7 +118,22 @@ pub fn fused() -> Vec<Case> {
             g.multiply(first, second)
         }));
     }
+    cases.push(large());
     cases
+}
+
+/// Row by row, beside one value per image and one per channel, with more than 2^23 values: indices of the last ones are no floats.
+fn large() -> Case {
+    let images = [85, 1, 32_901, 3];
+    let inputs = vec![
+        (&images[..], normals(9, images.iter().product())),
+        (&[3][..], vec![1.0, 2.0, 4.0]),
+        (&[85, 1][..], normals(10, 85)),
+    ];
+    case(format!("fused {images:?} by channel and by image"), inputs, |g, t| {
+        let scaled = g.multiply(t[0], t[1])?;
+        g.add(scaled, t[2])
+    })
 }
 
 /// Sums over rows of functions, in parts, every way to read beside them; rows that end within a part, columns beyond a

@@ -22,6 +22,7 @@ use crate::program::Program;
 use problem::{Problem, Work};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::Write;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use store::{Entry, Store};
@@ -169,7 +170,8 @@ impl Tuner {
         let work = Work::on(gpu.is_software());
         let (mut shapes, mut open) = (Vec::new(), Vec::<(u64, Problem)>::new());
         for call in &program.calls {
-            let problem = Problem::of(gpu.candidates(call), program, call, work);
+            let able = gpu.candidates(call);
+            let problem = Problem::of(able.clone(), program, call, work);
             let name = problem.name();
             if !state.decisions.contains_key(&name) {
                 match open.iter_mut().find(|(_, other)| other.name() == name) {
@@ -177,7 +179,7 @@ impl Tuner {
                     None => open.push((call.flops, problem)),
                 }
             }
-            shapes.push(name);
+            shapes.push((name, able));
         }
         // The largest share of the work goes first, because there may not be time for all.
         open.sort_by_key(|(flops, _)| std::cmp::Reverse(*flops));
@@ -190,11 +192,14 @@ impl Tuner {
         if measured {
             state.store.save();
         }
-        let chosen = program.calls.iter().zip(shapes).map(|(call, shape)| {
+        let chosen = program.calls.iter().zip(shapes).map(|(call, (shape, able))| {
             let decision = &state.decisions[&shape];
             let form = call.kernel.forms.iter().find(|form| form.name == decision.form);
+            let form = form.expect("chosen among them");
+            // Calls on other numbers of images share a decision. A form for software adapters may need whole groups of them.
+            let fits = form.needs.hardware || able.iter().any(|able| able.name == form.name);
             let shape = (decision.why != Why::OnlyOne).then_some(shape);
-            Chosen { form: form.expect("chosen among them"), shape }
+            Chosen { form: if fits { form } else { able[0] }, shape }
         });
         Ok(chosen.collect())
     }
@@ -297,7 +302,8 @@ fn winner(candidates: &[Candidate], default: &str) -> Option<String> {
 fn report_wrong(gpu: &Gpu, shape: &str, candidates: &[Candidate]) {
     for candidate in candidates {
         if let Some(wrong) = &candidate.wrong {
-            eprintln!(
+            let _ = writeln!(
+                std::io::stderr(),
                 "warning: the {} form of a kernel is wrong on {} and is not used: {shape}: {wrong}; please report this, \
                  with the output of `pgn-wgpu validate --json`",
                 candidate.form,

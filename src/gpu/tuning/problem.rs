@@ -115,10 +115,18 @@ impl Size {
 
 impl Problem {
     /// The problem of a call that `forms` can run, the most specific last.
-    pub fn of(forms: Vec<&'static Form>, program: &Program, call: &Call, work: Work) -> Self {
+    ///
+    /// Forms for software adapters that do not fit what is left of the call are not among them, because they cannot be judged on it.
+    /// Those for GPUs are right at every size.
+    pub fn of(mut forms: Vec<&'static Form>, program: &Program, call: &Call, work: Work) -> Self {
         let whole = Size::whole(program, call);
         let half = Gpu::half_bindings(program, call);
-        Self { judged: whole.clone().cut(work.judged), timed: whole.cut(work.timed), forms, half }
+        let (judged, timed) = (whole.clone().cut(work.judged), whole.cut(work.timed));
+        forms.retain(|form| {
+            let fits = |size: &Size| (form.fits)(&size.call.params, &size.call.constants);
+            form.needs.hardware || [&judged, &timed].into_iter().all(fits)
+        });
+        Self { judged, timed, forms, half }
     }
 
     /// Kernel, shape, constants and which bindings are of 16 bits, for people and for the cache; the kernel alone where there is no
@@ -220,6 +228,22 @@ mod tests {
         let y = graph.convolve_weight_gradient(how, fine, coarse).unwrap();
         graph.output("y", y);
         problem(&graph)
+    }
+
+    #[test]
+    fn a_form_that_does_not_fit_the_cut_call_is_not_tried_on_it() {
+        // Of 128 images of 30x30 pixels eight are judged where there are 32 channels, which are whole groups of 32 positions. Where
+        // there are 64 channels they are four, which are not.
+        let has_rgb = |outputs| {
+            let problem = convolution(128, 30, 3, outputs);
+            let images = problem.judged.reads[0] / (30 * 30 * 3);
+            (
+                (images * 30 * 30).is_multiple_of(32),
+                problem.forms.iter().any(|form| form.name == "lavapipe.rgb"),
+            )
+        };
+        assert_eq!([32, 64, 128, 256, 512].map(has_rgb).map(|(whole, rgb)| whole == rgb), [true; 5]);
+        assert!([32, 64, 128, 256, 512].map(has_rgb).contains(&(false, false)));
     }
 
     #[test]

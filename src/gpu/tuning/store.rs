@@ -7,6 +7,7 @@ use super::{Candidate, Tune};
 use crate::files;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The file. Another format gets another number.
@@ -80,7 +81,10 @@ impl Store {
         let folder = path.parent().expect("a file is in a folder");
         let written = files::create_folder(folder).and_then(|()| files::write(path, text.as_bytes()));
         if let Err(error) = written {
-            eprintln!("note: what was measured of the kernels is not remembered: {error}");
+            let _ = writeln!(
+                std::io::stderr(),
+                "note: what was measured of the kernels is not remembered: {error}"
+            );
         }
     }
 }
