@@ -5,7 +5,7 @@
 //! link stays one: the file that it names is replaced.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::{Duration, Instant};
@@ -84,15 +84,22 @@ pub struct Pending {
 impl Pending {
     /// Writes `bytes` beside `path`.
     pub fn write(path: &Path, bytes: &[u8]) -> Result<Self, FileError> {
+        Self::write_with(path, |out| out.write_all(bytes).map_err(file_error("write", path)))
+    }
+
+    /// Writes beside `path` what `content` gives, which need not be in memory at once.
+    pub fn write_with(
+        path: &Path,
+        content: impl FnOnce(&mut dyn Write) -> Result<(), FileError>,
+    ) -> Result<Self, FileError> {
         let writing = WRITING.read().unwrap_or_else(PoisonError::into_inner);
         let target = behind_links(path);
-        let named = || -> io::Result<NamedTempFile> {
-            let mut temporary = new_temporary(&target)?;
-            temporary.write_all(bytes)?;
-            temporary.as_file().sync_all()?;
-            Ok(temporary)
-        };
-        let temporary = named().map_err(file_error("write", path))?;
+        let mut temporary = new_temporary(&target).map_err(file_error("write", path))?;
+        let mut out = BufWriter::new(&mut temporary);
+        content(&mut out)?;
+        out.flush().map_err(file_error("write", path))?;
+        drop(out);
+        temporary.as_file().sync_all().map_err(file_error("write", path))?;
         Ok(Self { temporary, target, path: path.to_path_buf(), writing })
     }
 
@@ -137,6 +144,45 @@ pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 /// If it is larger, or no regular file: a pipe would be waited for, a device would not end.
 pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     bytes_of(path, limit).map_err(file_error("read", path))
+}
+
+/// A file that is read line by line, however many lines it has.
+pub struct Lines {
+    reader: BufReader<File>,
+    path: PathBuf,
+    longest: usize,
+    /// The last line that was read, and its number from 1 on.
+    line: Vec<u8>,
+    number: usize,
+}
+
+impl Lines {
+    /// Opens the regular file `path`, whose lines have at most `longest` bytes each.
+    pub fn open(path: &Path, longest: usize) -> Result<Self, FileError> {
+        let file = length(path).and_then(|_| File::open(path)).map_err(file_error("read", path))?;
+        let reader = BufReader::new(file);
+        Ok(Self { reader, path: path.to_path_buf(), longest, line: Vec::new(), number: 0 })
+    }
+
+    /// The next line with its end, which the last one may lack; `None` after that.
+    ///
+    /// # Errors
+    /// If a line has more than `longest` bytes.
+    pub fn line(&mut self) -> Result<Option<&[u8]>, FileError> {
+        self.line.clear();
+        self.number += 1;
+        // One byte more, for the end of the line.
+        let piece = (&mut self.reader).take(self.longest as u64 + 1).read_until(b'\n', &mut self.line);
+        piece.map_err(file_error("read", &self.path))?;
+        if self.line.len() > self.longest && !self.line.ends_with(b"\n") {
+            let (number, longest) = (self.number, self.longest);
+            let reason = format!(
+                "line {number} has more than {longest} bytes, so the file is damaged; move it to another folder"
+            );
+            return Err(file_error("read", &self.path)(io::Error::other(reason)));
+        }
+        Ok((!self.line.is_empty()).then_some(&self.line[..]))
+    }
 }
 
 /// The length of the regular file `path`. A folder, a pipe or a device is refused, because reading it could wait for ever.
@@ -294,6 +340,45 @@ mod tests {
         assert_eq!(read_at_most(&path, 5).unwrap(), b"12345");
         let error = read_at_most(&path, 4).unwrap_err().to_string();
         assert!(error.contains("more than the 4 bytes"), "{error}");
+    }
+
+    #[test]
+    fn lines_are_read_one_by_one_and_one_that_is_too_long_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let read = |text: &str| -> Result<Vec<String>, String> {
+            fs::write(&path, text).unwrap();
+            let mut lines = Lines::open(&path, 3).map_err(|e| e.to_string())?;
+            let mut all = Vec::new();
+            while let Some(line) = lines.line().map_err(|e| e.to_string())? {
+                all.push(String::from_utf8(line.to_vec()).unwrap());
+            }
+            Ok(all)
+        };
+        assert_eq!(read("").unwrap(), Vec::<String>::new());
+        assert_eq!(read("abc\n\nde").unwrap(), ["abc\n", "\n", "de"]);
+        for text in ["a\nabcd\n", "a\nabcd"] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains("line 2 has more than 3 bytes"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_written_piece_by_piece_is_whole_or_not_there() {
+        fn piece(out: &mut dyn Write) -> Result<(), FileError> {
+            out.write_all(b"ab").map_err(file_error("write", Path::new("a")))
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        Pending::write_with(&path, |out| piece(out).and_then(|()| piece(out))).unwrap().put().unwrap();
+        assert_eq!(read(&path).unwrap(), b"abab");
+        let broken = Pending::write_with(&path, |out| {
+            piece(out)?;
+            Err(file_error("read", Path::new("b"))(io::ErrorKind::NotFound.into()))
+        });
+        assert!(broken.err().unwrap().to_string().contains("cannot read b"));
+        assert_eq!(read(&path).unwrap(), b"abab");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

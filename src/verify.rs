@@ -7,14 +7,14 @@ use crate::evaluation::export;
 use crate::evaluation::record::{self, LARGEST_RECORD};
 use crate::evaluation::report::Report;
 use crate::evaluation::suite::records_in;
-use crate::files;
+use crate::files::{self, Lines};
 use crate::integrity::{self, Seal};
 use crate::models::container::Container;
 use crate::models::file::Model;
 use crate::models::sealed::Origin;
 use crate::report::runs::evaluated;
 use crate::training::checkpoint::{self, Checkpoint};
-use crate::training::metrics::{LARGEST_METRICS, Metrics, record_of};
+use crate::training::metrics::{LARGEST_METRICS, LONGEST_LINE, Metrics, record_of};
 use crate::training::optimiser::Role;
 use crate::training::run::RunFolder;
 use crate::training::tensorboard;
@@ -134,7 +134,7 @@ fn file(path: &Path) -> State {
     let result = match kind(path) {
         Some(Kind::Tensors) => return tensors(path).unwrap_or_else(State::Damaged),
         Some(Kind::Configuration) => configuration(path),
-        Some(Kind::Metrics) => read(LARGEST_METRICS).and_then(|bytes| metrics(&bytes)),
+        Some(Kind::Metrics) => metrics(path),
         Some(Kind::Table) => return table(path).unwrap_or_else(State::Damaged),
         Some(Kind::Events) => read(LARGEST_METRICS).and_then(|bytes| tensorboard::check(&bytes)),
         Some(Kind::Record) => record::read(path).map(|_| ()),
@@ -173,11 +173,16 @@ fn configuration(path: &Path) -> Result<(), String> {
     RunFolder::open(path.parent().unwrap_or(Path::new(""))).map(|_| ()).map_err(|e| e.to_string())
 }
 
-fn metrics(bytes: &[u8]) -> Result<(), String> {
-    let text = String::from_utf8_lossy(bytes);
-    let wrong: Vec<usize> =
-        (1..).zip(text.split_inclusive('\n')).filter(|(_, line)| !whole_line(line)).map(|(n, _)| n).collect();
-    let all = Metrics::read(&text);
+fn metrics(path: &Path) -> Result<(), String> {
+    let (mut wrong, mut all) = (Vec::<usize>::new(), Metrics::default());
+    let mut lines = Lines::open(path, LONGEST_LINE).map_err(|e| e.to_string())?;
+    for number in 1.. {
+        let Some(line) = lines.line().map_err(|e| e.to_string())? else { break };
+        if !whole_line(&String::from_utf8_lossy(line)) {
+            wrong.push(number);
+        }
+        all.take(line);
+    }
     match wrong.as_slice() {
         [] if all.unreadable > 0 => Err(format!("{} lines are no records of this version", all.unreadable)),
         [] if all.repeated > 0 => Err(format!(

@@ -10,6 +10,8 @@ mod defenses;
 mod divergence;
 #[path = "training/geometry.rs"]
 mod geometry;
+#[path = "training/history.rs"]
+mod history;
 #[path = "training/learning.rs"]
 mod learning;
 #[path = "training/micro_batches.rs"]
@@ -27,7 +29,7 @@ use pgn_wgpu::data::{Batch, BatchOptions, DataOptions, Dataset, DatasetKind, mak
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::nn::Problem;
 use pgn_wgpu::training::checkpoint::Checkpoint;
-use pgn_wgpu::training::fit::{Fit, Observer, Outcome};
+use pgn_wgpu::training::fit::{Fit, Home, Observer, Outcome};
 use pgn_wgpu::training::run::RunFolder;
 use pgn_wgpu::training::{EpochRecord, Method, Preset, StepRecord, TrainConfig, TrainError};
 use std::path::Path;
@@ -102,11 +104,11 @@ fn run(
 ) -> Result<Outcome, TrainError> {
     let stop = AtomicBool::new(false);
     let mut observer = StopAt { at: stop_at, stop: &stop };
-    let open = |config: &TrainConfig| match folder.join("config.toml").exists() {
-        true => RunFolder::open(folder).map(|(folder, _)| folder),
-        false => RunFolder::create(folder, config),
+    let home = match RunFolder::exists(folder) {
+        true => Home::Existing(RunFolder::open(folder)?.0),
+        false => Home::New(folder.to_path_buf()),
     };
-    Fit::new(device.clone(), config.clone(), open, &mut observer, &stop)?.run()
+    Fit::new(device.clone(), config.clone(), home, &mut observer, &stop)?.run()
 }
 
 /// The last checkpoint of the run in `folder`.

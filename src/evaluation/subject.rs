@@ -168,7 +168,29 @@ impl Place {
         if let Some((folder, config)) = &self.run {
             folder.check_own(&self.file, &model, config)?;
         }
-        Ok(self.pixels.apply(model, &self.file)?)
+        let mut model = self.pixels.apply(model, &self.file)?;
+        model.notes.extend(self.half_trained());
+        Ok(model)
+    }
+
+    /// A note if this is the final model of a run whose training has not come to its end.
+    fn half_trained(&self) -> Option<String> {
+        let (folder, config) = self.run.as_ref().filter(|(folder, _)| self.file == folder.model())?;
+        let done = folder.progress().ok()??;
+        let steps = match config.max_steps {
+            Some(most) => format!("{} of at most {most} steps", done.step),
+            None => format!("{} steps", done.step),
+        };
+        (!done.is_end_of(config)).then(|| {
+            format!(
+                "{}: its training has not come to its end, {} of {} epochs ({steps}) are done; \
+                 `pgn-wgpu train --resume {}` goes on",
+                self.file.display(),
+                done.epoch,
+                config.epochs,
+                folder.path().display()
+            )
+        })
     }
 
     /// Refuses a run folder that has no final model yet, and names what it has instead.
@@ -184,8 +206,7 @@ impl Place {
                  {0} in its place (as in `model` {0})",
                 best.display()
             ),
-            false => "has no model, because its training has not come to the end of an epoch; wait for it, or continue it \
-                      with `pgn-wgpu train --resume`"
+            false => "has no model yet; wait for the end of its training, or continue it with `pgn-wgpu train --resume`"
                 .to_string(),
         };
         Err(TrainError::Run { path: folder.path().to_path_buf(), problem }.into())
@@ -320,6 +341,7 @@ mod tests {
     use crate::nn::{Init, Network, Plan};
     use crate::pgn::Recipe;
     use crate::training::Preset;
+    use crate::training::checkpoint::{Checkpoint, Head, Progress, TrainingData};
 
     fn model(side: usize, dataset: &str) -> Model {
         let problem = Problem::square(side, 1, 10);
@@ -368,6 +390,38 @@ mod tests {
             let subject = Place::find(&path).unwrap().open(&choice).unwrap();
             assert_eq!((subject.place.name.as_str(), subject.images.len() > 600), (name, true));
         }
+    }
+
+    #[test]
+    fn the_model_of_an_interrupted_run_says_how_far_it_is_and_that_of_one_that_is_over_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine");
+        let preset = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
+        let config = TrainConfig { epochs: 3, max_steps: Some(29), ..preset };
+        let run = RunFolder::create(&path, &config).unwrap();
+        model(8, "UCI optical digits").save(&run.model()).unwrap();
+        model(8, "UCI optical digits").save(&run.best_model()).unwrap();
+        let notes = |file: &Path, step, epoch| {
+            let progress = Progress { step, epoch, index: 5, ..Progress::default() };
+            let head = Head { progress, config: config.clone(), data: TrainingData::default(), start: None };
+            run.save_checkpoint(Checkpoint { head, states: vec![("a".to_string(), vec![0.0])] }).unwrap();
+            let subject = Place::find(file).unwrap().open(&ImageChoice::default()).unwrap();
+            subject
+                .notes
+                .into_iter()
+                .filter(|note| note.contains("has not come to its end"))
+                .collect::<Vec<_>>()
+        };
+        for file in [&path, &run.model()] {
+            let said = notes(file, 17, 1);
+            assert_eq!(said.len(), 1, "{said:?}");
+            for part in ["1 of 3 epochs", "17 of at most 29 steps", "--resume"] {
+                assert!(said[0].contains(part), "{part:?} is not in {said:?}");
+            }
+            // As `max-steps` wants it, within an epoch.
+            assert!(notes(file, 29, 2).is_empty());
+        }
+        assert!(notes(&run.best_model(), 17, 1).is_empty(), "it was chosen");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Bytes of the longest header: room for a thousand long class names and for tens of thousands of tensors.
-const LONGEST_HEADER: u64 = 4 << 20;
+pub(super) const LONGEST_HEADER: u64 = 4 << 20;
 
 /// Bytes before the header: its length.
 const LENGTH: u64 = 8;
@@ -53,11 +53,12 @@ impl<'a> Container<'a> {
         let whole = file.metadata().map_err(read_error)?.len();
         let mut beginning = Vec::new();
         (&mut file).take(formats::BEGINNING).read_to_end(&mut beginning).map_err(read_error)?;
-        let format = |reason: String| match formats::recognise(&beginning, path) {
-            Some(problem) => ModelFileError::Architecture { path: path.to_path_buf(), problem },
-            None => ModelFileError::Format { path: path.to_path_buf(), reason },
-        };
-        let length = header_length(&beginning, whole).map_err(format)?;
+        let length = header_length(&beginning, whole, path).map_err(|error| {
+            match formats::recognise(&beginning, path) {
+                Some(problem) => ModelFileError::Architecture { path: path.to_path_buf(), problem },
+                None => error,
+            }
+        })?;
         let mut text = vec![0; length as usize];
         file.seek(SeekFrom::Start(LENGTH)).and_then(|_| file.read_exact(&mut text)).map_err(read_error)?;
         let start = LENGTH + length;
@@ -109,20 +110,19 @@ impl<'a> Container<'a> {
 }
 
 /// The length of the header, if that can be one in a file of `whole` bytes.
-fn header_length(beginning: &[u8], whole: u64) -> Result<u64, String> {
+fn header_length(beginning: &[u8], whole: u64, path: &Path) -> Result<u64, ModelFileError> {
+    let refused = |reason: String| Err(ModelFileError::Format { path: path.to_path_buf(), reason });
     let Some(length) = beginning.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)) else {
-        return Err(format!("it has {whole} bytes"));
+        return refused(format!("it has {whole} bytes"));
     };
     if length > whole - LENGTH {
-        return Err(format!("its header would have {length} bytes, the file has {whole}"));
+        return refused(format!("its header would have {length} bytes, the file has {whole}"));
     }
     if length > LONGEST_HEADER {
-        return Err(format!(
-            "its header would have {length} bytes, no model needs more than {LONGEST_HEADER}"
-        ));
+        return Err(ModelFileError::LongHeader { path: path.to_path_buf(), length });
     }
     if length < 2 || beginning.get(LENGTH as usize) != Some(&b'{') {
-        return Err("its header is no JSON object".to_string());
+        return refused("its header is no JSON object".to_string());
     }
     Ok(length)
 }
@@ -296,12 +296,15 @@ mod tests {
     fn lengths_that_no_header_has_are_refused_before_anything_is_read() {
         let whole = 1 << 40;
         let begins = |length: u64| [&length.to_le_bytes()[..], b"{}"].concat();
-        assert_eq!(header_length(&begins(2), whole), Ok(2));
+        let length_of = |beginning: &[u8], whole| header_length(beginning, whole, Path::new("a"));
+        assert_eq!(length_of(&begins(2), whole).unwrap(), 2);
         for length in [0, 1, LONGEST_HEADER + 1, 1 << 30, whole - 7, 1 << 63, u64::MAX] {
-            assert!(header_length(&begins(length), whole).is_err(), "{length}");
+            assert!(length_of(&begins(length), whole).is_err(), "{length}");
         }
-        assert!(header_length(b"1234567", 7).is_err());
-        assert!(header_length(&2u64.to_le_bytes(), 10).is_err());
+        let error = length_of(&begins(LONGEST_HEADER + 1), whole).unwrap_err();
+        assert!(matches!(error, ModelFileError::LongHeader { length: 4_194_305, .. }), "{error}");
+        assert!(length_of(b"1234567", 7).is_err());
+        assert!(length_of(&2u64.to_le_bytes(), 10).is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! are. The network itself stands in the metadata; where it does not (a file written by PyTorch, say), it is
 //! inferred from names and shapes (`torch.rs`).
 
+use super::container::LONGEST_HEADER;
 use super::formats;
 use super::sealed;
 use super::weights::Reader;
@@ -98,6 +99,14 @@ pub enum ModelFileError {
         path: PathBuf,
         /// The parser's words.
         reason: String,
+    },
+    /// A header that is longer than any that is read.
+    #[error("{} begins with a header of {length} bytes, and no model needs more than {most}; it is damaged or of another format", path.display(), most = LONGEST_HEADER)]
+    LongHeader {
+        /// The file.
+        path: PathBuf,
+        /// Bytes of the header.
+        length: u64,
     },
     /// Tensors missing or of another shape.
     #[error("{}: {problem}", path.display())]
@@ -269,12 +278,28 @@ pub fn export(slots: &Slots, values: &Values, network: &str, tensors: &mut Vec<N
     }
 }
 
+/// A tensor of any type in the file's layout: its name, its type, its extents and its bytes.
+pub type TypedTensor<'a> = (&'a str, Dtype, &'a [usize], &'a [u8]);
+
+/// The same tensors with their type.
+pub(super) fn typed(tensors: &[NamedTensor]) -> Vec<TypedTensor<'_>> {
+    tensors
+        .iter()
+        .map(|(name, extents, values)| {
+            (name.as_str(), Dtype::F32, extents.as_slice(), bytemuck::cast_slice::<f32, u8>(values))
+        })
+        .collect()
+}
+
 /// The bytes of a safetensors file.
 pub fn to_bytes(tensors: &[NamedTensor], metadata: HashMap<String, String>) -> Vec<u8> {
-    let views = tensors.iter().map(|(name, extents, values)| {
-        let bytes = bytemuck::cast_slice(values);
-        let view = TensorView::new(Dtype::F32, extents.clone(), bytes).expect("extents and values agree");
-        (name.as_str(), view)
+    typed_to_bytes(&typed(tensors), metadata)
+}
+
+/// The bytes of a safetensors file of tensors of any types.
+pub(super) fn typed_to_bytes(tensors: &[TypedTensor<'_>], metadata: HashMap<String, String>) -> Vec<u8> {
+    let views = tensors.iter().map(|&(name, dtype, extents, bytes)| {
+        (name, TensorView::new(dtype, extents.to_vec(), bytes).expect("extents and values agree"))
     });
     serialize(views, Some(metadata)).expect("plain tensors serialise")
 }

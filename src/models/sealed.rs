@@ -3,7 +3,7 @@
 //! The entry's text is the checksum, a space, and the facts as one sealed line of JSON. The line has a checksum of its own, so
 //! that the facts can be believed where only the header of a large file is read.
 
-use super::file::{NamedTensor, to_bytes};
+use super::file::{NamedTensor, TypedTensor, typed, typed_to_bytes};
 use crate::files;
 use crate::integrity::{self, EMPTY_SEAL, Seal, Unreadable};
 use crate::memory::{self, OutOfMemory};
@@ -32,13 +32,25 @@ pub fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
 /// # Errors
 /// If there is no memory for them.
 pub fn file_of(tensors: &[NamedTensor], key: &str, facts: &impl Serialize) -> Result<Vec<u8>, OutOfMemory> {
+    file_of_typed(&typed(tensors), key, facts)
+}
+
+/// The same of tensors of any types.
+///
+/// # Errors
+/// If there is no memory for them.
+pub fn file_of_typed(
+    tensors: &[TypedTensor<'_>],
+    key: &str,
+    facts: &impl Serialize,
+) -> Result<Vec<u8>, OutOfMemory> {
     let metadata = metadata(key, facts);
     let text: usize = metadata.iter().map(|(key, value)| key.len() + 2 * value.len()).sum();
     let described: usize = tensors.iter().map(|(name, ..)| name.len() + LONGEST_ENTRY).sum();
-    let values: usize = tensors.iter().map(|(.., values)| size_of_val(values.as_slice())).sum();
+    let values: usize = tensors.iter().map(|(.., bytes)| bytes.len()).sum();
     // The serialiser takes the memory by itself and would end the process where there is none.
     memory::with_room::<u8>(values + 2 * (text + described))?;
-    Ok(seal(to_bytes(tensors, metadata)))
+    Ok(seal(typed_to_bytes(tensors, metadata)))
 }
 
 /// Where a file's metadata come from.
@@ -78,6 +90,7 @@ pub fn facts<T: DeserializeOwned>(entry: &str) -> Result<T, Unreadable> {
 mod tests {
     use super::*;
     use crate::models::container::Container;
+    use crate::models::file::to_bytes;
 
     const KEY: &str = "pgn-wgpu.test";
 

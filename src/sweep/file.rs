@@ -15,8 +15,9 @@ use crate::data::absolute;
 use crate::files;
 use crate::training::effects::check_file;
 use crate::training::options::TrainOptions;
-use crate::training::run::{from_toml, value_problem};
+use crate::training::run::{from_toml, table_of, value_problem};
 use crate::training::{Preset, TrainError};
+use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use toml::de::{DeArray, DeTable, DeValue};
@@ -41,8 +42,8 @@ pub struct Overrides {
 pub fn read(path: &Path, overrides: &Overrides) -> Result<Plan, SweepError> {
     let text = files::read_at_most(path, MOST_BYTES).map_err(TrainError::from)?;
     let text = String::from_utf8_lossy(&text).into_owned();
-    // Parsed twice: as plain values for errors of the format itself, and with places for all others.
-    from_toml::<toml::Table>(&text, path)?;
+    // Parsed twice: for errors of the format itself, whatever the values are, and with places for all others.
+    from_toml::<IgnoredAny>(&text, path)?;
     let source = Source { path, text: &text };
     let table = DeTable::parse(&text).map_err(|e| source.wrong(None, e.message()))?;
     let mut sheet = Sheet::default();
@@ -245,7 +246,7 @@ fn part_of_name(entry: &Entry) -> String {
 
 /// A value in the letters that a folder's name may have.
 fn value_text(entry: &Entry) -> String {
-    let table: toml::Table = line_of(entry).parse().unwrap_or_default();
+    let table = table_of(&line_of(entry)).unwrap_or_default();
     let text = table.values().map(plain).collect::<String>().to_lowercase();
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.';
     text.chars().map(|c| if fits(c) { c } else { '-' }).collect()
@@ -258,5 +259,24 @@ fn plain(value: &Value) -> String {
         Value::Array(values) if values.is_empty() => "none".to_string(),
         Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join("-"),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_that_a_table_of_toml_has_no_room_for_are_runs_like_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        std::fs::write(&path, "[grid]\nseed = [9223372036854775808, 18446744073709551615]\n").unwrap();
+        let plan = read(&path, &Overrides::default()).unwrap();
+        let seeds: Vec<_> =
+            plan.points.iter().map(|point| (point.name.as_str(), point.config.seed)).collect();
+        assert_eq!(seeds, [("seed9223372036854775808", 1 << 63), ("seed18446744073709551615", u64::MAX)]);
+        std::fs::write(&path, "[grid]\nseed = [18446744073709551616]\n").unwrap();
+        let error = read(&path, &Overrides::default()).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("seed"), "{error}");
     }
 }

@@ -6,9 +6,9 @@ use super::{Plan, Point, SweepError};
 use crate::executor::{Device, Opening};
 use crate::gpu::adapter::AdapterChoice;
 use crate::shard::Shard;
-use crate::training::fit::{Fit, Observer, Outcome};
+use crate::training::fit::{Fit, Home, Observer, Outcome};
 use crate::training::run::RunFolder;
-use crate::training::{EpochRecord, StepRecord, TrainConfig, TrainError};
+use crate::training::{EpochRecord, StepRecord, TrainError};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
@@ -34,7 +34,7 @@ pub enum Ended {
     Done(Outcome),
     /// It had been trained before.
     Skipped,
-    /// Somebody else trains it: the sentence that says who.
+    /// Somebody else trains it, or has taken it over: the sentence that says who.
     Busy(String),
     /// Asked to stop; everything is saved.
     Interrupted(Outcome),
@@ -152,7 +152,9 @@ impl Job<'_> {
                 self.train(point, choice, device)
             }) {
                 Ok(ended) => ended,
-                Err(error @ TrainError::Busy { .. }) => Ended::Busy(error.to_string()),
+                Err(error @ (TrainError::Busy { .. } | TrainError::TakenOver { .. })) => {
+                    Ended::Busy(error.to_string())
+                }
                 Err(error) => Ended::Failed(error.to_string()),
             };
             self.end(index, ended.clone());
@@ -183,9 +185,9 @@ impl Job<'_> {
         let held = folder.clone();
         let fit = || {
             config.kernels = RunFolder::open(&path)?.1.kernels;
-            let keep = |_: &TrainConfig| Ok(folder);
+            let home = Home::Existing(folder);
             let mut relay = Relay { point, watcher: self.watcher };
-            let mut fit = Fit::new(device.clone(), config, keep, &mut relay, self.stop)?;
+            let mut fit = Fit::new(device.clone(), config, home, &mut relay, self.stop)?;
             if self.work.tensorboard {
                 fit.log_to_tensorboard()?;
             }
@@ -199,7 +201,12 @@ impl Job<'_> {
         match fit() {
             Ok(outcome) if outcome.interrupted => Ok(Ended::Interrupted(outcome)),
             Ok(outcome) => Ok(Ended::Done(outcome)),
+            Err(error @ TrainError::TakenOver { .. }) => Err(error),
             Err(error) => {
+                // If the folder is another process's by now, nothing is to be written there, whatever went wrong here.
+                if let Err(taken) = held.check_lock() {
+                    return Ok(Ended::Failed(format!("{error}; and {taken}")));
+                }
                 let reason = error.to_string();
                 held.record_failure(Some(&reason)).map_or_else(
                     |unrecorded| Ok(Ended::Failed(format!("{reason}; and {unrecorded}"))),
@@ -277,7 +284,31 @@ impl Observer for Relay<'_> {
 mod tests {
     use super::*;
     use crate::data::DatasetKind;
-    use crate::training::Preset;
+    use crate::training::{Method, Preset, TrainConfig};
+
+    #[test]
+    fn a_point_that_was_taken_over_is_anothers_and_nothing_is_recorded_in_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let preset = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
+        let (max_steps, checkpoint_every) = (Some(8), Some(4));
+        let config =
+            TrainConfig { method: Method::NATURAL, width: 0.03125, max_steps, checkpoint_every, ..preset };
+        let points = vec![Point { name: "a".into(), config }];
+        let plan = Plan { folder: folder.path().to_path_buf(), points };
+        let own = folder.path().join("a");
+        let watcher = |_: &Point, event: &Event| {
+            if let Event::Step(record, _) = event
+                && record.step == 1
+            {
+                std::fs::write(own.join("lock"), r#"{"host":"node17","pid":1,"since":0}"#).unwrap();
+            }
+        };
+        let adapters = vec![AdapterChoice::Cpu];
+        let work = Work { adapters, shard: None, checked: false, tensorboard: false };
+        let summary = run(&plan, &work, &AtomicBool::new(false), &watcher).unwrap();
+        assert_eq!((summary.busy, summary.failed), (vec!["a".to_string()], Vec::new()));
+        assert!(own.join("config.toml").exists() && !own.join("failed.txt").exists());
+    }
 
     #[test]
     fn a_warning_of_a_run_reaches_the_watcher_with_its_point() {

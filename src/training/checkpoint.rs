@@ -7,8 +7,9 @@ use super::robust::BestRobust;
 use crate::data::{Images, Position, classes};
 use crate::memory::{self, OutOfMemory};
 use crate::models::container::Container;
-use crate::models::file::NamedTensor;
+use crate::models::file::{Model, NamedTensor};
 use crate::models::sealed;
+use crate::nn::Net;
 use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -28,9 +29,12 @@ pub struct Progress {
     pub index: u32,
     /// Updates of the classifier and the generator.
     pub updates: [u64; 2],
-    /// Best validation accuracy so far.
+    /// Best validation accuracy of a whole epoch so far.
     pub best: Option<f64>,
-    /// The best epoch under PGD so far, if that is measured.
+    /// That epoch, from 0; unknown in checkpoints of earlier builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best_epoch: Option<u32>,
+    /// The best whole epoch under PGD so far, if that is measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best_robust: Option<BestRobust>,
     /// Seconds of training so far, over all resumptions.
@@ -71,6 +75,24 @@ impl TrainingData {
     }
 }
 
+/// What a run needs of the model that it started from, beside its weights, to go on without that file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// How it was defended.
+    pub method: String,
+    /// Its network, if that is an imported one, which no configuration describes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<Net>,
+}
+
+impl Start {
+    /// Of the model that a run with `config` starts from.
+    pub fn of(model: &Model, config: &TrainConfig) -> Self {
+        let classifier = config.network.is_imported().then(|| model.classifier.clone());
+        Self { method: model.facts.method.clone(), classifier }
+    }
+}
+
 /// What a checkpoint says of itself, without the states.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Head {
@@ -80,6 +102,9 @@ pub struct Head {
     pub config: TrainConfig,
     /// What it learned from.
     pub data: TrainingData,
+    /// What it started from, if that was a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Start>,
 }
 
 impl Head {
@@ -143,6 +168,28 @@ impl Head {
             ));
         }
         Ok(())
+    }
+
+    /// Refuses another network than the one whose states these are, although they have the same names and lengths: `classifier`
+    /// is that of the file which `config` starts from; `path` is where the checkpoint lies.
+    pub fn check_network(
+        &self,
+        classifier: &Net,
+        config: &TrainConfig,
+        path: &Path,
+    ) -> Result<(), TrainError> {
+        let own = self.start.as_ref().and_then(|start| start.classifier.as_ref());
+        match (own, &config.from) {
+            (Some(own), Some(from)) if !own.computes_like(classifier) => Err(wrong(
+                path,
+                format!(
+                    "is of a run on another network than the one in {0}; put the old {0} back, or move {0} to another folder: the \
+                     run goes on without it",
+                    from.display()
+                ),
+            )),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -234,13 +281,16 @@ pub fn not_finite(states: &[(String, Vec<f32>)]) -> Option<(&str, f32)> {
 mod tests {
     use super::*;
     use crate::data::DatasetKind;
+    use crate::nn::layer::{Activation, Layer};
+    use crate::nn::slot::Initial;
+    use crate::nn::{Network, Plan, Problem};
     use crate::training::config::RateChange;
     use crate::training::{Method, Preset};
 
     fn head() -> Head {
         let config = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
         let data = TrainingData { classes: vec!["a".into(), "b".into()], images: 2, fingerprint: "0".into() };
-        Head { progress: Progress { step: 10, ..Progress::default() }, config, data }
+        Head { progress: Progress { step: 10, ..Progress::default() }, config, data, start: None }
     }
 
     fn sentence(config: &TrainConfig, data: &TrainingData) -> String {
@@ -268,6 +318,29 @@ mod tests {
         assert!(text.contains("method = \"pgn\"") && text.contains("has \"fgm\""), "{text}");
         let other = TrainConfig { max_steps: None, seed: 5, ..config };
         assert!(sentence(&other, &same.data).contains("seed = 0, but the configuration has 5"));
+    }
+
+    #[test]
+    fn another_network_of_the_same_names_and_lengths_is_refused_and_another_start_of_the_same_is_not() {
+        let net = Network::default().build(Plan::new(Problem::square(8, 1, 10), 0.0625)).unwrap();
+        let start = Start { method: "natural".into(), classifier: Some(net.clone()) };
+        let saved = Head { start: Some(start), ..head() };
+        let text = serde_json::to_string(&saved).unwrap();
+        assert_eq!(serde_json::from_str::<Head>(&text).unwrap(), saved, "it comes back as it was");
+        let config = TrainConfig { from: Some("net.onnx".into()), ..saved.config.clone() };
+        let check = |net: &Net| saved.check_network(net, &config, Path::new("last"));
+        let mut same = net.clone();
+        same.slots.all[0].initial = Initial::Constant(0.5);
+        check(&same).unwrap();
+        let mut other = net;
+        let slope = |layer: &Layer| matches!(layer, Layer::Activation(Activation::LeakyRelu(_)));
+        let node = other.nodes.iter_mut().find(|node| slope(&node.layer)).unwrap();
+        node.layer = Layer::Activation(Activation::Tanh);
+        let error = check(&other).unwrap_err().to_string();
+        assert!(
+            error.contains("last") && error.contains("net.onnx") && error.contains("another network"),
+            "{error}"
+        );
     }
 
     #[test]

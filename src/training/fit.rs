@@ -2,15 +2,14 @@
 //! asked to stop.
 
 use super::TrainError;
-use super::checkpoint::{Checkpoint, Head, Progress, TrainingData, not_finite};
+use super::checkpoint::{Checkpoint, Head, Progress, Start, TrainingData, not_finite};
 use super::config::TrainConfig;
 use super::metrics::MetricsFile;
 use super::record::{EpochRecord, Record, StepRecord};
 use super::robust::{BestRobust, RobustValidator};
-use super::run::RunFolder;
-use super::schedule::Schedule;
+use super::run::{Best, Latest, RunFolder};
 use super::session::SessionRecord;
-use super::start::starting_model;
+use super::start::{Material, material};
 use super::tensorboard::EventFile;
 use super::trainer::{NamedStates, PendingStep, Trainer};
 use super::validation::{Validation, Validator};
@@ -19,7 +18,8 @@ use crate::executor::{Device, ExecutionError};
 use crate::models::file::{Facts, Model};
 use crate::nn::Problem;
 use std::collections::VecDeque;
-use std::path::Path;
+use std::mem::take;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -68,11 +68,13 @@ pub struct Fit<'a> {
     /// Catastrophic overfitting is told once.
     told: bool,
     data: TrainingData,
-    /// The method of the model that the run started from.
-    defence: Option<String>,
+    /// What the run needs of the model that it started from.
+    start: Option<Start>,
     notes: Vec<String>,
     /// Steps that the last session had done.
     resumed_at: Option<u64>,
+    /// In what the final networks count as the best, because no whole epoch was measured.
+    best_at_end: Vec<Best>,
     metrics: MetricsFile,
     events: Option<EventFile>,
     progress: Progress,
@@ -85,13 +87,51 @@ pub struct Fit<'a> {
     trained: (usize, f64),
 }
 
+/// Where a run is trained.
+#[derive(Clone, Debug)]
+pub enum Home {
+    /// A new folder, which is made after everything else has succeeded.
+    New(PathBuf),
+    /// The same, at the first unused place for a run of this name.
+    Unused(String),
+    /// The folder of a run, which begins or goes on there.
+    Existing(RunFolder),
+}
+
+impl Home {
+    /// The folder of a run that is there already.
+    fn existing(&self) -> Option<&RunFolder> {
+        match self {
+            Self::New(_) | Self::Unused(_) => None,
+            Self::Existing(folder) => Some(folder),
+        }
+    }
+
+    /// The folder, which is made if it is new.
+    fn folder(self, config: &TrainConfig) -> Result<RunFolder, TrainError> {
+        match self {
+            Self::New(path) => RunFolder::create(&path, config),
+            Self::Unused(name) => RunFolder::create(&RunFolder::unused(&name), config),
+            Self::Existing(folder) => Ok(folder),
+        }
+    }
+}
+
 /// Opens the data set of a configuration. Arrays have the classes of the model that the run starts from: they need not have
 /// images of all of them.
 pub fn open_data(config: &TrainConfig) -> Result<Dataset, TrainError> {
+    // A file that cannot be read is refused later, by its reason.
+    data_of(config, |from| Model::load(from, None).ok().map(|model| model.facts.classes()))
+}
+
+/// The same, with `classes` of the model in a file for those of the arrays.
+pub(super) fn data_of(
+    config: &TrainConfig,
+    classes: impl FnOnce(&Path) -> Option<Vec<String>>,
+) -> Result<Dataset, TrainError> {
     let mut options = config.data_options();
     if let (DatasetKind::Npy, Some(path), None) = (options.kind, &config.from, &options.class_index) {
-        // A file that cannot be read is refused later, by its reason.
-        options.class_names = Model::load(path, None).ok().map(|model| model.facts.classes());
+        options.class_names = classes(path);
     }
     let dataset = data::open(&options)?;
     dataset.check_training()?;
@@ -127,7 +167,7 @@ fn limited_by_data(config: &TrainConfig, dataset: &Dataset) -> Vec<String> {
     }
     let images = dataset.train.len();
     let (steps, all) = (steps_of(config, images), steps_of_epochs(config, images));
-    if config.schedule != Schedule::Constant && steps < all {
+    if config.depends_on_epochs() && steps < all {
         notes.push(format!(
             "the schedule goes over the {all} steps of `epochs`, and `max-steps` ends the run after {steps}"
         ));
@@ -135,61 +175,123 @@ fn limited_by_data(config: &TrainConfig, dataset: &Dataset) -> Vec<String> {
     notes
 }
 
-impl<'a> Fit<'a> {
-    /// Prepares a run: networks, data, and what the folder holds if it is resumed. The folder is given by a
-    /// closure so that it is made only after everything else has succeeded.
-    pub fn new(
-        device: Device,
-        mut config: TrainConfig,
-        folder: impl FnOnce(&TrainConfig) -> Result<RunFolder, TrainError>,
-        observer: &'a mut dyn Observer,
-        stop: &'a AtomicBool,
-    ) -> Result<Self, TrainError> {
-        config.check()?;
+/// Everything that a run needs beside its folder.
+struct Prepared {
+    config: TrainConfig,
+    dataset: Dataset,
+    trainer: Trainer,
+    validator: Validator,
+    robust: Option<RobustValidator>,
+    device: String,
+    start: Option<Start>,
+    notes: Vec<String>,
+}
+
+impl Prepared {
+    /// The networks on the device: with the structure and the weights of the model in `material`, or new ones.
+    fn new(device: Device, mut config: TrainConfig, material: Material) -> Result<Self, TrainError> {
+        let Material { dataset, from, note } = material;
         let described = device.describe();
-        let dataset = open_data(&config)?;
-        config.check_validation(dataset.validation.len())?;
-        let problem = problem_of(&dataset);
-        let from = starting_model(&config, &dataset)?;
         if let Some(choices) = &config.kernels {
             device.pin(choices);
         }
-        let mut trainer = Trainer::new(device, &config, problem, from.as_ref(), None)?;
+        let mut trainer = Trainer::new(device, &config, problem_of(&dataset), from.as_ref(), None)?;
         let (classifier, generator) = (trainer.classifier().clone(), trainer.generator().cloned());
         let validator = Validator::new(trainer.workspace(), &config, &classifier, generator.as_ref())?;
         let robust = RobustValidator::new(trainer.workspace(), &config, &classifier, &dataset.validation)?;
         config.kernels = trainer.workspace().choices().cloned().filter(|choices| !choices.forms.is_empty());
-        let data = TrainingData::of(&dataset.train, &dataset.class_names);
         // The validator has taken its share.
         trainer.room_to_save().map_err(ExecutionError::from)?;
-        let mut folder = folder(&config)?;
-        folder.lock()?;
-        let latest = folder.latest()?;
-        let mut progress = Progress { version: env!("CARGO_PKG_VERSION").to_string(), ..Default::default() };
-        let resumed_at = latest.checkpoint.as_ref().map(|saved| saved.head.progress.step);
-        if let Some(saved) = latest.checkpoint {
-            let path = folder.last_checkpoint();
-            saved.head.check(&config, &data, &path)?;
-            saved.check_states(&trainer.snapshot()?.0, &path)?;
-            trainer.restore(&saved.states, saved.head.progress.updates, saved.head.progress.step)?;
-            progress = saved.head.progress;
+        let start = from.as_ref().map(|model| Start::of(model, &config));
+        let notes = from.into_iter().flat_map(|model| model.notes).chain(note).collect();
+        Ok(Self { config, dataset, trainer, validator, robust, device: described, start, notes })
+    }
+
+    /// Restores the states of a checkpoint that was read from the file `path`.
+    fn restore(
+        &mut self,
+        saved: Checkpoint,
+        data: &TrainingData,
+        path: &Path,
+    ) -> Result<Progress, TrainError> {
+        saved.head.check(&self.config, data, path)?;
+        saved.head.check_network(self.trainer.classifier(), &self.config, path)?;
+        saved.check_states(&self.trainer.snapshot()?.0, path)?;
+        let Head { progress, start, .. } = saved.head;
+        self.trainer.restore(&saved.states, progress.updates, progress.step)?;
+        // The file that it started from may be another one by now.
+        self.start = start.or(self.start.take());
+        Ok(progress)
+    }
+
+    /// The checkpoint of a run before its first step.
+    fn first_checkpoint(&self, progress: &Progress, data: &TrainingData) -> Result<Checkpoint, TrainError> {
+        let (config, start) = (self.config.clone(), self.start.clone());
+        let head = Head { progress: progress.clone(), config, data: data.clone(), start };
+        Ok(Checkpoint { head, states: self.trainer.snapshot()?.0 })
+    }
+
+    /// Makes the folder ready for the steps after `progress`. Returns the metrics, and a sentence about each kind of lines that are
+    /// damaged, repeated or missing.
+    fn begin_session(
+        &self,
+        folder: &RunFolder,
+        progress: &Progress,
+        last_is_damaged: bool,
+    ) -> Result<(MetricsFile, Vec<String>), TrainError> {
+        let (mut metrics, notes) = folder.metrics(&self.config, progress)?;
+        folder.settle_best(progress)?;
+        folder.record_failure(None)?;
+        folder.write_config(&self.config)?;
+        if last_is_damaged {
+            folder.set_aside_last_checkpoint()?;
         }
+        metrics.append(&Record::Run(SessionRecord::new(progress.step, &self.device, &self.config)))?;
+        Ok((metrics, notes))
+    }
+}
+
+impl<'a> Fit<'a> {
+    /// Prepares a run: networks, data, and what the folder holds if it is resumed. A new folder is made only after everything
+    /// else has succeeded.
+    pub fn new(
+        device: Device,
+        config: TrainConfig,
+        home: Home,
+        observer: &'a mut dyn Observer,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, TrainError> {
+        config.check()?;
+        let material = material(&config, home.existing())?;
+        let prepared = Prepared::new(device, config, material)?;
+        let folder = home.folder(&prepared.config)?;
+        Self::begin(prepared, folder, observer, stop)
+    }
+
+    /// Begins or goes on with what the folder holds.
+    fn begin(
+        mut prepared: Prepared,
+        mut folder: RunFolder,
+        observer: &'a mut dyn Observer,
+        stop: &'a AtomicBool,
+    ) -> Result<Self, TrainError> {
+        let data = TrainingData::of(&prepared.dataset.train, &prepared.dataset.class_names);
+        folder.lock()?;
+        let Latest { checkpoint, path, fallback } = folder.latest()?;
+        let resumed_at = checkpoint.as_ref().map(|saved| saved.head.progress.step);
+        let version = env!("CARGO_PKG_VERSION").to_string();
+        let progress = match checkpoint {
+            Some(saved) => prepared.restore(saved, &data, &path)?,
+            None => Progress { version, ..Progress::default() },
+        };
         // From here on the folder changes.
         if resumed_at.is_none() {
             // Metrics without a checkpoint are then always a sign of damage.
-            let head = Head { progress: progress.clone(), config: config.clone(), data: data.clone() };
-            folder.save_checkpoint(Checkpoint { head, states: trainer.snapshot()?.0 })?;
+            folder.save_checkpoint(prepared.first_checkpoint(&progress, &data)?)?;
         }
-        let (mut metrics, of_metrics) = folder.metrics(&config, &progress)?;
-        folder.record_failure(None)?;
-        folder.write_config(&config)?;
-        if latest.fallback.is_some() {
-            folder.set_aside_last_checkpoint()?;
-        }
-        metrics.append(&Record::Run(SessionRecord::new(progress.step, &described, &config)))?;
-        let of_model = from.iter().flat_map(|model| model.notes.clone());
-        let of_settings = limited_by_data(&config, &dataset);
-        let notes = of_model.chain(latest.fallback).chain(of_metrics).chain(of_settings).collect();
+        let (metrics, of_metrics) = prepared.begin_session(&folder, &progress, fallback.is_some())?;
+        let Prepared { config, dataset, trainer, validator, robust, start, mut notes, .. } = prepared;
+        notes.extend(fallback.into_iter().chain(of_metrics).chain(limited_by_data(&config, &dataset)));
         let events = folder.tensorboard();
         let goes_on = events.exists().then(|| EventFile::create(&events, progress.step + 1)).transpose()?;
         let (now, pending) = (Instant::now(), VecDeque::new());
@@ -204,7 +306,8 @@ impl<'a> Fit<'a> {
             data,
             notes,
             resumed_at,
-            defence: from.map(|model| model.facts.method),
+            best_at_end: Vec::new(),
+            start,
             metrics,
             events: goes_on,
             progress,
@@ -295,13 +398,7 @@ impl<'a> Fit<'a> {
         self.drain(0)?;
         self.trained.0 += epoch_started.1;
         self.trained.1 += if epoch_started.1 > 0 { epoch_started.0.elapsed().as_secs_f64() } else { 0.0 };
-        // In this order: a checkpoint at the end of the run says that its model is there. A run that was over before is not
-        // written again.
-        if self.resumed_at != Some(self.trainer.step()) || !self.folder.model().exists() {
-            self.finite_states()?;
-            self.save(&self.folder.model())?;
-            self.checkpoint()?;
-        }
+        self.save_end()?;
         let interrupted = self.trainer.step() < total && self.stop.load(Ordering::Relaxed);
         let test = if interrupted { None } else { Some(self.validator.run(&self.dataset.test)?) };
         Ok(Outcome {
@@ -312,6 +409,20 @@ impl<'a> Fit<'a> {
             test,
             waited_for_data: batches.waited().later.as_secs_f64(),
         })
+    }
+
+    /// Writes the final model, then a checkpoint, which says by its step that all other files of the end are there. A run that was
+    /// over before is not written again.
+    fn save_end(&mut self) -> Result<(), TrainError> {
+        if self.resumed_at == Some(self.trainer.step()) && self.folder.model().exists() {
+            return Ok(());
+        }
+        self.finite_states()?;
+        self.save(&self.folder.model())?;
+        for best in take(&mut self.best_at_end) {
+            self.save(&self.folder.best(best))?;
+        }
+        self.checkpoint()
     }
 
     fn seconds(&self) -> f64 {
@@ -326,24 +437,29 @@ impl<'a> Fit<'a> {
             if !record.loss.is_finite() {
                 return Err(self.diverged("the loss", record.loss, record.step));
             }
-            self.metrics.append(&Record::Step(record))?;
-            if let Some(events) = &mut self.events {
-                events.scalars(record.step, &record.scalars())?;
-            }
+            self.log(&Record::Step(record), record.step, &record.scalars())?;
             let total = self.total_steps();
             self.observer.step(&record, total);
         }
         Ok(())
     }
 
+    /// Adds a line to the metrics, and its numbers to the event file, if this process still trains the run.
+    fn log(&mut self, record: &Record, step: u64, numbers: &[(&str, Option<f64>)]) -> Result<(), TrainError> {
+        self.folder.check_lock_each_second()?;
+        self.metrics.append(record)?;
+        match &mut self.events {
+            Some(events) => events.scalars(step, numbers),
+            None => Ok(()),
+        }
+    }
+
     fn diverged(&self, what: &str, value: f64, step: u64) -> TrainError {
-        let last = self.folder.last_checkpoint();
-        let checkpoint = match Head::load(&last) {
-            Ok(head) => {
-                let step = head.progress.step;
-                format!("the last good weights (step {step}) are in {}", last.display())
-            }
-            Err(_) => "no checkpoint can be read".to_string(),
+        let paths = [self.folder.last_checkpoint(), self.folder.previous_checkpoint()];
+        let good = paths.iter().find_map(|path| Some((path, Head::load(path).ok()?.progress.step)));
+        let checkpoint = match good {
+            Some((path, step)) => format!("the last good weights (step {step}) are in {}", path.display()),
+            None => "no checkpoint can be read".to_string(),
         };
         let (lr, precision) = (self.config.lr_at(step), self.config.precision);
         TrainError::Diverged { what: what.to_string(), value, step, lr, checkpoint, precision }
@@ -376,24 +492,18 @@ impl<'a> Fit<'a> {
             images_per_second,
             seconds: self.seconds(),
         };
-        self.metrics.append(&Record::Epoch(record))?;
-        if let Some(events) = &mut self.events {
-            events.scalars(record.step, &record.scalars())?;
-        }
+        self.log(&Record::Epoch(record), record.step, &record.scalars())?;
         self.observer.epoch(&record, self.config.epochs);
-        if let Some(validation) = validation
-            && self.progress.best.is_none_or(|best| validation.benign_accuracy > best)
-        {
-            self.finite_states()?;
-            self.progress.best = Some(validation.benign_accuracy);
-            self.save(&self.folder.best_model())?;
+        if let Some(now) = record.benign_accuracy {
+            self.keep_most_accurate(now, epoch)?;
         }
         if let Some(now) = record.robust() {
             self.keep_most_robust(now)?;
         }
         // An epoch that `max-steps` cuts short is none to keep.
-        let whole = self.progress.index == 0;
-        if whole && self.config.keep_every.is_some_and(|every| (epoch + 1).is_multiple_of(every)) {
+        if self.epoch_is_whole()
+            && self.config.keep_every.is_some_and(|every| (epoch + 1).is_multiple_of(every))
+        {
             self.finite_states()?;
             self.save(&self.folder.kept_model(epoch + 1))?;
         }
@@ -404,18 +514,53 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
+    /// Whether the epoch that ends now is whole. `max-steps` may cut it short; the run finishes it when it goes on.
+    fn epoch_is_whole(&self) -> bool {
+        self.progress.index == 0
+    }
+
+    /// Keeps the networks if they are more accurate than those of earlier epochs.
+    fn keep_most_accurate(&mut self, now: f64, epoch: u32) -> Result<(), TrainError> {
+        let better = self.progress.best.map(|best| now > best);
+        if self.keep_if(better, Best::Benign, epoch)? {
+            (self.progress.best, self.progress.best_epoch) = (Some(now), Some(epoch));
+        }
+        Ok(())
+    }
+
+    /// Keeps the networks if they are `better` than the best so far, or if there is no best (`None`). Returns whether it kept
+    /// them. After an epoch that was cut short they are written only at the end of the run, if there is no best, and no
+    /// checkpoint knows of them.
+    fn keep_if(&mut self, better: Option<bool>, best: Best, epoch: u32) -> Result<bool, TrainError> {
+        if !self.epoch_is_whole() {
+            self.best_at_end.extend(better.is_none().then_some(best));
+            return Ok(false);
+        }
+        if better == Some(false) {
+            return Ok(false);
+        }
+        self.finite_states()?;
+        // The next checkpoint puts them in their place.
+        self.save(&self.folder.waiting_best(best, epoch))?;
+        self.folder.drop_waiting(best, Some(epoch));
+        Ok(true)
+    }
+
     /// Keeps the networks if they withstand more than those of earlier epochs, and says so if they have overfitted since.
     fn keep_most_robust(&mut self, now: BestRobust) -> Result<(), TrainError> {
         let best = self.progress.best_robust;
-        if best.is_none_or(|best| now.beats(&best)) {
-            self.finite_states()?;
+        if self.keep_if(best.map(|best| now.beats(&best)), Best::Robust, now.epoch)? {
             self.progress.best_robust = Some(now);
-            self.save(&self.folder.best_robust_model())?;
         }
-        if let Some(sentence) = best.and_then(|best| best.overfitted(&now)).filter(|_| !self.told) {
+        if let Some(best) = best.filter(|_| !self.told)
+            && let Some(sentence) = best.overfitted(&now)
+        {
             self.told = true;
+            let waits = self.folder.waiting_best(Best::Robust, best.epoch).exists();
+            let when = if waits { " after the next checkpoint" } else { "" };
             let kept = self.folder.best_robust_model();
-            self.observer.warning(&format!("{sentence}; the networks before are in {}", kept.display()));
+            let told = format!("{sentence}; the networks before are in {}{when}", kept.display());
+            self.observer.warning(&told);
         }
         Ok(())
     }
@@ -451,16 +596,17 @@ impl<'a> Fit<'a> {
             Progress { step: self.trainer.step(), updates, seconds: self.seconds(), ..self.progress.clone() };
         // Lines up to this step shall not be missing when the run goes on from it.
         self.metrics.sync()?;
-        let head = Head { progress, config: self.config.clone(), data: self.data.clone() };
-        self.folder.save_checkpoint(Checkpoint { head, states })?;
+        let (config, data, start) = (self.config.clone(), self.data.clone(), self.start.clone());
+        self.folder.save_checkpoint(Checkpoint { head: Head { progress, config, data, start }, states })?;
+        self.folder.settle_best(&self.progress)?;
         self.last_checkpoint = Instant::now();
         Ok(())
     }
 
     /// How the classifier was defended: a generator trained against a frozen one changes nothing about that.
     fn method(&self) -> String {
-        match &self.defence {
-            Some(method) if self.config.freeze_classifier => method.clone(),
+        match &self.start {
+            Some(start) if self.config.freeze_classifier => start.method.clone(),
             _ => self.config.method.name().to_string(),
         }
     }

@@ -1,6 +1,7 @@
 //! Which run a configuration is: what two configurations differ in, and a fingerprint that tells runs apart.
 
 use super::config::TrainConfig;
+use super::run::table_of;
 
 /// Keys that say where and how long a run is trained, not which run it is.
 pub const MAY_DIFFER: [&str; 7] =
@@ -41,11 +42,32 @@ impl TrainConfig {
         table.to_string()
     }
 
-    /// The keys as `config.toml` has them.
-    fn table(&self) -> toml::Table {
+    /// The keys as `config.toml` has them. A seed from 2^63 on, for which TOML's values have no room, is a text.
+    pub(crate) fn table(&self) -> toml::Table {
         let text = toml::to_string(self).ok();
         // A path that is no Unicode text; it cannot be trained, so all that matters is that it differs.
         let whole = || toml::Table::from_iter([("path".to_string(), format!("{self:?}").into())]);
-        text.and_then(|text| text.parse().ok()).unwrap_or_else(whole)
+        text.and_then(|text| table_of(&text)).unwrap_or_else(whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::DatasetKind;
+    use crate::training::Preset;
+
+    #[test]
+    fn a_run_with_the_largest_seed_may_change_what_any_other_may() {
+        for seed in [0, 1 << 63, u64::MAX] {
+            let one = TrainConfig { seed, ..TrainConfig::preset(Preset::Small, DatasetKind::Digits) };
+            let longer = TrainConfig { epochs: 500, max_steps: Some(9), ..one.clone() };
+            assert_eq!(one.difference(&longer, &MAY_DIFFER), None, "{seed}");
+            assert_eq!(one.fingerprint(), longer.fingerprint(), "{seed}");
+            let other = TrainConfig { seed: seed ^ 1, ..one.clone() };
+            let difference = one.difference(&other, &MAY_DIFFER).unwrap();
+            assert_eq!((difference.key.as_str(), one.fingerprint() == other.fingerprint()), ("seed", false));
+            assert!(difference.first.contains(&seed.to_string()), "{difference:?}");
+        }
     }
 }

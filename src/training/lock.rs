@@ -1,9 +1,12 @@
 //! The lock of a run folder: one process at a time trains a run, on one machine or on several that share a disk.
 //!
-//! The operating system's lock on the file `lock` decides where it can. It ends with the process, however that ends.
-//! Some network file systems keep such locks to each machine, or have none. The file therefore also names its holder,
-//! which writes the file again every [`BEAT`]. A holder on another machine counts as gone after [`GONE_AFTER`] without
-//! that. A released lock is an empty file: removing it would let two processes lock two files of the same name.
+//! The operating system's lock on the file `checkpoints/lock` decides where it can. It ends with the process, however that
+//! ends. Some network file systems keep such locks to each machine, or have none. The file `lock` therefore names the holder,
+//! which writes it again every [`BEAT`]. A holder on another machine counts as gone after [`GONE_AFTER`] without that.
+//!
+//! These are two files because on Windows nobody can read a locked file, not even its holder through a second handle. The
+//! locked file has no content and is never read. Both files stay when the lock is released, the named one empty: removing the
+//! locked file would let two processes lock two files of the same name.
 //!
 //! A holder can be stopped for longer than that (a suspended machine, say) and wake up beside its successor. The name in the
 //! file is therefore also a fencing token: it differs for every holder, and [`RunLock::check`] compares it before anything is
@@ -15,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle, sleep};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -40,7 +44,7 @@ struct Holder {
 
 impl Holder {
     fn this_process() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+        let since = since_1970().as_nanos() as u64;
         Self { host: host(), pid: std::process::id(), since }
     }
 
@@ -48,10 +52,24 @@ impl Holder {
         serde_json::from_slice(&files::read_at_most(path, LARGEST).ok()?).ok()
     }
 
+    /// The same of a file that may not be readable for an instant: a virus scanner has it, or the network is slow.
+    fn read_patiently(path: &Path) -> Option<Self> {
+        Self::read(path).or_else(|| {
+            (1..ATTEMPTS).find_map(|_| {
+                sleep(BETWEEN_ATTEMPTS);
+                Self::read(path)
+            })
+        })
+    }
+
     /// Whether it may still be at work although this process could lock the file; `shared` if such locks are.
     fn may_live(&self, path: &Path, shared: bool) -> bool {
         (self.host != host() || !shared) && silent_for(path).is_none_or(|age| age < GONE_AFTER)
     }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 fn host() -> String {
@@ -76,8 +94,13 @@ fn silent_for(path: &Path) -> Option<Duration> {
 #[derive(Debug)]
 pub struct RunLock {
     run: PathBuf,
-    file: File,
+    /// Has the operating system's lock.
+    locked: File,
+    /// Names the holder.
+    named: File,
     holder: Holder,
+    /// The second since 1970 in which the name was last found to be ours.
+    seen: AtomicU64,
     beat: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
@@ -87,22 +110,23 @@ impl RunLock {
     /// # Errors
     /// [`TrainError::Busy`] if somebody has it.
     pub fn take(run: &Path) -> Result<Self, TrainError> {
-        let path = lock_path(run);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(file_error("open", &path))?;
+        let (locked_at, path) = (locked_path(run), named_path(run));
+        make_folder_of(&locked_at)?;
+        let (locked, named) = (open_or_make(&locked_at)?, open_or_make(&path)?);
         let busy = || TrainError::Busy { path: run.to_path_buf(), holder: describe(&path) };
-        let shared = match lock(&file).map_err(file_error("lock", &path))? {
+        let shared = match lock(&locked).map_err(file_error("lock", &locked_at))? {
             Attempt::Locked => true,
             Attempt::Unsupported => false,
             Attempt::Taken => return Err(busy()),
         };
-        if Holder::read(&path).is_some_and(|holder| holder.may_live(&path, shared)) {
+        let earlier = is_locked_by_an_earlier_build(&named).map_err(file_error("lock", &path))?;
+        if earlier || Holder::read(&path).is_some_and(|holder| holder.may_live(&path, shared)) {
             return Err(busy());
         }
         let holder = Holder::this_process();
-        sign(&file, &holder).map_err(file_error("write", &path))?;
-        let beat = beat(&file, &path, &holder).map_err(file_error("write", &path))?;
-        Ok(Self { run: run.to_path_buf(), file, holder, beat: Some(beat) })
+        sign(&named, &holder).map_err(file_error("write", &path))?;
+        let beat = beat(&named, &path, &holder).map_err(file_error("write", &path))?;
+        Ok(Self { run: run.to_path_buf(), locked, named, holder, seen: AtomicU64::new(0), beat: Some(beat) })
     }
 
     /// Makes sure that nobody has taken the lock over.
@@ -110,27 +134,47 @@ impl RunLock {
     /// # Errors
     /// [`TrainError::TakenOver`] if the lock file names another holder or none.
     pub fn check(&self) -> Result<(), TrainError> {
-        let path = lock_path(&self.run);
-        match Holder::read(&path).as_ref() == Some(&self.holder) {
+        let path = named_path(&self.run);
+        match Holder::read_patiently(&path).as_ref() == Some(&self.holder) {
             true => Ok(()),
             false => Err(TrainError::TakenOver { path: self.run.clone(), holder: describe(&path) }),
         }
     }
 
+    /// The same, but the file is read at most once a second: for what is written at every step. A holder that was stopped for
+    /// longer reads it before it writes, because this clock goes on while the process or the machine sleeps.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_each_second(&self) -> Result<(), TrainError> {
+        let now = since_1970().as_secs();
+        if self.seen.load(Ordering::Relaxed) != now {
+            self.check()?;
+            self.seen.store(now, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     /// Who trains in the folder `run`, if anybody does.
     pub fn holder(run: &Path) -> Result<Option<String>, FileError> {
-        let path = lock_path(run);
+        let path = named_path(run);
         if !path.exists() {
             return Ok(None);
         }
-        // Writable, because locks of network file systems ask for that.
-        let file =
-            OpenOptions::new().read(true).write(true).open(&path).map_err(file_error("open", &path))?;
-        let shared = match file.try_lock() {
-            Ok(()) => true,
-            Err(TryLockError::WouldBlock) => return Ok(Some(describe(&path))),
-            Err(TryLockError::Error(_)) => false,
-        };
+        let mut shared = true;
+        for file in [locked_path(run), path.clone()] {
+            // Earlier builds lock the second file alone. On Windows they trained nothing, and nobody locks it.
+            if !file.exists() || (file == path && cfg!(windows)) {
+                continue;
+            }
+            // Writable, because locks of network file systems ask for that.
+            let opened = OpenOptions::new().read(true).write(true).open(&file);
+            match opened.map_err(file_error("open", &file))?.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(Some(describe(&path))),
+                Err(TryLockError::Error(_)) => shared = false,
+            }
+        }
         let live = Holder::read(&path).is_some_and(|holder| holder.may_live(&path, shared));
         Ok(live.then(|| describe(&path)))
     }
@@ -144,14 +188,41 @@ impl Drop for RunLock {
         }
         // The name of a successor stays. If emptying fails, ours stays, and the next process finds this one gone.
         if self.check().is_ok() {
-            let _ = self.file.set_len(0);
+            let _ = self.named.set_len(0);
         }
-        let _ = self.file.unlock();
+        let _ = self.named.unlock();
+        let _ = self.locked.unlock();
     }
 }
 
-fn lock_path(run: &Path) -> PathBuf {
+/// The file that names the holder. It is not locked, so that everybody can read it.
+fn named_path(run: &Path) -> PathBuf {
     run.join("lock")
+}
+
+/// The file that the operating system locks. It is empty, and nobody reads it.
+fn locked_path(run: &Path) -> PathBuf {
+    run.join("checkpoints").join("lock")
+}
+
+/// Makes the folder that a file lies in, but not the folders around that.
+fn make_folder_of(file: &Path) -> Result<(), FileError> {
+    let Some(folder) = file.parent() else { return Ok(()) };
+    match fs::create_dir(folder) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(file_error("create", folder)(e)),
+        _ => Ok(()),
+    }
+}
+
+fn open_or_make(path: &Path) -> Result<File, FileError> {
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    opened.map_err(file_error("open", path))
+}
+
+/// Whether a build that locked the named file itself trains in the folder. If not, the lock stays on it, so that such a build finds
+/// the folder busy. Not on Windows: there nobody could read a locked file, and such a build trained nothing.
+fn is_locked_by_an_earlier_build(named: &File) -> io::Result<bool> {
+    Ok(!cfg!(windows) && matches!(lock(named)?, Attempt::Taken))
 }
 
 enum Attempt {
@@ -175,7 +246,7 @@ fn lock(file: &File) -> io::Result<Attempt> {
     Ok(Attempt::Taken)
 }
 
-/// Writes who holds the lock; not through a temporary file, because the lock is on this one.
+/// Writes who holds the lock, in place. Who reads at the same moment may see half of it and tries again.
 fn sign(mut file: &File, holder: &Holder) -> io::Result<()> {
     let text = serde_json::to_string(holder).expect("a holder is plain values");
     file.seek(SeekFrom::Start(0))?;
@@ -216,8 +287,8 @@ mod tests {
 
     fn written_by(run: &Path, host: &str, age: Duration) {
         let holder = Holder { host: host.to_string(), pid: 1, since: 0 };
-        fs::write(lock_path(run), serde_json::to_string(&holder).unwrap()).unwrap();
-        let file = OpenOptions::new().write(true).open(lock_path(run)).unwrap();
+        fs::write(named_path(run), serde_json::to_string(&holder).unwrap()).unwrap();
+        let file = OpenOptions::new().write(true).open(named_path(run)).unwrap();
         file.set_modified(SystemTime::now() - age).unwrap();
     }
 
@@ -255,7 +326,7 @@ mod tests {
     fn a_foreign_lock_with_a_time_in_the_future_ages_from_the_moment_it_is_seen() {
         let folder = tempfile::tempdir().unwrap();
         written_by(folder.path(), "node17", Duration::ZERO);
-        let path = lock_path(folder.path());
+        let path = named_path(folder.path());
         let set = |time| OpenOptions::new().write(true).open(&path).unwrap().set_modified(time).unwrap();
         set(SystemTime::now() + GONE_AFTER * 100);
         RunLock::take(folder.path()).unwrap_err();
@@ -275,14 +346,56 @@ mod tests {
         let error = old.check().unwrap_err().to_string();
         assert!(error.contains("process 1 on node17") && error.contains("`resume`"), "{error}");
         drop(old);
-        assert_eq!(Holder::read(&lock_path(folder.path())).map(|h| h.host), Some("node17".to_string()));
+        assert_eq!(Holder::read(&named_path(folder.path())).map(|h| h.host), Some("node17".to_string()));
+    }
+
+    #[test]
+    fn the_file_that_is_locked_is_not_the_one_that_is_read() {
+        // Where locks are mandatory, nobody can read a locked file, its holder included.
+        let folder = tempfile::tempdir().unwrap();
+        let lock = RunLock::take(folder.path()).unwrap();
+        let (locked, named) = (locked_path(folder.path()), named_path(folder.path()));
+        let open = |path: &Path| OpenOptions::new().read(true).write(true).open(path).unwrap();
+        assert!(matches!(open(&locked).try_lock(), Err(TryLockError::WouldBlock)));
+        assert!(cfg!(not(windows)) || open(&named).try_lock().is_ok(), "the file with the name is locked");
+        assert_eq!(fs::metadata(&locked).unwrap().len(), 0, "somebody would want to read it");
+        lock.check().unwrap();
+        drop(lock);
+        assert_eq!([&locked, &named].map(|path| fs::metadata(path).unwrap().len()), [0, 0]);
+    }
+
+    #[test]
+    #[cfg(not(windows))]
+    fn a_folder_that_an_earlier_build_trains_in_is_busy() {
+        let folder = tempfile::tempdir().unwrap();
+        written_by(folder.path(), &host(), Duration::ZERO);
+        let earlier = OpenOptions::new().read(true).write(true).open(named_path(folder.path())).unwrap();
+        earlier.lock().unwrap();
+        assert!(RunLock::holder(folder.path()).unwrap().is_some());
+        assert!(matches!(RunLock::take(folder.path()), Err(TrainError::Busy { .. })));
+        drop(earlier);
+        RunLock::take(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn who_writes_at_every_step_notices_its_successor_within_a_second() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = RunLock::take(folder.path()).unwrap();
+        lock.check_each_second().unwrap();
+        written_by(folder.path(), "node17", Duration::ZERO);
+        let noticed = || {
+            sleep(Duration::from_millis(100));
+            lock.check_each_second().is_err()
+        };
+        assert!((0..20).any(|_| noticed()), "not noticed after two seconds");
+        assert!(lock.check_each_second().is_err(), "forgotten again");
     }
 
     #[test]
     fn a_holder_whose_lock_file_is_gone_notices_it() {
         let folder = tempfile::tempdir().unwrap();
         let lock = RunLock::take(folder.path()).unwrap();
-        fs::remove_file(lock_path(folder.path())).unwrap();
+        fs::remove_file(named_path(folder.path())).unwrap();
         assert!(lock.check().is_err());
     }
 }

@@ -5,17 +5,21 @@ use super::checkpoint::Progress;
 use super::record::{EpochRecord, Record, StepRecord};
 use super::robust::BestRobust;
 use super::session::SessionRecord;
-use crate::files::{self, FileError, file_error};
+use crate::files::{FileError, Lines, Pending, file_error};
 use crate::integrity;
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes of the largest file that is read: half a million steps.
-pub const LARGEST_METRICS: u64 = 128 << 20;
+/// Bytes of the largest file of metrics or events that is read whole: eighty million steps. Commands read metrics line by line.
+pub const LARGEST_METRICS: u64 = 16 << 30;
+/// Bytes of the longest line that is read: far more than any record has. A file may have any number of lines.
+pub const LONGEST_LINE: usize = 1 << 20;
 /// Where unreadable lines are kept, beside the metrics.
 const DAMAGED: &str = "metrics.damaged.jsonl";
+/// What is wrong with a line that cannot be read, and with several.
+const UNREADABLE: [&str; 2] = ["was cut off or damaged", "were cut off or damaged"];
 /// What a line does that comes twice, and what several do.
 const REPEAT: [&str; 2] = ["repeats an earlier one", "repeat earlier ones"];
 
@@ -39,39 +43,20 @@ impl MetricsFile {
         progress: &Progress,
         over: bool,
     ) -> Result<(Self, Vec<String>), TrainError> {
-        let text = if path.exists() { text_of(path)? } else { String::new() };
-        let mut all = Metrics::default();
-        let (mut kept, mut unreadable, mut repeated) = (String::new(), Vec::new(), Vec::new());
-        for line in text.lines() {
-            let record = record_of(line);
-            let stays = record.as_ref().is_some_and(|record| stays(record, progress, over));
-            match record.map_or(Line::Unreadable, |record| all.add(record)) {
-                Line::Unreadable => unreadable.push(line),
-                Line::Repeated => repeated.push(line),
-                Line::Read if stays => kept += &format!("{line}\n"),
-                Line::Read => {}
-            }
-        }
-        if let Some(problem) = all.of_another_run(run) {
+        let found = if path.exists() { Found::judge(path, progress, over)? } else { Found::default() };
+        if let Some(problem) = found.all.of_another_run(run) {
             return Err(TrainError::Run { path: path.to_path_buf(), problem });
         }
-        let (mut notes, aside) = (Vec::new(), path.with_file_name(DAMAGED));
-        for (lines, what) in
-            [(unreadable, ["was cut off or damaged", "were cut off or damaged"]), (repeated, REPEAT)]
-        {
-            if !lines.is_empty() {
-                notes.push(keep_aside(&aside, &lines, what)?);
-            }
-        }
-        if kept.strip_suffix('\n').is_some_and(|without| text == without) {
+        let mut notes = found.keep_aside(path)?;
+        if found.last_has_no_end && found.fates.last() == Some(&Fate::Stays) {
             notes.push(
                 "the last line of metrics.jsonl had no end; it has one again, and nothing is lost"
                     .to_string(),
             );
         }
-        notes.extend(all.missing(progress).filter(|_| progress.step > 0));
-        if kept != text {
-            files::write(path, kept.as_bytes())?;
+        notes.extend(found.all.missing(progress).filter(|_| progress.step > 0));
+        if found.is_to_change() {
+            Pending::write_with(path, |out| found.copy(path, Fate::Stays, out, path))?.put()?;
         }
         let file =
             OpenOptions::new().create(true).append(true).open(path).map_err(file_error("open", path))?;
@@ -92,10 +77,93 @@ impl MetricsFile {
     }
 }
 
-/// The text of a file; bytes that are no text become marks, in lines that are damaged anyway.
-fn text_of(path: &Path) -> Result<String, FileError> {
-    let bytes = files::read_at_most(path, LARGEST_METRICS)?;
-    Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
+/// What becomes of a line when a run goes on.
+#[derive(Clone, Copy, PartialEq)]
+enum Fate {
+    Stays,
+    /// It will be written again.
+    Goes,
+    Repeated,
+    Unreadable,
+}
+
+/// What a file has when a run goes on.
+#[derive(Default)]
+struct Found {
+    all: Metrics,
+    /// Of each line.
+    fates: Vec<Fate>,
+    /// Bytes of the file, and of the lines that stay with their ends.
+    bytes: u64,
+    staying: u64,
+    last_has_no_end: bool,
+}
+
+impl Found {
+    /// Reads the file `path` line by line; `progress` and `over` are those of [`MetricsFile::open`].
+    fn judge(path: &Path, progress: &Progress, over: bool) -> Result<Self, FileError> {
+        let (mut found, mut lines) = (Self::default(), Lines::open(path, LONGEST_LINE)?);
+        while let Some(line) = lines.line()? {
+            found.bytes += line.len() as u64;
+            found.last_has_no_end = !line.ends_with(b"\n");
+            let line = without_end(line);
+            let record = record_of(&String::from_utf8_lossy(line));
+            let stays = record.as_ref().is_some_and(|record| stays(record, progress, over));
+            let fate = match record.map_or(Line::Unreadable, |record| found.all.add(record)) {
+                Line::Unreadable => Fate::Unreadable,
+                Line::Repeated => Fate::Repeated,
+                Line::Read if stays => Fate::Stays,
+                Line::Read => Fate::Goes,
+            };
+            found.staying += if fate == Fate::Stays { line.len() as u64 + 1 } else { 0 };
+            found.fates.push(fate);
+        }
+        Ok(found)
+    }
+
+    /// Whether the lines that stay are not the whole file, byte by byte.
+    fn is_to_change(&self) -> bool {
+        self.staying != self.bytes || self.last_has_no_end
+    }
+
+    /// Writes the lines of the file `path` that have this fate to `out`, which is the file `target`.
+    fn copy(&self, path: &Path, fate: Fate, out: &mut dyn Write, target: &Path) -> Result<(), FileError> {
+        let mut lines = Lines::open(path, LONGEST_LINE)?;
+        for own in &self.fates {
+            let Some(line) = lines.line()? else { break };
+            if *own == fate {
+                let written = out.write_all(without_end(line)).and_then(|()| out.write_all(b"\n"));
+                written.map_err(file_error("write", target))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the lines of the file `path` that cannot be read, and those that repeat earlier ones, to a file beside it; gives a
+    /// sentence about each kind.
+    fn keep_aside(&self, path: &Path) -> Result<Vec<String>, FileError> {
+        let (aside, mut notes) = (path.with_file_name(DAMAGED), Vec::new());
+        for (fate, [one, several]) in [(Fate::Unreadable, UNREADABLE), (Fate::Repeated, REPEAT)] {
+            let what = match self.fates.iter().filter(|own| **own == fate).count() {
+                0 => continue,
+                1 => format!("a line of metrics.jsonl {one}; it is"),
+                n => format!("{n} lines of metrics.jsonl {several}; they are"),
+            };
+            let file = OpenOptions::new().create(true).append(true).open(&aside);
+            let mut out = BufWriter::new(file.map_err(file_error("write", &aside))?);
+            self.copy(path, fate, &mut out, &aside)?;
+            let durable = out.flush().and_then(|()| out.get_ref().sync_all());
+            durable.map_err(file_error("write", &aside))?;
+            notes.push(format!("{what} kept in {}", aside.display()));
+        }
+        Ok(notes)
+    }
+}
+
+/// A line without its end.
+fn without_end(line: &[u8]) -> &[u8] {
+    let Some(line) = line.strip_suffix(b"\n") else { return line };
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// The record of a line whose checksum fits.
@@ -109,22 +177,6 @@ fn stays(record: &Value, progress: &Progress, over: bool) -> bool {
     let unfinished = || number("epoch").is_some_and(|epoch| epoch >= u64::from(progress.epoch));
     let again = !over && record["kind"] == "epoch" && unfinished();
     number("step").is_some_and(|step| step <= progress.step) && !again
-}
-
-/// Adds lines to the file `path` and says so; `what` is wrong with one of them, and with several.
-fn keep_aside(path: &Path, lines: &[&str], [one, several]: [&str; 2]) -> Result<String, FileError> {
-    let added: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    let append = || -> std::io::Result<()> {
-        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-        file.write_all(added.as_bytes())?;
-        file.sync_all()
-    };
-    append().map_err(file_error("write", path))?;
-    let what = match lines.len() {
-        1 => format!("a line of metrics.jsonl {one}; it is"),
-        n => format!("{n} lines of metrics.jsonl {several}; they are"),
-    };
-    Ok(format!("{what} kept in {}", path.display()))
 }
 
 /// What became of a line.
@@ -153,24 +205,34 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Reads a file.
+    /// Reads a file line by line.
     pub fn load(path: &Path) -> Result<Self, FileError> {
-        Ok(Self::read(&text_of(path)?))
+        let (mut all, mut lines) = (Self::default(), Lines::open(path, LONGEST_LINE)?);
+        while let Some(line) = lines.line()? {
+            all.take(line);
+        }
+        Ok(all)
     }
 
-    /// Reads the lines; what cannot be read is counted.
+    /// Reads the lines of a text.
     pub fn read(text: &str) -> Self {
         let mut all = Self::default();
-        let (whole, rest) = text.rsplit_once('\n').unwrap_or(("", text));
-        all.cut_off = !rest.is_empty();
-        for line in whole.lines() {
-            match record_of(line).map_or(Line::Unreadable, |value| all.add(value)) {
-                Line::Read => {}
-                Line::Repeated => all.repeated += 1,
-                Line::Unreadable => all.unreadable += 1,
-            }
-        }
+        text.split_inclusive('\n').for_each(|line| all.take(line.as_bytes()));
         all
+    }
+
+    /// Takes the next line with its end. What cannot be read is counted.
+    pub fn take(&mut self, line: &[u8]) {
+        if !line.ends_with(b"\n") {
+            self.cut_off = true;
+            return;
+        }
+        let record = record_of(&String::from_utf8_lossy(without_end(line)));
+        match record.map_or(Line::Unreadable, |value| self.add(value)) {
+            Line::Read => {}
+            Line::Repeated => self.repeated += 1,
+            Line::Unreadable => self.unreadable += 1,
+        }
     }
 
     /// Adds a record, unless it is out of order: what a session does again is removed before it begins, so numbers only
@@ -230,19 +292,34 @@ impl Metrics {
         ))
     }
 
+    /// How many epochs, from the first on, count when the best is chosen. The last one does not count if `max-steps` has cut it short
+    /// and there are others, because it ends differently when the run goes on.
+    fn whole_epochs(&self) -> usize {
+        // Steps of whole epochs are in proportion to them.
+        let steps =
+            |one: &EpochRecord, other: &EpochRecord| u128::from(one.step) * (u128::from(other.epoch) + 1);
+        match self.epochs.as_slice() {
+            [first, .., last] if steps(first, last) != steps(last, first) => self.epochs.len() - 1,
+            all => all.len(),
+        }
+    }
+
     /// The best epoch under PGD and, if one after it has overfitted catastrophically, a sentence about the first such.
     pub fn robust(&self) -> (Option<BestRobust>, Option<String>) {
         let (mut best, mut overfitted) = (None::<BestRobust>, None);
-        for now in self.epochs.iter().filter_map(EpochRecord::robust) {
+        let measured = self.epochs.iter().enumerate().filter_map(|(at, epoch)| Some((at, epoch.robust()?)));
+        for (at, now) in measured {
             overfitted = overfitted.or_else(|| best.and_then(|best| best.overfitted(&now)));
-            best = Some(best.filter(|best| !now.beats(best)).unwrap_or(now));
+            let whole = at < self.whole_epochs();
+            best = Some(best.filter(|best| !(whole && now.beats(best))).unwrap_or(now));
         }
         (best, overfitted)
     }
 
-    /// The highest of the benign accuracies.
+    /// The highest of the benign accuracies of whole epochs.
     pub fn best(&self) -> Option<f64> {
-        self.epochs.iter().filter_map(|epoch| epoch.benign_accuracy).max_by(f64::total_cmp)
+        let whole = &self.epochs[..self.whole_epochs()];
+        whole.iter().filter_map(|epoch| epoch.benign_accuracy).max_by(f64::total_cmp)
     }
 }
 
@@ -292,6 +369,73 @@ mod tests {
         let refused = MetricsFile::open(&path, "another", &progress, true).err().unwrap().to_string();
         assert!(refused.contains("metrics.jsonl") && refused.contains("of another run"), "{refused}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), once, "a file of another run was changed");
+    }
+
+    #[test]
+    fn a_file_may_have_any_number_of_lines_but_none_that_is_longer_than_all_records() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        // More than the 128 MiB that were read once, in few lines so that it is quick.
+        let damaged = [&vec![b'x'; LONGEST_LINE - 1][..], b"\n"].concat();
+        let mut file = BufWriter::new(File::create(&path).unwrap());
+        let many = 130;
+        file.write_all(line(&step(1, 0, 2.0, None)).as_bytes()).unwrap();
+        (0..many).for_each(|_| file.write_all(&damaged).unwrap());
+        file.write_all(line(&step(2, 0, 1.0, None)).as_bytes()).unwrap();
+        file.flush().unwrap();
+        let all = Metrics::load(&path).unwrap();
+        assert_eq!((all.steps.len(), all.unreadable, all.cut_off), (2, many, false));
+
+        let progress = Progress { step: 2, ..Progress::default() };
+        let (_, notes) = MetricsFile::open(&path, "run", &progress, true).unwrap();
+        assert!(notes[0].starts_with("130 lines of metrics.jsonl were cut off or damaged"), "{notes:?}");
+        let kept = [step(1, 0, 2.0, None), step(2, 0, 1.0, None)].iter().map(line).collect::<String>();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), kept);
+        let aside = std::fs::metadata(folder.path().join(DAMAGED)).unwrap().len();
+        assert_eq!(aside, (many * LONGEST_LINE) as u64);
+
+        let too_long = format!("{kept}{}\n", "x".repeat(LONGEST_LINE + 1));
+        std::fs::write(&path, &too_long).unwrap();
+        let error = Metrics::load(&path).unwrap_err().to_string();
+        assert!(error.contains("metrics.jsonl") && error.contains("line 3"), "{error}");
+        assert!(MetricsFile::open(&path, "run", &progress, true).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), too_long, "it was changed");
+    }
+
+    #[test]
+    fn lines_with_other_ends_are_written_again_before_any_is_added() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let lines = [step(1, 0, 2.0, None), step(2, 0, 1.0, None)].map(|record| line(&record));
+        // As long as the file that it shall be.
+        let other = format!("{}\r\n{}", lines[0].trim_end(), lines[1].trim_end());
+        assert_eq!(other.len(), lines.concat().len());
+        std::fs::write(&path, other).unwrap();
+        let progress = Progress { step: 2, ..Progress::default() };
+        let (mut file, _) = MetricsFile::open(&path, "run", &progress, true).unwrap();
+        file.append(&step(3, 0, 0.5, None)).unwrap();
+        let all = Metrics::load(&path).unwrap();
+        assert_eq!((all.steps.len(), all.unreadable), (3, 0));
+    }
+
+    #[test]
+    fn an_epoch_that_was_cut_short_is_the_best_only_where_there_is_no_other() {
+        let of = |epoch, step, accuracy: f64| EpochRecord {
+            epoch,
+            step,
+            benign_accuracy: Some(accuracy),
+            pgd_accuracy: Some(accuracy),
+            fgm_accuracy: Some(accuracy),
+            ..Default::default()
+        };
+        let best = |epochs: &[EpochRecord]| {
+            let all = Metrics { epochs: epochs.to_vec(), ..Default::default() };
+            (all.best(), all.robust().0.map(|best| best.pgd))
+        };
+        let (first, second, cut) = (of(0, 12, 0.5), of(1, 24, 0.6), of(1, 15, 0.7));
+        assert_eq!(best(&[first, cut]), (Some(0.5), Some(0.5)));
+        assert_eq!(best(&[first, second]), (Some(0.6), Some(0.6)));
+        assert_eq!(best(&[cut]), (Some(0.7), Some(0.7)));
     }
 
     #[test]

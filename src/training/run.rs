@@ -2,26 +2,61 @@
 //! `failed.txt` if its last attempt failed, and the lock of the process that trains in it.
 //!
 //! Nothing that cost training time is ever lost here: the checkpoint before the last one is kept until the next is durable,
-//! a folder without a checkpoint is not trained over, and what cannot be read is kept aside.
+//! a folder without a checkpoint is not trained over, and what cannot be read is kept aside. The best networks of an epoch that no
+//! checkpoint has yet are in a file of their own until the next checkpoint: if the run is killed before that, it goes on from
+//! before that epoch.
 
 use super::TrainError;
 use super::checkpoint::{Checkpoint, Head, Progress};
 use super::config::{Difference, TrainConfig};
 use super::lock::RunLock;
 use super::metrics::MetricsFile;
-use crate::files::{self, Pending, file_error};
+use crate::files::{self, Pending, file_error, has_ending};
 use crate::integrity::{self, EMPTY_SEAL, Seal};
 use crate::models::file::Model;
 use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use toml::Value;
 
 /// Bytes of the largest configuration that is read.
 pub const LARGEST_CONFIG: u64 = 1 << 20;
 /// Names of the folder's own files, beside those in `checkpoints`.
 const OWN_FILES: [&str; 6] =
     ["config.toml", "metrics.jsonl", "metrics.damaged.jsonl", "model.safetensors", "failed.txt", "lock"];
+
+/// Networks of an earlier epoch that a run keeps because they were the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Best {
+    /// In benign accuracy.
+    Benign,
+    /// In accuracy under PGD.
+    Robust,
+}
+
+impl Best {
+    const ALL: [Self; 2] = [Self::Benign, Self::Robust];
+
+    /// Its file's name without the ending.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Benign => "best",
+            Self::Robust => "best-robust",
+        }
+    }
+
+    /// Their epoch, from 0, as a checkpoint with `progress` knows it.
+    fn epoch(self, progress: &Progress) -> Option<u32> {
+        match self {
+            Self::Benign => progress.best_epoch,
+            Self::Robust => progress.best_robust.map(|best| best.epoch),
+        }
+    }
+}
 
 /// A run's folder.
 #[derive(Clone, Debug)]
@@ -75,7 +110,8 @@ impl RunFolder {
             self.best_model(),
             self.best_robust_model(),
         ];
-        files.into_iter().filter(|file| file.exists()).collect()
+        let waiting = Best::ALL.into_iter().flat_map(|best| self.waiting(best));
+        files.into_iter().filter(|file| file.exists()).chain(waiting).collect()
     }
 
     /// Takes the folder's lock, if this does not have it yet, and removes what a killed process left half written.
@@ -86,7 +122,7 @@ impl RunFolder {
         if self.lock.is_none() {
             self.lock = Some(Arc::new(RunLock::take(&self.path)?));
             files::remove_leftovers(&self.path, Duration::ZERO, |target| OWN_FILES.contains(&target));
-            files::remove_leftovers(&self.path.join("checkpoints"), Duration::ZERO, |_| true);
+            files::remove_leftovers(&self.checkpoints(), Duration::ZERO, |_| true);
         }
         Ok(())
     }
@@ -97,6 +133,14 @@ impl RunFolder {
     /// [`TrainError::TakenOver`] if another one has taken it over.
     pub fn check_lock(&self) -> Result<(), TrainError> {
         self.lock.as_ref().map_or(Ok(()), |lock| lock.check())
+    }
+
+    /// The same at most once a second, for what is written at every step.
+    ///
+    /// # Errors
+    /// As [`check_lock`](Self::check_lock).
+    pub fn check_lock_each_second(&self) -> Result<(), TrainError> {
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.check_each_second())
     }
 
     /// An existing run and its configuration.
@@ -178,29 +222,82 @@ impl RunFolder {
         self.path.join("config.toml")
     }
 
+    fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
     /// The last checkpoint.
     pub fn last_checkpoint(&self) -> PathBuf {
-        self.path.join("checkpoints").join("last.safetensors")
+        self.checkpoints().join("last.safetensors")
     }
 
     /// The checkpoint before the last one.
     pub fn previous_checkpoint(&self) -> PathBuf {
-        self.path.join("checkpoints").join("previous.safetensors")
+        self.checkpoints().join("previous.safetensors")
+    }
+
+    /// The best networks that the last checkpoint knows. In a run that `max-steps` has ended before its first epoch was measured
+    /// they are the last ones.
+    pub fn best(&self, best: Best) -> PathBuf {
+        self.checkpoints().join(format!("{}.safetensors", best.name()))
     }
 
     /// The model with the best validation accuracy.
     pub fn best_model(&self) -> PathBuf {
-        self.path.join("checkpoints").join("best.safetensors")
+        self.best(Best::Benign)
     }
 
     /// The model with the best accuracy under PGD on validation images, if that is measured.
     pub fn best_robust_model(&self) -> PathBuf {
-        self.path.join("checkpoints").join("best-robust.safetensors")
+        self.best(Best::Robust)
+    }
+
+    /// Where the best networks, those of the epoch `epoch` from 0, wait for a checkpoint that knows of them. Until then the run
+    /// would go on from before that epoch.
+    pub fn waiting_best(&self, best: Best, epoch: u32) -> PathBuf {
+        self.checkpoints().join(format!("{}.{}", best.name(), kept_name(epoch + 1)))
+    }
+
+    /// All such files.
+    fn waiting(&self, best: Best) -> Vec<PathBuf> {
+        let begin = format!("{}.epoch-", best.name());
+        let waits = |path: &PathBuf| {
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+            name.starts_with(&begin) && has_ending(path, "safetensors")
+        };
+        let entries = fs::read_dir(self.checkpoints()).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(waits).collect()
+    }
+
+    /// Removes the networks that wait, but not those of the epoch `but`.
+    pub fn drop_waiting(&self, best: Best, but: Option<u32>) {
+        let kept = but.map(|epoch| self.waiting_best(best, epoch));
+        for path in self.waiting(best).iter().filter(|path| Some(*path) != kept.as_ref()) {
+            // A file that cannot be removed does no harm: that epoch writes it again before it is used.
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    /// Moves the best networks that the checkpoint with `progress` knows to their places, and removes the other waiting files,
+    /// which are of steps that this checkpoint does not have.
+    ///
+    /// # Errors
+    /// If a file cannot be moved.
+    pub fn settle_best(&self, progress: &Progress) -> Result<(), TrainError> {
+        for best in Best::ALL {
+            if let Some(waiting) = best.epoch(progress).map(|epoch| self.waiting_best(best, epoch))
+                && waiting.exists()
+            {
+                files::rename(&waiting, &self.best(best))?;
+            }
+            self.drop_waiting(best, None);
+        }
+        Ok(())
     }
 
     /// The model as it was after so many epochs, if the run keeps it.
     pub fn kept_model(&self, epochs: u32) -> PathBuf {
-        self.path.join("checkpoints").join(kept_name(epochs))
+        self.checkpoints().join(kept_name(epochs))
     }
 
     /// The final model.
@@ -218,15 +315,20 @@ impl RunFolder {
         self.path.join("metrics.jsonl")
     }
 
-    /// How far the run was at its last checkpoint that can be read; `None` before its first.
-    pub fn progress(&self) -> Result<Option<Progress>, TrainError> {
+    /// What the last checkpoint that can be read says of itself; `None` before the first.
+    pub fn head(&self) -> Result<Option<Head>, TrainError> {
         let paths = [self.last_checkpoint(), self.previous_checkpoint()];
         let mut heads = paths.iter().filter(|path| path.exists()).map(|path| Head::load(path));
         match (heads.next(), heads.next()) {
             (None, _) => Ok(None),
-            (Some(Err(_)), Some(Ok(head))) => Ok(Some(head.progress)),
-            (Some(head), _) => head.map(|head| Some(head.progress)),
+            (Some(Err(_)), Some(Ok(head))) => Ok(Some(head)),
+            (Some(head), _) => head.map(Some),
         }
+    }
+
+    /// How far the run was at that checkpoint.
+    pub fn progress(&self) -> Result<Option<Progress>, TrainError> {
+        Ok(self.head()?.map(|head| head.progress))
     }
 
     /// The checkpoint to go on from.
@@ -246,15 +348,22 @@ impl RunFolder {
             };
         }
         let problem = match Checkpoint::load(&last) {
-            Ok(checkpoint) => return Ok(Latest { checkpoint: Some(checkpoint), fallback: None }),
+            Ok(checkpoint) => {
+                return Ok(Latest { checkpoint: Some(checkpoint), path: last, fallback: None });
+            }
             Err(problem) => problem,
         };
         match Checkpoint::load(&previous) {
             Ok(checkpoint) => {
                 let step = checkpoint.head.progress.step;
                 let why = if last.exists() { problem.to_string() } else { format!("{} is missing", last.display()) };
-                let fallback = Some(format!("{why}; the run goes on from the checkpoint before it, at step {step}"));
-                Ok(Latest { checkpoint: Some(checkpoint), fallback })
+                let best = match self.best_model().exists() {
+                    true => "; the best networks that it kept may be of steps that it does again",
+                    false => "",
+                };
+                let fallback =
+                    Some(format!("{why}; the run goes on from the checkpoint before it, at step {step}{best}"));
+                Ok(Latest { checkpoint: Some(checkpoint), path: previous, fallback })
             }
             Err(_) if !previous.exists() => Err(problem),
             Err(second) => Err(self.wrong(&format!(
@@ -323,7 +432,7 @@ impl RunFolder {
         let path = self.failure_path();
         match reason {
             Some(reason) => files::write(&path, format!("{reason}\n").as_bytes())?,
-            None if path.exists() => std::fs::remove_file(&path).map_err(file_error("remove", &path))?,
+            None if path.exists() => fs::remove_file(&path).map_err(file_error("remove", &path))?,
             None => {}
         }
         Ok(())
@@ -353,6 +462,8 @@ impl RunFolder {
 pub struct Latest {
     /// The last checkpoint that is whole; `None` at the beginning.
     pub checkpoint: Option<Checkpoint>,
+    /// The file that it was read from.
+    pub path: PathBuf,
     /// Why it is not the last one that was written.
     pub fallback: Option<String>,
 }
@@ -370,6 +481,34 @@ pub fn from_toml<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, Trai
         let problem = value_problem(before.and_then(key_before), e.message());
         TrainError::Run { path: path.to_path_buf(), problem: format!("{line}{problem}") }
     })
+}
+
+/// The table that a TOML text describes; `None` if it describes none. Whole numbers from 2^63 on, which a seed may be and which
+/// a table has no room for, are texts in it.
+pub(crate) fn table_of(text: &str) -> Option<toml::Table> {
+    text.parse().ok().or_else(|| {
+        let all: serde_json::Map<String, Json> = toml::from_str(text).ok()?;
+        Some(all.into_iter().map(|(key, value)| (key, value_of(value))).collect())
+    })
+}
+
+/// A value of a table, with texts for the numbers that do not fit.
+fn value_of(value: Json) -> Value {
+    match value {
+        // JSON has no number for it.
+        Json::Null => Value::Float(f64::NAN),
+        Json::Bool(value) => Value::Boolean(value),
+        Json::Number(number) => match (number.as_i64(), number.as_f64().filter(|_| number.is_f64())) {
+            (Some(whole), _) => Value::Integer(whole),
+            (None, Some(real)) => Value::Float(real),
+            (None, None) => Value::String(number.to_string()),
+        },
+        Json::String(text) => Value::String(text),
+        Json::Array(values) => Value::Array(values.into_iter().map(value_of).collect()),
+        Json::Object(all) => {
+            Value::Table(all.into_iter().map(|(key, value)| (key, value_of(value))).collect())
+        }
+    }
 }
 
 /// What a TOML parser says of a value, with its key and without the names of Rust's types.
@@ -400,4 +539,29 @@ fn key_before(text: &str) -> Option<&str> {
     let key = key.trim().trim_matches('"');
     let of_a_key = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     (!key.is_empty() && key.chars().all(of_a_key)).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::DatasetKind;
+    use crate::training::Preset;
+    use crate::training::config::RateChange;
+
+    #[test]
+    fn a_text_with_numbers_that_no_table_has_room_for_is_the_same_table_otherwise() {
+        let changes = vec![RateChange { step: 3, lr: Some(0.1), generator_lr: None }];
+        let config = TrainConfig {
+            changes,
+            clip_norm: Some(1e-7),
+            ..TrainConfig::preset(Preset::Small, DatasetKind::Digits)
+        };
+        let text = |seed| toml::to_string(&TrainConfig { seed, ..config.clone() }).unwrap();
+        let (mut small, mut large) = (table_of(&text(7)).unwrap(), table_of(&text(u64::MAX)).unwrap());
+        assert!(text(u64::MAX).parse::<toml::Table>().is_err(), "it needs no help");
+        assert_eq!(small.remove("seed"), Some(Value::Integer(7)));
+        assert_eq!(large.remove("seed"), Some(Value::String(u64::MAX.to_string())));
+        assert_eq!(small, large);
+        assert_eq!(table_of("seed = ="), None);
+    }
 }

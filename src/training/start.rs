@@ -1,16 +1,47 @@
-//! The model that a run starts from: whether its classes, its networks and its normalisation are the run's.
+//! What a run needs beside its folder: the data, and the model that it starts from. Whether that model's classes, its networks and
+//! its normalisation are the run's.
 
 use super::TrainError;
 use super::config::TrainConfig;
-use super::fit::problem_of;
+use super::fit::{data_of, open_data, problem_of};
+use super::run::RunFolder;
 use crate::data::Dataset;
 use crate::data::classes::{self, ClassMismatch};
 use crate::models::file::Model;
 use crate::nn::{ModelError, Normalisation};
 use std::path::Path;
 
+/// What a run needs beside its folder.
+pub struct Material {
+    /// The data.
+    pub dataset: Dataset,
+    /// The model that gives the networks, if the configuration does not describe them all.
+    pub from: Option<Model>,
+    /// Why the run goes on without the file that it started from, if it does.
+    pub note: Option<String>,
+}
+
+/// Reads what a run with `config` needs. The run in `folder`, if there is one, goes on without the file that it started from if
+/// that file cannot be used.
+///
+/// # Errors
+/// If the data or the model cannot be used.
+pub fn material(config: &TrainConfig, folder: Option<&RunFolder>) -> Result<Material, TrainError> {
+    let dataset = open_data(config)?;
+    config.check_validation(dataset.validation.len())?;
+    match (starting_model(config, &dataset), folder) {
+        (Ok(from), _) => Ok(Material { dataset, from, note: None }),
+        (Err(reason), None) => Err(reason),
+        (Err(reason), Some(folder)) => {
+            let note = Some(format!("{reason}; the checkpoint has all that the run needs, so it goes on"));
+            let (dataset, from) = without_file(config, folder, reason)?;
+            Ok(Material { dataset, from, note })
+        }
+    }
+}
+
 /// The model that a run starts from, if it does not start anew.
-pub fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<Model>, TrainError> {
+fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<Model>, TrainError> {
     let Some(path) = &config.from else { return Ok(None) };
     let mut model = Model::load(path, Some(problem_of(dataset)))?;
     let compared = classes::compare(&model.facts.class_names, &dataset.class_names);
@@ -53,6 +84,36 @@ pub fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<
         return Err(TrainError::Run { path: path.clone(), problem });
     }
     Ok(Some(model))
+}
+
+/// The data, and the network if no configuration describes it, with which the run in `folder` goes on although the file that it
+/// started from cannot be used: its checkpoint has the weights.
+///
+/// # Errors
+/// `reason`, which says why the file cannot be used, if there is no checkpoint, or one of an earlier build that lacks what only
+/// the file has.
+fn without_file(
+    config: &TrainConfig,
+    folder: &RunFolder,
+    reason: TrainError,
+) -> Result<(Dataset, Option<Model>), TrainError> {
+    let Some(head) = folder.head()? else { return Err(reason) };
+    let needs_start = config.network.is_imported() || config.freeze_classifier;
+    if needs_start && head.start.is_none() {
+        return Err(reason);
+    }
+    let dataset = data_of(config, |_| Some(head.data.classes.clone()))?;
+    if !config.network.is_imported() {
+        return Ok((dataset, None));
+    }
+    match head.start.and_then(|start| start.classifier) {
+        Some(net) if net.problem == problem_of(&dataset) => {
+            net.check()?;
+            let values = net.initial(config.init, config.seed);
+            Ok((dataset, Some(Model::new(net, values))))
+        }
+        _ => Err(reason),
+    }
 }
 
 /// Leaves out a generator whose layers are not those of the run's, and says so: the run's own starts anew.

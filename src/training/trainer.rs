@@ -21,6 +21,7 @@ use crate::models::file::Model;
 use crate::nn::{Net, Problem, Slots, Values};
 use crate::pgn::Generator;
 use crate::program::{self, Program, adam_step_size};
+use crate::random;
 use std::sync::Arc;
 
 /// States or inputs by name, flat.
@@ -296,7 +297,7 @@ impl Trainer {
             batch,
             images: self.micro_batch,
             pixels: self.classifier.problem.pixels(),
-            seed: [self.config.seed as u32, self.step as u32],
+            seed: [random::folded(self.config.seed), self.step as u32],
             kept: kept.into_iter().map(per_image).collect(),
             adversarial: Vec::new(),
         };
