@@ -82,7 +82,7 @@ pub fn run(itself: Vec<OsString>, line: Vec<OsString>) -> ExitCode {
     commands::end_with_the_output();
     commands::started_as(itself, &line);
     run_line(line).unwrap_or_else(|error| {
-        eprintln!("error: {}", settings::with_flags(&error.to_string()));
+        commands::output::print_error(format_args!("error: {}\n", settings::with_flags(&error.to_string())));
         ExitCode::FAILURE
     })
 }
@@ -95,10 +95,11 @@ fn run_line(line: Vec<OsString>) -> commands::CommandResult {
     commands::effects::check(&program, &matches)?;
     // First, because it leaves room for the threads that follow.
     if let Some(note) = crate::cpu::threads::start() {
-        eprintln!("note: {note}");
+        commands::output::print_error(format_args!("note: {note}\n"));
     }
     if let Err(error) = commands::signals::install() {
-        eprintln!("note: signals are not heard ({error}), so Ctrl-C ends the program without saving");
+        let note = format!("signals are not heard ({error}), so Ctrl-C ends the program without saving");
+        commands::output::print_error(format_args!("note: {note}\n"));
     }
     let timer = commands::loudness::begin(cli.quiet, cli.verbose);
     let code = dispatch(cli.command, program);

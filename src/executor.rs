@@ -80,6 +80,26 @@ impl ExecutionError {
     }
 }
 
+/// What the description of the CPU path begins with.
+const CPU_PATH: &str = "CPU reference path";
+
+/// What a sentence about a result adds for how the device stored activations: nothing for 32 bits.
+pub fn precision_in_words(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "",
+        Precision::Mixed => ", mixed precision",
+    }
+}
+
+/// What of a device's [description](Device::describe) decides results: the CPU path computes the same with any number of
+/// threads.
+pub fn without_threads(description: &str) -> &str {
+    match description.starts_with(CPU_PATH) {
+        true => CPU_PATH,
+        false => description,
+    }
+}
+
 /// How a device is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Opening {
@@ -145,13 +165,14 @@ impl Device {
         }
     }
 
-    /// One line for logs: name, kind and driver.
+    /// One line for logs and results: name, kind and driver, and the precision unless that is 32 bits.
     pub fn describe(&self) -> String {
         match self {
-            Self::Cpu(_) => format!("CPU reference path ({} threads)", rayon::current_num_threads()),
+            Self::Cpu(_) => format!("{CPU_PATH} ({} threads)", rayon::current_num_threads()),
             Self::Gpu(gpu) => {
-                let info = &gpu.info;
-                format!("{} ({:?}, {} {})", info.name, info.backend, info.driver, info.driver_info)
+                let (info, precision) = (&gpu.info, precision_in_words(gpu.precision));
+                let driver = format!("{} {}", info.driver, info.driver_info);
+                format!("{} ({:?}, {driver}{precision})", info.name, info.backend)
             }
         }
     }
@@ -502,5 +523,20 @@ impl Session {
             Self::Cpu(session) => session.read(id)?,
             Self::Gpu(session) => session.read(id)?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_tells_devices_and_precisions_apart_but_no_numbers_of_threads() {
+        let cpu = Device::Cpu(cpu::Mode::Fast).describe();
+        assert_eq!(without_threads(&cpu), without_threads("CPU reference path (999 threads)"));
+        let gpu = |precision| format!("GPU (Vulkan, driver 1{})", precision_in_words(precision));
+        let [f32, mixed] = [Precision::F32, Precision::Mixed].map(gpu);
+        assert_eq!(f32, "GPU (Vulkan, driver 1)");
+        assert_ne!(without_threads(&f32), without_threads(&mixed));
     }
 }

@@ -29,11 +29,10 @@ mod weights;
 mod program;
 
 use pgn_wgpu::training::checkpoint::Checkpoint;
-use program::{assert_mentions, refusal};
+use program::{assert_mentions, refusal, skipped};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use tempfile::TempDir;
@@ -118,12 +117,6 @@ fn bits(run: &Path) -> BTreeMap<String, Vec<u32>> {
         .into_iter()
         .map(|(name, values)| (name, values.into_iter().map(f32::to_bits).collect()))
         .collect()
-}
-
-/// A note that a test could not do its work here.
-fn skipped(reason: &str) {
-    // Not eprintln!, which the test harness swallows when the test passes; one write, so that lines stay whole.
-    let _ = std::io::stderr().write_all(format!("SKIPPED: {reason}\n").as_bytes());
 }
 
 /// The kinds and names of the adapters that the program lists, without the CPU path.

@@ -268,15 +268,7 @@ fn file_for(path: &Path, attacks: &[AttackOptions], options: &AttackOptions) -> 
 fn check_outputs(arguments: &Arguments, attacks: &[AttackOptions]) -> Result<(), Box<dyn std::error::Error>> {
     let all = outputs(arguments, attacks);
     for (i, (path, _)) in all.iter().enumerate() {
-        super::check_overwriting(path, arguments.force)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-            return fail(format!(
-                "{} cannot be written: the folder {} does not exist; make it first",
-                path.display(),
-                folder.display()
-            ));
-        }
+        super::check_new_file(path, arguments.force)?;
         if all[..i].iter().any(|(other, _)| other == path) {
             return fail(format!("{} is named for two outputs; give each its own file", path.display()));
         }

@@ -4,7 +4,7 @@ mod explain;
 mod targets;
 
 use super::summary::usual_problem;
-use super::{CommandResult, DeviceArguments, bytes, signals, table, this_program};
+use super::{CommandResult, DeviceArguments, bytes, check_new_file, signals, table, this_program};
 use crate::command_line::names::{methods, networks};
 use crate::numbers::number;
 use pgn_wgpu::bench::attacks::{IterationTiming, time_carlini_wagner};
@@ -15,12 +15,17 @@ use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::gpu::tuning::{Decision, Tune};
 use pgn_wgpu::nn::zoo::Network;
+use pgn_wgpu::program::precision::Precision;
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use serde::Serialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
+
+/// Bytes of the largest earlier result that is read.
+const LARGEST: u64 = 1 << 24;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -54,9 +59,12 @@ pub struct Arguments {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Write the JSON object here as well
+    /// Write the JSON object here as well; an earlier one is replaced
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Overwrite a file that is no result of this command
+    #[arg(long)]
+    force: bool,
     /// Time nothing but steps
     #[arg(long)]
     steps_only: bool,
@@ -69,7 +77,12 @@ pub struct Arguments {
 struct Report {
     version: &'static str,
     device: String,
+    /// How numbers are stored there.
+    precision: Precision,
+    /// Whether the runtime checks the shaders.
+    checked: bool,
     dataset: &'static str,
+    network: &'static str,
     width: f32,
     batch_size: usize,
     peak: Option<Peak>,
@@ -102,6 +115,7 @@ struct FirstStep {
 
 pub fn run(arguments: &Arguments) -> CommandResult {
     let started = Instant::now();
+    check_out(arguments)?;
     if arguments.targets {
         return targets::run(arguments);
     }
@@ -133,7 +147,10 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         device: device.describe(),
+        precision: device.precision(),
+        checked: arguments.device.opened_as.checked,
         dataset: arguments.dataset.name(),
+        network: arguments.network.name(),
         width: arguments.width,
         batch_size: arguments.batch_size,
         peak: if arguments.steps_only { None } else { peak::measure(&device)? },
@@ -143,18 +160,32 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         steps_only: arguments.steps_only,
         explain: arguments.explain.then(|| explain::decisions(&device)),
     };
-    let json = serde_json::to_string_pretty(&report)?;
-    write_json(arguments.out.as_deref(), &json)?;
-    if arguments.json {
-        println!("{json}");
-    } else {
-        print(&report);
-    }
+    give(arguments, &serde_json::to_string_pretty(&report)?, || print(&report))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_json(out: Option<&Path>, json: &str) -> Result<(), files::FileError> {
-    out.map_or(Ok(()), |path| files::write(path, json.as_bytes()))
+/// Refuses, before anything is measured, a file that could not be written, and one that is no result of this command.
+fn check_out(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let Some(path) = &arguments.out else { return Ok(()) };
+    let earlier = files::read_at_most(path, LARGEST).is_ok_and(|bytes| wrote(&bytes));
+    check_new_file(path, arguments.force || earlier)
+}
+
+/// Whether bytes are a result of this command, with targets or without.
+fn wrote(bytes: &[u8]) -> bool {
+    let Ok(Value::Object(report)) = serde_json::from_slice(bytes) else { return false };
+    let has = |keys: [&str; 4]| keys.iter().all(|key| report.contains_key(*key));
+    has(["version", "device", "first_step", "steps"]) || has(["version", "device", "rows", "memory"])
+}
+
+/// Writes and prints a result. Minutes of measurement are printed even if the file cannot be written.
+fn give(arguments: &Arguments, json: &str, print: impl Fn()) -> Result<(), files::FileError> {
+    let written = arguments.out.as_ref().map_or(Ok(()), |path| files::write(path, json.as_bytes()));
+    match arguments.json {
+        true => println!("{json}"),
+        false => print(),
+    }
+    written
 }
 
 fn config(arguments: &Arguments, method: Method) -> Result<TrainConfig, Box<dyn std::error::Error>> {
@@ -172,13 +203,7 @@ fn cold_and_warm(arguments: &Arguments, width: f32, batch_size: usize) -> FirstS
     let once = || {
         let mut command = this_program()?;
         command
-            .args(["bench", "--first-step"])
-            .args(["--adapter", &arguments.device.adapter.to_string()])
-            .args(["--dataset", arguments.dataset.name()])
-            .args(["--network", arguments.network.name()])
-            .args(["--tune", tune_name(arguments)])
-            .args(["--width", &width.to_string()])
-            .args(["--batch-size", &batch_size.to_string()])
+            .args(first_step_line(arguments, width, batch_size))
             .env("PGN_WGPU_CACHE", cache.path())
             // Mesa's and NVIDIA's caches; other drivers keep theirs elsewhere and are warm both times.
             .env("MESA_SHADER_CACHE_DIR", cache.path())
@@ -191,6 +216,23 @@ fn cold_and_warm(arguments: &Arguments, width: f32, batch_size: usize) -> FirstS
     FirstStep { cold, second, warm }
 }
 
+/// The command line of a process that takes the first step as this one would. The first step is natural, whatever is timed.
+fn first_step_line(arguments: &Arguments, width: f32, batch_size: usize) -> Vec<String> {
+    let values = [
+        ("--adapter", arguments.device.adapter.to_string()),
+        ("--dataset", arguments.dataset.name().to_string()),
+        ("--network", arguments.network.name().to_string()),
+        ("--tune", tune_name(arguments).to_string()),
+        ("--precision", arguments.device.opened_as.precision.name().to_string()),
+        ("--width", width.to_string()),
+        ("--batch-size", batch_size.to_string()),
+    ];
+    let mut line = vec!["bench".to_string(), "--first-step".to_string()];
+    line.extend(values.into_iter().flat_map(|(flag, value)| [flag.to_string(), value]));
+    line.extend(arguments.device.opened_as.checked.then(|| "--checked".to_string()));
+    line
+}
+
 /// The value of --tune, for a process that is started.
 fn tune_name(arguments: &Arguments) -> &'static str {
     match arguments.device.opened_as.tune {
@@ -198,6 +240,12 @@ fn tune_name(arguments: &Arguments) -> &'static str {
         Tune::Quick => "quick",
         Tune::Full => "full",
     }
+}
+
+/// What was measured, and how numbers were stored.
+fn measured(report: &Report) -> String {
+    let Report { network, width, batch_size, dataset, precision, .. } = report;
+    format!("{network}, width {width}, batch {batch_size}, {dataset}, precision {}", precision.name())
 }
 
 fn print(report: &Report) {
@@ -213,7 +261,7 @@ fn print(report: &Report) {
     if let FirstStep { cold: Some(cold), warm: Some(warm), .. } = report.first_step {
         println!("first step  {cold:.1} s with an empty driver cache, {warm:.1} s with a warm one");
     }
-    println!("model       width {}, batch {}, {}\n", report.width, report.batch_size, report.dataset);
+    println!("model       {}\n", measured(report));
     let head = ["step", "images/s", "GFLOP/s", "ms", "vs natural", "planned", "allocated", "not convolution"];
     let mut rows = vec![head.map(str::to_string).to_vec()];
     for (name, step) in &report.steps {
@@ -264,5 +312,82 @@ fn print(report: &Report) {
             print!("\n{}", explain::convolutions(name, &step.general));
         }
         print!("\n{}", explain::text(decisions));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parsed(line: &[&str]) -> Arguments {
+        Line::parse_from(line.iter().copied()).arguments
+    }
+
+    #[test]
+    fn the_first_step_is_taken_as_the_steps_that_are_timed() {
+        let flags = ["--precision", "mixed", "--checked", "--tune", "full", "--adapter", "1"];
+        let model = ["--network", "resnet18", "--dataset", "mnist", "--method", "trades"];
+        let own = parsed(&[&["bench"], &flags[..], &model].concat());
+        let line = first_step_line(&own, 0.5, 7);
+        let child = parsed(&line.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(child.device.opening(), own.device.opening());
+        assert_eq!((child.device.adapter, child.network), (own.device.adapter, own.network));
+        assert_eq!((child.width, child.batch_size, child.dataset.name()), (0.5, 7, "mnist"));
+        assert!(child.first_step && !child.targets && child.out.is_none());
+        let plain = first_step_line(&parsed(&["bench"]), 0.25, 32);
+        assert!(!plain.contains(&"--checked".to_string()), "{plain:?}");
+    }
+
+    fn report(precision: Precision) -> Report {
+        Report {
+            version: "1",
+            device: "d".into(),
+            precision,
+            checked: false,
+            dataset: "cifar10",
+            network: "resnet18",
+            width: 0.25,
+            batch_size: 32,
+            peak: None,
+            first_step: FirstStep::default(),
+            steps: BTreeMap::new(),
+            carlini_wagner: None,
+            steps_only: true,
+            explain: None,
+        }
+    }
+
+    #[test]
+    fn a_result_names_the_network_and_the_precision() {
+        assert_eq!(
+            measured(&report(Precision::F32)),
+            "resnet18, width 0.25, batch 32, cifar10, precision f32"
+        );
+        let json = serde_json::to_value(report(Precision::Mixed)).unwrap();
+        assert_eq!((&json["network"], &json["precision"]), (&"resnet18".into(), &"mixed".into()));
+    }
+
+    #[test]
+    fn an_earlier_result_is_replaced_and_no_other_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("b.json");
+        let check = |flags: &[&str]| {
+            let out = path.display().to_string();
+            let line = [&["bench", "--out", &out], flags].concat();
+            check_out(&parsed(&line)).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&[]), Ok(()));
+        std::fs::write(&path, serde_json::to_vec_pretty(&report(Precision::F32)).unwrap()).unwrap();
+        assert_eq!(check(&[]), Ok(()));
+        std::fs::write(&path, "{\"version\": 1}").unwrap();
+        assert!(check(&[]).unwrap_err().contains("exists"));
+        assert_eq!(check(&["--force"]), Ok(()));
     }
 }

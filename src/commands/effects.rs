@@ -10,11 +10,13 @@ use clap::parser::ValueSource;
 use pgn_wgpu::attacks::options::OPTIONS;
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, Norm, Run};
 use pgn_wgpu::data::DatasetKind;
+use pgn_wgpu::files;
 use pgn_wgpu::nn::Problem;
 use pgn_wgpu::reproduce::Experiment;
 use pgn_wgpu::training::effects::{key, listed, without_effect};
 use pgn_wgpu::training::options::EFFECTS;
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
+use std::path::Path;
 
 /// What a flag needs to have an effect.
 #[derive(Clone, Copy)]
@@ -33,6 +35,10 @@ enum Needs {
     Randomness,
     /// An adapter with shaders.
     Shaders,
+    /// Images that are pictures, not an array.
+    Pictures,
+    /// All of these.
+    All(&'static [Needs]),
     /// Another command: this one sets it, as it says.
     Set(&'static str),
     /// An option of training, which the run's configuration decides about.
@@ -42,7 +48,7 @@ enum Needs {
 /// Flags with which an attack draws random numbers that draws none without.
 const RANDOM: [&str; 3] = ["random_start", "restarts", "target"];
 
-use Needs::{Attack, Flags, Nothing, Randomness, Set, Shaders, Training, Without};
+use Needs::{All, Attack, Flags, Nothing, Pictures, Randomness, Set, Shaders, Training, Without};
 
 /// The table. `None`: nobody has thought about it.
 fn needs(command: &str, flag: &str) -> Option<Needs> {
@@ -68,24 +74,26 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
             "dataset" | "data" | "split" | "limit" | "limit_seed" | "resize" | "crop" | "class_index",
         ) => Flags(&["web"]),
 
-        ("report", "adapter" | "tune" | "precision" | "checked" | "epsilon") => Flags(&["sheets"]),
+        ("report", "tune" | "checked") => All(&[Flags(&["sheets"]), Shaders]),
+        ("report", "adapter" | "precision" | "epsilon") => Flags(&["sheets"]),
         ("report", "runs" | "out" | "force" | "sheets") => Nothing,
         (
             "bench",
             "dataset" | "network" | "width" | "batch_size" | "seconds" | "method" | "explain" | "precision"
-            | "checked",
+            | "steps_only" | "first_step",
         ) => Without("targets"),
-        ("bench", "targets" | "out" | "steps_only" | "first_step" | "adapter") => Nothing,
-        (
-            "attack" | "evaluate" | "verdict" | "validate" | "bench" | "reproduce" | "sweep",
-            "tune" | "checked",
-        ) => Shaders,
+        ("bench", "checked") => All(&[Without("targets"), Shaders]),
+        ("bench", "targets" | "out" | "adapter") => Nothing,
+        ("bench", "force") => Flags(&["out"]),
+        ("verdict", "tune" | "checked") => All(&[Without("merge"), Shaders]),
+        ("attack" | "evaluate" | "validate" | "bench" | "reproduce" | "sweep", "tune" | "checked") => Shaders,
         // Shards say on what and how they were computed.
         (
             "verdict",
             "adapter" | "precision" | "dataset" | "data" | "split" | "limit" | "limit_seed" | "resize"
             | "crop" | "class_index" | "normalise" | "mean" | "std" | "scale" | "batch_size",
         ) => Without("merge"),
+        ("predict", "resize" | "crop") => Pictures,
         (
             _,
             "adapter" | "precision" | "dataset" | "data" | "split" | "limit" | "out" | "dry_run" | "shard"
@@ -222,6 +230,17 @@ fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Opt
                 format!("{name} has no effect with `adapter` cpu; it belongs to adapters with shaders; leave it out")
             })
         }
+        Pictures => {
+            let images = Path::new(matches.get_raw("images")?.next()?);
+            files::has_ending(images, "npy").then(|| {
+                format!(
+                    "{name} has no effect with `images` {}: the images of an array are taken as they are; it belongs to \
+                     pictures; leave it out",
+                    images.display()
+                )
+            })
+        }
+        All(all) => all.iter().find_map(|needs| refusal(matches, command, flag, *needs)),
         Set(why) => Some(format!("{name} has no effect with {command}: {why}; leave it out")),
     }
 }
@@ -319,6 +338,42 @@ mod tests {
         assert!(refused("pgn-wgpu bench --targets --seconds 1").unwrap().contains("with `targets`"));
         assert!(refused("pgn-wgpu validate --adapter cpu --checked").unwrap().contains("`adapter` cpu"));
         assert_eq!(refused("pgn-wgpu validate --adapter 0 --checked"), None);
+    }
+
+    #[test]
+    fn a_flag_of_two_needs_is_refused_for_either() {
+        for (line, reason) in [
+            ("verdict --merge d --tune full --checked", "with `merge`"),
+            ("verdict --merge d --checked", "with `merge`"),
+            ("verdict m --adapter cpu --tune full", "`adapter` cpu"),
+            ("bench --targets --steps-only", "with `targets`"),
+            ("bench --targets --checked", "with `targets`"),
+            ("bench --adapter cpu --checked", "`adapter` cpu"),
+            ("bench --force", "without `out`"),
+            ("report r --tune full", "without `sheets`"),
+            ("report r --sheets --adapter cpu --checked", "`adapter` cpu"),
+        ] {
+            let sentence = refused(&format!("pgn-wgpu {line}"));
+            assert!(sentence.as_ref().is_some_and(|own| own.contains(reason)), "{line}: {sentence:?}");
+        }
+        for line in [
+            "verdict m --adapter 0 --tune full --checked",
+            "bench --adapter 0 --checked --steps-only --out b.json --force",
+            "bench --targets --tune full",
+            "report r --sheets --adapter 0 --checked",
+        ] {
+            assert_eq!(refused(&format!("pgn-wgpu {line}")), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn arrays_are_neither_resized_nor_cropped() {
+        for flag in ["--resize 64", "--crop 32"] {
+            let of = |images: &str| refused(&format!("pgn-wgpu predict m --images {images} {flag}"));
+            let sentence = of("a.NPY").unwrap();
+            assert!(sentence.contains("with `images` a.NPY") && sentence.contains("pictures"), "{sentence}");
+            assert_eq!((of("a.png"), of("folder")), (None, None));
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ use pgn_wgpu::evaluation::{EvaluationError, ImageChoice, Paper, Place, Subject, 
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::models::pixels::PixelChoice;
+use pgn_wgpu::program::precision::Precision;
 use pgn_wgpu::report::runs::evaluated;
 use pgn_wgpu::verdict::piece::Pieces;
 use pgn_wgpu::verdict::{self, Quick as Judged, VerdictError};
@@ -99,9 +100,45 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let verdicts = verdicts(arguments, &suite, &runs, &mut progress)?;
     let corrupted = corrupted(arguments, &suite.device, set.as_ref(), &runs)?;
     let report = report(arguments, &suite, &runs, &findings, (&verdicts, corrupted));
+    let mut outputs = outputs.to_vec();
+    outputs.extend(arguments.corruptions.is_some().then_some(corruptions));
+    // If a file cannot be written, the result is still shown.
+    let written = write(&report, &runs, &out, &outputs);
+    show(&report);
+    written?;
+    println!();
+    for path in outputs {
+        println!("written  {}", path.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the files: JSON, CSV and, where they were asked for, the corrupted images' accuracies.
+fn write(
+    report: &Report,
+    runs: &[Subject],
+    out: &Path,
+    outputs: &[PathBuf],
+) -> Result<(), Box<dyn std::error::Error>> {
+    files::create_folder(out)?;
+    let corrupted = corruptions::csv(report.corrupted());
+    let contents = [report.json(), report.csv().into_bytes(), corrupted.into_bytes()];
+    for (path, content) in outputs.iter().zip(&contents) {
+        files::write(path, content)?;
+    }
+    // A report about any of the runs finds it.
+    runs.iter().try_for_each(|run| evaluated::keep(report, run))?;
+    Ok(())
+}
+
+/// Prints the tables with what they mean, and the reasons to doubt them.
+fn show(report: &Report) {
     let [first, rest] = report.rows();
     println!("{}\n{}", table(&first), table(&rest));
     println!("{}", report.legend());
+    if report.precision == Precision::Mixed {
+        println!("measured on {}", report.device);
+    }
     for run in &report.runs {
         for warning in &run.warnings {
             println!("\nwarning: {}: {}", run.name, warned(warning));
@@ -110,18 +147,6 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     for (name, _, corrupted) in report.corrupted() {
         println!("\n{}", table(&corrupted.rows(name)));
     }
-    files::create_folder(&out)?;
-    let [json, csv] = outputs;
-    files::write(&json, &report.json())?;
-    files::write(&csv, report.csv().as_bytes())?;
-    // A report about any of the runs finds it.
-    runs.iter().try_for_each(|run| evaluated::keep(&report, run))?;
-    println!("\nwritten  {}\nwritten  {}", json.display(), csv.display());
-    if arguments.corruptions.is_some() {
-        files::write(&corruptions, corruptions::csv(report.corrupted()).as_bytes())?;
-        println!("written  {}", corruptions.display());
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// The quick verdict on a run's images, from the pieces that `verdict` keeps, where they are there.
@@ -297,6 +322,7 @@ fn report(
     Report {
         version: env!("CARGO_PKG_VERSION").to_string(),
         device: suite.device.describe(),
+        precision: suite.device.precision(),
         data_set: runs[0].data_set.clone(),
         split: arguments.images.split.name().to_string(),
         images: runs[0].images.len(),

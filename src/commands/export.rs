@@ -1,7 +1,7 @@
 //! `pgn-wgpu export`: a model for other programs: ONNX, PyTorch's names in safetensors with a small `model.py`, or a page that computes
 //! in a browser.
 
-use super::{CommandResult, bytes, fail};
+use super::{CommandResult, bytes, check_new_file};
 use pgn_wgpu::evaluation::{ImageChoice, Place};
 use pgn_wgpu::files;
 use pgn_wgpu::models::file::{Model, export, to_bytes};
@@ -10,7 +10,7 @@ use pgn_wgpu::models::python;
 use pgn_wgpu::nn::onnx;
 use pgn_wgpu::web;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -40,7 +40,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let python = arguments.safetensors.as_ref().map(|path| path.with_file_name("model.py"));
     let outputs = [&arguments.onnx, &arguments.safetensors, &python, &arguments.web];
     for path in outputs.into_iter().flatten() {
-        check(path, arguments.force)?;
+        check_new_file(path, arguments.force)?;
     }
     let place = Place::find(&arguments.model)?.with_pixels(&arguments.pixels);
     place.check_model()?;
@@ -80,16 +80,3 @@ fn page(place: Place, images: &ImageChoice) -> Result<String, Box<dyn std::error
 
 /// Stands before the names until they are PyTorch's.
 const PREFIX: &str = "classifier";
-
-fn check(path: &Path, force: bool) -> Result<(), Box<dyn std::error::Error>> {
-    super::check_overwriting(path, force)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match folder.filter(|folder| !folder.is_dir()) {
-        Some(folder) => fail(format!(
-            "{} cannot be written: the folder {} does not exist; make it first",
-            path.display(),
-            folder.display()
-        )),
-        None => Ok(()),
-    }
-}

@@ -1,5 +1,26 @@
 //! One file per subcommand, and what they share: opening the chosen device and printing tables.
 
+/// As the standard library's, for all commands; but a reader that leaves ends no command. See [`output`].
+macro_rules! print {
+    ($($text:tt)*) => { $crate::commands::output::print(format_args!($($text)*)) };
+}
+
+/// See `print`.
+macro_rules! println {
+    () => { $crate::commands::output::print(format_args!("\n")) };
+    ($($text:tt)*) => { $crate::commands::output::print(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// See `print`, on the standard error.
+macro_rules! eprint {
+    ($($text:tt)*) => { $crate::commands::output::print_error(format_args!($($text)*)) };
+}
+
+/// See `print`, on the standard error.
+macro_rules! eprintln {
+    ($($text:tt)*) => { $crate::commands::output::print_error(format_args!("{}\n", format_args!($($text)*))) };
+}
+
 pub mod adapters;
 pub mod attack;
 pub mod attack_flags;
@@ -9,6 +30,7 @@ pub mod effects;
 pub mod evaluate;
 pub mod export;
 pub mod loudness;
+pub mod output;
 pub mod predict;
 mod progress;
 pub mod report;
@@ -41,24 +63,22 @@ pub type CommandResult = Result<ExitCode, Box<dyn std::error::Error>>;
 /// How errors end that mean a closed pipe: on Unix, and the two of Windows.
 const NOBODY_READS: [&str; 3] = ["(os error 32)", "(os error 109)", "(os error 232)"];
 
-/// Makes print! end the program instead of panicking when its output cannot be written: silently when the reader
-/// has left, as in `pgn-wgpu summary | head`, otherwise with the reason.
+/// Makes the standard library's print! end the program instead of panicking when its output cannot be written: silently when
+/// the reader has left, otherwise with the reason. The commands print by [`output`]; what a registered attack prints comes here.
 pub fn end_with_the_output() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let reason = panic
-            .payload()
-            .downcast_ref::<String>()
-            .and_then(|text| text.strip_prefix("failed printing to stdout: "));
-        match reason {
+        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to stderr: ") {
+            // Nobody would read of a panic either.
+            leave(1);
+        }
+        match text.strip_prefix("failed printing to stdout: ") {
             None => usual(panic),
             // The terminal is gone, as it is after a hang-up.
             Some(_) if signals::code().is_some() => leave(signals::code().unwrap_or_default()),
             Some(reason) if NOBODY_READS.iter().any(|code| reason.ends_with(code)) => leave(0),
-            Some(reason) => {
-                eprintln!("error: cannot write to the standard output: {reason}");
-                leave(1)
-            }
+            Some(reason) => output::refuse(&reason),
         }
     }));
 }
@@ -118,6 +138,24 @@ pub fn check_overwriting(path: &Path, force: bool) -> Result<(), Box<dyn std::er
         ));
     }
     Ok(())
+}
+
+/// Refuses a path to which no file can be written, before anything is computed: a folder, a file that exists (unless `force`), or a
+/// file in a folder that does not exist.
+pub fn check_new_file(path: &Path, force: bool) -> Result<(), Box<dyn std::error::Error>> {
+    if path.is_dir() {
+        return fail(format!("{} is a folder; name a file in it", path.display()));
+    }
+    check_overwriting(path, force)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.filter(|folder| !folder.is_dir()) {
+        Some(folder) => fail(format!(
+            "{} cannot be written: the folder {} does not exist; make it first",
+            path.display(),
+            folder.display()
+        )),
+        None => Ok(()),
+    }
 }
 
 /// Ends the process at once. An end in order destroys what a software driver's compiler is still using on another thread.
@@ -236,11 +274,50 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
-/// Seconds as people read them.
+/// Seconds as people read them. They are rounded first, so that no 60 seconds or minutes are left over.
 pub fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 120.0 => format!("{s:.1} s"),
-        s if s < 7200.0 => format!("{:.0} min {:02.0} s", (s / 60.0).floor(), s % 60.0),
-        s => format!("{:.0} h {:02.0} min", (s / 3600.0).floor(), s % 3600.0 / 60.0),
+    let (tenths, whole) = ((10.0 * seconds).round() / 10.0, seconds.round() as u64);
+    let minutes = (seconds / 60.0).round() as u64;
+    match whole {
+        _ if tenths < 120.0 => format!("{tenths:.1} s"),
+        0..7200 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", minutes / 60, minutes % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_never_ends_with_60_seconds_or_minutes() {
+        let words = [
+            (0.04, "0.0 s"),
+            (59.7, "59.7 s"),
+            (119.94, "119.9 s"),
+            (119.96, "2 min 00 s"),
+            (179.7, "3 min 00 s"),
+            (181.2, "3 min 01 s"),
+            (3599.7, "60 min 00 s"),
+            (7199.7, "2 h 00 min"),
+            (10_799.0, "3 h 00 min"),
+            (86_460.0, "24 h 01 min"),
+        ];
+        for (seconds, text) in words {
+            assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_refused_before_anything_is_computed() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |name: &str, force| {
+            check_new_file(&folder.path().join(name), force).map_err(|error| error.to_string())
+        };
+        std::fs::write(folder.path().join("old"), "").unwrap();
+        assert_eq!((check("new", false), check("old", true)), (Ok(()), Ok(())));
+        assert!(check("old", false).unwrap_err().contains("old exists"));
+        assert!(check("none/new", true).unwrap_err().contains("none does not exist"));
+        assert!(check(".", true).unwrap_err().contains("is a folder"));
     }
 }

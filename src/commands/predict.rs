@@ -54,7 +54,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> CommandResult {
     if let Some(path) = &arguments.save {
-        super::check_overwriting(path, arguments.force)?;
+        super::check_new_file(path, arguments.force)?;
     }
     let place = Place::find(&arguments.model)?;
     place.check_model()?;
@@ -71,15 +71,27 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let logits =
         predict::logits(&device, &model, &pixels, &mut |done, all| progress.show("images", done, all))?;
     progress.finish();
+    // If a file cannot be written, the result is still shown.
+    let saved = save(arguments, [names.len(), problem.classes], &logits);
     print!("{}", table(&rows(arguments.top, &names, &logits, &model)));
     if names.len() > PRINTED {
         println!("and {} more", names.len() - PRINTED);
     }
-    if let Some(path) = &arguments.save {
-        files::write(path, &npy::encode(&[names.len(), problem.classes], &logits)?)?;
+    if let Some(path) = saved? {
         println!("written  {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the logits, if they are wanted, and returns the path.
+fn save<'a>(
+    arguments: &'a Arguments,
+    extents: [usize; 2],
+    logits: &[f32],
+) -> Result<Option<&'a Path>, Box<dyn std::error::Error>> {
+    let Some(path) = &arguments.save else { return Ok(None) };
+    files::write(path, &npy::encode(&extents, logits)?)?;
+    Ok(Some(path))
 }
 
 /// The model; where its file does not tell the size of images, for those that are given.

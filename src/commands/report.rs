@@ -65,10 +65,12 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         }
     }
     let page = runs.page();
+    // If a file cannot be written, the result is still shown.
+    let written = files::write(&page, &out, &origin, arguments.force);
     for sentence in &page.summary {
         println!("{}", with_flags(sentence));
     }
-    println!("\nwritten  {}", files::write(&page, &out, &origin, arguments.force)?.display());
+    println!("\nwritten  {}", written?.display());
     match runs.refused.is_empty() {
         true => Ok(ExitCode::SUCCESS),
         false => fail(format!("{}; the report is of the others", runs.refused.join("; "))),

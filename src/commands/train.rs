@@ -5,17 +5,17 @@ use super::loudness::{self, Timer};
 use super::{CommandResult, bytes, duration, fail, grouped, signals, table};
 use crate::command_line::settings::with_flags;
 use indicatif::{ProgressBar, ProgressStyle};
-use pgn_wgpu::data::{Dataset, absolute};
+use pgn_wgpu::data::{Dataset, DatasetKind, absolute};
 use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::executor::{Device, Opening};
 use pgn_wgpu::gpu::tuning::Tune;
 use pgn_wgpu::models::file::Model;
 use pgn_wgpu::training::effects;
-use pgn_wgpu::training::fit::{Fit, Observer, Outcome, open_data, problem_of, steps_of};
+use pgn_wgpu::training::fit::{Fit, Home, Observer, Outcome, problem_of, steps_of};
 use pgn_wgpu::training::options::TrainOptions;
 use pgn_wgpu::training::run::RunFolder;
-use pgn_wgpu::training::start::starting_model;
-use pgn_wgpu::training::{EpochRecord, StepRecord, TrainConfig, TrainError, Trainer};
+use pgn_wgpu::training::start::{Material, material};
+use pgn_wgpu::training::{EpochRecord, Preset, StepRecord, TrainConfig, TrainError, Trainer};
 use pgn_wgpu::training::{resume, robust};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -88,8 +88,8 @@ pub fn quietly(
         return fail("`dry-run` writes what it finds to the terminal; use the command for it");
     }
     let device = Device::open(&config.adapter.parse()?, config.opening(arguments.checked))?;
-    let folder = |config: &TrainConfig| folder(resumed, arguments.out.as_deref(), config);
-    let mut fit = Fit::new(device, config.clone(), folder, observer, stop)?;
+    let home = home(resumed, arguments.out.as_deref(), &config);
+    let mut fit = Fit::new(device, config, home, observer, stop)?;
     if arguments.tensorboard {
         fit.log_to_tensorboard()?;
     }
@@ -98,15 +98,11 @@ pub fn quietly(
 }
 
 /// The folder that a run goes on in, or a new one.
-fn folder(
-    resumed: Option<RunFolder>,
-    out: Option<&Path>,
-    config: &TrainConfig,
-) -> Result<RunFolder, TrainError> {
+fn home(resumed: Option<RunFolder>, out: Option<&Path>, config: &TrainConfig) -> Home {
     match (resumed, out) {
-        (Some(folder), _) => Ok(folder),
-        (None, Some(out)) => RunFolder::create(out, config),
-        (None, None) => RunFolder::create(&RunFolder::unused(&run_name(config)), config),
+        (Some(folder), _) => Home::Existing(folder),
+        (None, Some(out)) => Home::New(out.to_path_buf()),
+        (None, None) => Home::Unused(run_name(config)),
     }
 }
 
@@ -131,7 +127,7 @@ pub fn run(arguments: Arguments) -> CommandResult {
     let (config, resumed) = configuration(&arguments)?;
     config.check()?;
     if arguments.dry_run {
-        return dry_run(&arguments, &config);
+        return dry_run(&arguments, &config, resumed.as_ref());
     }
     let device = super::open(&config.adapter.parse()?, config.opening(arguments.checked))?;
     let described = device.describe();
@@ -140,10 +136,10 @@ pub fn run(arguments: Arguments) -> CommandResult {
         Some(folder) => resume::nothing_left(folder, &config)?,
         None => None,
     };
-    let folder = |config: &TrainConfig| folder(resumed, arguments.out.as_deref(), config);
+    let home = home(resumed, arguments.out.as_deref(), &config);
     let mut watch = Watch::new(&config);
     let preparing = Timer::new();
-    let mut fit = Fit::new(device, config.clone(), folder, &mut watch, stop)?;
+    let mut fit = Fit::new(device, config.clone(), home, &mut watch, stop)?;
     preparing.say("preparing the run");
     if arguments.tensorboard {
         fit.log_to_tensorboard()?;
@@ -253,40 +249,61 @@ fn check_effects(
         return fail(sentence.replace("`ema-warmup`", warmup));
     }
     if let Some(path) = &arguments.config {
+        if arguments.options.preset.is_some() && says_everything(file)? {
+            return fail(format!(
+                "`preset` has no effect with `config` {}, which has a value for every option, as the file of a run; leave one \
+                 of them out",
+                path.display()
+            ));
+        }
         let own = TrainOptions::default().resolve(file);
         effects::check_file(path, &file.keys(), file.preset, &[own, config.clone()])?;
     }
     Ok(())
 }
 
+/// Whether a file has every option that every run has, so that it says nothing less than a run's own `config.toml`.
+fn says_everything(file: &TrainOptions) -> Result<bool, Box<dyn std::error::Error>> {
+    let all = toml::Table::try_from(TrainConfig::preset(Preset::Small, DatasetKind::Digits))?;
+    let given = file.keys();
+    Ok(all.keys().all(|key| given.contains(key)))
+}
+
 /// Everything that a run would do before its first step, and nothing that stays.
-fn dry_run(arguments: &Arguments, config: &TrainConfig) -> CommandResult {
-    let path = match (&arguments.resume, &arguments.out) {
-        (Some(path), _) => path.clone(),
+fn dry_run(arguments: &Arguments, config: &TrainConfig, resumed: Option<&RunFolder>) -> CommandResult {
+    let path = match (resumed, &arguments.out) {
+        (Some(folder), _) => folder.path().to_path_buf(),
         (None, Some(out)) => out.clone(),
         (None, None) => RunFolder::unused(&run_name(config)),
     };
-    let step = match &arguments.resume {
-        Some(path) => RunFolder::open(path)?.0.progress()?.map(|progress| progress.step),
+    let step = match resumed {
+        Some(folder) => folder.progress()?.map(|progress| progress.step),
         None => RunFolder::check_new(&path).map(|()| None)?,
     };
     // What is measured of the kernels would be kept.
     let opening = Opening { tune: Tune::Off, ..config.opening(arguments.checked) };
     let device = super::open(&config.adapter.parse()?, opening)?;
     let described = device.describe();
-    let trainer = prepare(device, config)?;
-    let all = What { trainer: &trainer.0, data: &trainer.1, config, device: &described };
+    let (trainer, material) = prepare(device, config, resumed)?;
+    let all = What { trainer: &trainer, data: &material.dataset, config, device: &described };
     describe(&all, &path, step);
+    if let Some(note) = &material.note {
+        println!("note     {}", with_flags(note));
+    }
     println!("dry run  nothing was written; the same command without --dry-run trains");
     Ok(ExitCode::SUCCESS)
 }
 
-/// The networks on the device, and the data.
-fn prepare(device: Device, config: &TrainConfig) -> Result<(Trainer, Dataset), TrainError> {
-    let data = open_data(config)?;
-    let problem = problem_of(&data);
-    let from = starting_model(config, &data)?;
-    Ok((Trainer::new(device, config, problem, from.as_ref(), None)?, data))
+/// The networks on the device, and what the run needs beside its folder.
+fn prepare(
+    device: Device,
+    config: &TrainConfig,
+    resumed: Option<&RunFolder>,
+) -> Result<(Trainer, Material), TrainError> {
+    let material = material(config, resumed)?;
+    let problem = problem_of(&material.dataset);
+    let trainer = Trainer::new(device, config, problem, material.from.as_ref(), None)?;
+    Ok((trainer, material))
 }
 
 /// With `--verbose`, the forms of kernels that the run begins with, as its `config.toml` has them.

@@ -3,12 +3,13 @@
 //! a shard of the images each; `--merge` puts them together.
 
 use super::progress::Progress;
-use super::{CommandResult, DeviceArguments, check_overwriting, fail, table, warned};
+use super::{CommandResult, DeviceArguments, check_new_file, check_overwriting, fail, table, warned};
 use crate::numbers::number;
 use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{Norm, length};
 use pgn_wgpu::evaluation::suite::Radius;
 use pgn_wgpu::evaluation::{Event, ImageChoice, Place};
+use pgn_wgpu::executor::precision_in_words;
 use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::shard::Shard;
 use pgn_wgpu::verdict::merge::{self, Judgement};
@@ -98,7 +99,9 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         progress.finish();
         let (outcome, hunted) = judged?;
         let answers = checks::answers(&device, &subject)?;
-        let text = shard_text(&about, shard, (&outcome, subject.images.len()), &out);
+        // Of a shard's report the attacks are shown alone.
+        let report = Report::new((&about, device.precision()), &outcome, Vec::new());
+        let text = shard_text(&report, shard, subject.images.len(), &out);
         let judgement =
             Judgement { shard, about, plan: &plan, answers, outcome: &outcome, hunted: hunted.as_ref() };
         let path = judgement.save(&subject, &device, &out)?;
@@ -140,8 +143,9 @@ fn merged(arguments: &Arguments) -> CommandResult {
             ));
         }
     }
+    let about = (&merged.about, merged.precision);
     let report =
-        Report { smallest: merged.distances, ..Report::new(&merged.about, &merged.outcome, merged.warnings) };
+        Report { smallest: merged.distances, ..Report::new(about, &merged.outcome, merged.warnings) };
     write(arguments, &out, &merged.about, (&merged.outcome, report))
 }
 
@@ -152,12 +156,16 @@ fn check_outputs(arguments: &Arguments, out: &Path) -> Result<(), Box<dyn std::e
         check_overwriting(&json, arguments.force)?;
     }
     for path in [&arguments.csv, &arguments.save].into_iter().flatten() {
-        check_overwriting(path, arguments.force)?;
+        // The verdict's own folder is made before they are written.
+        match path.parent() == Some(out) {
+            true => check_overwriting(path, arguments.force)?,
+            false => check_new_file(path, arguments.force)?,
+        }
     }
     Ok(())
 }
 
-/// Shows a whole verdict and writes its files.
+/// Writes a whole verdict's files and shows it.
 fn write(
     arguments: &Arguments,
     out: &Path,
@@ -165,35 +173,47 @@ fn write(
     (outcome, report): (&Outcome, Report),
 ) -> CommandResult {
     let json = out.join(report::FILE);
-    files::create_folder(out)?;
-    files::write(&json, &integrity::to_pretty_json(&report))?;
+    // If a file cannot be written, the result is still shown.
+    let written = write_files(arguments, &json, about, (outcome, &report));
     match &report.smallest {
         Some(distances) => print!("{}", distances_text(&report, distances)),
         None => print!("{}", text(&report)),
     }
+    written?;
     println!("\nwritten  {}", json.display());
-    if let Some(path) = &arguments.csv {
-        files::write(path, report::csv(outcome).as_bytes())?;
-        println!("written  {}", path.display());
-    }
-    if let Some(path) = &arguments.save {
-        files::write(path, &report::images(about, outcome, &report)?)?;
+    for path in [&arguments.csv, &arguments.save].into_iter().flatten() {
         println!("written  {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
 }
 
+fn write_files(
+    arguments: &Arguments,
+    json: &Path,
+    about: &About,
+    (outcome, report): (&Outcome, &Report),
+) -> Result<(), Box<dyn std::error::Error>> {
+    files::create_folder(json.parent().unwrap_or(Path::new("")))?;
+    files::write(json, &integrity::to_pretty_json(report))?;
+    if let Some(path) = &arguments.csv {
+        files::write(path, report::csv(outcome).as_bytes())?;
+    }
+    if let Some(path) = &arguments.save {
+        files::write(path, &report::images(about, outcome, report)?)?;
+    }
+    Ok(())
+}
+
 /// A shard for people: its attacks, and how the whole comes about. It has no verdict of its own.
-fn shard_text(about: &About, shard: Shard, (outcome, images): (&Outcome, usize), out: &Path) -> String {
-    let report = Report::new(about, outcome, Vec::new());
+fn shard_text(report: &Report, shard: Shard, images: usize, out: &Path) -> String {
     format!(
-        "shard {shard}: {} of {images} {} images of {}, {} version\n\n{}\n\
+        "shard {shard}: {} of {images} {} images of {}, {}\n\n{}\n\
          when all shards are there: pgn-wgpu verdict --merge {}\n",
         report.images,
         report.split,
         report.data_set,
-        report.version.name(),
-        attacks(&report),
+        version(report),
+        attacks(report),
         out.display()
     )
 }
@@ -201,16 +221,21 @@ fn shard_text(about: &About, shard: Shard, (outcome, images): (&Outcome, usize),
 /// The verdict for people.
 fn text(report: &Report) -> String {
     let mut text = format!(
-        "{}\n{} {} images of {}, {} version\n\n{}\n",
+        "{}\n{} {} images of {}, {}\n\n{}\n",
         report.headline(),
         report.images,
         report.split,
         report.data_set,
-        report.version.name(),
+        version(report),
         attacks(report)
     );
     text += &warnings(report);
     text
+}
+
+/// How thorough, and in which precision unless that is 32 bits.
+fn version(report: &Report) -> String {
+    format!("{} version{}", report.version.name(), precision_in_words(report.precision))
 }
 
 /// A line for each attack.
@@ -252,12 +277,12 @@ fn distances_text(report: &Report, distances: &Distances) -> String {
         ]
     }));
     format!(
-        "{}\n{} {} images of {}, {} version, benign accuracy {}\n\n{}\n{}within {name} {}: {} of all images robust\n{}",
+        "{}\n{} {} images of {}, {}, benign accuracy {}\n\n{}\n{}within {name} {}: {} of all images robust\n{}",
         distances.headline(report.norm, report.warnings.len()),
         report.images,
         report.split,
         report.data_set,
-        report.version.name(),
+        version(report),
         percent(report.benign_accuracy),
         table(&rows),
         distances.words(report.norm),

@@ -8,6 +8,7 @@ use super::warnings::Warning;
 use crate::attacks::{AttackKind, AttackOptions, Norm};
 use crate::csv::{self, Cell};
 use crate::integrity;
+use crate::program::precision::Precision;
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The columns of [`Report::csv`].
@@ -46,6 +47,9 @@ pub struct Report {
     pub version: String,
     /// Where it ran.
     pub device: String,
+    /// How numbers were stored there.
+    #[serde(default)]
+    pub precision: Precision,
     /// Name of the data set.
     pub data_set: String,
     /// Which part of it.
@@ -290,6 +294,7 @@ mod tests {
         Report {
             version: "1".into(),
             device: "d".into(),
+            precision: Precision::Mixed,
             data_set: "CIFAR-10".into(),
             split: "test".into(),
             images: 10,
@@ -324,6 +329,16 @@ mod tests {
         let mut other_radius = report();
         other_radius.attacks[0].epsilon = 0.25;
         assert_eq!(other_radius.rows()[1][2][3..], ["", ""]);
+    }
+
+    #[test]
+    fn a_file_says_its_precision_and_an_old_one_is_of_32_bits() {
+        let json = String::from_utf8(report().json()).unwrap();
+        let read = |json: &str| serde_json::from_str::<Report>(json).unwrap().precision;
+        assert_eq!(read(&json), Precision::Mixed);
+        let own: Vec<&str> = json.lines().filter(|line| line.contains("\"precision\"")).collect();
+        assert!(own.len() == 1 && own[0].contains("mixed"), "{own:?}");
+        assert_eq!(read(&json.replace(own[0], "")), Precision::F32);
     }
 
     #[test]

@@ -25,6 +25,16 @@ pub enum Precision {
     Mixed,
 }
 
+impl Precision {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Mixed => "mixed",
+        }
+    }
+}
+
 /// Marks the roots that may be stored as f16: whole activations that one call writes and that only the program reads.
 pub fn halve(roots: &mut [Root], tensors: &[TensorInfo], calls: &[Call], outputs: &[(String, TensorId)]) {
     let leaky = [codes::BIAS_LEAKY, codes::BORDER_BIAS_LEAKY];

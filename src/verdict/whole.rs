@@ -27,7 +27,7 @@ pub fn judge(
     let (outcome, hunted) = judge_shard(device, subject, (plan, about.version), whole, pieces, watch)?;
     let warnings = checks::warnings(checks::answers(device, subject)?, &plan.notes, &outcome);
     let smallest = hunted.map(|hunted| hunted.distances(&outcome));
-    let report = Report { smallest, ..Report::new(about, &outcome, warnings) };
+    let report = Report { smallest, ..Report::new((about, device.precision()), &outcome, warnings) };
     Ok((outcome, report))
 }
 

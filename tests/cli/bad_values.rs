@@ -110,10 +110,25 @@ fn flags_without_effect_are_refused_with_what_they_belong_to() {
         (&["attack", "--model", "m", "--attack", "fgm", "--sheet-images", "3"], &["without --sheet"]),
         (&["report", "run", "--adapter", "cpu"], &["--adapter", "without --sheets"]),
         (&["bench", "--targets", "--width", "1"], &["--width", "--targets"]),
+        (&["bench", "--targets", "--steps-only"], &["--steps-only", "--targets"]),
+        (&["verdict", "--merge", "d", "--tune", "full"], &["--tune", "with --merge"]),
+        (&["predict", "m", "--images", "a.npy", "--resize", "64"], &["--resize", "--images a.npy"]),
     ];
     for (arguments, expected) in others {
         assert_mentions(&Scratch::new().refuse(*arguments), expected);
     }
+}
+
+#[test]
+fn a_preset_beside_a_file_that_says_everything_is_refused() {
+    let scratch = Scratch::new();
+    let natural = ["--method", "natural", "--max-steps", "1"];
+    scratch.train(&[&natural[..], &["--out", "run"]].concat());
+    let whole = ["--config", "run/config.toml", "--preset", "paper", "--out", "other"];
+    assert_mentions(&scratch.refuse_to_train(&whole), &["--preset", "--config run/config.toml", "leave one"]);
+    // Of a file that says less the preset has the rest.
+    fs::write(scratch.path("part.toml"), "c-l = 9.0\n").unwrap();
+    scratch.train(&["--config", "part.toml", "--preset", "paper", "--max-steps", "1", "--dry-run"]);
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! Help, lists, and the commands that leave nothing behind.
 
 use super::{Scratch, adapter, adapters, assert_mentions};
+use pgn_wgpu::data::npy;
 use pgn_wgpu::training::{Preset, TrainConfig};
+use serde_json::Value;
+use std::fs;
+use std::io::PipeWriter;
 
 #[test]
 fn without_arguments_the_program_explains_itself() {
@@ -49,10 +53,10 @@ fn the_list_of_adapters_always_ends_with_the_cpu_path() {
     assert_mentions(text.lines().last().unwrap(), &["cpu: ", "needs no driver"]);
     assert_eq!(text.matches("(auto takes this one)").count(), 1, "{text}");
     let json = Scratch::new().succeed(["adapters", "--json"]);
-    let all: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+    let all: Vec<Value> = serde_json::from_str(&json).unwrap();
     assert_eq!(all.last().unwrap()["kind"], "cpu");
     // A software driver is never what auto takes.
-    let auto: Vec<&serde_json::Value> = all.iter().filter(|adapter| adapter["auto"] == true).collect();
+    let auto: Vec<&Value> = all.iter().filter(|adapter| adapter["auto"] == true).collect();
     assert!(auto.len() == 1 && auto[0]["kind"] != "software", "{json}");
     for (kind, name) in adapters() {
         assert_mentions(
@@ -97,7 +101,7 @@ fn validation_of_the_cpu_path_passes_and_says_so_by_its_exit_code() {
 #[test]
 fn a_validation_report_is_one_json_object() {
     let text = Scratch::new().succeed(validate("cpu", &["--json", "--method", "pgn", "--steps", "2"]));
-    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let report: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(report["pass"], true);
     assert!(report["steps"]["natural"].is_null());
     let kernels = report["steps"]["pgn"].as_array().unwrap();
@@ -147,7 +151,7 @@ fn a_dry_run_says_everything_and_writes_nothing() {
         &text,
         &["UCI optical digits", "planned on the device", "pgn-digits (5 steps)", "nothing was written"],
     );
-    assert_eq!(std::fs::read_dir(scratch.0.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(scratch.0.path()).unwrap().count(), 0);
     assert_mentions(&scratch.refuse_to_train(&["--dry-run", "--from", "none"]), &["none"]);
     scratch.train(&["--method", "natural", "--max-steps", "2", "--out", "run"]);
     assert_mentions(&scratch.refuse_to_train(&["--dry-run", "--out", "run"]), &["holds a run already"]);
@@ -156,6 +160,24 @@ fn a_dry_run_says_everything_and_writes_nothing() {
     assert_mentions(&text, &["generator-run", "generator"]);
     let text = scratch.succeed(["train", "--resume", "run", "--max-steps", "9", "--dry-run"]);
     assert_mentions(&text, &["resumed  at step 2", "(9 steps)"]);
+    assert!(super::files(scratch.0.path()) == before);
+}
+
+#[test]
+fn a_dry_run_goes_on_without_the_file_that_the_run_started_from() {
+    let scratch = Scratch::new();
+    let natural = ["--method", "natural", "--max-steps", "2", "--out"];
+    scratch.train(&[&natural[..], &["first"]].concat());
+    scratch.train(&[&natural[..], &["second", "--from", "first/model.safetensors"]].concat());
+    let dry = ["train", "--resume", "second", "--max-steps", "3", "--dry-run"];
+    assert!(!scratch.succeed(dry).contains("so it goes on"));
+    fs::remove_file(scratch.path("first/model.safetensors")).unwrap();
+    let before = super::files(scratch.0.path());
+    let text = scratch.succeed(dry);
+    assert_mentions(
+        &text,
+        &["resumed  at step 2", "model.safetensors", "so it goes on", "nothing was written"],
+    );
     assert!(super::files(scratch.0.path()) == before);
 }
 
@@ -179,7 +201,7 @@ fn completions_and_manual_pages_name_every_command() {
     assert_mentions(&scratch.succeed(["man"]).replace("\\-", "-"), &commands);
     scratch.succeed(["man", "--out", "man"]);
     for command in commands {
-        let page = std::fs::read_to_string(scratch.path(&format!("man/pgn-wgpu-{command}.1"))).unwrap();
+        let page = fs::read_to_string(scratch.path(&format!("man/pgn-wgpu-{command}.1"))).unwrap();
         assert_mentions(&page.replace("\\-", "-"), &[&format!("pgn-wgpu {command}"), "--quiet"]);
     }
     assert_mentions(&scratch.refuse(["completions", "tcsh"]), &["tcsh"]);
@@ -208,21 +230,121 @@ fn an_adapter_validates_and_trains() {
     assert!(!text.contains("CPU reference path"), "{text}");
 }
 
+/// The end of a pipe that nobody reads.
+fn unread() -> PipeWriter {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer
+}
+
 #[test]
 fn a_reader_that_leaves_early_is_no_error() {
     for arguments in [&["summary"][..], &["adapters"], &["train", "--help"]] {
-        let (reader, writer) = std::io::pipe().unwrap();
-        drop(reader);
-        let output = Scratch::new().command(arguments).stdout(writer).output().unwrap();
+        let output = Scratch::new().command(arguments).stdout(unread()).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
         assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
 }
 
+/// An array of two grey images of 8x8 pixels.
+fn images(scratch: &Scratch) {
+    let pixels: Vec<f32> = (0..128_u8).map(|i| f32::from(i) / 127.0).collect();
+    fs::write(scratch.path("a.npy"), npy::encode(&[2, 1, 8, 8], &pixels).unwrap()).unwrap();
+}
+
+#[test]
+fn every_file_is_written_though_nobody_reads_what_is_printed() {
+    let scratch = Scratch::new();
+    images(&scratch);
+    let train =
+        ["train", "--adapter", "cpu", "--width", "0.03125", "--method", "natural", "--max-steps", "2"];
+    let predict = ["predict", "run", "--adapter", "cpu", "--images", "a.npy", "--save", "l.npy"];
+    let evaluate = ["evaluate", "run", "--adapter", "cpu", "--limit", "4", "--attack", "fgm", "--no-verdict"];
+    let verdict = ["verdict", "run", "--adapter", "cpu", "--limit", "4", "--csv", "v.csv"];
+    let bench = ["bench", "--adapter", "cpu", "--steps-only", "--out", "b.json"];
+    let lines: [(&[&str], &[&str]); 7] = [
+        (&[&train[..], &["--out", "run"]].concat(), &["run/model.safetensors"]),
+        (&predict, &["l.npy"]),
+        (&evaluate, &["run/evaluation.json", "run/evaluation.csv"]),
+        (&verdict, &["run/verdict/verdict.json", "v.csv"]),
+        (&["report", "run"], &["run/report/report.html"]),
+        (&["export", "run", "--safetensors", "w.safetensors"], &["w.safetensors", "model.py"]),
+        (&[&bench[..], &SMALLEST_STEP].concat(), &["b.json"]),
+    ];
+    for (arguments, files) in lines {
+        let status = scratch.command(arguments).stdout(unread()).stderr(unread()).status().unwrap();
+        assert!(status.success(), "{arguments:?}: {status:?}");
+        for file in files {
+            assert!(scratch.path(file).is_file(), "{arguments:?}: {file}");
+        }
+    }
+    let json =
+        |file: &str| -> Value { serde_json::from_slice(&fs::read(scratch.path(file)).unwrap()).unwrap() };
+    for file in ["run/evaluation.json", "run/verdict/verdict.json", "b.json"] {
+        assert_eq!(json(file)["precision"], "f32", "{file}");
+    }
+    assert_eq!(json("b.json")["network"], "all-convolutional");
+    // An exit code is a result too.
+    fs::write(scratch.path("run/model.safetensors"), "x").unwrap();
+    let status = scratch.command(["verify", "run"]).stdout(unread()).stderr(unread()).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+/// The smallest step that `bench` times.
+const SMALLEST_STEP: [&str; 10] = [
+    "--dataset",
+    "digits",
+    "--width",
+    "0.03125",
+    "--batch-size",
+    "1",
+    "--seconds",
+    "0.1",
+    "--method",
+    "natural",
+];
+
+#[test]
+fn a_benchmark_says_what_it_measured_and_overwrites_no_other_file() {
+    let scratch = Scratch::new();
+    fs::write(scratch.path("mine.json"), "{}").unwrap();
+    let bench = |out: &'static str| {
+        [&["bench", "--adapter", "cpu", "--steps-only", "--out", out], &SMALLEST_STEP[..]].concat()
+    };
+    assert_mentions(&scratch.refuse(bench("mine.json")), &["mine.json exists", "--force"]);
+    assert_mentions(
+        &scratch.refuse(bench("none/b.json")),
+        &["none/b.json", "the folder none does not exist"],
+    );
+    for _ in 0..2 {
+        let text = scratch.succeed(bench("b.json"));
+        assert_mentions(&text, &["model       all-convolutional, width 0.03125, batch 1, digits, f32"]);
+    }
+    scratch.succeed([&bench("mine.json")[..], &["--force"]].concat());
+}
+
+#[test]
+fn what_could_not_be_written_is_refused_before_it_is_computed() {
+    let scratch = Scratch::new();
+    images(&scratch);
+    scratch.train(&["--method", "natural", "--max-steps", "1", "--out", "run"]);
+    let cpu = ["run", "--adapter", "cpu"];
+    for arguments in [
+        [&["predict"], &cpu[..], &["--images", "a.npy", "--save", "none/l.npy"]].concat(),
+        [&["verdict"], &cpu[..], &["--limit", "4", "--csv", "none/v.csv"]].concat(),
+    ] {
+        assert_mentions(&scratch.refuse(arguments), &["the folder none does not exist"]);
+    }
+    // The verdict makes its own folder.
+    let inside = [&["verdict"], &cpu[..], &["--limit", "4", "--out", "new", "--csv", "new/v.csv"]].concat();
+    scratch.succeed(inside);
+    assert!(scratch.path("new/v.csv").is_file());
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn an_output_that_cannot_be_written_is_an_error() {
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = Scratch::new().command(["summary"]).stdout(full).output().unwrap();
     assert_mentions(&super::refusal(&output), &["standard output", "No space left"]);
 }

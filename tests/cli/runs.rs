@@ -71,8 +71,12 @@ fn a_run_says_what_its_data_and_its_length_keep_from_having_an_effect() {
         &text,
         &["note     the schedule goes over the", "steps of --epochs, and --max-steps ends the run after 2"],
     );
-    let text = Scratch::new().train(&["--method", "natural", "--max-steps", "2"]);
-    assert!(!text.contains("note "), "{text}");
+    let all = ["--method", "natural", "--max-steps", "2", "--schedule", "step", "--milestones", "1"];
+    // The first four of them alone, and all of them.
+    for arguments in [&all[..4], &all[..]] {
+        let text = Scratch::new().train(arguments);
+        assert!(!text.contains("note "), "{text}");
+    }
 }
 
 #[test]

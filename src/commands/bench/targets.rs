@@ -4,7 +4,7 @@
 //! (`LP_NUM_THREADS`, `RAYON_NUM_THREADS`), so each measurement is a process of its own. A row that needs a software
 //! adapter is left out on another one.
 
-use super::{Arguments, cold_and_warm, tune_name, write_json};
+use super::{Arguments, cold_and_warm, give, tune_name};
 use crate::commands::summary::usual_problem;
 use crate::commands::{CommandResult, fail, signals, table, this_program};
 use pgn_wgpu::bench::median;
@@ -124,14 +124,10 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     rows.push(at_most(what, "x", Some(ratio), 1.2));
     let described = runs[0]["device"].as_str().unwrap_or_default().to_string();
     let report = Report { version: env!("CARGO_PKG_VERSION"), device: described, rows, memory, runs };
-    let json = serde_json::to_string_pretty(&report)?;
-    write_json(arguments.out.as_deref(), &json)?;
-    if arguments.json {
-        println!("{json}");
-    } else {
+    give(arguments, &serde_json::to_string_pretty(&report)?, || {
         println!("device  {}\n", report.device);
         print!("{}", text(&report.rows));
-    }
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -92,17 +92,18 @@ fn figure(id: &str, [title, caption]: [&str; 2], y: Axis, series: Vec<Series>) -
 /// The mean over each epoch's steps.
 fn of_steps(run: &Run, value: impl Fn(&StepRecord) -> Option<f64>) -> Series {
     let means = run.metrics.means();
-    let points = means.iter().filter_map(|mean| Some(Point::new(f64::from(mean.epoch) + 1.0, value(mean)?)));
-    series(&run.name, points.collect())
+    let point = |mean: &StepRecord| Some(Point::new(place(run, mean.step, mean.epoch), value(mean)?));
+    series(&run.name, means.iter().filter_map(point).collect())
+}
+
+/// Where the last step of an epoch lies: at the epoch's end, or before it if the run ends or has got no further there.
+fn place(run: &Run, step: u64, epoch: u32) -> f64 {
+    run.epochs_at(step, epoch).unwrap_or(f64::from(epoch) + 1.0)
 }
 
 fn of_epochs(run: &Run, name: &str, value: impl Fn(&EpochRecord) -> Option<f64>) -> Series {
-    let points = run
-        .metrics
-        .epochs
-        .iter()
-        .filter_map(|epoch| Some(Point::new(f64::from(epoch.epoch) + 1.0, value(epoch)?)));
-    series(name, points.collect())
+    let point = |end: &EpochRecord| Some(Point::new(place(run, end.step, end.epoch), value(end)?));
+    series(name, run.metrics.epochs.iter().filter_map(point).collect())
 }
 
 fn series(name: &str, points: Vec<Point>) -> Series {

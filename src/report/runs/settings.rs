@@ -1,16 +1,20 @@
 //! What each run was: a sentence, a row beside the other runs, and all its settings.
 
 use super::super::page::{Block, Cell, Fact, Table};
+use super::folder::decimal;
 use super::{Run, verdicts};
 use crate::evaluation::record::fingerprint_of_text;
 use crate::gpu::tuning::KernelChoices;
 use crate::training::TrainConfig;
 use crate::training::effects::without_effect;
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// They say where a run was made, not what it is.
 const PLACES: [&str; 4] = ["adapter", "data", "method", "dataset"];
 const NO_VALIDATION: &str = "There were no validation images, or no epoch has ended";
+const CUT: &str =
+    "`max-steps` has ended the run, and without its checkpoint nobody knows in which part of an epoch";
 
 /// What came out, for the beginning of the page.
 pub fn sentence(run: &Run) -> String {
@@ -23,11 +27,10 @@ pub fn sentence(run: &Run) -> String {
         )
     });
     format!(
-        "{}: {method} training on {}, {} of {} epochs{accuracy}{}.",
+        "{}: {method} training on {}, {}{accuracy}{}.",
         run.name,
         run.data_set,
-        run.epochs_done(),
-        run.config.epochs,
+        run.how_far(),
         verdicts::clause(run)
     )
 }
@@ -111,7 +114,10 @@ fn results(run: &Run) -> [Cell; 6] {
         Some(seconds) => Cell::number(seconds, 1),
         None => Cell::missing("No epoch has ended"),
     };
-    let done = Cell::number(f64::from(run.epochs_done()), 0);
+    let done = match run.epochs_done() {
+        Some(done) => Cell { text: decimal(done), value: Some(done), note: None },
+        None => Cell::missing(CUT),
+    };
     let benign = share(last.and_then(|epoch| epoch.benign_accuracy));
     [done, benign, share(run.metrics.best()), robust, delta, seconds]
 }
@@ -141,19 +147,34 @@ pub fn block(run: &Run) -> Block {
 
 /// Names as on the command line, values as in `config.toml`.
 fn settings(config: &TrainConfig) -> BTreeMap<String, String> {
-    let table = toml::Table::try_from(config).unwrap_or_default();
-    let text = |value: toml::Value| match value {
-        toml::Value::String(text) => text,
-        // What is kept in 32 bits is not exact in 64.
-        toml::Value::Float(number) => (number as f32).to_string(),
-        other => other.to_string(),
+    // Not by way of TOML's values, which have no whole numbers from 2^63 on.
+    let Ok(Value::Object(values)) = serde_json::to_value(config) else { return BTreeMap::new() };
+    // What is not set is no setting.
+    let set = values.into_iter().filter(|(_, value)| !value.is_null());
+    let text = |value: Value| match value {
+        Value::String(text) => text,
+        other => written(&other),
     };
-    let mut all: BTreeMap<String, String> =
-        table.into_iter().map(|(key, value)| (key, text(value))).collect();
+    let mut all: BTreeMap<String, String> = set.map(|(key, value)| (key, text(value))).collect();
     if let Some(kernels) = &config.kernels {
         all.insert("kernels".to_string(), forms(kernels));
     }
     all
+}
+
+/// A value as in `config.toml`.
+fn written(value: &Value) -> String {
+    match value {
+        // What is kept in 32 bits is not exact in 64.
+        Value::Number(number) if number.is_f64() => (number.as_f64().unwrap_or_default() as f32).to_string(),
+        Value::Array(values) => format!("[{}]", values.iter().map(written).collect::<Vec<_>>().join(", ")),
+        Value::Object(values) => {
+            let set = values.iter().filter(|(_, value)| !value.is_null());
+            let all: Vec<String> = set.map(|(key, value)| format!("{key} = {}", written(value))).collect();
+            format!("{{ {} }}", all.join(", "))
+        }
+        other => other.to_string(),
+    }
 }
 
 /// How many forms of kernels were chosen, and a fingerprint of which; the list is for programs, in `config.toml`.
@@ -167,7 +188,34 @@ fn forms(kernels: &KernelChoices) -> String {
 mod tests {
     use super::*;
     use crate::data::DatasetKind;
+    use crate::pgn::GeneratorInput;
     use crate::training::Preset;
+    use crate::training::config::RateChange;
+
+    #[test]
+    fn the_settings_of_a_run_with_the_largest_seed_are_shown_as_its_file_has_them() {
+        let config = TrainConfig {
+            seed: u64::MAX,
+            without: vec![GeneratorInput::Image, GeneratorInput::Label],
+            changes: vec![RateChange { step: 3, lr: Some(0.1), generator_lr: None }],
+            mean: Some(vec![0.4914, 0.5]),
+            ..TrainConfig::preset(Preset::Small, DatasetKind::Digits)
+        };
+        let all = settings(&config);
+        let expected = [
+            ("seed", "18446744073709551615"),
+            ("lr", "0.002"),
+            ("shuffle", "true"),
+            ("method", "pgn"),
+            ("without", "[\"image\", \"label\"]"),
+            ("mean", "[0.4914, 0.5]"),
+            ("changes", "[{ lr = 0.1, step = 3 }]"),
+        ];
+        for (key, value) in expected {
+            assert_eq!(all.get(key).map(String::as_str), Some(value), "{key}");
+        }
+        assert_eq!(all.get("max-steps"), None, "it is not set");
+    }
 
     #[test]
     fn the_forms_of_kernels_are_a_count_and_a_fingerprint() {

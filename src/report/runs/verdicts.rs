@@ -3,6 +3,7 @@
 
 use super::super::page::{Block, Cell, Note, Table};
 use super::Run;
+use crate::executor::precision_in_words;
 use crate::files;
 use crate::integrity;
 use crate::models::file::Model;
@@ -53,13 +54,14 @@ pub fn clause(run: &Run) -> String {
     let one = |verdict: &Report| {
         let doubt = if verdict.warnings.is_empty() { "" } else { ", in doubt" };
         format!(
-            "; {:.2} % of {} {} images withstand the {} verdict within {} epsilon {}{doubt}",
+            "; {:.2} % of {} {} images withstand the {} verdict within {} epsilon {}{}{doubt}",
             100.0 * verdict.robust_accuracy.value,
             verdict.images,
             verdict.split,
             verdict.version.name(),
             verdict.norm.name(),
-            verdict.epsilon
+            verdict.epsilon,
+            precision_in_words(verdict.precision)
         )
     };
     run.verdicts.iter().map(one).collect()
@@ -94,7 +96,7 @@ pub fn blocks(runs: &[&Run]) -> Vec<Block> {
     std::iter::once(Block::Table(table)).chain(notes).collect()
 }
 
-const HEAD: [&str; 9] = [
+const HEAD: [&str; 10] = [
     "run",
     "robust accuracy",
     "norm",
@@ -104,6 +106,7 @@ const HEAD: [&str; 9] = [
     "images",
     "seconds",
     "warnings",
+    "measured on",
 ];
 
 fn row(run: &Run, verdict: &Report) -> Vec<Cell> {
@@ -124,6 +127,7 @@ fn row(run: &Run, verdict: &Report) -> Vec<Cell> {
         Cell::text(format!("{} {}", verdict.images, verdict.split)),
         Cell::number(verdict.attacks.iter().map(|attack| attack.seconds).sum(), 1),
         Cell::number(verdict.warnings.len() as f64, 0),
+        Cell::text(format!("{} by pgn-wgpu {}", verdict.device, verdict.program)),
     ]
 }
 
@@ -135,4 +139,65 @@ fn notes(run: &Run, verdict: &Report) -> Vec<Note> {
         explanation: explanation.clone(),
     };
     verdict.warnings.iter().map(|warning| note((&warning.figure, &warning.explanation))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attacks::Norm;
+    use crate::data::DatasetKind;
+    use crate::evaluation::statistics::Estimate;
+    use crate::program::precision::Precision;
+    use crate::training::run::RunFolder;
+    use crate::training::{Preset, TrainConfig};
+    use crate::verdict::Version;
+    use serde_json::Value;
+
+    fn verdict(device: &str, precision: Precision) -> Report {
+        Report {
+            program: "1".into(),
+            model: "m".into(),
+            classifier: "c".into(),
+            run: None,
+            device: device.into(),
+            precision,
+            data_set: "d".into(),
+            split: "test".into(),
+            images: 10,
+            norm: Norm::L2,
+            epsilon: 0.5,
+            version: Version::Quick,
+            benign_accuracy: 0.75,
+            robust_accuracy: Estimate { value: 0.5, low: 0.25, high: 0.75, images: 10 },
+            attacks: Vec::new(),
+            smallest: None,
+            warnings: Vec::new(),
+            robustbench: Value::Null,
+        }
+    }
+
+    #[test]
+    fn verdicts_say_on_what_and_in_which_precision_they_were_computed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        RunFolder::create(&path, &TrainConfig::preset(Preset::Small, DatasetKind::Digits)).unwrap();
+        let mut run = Run::open(&path).unwrap();
+        run.verdicts =
+            vec![verdict("one", Precision::F32), verdict("other, mixed precision", Precision::Mixed)];
+        let blocks = blocks(&[&run]);
+        let [Block::Table(table)] = &blocks[..] else { panic!("a table") };
+        assert!(table.rows.iter().all(|row| row.len() == table.head.len()));
+        let last: Vec<&str> = table.rows.iter().map(|row| row.last().unwrap().text.as_str()).collect();
+        assert_eq!(last, ["one by pgn-wgpu 1", "other, mixed precision by pgn-wgpu 1"]);
+        let clause = clause(&run);
+        assert_eq!(clause.matches("epsilon 0.5, mixed precision").count(), 1, "{clause}");
+    }
+
+    #[test]
+    fn a_verdict_without_a_precision_is_of_32_bits() {
+        let mut json = serde_json::to_value(verdict("one", Precision::Mixed)).unwrap();
+        assert_eq!(json["precision"], "mixed");
+        json.as_object_mut().unwrap().remove("precision");
+        assert_eq!(serde_json::from_value::<Report>(json).unwrap().precision, Precision::F32);
+    }
 }
