@@ -109,6 +109,17 @@ fn a_model_without_a_generator_has_a_page_without_one() {
 }
 
 #[test]
+fn a_model_of_another_network_has_a_page_that_does_not_train() {
+    let folder = tempfile::tempdir().unwrap();
+    let network = ["--network", "resnet18", "--width", "0.03125", "--max-steps", "1"];
+    let natural = ["train", "--adapter", "cpu", "--method", "natural", "--out", "run"];
+    succeed(folder.path(), &[&natural[..], &network].concat());
+    succeed(folder.path(), &["export", "run", "--web", "page.html", "--limit", "5"]);
+    // The page would measure the network that it trains with the programs of another one.
+    assert_eq!(contents(&folder.path().join("page.html"))["lesson"], Value::Null);
+}
+
+#[test]
 fn flags_that_choose_images_are_refused_where_there_is_no_page() {
     let folder = tempfile::tempdir().unwrap();
     exported(folder.path(), "natural", "1");
@@ -142,6 +153,7 @@ fn reference(folder: &Path) -> Value {
     json!({
         "epsilon": EPSILON, "logits": logits, "gradient": gradient(&subject, &images), "right": right,
         "moved": pgd.adversarial, "made": generator.adversarial,
+        "accuracies": [pgd.benign_accuracy(), pgd.accuracy(), generator.accuracy()],
         "losses": losses(&folder.join("short/metrics.jsonl")), "weights": weights,
     })
 }
@@ -175,11 +187,12 @@ fn losses(metrics: &Path) -> Vec<f64> {
 /// What is compared, and how far the largest difference may be, in units of the largest value; of training, the loss of each of the
 /// steps and the weights after them. A step of Adam divides a gradient by its own size, so rounding near zero moves a weight by as
 /// much as any other gradient would: the weights are compared by their mean difference.
-const ALLOWED: [(&str, f64); 6] = [
+const ALLOWED: [(&str, f64); 7] = [
     ("logits", 1e-5),
     ("gradient", 1e-5),
     ("moved", 1e-5),
     ("made", 1e-5),
+    ("accuracies", 1e-5),
     ("losses", 1e-5),
     ("weights", 1e-6),
 ];
@@ -248,6 +261,31 @@ fn judge(found: &Value) {
         let difference = differences[name].as_f64().unwrap_or_else(|| panic!("{name} is missing in {found}"));
         assert!(difference <= allowed, "{name} differ by {difference:e}, more than {allowed:e}: {found}");
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_check_in_a_browser_that_cannot_be_made_is_a_failure() {
+    let programs = tempfile::tempdir().unwrap();
+    let add = |name: &str, file: &str| {
+        std::os::unix::fs::symlink(file, programs.path().join(name)).unwrap();
+    };
+    let said = || {
+        let mut check = Command::new("/bin/sh");
+        check.current_dir(env!("CARGO_MANIFEST_DIR")).args(["scripts/web-check.sh", "browser"]);
+        let output = check.env_remove("CHROMIUM").env("PATH", programs.path()).output().unwrap();
+        assert!(!output.status.success(), "{output:?}");
+        program::text(&output)
+    };
+    add("dirname", "/usr/bin/dirname");
+    assert_mentions(&said(), &["nothing was checked", "Node.js"]);
+    add("node", "/bin/sh");
+    add("npm", "/bin/sh");
+    assert_mentions(&said(), &["nothing was checked", "Chromium in PATH"]);
+    // Each of its names will do. What comes next ends at once, because there is no mkdir.
+    add("google-chrome", "/bin/sh");
+    let text = said();
+    assert!(!text.contains("nothing was checked"), "{text}");
 }
 
 #[test]

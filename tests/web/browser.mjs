@@ -22,7 +22,7 @@ const url = pathToFileURL(resolve(path)).href;
 const errors = [];
 const TIMEOUT = 300_000;
 
-async function open(options = {}, before = undefined) {
+async function load(options = {}, before = undefined) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const tab = await context.newPage();
   tab.setDefaultTimeout(TIMEOUT);
@@ -31,7 +31,15 @@ async function open(options = {}, before = undefined) {
   tab.on("request", (request) => /^(file|data|blob):/.test(request.url()) || errors.push(`asked for ${request.url()}`));
   if (before) await tab.addInitScript(before);
   await tab.goto(url);
-  await tab.evaluate(() => page.opened.then(() => true));
+  return tab;
+}
+
+// Waits until the programs are prepared.
+const opened = (tab) => tab.evaluate(() => page.opened.then(() => true));
+
+async function open(options, before) {
+  const tab = await load(options, before);
+  await opened(tab);
   return tab;
 }
 
@@ -45,6 +53,33 @@ async function screenshot(tab, name) {
   await tab.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
 }
 
+// Holds back pipelines until `release` is called.
+function hold() {
+  const make = GPUDevice.prototype.createComputePipelineAsync;
+  const held = new Promise((resolve) => (window.release = resolve));
+  GPUDevice.prototype.createComputePipelineAsync = function (descriptor) {
+    return held.then(() => make.call(this, descriptor));
+  };
+}
+
+// What a reader does while the programs are prepared is shown when they are.
+const early = await load({}, hold);
+await early.click("#pad");
+await early.fill("#epsilon", "1");
+await early.click("#thumb-3");
+await early.evaluate(() => new Promise((resolve) => setTimeout(resolve, 2 * PAUSE)));
+if (!(await early.textContent("#legend")).includes("being prepared")) errors.push("nothing says that the programs are being prepared");
+if (await early.isVisible("#notice")) errors.push(`before the programs are prepared: ${await early.textContent("#notice")}`);
+await early.evaluate(() => release());
+await opened(early);
+await shown(early);
+const chosen = await early.evaluate(async () => {
+  const own = await page.opened;
+  return own.label === page.labels[3] && at("legend").textContent.includes(`“${page.classes[own.label]}”`) && at("images").textContent.includes("ε = 1.00");
+});
+if (!chosen) errors.push("what was chosen before the programs were prepared is not shown");
+await early.context().close();
+
 const tab = await open();
 const reference = JSON.parse(readFileSync(values));
 await tab.addScriptTag({ content: readFileSync(new URL("measure.js", import.meta.url), "utf8") });
@@ -55,6 +90,24 @@ const adapter = await tab.evaluate(async () => {
 });
 await shown(tab);
 await screenshot(tab, "desktop-light");
+
+// The network of the tab is attacked as it was when that was asked for, while its training goes on; then the file's comes back.
+const attacked = await tab.evaluate(async () => {
+  const own = await page.opened;
+  const training = await Training.begin(own.player, page.lesson, page.problem);
+  const name = "classifier.parameters";
+  const read = async (buffer) => (await own.player.read([{ buffer, offset: 0, bytes: buffer.size }]))[0];
+  const same = (a, b) => a.every((value, index) => value === b[index]);
+  const trained = training.evaluated[name];
+  const before = await read(trained);
+  own.use(training.evaluated);
+  await training.take();
+  const taken = !same(await read(trained), before);
+  const kept = same(await read(own.network[name]), before);
+  own.use();
+  return { taken, kept, back: same(await read(own.network[name]), unpack(page.states[name])) };
+});
+if (!(attacked.taken && attacked.kept && attacked.back)) errors.push(`weights under attack: ${JSON.stringify(attacked)}`);
 
 // An image of the reader's goes before work on the set that has begun, which takes its other steps after it.
 const lag = await tab.evaluate(async () => {

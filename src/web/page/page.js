@@ -40,7 +40,7 @@ class Page {
     const player = await Player.open(navigator.gpu, page).catch(() => null);
     if (!player) return notice(NO_WEBGPU, false);
     const own = new Page();
-    Object.assign(own, { player, images: unpack(page.images), epsilon: page.epsilon });
+    Object.assign(own, { player, images: unpack(page.images), epsilon: page.epsilon, curve: [] });
     player.device.lost.then(({ message }) => {
       page.lost = true;
       notice(`The graphics device was lost${message ? ` (${message.trim().replace(/\.$/, "")})` : ""}, and with it what was computed here.`, true);
@@ -55,16 +55,27 @@ class Page {
     own.furnish();
     own.thumbs.mark(0);
     [own.image, own.label] = [own.imageAt(0), page.labels[0]];
-    await own.use(own.network);
+    await own.prepare();
     return own;
   }
 
-  // Attacks this network from now on.
-  async use(network) {
-    this.one = await Subject.begin(this.player, "one", 1, network);
+  // Prepares the programs, which takes seconds. A reader may choose meanwhile: the last choice is shown as soon as that is possible.
+  async prepare() {
+    this.one = await Subject.begin(this.player, "one", 1, this.network);
     this.show();
-    this.set = await Subject.begin(this.player, "set", page.set, network);
+    this.set = await Subject.begin(this.player, "set", page.set, this.network);
+    this.measure();
+  }
+
+  // Attacks other weights from now on: those of `states` as they are at this moment, or again those of the file. They are copied,
+  // because training goes on to write its own.
+  use(states) {
+    for (const [name, buffer] of Object.entries(this.network)) {
+      if (states) this.player.copy(states[name], buffer);
+      else this.player.write(buffer, unpack(page.states[name]));
+    }
     this.curve = [];
+    this.show();
     this.measure();
   }
 
@@ -164,6 +175,7 @@ class Page {
 
   async look() {
     const { one, image, epsilon } = this;
+    if (!one) return; // `prepare` asks again.
     let label = this.label;
     one.load(image, new Float32Array([label ?? 0]));
     if (label === null) {
@@ -175,7 +187,6 @@ class Page {
     const probabilities = await one.attack(image, epsilon);
     const [{ gradient }, ...moved] = await Promise.all([one.gradient.outputs(), ...ATTACKS.slice(1).map(({ key }) => one.images(key))]);
     const changes = moved.map((values) => values.map((value, i) => value - image[i]));
-    const most = (values) => values.reduce((best, value) => Math.max(best, Math.abs(value)), 0);
     const gain = Math.max(1, Math.floor(0.8 / Math.max(...changes.map(most), 1e-3)));
     const steepest = most(gradient) || 1;
     this.picture("clean", image, gradient, 0.5 / steepest, "gradient of the loss");
@@ -197,8 +208,7 @@ class Page {
     at(`${key}-change-text`).textContent = text;
     at(`${key}-image`).setAttribute("aria-label", `${key} image`);
     if (key === "clean") return (at("clean-image-text").textContent = "as it is");
-    const length = page.norm === "Linf" ? change.reduce((best, v) => Math.max(best, Math.abs(v)), 0) : Math.hypot(...change);
-    at(`${key}-image-text`).textContent = `moved by ${shownRadius(length)}`;
+    at(`${key}-image-text`).textContent = `moved by ${shownRadius(distance(change))}`;
   }
 
   verdict(key, probabilities, label) {
@@ -217,21 +227,23 @@ class Page {
     }));
   }
 
-  // Accuracies of the set at the radius, then the points of the curve that are missing.
+  // Accuracies of the set at the radius, then the next point of the curve. What was begun with other weights is dropped: `use` asks again.
   async count() {
-    const { set, epsilon } = this;
+    const { set, epsilon, curve } = this;
+    if (!set) return; // `prepare` asks again.
     const now = await accuracies(set, this.images, epsilon, this.pause);
+    if (curve !== this.curve) return;
     const rows = ATTACKS.map(({ key, title, colour }) => `<tr style="--colour:var(--${colour})"><th scope="row">${title}</th><td>${percent(now[key])}</td></tr>`);
     at("accuracy").innerHTML = rows.join("");
     at("images").textContent = `Of the ${page.labels.length} images of this page, at ε = ${shownRadius(epsilon)}. PGD takes ${page.iterations} steps.`;
     this.plot();
-    if (this.curve.length <= RADII && this.set === set) {
-      const radius = (page.largest_epsilon * this.curve.length) / RADII;
-      const point = [radius, await accuracies(set, this.images, radius, this.pause)];
-      if (this.set === set) this.curve.push(point);
-      this.plot();
-      this.settle();
-    }
+    if (curve.length > RADII) return;
+    const radius = (page.largest_epsilon * curve.length) / RADII;
+    const shares = await accuracies(set, this.images, radius, this.pause);
+    if (curve !== this.curve) return;
+    curve.push([radius, shares]);
+    this.plot();
+    this.settle();
   }
 
   plot() {
@@ -247,7 +259,7 @@ class Page {
 // Training in the tab.
 class Lesson {
   constructor(owner) {
-    Object.assign(this, { owner, going: false });
+    Object.assign(this, { owner, going: false, loop: Promise.resolve() });
     const { lesson } = page;
     at("lesson").hidden = false;
     at("game").textContent =
@@ -268,7 +280,7 @@ class Lesson {
   async reset() {
     this.going = false;
     await this.loop;
-    if (at("swap").getAttribute("aria-pressed") === "true") await this.swap();
+    if (at("swap").getAttribute("aria-pressed") === "true") this.swap();
     this.forget();
     at("progress").textContent = "";
     at("restart").hidden = at("swap").hidden = at("charts").hidden = true;
@@ -276,15 +288,15 @@ class Lesson {
     at("start").disabled = false;
   }
 
-  async toggle() {
+  // One run of `train` after the other: accuracy is measured while no step is taken.
+  toggle() {
     this.going = !this.going;
     at("start").textContent = this.going ? "Pause" : "Go on";
     at("restart").hidden = this.going;
     if (!this.going) return;
     at("charts").hidden = false;
     if (!this.training) at("progress").textContent = "The programs are being prepared.";
-    await this.loop;
-    this.loop = this.train().catch(failed);
+    this.loop = this.loop.then(() => this.train()).catch(failed);
   }
 
   async train() {
@@ -307,12 +319,13 @@ class Lesson {
     at("restart").hidden = false;
   }
 
-  // Attacks the network of this tab above, or the one of the file again.
-  async swap() {
+  // Attacks the network of this tab above, as it is now, or the one of the file again.
+  swap() {
     const own = at("swap").getAttribute("aria-pressed") !== "true";
     at("swap").setAttribute("aria-pressed", own);
     at("swap").textContent = own ? "Attack the file’s network again" : "Attack this network above";
-    await this.owner.use(own ? this.training.evaluated : this.owner.network);
+    Object.assign(at("above"), { hidden: !own, textContent: `Attacked above: this network as it was after step ${this.training.step}.` });
+    this.owner.use(own ? this.training.evaluated : null);
   }
 
   plot() {

@@ -39,6 +39,13 @@ class Player {
     this.device.queue.writeBuffer(buffer, 0, values);
   }
 
+  // Copies a buffer to another one of its size.
+  copy(from, to) {
+    const encoder = this.device.createCommandEncoder();
+    encoder.copyBufferToBuffer(from, 0, to, 0, to.size);
+    this.device.queue.submit([encoder.finish()]);
+  }
+
   // The values of pieces of buffers, in their order.
   async read(places) {
     const size = places.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -8,6 +8,10 @@ const ATTACKS = [
   ...(page.generator ? [{ key: "made", title: "Generator", colour: "generator" }] : []),
 ];
 const largest = (values) => values.reduce((best, value, index) => (value > values[best] ? index : best), 0);
+// The largest absolute value.
+const most = (values) => values.reduce((best, value) => Math.max(best, Math.abs(value)), 0);
+// The length of a change of an image, in the norm of the page.
+const distance = (change) => (page.norm === "Linf" ? most(change) : Math.sqrt(change.reduce((sum, value) => sum + value * value, 0)));
 
 // The programs for so many images at a time on one network.
 class Subject {
@@ -52,8 +56,10 @@ class Subject {
   }
 }
 
-// Shares of all images of the page that are classified as labelled, by attack. See `attack` for `pause`.
+// Shares of all images of the page that are classified as labelled, by attack. An image that is wrong without an attack stays wrong,
+// as in src/attacks/outcome.rs. See `attack` for `pause`.
 async function accuracies(set, images, epsilon, pause) {
+  const { classes } = page.problem;
   const right = Object.fromEntries(ATTACKS.map(({ key }) => [key, 0]));
   for (let start = 0; start < page.labels.length; start += set.count) {
     const labels = page.labels.slice(start, start + set.count);
@@ -63,10 +69,8 @@ async function accuracies(set, images, epsilon, pause) {
     padded.set(labels);
     set.load(batch, padded);
     const probabilities = await set.attack(batch, epsilon, pause);
-    for (const { key } of ATTACKS) {
-      const row = (i) => probabilities[key].subarray(i * page.problem.classes, (i + 1) * page.problem.classes);
-      right[key] += labels.filter((label, i) => largest(row(i)) === label).length;
-    }
+    const isRight = (key, i) => largest(probabilities[key].subarray(i * classes, (i + 1) * classes)) === labels[i];
+    for (const { key } of ATTACKS) right[key] += labels.filter((_, i) => isRight("clean", i) && isRight(key, i)).length;
   }
   return Object.fromEntries(Object.entries(right).map(([key, count]) => [key, count / page.labels.length]));
 }
