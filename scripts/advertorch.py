@@ -4,8 +4,11 @@
     scripts/advertorch.py --data DIR [--images 100] [--versions quick full] [--autoattack]
 
 One network was trained on MNIST without attacks, the other against attacks within 0.3 in Linf. Their weights (LGPL) are
-fetched, unpacked and written as ONNX into target/advertorch; nothing of the package runs, and nothing is kept with the
-program. DIR holds the four IDX files of MNIST.
+fetched, unpacked and written as ONNX into target/advertorch; nothing is kept with the program. DIR holds the four IDX files
+of MNIST.
+
+The archive is the one with the SHA-256 in this file, or the script ends. pip, which fetches it, checks that too, and then runs
+the package's setup.py, because it wants the metadata of whatever it downloads. Nothing else of the package runs.
 
 Checked are the accuracies on the 10,000 test images, which the authors publish as 98.89 % and 98.64 %, and the verdict
 at Linf 0.3 on the first images of the test set, in the order of its file: 0 for the first network, 0.84 to 0.92 for the
@@ -16,6 +19,7 @@ takes about a quarter of an hour on one thread for 100 images; the table then sa
 import argparse
 import csv
 import gzip
+import hashlib
 import json
 import os
 import pathlib
@@ -27,6 +31,8 @@ import warnings
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = "advertorch==0.2.3"
+ARCHIVE = "advertorch-0.2.3.tar.gz"
+SHA256 = "ca92a14b0521ae0f9bfa8100d37e47cb741ede1f1411fbaf9182ddebc7062dce"
 WEIGHTS = "advertorch_examples/trained_models/mnist_lenet5_{}trained.pt"
 
 EPSILON = 0.3
@@ -50,13 +56,23 @@ def arguments():
 
 
 def fetched(out):
-    """The package's archive."""
-    files = list(out.glob("advertorch-*.tar.gz"))
-    if not files:
-        subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", "--dest", out,
-                        PACKAGE], check=True)
-        files = list(out.glob("advertorch-*.tar.gz"))
-    return files[0]
+    """The package's archive, from an earlier call or from PyPI."""
+    archive = out / ARCHIVE
+    if not archive.exists():
+        download(out)
+    found = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if found != SHA256:
+        raise SystemExit(f"{archive} has the SHA-256 {found}, expected is {SHA256}; remove it, and it is fetched anew")
+    return archive
+
+
+def download(out):
+    """The archive into a folder. Only in a file of requirements can pip be told its SHA-256."""
+    wanted = out / "requirements.txt"
+    wanted.write_text(f"{PACKAGE} --hash=sha256:{SHA256}\n")
+    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "advertorch"]
+    if subprocess.run([*pip, "--dest", out, "--requirement", wanted]).returncode:
+        raise SystemExit(f"pip cannot fetch {PACKAGE}")
 
 
 def lenet5(archive, which):

@@ -76,7 +76,7 @@ pytorch() {
         --seconds "$seconds" --within 35
 }
 
-# `--part FUNCTION` is for this script itself: `timeout` ends programs, not functions.
+# `--part FUNCTION` is for this script itself, as `own_part` says.
 case ${1:-} in
 --prepare)
     prepare "${2:-}"
@@ -160,26 +160,29 @@ part() {
 }
 comma=''
 
+# `own_part NAME LIMIT FUNCTION...`: the same of a function of this script, in a process that `timeout` can end.
+own_part() {
+    own=$1 most=$2
+    shift 2
+    part "$own" "$most" sh "$here/gpu-check.sh" --part "$@"
+}
+
 # --- All of it ---------------------------------------------------------------------------------------------------
 
 [ "$adapter" = cpu ] || export PGN_REQUIRE_GPU=1
 export PGN_TEST_ADAPTER="$adapter"
-this="sh $here/gpu-check.sh --part"
 
 part adapters 20 ./pgn-wgpu adapters --json
-# shellcheck disable=SC2086 # no word, or one; and several of the command
-{
-    part kernels 120 ./kernels $tests
-    part golden 60 ./golden $golden
-    part steps-narrow 50 $this steps --width "$narrow" --method "$METHODS"
-    part steps-wide 90 $this steps --width "$wide" --method "$METHODS"
-    part resnet18 50 $this steps --network resnet18 --width "$resnet" --method natural,pgd
-    part pytorch 70 $this pytorch
-    part verdict 50 $this verdict
-    part validate 40 ./pgn-wgpu validate --json --adapter "$adapter" --width "$narrow" --batch-size "$batch"
-    part explain 40 ./pgn-wgpu bench --explain --steps-only --adapter "$adapter" --width "$narrow" --batch-size "$batch" \
-        --method natural --seconds 0.1
-}
+part kernels 120 ./kernels ${tests:+"$tests"}
+part golden 60 ./golden ${golden:+"$golden"}
+own_part steps-narrow 50 steps --width "$narrow" --method "$METHODS"
+own_part steps-wide 90 steps --width "$wide" --method "$METHODS"
+own_part resnet18 50 steps --network resnet18 --width "$resnet" --method natural,pgd
+own_part pytorch 70 pytorch
+own_part verdict 50 verdict
+part validate 40 ./pgn-wgpu validate --json --adapter "$adapter" --width "$narrow" --batch-size "$batch"
+part explain 40 ./pgn-wgpu bench --explain --steps-only --adapter "$adapter" --width "$narrow" --batch-size "$batch" \
+    --method natural --seconds 0.1
 
 # Written whole, so that a file that is there is a file that can be read.
 {

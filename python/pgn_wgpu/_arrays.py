@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: The number of the CPU in DLPack's list of devices.
-_DLPACK_CPU = 1
+#: Devices in DLPack's list whose memory the CPU reads: itself, and what CUDA and ROCm have pinned for it.
+_READABLE_DEVICES = (1, 3, 11)
 
 
 def as_array(value: Any, name: str) -> NDArray[Any]:
@@ -24,7 +24,7 @@ def as_array(value: Any, name: str) -> NDArray[Any]:
         value = detach()
     try:
         if hasattr(value, "__dlpack_device__"):
-            if value.__dlpack_device__()[0] != _DLPACK_CPU:
+            if value.__dlpack_device__()[0] not in _READABLE_DEVICES:
                 raise TypeError(f"{name} are not in the memory of the CPU; move them there, as {name}.cpu() does")
             return np.from_dlpack(value)
         if hasattr(value, "__array__"):

@@ -41,7 +41,7 @@ class Model:
         images: Floats,
         labels: Classes,
         norm: str,
-        epsilon: Optional[float],
+        epsilon: Union[bool, str, None],
         version: str,
         batch_size: int,
     ) -> dict[str, Any]: ...

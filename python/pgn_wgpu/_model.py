@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._arrays import as_images, as_labels
-from ._options import as_given
+from ._options import as_given, as_text
 
 Path = Union[str, "PathLike[str]"]
 
@@ -60,7 +60,8 @@ class Verdict:
 
     #: All that ``verdict.json`` of the command has.
     report: dict[str, Any] = field(repr=False)
-    #: The images as they came out: what broke the model, else the original; float32 NCHW.
+    #: The images as they came out: what broke the model, else the original; float32 NCHW. ``smallest`` has the nearest adversarial
+    #: image even where that is beyond ``eps``, so that the image counts as robust.
     images: NDArray[np.float32] = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
     clean_predictions: NDArray[np.int64] = field(repr=False)
@@ -68,7 +69,7 @@ class Verdict:
     robust: NDArray[np.bool_] = field(repr=False)
     #: The attack that broke it, if one did.
     broken_by: list[Optional[str]] = field(repr=False)
-    #: How far the image that broke it is from the original; NaN where none did.
+    #: How far the image that came out is from the original; NaN where it is the original.
     l2: NDArray[np.float64] = field(repr=False)
     linf: NDArray[np.float64] = field(repr=False)
 
@@ -201,7 +202,7 @@ class Model:
         """
         if "epsilon" in options:
             raise ValueError("there is no option epsilon; the radius is named eps")
-        given = as_given({"norm": norm, "epsilon": eps, **options})
+        given = as_given({"norm": norm, "epsilon": _radius(eps), **options})
         found = self._core.attack(*self._pair(images, labels), attack, given)
         return Attack(**{**found, "options": json.loads(found["options"])})
 
@@ -232,7 +233,7 @@ class Model:
         pair = self._pair(images, labels)
         if len(pair[1]) == 0:
             raise ValueError("there are no images to judge; give at least one")
-        found = self._core.verdict(*pair, norm, length(eps), version, batch_size)
+        found = self._core.verdict(*pair, norm, _radius(eps), version, batch_size)
         return Verdict(**{**found, "report": json.loads(found["report"])})
 
     def _pair(self, images: Any, labels: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -240,17 +241,9 @@ class Model:
         return own, as_labels(labels, len(own), self.classes)
 
 
-def length(value: Union[float, str, None]) -> Optional[float]:
-    """A length: a number, or a fraction such as ``"8/255"``."""
-    if value is None:
-        return None
-    try:
-        over, _, under = str(value).partition("/")
-        return float(over) / float(under or 1)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(
-            f"eps {value!r} is not possible; it must be a number such as 0.5 or a fraction such as '8/255'"
-        ) from None
+def _radius(eps: Union[float, str, None]) -> Union[bool, str, None]:
+    """A radius for the extension module, which reads it as the command does; ``None`` is the usual one of the norm."""
+    return None if eps is None else as_text("eps", eps)
 
 
 def load(

@@ -13,10 +13,11 @@ Given = list[tuple[str, Union[bool, str]]]
 
 def as_given(options: Mapping[str, Any]) -> Given:
     """Options by name with their values as text. ``None`` leaves an option out."""
-    return [(name, _text(name, value)) for name, value in options.items() if value is not None]
+    return [(name, as_text(name, value)) for name, value in options.items() if value is not None]
 
 
-def _text(name: str, value: Any) -> Union[bool, str]:
+def as_text(name: str, value: Any) -> Union[bool, str]:
+    """A value as it is written on the command line; switches stay what they are."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, str):
@@ -26,5 +27,5 @@ def _text(name: str, value: Any) -> Union[bool, str]:
     if isinstance(value, (int, float, np.integer, np.floating)):
         return str(value)
     if isinstance(value, (list, tuple)):
-        return ",".join(str(_text(name, part)) for part in value)
+        return ",".join(str(as_text(name, part)) for part in value)
     raise TypeError(f"{name} is a {type(value).__name__}; give a number, a text, a path, True or False, or a list of them")

@@ -1,6 +1,7 @@
 //! Arrays of Python, which are NCHW, and images of the library, which are NHWC; options of both.
 
 use numpy::{PyArray1, PyArray2, PyArray4, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray4};
+use pgn_wgpu::attacks::length;
 use pgn_wgpu::command_line::options::Value;
 use pgn_wgpu::data::layout::Layout;
 use pgn_wgpu::data::{Images, Size};
@@ -26,6 +27,15 @@ pub fn options(given: Vec<(String, Given)>) -> Vec<(String, Value)> {
         Given::Text(text) => Value::Text(text),
     };
     given.into_iter().map(|(name, given)| (name, value(given))).collect()
+}
+
+/// The length that `option` gives, read as on the command line.
+pub fn length_of(option: &str, given: Given) -> PyResult<f32> {
+    let text = match given {
+        Given::Switch(given) => given.to_string(),
+        Given::Text(text) => text,
+    };
+    length::parse(&text).map_err(|problem| refused(format!("{option} {text:?} is not possible; {problem}")))
 }
 
 /// The pixels of images `[n, channels, height, width]` for a model, channels last. The Python files have checked type, layout

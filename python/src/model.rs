@@ -1,6 +1,6 @@
 //! Models: logits, gradients, attacks and verdicts of arrays.
 
-use crate::conversion::{Given, array, class_array, classes, labelled, options, pixels, rows};
+use crate::conversion::{Given, array, class_array, classes, labelled, length_of, options, pixels, rows};
 use crate::errors::{eps, failed, of_call, refused, with_eps};
 use crate::interrupt::detached;
 use numpy::{PyArray1, PyArray2, PyArray4, PyReadonlyArray1, PyReadonlyArray4};
@@ -155,13 +155,14 @@ impl Model {
         images: PyReadonlyArray4<'py, f32>,
         labels: PyReadonlyArray1<'py, i64>,
         norm: &str,
-        epsilon: Option<f32>,
+        epsilon: Option<Given>,
         version: &str,
         batch_size: usize,
     ) -> PyResult<Bound<'py, PyDict>> {
         let norm: Norm = call::word("norm", norm).map_err(of_call)?;
         let version: Version = call::word("version", version).map_err(of_call)?;
         let problem = self.problem();
+        let epsilon = epsilon.map(|given| length_of("eps", given)).transpose()?;
         let radius = Radius { norm, epsilon: epsilon.unwrap_or(norm.usual_epsilon()) };
         let plan = Plan::new(version, norm, radius.epsilon, problem.classes).at_a_time(batch_size);
         plan.check(radius, problem).map_err(|error| refused(eps(&error.to_string())))?;

@@ -35,13 +35,16 @@ def test_arrays_of_other_packages_are_taken(model, digits):
     assert model.attack(images, Offers(labels), "fgm").success.any()
 
 
+@pytest.mark.parametrize("device", [3, 11], ids=["cuda", "rocm"])
+def test_memory_that_is_pinned_for_a_gpu_is_read(model, digits, device):
+    images, _ = digits
+    assert (model(Lends(images.copy(), device)) == model(images)).all()
+
+
 def test_arrays_that_are_not_contiguous_are_copied(model, digits):
     images, labels = digits
     logits = model(images)
     assert (model(images[::2]) == logits[::2]).all()
-    assert (model(np.asfortranarray(images)) == logits).all()
-    last = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-    assert (model(last.transpose(0, 3, 1, 2)) == logits).all()
     whole, half = (model.attack(images, labels, "pgd"), model.attack(images[::2], labels[::2], "pgd"))
     assert (whole.images[::2] == half.images).all()
 
@@ -69,7 +72,8 @@ def test_images_of_another_type_are_refused_by_its_name(model, digits):
     refused(lambda: model(images.astype(">f4")), TypeError, ">f4")
     refused(lambda: model(images.tolist()), TypeError, "images are a list")
     refused(lambda: model(None), TypeError, "NoneType")
-    refused(lambda: model(Lends(images, device=2)), TypeError, "memory of the CPU")
+    for device in (2, 10, 13):
+        refused(lambda device=device: model(Lends(images, device)), TypeError, "memory of the CPU")
 
 
 def test_images_of_another_layout_or_shape_are_refused_with_both(model, digits):
@@ -118,9 +122,24 @@ def test_what_is_wrong_with_options_is_said_with_their_names_in_python(model, di
     refused(attack("pgd", step_size=object()), TypeError, "step_size is a object")
     refused(lambda: model.verdict(*digits, norm="l1"), ValueError, "l1", "l2, linf")
     refused(lambda: model.verdict(*digits, eps=0), Exception, "eps 0 is not possible")
-    refused(lambda: model.verdict(*digits, eps="eight"), ValueError, "eight", "8/255")
     refused(lambda: model.verdict(*digits, version="best"), ValueError, "best", "quick, full, smallest")
     refused(lambda: model.verdict(*digits, batch_size=0), ValueError, "batch_size 0")
+
+
+@pytest.mark.parametrize("eps", ["8/", "/255", "8/0", "1/2/3", "eight", "nan", "", True])
+def test_no_other_text_is_a_radius_of_an_attack_or_a_verdict(model, digits, eps):
+    refused(lambda: model.attack(*digits, "fgm", eps=eps), ValueError, "eps", "0.5", "8/255")
+    refused(lambda: model.verdict(*digits, eps=eps), ValueError, "eps", "0.5", "8/255")
+
+
+def test_a_radius_is_a_number_or_a_fraction(model, digits):
+    images, labels = (part[:20] for part in digits)
+    for eps in ["8/255", " 8 / 255 ", 8 / 255, np.float32(8 / 255)]:
+        attack = model.attack(images, labels, "fgm", norm="linf", eps=eps)
+        verdict = model.verdict(images, labels, norm="linf", eps=eps)
+        assert np.float32(attack.options["eps"]) == np.float32(verdict.report["epsilon"]) == np.float32(8 / 255)
+    refused(lambda: model.attack(images, labels, "fgm", eps=object()), TypeError, "eps is a object")
+    refused(lambda: model.verdict(images, labels, eps=object()), TypeError, "eps is a object")
 
 
 def test_gradients_raise_the_loss(model, digits):
