@@ -23,7 +23,7 @@ import sys
 import environment
 from onnx_exports import PACKAGES, ROOT, VENV
 
-NETWORKS = ["all-convolutional", "resnet18", "preact-resnet18", "wide-resnet-28-10", "wide-resnet-16-4", "vgg11"]
+NETWORKS = ["all-convolutional", "resnet18", "preact-resnet18", "wide-resnet-34-10", "wide-resnet-28-10", "wide-resnet-16-4", "vgg11"]
 # Five poolings leave nothing of a digit.
 TOO_DEEP_FOR_DIGITS = ["vgg11"]
 IMAGES = 5

@@ -61,6 +61,7 @@ static FADED: Defense = Defense {
     generator: false,
     strength: None,
     options: &[],
+    paper: |_| {},
     awp: 0.01,
     kept: |_, _| Vec::new(),
     phases: |_| vec![Phase::Classifier],

@@ -25,7 +25,7 @@ pub struct Planned {
     pub of: (Network, f32),
     /// The attack.
     pub options: AttackOptions,
-    /// Only the first so many test images.
+    /// Only so many test images.
     pub limit: Option<usize>,
     /// Forward and gradient passes over each image, at most.
     pub passes: f64,

@@ -69,13 +69,13 @@ impl<'a> Lab<'a> {
         Ok(Place::find(&path)?)
     }
 
-    /// A run with its test images, or the first so many.
+    /// A run with its test images, or so many of them.
     pub fn subject(&self, name: &str, limit: Option<usize>) -> Found<Subject> {
         let choice = ImageChoice { split: Split::Test, limit, ..ImageChoice::default() };
         Ok(self.place(name)?.open(&choice)?)
     }
 
-    /// What an attack does to a run's test images, or to the first so many; kept in the run's folder.
+    /// What an attack does to a run's test images, or to so many of them; kept in the run's folder.
     pub fn record(&self, name: &str, attack: &AttackOptions, limit: Option<usize>) -> Found<Record> {
         let subject = self.subject(name, limit)?;
         let suite =

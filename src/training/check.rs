@@ -130,6 +130,9 @@ impl TrainConfig {
         if self.checkpoint_every == Some(0) {
             return error("checkpoint-every", "0".to_string(), "at least 1");
         }
+        if self.milestones.contains(&0) {
+            return error("milestones", "0".to_string(), "epochs from 1 on");
+        }
         if self.max_steps == Some(0) {
             return error("max-steps", "0".to_string(), "at least 1");
         }

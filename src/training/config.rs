@@ -110,6 +110,9 @@ pub struct TrainConfig {
     pub clip_norm: Option<f32>,
     /// How the learning rates change over the run.
     pub schedule: Schedule,
+    /// Epochs after which [`Schedule::Step`] lowers them; none: half and three quarters of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub milestones: Vec<u32>,
     /// Epochs over which the learning rates rise to what the schedule says.
     pub warm_up: f32,
     /// Share of the label's weight that all classes get in the classifier's objective.
@@ -236,7 +239,16 @@ impl TrainConfig {
         Opening { checked, tune: self.tune, precision: self.precision }
     }
 
-    /// A preset's values for a data set.
+    /// What a run has that names no setting but its preset, its method and its data set.
+    pub fn defaults(preset: Preset, method: Method, dataset: DatasetKind) -> Self {
+        let mut config = Self::preset(preset, dataset);
+        if preset == Preset::Paper {
+            (method.paper)(&mut config);
+        }
+        Self { method, ..config }
+    }
+
+    /// A preset's values for a data set, those of PGN's paper for [`Preset::Paper`].
     pub fn preset(preset: Preset, dataset: DatasetKind) -> Self {
         let small = Self {
             method: Method::PGN,
@@ -268,6 +280,7 @@ impl TrainConfig {
             decayed: Decayed::All,
             clip_norm: None,
             schedule: Schedule::Constant,
+            milestones: Vec::new(),
             warm_up: 0.0,
             label_smoothing: 0.0,
             lr: 2e-3,
@@ -406,7 +419,11 @@ impl TrainConfig {
 
     /// Whether the learning rates depend on how many epochs the run has.
     pub fn depends_on_epochs(&self) -> bool {
-        self.schedule != Schedule::Constant
+        match self.schedule {
+            Schedule::Constant => false,
+            Schedule::Step => self.milestones.is_empty(),
+            Schedule::Cosine | Schedule::OneCycle | Schedule::Triangle => true,
+        }
     }
 
     /// The attack that the classifier trains against, if there is one.

@@ -8,8 +8,10 @@ use super::config::{GeneratorInput, TrainConfig};
 use super::defenses::{Inner, Method};
 use super::optimiser::Optimiser;
 use super::options::EFFECTS;
+use super::schedule::Schedule;
 use super::{Preset, TrainError};
 use crate::attacks::{AttackKind, Run};
+use crate::data::DatasetKind;
 use std::path::Path;
 
 /// Why a setting leaves an option without an effect.
@@ -127,6 +129,12 @@ pub(super) fn sgd(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     learning_classifier(config, key).or(other)
 }
 
+/// Where the learning rates go down by steps.
+pub(super) fn steps_down(config: &TrainConfig, _: &str) -> Option<NoEffect> {
+    let other = || NoEffect::new("the schedule of this run", "`schedule` step");
+    (config.schedule != Schedule::Step).then(other)
+}
+
 /// Where weights decay.
 pub(super) fn decay(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     let none = (config.weight_decay == 0.0).then(|| NoEffect::new("`weight-decay` 0", "`weight-decay`"));
@@ -198,14 +206,15 @@ pub fn check_file(
     preset: Option<Preset>,
     runs: &[TrainConfig],
 ) -> Result<(), TrainError> {
-    let defaults =
-        |run: &TrainConfig| table(&TrainConfig::preset(preset.unwrap_or(Preset::Small), run.dataset));
-    if runs.iter().any(|run| defaults(run).keys().all(|key| keys.contains(key))) {
+    if says_everything(keys) {
         return Ok(());
     }
+    let defaults = |run: &TrainConfig| {
+        TrainConfig::defaults(preset.unwrap_or(Preset::Small), run.method, run.dataset).table()
+    };
     for key in keys {
         let reasons: Option<Vec<NoEffect>> = runs.iter().map(|run| without_effect(key, run)).collect();
-        let says_nothing = |run: &TrainConfig| table(run).get(key) == defaults(run).get(key);
+        let says_nothing = |run: &TrainConfig| run.table().get(key) == defaults(run).get(key);
         if let Some(reason) = reasons.as_ref().and_then(|reasons| reasons.first())
             && !runs.iter().all(says_nothing)
         {
@@ -215,8 +224,10 @@ pub fn check_file(
     Ok(())
 }
 
-fn table(config: &TrainConfig) -> toml::Table {
-    toml::Table::try_from(config).unwrap_or_default()
+/// Whether `keys` are all that every run has, as those of a run's `config.toml` are.
+pub fn says_everything(keys: &[String]) -> bool {
+    let every_run = TrainConfig::preset(Preset::Small, DatasetKind::Digits).table();
+    every_run.keys().all(|key| keys.contains(key))
 }
 
 #[cfg(test)]
@@ -290,12 +301,14 @@ mod tests {
         let methods = Method::all();
         let sgd = TrainConfig { optimiser: Optimiser::Sgd, weight_decay: 5e-4, ..config(Method::NATURAL) };
         let resnet = TrainConfig { network: "resnet18".parse().unwrap(), ..config(Method::FGM) };
-        let runs: Vec<TrainConfig> = methods.into_iter().map(config).chain([sgd, resnet]).collect();
+        let steps = TrainConfig { schedule: Schedule::Step, ..config(Method::NATURAL) };
+        let runs: Vec<TrainConfig> = methods.into_iter().map(config).chain([sgd, resnet, steps]).collect();
         for (field, _) in EFFECTS {
             assert!(runs.iter().any(|run| flag(&key(field), run).is_ok()), "{field}");
         }
         assert!(flag("attack-mode", &config(Method::FGM)).unwrap_err().contains("batch normalisation"));
         assert!(flag("momentum", &config(Method::NATURAL)).unwrap_err().contains("`optimiser` sgd"));
+        assert!(flag("milestones", &config(Method::NATURAL)).unwrap_err().contains("`schedule` step"));
         for key in ["iterations", "step-size", "random-start", "epsilon", "norm", "through-attack"] {
             assert!(flag(key, &config(Method::PGD)).is_ok(), "{key}");
             assert!(flag(key, &config(Method::NATURAL)).is_err(), "{key}");

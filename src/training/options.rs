@@ -118,7 +118,7 @@ impl From<Wanted<Vec<GeneratorInput>>> for Vec<GeneratorInput> {
 }
 into_fields! {
     plain: Network, Optimiser, Decayed, Schedule, AttackMode, Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, Raised, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
-        CeForm, Tune, Precision;
+        CeForm, Tune, Precision, Vec<u32>;
     optional: AttackKind, Gamma, Resize, Size, Published, Vec<f32>, PathBuf, f32, usize, u32, u64
 }
 
@@ -207,6 +207,10 @@ options! {
     clip_norm: f32 => clip_norm, learning_classifier;
     /// How the learning rates change over the steps of --epochs [default: constant]
     schedule: Schedule => schedule, always;
+    /// Epochs after which --schedule step goes on with a tenth of the learning rates, such as 75,90 [default: half and three
+    /// quarters of --epochs]
+    #[arg(value_delimiter = ',', value_name = "EPOCHS", value_parser = number(1..=100_000_u32))]
+    milestones: Vec<u32> => milestones, steps_down;
     /// Epochs over which the learning rates rise to what the schedule says [default: 0]
     #[arg(value_parser = number(0.0_f32..))]
     warm_up: f32 => warm_up, always;
@@ -340,25 +344,52 @@ impl TrainOptions {
     pub fn resolve(&self, file: &Self) -> TrainConfig {
         let preset = self.preset.or(file.preset).unwrap_or(Preset::Small);
         let dataset = self.dataset.or(file.dataset).unwrap_or_default();
-        let mut config = TrainConfig::preset(preset, dataset);
+        let method = self.method.or(file.method).unwrap_or(Method::PGN);
+        let usual = TrainConfig::defaults(preset, method, dataset);
+        let mut config = usual.clone();
         file.apply(&mut config);
         self.apply(&mut config);
-        if config.norm == Norm::Linf && self.epsilon.or(file.epsilon).is_none() {
-            config.epsilon = LINF_EPSILON;
+        self.follow_the_radius(file, &usual, &mut config);
+        self.follow_the_optimiser(file, &usual, &mut config);
+        // AWP moves weights that the attack was made on, so no gradient goes through it.
+        if config.awp.is_some() && self.through_attack.or(file.through_attack).is_none() {
+            config.through_attack = false;
         }
         if let Some(kind) = config.inner().filter(|kind| kind.goal != Goal::Ball)
             && self.iterations.or(file.iterations).is_none()
         {
             config.iterations = AttackOptions::new(kind).iterations;
         }
-        if config.optimiser == Optimiser::Sgd {
-            let adam = TrainConfig::preset(preset, dataset).lr;
-            config.generator_lr = config.generator_lr.or((config.method.generator).then_some(adam));
-            if self.lr.or(file.lr).is_none() {
-                config.lr = SGD_LR;
-            }
-        }
         config
+    }
+
+    /// In another norm than that of `usual` the usual radius is another one. A usual step goes with the usual radius.
+    fn follow_the_radius(&self, file: &Self, usual: &TrainConfig, config: &mut TrainConfig) {
+        if config.norm != usual.norm && self.epsilon.or(file.epsilon).is_none() {
+            config.epsilon = match config.norm {
+                Norm::Linf => LINF_EPSILON,
+                Norm::L2 => TrainConfig::preset(Preset::Small, config.dataset).epsilon,
+            };
+        }
+        let same = (config.norm, config.epsilon) == (usual.norm, usual.epsilon);
+        if !same && self.step_size.or(file.step_size).is_none() {
+            config.step_size = None;
+        }
+    }
+
+    /// With another optimiser than that of `usual` the usual rate is another one. Generators learn by Adam.
+    fn follow_the_optimiser(&self, file: &Self, usual: &TrainConfig, config: &mut TrainConfig) {
+        let adam = match usual.optimiser {
+            Optimiser::Sgd => TrainConfig::preset(Preset::Small, config.dataset).lr,
+            Optimiser::Adam | Optimiser::AdamW => usual.lr,
+        };
+        let is_sgd = config.optimiser == Optimiser::Sgd;
+        if is_sgd {
+            config.generator_lr = config.generator_lr.or((config.method.generator).then_some(adam));
+        }
+        if is_sgd != (usual.optimiser == Optimiser::Sgd) && self.lr.or(file.lr).is_none() {
+            config.lr = if is_sgd { SGD_LR } else { adam };
+        }
     }
 }
 

@@ -64,6 +64,11 @@ pub static ARCHITECTURES: &[Architecture] = &[
         layers: preact_resnet::layers,
     },
     Architecture {
+        name: "wide-resnet-34-10",
+        title: "WideResNet-34-10, on which TRADES was published (Zagoruyko and Komodakis 2016)",
+        layers: wide_resnet::depth_34_width_10,
+    },
+    Architecture {
         name: "wide-resnet-28-10",
         title: "WideResNet-28-10 (Zagoruyko and Komodakis 2016)",
         layers: wide_resnet::depth_28_width_10,
@@ -222,6 +227,7 @@ mod tests {
         assert_eq!(parameters("all-convolutional"), 2_334_730);
         assert_eq!(parameters("resnet18"), 11_173_962);
         assert_eq!(parameters("preact-resnet18"), 11_171_146);
+        assert_eq!(parameters("wide-resnet-34-10"), 46_160_474);
         assert_eq!(parameters("wide-resnet-28-10"), 36_479_194);
         assert_eq!(parameters("wide-resnet-16-4"), 2_748_890);
         assert_eq!(parameters("vgg11"), 9_231_114);

@@ -10,6 +10,11 @@ use crate::nn::net::Value;
 const STEM: usize = 16;
 const STAGES: [(usize, usize); 3] = [(16, 1), (32, 2), (64, 2)];
 
+/// WideResNet-34-10.
+pub fn depth_34_width_10(net: &mut Builder, images: Value, plan: Plan) -> Value {
+    layers(net, images, plan, 34, 10)
+}
+
 /// WideResNet-28-10.
 pub fn depth_28_width_10(net: &mut Builder, images: Value, plan: Plan) -> Value {
     layers(net, images, plan, 28, 10)

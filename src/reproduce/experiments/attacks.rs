@@ -49,7 +49,7 @@ pub fn figure3(lab: &Lab) -> Section {
             id: format!("figure3-{}", run.method.name()),
             title: format!("A classifier trained with {}", paper_name(run.method.name())),
             caption: format!(
-                "{name}, first {} test images; norms are means over the attacked images, which the box shortens. PGD's budget \
+                "{name}, {} test images; norms are means over the attacked images, which the box shortens. PGD's budget \
                  at each: {}.",
                 lab.settings.attack_images,
                 budget::at_any_radius(&lab.settings.attack(AttackKind::PGD))

@@ -117,7 +117,7 @@ pub fn figure5(lab: &Lab) -> Section {
             id: format!("figure5-{}", reading.name().to_lowercase()),
             title: format!("Benign accuracy and C&W distance, {}", reading.name()),
             caption: format!(
-                "{}: {}. Benign accuracy over all test images, C&W over the first {}; its budget: {}.",
+                "{}: {}. Benign accuracy over all test images, C&W over {} of them; its budget: {}.",
                 reading.name(),
                 reading.explanation(),
                 lab.settings.attack_images,

@@ -259,3 +259,84 @@ fn warnings(columns: &[Column]) -> Option<Block> {
         .collect();
     (!notes.is_empty()).then_some(Block::Notes(notes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Images, Size};
+    use crate::evaluation::Place;
+    use crate::evaluation::record::tests::record;
+    use crate::evaluation::suite::BlackBox;
+    use crate::models::file::Model;
+    use crate::nn::{Init, Network, Plan, Problem};
+    use std::path::Path;
+
+    /// A run without images: measures are made of records.
+    fn subject() -> Subject {
+        let net = Network::default().build(Plan::new(Problem::square(8, 1, 3), 0.0625)).unwrap();
+        let values = net.initial(Init::He, 0);
+        let place = Place::find(Path::new("nowhere/model.safetensors")).unwrap();
+        let images = Images::new(Size::square(8), 1, Vec::new(), Vec::new());
+        Subject::given(place, Model::new(net, values), images)
+    }
+
+    /// What is measured of a run by the table's attacks, each of which fools one of three images and is withstood by one.
+    fn measured() -> Vec<Measure> {
+        let made = |flag: &'static str| {
+            let of = move |kind| BlackBox {
+                flag,
+                made_on: flag.to_string(),
+                same_seed: None,
+                record: record(kind),
+            };
+            [AttackKind::FGM, AttackKind::MIM].map(of)
+        };
+        let findings = Findings {
+            white_box: Vec::from(ATTACKS.map(record)),
+            black_box: ["source", "twin"].into_iter().flat_map(made).collect(),
+            sweep: Vec::new(),
+            huge: None,
+            few: Vec::new(),
+        };
+        let searches: Vec<&Record> =
+            findings.white_box.iter().filter(|record| record.kind().is_smallest()).collect();
+        let mut all = measures(&subject(), &findings, Radius::l2(TABLE_EPSILON), 0);
+        all.extend(smallest_measures(&searches, 0));
+        all
+    }
+
+    #[test]
+    fn every_row_is_a_measure_of_the_tables_attacks() {
+        let of_run = ("run".to_string(), measured(), Vec::new());
+        let columns =
+            [Column { method: Method::NATURAL, strength: None, runs: Vec::new(), measured: vec![of_run] }];
+        for key in ROWS {
+            let (_, cells) = measure_row(key, &columns);
+            assert!(cells[0].text != key, "no measure has the key {key}");
+            assert!(cells[1].value.is_some(), "{key}: {cells:?}");
+        }
+    }
+
+    /// The paper's number for a method in the row with this key.
+    fn in_paper(dataset: DatasetKind, method: Method, key: &str) -> Option<f64> {
+        let rows = published(dataset);
+        let row = rows.iter().find(|row| row.method == method.name()).expect("the paper has the method");
+        published_cell(dataset, row, key).value
+    }
+
+    #[test]
+    fn the_papers_numbers_stand_in_the_rows_that_they_are_about() {
+        let (cifar10, cifar100) = (DatasetKind::Cifar10, DatasetKind::Cifar100);
+        let rows = ["all-images", "fgm-accuracy", "mim-accuracy", "deepfool-mean-l2-r3", "cw-mean-l2-r3"];
+        let of_pgn = rows.map(|key| in_paper(cifar10, Method::PGN, key));
+        assert_eq!(of_pgn, [0.9186, 0.6534, 0.5958, 0.5102, 0.4365].map(Some));
+        let of_fgm = rows.map(|key| in_paper(cifar100, Method::FGM, key));
+        assert_eq!(of_fgm, [0.6993, 0.2213, 0.1068, 0.1669, 0.1334].map(Some));
+        // Seconds of an epoch are in the table of CIFAR-100 alone.
+        let methods = [Method::NATURAL, Method::FGM, Method::PGD, Method::PGN];
+        let seconds = methods.map(|method| in_paper(cifar100, method, "seconds"));
+        assert_eq!(seconds, [8.18, 25.12, 175.86, 51.77].map(Some));
+        assert_eq!(in_paper(cifar10, Method::PGN, "seconds"), None);
+        assert_eq!(in_paper(cifar100, Method::PGN, "cw-mean-l2-r2"), None);
+    }
+}

@@ -28,6 +28,7 @@ pub static NATURAL: Defense = Defense {
     generator: false,
     strength: None,
     options: &[],
+    paper: |_| {},
     awp: awp::ON_ATTACKED,
     kept: |_, _| Vec::new(),
     phases: |_| vec![Phase::Classifier],

@@ -14,11 +14,15 @@
 //! A whole batch goes the last way, which is the cheapest. Parts of a batch would each move the weights in a direction of
 //! their own there, so a batch that the adapter cannot hold goes the second way.
 //!
-//! In three places this differs from the authors' code. There, TRADES is trained without it up to the tenth epoch
-//! (`--awp-warmup 10`); here it begins with the first step, as in their training against PGD. There, weight decay acts
-//! on `w + v`, because it is the optimiser's; here on `w`. There, TRADES passes clean images through the network twice
-//! more, which moves running statistics twice more; here statistics learn from each pass of the second evaluation once,
-//! and from none of the first.
+//! This differs from the authors' code (`csdongxian/AWP`, a7acf5d) in these places:
+//! - There, TRADES is trained without it before the tenth epoch (`--awp-warmup 10`). Here it begins with the first step, as in
+//!   their training against PGD on CIFAR-10.
+//! - There, weight decay acts on `w + v`, because it is the optimiser's; here on `w`.
+//! - There, TRADES passes clean images through the network once more, which moves running statistics once more. Here statistics
+//!   learn from each pass of the second evaluation once, and from none of the first.
+//! - There, the attack of training against PGD starts anywhere in the ball, and runs in training mode after the first batch of
+//!   an epoch, so its passes move running statistics. Here `--random-start` and `--attack-mode train` are options, and no attack
+//!   moves statistics.
 
 use crate::graph::{Graph, GraphError, Tensor, Term};
 use crate::nn::{Slots, States};
@@ -27,9 +31,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// γ on training against an attack (Wu et al. 2020, AT-AWP), and for defenses for which their code has none.
+/// γ on training against an attack (the authors' code, AT-AWP), and for defenses for which it has none, MART among them.
 pub const ON_ATTACKED: f32 = 0.01;
-/// γ on TRADES (Wu et al. 2020).
+/// γ on TRADES (the authors' code).
 pub const ON_TRADES: f32 = 0.005;
 
 /// The classifier's state of moved weights.

@@ -9,6 +9,7 @@
 //! the ball is that of L2.
 
 use super::adversarial::{self, RADIUS};
+use super::recipes;
 use super::registry::{Defense, Inner};
 use crate::attacks::objective::CeForm;
 use crate::attacks::{Norm, ball};
@@ -30,6 +31,7 @@ pub static FREE: Defense = Defense {
     inner: Inner::Own(&["epsilon", "norm", "step-size"]),
     strength: Some(RADIUS),
     options: &["replays"],
+    paper: recipes::free,
     kept: |config, problem| vec![(PERTURBATION, config.batch_size * problem.pixels())],
     phases: |config| vec![Phase::Classifier; config.replays as usize],
     phase,

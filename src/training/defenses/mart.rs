@@ -5,11 +5,12 @@
 //!
 //! Written from the paper and checked against its public code (YisenWang/MART). That code keeps logarithms from infinity by
 //! adding 1e-12 to 1e-4 to probabilities. Here `−log(1 − p_j)` is the difference of two cross-entropies, with class j and
-//! without it, which is exact for any logits, so nothing is added. λ is 5 in the paper and 6 in the code.
+//! without it, which is exact for any logits, so nothing is added. λ is 5 in the paper and in the code for ResNet-18, and 6 in that
+//! for `WideResNet`s.
 
 use super::registry::{Defense, Inner, Strength};
 use super::trades::divergence;
-use super::{adversarial, awp, near_pgd};
+use super::{adversarial, awp, near_pgd, recipes};
 use crate::attacks::AttackKind;
 use crate::attacks::objective::EXCLUDED;
 use crate::graph::{Graph, GraphError, Tensor};
@@ -32,6 +33,7 @@ pub static MART: Defense = Defense {
         set: |config, lambda| config.beta = Some(lambda),
     }),
     options: &["attack-mode", "beta"],
+    paper: recipes::mart,
     awp: awp::ON_ATTACKED,
     phase,
     ..adversarial::NATURAL

@@ -7,6 +7,7 @@ mod mart;
 mod near_pgd;
 mod noisy_step;
 mod pgn;
+mod recipes;
 pub mod registry;
 mod trades;
 

@@ -2,7 +2,8 @@
 //! TRADES climbs `KL(p(x) ‖ p(x'))` (Zhang et al. 2019), MART the cross-entropy (Wang et al. 2020). They differ from
 //! the attack `pgd` in the start and, TRADES, in what is climbed, so they are no attacks to be run from the command line.
 //!
-//! Linf as in both public codes: steps of signs, the ball, the box; 10 steps of 2/255 for a radius of 8/255. L2 as in the
+//! Linf as in both public codes: steps of signs, the ball, the box. Unless it is given, a step is 2.5 ε / iterations, which is 2/255
+//! for 8/255 and 10 steps. Both codes have 0.007 for 0.031, which `--preset paper` gives. L2 as in the
 //! public code of TRADES: steps along the normalised gradient of 2 ε / iterations, the box, then the ball. MART has no public
 //! form in L2, so it takes the same steps. In Linf box and ball may be applied in any order.
 //!
@@ -153,7 +154,7 @@ mod tests {
     use crate::attacks::AttackKind;
 
     #[test]
-    fn steps_have_the_length_of_the_public_codes_unless_it_is_given() {
+    fn steps_follow_the_radius_unless_their_length_is_given() {
         let of = |norm, step_size| {
             let options = AttackOptions {
                 norm,

@@ -5,7 +5,9 @@
 //!   perturbation is longer than ε.
 //!
 //! Linf as in their public codes (`locuslab/fast_adversarial`, `pdejorge/N-FGSM`): the start is uniform in the ball, and
-//! clipped to the box before the gradient is taken. Both papers and codes know Linf alone. In L2, `fast` is what Rice, Wong
+//! clipped to the box before the gradient is taken. Both codes take it in training mode, and that pass moves running statistics
+//! too. Here it is taken in evaluation mode, or with `--attack-mode train` in training mode, and moves none. Both papers and codes
+//! know Linf alone. In L2, `fast` is what Rice, Wong
 //! and Kolter 2020 run under the name of FGSM (`locuslab/robust_overfitting`): a start in a random direction whose length is
 //! uniform from 0 to the radius, and the same step along the normalised gradient. `n-fgsm` in L2 has no public form; it takes
 //! that start with twice the radius, and keeps what defines it: a step of ε and no projection onto the ball.
@@ -14,6 +16,7 @@
 //! direction, and its distribution function makes a uniform number of it.
 
 use super::adversarial::{OPTIONS, PGD};
+use super::recipes;
 use super::registry::{Defense, Inner};
 use crate::attacks::fgm::{self, Move};
 use crate::attacks::objective::CeForm;
@@ -70,6 +73,7 @@ pub static FAST_TRAINING: Defense = Defense {
     about: "Against one step from a random start (RS-FGSM, Wong et al.)",
     inner: Inner::Fixed(AttackKind::of(&RS_FGSM)),
     options: OPTIONS,
+    paper: recipes::fast,
     ..PGD
 };
 
@@ -79,6 +83,7 @@ pub static N_FGSM_TRAINING: Defense = Defense {
     title: "N-FGSM",
     about: "Against one step from stronger noise, not clipped to the ball (de Jorge et al.)",
     inner: Inner::Fixed(AttackKind::of(&N_FGSM)),
+    paper: recipes::n_fgsm,
     ..FAST_TRAINING
 };
 

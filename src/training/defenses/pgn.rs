@@ -41,6 +41,7 @@ pub static PGN: Defense = Defense {
         "update",
         "without",
     ],
+    paper: |_| {},
     awp: awp::ON_ATTACKED,
     kept: |_, _| Vec::new(),
     phases,

@@ -58,6 +58,9 @@ pub struct Defense {
     /// The options of training, named as in configurations, that have an effect with some defenses only and have one with
     /// this. Those of the inner attack come with it.
     pub options: &'static [&'static str],
+    /// Replaces the values of PGN's paper by those with which the defense's own authors train CIFAR-10. It does nothing for defenses
+    /// of PGN's paper.
+    pub paper: fn(&mut TrainConfig),
     /// How far `--awp` moves weights where it has no number.
     pub awp: f32,
     /// States that it keeps from step to step, with their lengths; zeros at first. Each has the same number of values for every

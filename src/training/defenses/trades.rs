@@ -6,7 +6,7 @@
 //! network twice in training mode, here once; the loss is the same, and running statistics learn from them once.
 
 use super::registry::{Defense, Inner, Strength};
-use super::{adversarial, awp, near_pgd};
+use super::{adversarial, awp, near_pgd, recipes};
 use crate::attacks::AttackKind;
 use crate::graph::{Graph, GraphError, Tensor};
 use crate::nn::Classifier;
@@ -28,6 +28,7 @@ pub static TRADES: Defense = Defense {
         set: |config, beta| config.beta = Some(beta),
     }),
     options: &["attack-mode", "beta"],
+    paper: recipes::trades,
     awp: awp::ON_TRADES,
     phase,
     ..adversarial::NATURAL
