@@ -7,6 +7,8 @@ mod common;
 mod patches;
 #[path = "attacks/places.rs"]
 mod places;
+#[path = "attacks/restarts.rs"]
+mod restarts;
 #[path = "attacks/targets.rs"]
 mod targets;
 

@@ -1,5 +1,6 @@
 //! The real files, and facts about them that are known from elsewhere. They are looked for at `$PGN_DATA`,
-//! else in `../shared/data`; a test whose files are absent says so and passes.
+//! else in `../shared/data`; a test whose files are absent says so and passes. CIFAR is there whole, with 50,000 training and
+//! 10,000 test images, or as an excerpt of 10,000 and 2,000.
 
 use pgn_wgpu::data::{
     BatchOptions, DataOptions, Dataset, DatasetKind, Images, Position, Prefetcher, make_batch, open,
@@ -46,6 +47,73 @@ fn channel_means(images: &Images) -> Vec<f64> {
     sums.into_iter().map(|sum| sum as f64 / pixels / 255.0).collect()
 }
 
+/// What is known of CIFAR's training and test images.
+struct Known {
+    images: [usize; 2],
+    train_means: [f64; 3],
+    test_means: Option<[f64; 3]>,
+    /// Images of the smallest and of the largest class.
+    classes: [(usize, usize); 2],
+}
+
+impl Known {
+    #[track_caller]
+    fn assert(&self, data: &Dataset) {
+        assert_eq!([&data.train, &data.test].map(|images| images.len()), self.images);
+        assert!(data.validation.is_empty());
+        assert_means(&data.train, &self.train_means);
+        if let Some(means) = self.test_means {
+            assert_means(&data.test, &means);
+        }
+        assert_eq!([&data.train, &data.test].map(|images| extremes(images, data.classes)), self.classes);
+    }
+}
+
+/// Whether every one of these files has so many bytes.
+fn have_bytes(folder: &Path, files: &[(&str, u64)]) -> bool {
+    let found = |name: &str| folder.join(name).with_extension("bin").metadata();
+    files.iter().all(|(name, bytes)| found(name).is_ok_and(|file| file.len() == *bytes))
+}
+
+/// The published counts and means of CIFAR-10 if all files are as long as the official ones, else those of the excerpt.
+fn known_of_cifar10(folder: &Path) -> Known {
+    let files =
+        ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"];
+    match have_bytes(folder, &files.map(|file| (file, 10_000 * 3073))) {
+        true => Known {
+            images: [50_000, 10_000],
+            train_means: [0.4914, 0.4822, 0.4465],
+            test_means: Some([0.4942, 0.4851, 0.4504]),
+            classes: [(5000, 5000), (1000, 1000)],
+        },
+        false => Known {
+            images: [10_000, 2_000],
+            train_means: [0.4935, 0.4834, 0.4472],
+            test_means: Some([0.4974, 0.4887, 0.4555]),
+            classes: [(937, 1032), (185, 217)],
+        },
+    }
+}
+
+/// The same of CIFAR-100.
+fn known_of_cifar100(folder: &Path) -> Known {
+    match have_bytes(folder, &[("train", 50_000 * 3074), ("test", 10_000 * 3074)]) {
+        true => Known {
+            images: [50_000, 10_000],
+            train_means: [0.5071, 0.4865, 0.4409],
+            // This test does not know the means of the whole test set.
+            test_means: None,
+            classes: [(500, 500), (100, 100)],
+        },
+        false => Known {
+            images: [10_000, 2_000],
+            train_means: [0.5071, 0.4846, 0.4389],
+            test_means: Some([0.5082, 0.4875, 0.4421]),
+            classes: [(67, 125), (8, 33)],
+        },
+    }
+}
+
 /// Published means have four decimals.
 #[track_caller]
 fn assert_means(images: &Images, published: &[f64]) {
@@ -71,19 +139,16 @@ fn extremes(images: &Images, classes: usize) -> (usize, usize) {
 }
 
 #[test]
-fn cifar10_has_its_published_counts_means_and_names() {
+fn cifar10_has_the_published_counts_and_means_or_those_of_the_excerpt_and_its_names() {
     let Some(dir) = real_data("cifar-10-batches-bin") else {
         return;
     };
+    let known = known_of_cifar10(&dir);
     let data = read(DatasetKind::Cifar10, dir, 0.0);
-    assert_eq!([data.train.len(), data.validation.len(), data.test.len()], [10_000, 0, 2_000]);
+    known.assert(&data);
     assert_eq!((data.size.to_string(), data.channels, data.classes), ("32x32".to_string(), 3, 10));
     assert_eq!(data.class_names[3], "cat");
-    assert_means(&data.train, &[0.4935, 0.4834, 0.4472]);
-    assert_means(&data.test, &[0.4974, 0.4887, 0.4555]);
-    assert_eq!(extremes(&data.train, 10), (937, 1032));
-    assert_eq!(extremes(&data.test, 10), (185, 217));
-    // The first images of the official files: a frog and a truck; a cat and two ships.
+    // The first images of the official files, which are the excerpt's too: a frog and a truck; a cat and two ships.
     assert_eq!(data.train.labels()[..2], [6, 9]);
     assert_eq!(data.test.labels()[..3], [3, 8, 8]);
     // The first pixel of the first training image.
@@ -91,18 +156,14 @@ fn cifar10_has_its_published_counts_means_and_names() {
 }
 
 #[test]
-fn cifar100_has_its_published_counts_means_and_names_and_is_found_below_its_parent() {
+fn cifar100_has_the_published_counts_and_means_or_those_of_the_excerpt_and_is_found_below_its_parent() {
     let Some(dir) = real_data("cifar-100-binary") else {
         return;
     };
     let data = read(DatasetKind::Cifar100, dir.join(".."), 0.0);
-    assert_eq!([data.train.len(), data.test.len()], [10_000, 2_000]);
+    known_of_cifar100(&dir).assert(&data);
     assert_eq!((data.size.to_string(), data.channels, data.classes), ("32x32".to_string(), 3, 100));
     assert_eq!((data.class_names[0].as_str(), data.class_names[99].as_str()), ("apple", "worm"));
-    assert_means(&data.train, &[0.5071, 0.4846, 0.4389]);
-    assert_means(&data.test, &[0.5082, 0.4875, 0.4421]);
-    assert_eq!(extremes(&data.train, 100), (67, 125));
-    assert_eq!(extremes(&data.test, 100), (8, 33));
 }
 
 #[test]
@@ -124,7 +185,8 @@ fn the_validation_images_are_a_stratified_share_of_train_and_test_is_untouched()
     };
     let whole = read(DatasetKind::Cifar10, dir.clone(), 0.0);
     let parted = read(DatasetKind::Cifar10, dir, 0.1);
-    assert_eq!([parted.train.len(), parted.validation.len()], [9_000, 1_000]);
+    let tenth = whole.train.len() / 10;
+    assert_eq!([parted.train.len(), parted.validation.len()], [9 * tenth, tenth]);
     assert_eq!(parted.test, whole.test);
     let of_train = class_counts(&whole.train, 10);
     for (held, all) in class_counts(&parted.validation, 10).into_iter().zip(of_train) {

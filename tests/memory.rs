@@ -164,7 +164,9 @@ fn the_plan_of_a_training_step_needs_hardly_more_than_what_is_alive() {
 #[test]
 fn the_adapter_allocates_what_the_plan_says() {
     let Some(gpu) = common::open(Checks::Trusted, Forms::Best) else { return };
-    let Some(before) = gpu.device.generate_allocator_report() else { return };
+    let Some(before) = gpu.device.generate_allocator_report() else {
+        return common::not_tested("what the adapter allocates", "its backend in wgpu does not report that");
+    };
     assert!(before.allocations.iter().all(|a| a.name != "arena"), "a fresh device has nothing of ours");
     let config = config(Method::PGN);
     let graph = &step_graphs(&config)[0];

@@ -360,6 +360,7 @@ impl Steps for Apgd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attacks::AttackKind;
 
     #[test]
     fn step_sizes_are_checked_when_the_paper_says() {
@@ -369,5 +370,15 @@ mod tests {
         };
         assert_eq!(at(100), [22, 41, 57, 70, 80, 87, 93, 99]);
         assert_eq!(at(20), [4, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]);
+    }
+
+    #[test]
+    fn every_target_gets_all_restarts_before_the_next_one() {
+        let (usual, problem) = (AttackOptions::new(AttackKind::APGD_T), Problem::square(8, 1, 10));
+        let options = AttackOptions { restarts: 2, targets: 3, ..usual };
+        let apgd = Apgd::new(&options, Objective::TargetedDlr, problem);
+        let chosen: Vec<Vec<f32>> = (0..apgd.rounds()).map(|round| apgd.round_numbers(round)).collect();
+        let [first, second, third]: [[f32; 3]; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+        assert_eq!(chosen, [first, first, second, second, third, third]);
     }
 }

@@ -87,6 +87,9 @@ impl Steps for Mim {
 mod tests {
     use super::*;
     use crate::attacks::AttackKind;
+    use crate::attacks::steps::tests::moved;
+    use crate::models::file::Model;
+    use crate::nn::{Builder, Problem};
 
     #[test]
     fn a_step_that_is_not_given_follows_the_norm() {
@@ -95,5 +98,42 @@ mod tests {
         };
         assert_eq!(of(Norm::L2, 1.0), L2_STEP);
         assert_eq!(of(Norm::Linf, 0.5), 0.05);
+    }
+
+    /// A classifier of two pixels with `z1 − z0 = relu(8a + 8b) − relu(8.25a + 9.75b − 9.5)`. Its gradient is (8, 8) at
+    /// (0.5, 0.5), and (−0.25, −1.75) from where the second term is above 0.
+    fn bent() -> Model {
+        let mut net = Builder::new(Problem { height: 1, width: 2, channels: 1, classes: 2 });
+        let x = net.dense(net.images(), "hidden", 2, 1.0);
+        let x = net.relu(x);
+        net.dense(x, "logits", 2, 1.0);
+        let net = net.finish().unwrap();
+        // A weight from each input to each output, then biases; twice.
+        let all: [&[f32]; 4] = [&[8.0, 8.25, 8.0, 9.75], &[0.0, -9.5], &[0.0, 1.0, 0.0, -1.0], &[0.0, 0.0]];
+        let mut values = net.slots.zeros();
+        for (slot, own) in all.into_iter().enumerate() {
+            net.slots.get_mut(&mut values, slot).copy_from_slice(own);
+        }
+        Model::new(net, values)
+    }
+
+    #[test]
+    fn gradients_of_mean_size_one_add_up_in_a_momentum_that_decays() {
+        // g1 = (8, 8) has a mean size of 8, so m1 = (1, 1). g2 = (−0.25, −1.75) has one of 1, so with a decay of a half
+        // m2 = 0.5 m1 + g2 = (0.25, −1.25). Without momentum, both pixels would fall in the second step; with gradients as
+        // long as they are, both would rise.
+        let of = |norm, epsilon| {
+            let (iterations, step_size, decay) = (2, Some(0.125), 0.5);
+            let usual = AttackOptions::new(AttackKind::MIM);
+            let options = AttackOptions { epsilon, norm, iterations, step_size, decay, ..usual };
+            moved(&options, &bent(), &[0.5, 0.5])
+        };
+        // By the signs: 0.5 + 0.125 (1 + 1) and 0.5 + 0.125 (1 − 1).
+        assert_eq!(of(Norm::Linf, 0.25), [0.75, 0.5]);
+        // By m / ‖m‖: 0.5 + 0.125 (1/√2 + 1/√26) and 0.5 + 0.125 (1/√2 − 5/√26).
+        let found = of(Norm::L2, 0.5);
+        for (own, expected) in found.iter().zip([0.612_903_f32, 0.465_816]) {
+            assert!((own - expected).abs() < 2e-6, "{found:?}");
+        }
     }
 }

@@ -273,3 +273,47 @@ impl BatchAttack for Replayed {
         vec![&self.start, &self.step]
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::attacks::{AttackKind, AttackOptions, Norm, Run};
+    use crate::cpu::Mode;
+    use crate::executor::Device;
+    use crate::models::file::Model;
+    use crate::nn::{Builder, Problem};
+
+    /// What an attack that begins at the image makes of one of class 0.
+    pub fn moved(options: &AttackOptions, model: &Model, image: &[f32]) -> Vec<f32> {
+        let Run::Steps(prepare) = options.kind.run else { panic!("{} is not made of steps", options.kind) };
+        let mut target = Target::new(&Device::Cpu(Mode::Reference), model, 1).unwrap();
+        let steps = prepare(options, target.problem());
+        let mut attack = Replayed::new(&mut target, steps).unwrap();
+        target.load(image, &[0.0]).unwrap();
+        attack.attack(&mut target).unwrap()
+    }
+
+    /// A classifier of two classes with `z1 − z0` = the sum of the pixels times these weights.
+    fn linear(weights: &[f32]) -> Model {
+        let problem = Problem { height: 1, width: weights.len(), channels: 1, classes: 2 };
+        let mut net = Builder::new(problem);
+        net.dense(net.images(), "logits", 2, 1.0);
+        let net = net.finish().unwrap();
+        let mut values = net.slots.zeros();
+        let of_both: Vec<f32> = weights.iter().flat_map(|&weight| [0.0, weight]).collect();
+        net.slots.get_mut(&mut values, 0).copy_from_slice(&of_both);
+        Model::new(net, values)
+    }
+
+    #[test]
+    fn in_linf_a_pixel_goes_by_the_sign_of_its_weight_as_far_as_radius_and_box_allow() {
+        // Up by the radius, down to the edge of the box, nowhere, and up to the edge.
+        let model = linear(&[2.0, -0.5, 0.0, 0.001]);
+        let (image, expected) = ([0.5, 0.0625, 0.25, 0.9375], [0.625, 0.0, 0.25, 1.0]);
+        for kind in [AttackKind::FGM, AttackKind::PGD, AttackKind::MIM] {
+            let usual = AttackOptions::new(kind);
+            let options = AttackOptions { norm: Norm::Linf, epsilon: 0.125, iterations: 4, ..usual };
+            assert_eq!(moved(&options, &model, &image), expected, "{kind}");
+        }
+    }
+}

@@ -9,7 +9,7 @@
 
 use super::class_index::ClassIndex;
 use super::limits::MOST_SET;
-use super::listing::{Entry, Kind, Known, Labelled, class_folders, entries, image_files};
+use super::listing::{Entry, Kind, Known, Labelled, class_folders, entries, image_files, images_beside};
 use super::picture::Pictures;
 use super::skipped::Tally;
 use super::{CLASSES, DataError, FolderOptions, Framing, Images, Size, Source, classes, labels, split};
@@ -168,6 +168,7 @@ fn labelled(
         let label = |(path, class): (_, String)| Ok((path, known.label(&class, &csv)?));
         let files: Vec<Labelled> = lines.into_iter().map(label).collect::<Result<_, DataError>>()?;
         tally.read += files.len();
+        tally.unnamed += images_beside(root, &files)?;
         return Ok((known.names().to_vec(), checked_count(files, known, root)?));
     }
     let folders = class_folders(root, tally)?;

@@ -59,6 +59,12 @@ fn labels_csv_stands_in_for_class_folders_in_any_part() {
     assert_eq!((source.class_names.join(" "), source.train.labels()), ("9 10".to_owned(), &[1, 0, 1][..]));
     let firsts: Vec<u8> = (0..3).map(|i| source.train.image(i)[0]).collect();
     assert_eq!((firsts, source.test.labels()), (vec![3, 1, 2], &[1, 0][..]));
+    assert_eq!(source.notes, Vec::<String>::new());
+    let [all, few] = ["3.png,10\n./deep/2.png,10\n1.png,9\n", "1.png,9\n./deep/2.png,10\n"];
+    for (lines, note) in [(all, None), (few, Some("skipped 1 of 5 files: 1 not named by labels.csv"))] {
+        fs::write(dir.path().join("train/labels.csv"), format!("file,class\n{lines}")).expect("written");
+        assert_eq!(read(dir.path(), &FORM).notes.first().map(String::as_str), note);
+    }
     fs::write(dir.path().join("test/labels.csv"), "file,class\n10/x.png,11\n").expect("written");
     let text = sentence(dir.path());
     assert!(text.contains("labels.csv has the class 11, which the folder train"), "{text}");

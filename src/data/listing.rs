@@ -6,6 +6,7 @@ use super::classes::normal;
 use super::picture::ENDINGS;
 use super::skipped::Tally;
 use super::{CLASSES, DataError};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -162,7 +163,7 @@ pub(super) fn image_files(
                 // A link may lead back up; that there is a folder is known without following it.
                 Kind::Folder if entry.is_link => own.nested += 1,
                 Kind::Folder => {
-                    let below = files_below(&entry.path)?;
+                    let below = files_below(&entry.path)?.len();
                     own.nested += below;
                     // An empty folder is no loss, unless it stands where an image should be.
                     let image = ENDINGS.contains(&ending(&entry.path).as_str());
@@ -201,14 +202,25 @@ fn shown(ending: &str) -> String {
     if ending.is_empty() { "no ending".to_owned() } else { format!(".{ending}") }
 }
 
-/// How many files there are below a folder, however deep.
-fn files_below(folder: &Path) -> Result<usize, DataError> {
-    let (mut folders, mut files) = (vec![folder.to_path_buf()], 0);
+/// How many images there are below `root`, however deep, that are none of `named`.
+pub(super) fn images_beside(root: &Path, named: &[Labelled]) -> Result<usize, DataError> {
+    let plain = |path: &Path| normal(&path.components().collect::<PathBuf>().to_string_lossy());
+    let named: BTreeSet<String> = named.iter().map(|(path, _)| plain(path)).collect();
+    let beside = |entry: &&Entry| {
+        let image = entry.kind == Kind::File && ENDINGS.contains(&ending(&entry.path).as_str());
+        image && !named.contains(&plain(&entry.path))
+    };
+    Ok(files_below(root)?.iter().filter(beside).count())
+}
+
+/// All that is below a folder, however deep, and is no folder that was gone into.
+fn files_below(folder: &Path) -> Result<Vec<Entry>, DataError> {
+    let (mut folders, mut files) = (vec![folder.to_path_buf()], Vec::new());
     while let Some(folder) = folders.pop() {
         for entry in entries(&folder)? {
             match entry.kind {
                 Kind::Folder if !entry.is_link => folders.push(entry.path),
-                _ => files += 1,
+                _ => files.push(entry),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What of a folder was not read, and why, in one line: a set must not shrink unnoticed.
 
 use super::classes::some_of;
+use super::labels;
 use std::collections::BTreeMap;
 
 /// Counts of the files of an image folder. Hidden ones are none of its files.
@@ -18,6 +19,8 @@ pub(super) struct Tally {
     pub(super) special: usize,
     /// Beside the class folders.
     pub(super) outside: usize,
+    /// Images that a `labels.csv` does not name.
+    pub(super) unnamed: usize,
     /// Folders beside train and test, by name. Their files are not counted.
     pub(super) folders: Vec<String>,
 }
@@ -31,6 +34,7 @@ impl Tally {
             (self.nested, "in nested folders".to_owned()),
             (formats, format!("of unsupported formats ({})", some_of(&endings))),
             (self.outside, "outside of the class folders".to_owned()),
+            (self.unnamed, format!("not named by {}", labels::NAME)),
             (
                 self.broken_links,
                 if self.broken_links == 1 { "broken link" } else { "broken links" }.to_owned(),

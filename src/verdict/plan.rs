@@ -63,7 +63,7 @@ impl Version {
 pub struct Plan {
     /// In order.
     pub attacks: Vec<AttackOptions>,
-    /// What was left out or changed because there are few classes, in words.
+    /// What was left out because there are few classes, in words.
     pub notes: Vec<String>,
 }
 
@@ -86,14 +86,9 @@ impl Plan {
             if version == Version::Quick {
                 options.iterations = QUICK_ITERATIONS;
             }
-            if kind.reads("targets") && options.targets > classes - 1 {
-                options.targets = classes - 1;
-                notes.push(format!(
-                    "{} aims at {} classes instead of {}, because there are {classes}",
-                    kind.title,
-                    options.targets,
-                    AttackOptions::new(kind).targets
-                ));
+            // Where there are fewer wrong classes than an attack aims at, it aims at all of them, so nothing is left out.
+            if kind.reads("targets") {
+                options.targets = options.targets.min(classes - 1);
             }
             options.enough = Some(epsilon);
             attacks.push(options);
@@ -187,7 +182,6 @@ mod tests {
         assert!(two.notes[0].contains("APGD-T needs 4 classes"), "{:?}", two.notes);
         assert!(Plan::new(Version::Full, Norm::L2, 0.5, 1).attacks.is_empty());
         let five = Plan::new(Version::Quick, Norm::L2, 0.5, 5);
-        assert_eq!(five.attacks[1].targets, 4);
-        assert!(five.notes[0].contains("aims at 4 classes instead of 9"), "{:?}", five.notes);
+        assert_eq!((five.attacks[1].targets, five.notes), (4, Vec::new()), "all wrong classes are aimed at");
     }
 }

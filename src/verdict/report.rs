@@ -11,6 +11,7 @@ use crate::memory::OutOfMemory;
 use crate::models::file::NamedTensor;
 use crate::models::sealed;
 use crate::nn::Problem;
+use crate::program::precision::Precision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -80,6 +81,9 @@ pub struct Report {
     pub run: Option<String>,
     /// Where it was computed.
     pub device: String,
+    /// How numbers were stored there.
+    #[serde(default)]
+    pub precision: Precision,
     /// The data set, and which of its images.
     pub data_set: String,
     /// The split.
@@ -113,7 +117,7 @@ pub struct Report {
 pub struct Attack {
     /// As on the command line.
     pub name: String,
-    /// Images that it got.
+    /// Images that it got: those that are classified correctly and, but for the version `smallest`, have withstood all before.
     pub attacked: usize,
     /// Images that it broke.
     pub broken: usize,
@@ -124,8 +128,8 @@ pub struct Attack {
 }
 
 impl Report {
-    /// The report of an outcome.
-    pub fn new(about: &About, outcome: &Outcome, warnings: Vec<Warning>) -> Self {
+    /// The report of an outcome that was computed in this precision.
+    pub fn new((about, precision): (&About, Precision), outcome: &Outcome, warnings: Vec<Warning>) -> Self {
         let n = outcome.images.len().max(1) as f64;
         let correct = outcome.images.iter().filter(|image| image.clean_prediction == image.label).count();
         let robust_accuracy = robust_accuracy(outcome);
@@ -134,7 +138,7 @@ impl Report {
             standing -= stage.broken;
             Attack {
                 name: stage.options.kind.name().to_string(),
-                attacked: stage.attacked.min(standing + stage.broken),
+                attacked: stage.attacked.min(correct),
                 broken: stage.broken,
                 robust_accuracy: standing as f64 / n,
                 seconds: stage.seconds,
@@ -159,6 +163,7 @@ impl Report {
             classifier: about.classifier.clone(),
             run: about.run.clone(),
             device: about.device.clone(),
+            precision,
             data_set: about.data_set.clone(),
             split: about.split.clone(),
             images: outcome.images.len(),

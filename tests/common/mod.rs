@@ -36,9 +36,13 @@ static PORTABLE: LazyLock<Option<Arc<Gpu>>> = LazyLock::new(|| open(Checks::Trus
 
 fn skipped(reason: &str) {
     assert!(std::env::var("PGN_REQUIRE_GPU").as_deref() != Ok("1"), "PGN_REQUIRE_GPU=1, but {reason}");
+    not_tested("the GPU half of these tests", reason);
+}
+
+/// Says that something is not tested here, and why.
+pub fn not_tested(what: &str, reason: &str) {
     // Not eprintln!, which the test harness swallows when the test passes; one write, so that lines stay whole.
-    let note = format!("SKIPPED: the GPU half of these tests, because {reason}\n");
-    let _ = std::io::stderr().write_all(note.as_bytes());
+    let _ = std::io::stderr().write_all(format!("SKIPPED: {what}, because {reason}\n").as_bytes());
 }
 
 /// The adapter, if there is one.

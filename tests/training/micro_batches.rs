@@ -1,6 +1,6 @@
 //! A batch that does not fit is split, and the split step is the unsplit one to rounding.
 
-use super::common::{compare, gpus};
+use super::common::{compare, gpus, not_tested};
 use super::{DIGITS, batch, close, cpu, devices, digits, tiny};
 use pgn_wgpu::attacks::AttackKind;
 use pgn_wgpu::data::{Batch, BatchOptions, make_batch};
@@ -293,8 +293,7 @@ fn a_batch_beyond_the_adapters_limits_is_halved_until_it_fits() {
     // With width 0.125, the second convolution makes 16 channels of 8x8 for every image.
     let images = (limits.binding / (16 * 64 * 4) + 1) as usize;
     if images > 65_536 {
-        eprintln!("SKIPPED: a batch that this adapter cannot bind takes gigabytes");
-        return;
+        return not_tested("a batch that does not fit", "on this adapter it takes gigabytes");
     }
     let config = TrainConfig { width: 0.125, batch_size: images, ..tiny(Method::NATURAL) };
     assert!(compile(&config, images, limits).is_err(), "{images} images do not fit");
