@@ -318,7 +318,10 @@ fn a_benchmark_says_what_it_measured_and_overwrites_no_other_file() {
     );
     for _ in 0..2 {
         let text = scratch.succeed(bench("b.json"));
-        assert_mentions(&text, &["model       all-convolutional, width 0.03125, batch 1, digits, precision f32"]);
+        assert_mentions(
+            &text,
+            &["model       all-convolutional, width 0.03125, batch 1, digits, precision f32"],
+        );
     }
     scratch.succeed([&bench("mine.json")[..], &["--force"]].concat());
 }
