@@ -9,7 +9,7 @@ use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::{self, DataOptions};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::models::file::Model;
-use pgn_wgpu::training::fit::problem_of;
+use pgn_wgpu::training::run_data::problem_of;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("name a safetensors file with a classifier for the digits")?;

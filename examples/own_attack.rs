@@ -9,7 +9,7 @@ use pgn_wgpu::data::{self, DataOptions};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::{Graph, GraphError, Tensor};
 use pgn_wgpu::models::file::Model;
-use pgn_wgpu::training::fit::problem_of;
+use pgn_wgpu::training::run_data::problem_of;
 
 static FADE: Attack = Attack {
     name: "fade",

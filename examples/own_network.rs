@@ -8,7 +8,7 @@ use pgn_wgpu::data::{self, BatchOptions, DataOptions, DatasetKind};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::models::file::Model;
 use pgn_wgpu::nn::builder::{Builder, Kernel};
-use pgn_wgpu::training::fit::problem_of;
+use pgn_wgpu::training::run_data::problem_of;
 use pgn_wgpu::training::{Method, Preset, TrainConfig, Trainer};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

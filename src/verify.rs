@@ -93,7 +93,7 @@ const RESULTS: [&str; 4] = [
     export::METADATA_KEY,
     verdict::report::METADATA_KEY,
     verdict::piece::METADATA_KEY,
-    verdict::merge::METADATA_KEY,
+    verdict::shard_file::METADATA_KEY,
 ];
 
 /// What a file is, by its name and place.

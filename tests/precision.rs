@@ -115,3 +115,14 @@ fn a_step_in_mixed_precision_passes_kernel_by_kernel_and_ends_near_the_whole_one
         assert!((1e-5..5e-2).contains(&of("classifier.momentum")), "{}", of("classifier.momentum"));
     }
 }
+
+#[test]
+fn every_step_on_a_device_gets_its_inputs_whatever_the_step_before_left_in_their_memory() {
+    let Some(gpu) = common::open(Checks::Trusted, Forms::Best) else { return };
+    let (graph, states, inputs) = step();
+    let case = Case { graph: &graph, states: &states, inputs: &inputs, runs: 3 };
+    let all = effects(&Device::Gpu(gpu), &case).unwrap();
+    let loss = all.iter().find(|effect| effect.tensor == "loss").expect("a step has a loss").relative;
+    // Rounding makes 1e-6 of it. Labels that were overwritten are other labels.
+    assert!(loss < 1e-4, "{loss}");
+}

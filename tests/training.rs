@@ -29,7 +29,8 @@ use pgn_wgpu::data::{Batch, BatchOptions, DataOptions, Dataset, DatasetKind, mak
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::nn::Problem;
 use pgn_wgpu::training::checkpoint::Checkpoint;
-use pgn_wgpu::training::fit::{Fit, Home, Observer, Outcome};
+use pgn_wgpu::training::fit::{Fit, Observer, Outcome};
+use pgn_wgpu::training::prepared::Home;
 use pgn_wgpu::training::run::RunFolder;
 use pgn_wgpu::training::{EpochRecord, Method, Preset, StepRecord, TrainConfig, TrainError};
 use std::path::Path;

@@ -254,7 +254,7 @@ pub fn digits<'py>(py: Python<'py>, split: &str) -> PyResult<Labelled<'py>> {
         pgn_wgpu::evaluation::Split::Validation => &digits.validation,
         pgn_wgpu::evaluation::Split::Test => &digits.test,
     };
-    let problem = pgn_wgpu::training::fit::problem_of(&digits);
+    let problem = pgn_wgpu::training::run_data::problem_of(&digits);
     let labels = class_array(py, images.labels().iter().map(|&label| usize::from(label)));
     Ok((array(py, &images.to_unit(0..images.len()), problem)?, labels))
 }

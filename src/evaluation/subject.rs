@@ -12,8 +12,8 @@ use crate::models::pixels::PixelChoice;
 use crate::nn::Problem;
 #[cfg(feature = "command-line")]
 use crate::numbers::number;
-use crate::training::fit::problem_of;
 use crate::training::run::RunFolder;
+use crate::training::run_data::problem_of;
 use crate::training::{TrainConfig, TrainError};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

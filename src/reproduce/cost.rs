@@ -9,7 +9,7 @@ use crate::data::Dataset;
 use crate::executor::Device;
 use crate::nn::{Network, Problem};
 use crate::sweep::Point;
-use crate::training::fit::problem_of;
+use crate::training::run_data::problem_of;
 use crate::training::{Method, TrainConfig, TrainError};
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use crate::executor::Device;
 use crate::report::Section;
 use crate::sweep::{self, Plan, Point, SweepError, Work};
 use crate::training::TrainError;
-use crate::training::fit::{open_data, problem_of};
+use crate::training::run_data::{open_data, problem_of};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 

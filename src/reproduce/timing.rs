@@ -5,7 +5,7 @@ use crate::data::{BatchOptions, Dataset, batches_per_epoch, make_batch};
 use crate::executor::Device;
 use crate::nn::Problem;
 use crate::program::{MemoryLimits, Program};
-use crate::training::fit::problem_of;
+use crate::training::run_data::problem_of;
 use crate::training::step::{self, Gradients};
 use crate::training::{TrainConfig, TrainError, Trainer};
 use std::time::Instant;

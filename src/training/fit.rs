@@ -5,21 +5,21 @@ use super::TrainError;
 use super::checkpoint::{Checkpoint, Head, Progress, Start, TrainingData, not_finite};
 use super::config::TrainConfig;
 use super::metrics::MetricsFile;
+use super::prepared::{Home, Prepared};
 use super::record::{EpochRecord, Record, StepRecord};
 use super::robust::{BestRobust, RobustValidator};
 use super::run::{Best, Latest, RunFolder};
-use super::session::SessionRecord;
-use super::start::{Material, material};
+use super::run_data::{limited_by_data, problem_of, steps_of};
+use super::start::material;
 use super::tensorboard::EventFile;
 use super::trainer::{NamedStates, PendingStep, Trainer};
 use super::validation::{Validation, Validator};
-use crate::data::{self, BatchOptions, Dataset, DatasetKind, Prefetcher, Size, batches_per_epoch};
-use crate::executor::{Device, ExecutionError};
+use crate::data::{BatchOptions, Dataset, Prefetcher, batches_per_epoch};
+use crate::executor::Device;
 use crate::models::file::{Facts, Model};
-use crate::nn::Problem;
 use std::collections::VecDeque;
 use std::mem::take;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -85,170 +85,6 @@ pub struct Fit<'a> {
     last_checkpoint: Instant,
     /// Images and seconds of training proper.
     trained: (usize, f64),
-}
-
-/// Where a run is trained.
-#[derive(Clone, Debug)]
-pub enum Home {
-    /// A new folder, which is made after everything else has succeeded.
-    New(PathBuf),
-    /// The same, at the first unused place for a run of this name.
-    Unused(String),
-    /// The folder of a run, which begins or goes on there.
-    Existing(RunFolder),
-}
-
-impl Home {
-    /// The folder of a run that is there already.
-    fn existing(&self) -> Option<&RunFolder> {
-        match self {
-            Self::New(_) | Self::Unused(_) => None,
-            Self::Existing(folder) => Some(folder),
-        }
-    }
-
-    /// The folder, which is made if it is new.
-    fn folder(self, config: &TrainConfig) -> Result<RunFolder, TrainError> {
-        match self {
-            Self::New(path) => RunFolder::create(&path, config),
-            Self::Unused(name) => RunFolder::create(&RunFolder::unused(&name), config),
-            Self::Existing(folder) => Ok(folder),
-        }
-    }
-}
-
-/// Opens the data set of a configuration. Arrays have the classes of the model that the run starts from: they need not have
-/// images of all of them.
-pub fn open_data(config: &TrainConfig) -> Result<Dataset, TrainError> {
-    // A file that cannot be read is refused later, by its reason.
-    data_of(config, |from| Model::load(from, None).ok().map(|model| model.facts.classes()))
-}
-
-/// The same, with `classes` of the model in a file for those of the arrays.
-pub(super) fn data_of(
-    config: &TrainConfig,
-    classes: impl FnOnce(&Path) -> Option<Vec<String>>,
-) -> Result<Dataset, TrainError> {
-    let mut options = config.data_options();
-    if let (DatasetKind::Npy, Some(path), None) = (options.kind, &config.from, &options.class_index) {
-        options.class_names = classes(path);
-    }
-    let dataset = data::open(&options)?;
-    dataset.check_training()?;
-    Ok(dataset)
-}
-
-/// The problem that a data set poses.
-pub fn problem_of(dataset: &Dataset) -> Problem {
-    let Size { height, width } = dataset.size;
-    Problem { height, width, channels: dataset.channels, classes: dataset.classes }
-}
-
-/// Steps of all epochs over `images` training images.
-fn steps_of_epochs(config: &TrainConfig, images: usize) -> u64 {
-    u64::from(batches_per_epoch(images, config.batch_size)) * u64::from(config.epochs)
-}
-
-/// Steps of a whole run over `images` training images.
-pub fn steps_of(config: &TrainConfig, images: usize) -> u64 {
-    let all = steps_of_epochs(config, images);
-    config.max_steps.map_or(all, |most| most.min(all))
-}
-
-/// Settings that do less with these data than they say, a sentence each.
-fn limited_by_data(config: &TrainConfig, dataset: &Dataset) -> Vec<String> {
-    let mut notes = Vec::new();
-    if config.robust_every() > 0 && dataset.validation.is_empty() {
-        notes.push(
-            "there are no validation images, so accuracy under PGD is not measured, catastrophic overfitting goes unseen, and \
-             no epoch is chosen as the best"
-                .to_string(),
-        );
-    }
-    let images = dataset.train.len();
-    let (steps, all) = (steps_of(config, images), steps_of_epochs(config, images));
-    if config.depends_on_epochs() && steps < all {
-        notes.push(format!(
-            "the schedule goes over the {all} steps of `epochs`, and `max-steps` ends the run after {steps}"
-        ));
-    }
-    notes
-}
-
-/// Everything that a run needs beside its folder.
-struct Prepared {
-    config: TrainConfig,
-    dataset: Dataset,
-    trainer: Trainer,
-    validator: Validator,
-    robust: Option<RobustValidator>,
-    device: String,
-    start: Option<Start>,
-    notes: Vec<String>,
-}
-
-impl Prepared {
-    /// The networks on the device: with the structure and the weights of the model in `material`, or new ones.
-    fn new(device: Device, mut config: TrainConfig, material: Material) -> Result<Self, TrainError> {
-        let Material { dataset, from, note } = material;
-        let described = device.describe();
-        if let Some(choices) = &config.kernels {
-            device.pin(choices);
-        }
-        let mut trainer = Trainer::new(device, &config, problem_of(&dataset), from.as_ref(), None)?;
-        let (classifier, generator) = (trainer.classifier().clone(), trainer.generator().cloned());
-        let validator = Validator::new(trainer.workspace(), &config, &classifier, generator.as_ref())?;
-        let robust = RobustValidator::new(trainer.workspace(), &config, &classifier, &dataset.validation)?;
-        config.kernels = trainer.workspace().choices().cloned().filter(|choices| !choices.forms.is_empty());
-        // The validator has taken its share.
-        trainer.room_to_save().map_err(ExecutionError::from)?;
-        let start = from.as_ref().map(|model| Start::of(model, &config));
-        let notes = from.into_iter().flat_map(|model| model.notes).chain(note).collect();
-        Ok(Self { config, dataset, trainer, validator, robust, device: described, start, notes })
-    }
-
-    /// Restores the states of a checkpoint that was read from the file `path`.
-    fn restore(
-        &mut self,
-        saved: Checkpoint,
-        data: &TrainingData,
-        path: &Path,
-    ) -> Result<Progress, TrainError> {
-        saved.head.check(&self.config, data, path)?;
-        saved.head.check_network(self.trainer.classifier(), &self.config, path)?;
-        saved.check_states(&self.trainer.snapshot()?.0, path)?;
-        let Head { progress, start, .. } = saved.head;
-        self.trainer.restore(&saved.states, progress.updates, progress.step)?;
-        // The file that it started from may be another one by now.
-        self.start = start.or(self.start.take());
-        Ok(progress)
-    }
-
-    /// The checkpoint of a run before its first step.
-    fn first_checkpoint(&self, progress: &Progress, data: &TrainingData) -> Result<Checkpoint, TrainError> {
-        let (config, start) = (self.config.clone(), self.start.clone());
-        let head = Head { progress: progress.clone(), config, data: data.clone(), start };
-        Ok(Checkpoint { head, states: self.trainer.snapshot()?.0 })
-    }
-
-    /// Makes the folder ready for the steps after `progress`. Returns the metrics, and a sentence about each kind of lines that are
-    /// damaged, repeated or missing.
-    fn begin_session(
-        &self,
-        folder: &RunFolder,
-        progress: &Progress,
-        last_is_damaged: bool,
-    ) -> Result<(MetricsFile, Vec<String>), TrainError> {
-        let (mut metrics, notes) = folder.metrics(&self.config, progress)?;
-        folder.settle_best(progress)?;
-        folder.record_failure(None)?;
-        folder.write_config(&self.config)?;
-        if last_is_damaged {
-            folder.set_aside_last_checkpoint()?;
-        }
-        metrics.append(&Record::Run(SessionRecord::new(progress.step, &self.device, &self.config)))?;
-        Ok((metrics, notes))
-    }
 }
 
 impl<'a> Fit<'a> {

@@ -3,8 +3,8 @@
 
 use super::TrainError;
 use super::config::TrainConfig;
-use super::fit::{data_of, open_data, problem_of};
 use super::run::RunFolder;
+use super::run_data::{data_of, open_data, problem_of};
 use crate::data::Dataset;
 use crate::data::classes::{self, ClassMismatch};
 use crate::models::file::Model;

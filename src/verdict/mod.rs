@@ -4,7 +4,8 @@
 //! Data flows one way: a [`plan`] lists the attacks of a version; [`run()`] gives each attack the images that still stand and
 //! keeps every finished piece in a file, so that nothing is computed twice; [`checks`] asks whether the number can be
 //! believed; [`report`] writes it. The version [`smallest`] looks for the nearest adversarial image of every image instead.
-//! Several processes may judge a [shard](crate::shard) of the images each; [`merge`] makes one verdict of theirs.
+//! Several processes may judge a [shard](crate::shard) of the images each; each writes a
+//! [`shard_file`], and [`merge`] makes one verdict of theirs.
 
 pub mod checks;
 pub mod merge;
@@ -13,6 +14,7 @@ pub mod plan;
 mod quick;
 pub mod report;
 mod run;
+pub mod shard_file;
 pub mod smallest;
 mod whole;
 

@@ -13,7 +13,7 @@ use crate::data::{Augment, BatchOptions, DatasetKind, Images, batches_per_epoch,
 use crate::evaluation::Subject;
 use crate::executor::Device;
 use crate::program::{MemoryLimits, Program};
-use crate::training::fit::{open_data, problem_of, steps_of};
+use crate::training::run_data::{open_data, problem_of, steps_of};
 use crate::training::step::{self, Gradients, Phase};
 use crate::training::{Preset, TrainConfig, TrainError, Trainer};
 use serde::Serialize;

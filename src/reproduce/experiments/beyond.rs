@@ -368,6 +368,12 @@ fn add_curves(lab: &Lab, section: &mut Section, (network, by): (Network, Measure
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::Mode;
+    use crate::data::{self, DatasetKind};
+    use crate::evaluation::Event;
+    use crate::executor::Device;
+    use crate::integrity;
+    use crate::reproduce::{Scale, Settings};
     use crate::training::record::{EpochRecord, Record as Line};
     use crate::training::run::RunFolder;
 
@@ -413,15 +419,11 @@ mod tests {
 
     #[test]
     fn without_a_run_the_section_says_what_is_missing() {
-        let settings = crate::reproduce::Settings::new(
-            crate::reproduce::Scale::Smoke,
-            crate::data::DatasetKind::Digits,
-            None,
-        );
-        let digits = crate::data::open(&crate::data::DataOptions::default()).unwrap();
+        let settings = Settings::new(Scale::Smoke, DatasetKind::Digits, None);
+        let digits = data::open(&data::DataOptions::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let device = crate::executor::Device::Cpu(crate::cpu::Mode::Fast);
-        let mut watch = |_: crate::evaluation::Event| {};
+        let device = Device::Cpu(Mode::Fast);
+        let mut watch = |_: Event| {};
         let lab = Lab::new(&settings, device, folder.path(), Vec::new(), &mut watch);
         let section = section(&lab, &digits);
         assert!(matches!(section.blocks.first(), Some(Block::Figure(_))));
@@ -432,12 +434,8 @@ mod tests {
 
     #[test]
     fn a_run_that_has_overfitted_catastrophically_is_named() {
-        let settings = crate::reproduce::Settings::new(
-            crate::reproduce::Scale::Smoke,
-            crate::data::DatasetKind::Digits,
-            None,
-        );
-        let digits = crate::data::open(&crate::data::DataOptions::default()).unwrap();
+        let settings = Settings::new(Scale::Smoke, DatasetKind::Digits, None);
+        let digits = data::open(&data::DataOptions::default()).unwrap();
         let fgm = Contender::Plain(Method::FGM);
         let run = &plan::beyond_curve(&settings, Network::default(), fgm)[0].1[0];
         let folder = tempfile::tempdir().unwrap();
@@ -448,12 +446,12 @@ mod tests {
             let [pgd, fgm] = [Some(pgd), Some(0.6)];
             let record =
                 EpochRecord { epoch, pgd_accuracy: pgd, fgm_accuracy: fgm, ..EpochRecord::default() };
-            crate::integrity::to_line(&Line::Epoch(record)) + "\n"
+            integrity::to_line(&Line::Epoch(record)) + "\n"
         };
         let sentences = |after: f64| {
             std::fs::write(run_folder.metrics_path(), line(0, 0.5) + &line(1, after)).unwrap();
-            let device = crate::executor::Device::Cpu(crate::cpu::Mode::Fast);
-            let mut watch = |_: crate::evaluation::Event| {};
+            let device = Device::Cpu(Mode::Fast);
+            let mut watch = |_: Event| {};
             let lab = Lab::new(&settings, device, folder.path(), Vec::new(), &mut watch);
             let texts = section(&lab, &digits).text;
             texts.into_iter().filter(|text| text.contains("overfitting")).collect::<Vec<String>>()
