@@ -8,12 +8,26 @@
 # It trains a sweep and judges a model in array jobs, kills one task of each in the middle, and compares with one process:
 # models bit for bit, the verdict but for its seconds. It prints a line for each check and exits with 1 if one fails.
 # PGN_WGPU names the program (default: target/release/pgn-wgpu). All files go to target/cluster, which git ignores. On
-# Debian and Ubuntu it installs Slurm and GNU parallel where they are absent; where it cannot, it says so and exits with 1.
+# Debian and Ubuntu it installs what is absent of Slurm, unless a part does without, and of GNU parallel; where it cannot, it
+# says so and exits with 1.
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit
 PART=${1:-all}
-PACKAGES='slurmctld slurmd slurm-client munge parallel jq python3-yaml'
+# What a part needs, and Debian's packages of it.
+PROGRAMS='parallel jq'
+PACKAGES='parallel jq python3-yaml'
+case $PART in
+all | slurm)
+    PROGRAMS="slurmctld slurmd sbatch munged $PROGRAMS"
+    PACKAGES="slurmctld slurmd slurm-client munge $PACKAGES"
+    ;;
+parallel) ;;
+*)
+    echo "cluster.sh: all, slurm or parallel, not $PART" >&2
+    exit 2
+    ;;
+esac
 # Seconds until a job that should have ended counts as lost.
 PATIENCE=300
 
@@ -91,14 +105,14 @@ as_root() {
 # The daemons are in sbin, which is not in everybody's PATH.
 PATH=$PATH:/usr/sbin:/sbin
 absent() {
-    for program in slurmctld slurmd sbatch munged parallel jq; do
-        command -v $program >/dev/null || echo $program
+    for program in $PROGRAMS; do
+        command -v "$program" >/dev/null || echo "$program"
     done
 }
 
 install() {
     [ -n "$(absent)" ] || return 0
-    command -v apt-get >/dev/null || give_up "there is no $(absent | xargs); install Slurm, munge, GNU parallel and jq"
+    command -v apt-get >/dev/null || give_up "there is no $(absent | xargs); install what Debian calls $PACKAGES"
     # shellcheck disable=SC2086 # several words
     { as_root apt-get -qq update && as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get -qq -y install --no-install-recommends $PACKAGES; } >"$folder/install.log" 2>&1

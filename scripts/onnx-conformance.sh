@@ -18,7 +18,7 @@ folder=$(pwd)/target/onnx-conformance
 data=$folder/$VERSION/onnx/backend/test/data
 if ! test -e "$folder/ready"; then
     rm -rf "$folder" && mkdir -p "$folder"
-    ${PYTHON:-python3} -m venv "$folder/venv"
+    "${PYTHON:-python3}" -m venv "$folder/venv"
     # Every package of a version holds the same tests, so that of one platform serves all.
     "$folder/venv/bin/pip" download --quiet --no-deps --only-binary=:all: --python-version 3.11 \
         --platform manylinux2014_x86_64 --dest "$folder" "onnx==$VERSION"
@@ -27,5 +27,5 @@ if ! test -e "$folder/ready"; then
     "$folder/venv/bin/python" scripts/onnx_older.py "$data" "$folder/older" "$folder/light"
     touch "$folder/ready"
 fi
-PGN_ONNX_TESTS=$data/node PGN_ONNX_OLDER=$folder/older PGN_ONNX_LIGHT=$folder/light PGN_TEST_ADAPTER=cpu \
+PGN_ONNX_TESTS="$data/node" PGN_ONNX_OLDER="$folder/older" PGN_ONNX_LIGHT="$folder/light" PGN_TEST_ADAPTER=cpu \
     cargo test --test onnx -- --ignored --nocapture --test-threads 1 conformance

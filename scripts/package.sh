@@ -1,5 +1,5 @@
 #!/bin/sh
-# Packs a built program for a release, with licences, completions for shells and manual pages, beside its checksum.
+# Packs a built program for a release, with licences, completions for shells and manual pages.
 #
 #   sh scripts/package.sh BINARY TARGET FOLDER [GLIBC]
 #

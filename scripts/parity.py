@@ -38,14 +38,14 @@ VENV = ROOT / "target" / "parity-venv"
 PACKAGES = ["torch==2.2.2", "numpy<2", "safetensors==0.8.0", "pyautoattack==0.2.0"]
 MODULES = ["torch", "numpy", "safetensors", "pyautoattack"]
 
-# Which of our options each attack reads, beside epsilon, norm and seed.
+# Which of our options each attack reads, beside epsilon and norm. Those that start at the images take no seed.
 BUDGETS = {
     "fgm": [],
-    "apgd-ce": ["iterations"],
-    "apgd-dlr": ["iterations"],
-    "apgd-t": ["iterations", "targets"],
+    "apgd-ce": ["iterations", "seed"],
+    "apgd-dlr": ["iterations", "seed"],
+    "apgd-t": ["iterations", "targets", "seed"],
     "fab-t": ["iterations", "targets"],
-    "square": ["queries"],
+    "square": ["queries", "seed"],
 }
 STANDARD = ["apgd-ce", "apgd-t", "fab-t", "square"]
 BATCH = 250  # AutoAttack's own
@@ -106,7 +106,6 @@ def ours(args, norm, epsilon, attack):
                "--norm", norm, "--save", str(file)]
     # FAB looks for the smallest perturbation, whatever the radius.
     command += ["--epsilon", repr(epsilon)] if attack != "fab-t" else []
-    command += ["--seed", str(args.seed)] if args.seed else []
     for option in BUDGETS[attack]:
         command += [f"--{option}", str(getattr(args, option))]
     file.unlink(missing_ok=True)

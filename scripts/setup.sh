@@ -110,7 +110,7 @@ add_backports() {
     keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     {
         printf 'Types: deb\nURIs: %s\nSuites: %s-backports\nComponents: main\n' "$uri" "$1"
-        if [ -e $keyring ]; then echo "Signed-By: $keyring"; fi
+        if [ -e "$keyring" ]; then echo "Signed-By: $keyring"; fi
     } | as_root install -m 644 /dev/stdin "$BACKPORTS_FILE" || return
     added=yes
     apt_get update && [ -n "$(archive "$1-backports")" ]

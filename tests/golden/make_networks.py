@@ -18,8 +18,8 @@ import reference as ref
 
 SIDE, CHANNELS, CLASSES, BATCH, WIDTH, SEED = 16, 3, 5, 4, 0.125, 7
 EPSILON = 0.5
-# Chosen so that no input of a ReLU comes nearer to 0 than 3e-6 in anything below: nearer ones may have another sign in
-# float32, and with it another gradient.
+# Was chosen so that no input of a ReLU comes nearer to 0 than 3e-6 in anything below: nearer ones may have another sign in
+# float32, and with it another gradient. The script does not check it again.
 FREQUENCY = 0.300
 SGD = {"lr": 0.05, "momentum": 0.9, "weight_decay": 5e-4}
 ADAM_LR = 2e-3

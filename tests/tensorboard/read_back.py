@@ -19,6 +19,8 @@ TAGS = {
     },
     "epoch": {
         "benign_accuracy": "validation/benign_accuracy",
+        "pgd_accuracy": "validation/pgd_accuracy",
+        "fgm_accuracy": "validation/fgm_accuracy",
         "generator_accuracy": "validation/generator_accuracy",
         "delta": "validation/delta",
         "generator_loss": "validation/generator_loss",
@@ -29,9 +31,13 @@ TAGS = {
 
 run = pathlib.Path(sys.argv[1])
 expected = {}
+ends = set()
 for line in (run / "metrics.jsonl").read_text().splitlines():
     record = json.loads(line)
-    for key, tag in TAGS[record["kind"]].items():
+    if record["kind"] == "epoch":
+        ends.add(record["step"])
+    # Lines of other kinds, such as "run", have no scalars.
+    for key, tag in TAGS.get(record["kind"], {}).items():
         if key in record:
             expected.setdefault(tag, []).append((record["step"], record[key]))
 
@@ -39,8 +45,17 @@ for line in (run / "metrics.jsonl").read_text().splitlines():
 events = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
 events.Reload()
 found = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+files = len(list((run / "tensorboard").iterdir()))
+
+# A session that ends within an epoch leaves a point, which goes from metrics.jsonl when the epoch goes on.
+cut = set()
+for tag in found.keys() & set(TAGS["epoch"].values()):
+    cut |= {step for step, _ in found[tag]} - ends
+    found[tag] = [(step, value) for step, value in found[tag] if step in ends]
 
 wrong = [f"tags {sorted(found)} instead of {sorted(expected)}"] if found.keys() != expected.keys() else []
+if len(cut) >= files:
+    wrong.append(f"{files} sessions were cut off at steps {sorted(cut)}: each but the last can be so once")
 for tag in found.keys() & expected.keys():
     same_steps = [step for step, _ in found[tag]] == [step for step, _ in expected[tag]]
     # Scalars are float32.
@@ -49,5 +64,4 @@ for tag in found.keys() & expected.keys():
         wrong.append(f"{tag}: {len(found[tag])} scalars, {len(expected[tag])} expected, or other values")
 if wrong:
     sys.exit("\n".join(wrong))
-files = len(list((run / "tensorboard").iterdir()))
 print(f"{sum(map(len, found.values()))} scalars under {len(found)} tags in {files} files are those of metrics.jsonl")
