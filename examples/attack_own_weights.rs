@@ -4,7 +4,7 @@
 //!
 //! The file may come from `pgn-wgpu train` or from PyTorch, with tensors named `classifier.convs.0.weight` and so on.
 
-use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker, Verdict};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker, ImageVerdict};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::{self, DataOptions};
 use pgn_wgpu::executor::Device;
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options = AttackOptions::new(AttackKind::DEEPFOOL);
     let mut attacker = Attacker::new(&Device::Cpu(Mode::Fast), &model, options, digits.test.len())?;
     let outcome = attacker.run(&digits.test, &mut |done, total| eprint!("\r{done}/{total} images"))?;
-    let fooled = (0..outcome.len()).filter(|&i| outcome.verdict(i) == Verdict::Fooled);
+    let fooled = (0..outcome.len()).filter(|&i| outcome.verdict(i) == ImageVerdict::Fooled);
     let mut distances: Vec<f32> = fooled.map(|i| outcome.l2[i]).collect();
     distances.sort_by(f32::total_cmp);
     println!("\nbenign accuracy {:.4}", outcome.benign_accuracy());

@@ -1,7 +1,7 @@
 // y = f(l, r), element by element; either operand may be broadcast.
 // Reads l and r (read as LEFT and RIGHT say); writes y [count]. The functions are those of graph::Binary,
 // by OPERATION. Dispatch: one invocation per VALUES values, 64 per workgroup. Longest loop: VALUES.
-// needs: grid
+// needs: grid, compose
 
 struct BinaryParams {
     count: u32,
@@ -17,9 +17,6 @@ override OPERATION: u32 = 0u;
 override LEFT: u32 = 0u;
 override RIGHT: u32 = 0u;
 
-// The images' clamp before the logit of equation 5.
-const COMPOSE_FLOOR: f32 = 1e-6;
-
 @group(0) @binding(0) var<uniform> params: BinaryParams;
 @group(0) @binding(1) var<storage, read_write> left: array<f32>;
 @group(0) @binding(2) var<storage, read_write> right: array<f32>;
@@ -32,15 +29,6 @@ fn index(how: u32, i: u32, length: u32, stretch: u32) -> u32 {
         case 3u: { return 0u; }
         default: { return i; }
     }
-}
-
-// sigmoid(logit(image) + 2 g), written so that no intermediate overflows.
-fn compose(image: f32, g: f32) -> f32 {
-    let x = clamp(image, COMPOSE_FLOOR, 1.0 - COMPOSE_FLOOR);
-    let e = exp(-2.0 * abs(g));
-    let odds = select((1.0 - x) * e, 1.0 - x, g < 0.0);
-    let weight = select(x, x * e, g < 0.0);
-    return weight / (weight + odds);
 }
 
 fn apply(l: f32, r: f32) -> f32 {

@@ -4,8 +4,9 @@
 //
 // where l is m, or with 25 left matrices for 81 products that of shared/matrices.wgsl.
 //
-// Reads     left: rows x inner, right: inner x columns, in the layout of shared/blocks.wgsl or plain (shared/matrices.wgsl);
-//           all three extents are multiples of 8. A plain matrix may have fewer rows; beyond its last row is that row again.
+// Reads     left: rows x inner, right: inner x columns, in the layout of shared/blocks.wgsl or row-major (shared/matrices.wgsl);
+//           all three extents are multiples of 8. A row-major matrix may have fewer rows; beyond its last row is that row
+//           again.
 // Writes    product: rows x columns, in either layout, every element once.
 // Dispatch  x = ceil(columns / 64), y = rows / 8, z = matrices.
 // Longest loop  inner.
@@ -27,18 +28,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     // Where the matrices begin, in a group of eight rows.
     let left_matrix = left_of(group.z) * 8u * params.inner;
     let matrix = group.z * 8u * params.columns;
-    let left_plain = (params.plain & LEFT) != 0u;
+    let left_row_major = (params.row_major & LEFT) != 0u;
     let rows = vec4<u32>(0u, 1u, 2u, 3u);
-    let first = select(8u * rows, params.inner * (min(row + rows, vec4<u32>(params.height - 1u)) - row), left_plain);
-    let last = select(8u * (rows + 4u), params.inner * (min(row + rows + 4u, vec4<u32>(params.height - 1u)) - row), left_plain);
+    let first = select(8u * rows, params.inner * (min(row + rows, vec4<u32>(params.height - 1u)) - row), left_row_major);
+    let last = select(8u * (rows + 4u), params.inner * (min(row + rows + 4u, vec4<u32>(params.height - 1u)) - row), left_row_major);
     var low = vec4<f32>();
     var high = vec4<f32>();
     for (var i = 0u; i < params.inner; i++) {
         let right_block = matrix + first_element(params.matrices, params.columns, i, column);
         let right_row = min(i, params.depth - 1u) * params.columns + column;
-        let right_value = right[select(right_block, right_row, (params.plain & RIGHT) != 0u)];
+        let right_value = right[select(right_block, right_row, (params.row_major & RIGHT) != 0u)];
         let left_block = left_matrix + first_element(params.lefts, params.inner, row, i);
-        let begin = select(left_block, row * params.inner + i, left_plain);
+        let begin = select(left_block, row * params.inner + i, left_row_major);
         let a = begin + first;
         let b = begin + last;
         low += vec4<f32>(left[a.x], left[a.y], left[a.z], left[a.w]) * right_value;
@@ -46,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) l
     }
     for (var i = 0u; i < min(8u, params.height - row); i++) {
         let block = matrix + first_element(params.matrices, params.columns, row + i, column);
-        let to = select(block, (row + i) * params.columns + column, (params.plain & PRODUCT) != 0u);
+        let to = select(block, (row + i) * params.columns + column, (params.row_major & PRODUCT) != 0u);
         var before = 0.0;
         if (ACCUMULATE == 1u) {
             before = product[to];

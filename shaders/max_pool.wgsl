@@ -3,7 +3,7 @@
 // Reads x [batch, height, width, channels] and keys [keys, height, width, channels], repeated over the batch; writes y
 // [batch, rows, columns, channels].
 // Dispatch: a workgroup of 8 x 8 per row of windows of an image, in x and y; lanes run along the channels.
-// Longest loop: (columns / 8 + 1) · (channels / 8 + 1) windows, at most some thousand values.
+// Longest loop: (columns / 8 + 1) · (channels / 8 + 1) windows, each with all its cells.
 // needs: grid, window, window_max
 
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;

@@ -2,7 +2,7 @@
 // dropped. With scale = 1 / window size this is average pooling.
 // Reads x [batch, height, width, channels]; writes y [batch, height / wh, width / ww, channels].
 // Dispatch: a workgroup of 8 x 8 per output row of an image, in x and y; lanes run along the channels.
-// Longest loop: (output width / 8 + 1) · (channels / 8 + 1) windows, at most some thousand values.
+// Longest loop: (output width / 8 + 1) · (channels / 8 + 1) windows, each with all its cells.
 // needs: grid, pool
 
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;

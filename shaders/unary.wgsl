@@ -34,8 +34,7 @@ fn apply(v: f32) -> f32 {
         case 3u: { return select(params.a * v, v, v > 0.0); }
         case 4u: { return exp(v); }
         case 5u: { return log(v); }
-        // tanh overflows on some drivers beyond |v| = 44.
-        case 6u: { return tanh(clamp(v, -20.0, 20.0)); }
+        case 6u: { return hyperbolic_tangent(v); }
         case 7u: { return 1.0 / (1.0 + exp(-v)); }
         case 8u: { return sqrt(v); }
         case 9u: { return v * v; }

@@ -3,7 +3,8 @@
 // Reads d [batch, height / wh, width / ww, channels] and mask, the activation's output (of y's shape; any
 // tensor if MASK = 0); writes y [batch, height, width, channels].
 // Dispatch: a workgroup of 8 x 8 per row of windows of an image, the cut off ones below and to the right included, in x
-// and y; lanes run along the channels. Longest loop: windows of a row / 8 times channels / 8.
+// and y; lanes run along the channels. Longest loop: windows of a row / 8 times channels / 8 times the pixels of a
+// window.
 // needs: grid, pool
 
 override MASK: u32 = 0u;

@@ -1,7 +1,7 @@
 // Sums over windows of any stride and padding, times what makes a mean of them.
 // Reads x [batch, height, width, channels]; writes y [batch, rows, columns, channels].
 // Dispatch: a workgroup of 8 x 8 per row of windows of an image, in x and y; lanes run along the channels.
-// Longest loop: (columns / 8 + 1) · (channels / 8 + 1) windows, at most some thousand values.
+// Longest loop: (columns / 8 + 1) · (channels / 8 + 1) windows, each with all its cells.
 // needs: grid, window
 
 @group(0) @binding(1) var<storage, read_write> x: array<f32>;

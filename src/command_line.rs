@@ -93,15 +93,15 @@ fn run_line(line: Vec<OsString>) -> commands::CommandResult {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     matches.subcommand_name().and_then(|name| program.find_subcommand(name)).map(settings::runs);
     commands::effects::check(&program, &matches)?;
-    // First, because it leaves room for the threads that follow.
+    let timer = commands::loudness::begin(cli.quiet, cli.verbose);
+    // Before any other thread is started, because it leaves room for those that follow.
     if let Some(note) = crate::cpu::threads::start() {
-        commands::output::print_error(format_args!("note: {note}\n"));
+        commands::loudness::note(&format!("note: {note}"));
     }
     if let Err(error) = commands::signals::install() {
         let note = format!("signals are not heard ({error}), so Ctrl-C ends the program without saving");
-        commands::output::print_error(format_args!("note: {note}\n"));
+        commands::loudness::note(&format!("note: {note}"));
     }
-    let timer = commands::loudness::begin(cli.quiet, cli.verbose);
     let code = dispatch(cli.command, program);
     timer.say("the whole command");
     code

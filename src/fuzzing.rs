@@ -1,5 +1,5 @@
-//! What the fuzz targets in `fuzz/` reach into: one function for each reader of bytes from outside, `()` whatever comes
-//! out. Compiled only for them, with `--cfg fuzzing`.
+//! What the fuzz targets in `fuzz/` reach into, for the readers of bytes from outside: one function for each target, `()` whatever
+//! comes out. Compiled only for them, with `--cfg fuzzing`.
 //!
 //! Readers that want a path get a file in memory where the system has such a file system. A reader may refuse; what it
 //! may not do is panic, hang, or take much memory.
@@ -14,7 +14,8 @@ use crate::sweep::file::{Overrides, read as read_sweep};
 use crate::training::checkpoint::{Checkpoint, Head};
 use crate::training::metrics::Metrics;
 use crate::training::options::TrainOptions;
-use crate::training::run::{RunFolder, from_toml};
+use crate::training::run::RunFolder;
+use crate::training::toml_text::from_toml;
 use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! Ends a computation from outside, for programs that go on after it: an interpreter whose user presses Ctrl-C, or a
-//! service whose client has left. The commands need none of it, because a signal ends their process.
+//! service whose client has left. The commands need none of it: a signal ends their process, or sets the flag at which `train`
+//! and `sweep` save and end.
 //!
 //! A question belongs to the thread that computes. Before each run of a program [`Session::run`](crate::executor::Session::run)
 //! asks it, so a computation ends after at most one pass over a batch, with

@@ -26,8 +26,8 @@ pub struct KernelReport {
     pub kernel: &'static str,
     /// The form that ran.
     pub form: &'static str,
-    /// Calls compared.
-    pub calls: usize,
+    /// Tensors compared; a call may write several.
+    pub tensors: usize,
     /// Largest |Δ|.
     pub absolute: f32,
     /// Largest |Δ| in units of the tensor's largest value.
@@ -184,7 +184,7 @@ impl Sides {
                     reports.last_mut().expect("just pushed")
                 }
             };
-            report.calls += 1;
+            report.tensors += 1;
             report.outside += worst.outside;
             report.pass &= worst.outside == 0;
             if worst.relative >= report.relative {
@@ -207,7 +207,7 @@ impl KernelReport {
         Self {
             kernel,
             form,
-            calls: 0,
+            tensors: 0,
             absolute: zero,
             relative: zero,
             tensor,

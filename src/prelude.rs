@@ -16,12 +16,12 @@
 
 pub use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, Norm};
 pub use crate::data::{DataOptions, Dataset, DatasetKind, Images};
-pub use crate::evaluation::suite::Radius;
 pub use crate::evaluation::{ImageChoice, Place, Subject};
 pub use crate::executor::{Device, Opening};
 pub use crate::gpu::adapter::AdapterChoice;
 pub use crate::models::file::Model;
 pub use crate::nn::Problem;
+pub use crate::threat::Radius;
 pub use crate::training::{TrainConfig, Trainer};
 pub use crate::verdict::piece::Pieces;
 pub use crate::verdict::{Plan, Quick, Version, quick};

@@ -13,6 +13,7 @@ use crate::models::container::Container;
 use crate::models::file::Model;
 use crate::models::sealed::Origin;
 use crate::report::runs::evaluated;
+use crate::training::TrainConfig;
 use crate::training::checkpoint::{self, Checkpoint};
 use crate::training::metrics::{LARGEST_METRICS, LONGEST_LINE, Metrics, record_of};
 use crate::training::optimiser::Role;
@@ -83,9 +84,9 @@ fn visit(path: &Path, depth: usize, all: &mut Vec<Checked>) {
     }
 }
 
-/// The page of `report`, which it makes again.
+/// Whether a folder is the page of `report`, which it makes again. A run may have that name too.
 fn is_derived(folder: &Path) -> bool {
-    folder.file_name().is_some_and(|name| name == "report")
+    folder.file_name().is_some_and(|name| name == "report") && !RunFolder::exists(folder)
 }
 
 /// Keys of the metadata of files that hold results and no model.
@@ -247,29 +248,32 @@ fn belongs_together(path: &Path) -> Result<(), String> {
             return Err(format!("{} {problem}", metrics.display()));
         }
     }
-    for checkpoint in [folder.last_checkpoint(), folder.previous_checkpoint()] {
-        if !checkpoint.exists() {
-            continue;
-        }
-        let saved = Checkpoint::load(&checkpoint).map_err(|e| e.to_string())?;
-        if let Some(found) = saved.head.difference(&config) {
-            let (name, key) = (checkpoint.display(), found.key);
-            return Err(format!(
-                "{name} is of another run: {key} is {} there and {} in config.toml",
-                found.second, found.first
-            ));
-        }
-        if checkpoint == folder.last_checkpoint() {
-            let metrics = Metrics::load(&folder.metrics_path()).map_err(|e| e.to_string())?;
-            if let Some(missing) = metrics.missing(&saved.head.progress) {
-                return Err(missing);
-            }
-            if saved.head.progress.is_end_of(&config) && folder.model().exists() {
-                model_is_the_checkpoint(&folder.model(), &saved)?;
-            }
-        }
+    let checkpoints = [folder.last_checkpoint(), folder.previous_checkpoint()];
+    let mut there = checkpoints.iter().filter(|path| path.exists());
+    there.try_for_each(|path| checkpoint_belongs(path, &folder, &config))
+}
+
+/// Whether a checkpoint is of the run in whose folder it lies. The last one must fit the metrics and, at the end, the model.
+fn checkpoint_belongs(path: &Path, folder: &RunFolder, config: &TrainConfig) -> Result<(), String> {
+    let saved = Checkpoint::load(path).map_err(|e| e.to_string())?;
+    if let Some(found) = saved.head.difference(config) {
+        let (name, key) = (path.display(), found.key);
+        return Err(format!(
+            "{name} is of another run: {key} is {} there and {} in config.toml",
+            found.second, found.first
+        ));
     }
-    Ok(())
+    if path != folder.last_checkpoint() {
+        return Ok(());
+    }
+    let metrics = Metrics::load(&folder.metrics_path()).map_err(|e| e.to_string())?;
+    if let Some(missing) = metrics.missing(&saved.head.progress) {
+        return Err(missing);
+    }
+    match saved.head.progress.is_end_of(config) && folder.model().exists() {
+        true => model_is_the_checkpoint(&folder.model(), &saved),
+        false => Ok(()),
+    }
 }
 
 /// Whether the evaluation in the file `path` is of runs, but not of the one with the fingerprint `run`.

@@ -3,22 +3,23 @@
 
 #[allow(dead_code, reason = "the kernels' judge is not needed here")]
 mod common;
+#[path = "attacks/digits.rs"]
+mod digits;
 #[path = "attacks/patches.rs"]
 mod patches;
-#[path = "attacks/places.rs"]
-mod places;
 #[path = "attacks/restarts.rs"]
 mod restarts;
+#[path = "attacks/slots.rs"]
+mod slots;
 #[path = "attacks/targets.rs"]
 mod targets;
 
-use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, Norm, Verdict};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, ImageVerdict, Norm};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::{Images, Size};
 use pgn_wgpu::executor::Device;
-use pgn_wgpu::models::file::{Facts, Model};
-use pgn_wgpu::nn::{Init, Net, Network, Plan, Problem, Values};
-use pgn_wgpu::pgn::Recipe;
+use pgn_wgpu::models::file::Model;
+use pgn_wgpu::nn::{Init, Network, Plan, Problem};
 use pgn_wgpu::random::{Random, Stream};
 
 const PROBLEM: Problem = Problem { height: 8, width: 8, channels: 1, classes: 2 };
@@ -50,34 +51,12 @@ fn affine_model() -> Model {
         }
     }
     // Centre the decision on the mean image, so that both classes occur.
-    let mut model = model_of(&classifier, values);
-    let lead = lead_of(&model, &[0.5; 64]);
     let last = classifier.slots.all.len() - 1;
-    classifier.slots.get_mut(&mut model.live, last)[0] += lead as f32;
+    let mut model = Model::new(classifier, values);
+    let lead = lead_of(&model, &[0.5; 64]);
+    model.classifier.slots.get_mut(&mut model.live, last)[0] += lead as f32;
     model.average.clone_from(&model.live);
     model
-}
-
-fn model_of(classifier: &Net, live: Values) -> Model {
-    let facts = Facts {
-        version: "test".into(),
-        problem: PROBLEM,
-        network: Network::default(),
-        width: 0.03125,
-        dataset: "test".into(),
-        class_names: vec![],
-        method: "natural".into(),
-        generator: Recipe::default(),
-        run: None,
-    };
-    Model {
-        facts,
-        classifier: classifier.clone(),
-        average: live.clone(),
-        live,
-        generator: None,
-        notes: Vec::new(),
-    }
 }
 
 /// `z_1 − z_0` of one image, straight from the weights in f64: convolution, pooling and means by hand.
@@ -153,6 +132,13 @@ fn images(model: &Model) -> (Images, Vec<f64>) {
     (Images::new(Size::square(8), 1, pixels, labels), leads)
 }
 
+/// Images of pixels at both ends of the box, half of which every step would push out of it.
+fn black_and_white(model: &Model) -> Images {
+    let random = Random::new(12, Stream::Augment);
+    let pixels = (0..IMAGES * 64).map(|i| 255 * (random.bits(0, i as u32)[0] % 2) as u8).collect();
+    as_seen(model, &Images::new(Size::square(8), 1, pixels, vec![0; IMAGES]))
+}
+
 fn attack(device: &Device, model: &Model, images: &Images, options: AttackOptions) -> AttackOutcome {
     let mut attacker = Attacker::new(device, model, options, images.len()).unwrap();
     attacker.run(images, &mut |_, _| {}).unwrap()
@@ -189,7 +175,7 @@ fn deepfool_steps_exactly_to_the_boundary_and_a_fiftieth_beyond() {
                 (found - expected).abs() < 1e-4 * expected + rounding,
                 "image {i}: {found} for {expected}"
             );
-            assert_eq!(outcome.verdict(i), Verdict::Fooled, "image {i}");
+            assert_eq!(outcome.verdict(i), ImageVerdict::Fooled, "image {i}");
         }
     });
 }
@@ -217,7 +203,7 @@ fn carlini_wagner_comes_within_two_percent_of_the_smallest_perturbation() {
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
         let found: Vec<f64> = outcome.l2.iter().map(|&v| f64::from(v)).collect();
         let (found, smallest) = (mean(&found), mean(&distances[..8]));
-        assert_eq!(outcome.count(Verdict::Fooled), 8, "{:?}", outcome.predictions);
+        assert_eq!(outcome.count(ImageVerdict::Fooled), 8, "{:?}", outcome.predictions);
         assert!(found >= smallest * 0.9999 && found < smallest * 1.02, "{found} for {smallest}");
     });
 }
@@ -226,7 +212,7 @@ fn carlini_wagner_comes_within_two_percent_of_the_smallest_perturbation() {
 fn reached(outcome: &AttackOutcome, norm: Norm) -> (f64, usize) {
     let all = if norm == Norm::L2 { &outcome.l2 } else { &outcome.linf };
     let sum: f64 = all.iter().map(|&length| f64::from(length)).sum();
-    (sum / all.len() as f64, outcome.count(Verdict::Fooled))
+    (sum / all.len() as f64, outcome.count(ImageVerdict::Fooled))
 }
 
 #[test]
@@ -259,7 +245,7 @@ fn searches_for_the_smallest_perturbation_find_that_of_an_affine_classifier_in_b
             for (i, (&found, lead)) in lengths.iter().zip(&leads).enumerate() {
                 let (found, smallest) = (f64::from(found), lead.abs() / dual);
                 let what = format!("{name}, {kind} in {}, image {i}: {found} for {smallest}", norm.name());
-                assert_eq!(outcome.verdict(i), Verdict::Fooled, "{what}");
+                assert_eq!(outcome.verdict(i), ImageVerdict::Fooled, "{what}");
                 assert!(
                     found > smallest * 0.9999 - rounding && found < smallest * (1.0 + share) + sure,
                     "{what}"
@@ -267,22 +253,6 @@ fn searches_for_the_smallest_perturbation_find_that_of_an_affine_classifier_in_b
             }
             assert!(outcome.adversarial.iter().all(|pixel| (0.0..=1.0).contains(pixel)), "{name}, {kind}");
         }
-    }
-}
-
-#[test]
-fn careful_searches_end_no_farther_than_deepfool() {
-    let (model, images) = digits_model();
-    // Initial weights make small logits; DDN aims at the nearest class only where the softmax is as sharp as after training.
-    let model = scaled(&model, 100.0);
-    let device = Device::Cpu(Mode::Fast);
-    let run = |kind| reached(&attack(&device, &model, &images, AttackOptions::new(kind)), Norm::L2);
-    let (deepfool, all) = run(AttackKind::DEEPFOOL);
-    assert_eq!(all, images.len());
-    for kind in [AttackKind::FAB_T, AttackKind::DDN, AttackKind::FMN] {
-        let (found, fooled) = run(kind);
-        assert_eq!(fooled, images.len(), "{kind}");
-        assert!(found <= deepfool, "{kind}: {found} for {deepfool}");
     }
 }
 
@@ -298,7 +268,7 @@ fn fgm_flips_an_image_exactly_when_epsilon_exceeds_its_distance() {
         for (i, &distance) in distances.iter().enumerate() {
             if (distance - epsilon).abs() > 1e-5 {
                 assert_eq!(
-                    outcome.verdict(i) == Verdict::Fooled,
+                    outcome.verdict(i) == ImageVerdict::Fooled,
                     epsilon > distance,
                     "image {i} at {distance}, epsilon {epsilon}"
                 );
@@ -311,16 +281,19 @@ fn fgm_flips_an_image_exactly_when_epsilon_exceeds_its_distance() {
 #[test]
 fn pgd_and_mim_end_on_the_sphere_and_never_leave_it_or_the_box() {
     on_every_device(|device, model, images, _| {
+        let edges = black_and_white(model);
         for (kind, random_start) in
             [(AttackKind::PGD, false), (AttackKind::PGD, true), (AttackKind::MIM, false)]
         {
             let options =
                 AttackOptions { epsilon: 0.3, iterations: 20, random_start, ..AttackOptions::new(kind) };
-            let outcome = attack(device, model, images, options);
+            let outcome = attack(device, model, images, options.clone());
             for (i, &l2) in outcome.l2.iter().enumerate() {
                 assert!((l2 - 0.3).abs() < 1e-4, "{kind:?} image {i}: {l2}");
             }
-            assert!(outcome.adversarial.iter().all(|v| (0.0..=1.0).contains(v)));
+            let outcome = attack(device, model, &edges, options);
+            assert!(outcome.adversarial.iter().all(|v| (0.0..=1.0).contains(v)), "{kind:?}");
+            assert!(outcome.l2.iter().all(|&l2| l2 > 0.0 && l2 < 0.3 + 1e-4), "{kind:?}: {:?}", outcome.l2);
         }
     });
 }
@@ -369,7 +342,7 @@ fn square_fools_an_affine_model_where_the_ball_reaches_across_the_boundary_and_n
             let outcome = attack(device, &model, &images, options);
             let mut reached = 0;
             for (i, &distance) in distances.iter().enumerate() {
-                let fooled = outcome.verdict(i) == Verdict::Fooled;
+                let fooled = outcome.verdict(i) == ImageVerdict::Fooled;
                 // A random search does not find the very last of what there is.
                 if distance < 0.6 * epsilon {
                     assert!(fooled, "{name}, {norm_kind:?}: image {i} at {distance}, epsilon {epsilon}");
@@ -385,28 +358,6 @@ fn square_fools_an_affine_model_where_the_ball_reaches_across_the_boundary_and_n
     }
 }
 
-/// A classifier of the embedded digits with initial weights: not affine, and no attack is easy to predict.
-fn digits_model() -> (Model, Images) {
-    let data = pgn_wgpu::data::open(&pgn_wgpu::data::DataOptions::default()).unwrap();
-    let problem = Problem { height: 8, width: 8, channels: 1, classes: 10 };
-    let classifier = Network::default().build(Plan::new(problem, 0.125)).unwrap();
-    let live = classifier.initial(Init::He, 2);
-    let facts = Facts { problem, width: 0.125, ..affine_model().facts };
-    let model = Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() };
-    let images = as_seen(&model, &data.test.subset(&(0..24).collect::<Vec<_>>()));
-    (model, images)
-}
-
-/// The model with logits times `scale`: the last layer is a convolution with leaky ReLU and the logits are means of it.
-fn scaled(model: &Model, scale: f32) -> Model {
-    let mut scaled = model.clone();
-    let slots = scaled.classifier.slots.clone();
-    for slot in [slots.all.len() - 2, slots.all.len() - 1] {
-        slots.get_mut(&mut scaled.average, slot).iter_mut().for_each(|value| *value *= scale);
-    }
-    scaled
-}
-
 /// The same images with the classes that `model` sees in them, so that none is wrong without an attack.
 fn as_seen(model: &Model, images: &Images) -> Images {
     let still = AttackOptions { epsilon: 0.0, ..AttackOptions::new(AttackKind::FGM) };
@@ -419,127 +370,12 @@ fn relabelled(images: &Images, label: impl Fn(usize) -> u16) -> Images {
     Images::new(Size::square(8), 1, pixels, (0..images.len()).map(label).collect())
 }
 
-/// A constant of C&W that suits the small logits of initial weights.
-const SUITABLE_C: f32 = 1000.0;
-/// A learning rate of C&W that moves pixels at exactly 0 or 1 within a few iterations; they lie far out in tanh space.
-const SUITABLE_RATE: f32 = 0.5;
-
 /// The adapter and the CPU path, each with its best forms.
 fn best_devices() -> Vec<(&'static str, Device)> {
     let best = |(name, device): &(&str, Device)| {
         name.ends_with("best forms") || matches!(device, Device::Cpu(Mode::Fast))
     };
     common::devices().into_iter().filter(best).collect()
-}
-
-/// All attacks that need no generator, short ones.
-fn short_attacks() -> Vec<AttackOptions> {
-    let short = |kind| AttackOptions {
-        epsilon: 2.0,
-        iterations: if kind == AttackKind::CW { 50 } else { 10 },
-        search_steps: 2,
-        initial_c: SUITABLE_C,
-        learning_rate: SUITABLE_RATE,
-        targets: 2,
-        ..AttackOptions::new(kind)
-    };
-    let random = AttackOptions { random_start: true, ..short(AttackKind::PGD) };
-    let linf = AttackOptions { norm: Norm::Linf, epsilon: 0.4, ..short(AttackKind::MIM) };
-    let restarts = AttackOptions { norm: Norm::Linf, targets: 2, restarts: 2, ..short(AttackKind::FAB_T) };
-    WITHOUT_GENERATOR.map(short).into_iter().chain([random, linf, restarts]).collect()
-}
-
-#[test]
-fn images_that_are_wrong_from_the_start_come_back_bit_for_bit_and_change_nothing_for_the_others() {
-    let (model, seen) = digits_model();
-    let wrong = |i: usize| i.is_multiple_of(3);
-    let mixed = relabelled(&seen, |i| (seen.label(i) + u16::from(wrong(i))) % 10);
-    for (name, device) in &best_devices() {
-        for options in short_attacks() {
-            // Five places, so that batches differ.
-            let run = |images: &Images, options: &AttackOptions| {
-                let mut attacker = Attacker::new(device, &model, options.clone(), 5).unwrap();
-                attacker.run(images, &mut |_, _| {}).unwrap()
-            };
-            let (all, some) = (run(&seen, &options), run(&mixed, &options));
-            let what = format!("{name}, {:?}, random start {}", options.kind, options.random_start);
-            assert_eq!(some.count(Verdict::AlreadyWrong), 8, "{what}");
-            assert!(some.l2.iter().any(|&l2| l2 > 0.0), "{what}: no image was moved");
-            for i in 0..mixed.len() {
-                let image = i * 64..(i + 1) * 64;
-                if wrong(i) {
-                    assert_eq!(some.verdict(i), Verdict::AlreadyWrong, "{what}: image {i}");
-                    assert_eq!(some.adversarial[image.clone()], some.images[image], "{what}: image {i}");
-                    assert_eq!((some.l2[i], some.linf[i]), (0.0, 0.0), "{what}: image {i}");
-                    assert_eq!(some.predictions[i], some.clean_predictions[i], "{what}: image {i}");
-                } else {
-                    assert!(some.adversarial[image.clone()] == all.adversarial[image], "{what}: image {i}");
-                    assert_eq!(some.verdict(i), all.verdict(i), "{what}: image {i}");
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn images_for_another_classifier_are_attacked_whatever_this_one_says() {
-    let (model, seen) = digits_model();
-    let mixed = relabelled(&seen, |i| (seen.label(i) + u16::from(i == 0)) % 10);
-    let mut attacker =
-        Attacker::new(&Device::Cpu(Mode::Fast), &model, AttackOptions::new(AttackKind::FGM), 24).unwrap();
-    let made = attacker.run_for_others(&mixed, &mut |_, _| {}).unwrap();
-    assert!(made.l2.iter().all(|&l2| l2 > 0.1), "{:?}", made.l2);
-}
-
-#[test]
-fn distances_of_deepfool_do_not_depend_on_the_scale_of_the_logits() {
-    let (model, images) = digits_model();
-    for (name, device) in &best_devices() {
-        let run = |model: &Model| attack(device, model, &images, AttackOptions::new(AttackKind::DEEPFOOL));
-        let usual = run(&model);
-        assert_eq!(usual.count(Verdict::Fooled), images.len());
-        for scale in [1e-6, 1e-3, 1e3, 1e6] {
-            let other = run(&scaled(&model, scale));
-            for (i, (&l2, &expected)) in other.l2.iter().zip(&usual.l2).enumerate() {
-                let off = (l2 - expected).abs();
-                assert!(off < 1e-3 * expected, "{name}, logits x{scale}, image {i}: {l2} for {expected}");
-            }
-        }
-    }
-}
-
-#[test]
-fn the_adapter_and_the_cpu_path_make_the_same_images() {
-    let (model, images) = digits_model();
-    let devices = common::devices();
-    let (_, reference) = devices.iter().find(|(_, d)| matches!(d, Device::Cpu(Mode::Fast))).unwrap();
-    for (name, device) in devices.iter().filter(|(name, _)| name.ends_with("best forms")) {
-        for kind in [AttackKind::FGM, AttackKind::PGD, AttackKind::MIM] {
-            let options = || AttackOptions { iterations: 10, ..AttackOptions::new(kind) };
-            let ours = attack(device, &model, &images, options());
-            let theirs = attack(reference, &model, &images, options());
-            let pairs = ours.adversarial.iter().zip(&theirs.adversarial);
-            let worst = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(worst < 1e-3, "{name}, {kind:?}: {worst}");
-        }
-        for kind in WITHOUT_GENERATOR.into_iter().filter(|kind| kind.is_smallest()) {
-            let options = || AttackOptions {
-                iterations: 50,
-                targets: 2,
-                search_steps: 2,
-                initial_c: SUITABLE_C,
-                learning_rate: SUITABLE_RATE,
-                ..AttackOptions::new(kind)
-            };
-            let mean = |outcome: AttackOutcome| outcome.l2.iter().map(|&v| f64::from(v)).sum::<f64>();
-            let (ours, theirs) = (
-                mean(attack(device, &model, &images, options())),
-                mean(attack(reference, &model, &images, options())),
-            );
-            assert!(theirs > 1.0, "{kind:?} has moved images: {theirs}");
-            assert!((ours - theirs).abs() < 0.01 * theirs, "{name}, {kind:?}: {ours} and {theirs}");
-        }
-    }
 }
 
 #[test]
@@ -554,27 +390,10 @@ fn accuracy_does_not_rise_with_epsilon_or_with_more_steps() {
             };
             attack(device, model, images, options).accuracy()
         };
-        let rising = |values: &[f64]| values.windows(2).all(|w| w[1] <= w[0]);
+        let never_rises = |values: &[f64]| values.windows(2).all(|w| w[1] <= w[0]);
         let over_epsilon: Vec<f64> = [0.1, 0.2, 0.4, 0.8].map(|e| at(AttackKind::FGM, e, 1)).to_vec();
-        assert!(rising(&over_epsilon), "{over_epsilon:?}");
+        assert!(never_rises(&over_epsilon) && over_epsilon[0] > over_epsilon[3], "{over_epsilon:?}");
         let over_steps: Vec<f64> = [1, 2, 4, 8].map(|n| at(AttackKind::PGD, 0.4, n)).to_vec();
-        assert!(rising(&over_steps), "{over_steps:?}");
+        assert!(never_rises(&over_steps) && over_steps[0] > over_steps[3], "{over_steps:?}");
     });
-}
-
-#[test]
-fn misclassified_images_flat_classifiers_and_single_images_are_attacked_without_harm() {
-    let (model, images) = digits_model();
-    let mut flat = model.clone();
-    flat.average.weights.fill(0.0);
-    let device = Device::Cpu(Mode::Fast);
-    for kind in WITHOUT_GENERATOR {
-        let options = || AttackOptions { iterations: 10, search_steps: 2, ..AttackOptions::new(kind) };
-        // With equal logits everything is class 0 and no gradient points anywhere.
-        let still = attack(&device, &flat, &images, options());
-        assert!(still.adversarial.iter().all(|v| v.is_finite()), "{kind:?}");
-        assert!(still.zero_gradient.iter().all(|&zero| zero), "{kind:?}");
-        let one = attack(&device, &model, &images.subset(&[3]), options());
-        assert_eq!((one.len(), one.benign_accuracy()), (1, 1.0));
-    }
 }

@@ -69,6 +69,14 @@ impl Scratch {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// What it notes when it succeeds, beside its results.
+    #[track_caller]
+    fn notes(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     /// A training run of the smallest networks.
     #[track_caller]
     fn train(&self, more: &[&str]) -> String {
@@ -107,6 +115,12 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     all
+}
+
+/// The bytes of an .npy file of any type, right or wrong; the library writes numbers of 32 bits alone.
+fn npy(kind: &str, shape: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    [&b"\x93NUMPY\x01\0"[..], &(head.len() as u16).to_le_bytes()[..], head.as_bytes(), body].concat()
 }
 
 /// Every state of a run's last checkpoint by name, as bits.

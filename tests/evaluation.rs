@@ -19,6 +19,7 @@ use pgn_wgpu::graph::Graph;
 use pgn_wgpu::models::file::Model;
 use pgn_wgpu::nn::Classifier;
 use program::{assert_mentions, command, refuse, succeed};
+use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use tempfile::TempDir;
@@ -52,6 +53,18 @@ fn copy(name: &str, folder: &Path) -> String {
         std::fs::copy(run_folder(name).join(file), to.join(file)).unwrap();
     }
     to.display().to_string()
+}
+
+/// A tensor of a saved file as numbers.
+fn numbers(file: &Path, name: &str) -> Vec<f32> {
+    let bytes = std::fs::read(file).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    bytemuck::pod_collect_to_vec(tensors.tensor(name).unwrap().data())
+}
+
+/// A file as JSON.
+fn json(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 
 /// Multiplies the logits: the last layer is a convolution with leaky ReLU, whose mean they are.

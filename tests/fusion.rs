@@ -16,8 +16,8 @@ use pgn_wgpu::program::{MemoryLimits, Program};
 use pgn_wgpu::random::{Random, Stream};
 use std::sync::Arc;
 
-/// Outputs and states after each of two runs.
-fn results(program: Program, values: &Values, mode: Mode) -> Vec<Vec<f32>> {
+/// Outputs and states by name, after each of two runs.
+fn results(program: Program, values: &Values, mode: Mode) -> Values {
     let mut workspace = Workspace::new(Device::Cpu(mode));
     let states: Vec<&str> =
         values.iter().map(|(n, _)| n.as_str()).filter(|n| n.starts_with("state")).collect();
@@ -32,8 +32,8 @@ fn results(program: Program, values: &Values, mode: Mode) -> Vec<Vec<f32>> {
             session.write(name, values).unwrap();
         }
         let run = session.compute().unwrap();
-        results.extend(outputs.iter().map(|name| run.get(name).to_vec()));
-        results.extend(states.iter().map(|name| workspace.read(name).unwrap_or_default()));
+        results.extend(outputs.iter().map(|name| named(name, run.get(name).to_vec())));
+        results.extend(states.iter().map(|name| named(name, workspace.read(name).unwrap())));
     }
     results
 }
@@ -51,12 +51,14 @@ fn assert_same(graph: &Graph, values: &Values, name: &str) -> Program {
     for mode in [Mode::Reference, Mode::Fast] {
         let plain = Program::compile_unfused(graph, MemoryLimits::NONE).unwrap();
         let [own, expected] = [fused(graph), plain].map(|program| results(program, values, mode));
-        for (i, (own, expected)) in own.iter().zip(&expected).enumerate() {
+        assert_eq!(own.len(), expected.len(), "{name}, {mode:?}");
+        for ((result, own), (same, expected)) in own.iter().zip(&expected) {
+            assert_eq!((result, own.len()), (same, expected.len()), "{name}, {mode:?}");
             let differs = own
                 .iter()
                 .zip(expected)
                 .position(|(a, b)| a.to_bits() != b.to_bits() && !(a.is_nan() && b.is_nan()));
-            assert_eq!(differs, None, "{name}, {mode:?}: result {i} of {}", expected.len());
+            assert_eq!(differs, None, "{name}, {mode:?}: {result} of {} values", expected.len());
         }
     }
     fused(graph)

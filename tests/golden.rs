@@ -19,7 +19,7 @@ mod through_attack;
 mod values;
 
 use common::{Values, devices, named, session};
-use pgn_wgpu::executor::{Device, Outputs};
+use pgn_wgpu::executor::{Device, Outputs, Workspace};
 use pgn_wgpu::graph::{Graph, GraphError};
 use pgn_wgpu::nn::{Classifier, Pass};
 use pgn_wgpu::pgn::{Turn, gradient_image};
@@ -30,6 +30,8 @@ use values::{Golden, close};
 
 /// Logits, losses, gradient images, generator output.
 const FORWARD: Allowed = Relative(1e-5);
+/// Squared norms, whose relative error is twice that of a norm.
+const PENALTY: Allowed = Relative(2e-5);
 /// Composed images; the clamp is what rounds.
 const COMPOSED: Allowed = Absolute(3e-5);
 /// Gradients of both networks, all variants.
@@ -140,24 +142,43 @@ fn the_generators_move_and_what_the_classifier_makes_of_it() {
                 g.output("adversarial_logits", logits);
                 Ok(())
             });
-            golden.assert(name, "generator_output", outputs.get("generator_output"), FORWARD);
+            let (output, norm2) = (outputs.get("generator_output"), outputs.get("norm2"));
+            golden.assert(name, "generator_output", output, FORWARD);
             golden.assert(name, "x_adv", outputs.get("x_adv"), COMPOSED);
             golden.assert(name, "adversarial_logits", outputs.get("adversarial_logits"), FORWARD);
-            let norms: Vec<f32> = outputs.get("norm2").iter().map(|v| v.sqrt()).collect();
+            let norms: Vec<f32> = norm2.iter().map(|v| v.sqrt()).collect();
             golden.assert(name, "delta_norms", &norms, FORWARD);
+            // Of the first of three steps.
+            let what = format!("{}, pgn.penalties on {name}", golden.settings.name);
+            close(&what, &[mean(norm2)], &golden.tensor("pgn.penalties")[..1], PENALTY);
+            if golden.settings.variants {
+                let squares: Vec<f32> = output.iter().map(|v| v * v).collect();
+                let per_image = (squares.len() / golden.settings.batch) as f32;
+                golden.assert(name, "penalty_tanh.penalty", &[per_image * mean(&squares)], PENALTY);
+            }
         }
     }
 }
 
-/// The gradients that one phase hands to Adam: the classifier's, the generator's.
-fn phase_gradients(golden: &Golden, device: &Device, config: &TrainConfig, phase: Phase) -> [Vec<f32>; 2] {
+fn mean(values: &[f32]) -> f32 {
+    (values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64) as f32
+}
+
+/// What one phase reports, and the states after it.
+fn run_phase(golden: &Golden, device: &Device, config: &TrainConfig, phase: Phase) -> (Workspace, Outputs) {
     let classifier = golden.classifier();
     let generator = config.generator(classifier.problem).unwrap();
     let images = golden.settings.batch;
     let graph =
         phase_graph(config, classifier, generator.as_ref(), phase, images, Gradients::Accumulate).unwrap();
     let (workspace, mut session) = session(device, &graph, &inputs(golden), &states(golden));
-    session.compute().unwrap();
+    let outputs = session.compute().unwrap();
+    (workspace, outputs)
+}
+
+/// The gradients that one phase hands to Adam: the classifier's, the generator's.
+fn phase_gradients(golden: &Golden, device: &Device, config: &TrainConfig, phase: Phase) -> [Vec<f32>; 2] {
+    let (workspace, _) = run_phase(golden, device, config, phase);
     ["classifier", "generator"].map(|network| workspace.read(&format!("{network}.gradient")).unwrap())
 }
 
@@ -207,6 +228,22 @@ fn gradients_of_the_variants() {
             golden.assert_network(name, "detached_pgn.gradient.classifier", &classifier, GRADIENT);
             let [classifier, _] = gradients(&through);
             golden.assert_network(name, "through_pgn.gradient.classifier", &classifier, GRADIENT);
+        }
+    }
+}
+
+#[test]
+fn losses_of_the_variants() {
+    for golden in Golden::all().into_iter().filter(|g| g.settings.variants) {
+        let (natural, pgn) = (golden.config(Method::NATURAL), golden.config(Method::PGN));
+        let share = golden.settings.adv_coeff.unwrap();
+        let mixed = TrainConfig { adv_coeff: share, ..pgn.clone() };
+        let through = TrainConfig { gradient_input: GradientInput::Raw, through_attack: true, ..pgn };
+        for (name, device) in devices() {
+            let loss = |config, phase| mean(run_phase(&golden, &device, config, phase).1.get("loss"));
+            let (clean, attacked) = (loss(&natural, Phase::Classifier), loss(&mixed, Phase::Both));
+            golden.assert(name, "adv_coeff.loss", &[share * attacked + (1.0 - share) * clean], FORWARD);
+            golden.assert(name, "through_pgn.loss", &[loss(&through, Phase::Both)], FORWARD);
         }
     }
 }

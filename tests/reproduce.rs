@@ -8,6 +8,10 @@ use program::text;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Output;
+#[cfg(unix)]
+use std::process::{Command, Stdio};
+#[cfg(unix)]
+use std::time::{Duration, Instant};
 
 /// Where the tests compute.
 fn adapter() -> String {
@@ -191,7 +195,7 @@ fn the_table_matches_what_it_says(page: &Value) {
         let expected = own.unwrap() - validation[0].unwrap();
         assert!((expected - distance.unwrap()).abs() < 1e-9);
     }
-    // Going through the attack costs more than not doing so, where there is one.
+    // Times of so short runs are not compared; there are some of each.
     let (detached, through) =
         (row("seconds per epoch, attack detached"), row("seconds per epoch, gradient through the attack"));
     assert_eq!((detached.len(), through.len()), (4, 4));
@@ -239,6 +243,37 @@ fn a_shard_trains_its_part_and_leaves_the_report_to_a_call_without_it() {
         assert_eq!(said.contains("pgn-c-l0.5-seed0: done in "), trains, "{shard}: {said}");
         assert!(!scratch.path().join("report").exists(), "{shard}");
     }
+}
+
+#[test]
+fn a_dry_run_of_a_shard_counts_its_own_runs_and_no_attacks() {
+    let scratch = tempfile::tempdir().unwrap();
+    let output = reproduce(scratch.path(), &["figure5", "--dry-run", "--shard", "2/8"]);
+    let said = text(&output);
+    // The second and the tenth of fourteen runs.
+    let plan = "part 2/8: 2 runs, 2 of them to be trained in 608 steps: about ";
+    assert!(output.status.success() && said.contains(plan) && !said.contains("of attacks"), "{said}");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_signal_in_the_evaluation_of_the_last_run_ends_the_call_before_the_attacks() {
+    let scratch = tempfile::tempdir().unwrap();
+    let arguments = ["reproduce", "figure6", "--scale", "smoke", "--out", ".", "--adapter", "cpu"];
+    let mut command = program::command(scratch.path(), arguments);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let metrics = scratch.path().join("runs/digits/pgn-c-l0.5-seed0/metrics.jsonl");
+    let steps = || std::fs::read_to_string(&metrics).map_or(0, |text| Metrics::read(&text).steps.len());
+    let started = Instant::now();
+    // Eight epochs of 38 steps; what follows the last step is evaluation.
+    while steps() < 8 * 38 {
+        assert!(started.elapsed() < Duration::from_secs(300), "the run has no end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!scratch.path().join("report").exists());
 }
 
 #[test]

@@ -17,12 +17,14 @@ use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::operation::codes;
 use pgn_wgpu::kernels::{self, Form, Kernel, generate, grids};
-use pgn_wgpu::models::file::{Facts, Model};
+use pgn_wgpu::models::file::Model;
 use pgn_wgpu::nn::Problem;
+use pgn_wgpu::program::{Call, Program};
 use pgn_wgpu::training::defenses::awp::Gamma;
 use pgn_wgpu::training::{Method, Preset, TrainConfig, Trainer};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What WebGPU promises of every adapter.
 const STORAGE_BUFFERS: usize = 8;
@@ -113,9 +115,11 @@ fn every_variant_of_every_form_becomes_spirv_msl_and_hlsl() {
     }
 }
 
-/// Every generated shader of training and of the attacks.
-fn generated() -> BTreeSet<String> {
-    const PROBLEM: Problem = Problem { height: 8, width: 8, channels: 3, classes: 3 };
+/// Small colour images, and as many classes as any attack needs.
+const PROBLEM: Problem = Problem { height: 8, width: 8, channels: 3, classes: 4 };
+
+/// Every generated shader of training and of the attacks, with its kernel.
+fn generated() -> BTreeMap<String, &'static str> {
     let cpu = Device::Cpu(Mode::Reference);
     let small = TrainConfig {
         width: 0.0625,
@@ -133,45 +137,43 @@ fn generated() -> BTreeSet<String> {
             }
         }
     }
-    let pgn = TrainConfig { method: Method::PGN, ..small };
-    let trainer = Trainer::new(cpu.clone(), &pgn, PROBLEM, None, None).unwrap();
+    // Batch normalisation adds up columns.
+    let resnet = TrainConfig { network: "resnet18".parse().unwrap(), ..small.clone() };
+    programs.extend(Trainer::new(cpu.clone(), &resnet, PROBLEM, None, None).unwrap().programs());
+    programs.extend(of_attacks(&cpu, &TrainConfig { method: Method::PGN, ..small }));
+    let calls = programs.iter().flat_map(|p| &p.calls);
+    let shader = |call: &Call| {
+        let text = generate::shader(call.kernel.forms[0].source, call.expression.as_deref()?);
+        Some((text, call.kernel.name))
+    };
+    calls.filter_map(shader).collect()
+}
+
+/// The programs of every attack, in every norm that it knows, on a new model of these settings.
+fn of_attacks(cpu: &Device, pgn: &TrainConfig) -> Vec<Arc<Program>> {
+    let trainer = Trainer::new(cpu.clone(), pgn, PROBLEM, None, None).unwrap();
     let (classifier, generator) = (trainer.classifier().clone(), trainer.generator().unwrap().clone());
     let live = classifier.initial(pgn.init, 0);
     let values = generator.initial(pgn.init, 0);
-    let facts = Facts {
-        version: String::new(),
-        problem: PROBLEM,
-        network: pgn.network,
-        width: pgn.width,
-        dataset: String::new(),
-        class_names: Vec::new(),
-        method: "pgn".to_string(),
-        generator: pgn.recipe(),
-        run: None,
-    };
-    let generator = Some((generator, values));
-    let model = Model { facts, classifier, average: live.clone(), live, generator, notes: Vec::new() };
-    let kinds = [
-        AttackKind::FGM,
-        AttackKind::PGD,
-        AttackKind::MIM,
-        AttackKind::DEEPFOOL,
-        AttackKind::CW,
-        AttackKind::PGN,
-    ];
-    for kind in kinds {
-        let options = AttackOptions { candidates: 3, random_start: true, ..AttackOptions::new(kind) };
-        programs.extend(Attacker::new(&cpu, &model, options, 64).unwrap().programs());
+    let model = Model { generator: Some((generator, values)), ..Model::new(classifier, live) };
+    let mut programs = Vec::new();
+    for kind in AttackKind::all() {
+        for norm in Norm::ALL.into_iter().filter(|&norm| kind.knows(norm)) {
+            let options =
+                AttackOptions { candidates: 3, random_start: true, norm, ..AttackOptions::new(kind) };
+            programs.extend(Attacker::new(cpu, &model, options, 64).unwrap().programs());
+        }
     }
-    let calls = programs.iter().flat_map(|p| &p.calls);
-    calls.filter_map(|c| Some(generate::shader(c.kernel.forms[0].source, c.expression.as_deref()?))).collect()
+    programs
 }
 
 #[test]
 fn every_generated_shader_of_training_and_attacks_is_valid_everywhere() {
     let shaders = generated();
     assert!(shaders.len() > 10, "{} generated shaders", shaders.len());
-    for text in shaders {
+    let found: BTreeSet<&str> = shaders.values().copied().collect();
+    assert_eq!(found, BTreeSet::from(["elementwise", "elementwise_columns"]));
+    for text in shaders.into_keys() {
         let module =
             naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&text)));
         let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);

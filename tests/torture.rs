@@ -1,9 +1,9 @@
 //! Runs and files under torture: kills, failing system calls, flipped bits, mixed-up runs, hostile files, little memory.
 //!
 //! `make torture` runs it; `cargo test` does not, because it takes minutes: without `--run` it does nothing. It knows
-//! the program only from outside, as the binary. Every try has a name and a seed, so that each line of the report can
-//! be repeated alone; `tests/torture/README.md` says how. The exit code is 0 if everything went as expected, 1 if
-//! something did not, and 3 if a part could not be run here.
+//! the program only from outside, as the binary; of the library it takes the checksums that hostile files need. Every
+//! try has a name and a seed, so that each line of the report can be repeated alone; `tests/torture/README.md` says how.
+//! The exit code is 0 if everything went as expected, 1 if something did not, and 3 if a part could not be run here.
 
 #[cfg(unix)]
 #[path = "torture/calls.rs"]

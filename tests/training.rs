@@ -67,6 +67,11 @@ fn digits() -> Dataset {
     open(&DataOptions::default()).unwrap()
 }
 
+/// The names of a trainer's states.
+fn names(states: &[(String, Vec<f32>)]) -> Vec<&str> {
+    states.iter().map(|(name, _)| name.as_str()).collect()
+}
+
 /// The first `images` training images.
 fn batch(images: usize) -> Batch {
     make_batch(&digits().train, &BatchOptions::in_order(images), 0, 0)

@@ -18,7 +18,9 @@ BATCH = 250
 class AutoAttack:
     """APGD-CE, targeted APGD, targeted FAB and Square with the public code's settings for ``version="standard"``.
 
-    Random numbers follow seed 0, so the result is the same each time. Where it computes is said when the model is loaded.
+    Random numbers follow seed 0, so the result is the same each time. Where it computes is said when the model is loaded. Of the
+    public code's parameters ``seed``, ``attacks_to_run``, ``device`` and ``log_path`` are missing, and those after ``eps`` are given
+    by name.
 
     >>> adversary = AutoAttack(model, norm="Linf", eps=0.1, verbose=False)
     >>> adversarial = adversary.run_standard_evaluation(images[:10], labels[:10], bs=10)
@@ -31,6 +33,7 @@ class AutoAttack:
         model: Union[Model, str],
         norm: str = "Linf",
         eps: float = 0.3,
+        *,
         verbose: bool = True,
         version: str = "standard",
     ) -> None:

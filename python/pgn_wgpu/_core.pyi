@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any, NoReturn, Optional, Union
 
 import numpy as np
@@ -21,8 +20,6 @@ class Model:
     def __new__(cls, path: Union[str, PathLike[str]], size: Optional[tuple[int, int]], given: Options) -> Model: ...
     @property
     def name(self) -> str: ...
-    @property
-    def file(self) -> Path: ...
     @property
     def adapter(self) -> str: ...
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Optional, Union
@@ -17,7 +18,8 @@ from ._options import as_given, as_text
 Path = Union[str, "PathLike[str]"]
 
 
-@dataclass(frozen=True)
+# Equality of arrays is an array, so results are equal to themselves alone.
+@dataclass(frozen=True, eq=False)
 class Attack:
     """What an attack left. Every array has an entry for each image.
 
@@ -54,7 +56,7 @@ class Attack:
         return float(np.mean(standing)) if standing else 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Verdict:
     """What a verdict came to. Every array has an entry for each image."""
 
@@ -67,7 +69,7 @@ class Verdict:
     clean_predictions: NDArray[np.int64] = field(repr=False)
     #: Whether the image was classified correctly and withstood every attack.
     robust: NDArray[np.bool_] = field(repr=False)
-    #: The attack that broke it, if one did.
+    #: The attack that broke it, if one did; of ``smallest``, the one that found the nearest adversarial image.
     broken_by: list[Optional[str]] = field(repr=False)
     #: How far the image that came out is from the original; NaN where it is the original.
     l2: NDArray[np.float64] = field(repr=False)
@@ -228,12 +230,13 @@ class Model:
         >>> sorted(verdict.columns)
         ['broken_by', 'clean_prediction', 'l2', 'label', 'linf', 'robust']
         """
-        if not isinstance(batch_size, int) or not 1 <= batch_size <= 65_536:
+        at_a_time = _whole(batch_size)
+        if at_a_time is None or not 1 <= at_a_time <= 65_536:
             raise ValueError(f"batch_size {batch_size!r} is not possible; it must be a whole number from 1 to 65536")
         pair = self._pair(images, labels)
         if len(pair[1]) == 0:
             raise ValueError("there are no images to judge; give at least one")
-        found = self._core.verdict(*pair, norm, _radius(eps), version, batch_size)
+        found = self._core.verdict(*pair, norm, _radius(eps), version, at_a_time)
         return Verdict(**{**found, "report": json.loads(found["report"])})
 
     def _pair(self, images: Any, labels: Any) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -244,6 +247,14 @@ class Model:
 def _radius(eps: Union[float, str, None]) -> Union[bool, str, None]:
     """A radius for the extension module, which reads it as the command does; ``None`` is the usual one of the norm."""
     return None if eps is None else as_text("eps", eps)
+
+
+def _whole(value: Any) -> Optional[int]:
+    """A whole number of any type; ``None`` if it is none."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
 
 
 def load(
@@ -263,8 +274,18 @@ def load(
     >>> model.name, model.shape, model.classes
     ('natural-digits', (1, 8, 8), 10)
     """
-    sides = (size, size) if isinstance(size, int) else size
-    return Model(_core.Model(path, sides, as_given({"adapter": adapter, **options})))
+    return Model(_core.Model(path, _sides(size), as_given({"adapter": adapter, **options})))
+
+
+def _sides(size: Any) -> Optional[tuple[int, int]]:
+    """The height and width of images."""
+    if size is None:
+        return None
+    sides = size if isinstance(size, (list, tuple)) and len(size) == 2 else (size, size)
+    height, width = (_whole(side) for side in sides)
+    if height is None or width is None or min(height, width) < 1:
+        raise ValueError(f"size {size!r} is not possible; it must be a whole number from 1 on, or a height and a width")
+    return height, width
 
 
 def attacks() -> dict[str, dict[str, Any]]:

@@ -4,12 +4,12 @@ use crate::conversion::{Given, array, class_array, classes, labelled, length_of,
 use crate::errors::{eps, failed, of_call, refused, with_eps};
 use crate::interrupt::detached;
 use numpy::{PyArray1, PyArray2, PyArray4, PyReadonlyArray1, PyReadonlyArray4};
-use pgn_wgpu::attacks::{AttackOptions, AttackOutcome, Norm, Verdict as ImageVerdict};
+use pgn_wgpu::attacks::{AttackOptions, AttackOutcome, ImageVerdict, Norm};
 use pgn_wgpu::command_line::options::{self as call, Opened};
 use pgn_wgpu::data::{self, DataOptions, Images, Size};
-use pgn_wgpu::evaluation::suite::Radius;
 use pgn_wgpu::evaluation::{Subject, Warning, predict, suite};
 use pgn_wgpu::nn::Problem;
+use pgn_wgpu::threat::Radius;
 use pgn_wgpu::verdict::piece::Pieces;
 use pgn_wgpu::verdict::report::{About, Report};
 use pgn_wgpu::verdict::{self, Outcome, Plan, Version};
@@ -63,12 +63,6 @@ impl Model {
     #[getter]
     fn name(&self) -> &str {
         &self.opened.place.name
-    }
-
-    /// The model file.
-    #[getter]
-    fn file(&self) -> PathBuf {
-        self.opened.place.file.clone()
     }
 
     /// What it computes on.

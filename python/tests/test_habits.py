@@ -59,6 +59,9 @@ def test_what_a_habit_cannot_take_is_refused(model):
         pgn_wgpu.AutoAttack(model, norm="L1")
     with pytest.raises(ValueError, match="rand"):
         pgn_wgpu.AutoAttack(model, version="rand")
+    # The fourth parameter of the public code is the seed.
+    with pytest.raises(TypeError, match="positional"):
+        pgn_wgpu.AutoAttack(model, "Linf", 0.05, 0)
     with pytest.raises(ValueError, match="margin.*ce, dlr"):
         torchattacks.APGD(model, loss="margin")
 

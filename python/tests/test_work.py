@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import numpy as np
 import pgn_wgpu
 import pytest
 
@@ -134,6 +135,26 @@ def test_files_and_options_that_cannot_be_are_refused(tmp_path, run):
         pgn_wgpu.train(method="natural", iterations=3, adapter="cpu", out=tmp_path / "run")
     with pytest.raises(pgn_wgpu.Error, match="nowhere"):
         pgn_wgpu.Run(tmp_path / "nowhere")
+
+
+def test_results_are_equal_to_themselves_and_can_be_kept_in_sets(model, digits):
+    few = [part[:5] for part in digits]
+    attack, verdict = model.attack(*few, "fgm"), model.verdict(*few)
+    assert attack == attack and attack != model.attack(*few, "fgm")
+    assert len({attack, verdict}) == 2
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers(model, digits, coloured):
+    few = [part[:5] for part in digits]
+    verdict = model.verdict(*few, batch_size=np.int64(3))
+    assert (verdict.robust == model.verdict(*few).robust).all()
+    with pytest.raises(ValueError, match="batch_size 2.5 is not possible"):
+        model.verdict(*few, batch_size=2.5)
+    for size, shape in [(np.int64(8), (3, 8, 8)), ((np.int64(8), np.int64(12)), (3, 8, 12))]:
+        assert pgn_wgpu.load(coloured.file, adapter="cpu", size=size).shape == shape
+    for size in [np.int64(0), 8.0, (8, 12, 3)]:
+        with pytest.raises(ValueError, match="size .* is not possible"):
+            pgn_wgpu.load(coloured.file, adapter="cpu", size=size)
 
 
 def test_numpy_alone_is_imported():

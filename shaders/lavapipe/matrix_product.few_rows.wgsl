@@ -1,10 +1,10 @@
 // matrix_product, form lavapipe.few_rows: as shaders/matrix_product.wgsl and its form lavapipe.eights, for few rows. It asks for
 // subgroups of exactly eight invocations and for 64-bit integers.
 //
-// Reads     left: rows x inner, right: inner x columns, in the layout of shared/blocks.wgsl or plain; all three extents are
+// Reads     left: rows x inner, right: inner x columns, in the layout of shared/blocks.wgsl or row-major; all three extents are
 //           multiples of 8.
-// Writes    product: rows x columns, in either layout, every element; a plain one's last row, by several lanes the same,
-//           where rows are beyond it.
+// Writes    product: rows x columns, in either layout, every element; a row-major one's last row, by several lanes the
+//           same, where rows are beyond it.
 // Dispatch  x = ceil(columns / 32), y = ceil(rows / 16), z = matrices.
 // Longest loop  inner / 8.
 // needs: grid, matrices, lavapipe/eights, lavapipe/rows, lavapipe/product

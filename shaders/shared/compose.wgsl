@@ -1,4 +1,4 @@
-// Shared by the kernels of fused calls: equation 5 of the paper.
+// Shared by binary and the fused kernels: equation 5 of the paper.
 
 // The images' clamp before the logit of equation 5.
 const COMPOSE_FLOOR: f32 = 1e-6;

@@ -1,4 +1,4 @@
-// Shared by unary and elementwise: functions that WGSL lacks.
+// Shared by unary and elementwise: functions that WGSL lacks, or computes too roughly.
 
 // The error function: N. Juffa's minimax polynomials (Stack Overflow, answer 35148199), within 6e-8 of it everywhere. NaN stays NaN.
 fn erf(x: f32) -> f32 {
@@ -18,6 +18,14 @@ fn erf(x: f32) -> f32 {
     far = far * t - 1.28717512e-1;
     far = far * t - t;
     return select(near, sign(x) * (1.0 - exp(far)), abs(x) > 0.927734375);
+}
+
+// tanh. WGSL promises an absolute error, which near 0 is all of it; there, a series.
+fn hyperbolic_tangent(x: f32) -> f32 {
+    let s = x * x;
+    let series = x * (1.0 - s * (1.0 / 3.0 - s * (2.0 / 15.0 - s * (17.0 / 315.0))));
+    // tanh overflows on some drivers beyond |x| = 44.
+    return select(tanh(clamp(x, -20.0, 20.0)), series, abs(x) < 0.1);
 }
 
 // log(1 + e^x) without overflow. For small e^-|x| the logarithm is a series, for 1 + e^-|x| would round it away.

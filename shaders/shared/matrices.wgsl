@@ -1,4 +1,4 @@
-// Shared by the forms of matrix_product: its extents, which matrices it multiplies, and which of them are plain, row after row
+// Shared by the forms of matrix_product: its extents, which matrices it multiplies, and which of them are row-major
 // instead of in blocks.
 
 struct MatrixParams {
@@ -7,14 +7,15 @@ struct MatrixParams {
     inner: u32,
     columns: u32,
     lefts: u32,
-    plain: u32,
+    row_major: u32,
     height: u32,
     depth: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: MatrixParams;
 
-// Bits of params.plain. A plain left matrix and a plain product have params.height rows, a plain right matrix params.depth.
+// Bits of params.row_major. A row-major left matrix and product have params.height rows, a row-major right matrix
+// params.depth.
 const LEFT: u32 = 1u;
 const RIGHT: u32 = 2u;
 const PRODUCT: u32 = 4u;

@@ -24,7 +24,7 @@ pub enum Aim {
     /// A random other class, drawn with this seed.
     Random(u64),
     /// Every other class in turn, the one with the largest logit before the attack first. Within a ball, the first success
-    /// counts; of a search for the smallest perturbation, the nearest.
+    /// counts; of a minimum-norm attack, the nearest.
     Each,
     /// The wrong class of this rank by the logits before the attack, 0 for the largest.
     RunnerUp(usize),

@@ -13,8 +13,6 @@ use super::{ball, targets};
 use crate::graph::{Graph, GraphError, Shape, Tensor, Unary};
 use crate::nn::Problem;
 
-/// Classes that `apgd-t` aims at: those of the second to the tenth largest logit.
-pub const TARGETS: usize = 9;
 /// Share of the steps between two checks that must raise the loss.
 const RISING: f32 = 0.75;
 /// Weight of the new direction beside the last move.
@@ -197,6 +195,63 @@ impl Apgd {
         Ok([loss, gradient, fooled])
     }
 
+    /// What is noted after a [`look`](Self::look) at the current point: the first misclassified point and whether there was one,
+    /// the best point with its gradient and loss, this point's loss, and how many steps have raised it. `first` is 1 in the first
+    /// step.
+    fn noted(
+        graph: &mut Graph,
+        old: Kept,
+        [loss, gradient, fooled]: [Tensor; 3],
+        first: Tensor,
+    ) -> Result<[Tensor; 7], GraphError> {
+        graph.formulas(|f| {
+            let [loss, gradient, fooled, before, first] = f.all([loss, gradient, fooled, old.fooled, first]);
+            let [x, old_result, best, best_gradient] =
+                f.all([old.x, old.result, old.best, old.best_gradient]);
+            let [best_loss, last_loss, rises] = f.all([old.best_loss, old.last_loss, old.rises]);
+            let better = loss.greater(best_loss).maximum(first);
+            // The public code compares the first loss of the loop with 0, and that of the start with nothing.
+            let later = -first + 1.0;
+            [
+                (fooled * (-before + 1.0)).choose(x, old_result),
+                fooled.maximum(before),
+                better.choose(x, best),
+                better.choose(gradient, best_gradient),
+                better.choose(loss, best_loss),
+                loss * later,
+                (rises + loss.greater(last_loss)) * later,
+            ]
+        })
+    }
+
+    /// What the check of the step size makes of it: where to go on from and along which gradient, the length of the step, the steps
+    /// that have raised the loss since the check, the best loss at the check, and whether the step was halved. `gradient` is that
+    /// of the current point; `noted` has the best point, its gradient and loss, and the rises; then come the step's numbers.
+    fn checked(
+        graph: &mut Graph,
+        old: Kept,
+        gradient: Tensor,
+        noted: [Tensor; 4],
+        [first, _, check, threshold]: [Tensor; 4],
+    ) -> Result<[Tensor; 6], GraphError> {
+        graph.formulas(|f| {
+            let [first, check, threshold] = f.all([first, check, threshold]);
+            let [best, best_gradient, best_loss, rises] = f.all(noted);
+            let [checked_loss, halved, length] = f.all([old.checked_loss, old.halved, old.length]);
+            let few = -rises.greater(threshold) + 1.0;
+            let stuck = (-halved + 1.0) * (-best_loss.greater(checked_loss) + 1.0);
+            let halve = few.maximum(stuck) * check;
+            [
+                halve.choose(best, f.of(old.x)),
+                halve.choose(best_gradient, f.of(gradient)),
+                length * (halve * -0.5 + 1.0),
+                rises * (-check + 1.0),
+                check.maximum(first).choose(best_loss, checked_loss),
+                check.choose(halve, halved),
+            ]
+        })
+    }
+
     /// The next point from `x` along the gradient, with a share of the last move.
     fn moved(
         &self,
@@ -297,42 +352,14 @@ impl Steps for Apgd {
         numbers: &[Tensor],
     ) -> Result<Vec<Tensor>, GraphError> {
         let old = Kept::new(kept);
-        let [first, share, check, threshold] = numbers.try_into().expect("four numbers");
-        let [loss, gradient, fooled] = self.look(graph, victim, old.x, old.aim)?;
-        let [result, fooled, best, best_gradient, best_loss, last_loss, rises] = graph.formulas(|f| {
-            let [loss, gradient, fooled, before, first] = f.all([loss, gradient, fooled, old.fooled, first]);
-            let [x, old_result, best, best_gradient] =
-                f.all([old.x, old.result, old.best, old.best_gradient]);
-            let [best_loss, last_loss, rises] = f.all([old.best_loss, old.last_loss, old.rises]);
-            let better = loss.greater(best_loss).maximum(first);
-            // The public code compares the first loss of the loop with 0, and that of the start with nothing.
-            let later = -first + 1.0;
-            [
-                (fooled * (-before + 1.0)).choose(x, old_result),
-                fooled.maximum(before),
-                better.choose(x, best),
-                better.choose(gradient, best_gradient),
-                better.choose(loss, best_loss),
-                loss * later,
-                (rises + loss.greater(last_loss)) * later,
-            ]
-        })?;
-        let [x, gradient, length, rises, checked_loss, halved] = graph.formulas(|f| {
-            let [first, check, threshold, rises] = f.all([first, check, threshold, rises]);
-            let [best, best_gradient, best_loss] = f.all([best, best_gradient, best_loss]);
-            let [checked_loss, halved, length] = f.all([old.checked_loss, old.halved, old.length]);
-            let few = -rises.greater(threshold) + 1.0;
-            let stuck = (-halved + 1.0) * (-best_loss.greater(checked_loss) + 1.0);
-            let halve = few.maximum(stuck) * check;
-            [
-                halve.choose(best, f.of(old.x)),
-                halve.choose(best_gradient, f.of(gradient)),
-                length * (halve * -0.5 + 1.0),
-                rises * (-check + 1.0),
-                check.maximum(first).choose(best_loss, checked_loss),
-                check.choose(halve, halved),
-            ]
-        })?;
+        let numbers: [Tensor; 4] = numbers.try_into().expect("four numbers");
+        let [first, share, ..] = numbers;
+        let look = self.look(graph, victim, old.x, old.aim)?;
+        let [result, fooled, best, best_gradient, best_loss, last_loss, rises] =
+            Self::noted(graph, old, look, first)?;
+        let noted = [best, best_gradient, best_loss, rises];
+        let [x, gradient, length, rises, checked_loss, halved] =
+            Self::checked(graph, old, look[1], noted, numbers)?;
         let next = self.moved(graph, victim.images, [x, old.previous, gradient, length], share)?;
         let kept = Kept {
             result,

@@ -51,6 +51,15 @@ pub enum AttackError {
     Unsuitable(String),
 }
 
+impl AttackError {
+    /// The model's answer to this image cannot be used.
+    pub(crate) fn not_numbers(image: usize) -> Self {
+        Self::Unsuitable(format!(
+            "the model's logits for image {image} are not numbers; its weights have diverged, use another model"
+        ))
+    }
+}
+
 /// Images with their classes and places.
 #[derive(Clone, Copy)]
 struct Originals<'a> {
@@ -73,7 +82,7 @@ pub struct Attacker {
 
 impl Attacker {
     /// Prepares `options` against the averaged weights of `model`, for about `images` images: it takes up no more
-    /// places at a time than so many fill, and no more than a batch. Results depend neither on this nor on the batch size.
+    /// slots than so many fill, and no more than a batch. Results depend neither on this nor on the batch size.
     pub fn new(
         device: &Device,
         model: &Model,
@@ -252,7 +261,7 @@ fn pixels_and_labels(images: &Images) -> Result<(Vec<f32>, Vec<usize>), AttackEr
 /// Attacked images on which no classifier has been asked yet.
 #[derive(Clone, Debug)]
 pub struct Perturbed {
-    /// The images, `[n, s, s, c]`.
+    /// The images, `[n, height, width, channels]`.
     pub adversarial: Vec<f32>,
     /// Euclidean norm of each perturbation.
     pub l2: Vec<f32>,
@@ -270,7 +279,7 @@ impl Perturbed {
     }
 
     /// How far an image was moved.
-    fn length(&self, norm: Norm, i: usize) -> f32 {
+    pub(super) fn length(&self, norm: Norm, i: usize) -> f32 {
         match norm {
             Norm::L2 => self.l2[i],
             Norm::Linf => self.linf[i],
@@ -285,18 +294,11 @@ impl Perturbed {
 
     /// Measures how far each image of so many `pixels` was moved.
     pub(super) fn new(originals: &[f32], adversarial: Vec<f32>, pixels: usize, seconds: f64) -> Self {
-        let lengths = |measure: fn(f64, f64) -> f64| -> Vec<f64> {
-            let pairs = adversarial.chunks(pixels).zip(originals.chunks(pixels));
-            pairs
-                .map(|(a, o)| {
-                    a.iter()
-                        .zip(o)
-                        .fold(0.0, |sum, (a, o)| measure(sum, (f64::from(*a) - f64::from(*o)).abs()))
-                })
-                .collect()
+        let lengths = |norm: Norm| -> Vec<f32> {
+            let pairs = originals.chunks(pixels).zip(adversarial.chunks(pixels));
+            pairs.map(|(original, moved)| norm.distance(original, moved) as f32).collect()
         };
-        let l2 = lengths(|sum, d| d.mul_add(d, sum)).iter().map(|v| v.sqrt() as f32).collect();
-        let linf = lengths(f64::max).iter().map(|v| *v as f32).collect();
+        let (l2, linf) = (lengths(Norm::L2), lengths(Norm::Linf));
         Self { adversarial, l2, linf, pixels, seconds }
     }
 }
@@ -355,7 +357,7 @@ impl Found {
     }
 }
 
-/// How many of `images` images at a time: as few as go over all in the same number of batches, so that no place stays
+/// How many of `images` images at a time: as few as go over all in the same number of batches, so that no slot stays
 /// empty for long.
 fn slots_for(options: &AttackOptions, images: usize) -> usize {
     let images = images.max(1);

@@ -3,7 +3,7 @@
 //! a search step. So a result does not depend on which images share its batch.
 
 use super::driver::{Arrival, SlotAttack, Slots, chunk_of};
-use super::objective::{self, EXCLUDED};
+use super::objective::{self, Objective};
 use super::options::{AttackOptions, Norm};
 use super::registry::{Attack, Goal, Run};
 use super::target::{IMAGES, Target};
@@ -70,7 +70,8 @@ const NONE: f32 = 1e10;
 /// Upper end of the search as long as there is none (the library's). The constant goes no further, so that it stays finite after
 /// any number of search steps.
 const UNBOUNDED: f32 = 1e9;
-/// A search step ends when a tenth of its iterations bring the loss down by less than this share (the library's).
+/// A search step ends when a tenth of its iterations, or a little more, bring the loss down by less than this share (the
+/// library's). The loss is looked at every [`chunk_of`] iterations.
 const LEAST_PROGRESS: f32 = 0.9999;
 
 /// One image's search.
@@ -83,8 +84,10 @@ struct Search {
     constant: f32,
     lower: f32,
     upper: f32,
-    /// Loss a tenth of the iterations ago.
+    /// Loss when it was last compared.
     previous: f32,
+    /// Iterations that were done then.
+    compared: usize,
     /// The next iteration starts a search step.
     fresh: bool,
 }
@@ -98,8 +101,19 @@ impl Search {
             lower: 0.0,
             upper: UNBOUNDED,
             previous: f32::MAX,
+            compared: 0,
             fresh: true,
         }
+    }
+
+    /// Whether the step is over, as `loss` is after so many of the `iterations` of a step.
+    fn is_over(&mut self, loss: f32, iterations: usize, abort_early: bool) -> bool {
+        let mut over = self.iteration >= iterations;
+        if abort_early && self.iteration - self.compared >= (iterations / 10).max(1) {
+            over |= loss > self.previous * LEAST_PROGRESS;
+            (self.previous, self.compared) = (loss, self.iteration);
+        }
+        over
     }
 
     /// Halves the bracket after a success, raises the constant after a failure, and starts the next step.
@@ -114,7 +128,7 @@ impl Search {
             false => (self.constant * 10.0).min(UNBOUNDED),
         };
         self.step += 1;
-        (self.iteration, self.previous, self.fresh) = (0, f32::MAX, true);
+        (self.iteration, self.previous, self.compared, self.fresh) = (0, f32::MAX, 0, true);
     }
 }
 
@@ -200,17 +214,18 @@ fn iteration_graph(target: &Target, options: &AttackOptions) -> Result<Graph> {
     let square = graph.unary(Unary::Square, delta);
     let l2 = graph.sum_columns(square);
     let logits = target.classifier(&a.states).logits(graph, x)?;
-    let classes = graph.shape(logits).columns();
-    let class = graph.one_hot(a.aim.unwrap_or(a.labels), classes);
-    let lead = margin(graph, logits, class)?;
-    // Towards a class, its own lead is asked for.
-    let wanted = graph.affine(lead, if a.aim.is_some() { -1.0 } else { 1.0 }, options.confidence);
+    let class = a.aim.unwrap_or(a.labels);
+    // Of the largest other logit. It must lead before the image's class; towards a class, it must not.
+    let lead = Objective::Margin.value(graph, logits, class, class)?;
+    let wanted = graph.affine(lead, if a.aim.is_some() { 1.0 } else { -1.0 }, options.confidence);
     let margin = graph.unary(Unary::Clamp(0.0, f32::MAX), wanted);
     let weighted = graph.multiply(margin, constant)?;
     let loss = graph.add(l2, weighted)?;
     let one = graph.constant(1.0, &[1])?;
     let gradient = graph.gradient(loss, one, &[modifier])?[0];
     let handicap = if a.aim.is_some() { -options.confidence } else { options.confidence };
+    let classes = graph.shape(logits).columns();
+    let class = graph.one_hot(class, classes);
     let handicap = graph.affine(class, handicap, 0.0);
     let judged = graph.add(logits, handicap)?;
     let fooled = objective::reached_surely(graph, judged, a.labels, a.aim)?;
@@ -225,18 +240,6 @@ fn iteration_graph(target: &Target, options: &AttackOptions) -> Result<Graph> {
 fn to_pixels(graph: &mut Graph, point: Tensor) -> Tensor {
     let double = graph.affine(point, 2.0, 0.0);
     graph.unary(Unary::Sigmoid, double)
-}
-
-/// `z_y − max_{j≠y} z_j` per image, of the class that is one-hot in `own`.
-fn margin(graph: &mut Graph, logits: Tensor, own: Tensor) -> Result {
-    let classes = graph.shape(logits).columns();
-    let excluded = graph.affine(own, EXCLUDED, 0.0);
-    let others = graph.add(logits, excluded)?;
-    let rival = graph.arg_max(others);
-    let rival = graph.one_hot(rival, classes);
-    let feed = graph.subtract(own, rival)?;
-    let weighted = graph.multiply(logits, feed)?;
-    Ok(graph.sum_columns(weighted))
 }
 
 /// Keeps the nearest adversarial image so far, and whether this search step has had one.
@@ -316,13 +319,8 @@ impl SlotAttack for CarliniWagner {
             self.iterate.run()?;
         }
         let (loss, success) = (target.workspace.read(LOSS)?, target.workspace.read(SUCCESS)?);
-        let tenth = (self.options.iterations / 10).max(1);
         for (slot, search) in self.searches.iter_mut().enumerate() {
-            let mut over = search.iteration >= self.options.iterations;
-            if self.options.abort_early && search.iteration.is_multiple_of(tenth) {
-                over |= loss[slot] > search.previous * LEAST_PROGRESS;
-                search.previous = loss[slot];
-            }
+            let over = search.is_over(loss[slot], self.options.iterations, self.options.abort_early);
             if over && search.step < self.options.search_steps {
                 search.next_step(success[slot] != 0.0);
             }
@@ -404,6 +402,23 @@ mod tests {
         let fresh = moved(false);
         assert!(fresh.iter().all(|value| value.is_finite()) && fresh.iter().any(|value| *value != 0.0));
         assert!(moved(true) == fresh);
+    }
+
+    #[test]
+    fn a_step_without_progress_ends_after_two_tenths_of_its_iterations_or_the_next_looks() {
+        // 110 iterations have a look every 10, and a tenth of 11.
+        for (iterations, expected) in [(100, 20), (110, 40), (1000, 200)] {
+            let done = |abort_early: bool| {
+                let mut search = Search::new(0.01);
+                loop {
+                    search.iteration += chunk_of(iterations);
+                    if search.is_over(1.0, iterations, abort_early) {
+                        return search.iteration;
+                    }
+                }
+            };
+            assert_eq!((done(true), done(false)), (expected, iterations));
+        }
     }
 
     #[test]

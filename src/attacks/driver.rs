@@ -1,7 +1,7 @@
 //! Brings the images of a set to an attack and back.
 //!
 //! Attacks of fixed length take batch after batch. Attacks that end image by image work in *slots*: every
-//! few iterations the images that are done leave, and the next ones take their places, so that the batch stays full
+//! few iterations the images that are done leave, and the next ones take their slots, so that the batch stays full
 //! and cost follows the images still working. When none wait any more and a quarter of the slots is empty, the rest goes on
 //! in programs for fewer slots.
 
@@ -61,14 +61,14 @@ pub trait SlotAttack: Send {
     /// Iterations between two looks.
     fn chunk(&self) -> usize;
     /// The same attack with the images of these slots alone, one after the other, and all that it knows of them. `None` of
-    /// an attack whose cost does not follow its slots.
+    /// an attack that keeps its slots.
     fn narrowed(&self, target: &Target, slots: &[usize]) -> Result<Option<Slots>, ExecutionError>;
 }
 
 /// An attack that ends image by image, with its target.
 pub type Slots = (Target, Box<dyn SlotAttack>);
 
-/// Places for images come in multiples of this.
+/// Slots come in multiples of this.
 pub fn multiple(options: &AttackOptions) -> usize {
     match options.kind.run {
         Run::Slots { multiple, .. } => multiple,
@@ -267,13 +267,7 @@ fn over_slots(
     let mut waiting = set.chosen.iter().copied();
     let mut done = set.spared();
     progress(done, total);
-    target.load(&vec![0.5; target.slots * set.pixels], &vec![0.0; target.slots])?;
-    if target.aimed {
-        target.workspace.write(AIMS, &vec![0.0; target.slots])?;
-    }
-    if target.started {
-        target.workspace.write(STARTS, &vec![0.5; target.slots * set.pixels])?;
-    }
+    fill(target)?;
     for (slot, member) in members.iter_mut().enumerate() {
         *member = take(attack, target, set, slot, &mut waiting)?;
     }
@@ -307,6 +301,19 @@ fn over_slots(
         progress(done, total);
     }
     Ok(adversarial)
+}
+
+/// Something for slots to compute with for which there is no image.
+fn fill(target: &mut Target) -> Result<(), ExecutionError> {
+    let (slots, values) = (target.slots, target.slots * target.pixels());
+    target.load(&vec![0.5; values], &vec![0.0; slots])?;
+    if target.aimed {
+        target.workspace.write(AIMS, &vec![0.0; slots])?;
+    }
+    if target.started {
+        target.workspace.write(STARTS, &vec![0.5; values])?;
+    }
+    Ok(())
 }
 
 /// Empty slots below which programs for fewer are not worth their preparation.

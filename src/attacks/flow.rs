@@ -1,9 +1,8 @@
-//! Attacks in steps whose images come and go: an image leaves as soon as it needs no more steps, and the next one takes its
-//! place. Every image is at a step and a round of its own.
+//! Attacks in steps whose images come and go: an image leaves as soon as it needs no more steps, and the next one gets its
+//! slot. Every image is at a step and a round of its own.
 //!
-//! Within a ball, an image leaves when it is fooled; if it is not, it goes through all rounds. An attack that looks for the
-//! smallest perturbation takes every round to its end and keeps the nearest image; with a radius that is enough, the image
-//! leaves when one within it is found.
+//! Within a ball, an image leaves when it is fooled; if it is not, it goes through all rounds. A minimum-norm attack takes every
+//! round to its end and keeps the nearest image; with a radius that is enough, the image leaves when one within it is found.
 
 use super::Norm;
 use super::driver::{Arrival, READ_BACK_INTERVAL, SlotAttack, Slots};
@@ -26,7 +25,7 @@ const NUMBER: &str = "number";
 /// Output: 1 for images that are fooled.
 const FOOLED: &str = "fooled";
 
-/// Where the image of a place is.
+/// How far the image of a slot is.
 #[derive(Clone, Default)]
 struct Progress {
     /// Its place in the set; random numbers follow it.
@@ -39,7 +38,7 @@ struct Progress {
     nearest: Option<(f64, Vec<f32>)>,
 }
 
-/// The programs of an attack in steps, over places for images.
+/// The programs of an attack in steps, over slots.
 pub struct Flow {
     steps: Arc<dyn Steps>,
     leaving: Leaving,
@@ -67,12 +66,12 @@ impl Flow {
         let enter = target.prepare(&enter)?;
         let step = target.prepare(&step_graph(target, steps.as_ref(), &extents)?)?;
         let judge = target.prepare(&judge_graph(target, &extents[0])?)?;
-        // Places without an image have nothing to do.
+        // Slots without an image have nothing to do.
         let progress = vec![Progress { over: true, ..Progress::default() }; target.slots];
         Ok(Self { steps, leaving, kept: extents.len(), enter, step, judge, progress })
     }
 
-    /// The numbers of one kind, written for every place.
+    /// The numbers of one kind, written for every slot.
     fn write_numbers(session: &mut Session, all: &[Vec<f32>]) -> Result<()> {
         for index in 0..all.first().map_or(0, Vec::len) {
             let column: Vec<f32> = all.iter().map(|numbers| numbers[index]).collect();
@@ -81,7 +80,7 @@ impl Flow {
         Ok(())
     }
 
-    /// Begins the round of the places that are fresh.
+    /// Begins the round of the slots that are fresh.
     fn begin(&mut self, target: &mut Target) -> Result<()> {
         if !self.progress.iter().any(|image| image.fresh) {
             return Ok(());

@@ -1,4 +1,5 @@
-//! Attacks, one file each, as graphs over the engine's operations; loops run on the device.
+//! Attacks, one file each. A step is a graph; the host replays its program, and what is kept stays on the device. Square alone
+//! searches on the host.
 //!
 //! ```no_run
 //! # use pgn_wgpu::{data::Images, executor::Device, models::file::Model};
@@ -15,7 +16,6 @@ pub mod aim;
 pub mod apgd;
 pub mod attacker;
 pub mod carlini_wagner;
-pub mod confidence;
 pub mod ddn;
 pub mod deepfool;
 pub mod driver;
@@ -44,5 +44,5 @@ pub use crate::threat::{ball, objective};
 pub use aim::Aim;
 pub use attacker::{AttackError, Attacker};
 pub use options::{AttackOptions, Norm};
-pub use outcome::{AttackOutcome, Verdict};
+pub use outcome::{AttackOutcome, ImageVerdict};
 pub use registry::{Attack, AttackKind, Goal, Run, register};

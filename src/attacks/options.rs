@@ -9,6 +9,7 @@ use super::length;
 use super::objective::CeForm;
 use super::registry::{AttackKind, Goal};
 use crate::nn::Problem;
+use crate::threat::Radius;
 pub use crate::threat::norm::{LINF_EPSILON, Norm};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::ser::SerializeMap;
@@ -163,7 +164,7 @@ macro_rules! options {
             pub kind: AttackKind,
             /// Images at a time; results do not depend on it.
             pub batch_size: usize,
-            /// A distance at which a search for the smallest perturbation may stop.
+            /// A distance at which a minimum-norm attack may stop.
             pub enough: Option<f32>,
             /// Starts at images that are given, and searches near them with short steps.
             pub started: bool,
@@ -280,6 +281,13 @@ options! {
         "Seed of everything random";
 }
 
+impl Radius {
+    /// The norm and the radius of these options.
+    pub fn of(options: &AttackOptions) -> Self {
+        Self { norm: options.norm, epsilon: options.epsilon }
+    }
+}
+
 /// An option that cannot be.
 #[derive(Debug, thiserror::Error, PartialEq)]
 #[error("`{name}` {value} is not possible; it must be {range}")]
@@ -314,10 +322,10 @@ impl AttackOptions {
     }
 
     /// The radius that the attack is told to keep to.
-    pub fn ball(&self) -> Option<(Norm, f32)> {
+    pub fn ball(&self) -> Option<Radius> {
         match self.kind.goal {
-            Goal::Ball => Some((self.norm, self.epsilon)),
-            Goal::Generator => self.radius.map(|radius| (Norm::L2, radius)),
+            Goal::Ball => Some(Radius::of(self)),
+            Goal::Generator => self.radius.map(Radius::l2),
             Goal::Smallest { .. } => None,
         }
     }

@@ -1,12 +1,12 @@
 //! What an attack did to a set of images, as a separate forward pass found it. What counts as success is said here once,
-//! in [`Verdict::of`]; tables, files, records and statistics all ask it.
+//! in [`ImageVerdict::of`]; tables, files, records and statistics all ask it.
 use crate::nn::Problem;
 use serde::{Deserialize, Serialize};
 
 /// What an attack came to on one image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum ImageVerdict {
     /// Classified correctly before the attack, which then did not succeed: the classifier answers with the image's class, or,
     /// where the attack leads to a class, not with that one.
     Withstood,
@@ -18,7 +18,7 @@ pub enum Verdict {
     OfTarget,
 }
 
-impl Verdict {
+impl ImageVerdict {
     /// All of them, the best for the classifier first.
     pub const ALL: [Self; 4] = [Self::Withstood, Self::Fooled, Self::AlreadyWrong, Self::OfTarget];
 
@@ -50,9 +50,9 @@ impl Verdict {
 pub struct AttackOutcome {
     /// What the images look like.
     pub problem: Problem,
-    /// The images, `[n, s, s, c]`.
+    /// The images, `[n, height, width, channels]`.
     pub images: Vec<f32>,
-    /// The attacked images, `[n, s, s, c]`.
+    /// The attacked images, `[n, height, width, channels]`.
     pub adversarial: Vec<f32>,
     /// True classes.
     pub labels: Vec<usize>,
@@ -66,7 +66,8 @@ pub struct AttackOutcome {
     pub l2: Vec<f32>,
     /// Largest absolute value of the perturbation.
     pub linf: Vec<f32>,
-    /// Whether the gradient that the attack starts from is exactly zero.
+    /// Whether the gradient of the image's own class at the image is exactly zero, also where the attack has a target or starts
+    /// at random.
     pub zero_gradient: Vec<bool>,
     /// Seconds of the attack, without the verification.
     pub seconds: f64,
@@ -84,29 +85,29 @@ impl AttackOutcome {
     }
 
     /// What the attack came to on image `i`.
-    pub fn verdict(&self, i: usize) -> Verdict {
+    pub fn verdict(&self, i: usize) -> ImageVerdict {
         let target = self.targets.as_ref().map(|targets| targets[i]);
-        Verdict::of(self.labels[i], self.clean_predictions[i], self.predictions[i], target)
+        ImageVerdict::of(self.labels[i], self.clean_predictions[i], self.predictions[i], target)
     }
 
     /// Images with this verdict.
-    pub fn count(&self, verdict: Verdict) -> usize {
+    pub fn count(&self, verdict: ImageVerdict) -> usize {
         (0..self.len()).filter(|&i| self.verdict(i) == verdict).count()
     }
 
     /// Images that were attacked: those classified correctly before, but for those of the target class.
     pub fn attacked(&self) -> usize {
-        self.len() - self.count(Verdict::AlreadyWrong) - self.count(Verdict::OfTarget)
+        self.len() - self.count(ImageVerdict::AlreadyWrong) - self.count(ImageVerdict::OfTarget)
     }
 
     /// Share of clean images classified correctly.
     pub fn benign_accuracy(&self) -> f64 {
-        (self.len() - self.count(Verdict::AlreadyWrong)) as f64 / self.len().max(1) as f64
+        (self.len() - self.count(ImageVerdict::AlreadyWrong)) as f64 / self.len().max(1) as f64
     }
 
     /// Share of images classified correctly before the attack, which did not succeed on them.
     pub fn accuracy(&self) -> f64 {
-        let standing = self.count(Verdict::Withstood) + self.count(Verdict::OfTarget);
+        let standing = self.count(ImageVerdict::Withstood) + self.count(ImageVerdict::OfTarget);
         standing as f64 / self.len().max(1) as f64
     }
 }
@@ -117,16 +118,19 @@ mod tests {
 
     #[test]
     fn an_image_that_was_wrong_from_the_start_is_never_fooled_and_never_withstands() {
-        let of = |clean, attacked| Verdict::of(1, clean, attacked, None);
-        assert_eq!([of(1, 1), of(1, 2)], [Verdict::Withstood, Verdict::Fooled]);
-        assert_eq!([of(0, 0), of(0, 1), of(0, 2)], [Verdict::AlreadyWrong; 3]);
+        let of = |clean, attacked| ImageVerdict::of(1, clean, attacked, None);
+        assert_eq!([of(1, 1), of(1, 2)], [ImageVerdict::Withstood, ImageVerdict::Fooled]);
+        assert_eq!([of(0, 0), of(0, 1), of(0, 2)], [ImageVerdict::AlreadyWrong; 3]);
     }
 
     #[test]
     fn an_attack_that_leads_to_a_class_succeeds_with_that_class_alone() {
-        let of = |clean, attacked| Verdict::of(1, clean, attacked, Some(2));
-        assert_eq!([of(1, 2), of(1, 0), of(1, 1)], [Verdict::Fooled, Verdict::Withstood, Verdict::Withstood]);
-        assert_eq!(of(2, 2), Verdict::AlreadyWrong, "wrong before, whatever it is taken for");
-        assert_eq!(Verdict::of(2, 2, 2, Some(2)), Verdict::OfTarget);
+        let of = |clean, attacked| ImageVerdict::of(1, clean, attacked, Some(2));
+        assert_eq!(
+            [of(1, 2), of(1, 0), of(1, 1)],
+            [ImageVerdict::Fooled, ImageVerdict::Withstood, ImageVerdict::Withstood]
+        );
+        assert_eq!(of(2, 2), ImageVerdict::AlreadyWrong, "wrong before, whatever it is taken for");
+        assert_eq!(ImageVerdict::of(2, 2, 2, Some(2)), ImageVerdict::OfTarget);
     }
 }

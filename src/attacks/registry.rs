@@ -25,7 +25,7 @@ use std::sync::RwLock;
 pub enum Goal {
     /// The most that can be done within the ball of radius epsilon.
     Ball,
-    /// The nearest adversarial image, at whatever distance.
+    /// The nearest adversarial image, at whatever distance: a minimum-norm attack.
     Smallest {
         /// Whether its distances are meant to be believed alone. If so, another attack that ends nearer is a reason to
         /// doubt them.
@@ -45,7 +45,7 @@ pub enum Run {
     Steps(fn(&AttackOptions, Problem) -> Box<dyn Steps>),
     /// Batch by batch, in programs of its own.
     Batch(fn(&mut Target, &AttackOptions, &Model) -> Compiled<dyn BatchAttack>),
-    /// Image by image: images that are done leave. The number of places is a multiple of `multiple`.
+    /// Image by image: images that are done leave. The number of slots is a multiple of `multiple`.
     Slots {
         /// Prepares it.
         prepare: fn(&mut Target, &AttackOptions) -> Compiled<dyn SlotAttack>,
@@ -205,7 +205,7 @@ impl AttackKind {
         self.goal == Goal::Ball
     }
 
-    /// Whether it looks for the smallest perturbation.
+    /// Whether it is a minimum-norm attack.
     pub fn is_smallest(self) -> bool {
         matches!(self.goal, Goal::Smallest { .. })
     }

@@ -1,4 +1,4 @@
-//! What searches for the smallest perturbation share: lengths of perturbations, the nearest adversarial image so far, and
+//! What minimum-norm attacks share: lengths of perturbations, the nearest adversarial image so far, and
 //! schedules of steps. All of it is per image.
 
 use super::ball;

@@ -193,17 +193,17 @@ fn patches(windows: &[Vec<Window>]) -> Vec<Patch> {
     all.map(|(image, window)| Patch { image, row: window.row, column: window.column }).collect()
 }
 
-/// The attack over places.
+/// The attack over slots.
 pub struct Square {
     candidates: Candidates,
     seed: u64,
     queries: usize,
     rounds: usize,
-    /// Over all places.
+    /// Over all slots.
     full: Judge,
     /// Over fewer, when fewer images are left.
     fewer: Option<Judge>,
-    places: Vec<Option<Search>>,
+    slots: Vec<Option<Search>>,
     /// Whether the classes of some images have yet to be read.
     fresh: bool,
 }
@@ -218,7 +218,7 @@ impl Square {
             rounds: options.restarts,
             full: Judge::new(target, target.slots)?,
             fewer: None,
-            places: (0..target.slots).map(|_| None).collect(),
+            slots: (0..target.slots).map(|_| None).collect(),
             fresh: false,
         })
     }
@@ -228,7 +228,7 @@ impl Square {
         let limits = (self.queries, self.rounds);
         let (seed, pixels) = (self.seed, target.pixels());
         let mut standing: Vec<&mut Search> =
-            self.places.iter_mut().flatten().filter(|search| !search.over).collect();
+            self.slots.iter_mut().flatten().filter(|search| !search.over).collect();
         if standing.is_empty() {
             return Ok(true);
         }
@@ -252,7 +252,7 @@ impl Square {
     }
 }
 
-/// A program for all images, or one for fewer if a quarter of the places would be empty.
+/// A program for all images, or one for fewer if a quarter of the slots would be empty.
 fn smallest_judge<'a>(
     target: &mut Target,
     full: &'a mut Judge,
@@ -284,7 +284,7 @@ fn margin_graph(target: &Target, images: usize) -> std::result::Result<Graph, Gr
 
 impl SlotAttack for Square {
     fn load(&mut self, _: &mut Target, slot: usize, arrival: Arrival) -> Result<()> {
-        self.places[slot] = Some(Search {
+        self.slots[slot] = Some(Search {
             place: arrival.place,
             label: f32::NAN,
             original: memory::copy(arrival.image)?,
@@ -304,14 +304,14 @@ impl SlotAttack for Square {
     fn advance(&mut self, target: &mut Target, iterations: usize) -> Result<()> {
         if std::mem::take(&mut self.fresh) {
             let labels = target.workspace.read(LABELS)?;
-            for (search, label) in self.places.iter_mut().zip(labels) {
+            for (search, label) in self.slots.iter_mut().zip(labels) {
                 for search in search.iter_mut() {
                     search.label = label;
                 }
             }
         }
         for _ in 0..iterations {
-            // Another image may take the place.
+            // Another image may get the slot.
             if self.query(target)? {
                 break;
             }
@@ -320,13 +320,13 @@ impl SlotAttack for Square {
     }
 
     fn finished(&self, slot: usize) -> bool {
-        self.places[slot].as_ref().is_none_or(|search| search.over)
+        self.slots[slot].as_ref().is_none_or(|search| search.over)
     }
 
     fn results(&mut self, target: &mut Target) -> Result<Vec<f32>> {
         let pixels = target.pixels();
-        let mut all = memory::zeros(self.places.len() * pixels)?;
-        for (out, search) in all.chunks_mut(pixels).zip(&self.places) {
+        let mut all = memory::zeros(self.slots.len() * pixels)?;
+        for (out, search) in all.chunks_mut(pixels).zip(&self.slots) {
             if let Some(search) = search {
                 out.copy_from_slice(&search.best);
             }

@@ -186,9 +186,6 @@ pub fn unroll(
     Ok(kept[steps.trained_on()])
 }
 
-/// The input of the numbers of a step.
-const NUMBERS: &str = "numbers";
-
 /// The state of a value that is kept.
 pub(super) fn state(index: usize) -> String {
     format!("attack.kept.{index}")
@@ -240,13 +237,14 @@ impl Replayed {
     }
 }
 
-/// The numbers of a step as one input, one tensor each.
+/// The numbers of a step, one input each: a view that begins at a later number would begin where no binding may.
 fn numbers_of(graph: &mut Graph, count: usize) -> Result<Vec<Tensor>> {
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    let all = graph.input(NUMBERS, &[count])?;
-    (0..count).map(|index| graph.view(all, index, &[1])).collect()
+    (0..count).map(|index| graph.input(&number(index), &[1])).collect()
+}
+
+/// The input of the number `index`.
+fn number(index: usize) -> String {
+    format!("number.{index}")
 }
 
 impl BatchAttack for Replayed {
@@ -254,9 +252,8 @@ impl BatchAttack for Replayed {
         self.start.run()?;
         let mut last = None;
         for iteration in 0..self.steps.iterations() {
-            let numbers = self.steps.numbers(iteration);
-            if !numbers.is_empty() {
-                self.step.write(NUMBERS, &numbers)?;
+            for (index, value) in self.steps.numbers(iteration).into_iter().enumerate() {
+                self.step.write(&number(index), &[value])?;
             }
             let run = self.step.run()?;
             // The host waits now and then, so that the queue does not grow without bound.
@@ -303,6 +300,16 @@ pub(super) mod tests {
         let of_both: Vec<f32> = weights.iter().flat_map(|&weight| [0.0, weight]).collect();
         net.slots.get_mut(&mut values, 0).copy_from_slice(&of_both);
         Model::new(net, values)
+    }
+
+    #[test]
+    fn an_attack_that_takes_several_numbers_with_every_step_is_replayed() {
+        // The boundary is 0.5 / √5 away.
+        let model = linear(&[1.0, -2.0]);
+        let options = AttackOptions { norm: Norm::L2, iterations: 30, ..AttackOptions::new(AttackKind::FMN) };
+        let found = moved(&options, &model, &[0.5, 0.5]);
+        assert!(found[0] > 2.0 * found[1], "{found:?} is adversarial");
+        assert!((found[0] - 0.5).hypot(found[1] - 0.5) < 0.25, "{found:?} is near");
     }
 
     #[test]

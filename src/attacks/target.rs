@@ -27,7 +27,7 @@ pub struct AttackGraph {
     pub graph: Graph,
     /// The network's slots.
     pub states: States,
-    /// The original images, a state: `[n, s, s, c]`.
+    /// The original images, a state: `[n, height, width, channels]`.
     pub images: Tensor,
     /// The classes that are attacked, a state: `[n, 1]`.
     pub labels: Tensor,

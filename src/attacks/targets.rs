@@ -1,6 +1,6 @@
 //! Target classes: of an image, the wrong classes with the largest logits before the attack.
 
-use super::objective::{EXCLUDED, value_of};
+use super::objective::EXCLUDED;
 use super::steps::Victim;
 use crate::graph::{Graph, GraphError, Tensor};
 
@@ -28,11 +28,4 @@ pub fn aim(graph: &mut Graph, victim: Victim, chosen: &[Tensor]) -> Result<Tenso
         });
     }
     Ok(aim.unwrap_or(victim.labels))
-}
-
-/// The logit of a class, `[n, 1]`.
-pub fn logit(graph: &mut Graph, logits: Tensor, class: Tensor) -> Result<Tensor, GraphError> {
-    let classes = graph.shape(logits).columns();
-    let one_hot = graph.one_hot(class, classes);
-    value_of(graph, logits, one_hot)
 }

@@ -2,16 +2,11 @@
 
 use super::attacker::{AttackError, Perturbed};
 use super::objective::{self, CeForm};
-use super::options::{AttackOptions, Norm};
+use super::options::AttackOptions;
 use super::sound;
 use super::target::Target;
 use crate::executor::{ExecutionError, Outputs, Session};
 use crate::graph::Unary;
-
-/// What a projection's length may be off by, in units of the radius.
-const LENGTH_ROUNDING: f64 = 1e-4;
-/// What a pixel may be off by: adding a perturbation to it and taking it away again rounds twice.
-const PIXEL_ROUNDING: f64 = 2e-7;
 
 /// Refuses attacked images of which one lies outside the box of pixels or outside the ball that the attack promises. Such
 /// an image proves nothing about the classifier; it shows that a kernel computes wrongly.
@@ -22,13 +17,10 @@ pub fn check_places(options: &AttackOptions, moved: &Perturbed, pixels: usize) -
         if let Some(value) = adversarial.iter().find(|v| !(0.0..=1.0).contains(*v)) {
             return Err(broken(image, format!("has a pixel of {value}, outside [0, 1]")));
         }
-        let Some((norm, radius)) = options.ball() else { continue };
-        let (length, rounding) = match norm {
-            Norm::L2 => (moved.l2[image], PIXEL_ROUNDING * (pixels as f64).sqrt()),
-            Norm::Linf => (moved.linf[image], PIXEL_ROUNDING),
-        };
-        if f64::from(length) > f64::from(radius) * (1.0 + LENGTH_ROUNDING) + rounding {
-            let name = norm.name();
+        let Some(ball) = options.ball() else { continue };
+        let length = moved.length(ball.norm, image);
+        if !ball.holds(f64::from(length), pixels) {
+            let (name, radius) = (ball.norm.name(), ball.epsilon);
             return Err(broken(image, format!("lies at {name} {length}, beyond the radius {radius}")));
         }
     }
@@ -112,7 +104,7 @@ fn classes(outputs: &Outputs, real: usize) -> impl Iterator<Item = usize> {
 }
 
 /// Batch after batch through `session`, which has an output `sum` over each image's logits.
-pub(super) fn over(
+fn over(
     session: &mut Session,
     target: &mut Target,
     images: &[f32],
@@ -122,10 +114,7 @@ pub(super) fn over(
     each_batch(session, target, images, labels, |_, outputs, batch| {
         let real = batch.real;
         if let Some(i) = outputs.get("sum")[..real].iter().position(|v| !v.is_finite()) {
-            return Err(AttackError::Unsuitable(format!(
-                "the model's logits for image {} are not numbers; its weights have diverged, use another model",
-                batch.first + i
-            )));
+            return Err(AttackError::not_numbers(batch.first + i));
         }
         each(outputs, real);
         Ok(())
@@ -166,7 +155,7 @@ fn each_batch(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attacks::AttackKind;
+    use crate::attacks::{AttackKind, Norm};
 
     /// One grey image of 8x8 that PGD moved by `delta` in its first pixel.
     fn moved(delta: f32) -> Perturbed {

@@ -52,7 +52,7 @@ fn on_gpu(gpu: &Gpu) -> Result<Option<Peak>, crate::gpu::GpuError> {
     let arithmetic = Probe::new(gpu, include_str!("../../shaders/bench/arithmetic.wgsl"), &[&values]);
     arithmetic.run(gpu, groups)?;
     let written: Vec<f32> = bytemuck::cast_vec(gpu.read_words(&values, 8, invocations as usize)?);
-    if written.iter().any(|&v| (v - EXPECTED).abs() > 0.0) {
+    if !is_expected(&written) {
         return Ok(None);
     }
     let mut failure = None;
@@ -75,6 +75,11 @@ fn on_gpu(gpu: &Gpu) -> Result<Option<Peak>, crate::gpu::GpuError> {
         gflops: (invocations * OPERATIONS) as f64 / seconds * 1e-9,
         gigabytes_per_second: 2.0 * bytes as f64 / copy_seconds * 1e-9,
     }))
+}
+
+/// Whether every invocation of the arithmetic has written what it must.
+fn is_expected(written: &[f32]) -> bool {
+    written.iter().all(|&value| value == EXPECTED)
 }
 
 /// A shader with its buffers.
@@ -107,7 +112,7 @@ impl Probe {
             pass.set_bind_group(0, &self.group, &[]);
             pass.dispatch_workgroups(groups, 1, 1);
         }
-        let submission = gpu.queue.submit([encoder.finish()]);
+        let submission = gpu.submit(encoder.finish());
         gpu.wait(Some(submission))
     }
 }
@@ -133,5 +138,18 @@ fn cpu() -> Peak {
     Peak {
         gflops: (threads * 2 * SIDE * SIDE * SIDE) as f64 / seconds * 1e-9,
         gigabytes_per_second: 2.0 * COPY_BYTES as f64 / copy_seconds * 1e-9,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_is_no_right_result() {
+        assert!(is_expected(&[EXPECTED; 3]));
+        for wrong in [EXPECTED + 1.0, f32::NAN, f32::INFINITY] {
+            assert!(!is_expected(&[EXPECTED, wrong]), "{wrong}");
+        }
     }
 }

@@ -64,7 +64,7 @@ fn convolves(program: &Program, call: &Call) -> bool {
     adds_parts || CONVOLUTION.iter().any(|name| call.kernel.name.starts_with(name))
 }
 
-/// The calls of a step's convolutions for any geometry, each once, and why there is none for the usual one.
+/// The convolutions of a step that the kernels for any geometry compute, each once, and why the usual kernels do not.
 pub fn general(trainer: &mut Trainer) -> Vec<String> {
     let mut lines = Vec::new();
     for (session, _) in trainer.sessions() {

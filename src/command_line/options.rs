@@ -81,10 +81,11 @@ pub fn open(path: &Path, size: Option<Size>, options: Options) -> Result<Opened,
     };
     let predict::Arguments { pixels, device, .. } = line;
     let place = Place::find(path).map_err(CallError::work)?.with_pixels(&pixels);
-    place.check_model().map_err(CallError::work)?;
-    let known = Model::load(&place.file, None).map_err(CallError::work)?.facts.problem;
-    let problem = size.map_or(known, |Size { height, width }| Problem { height, width, ..known });
-    let model = place.model(problem).map_err(CallError::work)?;
+    let mut model = place.model(None).map_err(CallError::work)?;
+    if let Some(Size { height, width }) = size {
+        let problem = Problem { height, width, ..model.facts.problem };
+        model = place.model(Some(problem)).map_err(CallError::work)?;
+    }
     let device = Device::open(&device.adapter, device.opening()).map_err(CallError::work)?;
     Ok(Opened { place, model, device })
 }

@@ -2,8 +2,10 @@
 
 use super::{CommandResult, bytes, table};
 use pgn_wgpu::gpu::adapter::{self, AdapterChoice, Listed, USED_FEATURES, hidden_gpu};
+use rayon::current_num_threads;
 use serde_json::json;
 use std::process::ExitCode;
+use wgpu::Features;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -33,21 +35,18 @@ pub fn run(arguments: &Arguments) -> CommandResult {
             ("largest binding", bytes(limits.max_storage_buffer_binding_size)),
             ("workgroup memory", bytes(u64::from(limits.max_compute_workgroup_storage_size))),
             ("subgroup size", subgroup(adapter)),
-            ("features used", features(adapter)),
+            ("features used", features(adapter.adapter.features())),
         ];
         let rows: Vec<Vec<String>> =
             rows.into_iter().map(|(name, value)| vec![format!("   {name:<17}{value}")]).collect();
         print!("{}", table(&rows));
     }
-    println!("cpu: the CPU path, {} threads, needs no driver{}", threads(), chosen(auto.is_none()));
+    let threads = current_num_threads();
+    println!("cpu: the CPU path, {threads} threads, needs no driver{}", chosen(auto.is_none()));
     if let Some(gpu) = hidden_gpu() {
         super::loudness::note(&format!("note: {gpu}"));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn subgroup(adapter: &Listed) -> String {
@@ -55,15 +54,17 @@ fn subgroup(adapter: &Listed) -> String {
     if least == most { least.to_string() } else { format!("{least} to {most}") }
 }
 
-fn features(adapter: &Listed) -> String {
-    let used = adapter.adapter.features() & USED_FEATURES;
+/// Those of an adapter's features that programs use, 16-bit numbers with `--precision mixed` alone.
+fn features(all: Features) -> String {
+    let used = all & (USED_FEATURES | Features::SHADER_F16);
     let names: Vec<String> = used.iter_names().map(|(name, _)| name.to_lowercase()).collect();
     if names.is_empty() { "none".to_string() } else { names.join(", ") }
 }
 
 /// The CPU path as an entry like the others; it has no limits of its own.
 fn cpu_as_json(auto: bool) -> serde_json::Value {
-    json!({ "index": null, "name": "CPU path", "kind": "cpu", "auto": auto, "threads": threads() })
+    let threads = current_num_threads();
+    json!({ "index": null, "name": "CPU path", "kind": "cpu", "auto": auto, "threads": threads })
 }
 
 fn as_json(adapter: &Listed, auto: bool) -> serde_json::Value {
@@ -79,6 +80,19 @@ fn as_json(adapter: &Listed, auto: bool) -> serde_json::Value {
         "max_binding_bytes": limits.max_storage_buffer_binding_size,
         "workgroup_memory_bytes": limits.max_compute_workgroup_storage_size,
         "subgroup_size": [adapter.info.subgroup_min_size, adapter.info.subgroup_max_size],
-        "features_used": features(adapter),
+        "features_used": features(adapter.adapter.features()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_16_bits_are_among_the_features_that_are_used() {
+        let all = Features::SHADER_F16 | Features::SUBGROUP | Features::TEXTURE_COMPRESSION_BC;
+        let text = features(all);
+        assert!(text.contains("shader_f16") && text.contains("subgroup") && !text.contains("bc"), "{text}");
+        assert_eq!(features(Features::TEXTURE_COMPRESSION_BC), "none");
+    }
 }

@@ -3,10 +3,10 @@
 
 use super::attack_flags::AttackFlags;
 use super::progress::Progress;
-use super::{CommandResult, DeviceArguments, fail, table, warned};
+use super::{CommandResult, DeviceArguments, check_new_files, fail, table, warned};
 use crate::command_line::names::attacks;
 use crate::numbers::number;
-use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, Norm, Verdict, length};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, ImageVerdict, Norm, length};
 use pgn_wgpu::evaluation::doubts::doubts_about_attacks;
 use pgn_wgpu::evaluation::record::{Key, Record, fingerprint_of_images};
 use pgn_wgpu::evaluation::statistics::{Reading, Statistic};
@@ -160,8 +160,8 @@ impl Found {
 
     /// The table with what it is over, and the reasons to doubt it.
     fn text(&self, arguments: &Arguments, subject: &Subject, norm: Norm) -> String {
-        let (all, wrong) =
-            self.records.first().map_or((0, 0), |record| (record.len(), record.count(Verdict::AlreadyWrong)));
+        let of = |record: &Record| (record.len(), record.count(ImageVerdict::AlreadyWrong));
+        let (all, wrong) = self.records.first().map_or((0, 0), of);
         let mut text = format!(
             "{}: benign accuracy {:.4} on {all} {} images of {}\n{wrong} images are wrong without an attack; they stay as \
              they are\n\n{}\n\
@@ -189,7 +189,7 @@ impl Found {
         let mut aimed = self.records.iter().filter(|record| record.targets.is_some()).peekable();
         let Some(first) = aimed.peek() else { return String::new() };
         let success = first.key.options.target.success(class_names).unwrap_or_default();
-        let of_target = first.count(Verdict::OfTarget);
+        let of_target = first.count(ImageVerdict::OfTarget);
         let names: Vec<&str> = aimed.map(|record| record.kind().title).collect();
         let mut text = format!(
             "target of {}: an image counts as fooled if {success}, and else stays in the accuracy\n",
@@ -209,7 +209,7 @@ fn written(arguments: &Arguments, attacks: &[AttackOptions]) -> String {
 }
 
 fn row(options: &AttackOptions, outcome: &AttackOutcome) -> Vec<String> {
-    let fooled = (0..outcome.len()).filter(|&i| outcome.verdict(i) == Verdict::Fooled);
+    let fooled = (0..outcome.len()).filter(|&i| outcome.verdict(i) == ImageVerdict::Fooled);
     let mut lengths: Vec<f64> = fooled.map(|i| f64::from(outcome.l2[i])).collect();
     let attacked = outcome.attacked();
     let share = lengths.len() as f64 / attacked.max(1) as f64;
@@ -267,13 +267,8 @@ fn file_for(path: &Path, attacks: &[AttackOptions], options: &AttackOptions) -> 
 /// Refuses to compute what could not be written.
 fn check_outputs(arguments: &Arguments, attacks: &[AttackOptions]) -> Result<(), Box<dyn std::error::Error>> {
     let all = outputs(arguments, attacks);
-    for (i, (path, _)) in all.iter().enumerate() {
-        super::check_new_file(path, arguments.force)?;
-        if all[..i].iter().any(|(other, _)| other == path) {
-            return fail(format!("{} is named for two outputs; give each its own file", path.display()));
-        }
-    }
-    Ok(())
+    let paths: Vec<&Path> = all.iter().map(|(path, _)| path.as_path()).collect();
+    check_new_files(&paths, arguments.force)
 }
 
 fn write_outcome(

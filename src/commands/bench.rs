@@ -3,7 +3,6 @@
 mod explain;
 mod targets;
 
-use super::summary::usual_problem;
 use super::{CommandResult, DeviceArguments, bytes, check_new_file, signals, table, this_program};
 use crate::command_line::names::{methods, networks};
 use crate::numbers::number;
@@ -13,9 +12,10 @@ use pgn_wgpu::bench::steps::{StepTiming, first_step, time_steps};
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
-use pgn_wgpu::gpu::tuning::{Decision, Tune};
+use pgn_wgpu::gpu::tuning::Decision;
 use pgn_wgpu::nn::zoo::Network;
 use pgn_wgpu::program::precision::Precision;
+use pgn_wgpu::training::run_data::usual_problem;
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use serde::Serialize;
 use serde_json::Value;
@@ -222,7 +222,7 @@ fn first_step_line(arguments: &Arguments, width: f32, batch_size: usize) -> Vec<
         ("--adapter", arguments.device.adapter.to_string()),
         ("--dataset", arguments.dataset.name().to_string()),
         ("--network", arguments.network.name().to_string()),
-        ("--tune", tune_name(arguments).to_string()),
+        ("--tune", arguments.device.opened_as.tune.name().to_string()),
         ("--precision", arguments.device.opened_as.precision.name().to_string()),
         ("--width", width.to_string()),
         ("--batch-size", batch_size.to_string()),
@@ -231,15 +231,6 @@ fn first_step_line(arguments: &Arguments, width: f32, batch_size: usize) -> Vec<
     line.extend(values.into_iter().flat_map(|(flag, value)| [flag.to_string(), value]));
     line.extend(arguments.device.opened_as.checked.then(|| "--checked".to_string()));
     line
-}
-
-/// The value of --tune, for a process that is started.
-fn tune_name(arguments: &Arguments) -> &'static str {
-    match arguments.device.opened_as.tune {
-        Tune::Off => "off",
-        Tune::Quick => "quick",
-        Tune::Full => "full",
-    }
 }
 
 /// What was measured, and how numbers were stored.
@@ -262,6 +253,29 @@ fn print(report: &Report) {
         println!("first step  {cold:.1} s with an empty driver cache, {warm:.1} s with a warm one");
     }
     println!("model       {}\n", measured(report));
+    print!("{}", steps(report));
+    if let Some(cw) = &report.carlini_wagner {
+        println!(
+            "\nC&W iteration, batch {}: {:.1} ms, {:.2} times a forward and an input-gradient pass ({:.1} ms)",
+            cw.batch_size,
+            1e3 * cw.iteration_seconds,
+            cw.ratio,
+            1e3 * cw.passes_seconds
+        );
+    }
+    for (name, step) in report.steps.iter().filter(|(_, s)| !s.kernels.is_empty()) {
+        print!("\n{}", kernels(name, step));
+    }
+    if let Some(decisions) = &report.explain {
+        for (name, step) in &report.steps {
+            print!("\n{}", explain::convolutions(name, &step.general));
+        }
+        print!("\n{}", explain::text(decisions));
+    }
+}
+
+/// The table of steps.
+fn steps(report: &Report) -> String {
     let head = ["step", "images/s", "GFLOP/s", "ms", "vs natural", "planned", "allocated", "not convolution"];
     let mut rows = vec![head.map(str::to_string).to_vec()];
     for (name, step) in &report.steps {
@@ -276,43 +290,24 @@ fn print(report: &Report) {
             step.other_share.map_or("-".to_string(), |s| format!("{:.0} %", 100.0 * s)),
         ]);
     }
-    print!("{}", table(&rows));
-    if let Some(cw) = &report.carlini_wagner {
-        println!(
-            "\nC&W iteration, batch {}: {:.1} ms, {:.2} times a forward and an input-gradient pass ({:.1} ms)",
-            cw.batch_size,
-            1e3 * cw.iteration_seconds,
-            cw.ratio,
-            1e3 * cw.passes_seconds
-        );
+    table(&rows)
+}
+
+/// The table of one step's kernels.
+fn kernels(name: &str, step: &StepTiming) -> String {
+    let head =
+        [format!("kernels of a {name} step"), "form".into(), "calls".into(), "ms".into(), "GFLOP/s".into()];
+    let mut rows = vec![head.to_vec()];
+    for kernel in &step.kernels {
+        rows.push(vec![
+            kernel.kernel.to_string(),
+            kernel.form.to_string(),
+            kernel.calls.to_string(),
+            format!("{:.2}", 1e3 * kernel.seconds),
+            format!("{:.2}", kernel.gflops),
+        ]);
     }
-    for (name, step) in report.steps.iter().filter(|(_, s)| !s.kernels.is_empty()) {
-        println!();
-        let head = [
-            format!("kernels of a {name} step"),
-            "form".into(),
-            "calls".into(),
-            "ms".into(),
-            "GFLOP/s".into(),
-        ];
-        let mut rows = vec![head.to_vec()];
-        for kernel in &step.kernels {
-            rows.push(vec![
-                kernel.kernel.to_string(),
-                kernel.form.to_string(),
-                kernel.calls.to_string(),
-                format!("{:.2}", 1e3 * kernel.seconds),
-                format!("{:.2}", kernel.gflops),
-            ]);
-        }
-        print!("{}", table(&rows));
-    }
-    if let Some(decisions) = &report.explain {
-        for (name, step) in &report.steps {
-            print!("\n{}", explain::convolutions(name, &step.general));
-        }
-        print!("\n{}", explain::text(decisions));
-    }
+    table(&rows)
 }
 
 #[cfg(test)]

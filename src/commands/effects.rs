@@ -138,6 +138,14 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
     })
 }
 
+/// Why `command` sets itself what this flag says, if it does.
+pub fn why_set(command: &str, flag: &str) -> Option<&'static str> {
+    match needs(command, flag) {
+        Some(Set(why)) => Some(why),
+        _ => None,
+    }
+}
+
 /// The option of attacks that a flag sets.
 fn attack_option(flag: &str) -> Option<&'static str> {
     OPTIONS.iter().find(|option| id(option) == flag).map(|option| option.name)

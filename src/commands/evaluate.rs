@@ -14,13 +14,14 @@ use pgn_wgpu::evaluation::doubts::doubts;
 use pgn_wgpu::evaluation::measures::{first, measures};
 use pgn_wgpu::evaluation::record::{LARGEST_RECORD, fingerprint_of_classifier, fingerprint_of_images};
 use pgn_wgpu::evaluation::report::{Report, RunReport, published};
-use pgn_wgpu::evaluation::suite::{Findings, Radius, Source};
+use pgn_wgpu::evaluation::suite::{Findings, Source};
 use pgn_wgpu::evaluation::{EvaluationError, ImageChoice, Paper, Place, Subject, Suite};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::program::precision::Precision;
 use pgn_wgpu::report::runs::evaluated;
+use pgn_wgpu::threat::Radius;
 use pgn_wgpu::verdict::piece::Pieces;
 use pgn_wgpu::verdict::{self, Quick as Judged, VerdictError};
 use std::path::{Path, PathBuf};
@@ -152,7 +153,7 @@ fn show(report: &Report) {
 /// The quick verdict on a run's images, from the pieces that `verdict` keeps, where they are there.
 fn verdict(suite: &Suite, run: &Subject, progress: &mut Progress) -> Result<Judged, VerdictError> {
     let batch = suite.attacks.first().map_or(BATCH_SIZE, |options| options.batch_size);
-    let pieces = Pieces::new(&run.place.home.join(verdict::report::FOLDER).join(verdict::report::PIECES));
+    let pieces = Pieces::of_verdict(&run.place.home.join(verdict::report::FOLDER));
     verdict::quick(&suite.device, run, (suite.radius, batch), &pieces, &mut |event| progress.tell(&event))
 }
 
@@ -164,10 +165,9 @@ fn attacks(arguments: &Arguments, norm: Norm) -> Vec<AttackKind> {
     if norm == Norm::Linf {
         let left_out = AttackKind::usual(Norm::L2).into_iter().filter(|kind| !kind.knows(norm));
         let names: Vec<&str> = left_out.map(AttackKind::name).collect();
-        eprintln!(
-            "note: {} measure in L2 alone and are left out, so there are no distances",
-            names.join(" and ")
-        );
+        let names = names.join(" and ");
+        let note = format!("{names} measure in L2 alone and are left out, so there are no distances");
+        super::print_notes(&[note]);
     }
     AttackKind::usual(norm)
 }

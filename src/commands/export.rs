@@ -1,7 +1,7 @@
 //! `pgn-wgpu export`: a model for other programs: ONNX, PyTorch's names in safetensors with a small `model.py`, or a page that computes
 //! in a browser.
 
-use super::{CommandResult, bytes, check_new_file};
+use super::{CommandResult, bytes, check_new_files};
 use pgn_wgpu::evaluation::{ImageChoice, Place};
 use pgn_wgpu::files;
 use pgn_wgpu::models::file::{Model, export, to_bytes};
@@ -10,7 +10,7 @@ use pgn_wgpu::models::python;
 use pgn_wgpu::nn::onnx;
 use pgn_wgpu::web;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -39,14 +39,12 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> CommandResult {
     let python = arguments.safetensors.as_ref().map(|path| path.with_file_name("model.py"));
     let outputs = [&arguments.onnx, &arguments.safetensors, &python, &arguments.web];
-    for path in outputs.into_iter().flatten() {
-        check_new_file(path, arguments.force)?;
-    }
+    let outputs: Vec<&Path> = outputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    check_new_files(&outputs, arguments.force)?;
     let place = Place::find(&arguments.model)?.with_pixels(&arguments.pixels);
-    place.check_model()?;
-    let page = arguments.web.as_ref().map(|_| page(place.clone(), &arguments.images)).transpose()?;
-    let model = arguments.pixels.apply(Model::load(&place.file, None)?, &place.file)?;
+    let model = place.model(None)?;
     super::print_notes(&model.notes);
+    let page = arguments.web.as_ref().map(|_| page(place, &model, &arguments.images)).transpose()?;
     if let (Some(path), Some(python)) = (&arguments.safetensors, &python) {
         let module = python::module(&model.classifier)?;
         let mut tensors = Vec::new();
@@ -70,10 +68,11 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The page about a model and the images that are asked for: a hundred, unless it is said.
-fn page(place: Place, images: &ImageChoice) -> Result<String, Box<dyn std::error::Error>> {
+/// The page about a model, whose own notes are printed, and the images that are asked for: a hundred, unless it is said.
+fn page(place: Place, model: &Model, images: &ImageChoice) -> Result<String, Box<dyn std::error::Error>> {
     let choice = ImageChoice { limit: images.limit.or(Some(web::IMAGES)), ..images.clone() };
-    let subject = place.open(&choice)?;
+    let mut subject = place.open(&choice)?;
+    subject.notes.retain(|note| !model.notes.contains(note));
     super::print_notes(&subject.notes);
     Ok(web::page(&subject)?)
 }

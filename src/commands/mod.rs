@@ -45,6 +45,7 @@ pub mod verdict;
 pub mod verify;
 
 use crate::command_line::settings::with_flags;
+use pgn_wgpu::data::absolute;
 use pgn_wgpu::evaluation::warnings::Warning;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::executor::Opening;
@@ -53,7 +54,7 @@ use pgn_wgpu::gpu::adapter::{AdapterChoice, hidden_gpu, why_the_cpu_path};
 use pgn_wgpu::gpu::tuning::Tune;
 use pgn_wgpu::program::precision::Precision;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::OnceLock;
 
@@ -117,10 +118,10 @@ pub fn fail<T>(sentence: impl Into<String>) -> Result<T, Box<dyn std::error::Err
     Err(sentence.into().into())
 }
 
-/// What a user should know about how the data were read, on standard error.
+/// What a user should know about how models and data were read, on standard error.
 pub fn print_notes(notes: &[String]) {
     for note in notes {
-        eprintln!("note: {}", with_flags(note));
+        loudness::note(&format!("note: {note}"));
     }
 }
 
@@ -154,6 +155,21 @@ pub fn check_new_file(path: &Path, force: bool) -> Result<(), Box<dyn std::error
             path.display(),
             folder.display()
         )),
+        None => Ok(()),
+    }
+}
+
+/// The same for all files that a command writes.
+pub fn check_new_files(paths: &[&Path], force: bool) -> Result<(), Box<dyn std::error::Error>> {
+    paths.iter().try_for_each(|path| check_new_file(path, force))?;
+    check_distinct(paths)
+}
+
+/// Refuses a path that is named for two outputs: one would overwrite the other.
+pub fn check_distinct(paths: &[&Path]) -> Result<(), Box<dyn std::error::Error>> {
+    let full: Vec<PathBuf> = paths.iter().map(|path| absolute(path)).collect();
+    match (0..paths.len()).find(|&i| full[..i].contains(&full[i])) {
+        Some(i) => fail(format!("{} is named for two outputs; give each its own file", paths[i].display())),
         None => Ok(()),
     }
 }
@@ -319,5 +335,16 @@ mod tests {
         assert!(check("old", false).unwrap_err().contains("old exists"));
         assert!(check("none/new", true).unwrap_err().contains("none does not exist"));
         assert!(check(".", true).unwrap_err().contains("is a folder"));
+    }
+
+    #[test]
+    fn a_file_that_is_named_for_two_outputs_is_refused_however_it_is_written() {
+        let check = |paths: &[&str]| {
+            let paths: Vec<&Path> = paths.iter().map(Path::new).collect();
+            check_new_files(&paths, false).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&["a.csv", "b.csv"]), Ok(()));
+        let sentence = check(&["a.csv", "b.csv", "./a.csv"]).unwrap_err();
+        assert_eq!(sentence, "./a.csv is named for two outputs; give each its own file");
     }
 }

@@ -56,9 +56,8 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     if let Some(path) = &arguments.save {
         super::check_new_file(path, arguments.force)?;
     }
-    let place = Place::find(&arguments.model)?;
-    place.check_model()?;
-    let mut model = arguments.pixels.apply(load(arguments, &place.file)?, &place.file)?;
+    let place = Place::find(&arguments.model)?.with_pixels(&arguments.pixels);
+    let mut model = load(arguments, &place)?;
     if let Some(path) = &arguments.class_index {
         model.facts.class_names = class_names(path, model.facts.problem.classes)?;
     }
@@ -95,9 +94,9 @@ fn save<'a>(
 }
 
 /// The model; where its file does not tell the size of images, for those that are given.
-fn load(arguments: &Arguments, file: &Path) -> Result<Model, Box<dyn std::error::Error>> {
-    let mut model = Model::load(file, None)?;
-    if model.tells_size(file) {
+fn load(arguments: &Arguments, place: &Place) -> Result<Model, Box<dyn std::error::Error>> {
+    let mut model = place.model(None)?;
+    if model.tells_size(&place.file) {
         return Ok(model);
     }
     let size = if is_array(&arguments.images) {
@@ -112,7 +111,7 @@ fn load(arguments: &Arguments, file: &Path) -> Result<Model, Box<dyn std::error:
         }
         return Ok(model);
     };
-    Ok(Model::load(file, Some(Problem { height, width, ..model.facts.problem }))?)
+    Ok(place.model(Some(Problem { height, width, ..model.facts.problem }))?)
 }
 
 /// As many names as the model has classes.

@@ -1,4 +1,4 @@
-//! How far a long computation is: a bar with the time left on a terminal, a line now and then elsewhere. Both go to
+//! How far a long computation is: a bar with the time left on a terminal, a line now and then elsewhere. [`Progress`] writes both to
 //! standard error, so that results can be redirected.
 
 use super::duration;
@@ -20,30 +20,60 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is valid")
 }
 
+/// How fast something goes, and when it has its next plain line.
+pub struct Pace {
+    /// What was done when it began: known from before.
+    first: u64,
+    began: Instant,
+    last_line: Instant,
+}
+
+impl Pace {
+    /// It begins now, when `first` is done.
+    pub fn new(first: u64) -> Self {
+        let now = Instant::now();
+        Self { first, began: now, last_line: now }
+    }
+
+    /// It begins anew, now, when `first` is done; the next line comes when it would have come.
+    pub fn begin(&mut self, first: u64) {
+        (self.first, self.began) = (first, Instant::now());
+    }
+
+    /// Whether it is time for a line. The next one comes an interval after that.
+    pub fn due(&mut self) -> bool {
+        let due = self.last_line.elapsed() > LINE_INTERVAL;
+        if due {
+            self.last_line = Instant::now();
+        }
+        due
+    }
+
+    /// How much a second does, if so much is done now.
+    pub fn rate(&self, done: u64) -> f64 {
+        done.saturating_sub(self.first) as f64 / self.began.elapsed().as_secs_f64().max(1e-3)
+    }
+
+    /// How long the rest of `total` takes at this rate. Before anything is done nobody knows it.
+    pub fn left(&self, done: u64, total: u64) -> Option<String> {
+        let rate = self.rate(done);
+        (rate > 0.0).then(|| duration(total.saturating_sub(done) as f64 / rate))
+    }
+}
+
 /// The progress of one thing after another.
 pub struct Progress {
     bar: ProgressBar,
     terminal: bool,
     label: String,
-    started: Instant,
-    /// What was done when it started: known from before.
-    first: usize,
-    last_line: Instant,
-}
-
-/// How fast it goes and how long the rest takes: `done` images took `seconds`, and `left` images are to come.
-fn pace(done: usize, left: usize, seconds: f64) -> String {
-    let rate = done as f64 / seconds.max(1e-9);
-    format!("{rate:.1} images/s, {} left", duration(left as f64 / rate))
+    pace: Pace,
 }
 
 impl Progress {
     /// Nothing under way yet.
     pub fn new() -> Self {
         let terminal = std::io::stderr().is_terminal() && !is_quiet();
-        let now = Instant::now();
-        let (bar, label) = (ProgressBar::hidden(), String::new());
-        Self { bar, terminal, label, started: now, first: 0, last_line: now }
+        Self { bar: ProgressBar::hidden(), terminal, label: String::new(), pace: Pace::new(0) }
     }
 
     /// Shows what a computation tells.
@@ -63,7 +93,7 @@ impl Progress {
         if self.label != label {
             self.finish();
             self.label = label.to_string();
-            (self.started, self.last_line, self.first) = (Instant::now(), Instant::now(), done);
+            self.pace = Pace::new(done as u64);
             if self.terminal {
                 self.bar = ProgressBar::new(total as u64);
                 self.bar.set_style(style(BEGUN));
@@ -72,17 +102,13 @@ impl Progress {
             }
         }
         self.bar.set_position(done as u64);
-        let (own, left) = (done.saturating_sub(self.first), total.saturating_sub(done));
-        if own == 0 {
-            return;
-        }
-        let pace = pace(own, left, self.started.elapsed().as_secs_f64());
+        let Some(left) = self.pace.left(done as u64, total as u64) else { return };
+        let pace = format!("{:.1} images/s, {left} left", self.pace.rate(done as u64));
         if self.bar.prefix().is_empty() {
             self.bar.set_style(style(UNDER_WAY));
         }
         self.bar.set_prefix(pace.clone());
-        if !self.terminal && self.last_line.elapsed() > LINE_INTERVAL {
-            self.last_line = Instant::now();
+        if !self.terminal && self.pace.due() {
             say(&format!("{label}: {done}/{total} images, {pace}"));
         }
     }
@@ -115,6 +141,13 @@ mod tests {
 
     #[test]
     fn the_pace_is_of_what_was_done_and_the_rest_goes_on_at_it() {
-        assert_eq!(pace(30, 60, 10.0), "3.0 images/s, 20.0 s left");
+        let began = Instant::now().checked_sub(Duration::from_secs(10)).expect("the clock is older");
+        let mut pace = Pace { first: 70, began, last_line: began };
+        assert_eq!(pace.left(70, 160), None, "nothing is done yet");
+        assert_eq!(format!("{:.1}", pace.rate(100)), "3.0");
+        assert!(pace.left(100, 160).is_some_and(|left| left.starts_with("20.")), "60 more at 3 a second");
+        assert!(pace.due() && !pace.due(), "a line now, and the next one in ten seconds");
+        pace.begin(100);
+        assert_eq!(pace.left(100, 160), None, "it begins anew");
     }
 }

@@ -3,6 +3,7 @@
 use super::{CommandResult, DeviceArguments, fail};
 use crate::command_line::settings::with_flags;
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, length};
+use pgn_wgpu::data::absolute;
 use pgn_wgpu::evaluation::{ImageChoice, Place, sheet, suite};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::report::earlier::{Earlier, Origin};
@@ -50,7 +51,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         return fail(runs.refused.join("; "));
     }
     for note in runs.runs.iter().flat_map(Run::notes) {
-        eprintln!("note: {}: {}; {}", note.about, note.figure, with_flags(&note.explanation));
+        super::print_notes(&[format!("{}: {}; {}", note.about, note.figure, note.explanation)]);
     }
     if arguments.sheets {
         let device = arguments.device.open()?;
@@ -77,12 +78,12 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     }
 }
 
-/// A report in a run's own folder can only be about that run.
+/// A report in a run's own folder can only be about that run. The paths mean the same runs wherever the next call is made.
 fn origin(arguments: &Arguments) -> Origin {
     let about = if arguments.out.is_none() && arguments.runs.len() == 1 {
         Vec::new()
     } else {
-        arguments.runs.clone()
+        arguments.runs.iter().map(|run| absolute(run)).collect()
     };
     Origin { by: "report".to_string(), about }
 }

@@ -93,28 +93,67 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     }
     let device = super::open(&arguments.adapter[0], opening)?;
     if arguments.dry_run || !loudness::is_quiet() {
-        announce(&studies, &device, arguments.adapter.len())?;
+        announce(arguments, &studies, &device)?;
     }
     if arguments.dry_run {
         return Ok(ExitCode::SUCCESS);
     }
+    match train_and_attack(arguments, &studies, &device)? {
+        Done::Interrupted => Ok(signals::exit_code()),
+        Done::Part { failed } => {
+            println!(
+                "this part is trained; when all parts are, the same command without --shard makes the report"
+            );
+            Ok(code(failed))
+        }
+        Done::All { sections, failed } => {
+            let page = page(arguments, &studies, &device, sections, started);
+            let origin = Origin { by: "reproduce".into(), about: vec![] };
+            let written = report::files::write(&page, &reports, &origin, true)?;
+            println!("\nreport   {}", written.display());
+            Ok(code(failed))
+        }
+    }
+}
+
+fn code(failed: bool) -> ExitCode {
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// How far a call came.
+enum Done {
+    /// It was ended from outside; everything is saved.
+    Interrupted,
+    /// The runs of its `--shard` are trained, or some failed.
+    Part { failed: bool },
+    /// All runs are trained, or some failed, and the models were attacked.
+    All { sections: Vec<Section>, failed: bool },
+}
+
+fn train_and_attack(
+    arguments: &Arguments,
+    studies: &[Study],
+    device: &Device,
+) -> Result<Done, Box<dyn Error>> {
     let work = Work {
         adapters: arguments.adapter.clone(),
         shard: arguments.shard,
-        checked: opening.checked,
+        checked: arguments.opened_as.opening().checked,
         tensorboard: false,
     };
     let mut sections = Vec::new();
     let mut failed = false;
-    for study in &studies {
+    for study in studies {
         let lines = Lines::default();
         // Training ends with everything saved; attacks are kept one by one, so they may end at once.
         let stop = signals::stop_flag();
         let trained = study.train(&work, stop, &|point, event| lines.hear(point, event))?;
         failed |= !trained.failures.is_empty();
-        if trained.interrupted {
+        signals::leave_on_signal();
+        // A signal in the evaluation that ends the last run stops no training.
+        if trained.interrupted || signals::code().is_some() {
             println!("interrupted; everything is saved, the same command goes on from there");
-            return Ok(signals::exit_code());
+            return Ok(Done::Interrupted);
         }
         if arguments.shard.is_some() {
             continue;
@@ -124,21 +163,9 @@ pub fn run(arguments: &Arguments) -> CommandResult {
                 "some runs are still being trained elsewhere; run the same command again when they are done",
             );
         }
-        signals::leave_on_signal();
-        sections.extend(attack(study, &device, trained));
+        sections.extend(attack(study, device, trained));
     }
-    let code = if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-    if arguments.shard.is_some() {
-        println!(
-            "this part is trained; when all parts are, the same command without --shard makes the report"
-        );
-        return Ok(code);
-    }
-    let page = page(arguments, &studies, &device, sections, started);
-    let written =
-        report::files::write(&page, &reports, &Origin { by: "reproduce".into(), about: vec![] }, true)?;
-    println!("\nreport   {}", written.display());
-    Ok(code)
+    Ok(if arguments.shard.is_some() { Done::Part { failed } } else { Done::All { sections, failed } })
 }
 
 fn title(scale: Scale) -> String {
@@ -210,19 +237,24 @@ fn attack(study: &Study, device: &Device, trained: Trained) -> Vec<Section> {
     sections
 }
 
-/// Says what is planned and how long it should take.
-fn announce(studies: &[Study], device: &Device, adapters: usize) -> Result<(), Box<dyn Error>> {
+/// Says what is planned, of a shard its part alone, and how long it should take.
+fn announce(arguments: &Arguments, studies: &[Study], device: &Device) -> Result<(), Box<dyn Error>> {
+    let shard = arguments.shard;
     println!("device   {}", device.describe());
     for study in studies {
         let names: Vec<&str> = study.experiments.iter().map(|e| e.name()).collect();
         println!("data     {} for {}", study.dataset.name, names.join(", "));
-        let all: usize = study.plans().iter().map(|plan| plan.points.len()).sum();
-        let Cost { runs, steps, training_seconds, attack_seconds } = study.cost(device)?;
+        let Cost { runs, steps, training_seconds, attack_seconds } = study.cost(device, shard)?;
+        let part = shard.map_or(String::new(), |shard| format!("part {shard}: "));
+        let attacks = match shard {
+            None => format!(", at most about {} of attacks", duration(attack_seconds)),
+            Some(_) => String::new(),
+        };
         println!(
-            "plan     {all} runs, {runs} of them to be trained in {} steps: about {} of training, at most about {} of attacks",
+            "plan     {part}{} runs, {runs} of them to be trained in {} steps: about {} of training{attacks}",
+            study.runs(shard),
             grouped(steps),
-            duration(training_seconds / adapters as f64),
-            duration(attack_seconds)
+            duration(training_seconds / arguments.adapter.len() as f64)
         );
     }
     Ok(())
@@ -235,42 +267,13 @@ fn page(
     sections: Vec<Section>,
     started: Instant,
 ) -> Page {
-    let fact = |name: &str, value: String| Fact { name: name.into(), value };
     let mut facts = vec![
         fact("command", format!("pgn-wgpu {}", super::own_arguments().join(" "))),
         fact("version", env!("CARGO_PKG_VERSION").into()),
         fact("device", device.describe()),
         fact("time of this call", duration(started.elapsed().as_secs_f64())),
     ];
-    for study in studies {
-        let settings = &study.settings;
-        let of = |what: &str| format!("{}: {what}", study.dataset.name);
-        let base = &settings.base;
-        facts.push(fact(
-            &format!("{}{IMAGES_OF}", study.dataset.name),
-            format!(
-                "{} train, {} validation, {} test of which {} are attacked",
-                grouped(study.dataset.train.len() as u64),
-                grouped(study.dataset.validation.len() as u64),
-                grouped(study.dataset.test.len() as u64),
-                settings.attack_images
-            ),
-        ));
-        let training = format!(
-            "width {}, {} epochs, batches of {}, lr {}",
-            base.width, base.epochs, base.batch_size, base.lr
-        );
-        facts.push(fact(&of("training"), training));
-        facts.push(fact(&of("epsilon"), format!("{:?}", settings.epsilons)));
-        facts.push(fact(&of("c_L"), format!("{:?}", settings.penalties)));
-        if study.experiments.contains(&Experiment::Beyond) {
-            facts.push(fact(&of("seeds of beyond"), format!("{:?}", settings.beyond_seeds)));
-        }
-        facts.push(fact(
-            &of("seeds"),
-            format!("{:?}, black-box source {}", settings.seeds, settings.source_seed),
-        ));
-    }
+    facts.extend(studies.iter().flat_map(facts_of));
     Page {
         title: title(arguments.scale),
         summary: vec![
@@ -281,4 +284,35 @@ fn page(
         facts,
         sections,
     }
+}
+
+fn fact(name: &str, value: String) -> Fact {
+    Fact { name: name.into(), value }
+}
+
+/// The data of a study, and the settings of its runs.
+fn facts_of(study: &Study) -> Vec<Fact> {
+    let (settings, dataset) = (&study.settings, &study.dataset);
+    let of = |what: &str, value: String| fact(&format!("{}: {what}", dataset.name), value);
+    let base = &settings.base;
+    let images = format!(
+        "{} train, {} validation, {} test of which {} are attacked",
+        grouped(dataset.train.len() as u64),
+        grouped(dataset.validation.len() as u64),
+        grouped(dataset.test.len() as u64),
+        settings.attack_images
+    );
+    let (width, epochs) = (base.width, base.epochs);
+    let training = format!("width {width}, {epochs} epochs, batches of {}, lr {}", base.batch_size, base.lr);
+    let mut facts = vec![
+        fact(&format!("{}{IMAGES_OF}", dataset.name), images),
+        of("training", training),
+        of("epsilon", format!("{:?}", settings.epsilons)),
+        of("c_L", format!("{:?}", settings.penalties)),
+    ];
+    if study.experiments.contains(&Experiment::Beyond) {
+        facts.push(of("seeds of beyond", format!("{:?}", settings.beyond_seeds)));
+    }
+    facts.push(of("seeds", format!("{:?}, black-box source {}", settings.seeds, settings.source_seed)));
+    facts
 }

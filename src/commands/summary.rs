@@ -6,10 +6,11 @@ use crate::command_line::settings::with_flags;
 use crate::numbers::number;
 use pgn_wgpu::data::{DatasetKind, Size};
 use pgn_wgpu::evaluation::Place;
-use pgn_wgpu::models::file::{Facts, Model};
+use pgn_wgpu::models::file::Facts;
 use pgn_wgpu::nn::{LayerSummary, Net, Network, Problem};
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program};
+use pgn_wgpu::training::run_data::usual_problem;
 use pgn_wgpu::training::step::{self, Gradients};
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use std::path::PathBuf;
@@ -43,17 +44,6 @@ pub struct Arguments {
     batch_size: usize,
 }
 
-/// What the images of a data set look like before it is opened.
-pub fn usual_problem(dataset: DatasetKind) -> Problem {
-    let (side, channels, classes) = match dataset {
-        DatasetKind::Digits => (8, 1, 10),
-        DatasetKind::Cifar10 | DatasetKind::Folder | DatasetKind::Npy => (32, 3, 10),
-        DatasetKind::Cifar100 => (32, 3, 100),
-        DatasetKind::Mnist => (28, 1, 10),
-    };
-    Problem::square(side, channels, classes)
-}
-
 /// The settings of a new network, by natural training and by training against a generator.
 fn new_configs(arguments: &Arguments) -> [TrainConfig; 2] {
     [Method::NATURAL, Method::PGN].map(|method| {
@@ -67,7 +57,8 @@ fn new_configs(arguments: &Arguments) -> [TrainConfig; 2] {
 fn network(arguments: &Arguments) -> Result<(Net, [TrainConfig; 2]), Box<dyn std::error::Error>> {
     let configs = new_configs(arguments);
     if let Some(path) = &arguments.model {
-        let model = Model::load(&Place::find(path)?.file, None)?;
+        let model = Place::find(path)?.model(None)?;
+        super::print_notes(&model.notes);
         let Facts { network, width, .. } = model.facts;
         return Ok((model.classifier, configs.map(|config| TrainConfig { network, width, ..config })));
     }

@@ -2,6 +2,7 @@
 //! them.
 
 use super::loudness::is_quiet;
+use super::progress::Pace;
 use super::{CommandResult, duration, fail, signals, table};
 use crate::command_line::settings::with_flags;
 use pgn_wgpu::gpu::adapter::AdapterChoice;
@@ -15,10 +16,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
-
-/// Between two lines on the progress of one run.
-const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -128,8 +125,8 @@ fn last_epoch(plan: &Plan, name: &str) -> (Option<f64>, Option<f64>) {
 /// Progress as plain lines, because several runs may go on at once.
 #[derive(Default)]
 pub(super) struct Lines {
-    /// When a run last had a line, and the step and time at which it began.
-    runs: Mutex<HashMap<String, (Instant, u64, Instant)>>,
+    /// How fast each run goes.
+    runs: Mutex<HashMap<String, Pace>>,
 }
 
 impl Lines {
@@ -138,19 +135,15 @@ impl Lines {
         let name = &point.name;
         match event {
             Event::Begun { device, step, total } => {
-                let now = Instant::now();
-                self.runs.lock().expect("no line panics").insert(name.clone(), (now, *step, now));
+                self.runs.lock().expect("no line panics").insert(name.clone(), Pace::new(*step));
                 let from = if *step > 0 { format!(" from step {step}") } else { String::new() };
                 say(&format!("{name}: begins{from}, {total} steps, on {device}"));
             }
             Event::Step(record, total) => {
                 let mut runs = self.runs.lock().expect("no line panics");
-                let Some((last, first, began)) = runs.get_mut(name) else { return };
-                if last.elapsed() > LINE_INTERVAL {
-                    *last = Instant::now();
-                    let rate = (record.step - *first) as f64 / began.elapsed().as_secs_f64();
-                    // Of the first step alone no rate is known.
-                    let left = (rate > 0.0).then(|| duration((total - record.step) as f64 / rate));
+                let Some(pace) = runs.get_mut(name) else { return };
+                if pace.due() {
+                    let left = pace.left(record.step, *total);
                     let left = left.map_or(String::new(), |left| format!(", {left} left"));
                     say(&format!("{name}: step {}/{total}, loss {:.3}{left}", record.step, record.loss));
                 }

@@ -1,34 +1,30 @@
-//! `pgn-wgpu train`: flags and files to a configuration, a device, a run folder; then the run, watched by a
-//! progress bar on a terminal and by plain lines elsewhere.
+//! `pgn-wgpu train`: flags and files to a configuration, a device, a run folder; then the run, with a progress bar on a
+//! terminal and plain lines elsewhere.
+
+mod watch;
 
 use super::loudness::{self, Timer};
-use super::{CommandResult, bytes, duration, fail, grouped, signals, table};
+use super::{CommandResult, bytes, duration, fail, grouped, print_notes, signals, table};
 use crate::command_line::settings::with_flags;
-use indicatif::{ProgressBar, ProgressStyle};
-use pgn_wgpu::data::{Dataset, DatasetKind, absolute};
+use pgn_wgpu::data::Dataset;
 use pgn_wgpu::evaluation::Place;
-use pgn_wgpu::executor::{Device, Opening};
+use pgn_wgpu::executor::{Device, ExecutionError, Opening};
+use pgn_wgpu::gpu::GpuError;
 use pgn_wgpu::gpu::tuning::Tune;
 use pgn_wgpu::models::file::Model;
 use pgn_wgpu::training::effects;
 use pgn_wgpu::training::fit::{Fit, Observer, Outcome};
+use pgn_wgpu::training::material::{Material, material};
+use pgn_wgpu::training::metrics::weak_generator;
 use pgn_wgpu::training::options::TrainOptions;
 use pgn_wgpu::training::prepared::Home;
 use pgn_wgpu::training::run::RunFolder;
 use pgn_wgpu::training::run_data::{problem_of, steps_of};
-use pgn_wgpu::training::start::{Material, material};
-use pgn_wgpu::training::{EpochRecord, Preset, StepRecord, TrainConfig, TrainError, Trainer};
-use pgn_wgpu::training::{resume, robust};
-use std::io::{IsTerminal, Write};
+use pgn_wgpu::training::{TrainConfig, TrainError, Trainer, resume, robust};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
-
-/// Losses that are printed alike are alike.
-const SAME_LOSS: f64 = 1e-3;
-/// Between plain progress lines.
-const LINE_INTERVAL: Duration = Duration::from_secs(10);
+use watch::Watch;
 
 #[derive(clap::Args)]
 // `train-generator` has these flags too, and clap wants another name for them than its own.
@@ -71,7 +67,7 @@ pub struct Arguments {
 pub struct Trained {
     /// The run's folder.
     pub folder: PathBuf,
-    /// What the user should know of the files that were read, a sentence each.
+    /// What the user should know, a sentence each, as [`Fit::notes`].
     pub notes: Vec<String>,
     /// How it ended.
     pub outcome: Outcome,
@@ -134,10 +130,6 @@ pub fn run(arguments: Arguments) -> CommandResult {
     let device = super::open(&config.adapter.parse()?, config.opening(arguments.checked))?;
     let described = device.describe();
     let stop = signals::stop_flag();
-    let nothing_left = match &resumed {
-        Some(folder) => resume::nothing_left(folder, &config)?,
-        None => None,
-    };
     let home = home(resumed, arguments.out.as_deref(), &config);
     let mut watch = Watch::new(&config);
     let preparing = Timer::new();
@@ -148,15 +140,13 @@ pub fn run(arguments: Arguments) -> CommandResult {
     }
     let all = What { trainer: fit.trainer(), data: fit.dataset(), config: &config, device: &described };
     announce(&all, fit.folder().path(), fit.resumed_at());
-    for note in fit.notes().iter().chain(&nothing_left) {
-        println!("note     {}", with_flags(note));
-    }
+    print_notes(fit.notes());
     say_forms(fit.folder());
     let path = fit.folder().path().to_path_buf();
     let model = fit.folder().model();
     let result = fit.run();
-    watch.bar.finish_and_clear();
-    let outcome = result?;
+    watch.finish();
+    let outcome = result.map_err(|error| with_a_way_on(error, &path))?;
     if outcome.interrupted {
         println!(
             "interrupted at step {}; everything is saved, continue with: pgn-wgpu train --resume {}",
@@ -170,8 +160,10 @@ pub fn run(arguments: Arguments) -> CommandResult {
     println!("device   {described}");
     println!("model    {}", model.display());
     println!("metrics  {}", path.join("metrics.jsonl").display());
-    if let Some(warning) = weak_generator(&config, &outcome) {
-        println!("\nwarning: {}", with_flags(&warning));
+    if let Some(attacked) = outcome.test.and_then(|test| test.generator)
+        && let Some((figure, remedy)) = weak_generator(attacked.loss, attacked.fgm_loss)
+    {
+        println!("\nwarning: {figure}; {}", with_flags(remedy));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -198,7 +190,7 @@ fn configuration(
         let (_, config) = RunFolder::open(path)?;
         let config = resume::resumed(&folder, &config, &arguments.options)?;
         check_effects(arguments, &TrainOptions::default(), &config)?;
-        return Ok((with_absolute_paths(config), Some(folder)));
+        return Ok((config.with_absolute_paths(), Some(folder)));
     }
     let file = match &arguments.config {
         Some(path) => TrainOptions::from_file(path)?,
@@ -206,7 +198,7 @@ fn configuration(
     };
     let config = of_the_start(&arguments.options, &file).resolve(&file);
     check_effects(arguments, &file, &config)?;
-    Ok((with_absolute_paths(config), None))
+    Ok((config.with_absolute_paths(), None))
 }
 
 /// The options; what the file tells that a run starts from need not be named beside it: its network, width and
@@ -232,14 +224,6 @@ fn of_the_start(options: &TrainOptions, file: &TrainOptions) -> TrainOptions {
     options
 }
 
-/// The configuration as the run folder keeps it: it means the same files wherever it is read.
-fn with_absolute_paths(mut config: TrainConfig) -> TrainConfig {
-    config.data = config.data.as_deref().map(absolute);
-    config.from = config.from.as_deref().map(absolute);
-    config.class_index = config.class_index.as_deref().map(absolute);
-    config
-}
-
 /// Refuses flags without effect, and keys of the file that neither its own run nor this one uses.
 fn check_effects(
     arguments: &Arguments,
@@ -251,7 +235,7 @@ fn check_effects(
         return fail(sentence.replace("`ema-warmup`", warmup));
     }
     if let Some(path) = &arguments.config {
-        if arguments.options.preset.is_some() && says_everything(file)? {
+        if arguments.options.preset.is_some() && effects::says_everything(&file.keys()) {
             return fail(format!(
                 "`preset` has no effect with `config` {}, which has a value for every option, as the file of a run; leave one \
                  of them out",
@@ -264,13 +248,6 @@ fn check_effects(
     Ok(())
 }
 
-/// Whether a file has every option that every run has, so that it says nothing less than a run's own `config.toml`.
-fn says_everything(file: &TrainOptions) -> Result<bool, Box<dyn std::error::Error>> {
-    let all = toml::Table::try_from(TrainConfig::preset(Preset::Small, DatasetKind::Digits))?;
-    let given = file.keys();
-    Ok(all.keys().all(|key| given.contains(key)))
-}
-
 /// Everything that a run would do before its first step, and nothing that stays.
 fn dry_run(arguments: &Arguments, config: &TrainConfig, resumed: Option<&RunFolder>) -> CommandResult {
     let path = match (resumed, &arguments.out) {
@@ -278,8 +255,8 @@ fn dry_run(arguments: &Arguments, config: &TrainConfig, resumed: Option<&RunFold
         (None, Some(out)) => out.clone(),
         (None, None) => RunFolder::unused(&run_name(config)),
     };
-    let step = match resumed {
-        Some(folder) => folder.progress()?.map(|progress| progress.step),
+    let done = match resumed {
+        Some(folder) => folder.progress()?,
         None => RunFolder::check_new(&path).map(|()| None)?,
     };
     // What is measured of the kernels would be kept.
@@ -288,10 +265,10 @@ fn dry_run(arguments: &Arguments, config: &TrainConfig, resumed: Option<&RunFold
     let described = device.describe();
     let (trainer, material) = prepare(device, config, resumed)?;
     let all = What { trainer: &trainer, data: &material.dataset, config, device: &described };
-    describe(&all, &path, step);
-    if let Some(note) = &material.note {
-        println!("note     {}", with_flags(note));
-    }
+    describe(&all, &path, done.as_ref().map(|done| done.step));
+    let mut notes = material.notes(config);
+    notes.extend(done.and_then(|done| resume::nothing_left(&done, config)));
+    print_notes(&notes);
     println!("dry run  nothing was written; the same command without --dry-run trains");
     Ok(ExitCode::SUCCESS)
 }
@@ -324,6 +301,18 @@ struct What<'a> {
     device: &'a str,
 }
 
+/// The error; of an adapter that failed in the middle of the run with how to go on, because a checkpoint is there.
+fn with_a_way_on(error: TrainError, run: &Path) -> Box<dyn std::error::Error> {
+    match error {
+        TrainError::Execution(ExecutionError::Gpu(GpuError::Failed { .. })) => format!(
+            "{error}; the run is kept up to its last checkpoint, continue with: pgn-wgpu train --resume {}",
+            run.display()
+        )
+        .into(),
+        error => error.into(),
+    }
+}
+
 /// What is known before the first step, unless nothing but results is wanted.
 fn announce(what: &What, run: &Path, resumed_at: Option<u64>) {
     if !loudness::is_quiet() {
@@ -340,9 +329,6 @@ fn describe(&What { trainer, data, config, device }: &What, run: &Path, resumed_
         grouped(data.validation.len() as u64),
         grouped(data.test.len() as u64)
     );
-    for note in &data.notes {
-        println!("note     {}", with_flags(note));
-    }
     let generator = trainer
         .generator()
         .map_or(String::new(), |g| format!(", generator {}", grouped(g.slots.parameters() as u64)));
@@ -358,15 +344,25 @@ fn describe(&What { trainer, data, config, device }: &What, run: &Path, resumed_
         config.batch_size
     );
     if trainer.micro_batch() < config.batch_size {
-        println!(
-            "note     a batch of {} does not fit the adapter at once; each is split into micro-batches of {} whose gradients add up",
+        loudness::note(&format!(
+            "note: a batch of {} does not fit the adapter at once; each is split into micro-batches of {} whose gradients add up",
             config.batch_size,
             trainer.micro_batch()
-        );
+        ));
     }
-    if config.robust_every() > 0 && !data.validation.is_empty() {
+    describe_attacks(config, data.validation.len());
+    let steps = grouped(steps_of(config, data.train.len()));
+    println!("run      {} ({steps} steps)", run.display());
+    if let Some(step) = resumed_at {
+        println!("resumed  at step {step}");
+    }
+}
+
+/// The attack that measures the run, and the one that it trains on.
+fn describe_attacks(config: &TrainConfig, validation: usize) {
+    if config.robust_every() > 0 && validation > 0 {
         let (norm, epsilon) = robust::radius(config);
-        let images = robust::IMAGES.min(data.validation.len());
+        let images = robust::IMAGES.min(validation);
         let when = match config.robust_every() {
             1 => "after each epoch".to_string(),
             every => format!("after every {every} epochs and at the end"),
@@ -385,11 +381,6 @@ fn describe(&What { trainer, data, config, device }: &What, run: &Path, resumed_
                 println!("attack   steps of {method} within {norm} epsilon {epsilon}, pixels in [0, 1]");
             }
         }
-    }
-    let steps = grouped(steps_of(config, data.train.len()));
-    println!("run      {} ({steps} steps)", run.display());
-    if let Some(step) = resumed_at {
-        println!("resumed  at step {step}");
     }
 }
 
@@ -415,109 +406,4 @@ fn closing_table(config: &TrainConfig, outcome: &Outcome) -> String {
     }
     rows.push(vec!["training images per second".into(), format!("{:.0}", outcome.images_per_second)]);
     table(&rows)
-}
-
-/// Says so if the generator raises the loss by less than FGM at its own mean norm.
-fn weak_generator(config: &TrainConfig, outcome: &Outcome) -> Option<String> {
-    let attacked = outcome.test?.generator.filter(|_| config.method.generator)?;
-    let weak = attacked.loss < attacked.fgm_loss - SAME_LOSS;
-    weak.then(|| {
-        format!(
-            "the generator does less than FGM at its norm ({:.3} < {:.3}), it has not learned to attack; train longer, \
-             raise `generator-lr`, or lower `c-l`",
-            attacked.loss, attacked.fgm_loss
-        )
-    })
-}
-
-/// Shows progress: a bar on a terminal, lines elsewhere.
-struct Watch {
-    bar: ProgressBar,
-    terminal: bool,
-    started: Instant,
-    first_step: Option<u64>,
-    last_line: Instant,
-    head_shown: bool,
-    /// Whether accuracy under PGD is measured after some epochs.
-    robust: bool,
-}
-
-impl Watch {
-    fn new(config: &TrainConfig) -> Self {
-        let terminal = std::io::stderr().is_terminal() && !loudness::is_quiet();
-        let bar = if terminal { ProgressBar::new(1) } else { ProgressBar::hidden() };
-        // Short enough for 60 columns; wide_msg is cut off rather than wrapped.
-        let style = ProgressStyle::with_template("{bar:8} {pos}/{len} {eta} left  {wide_msg}");
-        bar.set_style(style.expect("the template is valid"));
-        let now = Instant::now();
-        let robust = config.robust_every() > 0;
-        Self { bar, terminal, started: now, first_step: None, last_line: now, head_shown: false, robust }
-    }
-
-    /// A line above the bar. If nobody reads it any more, the run goes on.
-    fn line(&self, text: &str) {
-        if loudness::is_quiet() {
-            return;
-        }
-        self.bar.suspend(|| {
-            let _ = writeln!(std::io::stdout(), "{text}");
-        });
-    }
-}
-
-impl Observer for Watch {
-    fn step(&mut self, record: &StepRecord, total: u64) {
-        let first = *self.first_step.get_or_insert(record.step);
-        let rate = (record.step - first) as f64 / self.started.elapsed().as_secs_f64().max(1e-3);
-        let delta = record.delta.map_or(String::new(), |d| format!(" ‖δ‖ {d:.3}"));
-        let text = format!("{rate:.1} steps/s loss {:.3}{delta}", record.loss);
-        if self.terminal {
-            self.bar.set_length(total);
-            self.bar.set_position(record.step);
-            self.bar.set_message(text);
-        } else if self.last_line.elapsed() > LINE_INTERVAL {
-            self.last_line = Instant::now();
-            // Of the first step alone no rate is known.
-            let left = (rate > 0.0).then(|| duration((total - record.step) as f64 / rate));
-            let left = left.map_or(String::new(), |left| format!(", {left} left"));
-            self.line(&format!("step {}/{total} {text}{left}", record.step));
-        }
-    }
-
-    fn epoch(&mut self, record: &EpochRecord, epochs: u32) {
-        let percent = |v: Option<f64>| v.map(|v| format!("{:.1} %", 100.0 * v));
-        let number = |v: Option<f64>| v.map(|v| format!("{v:.3}"));
-        // What a method or a data set without validation lacks has no column; what is measured now and then has a dash.
-        let robust = self.robust && record.benign_accuracy.is_some();
-        let pgd = robust.then(|| percent(record.pgd_accuracy).unwrap_or_else(|| "-".to_string()));
-        let columns = [
-            (7, "epoch", Some(format!("{}/{epochs}", record.epoch + 1))),
-            (8, "images/s", Some(format!("{:.0}", record.images_per_second))),
-            (7, "benign", percent(record.benign_accuracy)),
-            (7, "PGD-10", pgd),
-            (7, "under G", percent(record.generator_accuracy)),
-            (6, "‖δ‖", number(record.delta)),
-            (8, "G's loss", number(record.generator_loss)),
-            (6, "FGM's", number(record.fgm_loss)),
-        ];
-        let (mut head, mut row) = (String::new(), String::new());
-        for (width, name, value) in columns {
-            if let Some(value) = value {
-                head += &format!("{name:>width$} ");
-                row += &format!("{value:>width$} ");
-            }
-        }
-        if !self.head_shown {
-            self.head_shown = true;
-            if record.benign_accuracy.is_some() {
-                self.line("\non the validation images:");
-            }
-            self.line(head.trim_end());
-        }
-        self.line(row.trim_end());
-    }
-
-    fn warning(&mut self, sentence: &str) {
-        self.line(&format!("warning: {}", with_flags(sentence)));
-    }
 }

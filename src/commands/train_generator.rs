@@ -1,12 +1,13 @@
 //! `pgn-wgpu train-generator`: a perturbation generator against a frozen classifier, so that it can be used
 //! as an attack. It is the game of `train` in which only the generator moves.
 
-use super::{CommandResult, fail, train};
+use super::{CommandResult, effects, fail, train};
 use pgn_wgpu::data::absolute;
 use pgn_wgpu::evaluation::Place;
-use pgn_wgpu::models::file::Model;
+use pgn_wgpu::models::file::Facts;
 use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::training::Method;
+use pgn_wgpu::training::effects::key;
 use pgn_wgpu::training::options::TrainOptions;
 use std::path::{Path, PathBuf};
 
@@ -23,19 +24,20 @@ pub struct Arguments {
 
 pub fn run(arguments: Arguments) -> CommandResult {
     let Arguments { model, mut train } = arguments;
-    let place = Place::find(&model)?;
-    place.check_model()?;
-    let path = place.file;
     let asked = PixelChoice {
         normalise: train.options.normalise,
         mean: train.options.mean.clone().unwrap_or_default(),
         std: train.options.std.clone().unwrap_or_default(),
         scale: train.options.scale,
     };
-    let model = asked.apply(Model::load(&path, None)?, &path)?;
+    let place = Place::find(&model)?.with_pixels(&asked);
+    let model = place.model(None)?;
+    // The model's other notes come with the training's.
+    super::print_notes(place.half_trained().as_slice());
+    let path = place.file;
     let normalisation = model.classifier.normalisation(&model.average);
     if let Some(file) = &train.config {
-        check_file(file, &path, model.facts.width)?;
+        check_file(file, &path, &model.facts)?;
     }
     let options = &mut train.options;
     options.method = Some(Method::PGN);
@@ -55,35 +57,35 @@ pub fn run(arguments: Arguments) -> CommandResult {
 }
 
 /// Refuses a `--config` file whose keys say something else than this command sets: they would have no effect.
-fn check_file(file: &Path, model: &Path, width: f32) -> Result<(), Box<dyn std::error::Error>> {
+fn check_file(file: &Path, model: &Path, facts: &Facts) -> Result<(), Box<dyn std::error::Error>> {
     let options = TrainOptions::from_file(file)?;
-    let wrong = [
-        (
-            "method",
-            options.method.is_some_and(|method| method != Method::PGN),
-            "a generator is always trained by pgn",
-        ),
-        (
-            "freeze-classifier",
-            options.freeze_classifier == Some(false),
-            "the classifier always stays as it is",
-        ),
-        (
-            "width",
-            options.width.is_some_and(|own| own.to_bits() != width.to_bits()),
-            "the generator is as wide as the classifier",
-        ),
-        (
-            "from",
-            options.from.is_some_and(|own| absolute(&own) != absolute(model)),
-            "`model` names the classifier",
-        ),
+    let otherwise = [
+        ("method", options.method.is_some_and(|own| own != Method::PGN)),
+        ("freeze_classifier", options.freeze_classifier == Some(false)),
+        ("network", options.network.is_some_and(|own| own != facts.network)),
+        ("width", options.width.is_some_and(|own| own.to_bits() != facts.width.to_bits())),
+        ("from", options.from.is_some_and(|own| absolute(&own) != absolute(model))),
     ];
-    match wrong.iter().find(|(_, wrong, _)| *wrong) {
+    match otherwise.into_iter().find(|(_, otherwise)| *otherwise) {
         None => Ok(()),
-        Some((key, _, reason)) => fail(format!(
-            "{}: {key} has no effect with train-generator: {reason}; leave it out",
-            file.display()
+        Some((flag, _)) => fail(format!(
+            "{}: {} has no effect with train-generator: {}; leave it out",
+            file.display(),
+            key(flag),
+            effects::why_set("train-generator", flag).unwrap_or_default()
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_that_a_file_must_not_say_otherwise_has_a_reason() {
+        for flag in ["method", "freeze_classifier", "network", "width", "from"] {
+            assert!(effects::why_set("train-generator", flag).is_some(), "{flag}");
+        }
+        assert_eq!(effects::why_set("train-generator", "lr"), None);
     }
 }

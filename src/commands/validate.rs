@@ -1,6 +1,5 @@
 //! `pgn-wgpu validate`: training steps on the chosen adapter and the CPU reference in lockstep.
 
-use super::summary::usual_problem;
 use super::{CommandResult, DeviceArguments, fail, table};
 use crate::command_line::names::{methods, networks};
 use crate::numbers::number;
@@ -14,6 +13,7 @@ use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::adam_step_size;
 use pgn_wgpu::random::{Random, Stream};
 use pgn_wgpu::training::optimiser::{Role, Rule};
+use pgn_wgpu::training::run_data::usual_problem;
 use pgn_wgpu::training::step::{self, Gradients};
 use pgn_wgpu::training::{Method, Preset, TrainConfig, schedule};
 use serde_json::json;
@@ -123,7 +123,7 @@ fn step_graph(
     step::phase_graph(config, classifier, Some(generator), phase, config.batch_size, Gradients::Apply)
 }
 
-/// Seeded images of smooth noise, labels and schedules; more than one step has.
+/// Seeded images of uniform noise, each pixel on its own, labels and schedules; more than one step has.
 fn inputs(config: &TrainConfig, problem: Problem, seed: u64) -> Vec<(String, Vec<f32>)> {
     let random = Random::new(seed, Stream::Augment);
     let n = config.batch_size;
@@ -155,7 +155,7 @@ fn print_reports(arguments: &Arguments, device: &Device, reports: &[Compared], p
             rows.push(vec![
                 k.kernel.to_string(),
                 k.form.to_string(),
-                k.calls.to_string(),
+                k.tensors.to_string(),
                 format!("{:.1e}", k.absolute),
                 format!("{:.1e}", k.relative),
                 verdict,
@@ -196,11 +196,15 @@ fn as_json(arguments: &Arguments, device: &Device, reports: &[Compared], pass: b
         "version": env!("CARGO_PKG_VERSION"),
         "device": device.describe(),
         "dataset": arguments.dataset.name(),
+        "network": arguments.network.name(),
         "width": arguments.width,
         "batch_size": arguments.batch_size,
+        "steps_of_each_kind": arguments.steps,
         "seed": arguments.seed,
         "cpu_until": arguments.cpu_until,
         "precision": arguments.device.opened_as.precision,
+        "tune": arguments.device.opened_as.tune,
+        "checked": arguments.device.opened_as.checked,
         "steps": steps,
         "effects": effects,
         "pass": pass,

@@ -3,15 +3,17 @@
 //! a shard of the images each; `--merge` puts them together.
 
 use super::progress::Progress;
-use super::{CommandResult, DeviceArguments, check_new_file, check_overwriting, fail, table, warned};
+use super::{
+    CommandResult, DeviceArguments, check_distinct, check_new_file, check_overwriting, fail, table, warned,
+};
 use crate::numbers::number;
 use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{Norm, length};
-use pgn_wgpu::evaluation::suite::Radius;
 use pgn_wgpu::evaluation::{Event, ImageChoice, Place};
 use pgn_wgpu::executor::precision_in_words;
 use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::shard::Shard;
+use pgn_wgpu::threat::Radius;
 use pgn_wgpu::verdict::merge;
 use pgn_wgpu::verdict::piece::Pieces;
 use pgn_wgpu::verdict::report::{self, About, FOLDER, Report};
@@ -21,9 +23,6 @@ use pgn_wgpu::verdict::{Outcome, Plan, Version, checks};
 use pgn_wgpu::{files, integrity};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Bytes of the largest verdict.json that is read.
-const LARGEST: u64 = 1 << 24;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -91,15 +90,15 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     pgn_wgpu::verdict::check_shard(shard, subject.images.len())?;
     let device = arguments.device.open()?;
     let mut progress = Progress::new();
-    let pieces = Pieces::new(&out.join(report::PIECES));
+    let pieces = Pieces::of_verdict(&out);
     let watch = &mut |event: Event| progress.tell(&event);
     let about = About::new(&subject, device.describe(), (arguments.images.split.name(), version));
     if arguments.shard.is_some() {
         let (asked, part) = ((&plan, version), (radius, shard));
+        let answers = checks::answers(&device, &subject)?;
         let judged = pgn_wgpu::verdict::judge_shard(&device, &subject, asked, part, &pieces, watch);
         progress.finish();
         let (outcome, hunted) = judged?;
-        let answers = checks::answers(&device, &subject)?;
         // Of a shard's report the attacks are shown alone.
         let report = Report::new((&about, device.precision()), &outcome, Vec::new());
         let text = shard_text(&report, shard, subject.images.len(), &out);
@@ -153,10 +152,12 @@ fn merged(arguments: &Arguments) -> CommandResult {
 /// An earlier verdict follows from its pieces, which stay; other files of these names are kept.
 fn check_outputs(arguments: &Arguments, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let json = out.join(report::FILE);
-    if json.exists() && !report::wrote(&files::read_at_most(&json, LARGEST)?) {
+    if json.exists() && !report::wrote(&files::read_at_most(&json, report::LARGEST)?) {
         check_overwriting(&json, arguments.force)?;
     }
-    for path in [&arguments.csv, &arguments.save].into_iter().flatten() {
+    let others = || [&arguments.csv, &arguments.save].into_iter().flatten().map(PathBuf::as_path);
+    check_distinct(&std::iter::once(json.as_path()).chain(others()).collect::<Vec<_>>())?;
+    for path in others() {
         // The verdict's own folder is made before they are written.
         match path.parent() == Some(out) {
             true => check_overwriting(path, arguments.force)?,

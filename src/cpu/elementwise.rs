@@ -18,7 +18,7 @@ pub fn elementwise(call: &mut Arguments) {
     let params: ElementwiseParams = call.params();
     let expression = call.expression.expect("a fused call has its expression");
     let (rows, columns) = (params.rows as usize, params.columns as usize);
-    let length = if expression.by_row { columns } else { CHUNK };
+    let length = length_of(expression, columns);
     let mut units: Vec<Vec<&mut [f32]>> = (0..(rows * columns).div_ceil(length)).map(|_| Vec::new()).collect();
     for (tensor, write) in call.writes.iter_mut().enumerate() {
         let summed = expression.sums.iter().any(|s| s.tensor == expression.reads + tensor);
@@ -27,7 +27,7 @@ pub fn elementwise(call: &mut Arguments) {
     }
     let (reads, steady) = (call.reads, expression.steady());
     units.into_par_iter().enumerate().for_each(|(unit, writes)| {
-        let length = length.min(rows * columns - unit * length_of(expression, columns));
+        let length = length.min(rows * columns - unit * length);
         let mut unit = Unit { expression, params, reads, writes, number: unit, length };
         with_scratch(|values| unit.run(&steady, values));
     });

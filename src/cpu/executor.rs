@@ -161,13 +161,13 @@ impl CpuSession {
         self.execute(&program.calls[index])
     }
 
-    /// Takes memory for what call `index` writes.
+    /// Takes memory for what call `index` writes. States have theirs, which is here while a run is under way.
     pub fn allocate(&mut self, index: usize) -> Result<(), OutOfMemory> {
         let program = self.program.clone();
         let call = &program.calls[index];
         for id in &call.writes {
             let root = program.tensor(*id).root;
-            if self.memory[root].is_empty() {
+            if program.roots[root].kind == RootKind::Computed && self.memory[root].is_empty() {
                 let len = program.roots[root].len;
                 self.memory[root] = match self.pool.get_mut(&len).and_then(Vec::pop) {
                     Some(reused) => reused,
@@ -285,18 +285,27 @@ mod tests {
     use crate::program::MemoryLimits;
 
     #[test]
-    fn all_memory_of_a_run_is_taken_when_it_is_bound() {
+    fn all_memory_of_a_run_is_taken_when_it_is_bound_and_that_of_states_is_theirs() {
         let mut graph = Graph::new();
         let x = graph.input("x", &[40, 50]).unwrap();
         let softmax = graph.softmax(x);
         let sums = graph.sum_columns(softmax);
         graph.output("sums", sums);
+        let state = graph.state("state", &[40, 50]).unwrap();
+        graph.assign(state, softmax).unwrap();
+        let again = graph.softmax(state);
+        let sums = graph.sum_columns(again);
+        graph.output("sums of the state", sums);
         let program = Arc::new(Program::compile(&graph, MemoryLimits::NONE).unwrap());
-        let mut session = CpuSession::new(program, Mode::Fast, |_, _| unreachable!("no states")).unwrap();
-        let held = |session: &CpuSession| -> usize { session.pool.values().flatten().map(Vec::len).sum() };
-        let before = held(&session);
-        assert!(before >= 40 * 50, "{before}");
+        let state = |_: &str, len| Arc::new(Mutex::new(vec![0.0; len]));
+        let mut session = CpuSession::new(program, Mode::Fast, state).unwrap();
+        let held = |session: &CpuSession| -> usize {
+            let inside: usize = session.memory.iter().map(Vec::len).sum();
+            inside + session.pool.values().flatten().map(Vec::len).sum::<usize>()
+        };
+        // The input, one softmax after the other in the same memory, and the sums.
+        assert_eq!(held(&session), 2 * 40 * 50 + 2 * 40);
         session.run().unwrap();
-        assert_eq!(held(&session), before);
+        assert_eq!(held(&session), 2 * 40 * 50 + 2 * 40);
     }
 }

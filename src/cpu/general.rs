@@ -43,19 +43,6 @@ impl Axis {
         let from = (i + self.before).checked_sub(k * self.dilation)?;
         from.is_multiple_of(self.stride).then_some(from / self.stride).filter(|&o| o < self.coarse)
     }
-
-    /// The taps of coarse place `o` that are in the image; taps follow each other there without a gap.
-    pub fn taps_inside(&self, o: usize) -> Range<usize> {
-        let at = o * self.stride;
-        let first = self.before.saturating_sub(at).div_ceil(self.dilation);
-        let end = (self.before + self.fine).saturating_sub(at).div_ceil(self.dilation).min(self.taps);
-        first.min(end)..end
-    }
-
-    /// Whether taps lie side by side.
-    pub fn is_dense(&self) -> bool {
-        self.dilation == 1
-    }
 }
 
 /// A call's parameters and constants.
@@ -128,16 +115,6 @@ impl General {
     /// Taps of a kernel.
     pub fn taps(&self) -> usize {
         self.rows.taps * self.columns.taps
-    }
-
-    /// Pixels of an image's fine side.
-    pub fn fine_pixels(&self) -> usize {
-        self.rows.fine * self.columns.fine
-    }
-
-    /// Pixels of an image's coarse side.
-    pub fn coarse_pixels(&self) -> usize {
-        self.rows.coarse * self.columns.coarse
     }
 
     /// The coarse rows, counted over the batch, of a part.

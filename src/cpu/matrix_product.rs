@@ -5,7 +5,7 @@ use crate::kernels::Arguments;
 use crate::kernels::params::MatrixParams;
 use rayon::prelude::*;
 
-/// Bits of `MatrixParams::plain`.
+/// Bits of `MatrixParams::row_major`.
 const LEFT: u32 = 1;
 const RIGHT: u32 = 2;
 const PRODUCT: u32 = 4;
@@ -17,11 +17,11 @@ pub fn matrix_product(call: &mut Arguments) {
     let [matrices, inner, columns, lefts, height, depth] =
         [p.matrices, p.inner, p.columns, p.lefts, p.height, p.depth].map(|extent| extent as usize);
     let left_of = |matrix| if lefts == matrices { matrix } else { matrix / 9 % 5 * 5 + matrix % 9 % 5 };
-    let left_at = |matrix: usize, row: usize, i: usize| match p.plain & LEFT {
+    let left_at = |matrix: usize, row: usize, i: usize| match p.row_major & LEFT {
         0 => element(lefts, inner, [left_of(matrix), row, i]),
         _ => row.min(height - 1) * inner + i,
     };
-    let right_at = |matrix: usize, i: usize, column: usize| match p.plain & RIGHT {
+    let right_at = |matrix: usize, i: usize, column: usize| match p.row_major & RIGHT {
         0 => element(matrices, columns, [matrix, i, column]),
         _ => i.min(depth - 1) * columns + column,
     };
@@ -40,7 +40,7 @@ pub fn matrix_product(call: &mut Arguments) {
                 }
             }
             for (column, sum) in sums.into_iter().enumerate() {
-                let to = match p.plain & PRODUCT {
+                let to = match p.row_major & PRODUCT {
                     0 => (column / 8 * 8 + row) * 8 + column % 8,
                     _ => row * columns + column,
                 };

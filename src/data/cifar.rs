@@ -4,7 +4,8 @@
 //! and any subset of the training files work.
 
 use super::limits::MOST_SET;
-use super::{DataError, Images, Size, Source, archive, file};
+use super::{DataError, Images, Size, Source, archive};
+use crate::files;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,7 @@ const MOST_ARCHIVE: u64 = 256 << 20;
 const MOST_NAMES: u64 = 64 << 10;
 
 /// Where one of the two data sets keeps what.
-pub(super) struct Layout {
+pub(super) struct Edition {
     /// For people.
     pub(super) name: &'static str,
     classes: usize,
@@ -39,7 +40,7 @@ pub(super) struct Layout {
 }
 
 /// CIFAR-10.
-pub(super) const CIFAR10: Layout = Layout {
+pub(super) const CIFAR10: Edition = Edition {
     name: "CIFAR-10",
     classes: 10,
     folder: "cifar-10-batches-bin",
@@ -69,7 +70,7 @@ pub(super) const CIFAR10: Layout = Layout {
 };
 
 /// CIFAR-100 with its fine labels.
-pub(super) const CIFAR100: Layout = Layout {
+pub(super) const CIFAR100: Edition = Edition {
     name: "CIFAR-100",
     classes: 100,
     folder: "cifar-100-binary",
@@ -185,29 +186,29 @@ pub(super) const CIFAR100: Layout = Layout {
 };
 
 /// Reads the data set at `dir`: its folder, the folder's or the archive's parent, or the archive itself.
-pub(super) fn open(dir: &Path, layout: &Layout) -> Result<Source, DataError> {
+pub(super) fn open(dir: &Path, edition: &Edition) -> Result<Source, DataError> {
     let found = fs::metadata(dir).map_err(|source| DataError::Read { path: dir.to_path_buf(), source })?;
-    let unpacked = [dir.to_path_buf(), dir.join(layout.folder)];
-    let packed = if found.is_dir() { dir.join(layout.archive) } else { dir.to_path_buf() };
-    let (root, files) = if let Some(folder) = unpacked.into_iter().find(|f| f.join(layout.test).exists()) {
-        let files = find_in_folder(&folder, layout)?;
+    let unpacked = [dir.to_path_buf(), dir.join(edition.folder)];
+    let packed = if found.is_dir() { dir.join(edition.archive) } else { dir.to_path_buf() };
+    let (root, files) = if let Some(folder) = unpacked.into_iter().find(|f| f.join(edition.test).exists()) {
+        let files = find_in_folder(&folder, edition)?;
         (folder, files)
     } else if packed.exists() {
-        let files = read_archive(&packed, layout)?;
+        let files = read_archive(&packed, edition)?;
         (packed, files)
     } else {
-        let wanted = format!("{}, {}/{0} or {}", layout.test, layout.folder, layout.archive);
-        return Err(missing(dir, wanted, layout));
+        let wanted = format!("{}, {}/{0} or {}", edition.test, edition.folder, edition.archive);
+        return Err(missing(dir, wanted, edition));
     };
-    parse(&root, files, layout)
+    parse(&root, files, edition)
 }
 
-fn missing(folder: &Path, wanted: String, layout: &Layout) -> DataError {
-    DataError::Missing { folder: folder.to_path_buf(), wanted, dataset: layout.name, remedy: layout.remedy }
+fn missing(folder: &Path, wanted: String, edition: &Edition) -> DataError {
+    DataError::Missing { folder: folder.to_path_buf(), wanted, dataset: edition.name, remedy: edition.remedy }
 }
 
-fn is_wanted(file: &str, layout: &Layout) -> bool {
-    (layout.is_train)(file) || file == layout.test || file == layout.class_names
+fn is_wanted(file: &str, edition: &Edition) -> bool {
+    (edition.is_train)(file) || file == edition.test || file == edition.class_names
 }
 
 /// Files by name, read or only found.
@@ -225,11 +226,11 @@ impl Files {
     }
 
     /// Refuses a file of images whose length is impossible, before it is read.
-    fn check_length(&self, name: &str, layout: &Layout) -> Result<(), DataError> {
+    fn check_length(&self, name: &str, edition: &Edition) -> Result<(), DataError> {
         let Self::Found(files) = self else { return Ok(()) };
         let Some(path) = files.get(name) else { return Ok(()) };
-        let bytes = file::length(path).map_err(|source| DataError::Read { path: path.clone(), source })?;
-        check_records(path, bytes, layout)
+        let bytes = files::length(path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+        check_records(path, bytes, edition)
     }
 
     /// The bytes of a file, at most `most` of them, if there is such a file. Gone with it, so that only one file is in
@@ -238,20 +239,20 @@ impl Files {
         match self {
             Self::Found(files) => files
                 .remove(name)
-                .map(|path| file::read(&path, most).map_err(|source| DataError::Read { path, source }))
+                .map(|path| files::bytes_of(&path, most).map_err(|source| DataError::Read { path, source }))
                 .transpose(),
             Self::Read(files) => Ok(files.remove(name)),
         }
     }
 }
 
-fn find_in_folder(folder: &Path, layout: &Layout) -> Result<Files, DataError> {
+fn find_in_folder(folder: &Path, edition: &Edition) -> Result<Files, DataError> {
     let unreadable = |source| DataError::Read { path: folder.to_path_buf(), source };
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
         if let Some(name) = path.file_name().and_then(|name| name.to_str())
-            && is_wanted(name, layout)
+            && is_wanted(name, edition)
         {
             files.insert(name.to_owned(), path);
         }
@@ -260,53 +261,53 @@ fn find_in_folder(folder: &Path, layout: &Layout) -> Result<Files, DataError> {
 }
 
 /// The archive's members. It may unpack to what the official one has; a longer set of images is read from a folder.
-fn read_archive(path: &Path, layout: &Layout) -> Result<Files, DataError> {
-    let members = archive::read(path, |name| is_wanted(name, layout), MOST_ARCHIVE)?;
+fn read_archive(path: &Path, edition: &Edition) -> Result<Files, DataError> {
+    let members = archive::read(path, |name| is_wanted(name, edition), MOST_ARCHIVE)?;
     Ok(Files::Read(members))
 }
 
 /// Makes images of the files' bytes. `root` is the folder or archive, for messages.
-fn parse(root: &Path, mut files: Files, layout: &Layout) -> Result<Source, DataError> {
-    let class_names = class_names(root, files.take(layout.class_names, MOST_NAMES)?.as_deref(), layout)?;
-    let test_path = root.join(layout.test);
-    files.check_length(layout.test, layout)?;
-    let Some(test) = files.take(layout.test, MOST_SET)? else {
-        return Err(missing(root, layout.test.to_owned(), layout));
+fn parse(root: &Path, mut files: Files, edition: &Edition) -> Result<Source, DataError> {
+    let class_names = class_names(root, files.take(edition.class_names, MOST_NAMES)?.as_deref(), edition)?;
+    let test_path = root.join(edition.test);
+    files.check_length(edition.test, edition)?;
+    let Some(test) = files.take(edition.test, MOST_SET)? else {
+        return Err(missing(root, edition.test.to_owned(), edition));
     };
-    let test = Records::default().append(&test_path, &test, layout)?.into_images();
+    let test = Records::default().append(&test_path, &test, edition)?.into_images();
     let mut names = files.names();
     if names.is_empty() {
-        return Err(missing(root, layout.train.to_owned(), layout));
+        return Err(missing(root, edition.train.to_owned(), edition));
     }
     names.sort_by_key(|name| (name.len(), name.clone())); // data_batch_2 before data_batch_10
     let mut train = Records::default();
     for name in names {
         let path = root.join(&name);
-        files.check_length(&name, layout)?;
+        files.check_length(&name, edition)?;
         let left = MOST_SET.saturating_sub(train.pixels.len() as u64);
         let bytes = files.take(&name, left)?.unwrap_or_default();
-        train = train.append(&path, &bytes, layout)?;
+        train = train.append(&path, &bytes, edition)?;
     }
-    let (name, train) = (layout.name.to_owned(), train.into_images());
+    let (name, train) = (edition.name.to_owned(), train.into_images());
     Ok(Source { name, class_names, train, validation: None, test, notes: Vec::new() })
 }
 
-fn class_names(root: &Path, bytes: Option<&[u8]>, layout: &Layout) -> Result<Vec<String>, DataError> {
+fn class_names(root: &Path, bytes: Option<&[u8]>, edition: &Edition) -> Result<Vec<String>, DataError> {
     let Some(bytes) = bytes else {
-        return Ok(layout.built_in_names.iter().map(ToString::to_string).collect());
+        return Ok(edition.built_in_names.iter().map(ToString::to_string).collect());
     };
     let text = String::from_utf8_lossy(bytes);
     let names: Vec<String> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
-    if names.len() == layout.classes {
+    if names.len() == edition.classes {
         Ok(names)
     } else {
-        let path: PathBuf = root.join(layout.class_names);
-        Err(DataError::ClassNames { path, found: names.len(), expected: layout.classes })
+        let path: PathBuf = root.join(edition.class_names);
+        Err(DataError::ClassNames { path, found: names.len(), expected: edition.classes })
     }
 }
 
-impl Layout {
+impl Edition {
     /// Bytes of an image with its labels.
     fn record(&self) -> usize {
         self.label_bytes + 3 * PLANE
@@ -314,12 +315,12 @@ impl Layout {
 }
 
 /// Refuses a file that is not a whole number of records.
-fn check_records(path: &Path, bytes: u64, layout: &Layout) -> Result<(), DataError> {
-    let record = layout.record();
+fn check_records(path: &Path, bytes: u64, edition: &Edition) -> Result<(), DataError> {
+    let record = edition.record();
     if bytes > 0 && bytes.is_multiple_of(record as u64) {
         return Ok(());
     }
-    Err(DataError::RecordSize { path: path.to_path_buf(), bytes, record, dataset: layout.name })
+    Err(DataError::RecordSize { path: path.to_path_buf(), bytes, record, dataset: edition.name })
 }
 
 #[derive(Default)]
@@ -329,19 +330,19 @@ struct Records {
 }
 
 impl Records {
-    fn append(mut self, path: &Path, bytes: &[u8], layout: &Layout) -> Result<Self, DataError> {
-        check_records(path, bytes.len() as u64, layout)?;
-        let (record, dataset) = (layout.record(), layout.name);
+    fn append(mut self, path: &Path, bytes: &[u8], edition: &Edition) -> Result<Self, DataError> {
+        check_records(path, bytes.len() as u64, edition)?;
+        let (record, dataset) = (edition.record(), edition.name);
         let start = self.pixels.len();
         // No more than needed: a set may be as large as half of the memory.
         self.pixels.reserve_exact(bytes.len() / record * 3 * PLANE);
         self.pixels.resize(start + bytes.len() / record * 3 * PLANE, 0);
         let images = self.pixels[start..].chunks_exact_mut(3 * PLANE);
         for (index, (record, image)) in bytes.chunks_exact(record).zip(images).enumerate() {
-            let (labels, planes) = record.split_at(layout.label_bytes);
-            let label = labels[layout.label_bytes - 1];
-            if usize::from(label) >= layout.classes {
-                let (path, last) = (path.to_path_buf(), layout.classes - 1);
+            let (labels, planes) = record.split_at(edition.label_bytes);
+            let label = labels[edition.label_bytes - 1];
+            if usize::from(label) >= edition.classes {
+                let (path, last) = (path.to_path_buf(), edition.classes - 1);
                 return Err(DataError::Label { path, index, label, last, dataset });
             }
             self.labels.push(u16::from(label));

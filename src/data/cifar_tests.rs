@@ -39,8 +39,8 @@ fn archive(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     builder.into_inner().and_then(GzEncoder::finish).expect("packed")
 }
 
-fn sentence(dir: &Path, layout: &Layout) -> String {
-    open(dir, layout).err().expect("the files are wrong").to_string()
+fn sentence(dir: &Path, edition: &Edition) -> String {
+    open(dir, edition).err().expect("the files are wrong").to_string()
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! order, the folder first, then perhaps a space and the name.
 
 use super::classes::normal;
-use super::{CLASSES, DataError, file};
+use super::{CLASSES, DataError};
 use crate::files;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ impl ClassIndex {
     pub(super) fn read(path: &Path) -> Result<Self, DataError> {
         let unreadable = |source| DataError::Read { path: path.to_path_buf(), source };
         let wrong = |problem: String| DataError::ClassIndex { path: path.to_path_buf(), problem };
-        let bytes = file::read(path, LARGEST).map_err(unreadable)?;
+        let bytes = files::bytes_of(path, LARGEST).map_err(unreadable)?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|_| wrong("this is no UTF-8 text; save it as UTF-8".to_owned()))?;
         let text = text.trim_start_matches('\u{feff}').trim();
@@ -50,10 +50,16 @@ impl ClassIndex {
         Ok(Self { path: path.to_path_buf(), folders, names })
     }
 
-    /// The number of the class that has this folder, or else this name.
+    /// The number of the class that has this folder, or else the only one that has this name.
     pub(super) fn place(&self, class: &str) -> Option<usize> {
-        let find = |all: &[String]| all.iter().position(|own| own == class);
-        find(&self.folders).or_else(|| find(&self.names))
+        let folder = self.folders.iter().position(|own| own == class);
+        folder.or_else(|| {
+            let mut named = (0..self.names.len()).filter(|&number| self.names[number] == class);
+            match (named.next(), named.next()) {
+                (Some(only), None) => Some(only),
+                _ => None,
+            }
+        })
     }
 }
 
@@ -105,10 +111,9 @@ mod tests {
         for text in [json, lines] {
             let index = read(text).unwrap();
             assert_eq!(index.names, ["tench", "crane", "crane"]);
-            assert_eq!(
-                ["n01", "n03", "crane", "n04"].map(|class| index.place(class)),
-                [Some(0), Some(2), Some(1), None]
-            );
+            let places = ["n01", "n03", "tench", "n04"].map(|class| index.place(class));
+            assert_eq!(places, [Some(0), Some(2), Some(0), None]);
+            assert_eq!(index.place("crane"), None, "a bird or a machine");
         }
         assert_eq!(read("cat\ndog").unwrap().names, ["cat", "dog"]);
     }

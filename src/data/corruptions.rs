@@ -4,9 +4,9 @@
 
 use super::arrays::{read_images, read_labels};
 use super::layout::Layout;
+use super::listing::{Entry, entries};
 use super::npy;
 use super::{DataError, Images, Size};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Severities of every corruption.
@@ -31,72 +31,12 @@ impl Corruptions {
     /// # Errors
     /// If labels or arrays are missing, are not five times as many images as there are labels, or are not for such models.
     pub fn open(folder: &Path, size: Size, channels: usize, classes: usize) -> Result<Self, DataError> {
-        let unreadable = |source| DataError::Read { path: folder.to_path_buf(), source };
-        let mut names = Vec::new();
-        for entry in fs::read_dir(folder).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            names.extend(name.strip_suffix(".npy").map(str::to_owned));
-        }
-        names.sort_unstable();
-        let labels_path = folder.join(format!("{LABELS}.npy"));
-        let array = |path: &Path, problem: String| DataError::Array { path: path.to_path_buf(), problem };
-        let wrong = |path: &Path, problem: String| Err(array(path, problem));
-        if !names.iter().any(|name| name == LABELS) {
-            return wrong(
-                folder,
-                "it has no labels.npy; add the labels of the images beside their arrays".to_owned(),
-            );
-        }
-        names.retain(|name| name != LABELS);
-        let Some(first) = names.first() else {
-            return wrong(
-                folder,
-                "it has no array but labels.npy; add those of corrupted images, such as gaussian_noise.npy"
-                    .to_owned(),
-            );
-        };
-        let mut labels = read_labels(npy::read(&labels_path)?, &labels_path)?;
-        if let Some(place) = labels.iter().position(|&label| usize::from(label) >= classes) {
-            let label = labels[place];
-            return wrong(
-                &labels_path,
-                format!("the label of image {place} is {label}, the model has {classes} classes"),
-            );
-        }
-        let images = npy::extents(&folder.join(format!("{first}.npy")))?.first().copied().unwrap_or_default();
-        // CIFAR-10-C repeats the labels for every severity.
-        if images == SEVERITIES * labels.len() {
-            labels = labels.repeat(SEVERITIES);
-        }
-        let one = labels.len() / SEVERITIES;
-        if one > 0
-            && labels.len() % SEVERITIES == 0
-            && labels.chunks(one).any(|severity| *severity != labels[..one])
-        {
-            return wrong(
-                &labels_path,
-                format!(
-                    "its labels do not repeat {SEVERITIES} times, so it is not of {SEVERITIES} severities one after the other"
-                ),
-            );
-        }
+        let names = names(folder)?;
+        let images =
+            npy::extents(&folder.join(format!("{}.npy", names[0])))?.first().copied().unwrap_or_default();
+        let labels = repeated_labels(&folder.join(format!("{LABELS}.npy")), images, classes)?;
         for name in &names {
-            let path = folder.join(format!("{name}.npy"));
-            let extents = npy::extents(&path)?;
-            let layout =
-                Layout::for_model(&extents, size, channels).map_err(|problem| array(&path, problem))?;
-            if layout.images != labels.len() || labels.is_empty() || labels.len() % SEVERITIES != 0 {
-                return wrong(
-                    &path,
-                    format!(
-                        "it has {} images, and labels.npy has labels for {}; an array needs the images of labels.npy \
-                         {SEVERITIES} times, one severity after the other",
-                        layout.images,
-                        labels.len()
-                    ),
-                );
-            }
+            check_array(&folder.join(format!("{name}.npy")), labels.len(), size, channels)?;
         }
         Ok(Self { folder: folder.to_path_buf(), names, labels })
     }
@@ -113,10 +53,86 @@ impl Corruptions {
     }
 }
 
+/// The names of the corruptions in `folder`, sorted, at least one.
+fn names(folder: &Path) -> Result<Vec<String>, DataError> {
+    let array = |entry: Entry| {
+        let name = entry.path.file_name()?.to_string_lossy().into_owned();
+        name.strip_suffix(".npy").map(str::to_owned)
+    };
+    let mut names: Vec<String> = entries(folder)?.into_iter().filter_map(array).collect();
+    names.sort_unstable();
+    if !names.iter().any(|name| name == LABELS) {
+        return Err(wrong(
+            folder,
+            "it has no labels.npy; add the labels of the images beside their arrays".to_owned(),
+        ));
+    }
+    names.retain(|name| name != LABELS);
+    if names.is_empty() {
+        return Err(wrong(
+            folder,
+            "it has no array but labels.npy; add those of corrupted images, such as gaussian_noise.npy"
+                .to_owned(),
+        ));
+    }
+    Ok(names)
+}
+
+/// The labels of `images` images, which are the same for every severity.
+fn repeated_labels(path: &Path, images: usize, classes: usize) -> Result<Vec<u16>, DataError> {
+    let mut labels = read_labels(npy::read(path)?, path)?;
+    if let Some(place) = labels.iter().position(|&label| usize::from(label) >= classes) {
+        let label = labels[place];
+        return Err(wrong(
+            path,
+            format!("the label of image {place} is {label}, the model has {classes} classes"),
+        ));
+    }
+    // CIFAR-10-C repeats the labels for every severity.
+    if images == SEVERITIES * labels.len() {
+        labels = labels.repeat(SEVERITIES);
+    }
+    let one = labels.len() / SEVERITIES;
+    if one > 0
+        && labels.len() % SEVERITIES == 0
+        && labels.chunks(one).any(|severity| *severity != labels[..one])
+    {
+        return Err(wrong(
+            path,
+            format!(
+                "its labels do not repeat {SEVERITIES} times, so it is not of {SEVERITIES} severities one after the other"
+            ),
+        ));
+    }
+    Ok(labels)
+}
+
+/// Refuses an array that is not for the models, or has other images than there are labels.
+fn check_array(path: &Path, labels: usize, size: Size, channels: usize) -> Result<(), DataError> {
+    let extents = npy::extents(path)?;
+    let layout = Layout::for_model(&extents, size, channels).map_err(|problem| wrong(path, problem))?;
+    if layout.images == labels && labels > 0 && labels.is_multiple_of(SEVERITIES) {
+        return Ok(());
+    }
+    Err(wrong(
+        path,
+        format!(
+            "it has {} images, and labels.npy has labels for {labels}; an array needs the images of labels.npy \
+             {SEVERITIES} times, one severity after the other",
+            layout.images
+        ),
+    ))
+}
+
+fn wrong(path: &Path, problem: String) -> DataError {
+    DataError::Array { path: path.to_path_buf(), problem }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::npy::tests::file;
     use super::*;
+    use std::fs;
 
     const SIZE: Size = Size { height: 4, width: 4 };
 
@@ -128,6 +144,8 @@ mod tests {
             .unwrap();
         fs::write(folder.path().join("labels.npy"), file("|u1", &format!("({},)", labels.len()), labels))
             .unwrap();
+        // macOS puts such a file beside each one in an archive.
+        fs::write(folder.path().join("._fog.npy"), "Mac OS X").unwrap();
         let opened = Corruptions::open(folder.path(), SIZE, 3, 4).map_err(|error| error.to_string())?;
         Ok((opened, folder))
     }

@@ -117,9 +117,9 @@ pub enum DataError {
     #[error("{path}: {problem}")]
     ClassIndex { path: PathBuf, problem: String },
 
-    /// A class that the index does not have.
+    /// A class that the index does not have, or a name of several.
     #[error(
-        "{folder} has the class {class}, which the class index {index} lacks: add it there or remove it here"
+        "{folder} has the class {class}, which is no folder and no name of exactly one class in {index}: name it as the index names its folder"
     )]
     NotInIndex { folder: PathBuf, class: String, index: PathBuf },
 

@@ -1,7 +1,7 @@
 //! Opening files whose content is not trusted: only regular files, packed ones recognised by their content, and never
 //! more bytes than asked for.
 
-pub(crate) use crate::files::{bytes_of as read, length};
+use crate::files::length;
 use flate2::bufread::MultiGzDecoder;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};

@@ -12,7 +12,9 @@ use super::limits::MOST_SET;
 use super::listing::{Entry, Kind, Known, Labelled, class_folders, entries, image_files, images_beside};
 use super::picture::Pictures;
 use super::skipped::Tally;
-use super::{CLASSES, DataError, FolderOptions, Framing, Images, Size, Source, classes, labels, split};
+use super::{
+    CLASSES, DataError, DatasetKind, FolderOptions, Framing, Images, Size, Source, classes, labels, split,
+};
 use rayon::prelude::*;
 use std::fs;
 use std::path::Path;
@@ -131,7 +133,7 @@ fn open_parts(
     let parted = decode_all(&files, form, &mut notes)?.split_at_counts(&counts);
     let [train, validation, test] = <[Images; 3]>::try_from(parted).expect("a count for each part");
     let validation = parts.validation.map(|_| validation);
-    Ok(Source { name: display_name(dir), class_names, train, validation, test, notes })
+    Ok(Source { name: name_of_set(dir), class_names, train, validation, test, notes })
 }
 
 /// Reads a folder whose subfolders are the classes, or that has a `labels.csv`.
@@ -151,7 +153,7 @@ fn open_whole(dir: &Path, form: Form, index: Option<&ClassIndex>) -> Result<Sour
         test.len(),
         train.len() + test.len()
     ));
-    Ok(Source { name: display_name(dir), class_names, train, validation: None, test, notes })
+    Ok(Source { name: name_of_set(dir), class_names, train, validation: None, test, notes })
 }
 
 /// The images in `root` and the names of all classes: those that are known, else those that are there.
@@ -200,6 +202,15 @@ fn absent(part: &str, files: &[Labelled], class_names: &[String]) -> Option<Stri
     let (few, all) = (without.len(), class_names.len());
     (few > 0)
         .then(|| format!("{part} has no images of {few} of {all} classes: {}", classes::some_of(&without)))
+}
+
+/// The name of the set in `dir`, by which nobody takes it for a set in another format.
+fn name_of_set(dir: &Path) -> String {
+    let name = display_name(dir);
+    match DatasetKind::of_data_set(&name) {
+        DatasetKind::Folder => name,
+        _ => format!("{name} (folder)"),
+    }
 }
 
 /// The last part of the path, for people.

@@ -88,7 +88,7 @@ fn a_class_index_says_which_folder_is_which_class() {
     assert!(source.notes.iter().any(|note| note.contains("1 of 3 classes: owl")), "{:?}", source.notes);
     paint(dir.path(), "c/x.png", (8, 8), [7; 3]);
     let text = open(dir.path(), &FORM, Some(&index)).err().expect("an unknown class").to_string();
-    assert!(text.contains("has the class c, which the class index") && text.contains("index.txt"), "{text}");
+    assert!(text.contains("has the class c, which is no folder") && text.contains("index.txt"), "{text}");
 }
 
 #[test]
@@ -121,4 +121,17 @@ fn channels_that_pictures_do_not_have_are_refused() {
     let text =
         open(dir.path(), &FolderOptions { channels: Some(4), ..FORM }, None).err().expect("none").to_string();
     assert!(text.contains("4 channels") && text.contains("`dataset` npy"), "{text}");
+}
+
+#[test]
+fn a_folder_that_is_called_as_another_data_set_is_not_taken_for_it() {
+    for name in ["CIFAR-10", "MNIST", "mine (NumPy)"] {
+        let dir = scratch();
+        for class in ["a", "b"] {
+            paint(dir.path(), &format!("{name}/test/{class}/x.png"), (8, 8), [9; 3]);
+        }
+        let found = read(&dir.path().join(name), &FORM).name;
+        assert_eq!(found, format!("{name} (folder)"));
+        assert_eq!(DatasetKind::of_data_set(&found), DatasetKind::Folder);
+    }
 }

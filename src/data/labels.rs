@@ -4,7 +4,7 @@
 
 use super::DataError;
 use super::classes::normal;
-use super::file;
+use crate::files;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
@@ -22,8 +22,8 @@ const LARGEST: u64 = 256 << 20;
 /// # Errors
 /// A sentence with the line if it is no such line, or names a file that an earlier line has named.
 pub(super) fn read(path: &Path) -> Result<Vec<(PathBuf, String)>, DataError> {
-    let bytes =
-        file::read(path, LARGEST).map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
+    let bytes = files::bytes_of(path, LARGEST)
+        .map_err(|source| DataError::Read { path: path.to_path_buf(), source })?;
     let wrong = |line: usize, problem: String| DataError::Line { path: path.to_path_buf(), line, problem };
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();

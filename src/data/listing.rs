@@ -32,6 +32,13 @@ pub(super) struct Entry {
     is_link: bool,
 }
 
+impl Entry {
+    /// Whether it is a file whose name ends as that of an image.
+    pub(super) fn is_image(&self) -> bool {
+        self.kind == Kind::File && has_ending_of_images(&self.path)
+    }
+}
+
 /// The entries of `folder` that do not start with a dot, in the order of their normalised names.
 pub(super) fn entries(folder: &Path) -> Result<Vec<Entry>, DataError> {
     let refused = |source| DataError::Read { path: folder.to_path_buf(), source };
@@ -156,9 +163,7 @@ pub(super) fn image_files(
         let (before, mut own) = (files.len(), Tally::default());
         for entry in entries(&class.path)? {
             match entry.kind {
-                Kind::File if ENDINGS.contains(&ending(&entry.path).as_str()) => {
-                    files.push((entry.path, label));
-                }
+                Kind::File if entry.is_image() => files.push((entry.path, label)),
                 Kind::File => *own.formats.entry(shown(&ending(&entry.path))).or_default() += 1,
                 // A link may lead back up; that there is a folder is known without following it.
                 Kind::Folder if entry.is_link => own.nested += 1,
@@ -166,8 +171,7 @@ pub(super) fn image_files(
                     let below = files_below(&entry.path)?.len();
                     own.nested += below;
                     // An empty folder is no loss, unless it stands where an image should be.
-                    let image = ENDINGS.contains(&ending(&entry.path).as_str());
-                    own.special += usize::from(below == 0 && image);
+                    own.special += usize::from(below == 0 && has_ending_of_images(&entry.path));
                 }
                 Kind::BrokenLink => own.broken_links += 1,
                 Kind::Special => own.special += 1,
@@ -198,6 +202,10 @@ fn ending(path: &Path) -> String {
     path.extension().map_or_else(String::new, |ending| ending.to_string_lossy().to_lowercase())
 }
 
+fn has_ending_of_images(path: &Path) -> bool {
+    ENDINGS.contains(&ending(path).as_str())
+}
+
 fn shown(ending: &str) -> String {
     if ending.is_empty() { "no ending".to_owned() } else { format!(".{ending}") }
 }
@@ -206,10 +214,7 @@ fn shown(ending: &str) -> String {
 pub(super) fn images_beside(root: &Path, named: &[Labelled]) -> Result<usize, DataError> {
     let plain = |path: &Path| normal(&path.components().collect::<PathBuf>().to_string_lossy());
     let named: BTreeSet<String> = named.iter().map(|(path, _)| plain(path)).collect();
-    let beside = |entry: &&Entry| {
-        let image = entry.kind == Kind::File && ENDINGS.contains(&ending(&entry.path).as_str());
-        image && !named.contains(&plain(&entry.path))
-    };
+    let beside = |entry: &&Entry| entry.is_image() && !named.contains(&plain(&entry.path));
     Ok(files_below(root)?.iter().filter(beside).count())
 }
 

@@ -2,8 +2,8 @@
 //!
 //! [`open`] reads one of several kinds of data set into a [`Dataset`] with a training, a validation and a
 //! test split; it either succeeds completely or says in one sentence what is wrong with which file.
-//! Pixels stay bytes here (NHWC) where bytes do; they become numbers in [0, 1] when a [`Batch`] is made. No file is trusted: what
-//! it announces is held against bounds before memory is used for it.
+//! Pixels are kept as bytes (NHWC) where bytes hold them exactly, else as numbers; they become numbers in [0, 1] when a [`Batch`]
+//! is made. No file is trusted: what it announces is held against bounds before memory is used for it.
 //!
 //! | question | file |
 //! | --- | --- |
@@ -30,7 +30,7 @@ pub mod classes;
 pub mod corruptions;
 mod digits;
 mod error;
-pub(crate) mod file;
+mod file;
 mod folder;
 mod framing;
 mod idx;
@@ -84,20 +84,10 @@ pub fn picture(path: &Path, framing: Framing, channels: usize) -> Result<Vec<u8>
     })
 }
 
-/// The image files in a folder, in the order of their names.
+/// The image files in a folder, in the order of their names. Files whose names begin with a dot are left out.
 pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let unreadable = |source| DataError::Read { path: folder.to_path_buf(), source };
-    let entries = std::fs::read_dir(folder).map_err(unreadable)?;
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(unreadable)?.path();
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-        if ending.is_some_and(|ending| picture::ENDINGS.contains(&ending.as_str())) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
+    let entries = listing::entries(folder)?;
+    Ok(entries.into_iter().filter(listing::Entry::is_image).map(|entry| entry.path).collect())
 }
 
 /// Which data set, and with it which format.
@@ -357,6 +347,17 @@ mod tests {
             let text = sentence(&options);
             assert!(text.contains(&share.to_string()) && text.contains("0 to 0.5"), "{text}");
         }
+    }
+
+    #[test]
+    fn pictures_of_a_folder_are_its_image_files_without_those_that_macos_hides() {
+        let folder = tempfile::tempdir().expect("scratch folder");
+        for name in ["b.PNG", "a.jpg", "._a.jpg", "notes.txt"] {
+            std::fs::write(folder.path().join(name), "x").expect("written");
+        }
+        std::fs::create_dir(folder.path().join("c.png")).expect("made");
+        let paths = pictures_in(folder.path()).expect("readable");
+        assert_eq!(paths, ["a.jpg", "b.PNG"].map(|name| folder.path().join(name)));
     }
 
     #[test]

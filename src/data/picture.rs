@@ -4,6 +4,7 @@
 use super::limits::{MOST_DECODING, MOST_JPEG, Memory};
 use super::resample::resampled;
 use super::{DataError, Framing, file, jpeg, jpeg_scan};
+use crate::files;
 use image::metadata::Orientation;
 use image::{DynamicImage, GenericImageView, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
 use std::io::{BufRead, Cursor, Seek};
@@ -85,7 +86,7 @@ impl Pictures {
         drop(file);
         // Twice, because the decoder makes a copy.
         let share = self.memory.take(2 * len);
-        let bytes = file::read(path, MOST_JPEG).map_err(unreadable)?;
+        let bytes = files::bytes_of(path, MOST_JPEG).map_err(unreadable)?;
         let outline = jpeg::outline(&bytes);
         if !outline.whole || jpeg_scan::ends_early(&bytes) {
             return Err(Refusal::Other(DataError::CutImage { path: path.to_path_buf() }));

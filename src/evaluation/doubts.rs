@@ -3,9 +3,10 @@
 
 use super::measures::smallest_distance;
 use super::record::Record;
-use super::suite::{Findings, Radius};
+use super::suite::Findings;
 use super::warnings::{self, Pair, Warning};
-use crate::attacks::{AttackKind, Goal, Norm, Verdict};
+use crate::attacks::{AttackKind, Goal, ImageVerdict, Norm};
+use crate::threat::Radius;
 
 /// A perturbation is noticeably shorter than another below this share of its length. Rounding is far smaller, and two
 /// searches that have both converged differ by less.
@@ -102,18 +103,18 @@ fn zero_gradients(findings: &Findings) -> Option<Warning> {
 }
 
 fn failures(record: &Record) -> Option<Warning> {
-    let (failures, fooled) = (record.count(Verdict::Withstood), record.count(Verdict::Fooled));
+    let (failures, fooled) = (record.count(ImageVerdict::Withstood), record.count(ImageVerdict::Fooled));
     let remedy = (record.kind().remedy)(&record.key.options);
     warnings::many_failures(record.kind().title, failures, failures + fooled, &remedy)
 }
 
-/// The records of attacks that look for the smallest perturbation in L2.
+/// The records of minimum-norm attacks in L2.
 fn smallest(findings: &Findings) -> impl Iterator<Item = &Record> {
     let in_l2 = |record: &&Record| record.kind().is_smallest() && record.key.options.norm == Norm::L2;
     findings.white_box.iter().filter(in_l2)
 }
 
-/// The attack that beats a careful search for the smallest perturbation on the most images, if there are many.
+/// The attack that beats a careful minimum-norm attack on the most images, if there are many.
 fn stronger_than_careful(findings: &Findings, own: &Record) -> Option<Warning> {
     if own.kind().goal != (Goal::Smallest { careful: true }) {
         return None;
@@ -122,7 +123,7 @@ fn stronger_than_careful(findings: &Findings, own: &Record) -> Option<Warning> {
     let beaten_by = |other: &Record| {
         let beaten = |i: usize| {
             let shorter = other.length(Norm::L2, i) < NOTICEABLE * own.length(Norm::L2, i);
-            other.verdict(i) == Verdict::Fooled && (own.verdict(i) == Verdict::Withstood || shorter)
+            other.verdict(i) == ImageVerdict::Fooled && (own.verdict(i) == ImageVerdict::Withstood || shorter)
         };
         attacked.iter().filter(|&&i| beaten(i)).count()
     };
@@ -305,5 +306,17 @@ mod tests {
         assert_eq!(text.matches("C&W fails on 10 of 100").count(), 1, "{text}");
         far.predictions = vec![1; 100];
         assert_eq!(about(&[near, far]), "");
+    }
+
+    #[test]
+    fn close_radii_may_leave_almost_the_same() {
+        // One of 400 images more at every step.
+        let at = |(epsilon, robust)| {
+            let mut record = leaving(AttackKind::PGD, 400, robust);
+            record.key.options.epsilon = epsilon;
+            record
+        };
+        assert_eq!(about(&[(0.5, 200), (0.51, 199), (0.52, 198)].map(at)), "");
+        assert!(about(&[(0.5, 200), (1.0, 199)].map(at)).contains("50.0 % at epsilon 0.5"));
     }
 }

@@ -1,6 +1,6 @@
 //! One attack's outcome as files: safetensors that PyTorch reads, and per-image lines of CSV.
 
-use crate::attacks::{AttackOptions, AttackOutcome, Verdict};
+use crate::attacks::{AttackOptions, AttackOutcome, ImageVerdict};
 use crate::csv::{self, Cell};
 use crate::models::sealed;
 use crate::nn::Problem;
@@ -21,8 +21,9 @@ pub fn safetensors(outcome: &AttackOutcome, options: &AttackOptions) -> Vec<u8> 
     let numbers =
         |values: &[f32]| -> Vec<u8> { values.iter().flat_map(|value| value.to_le_bytes()).collect() };
     let pictures = |values: &[f32]| numbers(&channels_first(values, height * width, channels));
-    let verdicts =
-        |wanted: Verdict| -> Vec<u8> { (0..n).map(|i| u8::from(outcome.verdict(i) == wanted)).collect() };
+    let verdicts = |wanted: ImageVerdict| -> Vec<u8> {
+        (0..n).map(|i| u8::from(outcome.verdict(i) == wanted)).collect()
+    };
     let mut tensors: Vec<(&str, Dtype, Vec<usize>, Vec<u8>)> = vec![
         ("images", Dtype::F32, vec![n, channels, height, width], pictures(&outcome.images)),
         ("adversarial", Dtype::F32, vec![n, channels, height, width], pictures(&outcome.adversarial)),
@@ -31,8 +32,8 @@ pub fn safetensors(outcome: &AttackOutcome, options: &AttackOptions) -> Vec<u8> 
         ("predictions", Dtype::I64, vec![n], classes(&outcome.predictions)),
         ("l2", Dtype::F32, vec![n], numbers(&outcome.l2)),
         ("linf", Dtype::F32, vec![n], numbers(&outcome.linf)),
-        ("fooled", Dtype::BOOL, vec![n], verdicts(Verdict::Fooled)),
-        ("already_wrong", Dtype::BOOL, vec![n], verdicts(Verdict::AlreadyWrong)),
+        ("fooled", Dtype::BOOL, vec![n], verdicts(ImageVerdict::Fooled)),
+        ("already_wrong", Dtype::BOOL, vec![n], verdicts(ImageVerdict::AlreadyWrong)),
     ];
     if let Some(targets) = &outcome.targets {
         tensors.push(("targets", Dtype::I64, vec![n], classes(targets)));
@@ -112,7 +113,7 @@ pub fn csv_lines(
 
 /// The radius that an attack was told to keep to.
 pub fn radius(options: &AttackOptions) -> Option<f32> {
-    options.ball().map(|(_, radius)| radius)
+    options.ball().map(|ball| ball.epsilon)
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use super::record::Record;
 use super::statistics::{Estimate, Reading, Statistic, estimate, estimate_share};
 use super::subject::{Place, Subject};
-use super::suite::{Findings, Radius};
-use crate::attacks::{Goal, Norm, Verdict};
+use super::suite::Findings;
+use crate::attacks::{Goal, ImageVerdict, Norm};
+use crate::threat::Radius;
 use crate::training::effects::listed;
 use crate::training::metrics::Metrics;
 use serde::{Deserialize, Serialize};
@@ -68,7 +69,7 @@ impl Measure {
         Self { key: key.into(), name: name.into(), unit, value: Some(value), interval: None, images: None }
     }
 
-    /// A statistic over images. An end that is not finite is left out.
+    /// A statistic over images. An interval with an end that is not finite is left out.
     fn estimated(key: String, name: String, unit: Unit, estimate: Option<Estimate>) -> Self {
         let estimate = estimate.filter(|e| e.value.is_finite());
         let (value, interval) = (estimate.map(|e| e.value), estimate.map(|e| [e.low, e.high]));
@@ -80,7 +81,7 @@ impl Measure {
 /// The length in `norm` of the shortest perturbation with which any of `records` fools a classifier on image `i`; `None` if
 /// none does.
 pub fn smallest_distance<'a>(records: impl Iterator<Item = &'a Record>, norm: Norm, i: usize) -> Option<f64> {
-    let fooled = records.filter(|record| record.verdict(i) == Verdict::Fooled);
+    let fooled = records.filter(|record| record.verdict(i) == ImageVerdict::Fooled);
     fooled.map(|record| record.length(norm, i)).min_by(f64::total_cmp)
 }
 
@@ -91,11 +92,6 @@ pub fn stands_up_to(records: &[&Record], norm: Norm, i: usize) -> f64 {
         true => smallest_distance(records.iter().copied(), norm, i).unwrap_or(f64::INFINITY),
         false => 0.0,
     }
-}
-
-/// Lengths up to the radius, give or take the rounding of a projection onto it.
-fn within(length: f64, epsilon: f32) -> bool {
-    length <= f64::from(epsilon) * (1.0 + 1e-4)
 }
 
 /// All measures of a run; `radius` is that of the worst case, `seed` the bootstrap's. Distances of a search are in its own norm;
@@ -125,7 +121,7 @@ pub fn measures(run: &Subject, findings: &Findings, radius: Radius, seed: u64) -
         };
         all.accuracy(&format!("{}-", black_box.flag), &name, &black_box.record);
     }
-    all.worst_case(findings, radius);
+    all.worst_case(findings, radius, run.model.facts.problem.pixels());
     if let Some(rate) = images_per_second(&run.place).filter(|_| run.training_images > 0) {
         let seconds = run.training_images as f64 / rate;
         all.all.push(Measure::plain("seconds-per-epoch", "seconds per epoch", Unit::Seconds, seconds));
@@ -201,18 +197,19 @@ impl Collector {
             let values: Vec<_> = (0..record.len()).map(|i| reading.distance(record.attacked(i))).collect();
             self.lengths((key, name), record.key.options.norm, reading, &values);
         }
-        let failures = record.count(Verdict::Withstood) as f64;
+        let failures = record.count(ImageVerdict::Withstood) as f64;
         let (key, name) = (format!("{key}-failures"), format!("{name} failures"));
         self.all.push(Measure::plain(&key, &name, Unit::Images, failures));
     }
 
-    fn worst_case(&mut self, findings: &Findings, radius: Radius) {
+    /// Of images of so many `pixels`.
+    fn worst_case(&mut self, findings: &Findings, radius: Radius, pixels: usize) {
         let Some(first) = findings.white_box.first() else { return };
-        let Radius { norm, epsilon } = radius;
+        let norm = radius.norm;
         let smallest: Vec<_> = (0..first.len()).map(|i| smallest_distance(findings.all(), norm, i)).collect();
         let name = format!("worst case accuracy, {radius}");
         self.share("worst-case-accuracy", &name, first.len(), |i| {
-            let withstands = smallest[i].is_none_or(|length| !within(length, epsilon));
+            let withstands = smallest[i].is_none_or(|length| !radius.holds(length, pixels));
             Some(f64::from(first.correct(i) && withstands))
         });
         if norm != Norm::L2 {
@@ -281,23 +278,35 @@ mod tests {
         };
         let records = vec![two(AttackKind::MIM, [1, 0], [0.4, 0.5]), two(AttackKind::CW, [1, 1], [0.9, 0.3])];
         let mut all = Collector { seed: 0, all: vec![] };
-        all.worst_case(&findings(records.clone()), Radius::l2(0.35));
+        all.worst_case(&findings(records.clone()), Radius::l2(0.35), 64);
         assert_eq!(value(&all.all, "worst-case-accuracy"), 0.5);
         assert!((value(&all.all, "worst-case-mean-l2-r2") - 0.35).abs() < 1e-7);
         let mut all = Collector { seed: 0, all: vec![] };
-        all.worst_case(&findings(records.clone()), Radius::l2(0.5));
+        all.worst_case(&findings(records.clone()), Radius::l2(0.5), 64);
         assert_eq!(value(&all.all, "worst-case-accuracy"), 0.0);
         // In Linf the changes are 0.1 and 0.2, and nothing is said of distances in L2.
         let mut all = Collector { seed: 0, all: vec![] };
-        all.worst_case(&findings(records), Radius { norm: Norm::Linf, epsilon: 0.15 });
+        all.worst_case(&findings(records), Radius { norm: Norm::Linf, epsilon: 0.15 }, 64);
         assert_eq!(value(&all.all, "worst-case-accuracy"), 0.5);
         assert!(all.all.iter().all(|measure| measure.unit == Unit::Share), "{:?}", all.all);
     }
 
     #[test]
+    fn the_worst_case_within_a_small_radius_counts_what_rounding_brings_beyond_it() {
+        let near = Record { linf: vec![5.001e-5; 3], ..record(AttackKind::PGD) };
+        let robust = near.count(ImageVerdict::Withstood) as f64 / 3.0;
+        let worst = |epsilon| {
+            let mut all = Collector { seed: 0, all: vec![] };
+            all.worst_case(&findings(vec![near.clone()]), Radius { norm: Norm::Linf, epsilon }, 64);
+            value(&all.all, "worst-case-accuracy")
+        };
+        assert_eq!([worst(5e-5), worst(4e-5)], [robust, robust + 1.0 / 3.0]);
+    }
+
+    #[test]
     fn a_misclassified_image_is_broken_and_at_no_distance() {
         let mut all = Collector { seed: 0, all: vec![] };
-        all.worst_case(&findings(vec![record(AttackKind::CW)]), Radius::l2(0.1));
+        all.worst_case(&findings(vec![record(AttackKind::CW)]), Radius::l2(0.1), 64);
         // Of three images one withstands all attacks and one falls at 0.5, beyond the radius.
         assert_eq!(value(&all.all, "worst-case-accuracy"), 2.0 / 3.0);
         assert_eq!(value(&all.all, "worst-case-mean-l2-r2"), 0.5);

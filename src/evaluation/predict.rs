@@ -42,6 +42,67 @@ pub fn logits(
     Ok(logits)
 }
 
+/// The same, refused where some are not numbers.
+fn finite_logits(
+    device: &Device,
+    model: &Model,
+    images: &[f32],
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<f32>, AttackError> {
+    let logits = logits(device, model, images, progress)?;
+    match logits.iter().position(|logit| !logit.is_finite()) {
+        Some(at) => Err(AttackError::not_numbers(at / model.facts.problem.classes)),
+        None => Ok(logits),
+    }
+}
+
+/// The class that `model` takes each image for; `images` are those of [`logits`].
+///
+/// # Errors
+/// If the device cannot compute the logits, or some are not numbers.
+pub fn answers(
+    device: &Device,
+    model: &Model,
+    images: &[f32],
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<usize>, AttackError> {
+    let logits = finite_logits(device, model, images, progress)?;
+    Ok(logits.chunks_exact(model.facts.problem.classes).map(answer).collect())
+}
+
+/// The class with the largest of an image's logits, the first of equals.
+pub fn answer(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for class in 1..logits.len() {
+        if logits[class] > logits[best] {
+            best = class;
+        }
+    }
+    best
+}
+
+/// How sure `model` is of each image's class, one of `labels`: its softmax probability. `images` are those of [`logits`].
+///
+/// # Errors
+/// If the device cannot compute the logits, or some are not numbers.
+pub fn confidences(
+    device: &Device,
+    model: &Model,
+    images: &[f32],
+    labels: &[usize],
+) -> Result<Vec<f32>, AttackError> {
+    let logits = finite_logits(device, model, images, &mut |_, _| {})?;
+    let rows = logits.chunks_exact(model.facts.problem.classes).zip(labels);
+    Ok(rows.map(|(own, &label)| probability(own, label)).collect())
+}
+
+/// The softmax probability of a class.
+fn probability(logits: &[f32], class: usize) -> f32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f32 = logits.iter().map(|logit| (logit - largest).exp()).sum();
+    (logits[class] - largest).exp() / sum
+}
+
 /// The gradient of each image's cross-entropy by its pixels, like `images`, which are those of [`logits`]; `labels` are their
 /// classes.
 ///
@@ -62,22 +123,38 @@ pub fn input_gradients(
         target.prepare(&a.graph)
     })?;
     let mut gradients = memory::with_room(images.len())?;
+    each_batch(&mut target, images, labels, |own| {
+        gradients.extend_from_slice(&session.compute()?.get(GRADIENTS)[..own.len() * pixels]);
+        Ok(())
+    })?;
+    Ok(gradients)
+}
+
+/// Loads batch after batch of images with their classes. `each` is told the classes of the images in the batch, without those of
+/// its filling.
+pub(crate) fn each_batch(
+    target: &mut Target,
+    images: &[f32],
+    labels: &[usize],
+    mut each: impl FnMut(&[usize]) -> Result<(), ExecutionError>,
+) -> Result<(), ExecutionError> {
+    let pixels = target.pixels();
     for (images, labels) in images.chunks(target.slots * pixels).zip(labels.chunks(target.slots)) {
         let mut batch = images.to_vec();
         batch.resize(target.slots * pixels, 0.0);
         let mut classes: Vec<f32> = labels.iter().map(|&label| label as f32).collect();
         classes.resize(target.slots, 0.0);
         target.load(&batch, &classes)?;
-        gradients.extend_from_slice(&session.compute()?.get(GRADIENTS)[..images.len()]);
+        each(labels)?;
     }
-    Ok(gradients)
+    Ok(())
 }
 
 const LOGITS: &str = "logits";
 const GRADIENTS: &str = "gradients";
 
 /// The program that `write` makes, for as many images at a time as fit.
-fn prepared(
+pub(crate) fn prepared(
     device: &Device,
     model: &Model,
     images: usize,
@@ -97,5 +174,22 @@ fn prepared(
             }
             result => return result,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_the_first_of_the_largest_logits() {
+        assert_eq!([answer(&[1.0, 1.0, 0.0]), answer(&[0.0, 0.0, 2.0]), answer(&[-1.0])], [0, 2, 0]);
+    }
+
+    #[test]
+    fn the_probability_of_a_class_is_a_softmax_that_no_logit_is_too_large_for() {
+        let own = |class| probability(&[1000.0, 1000.0 + 3.0_f32.ln(), -1000.0], class);
+        assert!((own(0) - 0.25).abs() < 1e-4 && (own(1) - 0.75).abs() < 1e-4, "{} and {}", own(0), own(1));
+        assert_eq!(own(2), 0.0);
     }
 }

@@ -4,7 +4,7 @@
 //! named and computed again.
 
 use super::statistics::Attacked;
-use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Goal, Norm, Verdict};
+use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Goal, ImageVerdict, Norm};
 use crate::data::Images;
 use crate::executor::Device;
 use crate::files::{self, FileError};
@@ -101,7 +101,8 @@ pub struct Record {
     pub l2: Vec<f32>,
     /// Largest absolute values of the perturbations.
     pub linf: Vec<f32>,
-    /// Whether the gradient that the attack starts from is exactly zero.
+    /// Whether the gradient of the image's own class at the image is exactly zero, also where the attack has a target or starts
+    /// at random.
     pub zero_gradient: Vec<bool>,
     /// Seconds of the attack.
     pub seconds: f64,
@@ -150,24 +151,24 @@ impl Record {
     }
 
     /// What the attack came to on image `i`.
-    pub fn verdict(&self, i: usize) -> Verdict {
+    pub fn verdict(&self, i: usize) -> ImageVerdict {
         let target = self.targets.as_ref().map(|targets| targets[i]);
-        Verdict::of(self.labels[i], self.clean_predictions[i], self.predictions[i], target)
+        ImageVerdict::of(self.labels[i], self.clean_predictions[i], self.predictions[i], target)
     }
 
     /// Images with this verdict.
-    pub fn count(&self, verdict: Verdict) -> usize {
+    pub fn count(&self, verdict: ImageVerdict) -> usize {
         (0..self.len()).filter(|&i| self.verdict(i) == verdict).count()
     }
 
     /// Whether image `i` was classified correctly before the attack.
     pub fn correct(&self, i: usize) -> bool {
-        self.verdict(i) != Verdict::AlreadyWrong
+        self.verdict(i) != ImageVerdict::AlreadyWrong
     }
 
     /// Whether image `i` is classified correctly before the attack, which did not succeed on it.
     pub fn robust(&self, i: usize) -> bool {
-        matches!(self.verdict(i), Verdict::Withstood | Verdict::OfTarget)
+        matches!(self.verdict(i), ImageVerdict::Withstood | ImageVerdict::OfTarget)
     }
 
     /// How far image `i` was moved, in a norm.
@@ -181,7 +182,7 @@ impl Record {
     /// Mean Euclidean norm of the perturbations of the images that were attacked.
     pub fn mean_l2(&self) -> f64 {
         let lengths = (0..self.len()).filter(|&i| self.correct(i)).map(|i| f64::from(self.l2[i]));
-        lengths.sum::<f64>() / (self.len() - self.count(Verdict::AlreadyWrong)).max(1) as f64
+        lengths.sum::<f64>() / (self.len() - self.count(ImageVerdict::AlreadyWrong)).max(1) as f64
     }
 
     /// Share of the first `images` images that are robust.
@@ -456,7 +457,7 @@ pub(crate) mod tests {
         let mut record = record(AttackKind::FGM);
         record.predictions[2] = 2;
         assert_eq!([record.accuracy(3), record.accuracy(1)], [1.0 / 3.0, 1.0]);
-        assert_eq!(Verdict::ALL.map(|verdict| record.count(verdict)), [1, 1, 1, 0]);
+        assert_eq!(ImageVerdict::ALL.map(|verdict| record.count(verdict)), [1, 1, 1, 0]);
     }
 
     #[test]

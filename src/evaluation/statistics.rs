@@ -3,17 +3,17 @@
 //! A measure of a run is one value per image, or none for an image that the measure does not speak of; its
 //! statistic over the images that have one comes with a 95 % interval from resampling all images.
 
-use crate::attacks::Verdict;
+use crate::attacks::ImageVerdict;
 use crate::random::{Random, Stream};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// Resamples of the bootstrap.
-pub const RESAMPLES: u32 = 1000;
+const RESAMPLES: u32 = 1000;
 /// What the interval leaves out on either side.
 const TAIL: f64 = 0.025;
 
-/// Over which images a minimal-norm attack's distances are taken. An image that withstood the attack has no distance in
+/// Over which images a minimum-norm attack's distances are taken. An image that withstood the attack has no distance in
 /// any reading; such failures are counted instead.
 ///
 /// A third reading, R1, would give images that were wrong from the start a distance of their own: how far they are from
@@ -50,18 +50,19 @@ impl Reading {
     /// The distance that counts for one image.
     pub fn distance(self, image: Attacked) -> Option<f64> {
         match (image.verdict, self) {
-            (Verdict::Fooled, _) => Some(image.length),
-            (Verdict::AlreadyWrong, Self::R3) => Some(0.0),
-            (Verdict::AlreadyWrong, Self::R2) | (Verdict::Withstood | Verdict::OfTarget, _) => None,
+            (ImageVerdict::Fooled, _) => Some(image.length),
+            (ImageVerdict::AlreadyWrong, Self::R3) => Some(0.0),
+            (ImageVerdict::AlreadyWrong, Self::R2)
+            | (ImageVerdict::Withstood | ImageVerdict::OfTarget, _) => None,
         }
     }
 }
 
-/// What a minimal-norm attack did to one image.
+/// What a minimum-norm attack did to one image.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attacked {
     /// What it came to.
-    pub verdict: Verdict,
+    pub verdict: ImageVerdict,
     /// Norm of the perturbation, in the attack's own norm.
     pub length: f64,
 }
@@ -159,10 +160,10 @@ mod tests {
 
     /// Four images: fooled at 1, fooled at 3, never fooled, wrong from the start.
     const FOUR: [Attacked; 4] = [
-        Attacked { verdict: Verdict::Fooled, length: 1.0 },
-        Attacked { verdict: Verdict::Fooled, length: 3.0 },
-        Attacked { verdict: Verdict::Withstood, length: 9.0 },
-        Attacked { verdict: Verdict::AlreadyWrong, length: 0.0 },
+        Attacked { verdict: ImageVerdict::Fooled, length: 1.0 },
+        Attacked { verdict: ImageVerdict::Fooled, length: 3.0 },
+        Attacked { verdict: ImageVerdict::Withstood, length: 9.0 },
+        Attacked { verdict: ImageVerdict::AlreadyWrong, length: 0.0 },
     ];
 
     fn mean(images: &[Attacked], reading: Reading) -> f64 {

@@ -153,7 +153,7 @@ impl Place {
         if let Some(facts) = &facts {
             notes.extend(self.compare_classes(facts, &dataset)?);
         }
-        let model = self.model(problem_of(&dataset))?;
+        let model = self.model(Some(problem_of(&dataset)))?;
         notes.extend(model.notes.iter().cloned());
         let training_images = dataset.train.len();
         let Dataset { name, class_names, .. } = dataset;
@@ -161,10 +161,10 @@ impl Place {
         Ok(Subject { place, model, data_set: name, class_names, images, indices, training_images, notes })
     }
 
-    /// Reads the model for images that look like `problem`.
-    pub fn model(&self, problem: Problem) -> Result<Model, EvaluationError> {
+    /// Reads the model, for images that look like `problem` if that is known. A model in a run folder is one of that run.
+    pub fn model(&self, problem: Option<Problem>) -> Result<Model, EvaluationError> {
         self.check_model()?;
-        let model = Model::load(&self.file, Some(problem))?;
+        let model = Model::load(&self.file, problem)?;
         if let Some((folder, config)) = &self.run {
             folder.check_own(&self.file, &model, config)?;
         }
@@ -174,7 +174,7 @@ impl Place {
     }
 
     /// A note if this is the final model of a run whose training has not come to its end.
-    fn half_trained(&self) -> Option<String> {
+    pub fn half_trained(&self) -> Option<String> {
         let (folder, config) = self.run.as_ref().filter(|(folder, _)| self.file == folder.model())?;
         let done = folder.progress().ok()??;
         let steps = match config.max_steps {
@@ -401,16 +401,17 @@ mod tests {
         let run = RunFolder::create(&path, &config).unwrap();
         model(8, "UCI optical digits").save(&run.model()).unwrap();
         model(8, "UCI optical digits").save(&run.best_model()).unwrap();
+        let of_end = |notes: Vec<String>| -> Vec<String> {
+            notes.into_iter().filter(|note| note.contains("has not come to its end")).collect()
+        };
         let notes = |file: &Path, step, epoch| {
             let progress = Progress { step, epoch, index: 5, ..Progress::default() };
-            let head = Head { progress, config: config.clone(), data: TrainingData::default(), start: None };
+            let head = Head { progress, config: config.clone(), data: TrainingData::default(), origin: None };
             run.save_checkpoint(Checkpoint { head, states: vec![("a".to_string(), vec![0.0])] }).unwrap();
-            let subject = Place::find(file).unwrap().open(&ImageChoice::default()).unwrap();
-            subject
-                .notes
-                .into_iter()
-                .filter(|note| note.contains("has not come to its end"))
-                .collect::<Vec<_>>()
+            let place = Place::find(file).unwrap();
+            let alone = of_end(place.model(None).unwrap().notes);
+            assert_eq!(of_end(place.open(&ImageChoice::default()).unwrap().notes), alone);
+            alone
         };
         for file in [&path, &run.model()] {
             let said = notes(file, 17, 1);

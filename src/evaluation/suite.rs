@@ -4,17 +4,16 @@
 //! over settings that says whether the attacks themselves can be believed. Every (run, attack) is kept as soon as it
 //! is finished, so whatever is repeated starts where it was interrupted.
 
-use super::EvaluationError;
 use super::record::{Kept, Key, Record, Store, fingerprint_of_images};
 use super::subject::{Place, Subject};
+use super::{EvaluationError, predict};
 use crate::attacks::attacker::Perturbed;
 use crate::attacks::length;
-use crate::attacks::target::Target;
-use crate::attacks::verify::Verifier;
-use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, CeForm, Goal, Norm};
+use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, Goal};
 use crate::data::{Images, classes, stratified};
 use crate::executor::Device;
 use crate::models::file::{Model, UNKNOWN};
+use crate::threat::Radius;
 use std::path::{Path, PathBuf};
 
 /// The sweep's checks are about the attacks, not about the classifier's exact accuracy; so many images will do.
@@ -32,33 +31,6 @@ pub struct Suite {
     pub attacks: Vec<AttackOptions>,
     /// The radius of the worst case and of the attacks that have one.
     pub radius: Radius,
-}
-
-/// A ball around every image.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Radius {
-    /// How lengths are measured.
-    pub norm: Norm,
-    /// Its radius.
-    pub epsilon: f32,
-}
-
-impl Radius {
-    /// In L2, as in the paper.
-    pub fn l2(epsilon: f32) -> Self {
-        Self { norm: Norm::L2, epsilon }
-    }
-
-    /// The one that an attack is told to keep to.
-    pub fn of(options: &AttackOptions) -> Self {
-        Self { norm: options.norm, epsilon: options.epsilon }
-    }
-}
-
-impl std::fmt::Display for Radius {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "{} epsilon {}", self.norm.name(), self.epsilon)
-    }
 }
 
 /// Another classifier that images are made on.
@@ -306,7 +278,7 @@ impl Suite {
                                 outcome
                             }
                         };
-                        let record = self.tried(run, key, &outcome, options.batch_size, found)?;
+                        let record = self.tried(run, key, &outcome, found)?;
                         made = Some(outcome);
                         store.save(&record)?;
                         record
@@ -326,15 +298,12 @@ impl Suite {
         run: &Subject,
         key: Key,
         made: &Perturbed,
-        batch: usize,
         found: &Findings,
     ) -> Result<Record, EvaluationError> {
         let images = run.images.len();
-        let mut target = Target::new(&self.device, &run.model, batch.min(images).max(1))?;
-        let mut verifier = Verifier::new(&mut target, CeForm::SaturationFree)?;
-        let mut answers = |pixels: &[f32]| {
+        let answers = |pixels: &[f32]| {
             let refused = |source| EvaluationError::Attack { name: run.place.name.clone(), source };
-            verifier.predictions(&mut target, pixels).map_err(refused)
+            predict::answers(&self.device, &run.model, pixels, &mut |_, _| {}).map_err(refused)
         };
         let clean_predictions = match found.white_box.first() {
             Some(record) => record.clean_predictions.clone(),
@@ -431,5 +400,5 @@ fn check_source(source: &Source, runs: &[Subject]) -> Result<Model, EvaluationEr
     let compared = classes::compare(&facts.class_names, &run.class_names);
     compared
         .map_err(|mismatch| EvaluationError::Classes { path: source.place.file.clone(), source: mismatch })?;
-    source.place.model(run.model.facts.problem)
+    source.place.model(Some(run.model.facts.problem))
 }

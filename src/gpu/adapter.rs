@@ -19,7 +19,7 @@ pub enum AdapterChoice {
     Software,
     /// The CPU path, without any driver.
     Cpu,
-    /// The number in the list.
+    /// The number in the list, or part of a name if the list has no such number.
     Index(usize),
     /// Part of the name, in any case.
     Name(String),
@@ -171,6 +171,10 @@ pub fn choose(choice: &AdapterChoice) -> Result<Option<Listed>, GpuError> {
 /// The rule behind [`choose`], over (index, kind, name).
 fn pick(choice: &AdapterChoice, all: &[(usize, &str, &str)]) -> Result<Option<usize>, GpuError> {
     let first_of = |wanted: &str| all.iter().find(|(_, kind, _)| *kind == wanted).map(|(i, ..)| *i);
+    let named = |part: &str| {
+        let part = part.to_lowercase();
+        all.iter().find(|(_, _, name)| name.to_lowercase().contains(&part)).map(|(i, ..)| *i)
+    };
     let (found, wanted) = match choice {
         AdapterChoice::Auto => {
             return Ok(all.iter().find(|(_, kind, _)| *kind != SOFTWARE).map(|(i, ..)| *i));
@@ -180,13 +184,11 @@ fn pick(choice: &AdapterChoice, all: &[(usize, &str, &str)]) -> Result<Option<us
         AdapterChoice::Integrated => (first_of("integrated"), "there is no integrated GPU".to_string()),
         AdapterChoice::Software => (first_of("software"), "there is no software adapter".to_string()),
         AdapterChoice::Index(index) => {
-            (all.get(*index).map(|(i, ..)| *i), format!("there is no adapter number {index}"))
+            // Names have numbers too: 4090 is no place in a list.
+            let found = all.get(*index).map(|(i, ..)| *i).or_else(|| named(&index.to_string()));
+            (found, format!("there is no adapter number {index}, and none with {index} in its name"))
         }
-        AdapterChoice::Name(name) => {
-            let matches = |n: &str| n.to_lowercase().contains(&name.to_lowercase());
-            let found = all.iter().find(|(_, _, n)| matches(n)).map(|(i, ..)| *i);
-            (found, format!("no adapter's name contains \"{name}\""))
-        }
+        AdapterChoice::Name(name) => (named(name), format!("no adapter's name contains \"{name}\"")),
     };
     if found.is_some() {
         return Ok(found);
@@ -251,6 +253,15 @@ mod tests {
         assert_eq!(picked("integrated", MIXED), Ok(Some(1)));
         assert_eq!(picked("2", MIXED), Ok(Some(2)));
         assert_eq!(picked("radeon", MIXED), Ok(Some(0)));
+    }
+
+    #[test]
+    fn a_number_that_the_list_does_not_have_is_part_of_a_name() {
+        let all = [(0, "integrated", "Intel UHD"), (1, "discrete", "NVIDIA GeForce RTX 4090")];
+        assert_eq!(picked("4090", &all), Ok(Some(1)));
+        assert_eq!(picked("1", &all), Ok(Some(1)));
+        let error = picked("7", &all).unwrap_err();
+        assert!(error.contains("no adapter number 7, and none with 7 in its name"), "{error}");
     }
 
     #[test]

@@ -12,9 +12,16 @@ use crate::kernels::{Constants, Form, generate};
 use crate::program::precision::Precision;
 use crate::program::{Call, MemoryLimits, Program, Split};
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use wgpu::{BindGroupLayout, Buffer, BufferUsages, ComputePipeline, DeviceType, Features, PollType};
+use wgpu::{
+    BindGroupLayout, Buffer, BufferUsages, CommandBuffer, ComputePipeline, DeviceType, Features, PollError,
+    PollStatus, PollType, SubmissionIndex,
+};
+
+/// For so long an adapter may complete nothing. One that is slow completes submit after submit, one that hangs completes none.
+const SILENCE: Duration = Duration::from_secs(120);
 
 /// Whether shaders carry the runtime's checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +82,8 @@ pub struct Gpu {
     pipelines: Mutex<HashMap<PipelineKey, Arc<Pipeline>>>,
     /// For a driver that compiles at the first dispatch.
     ahead: Option<Ahead>,
+    /// Submits that the adapter has completed.
+    completed: Arc<AtomicU64>,
     /// The first thing that went wrong, if any.
     failure: Arc<Mutex<Option<Failure>>>,
 }
@@ -141,8 +150,21 @@ impl Gpu {
         let wanted = matches!(forms, Forms::Measured(_));
         let ahead = (info.device_type == DeviceType::Cpu && idle_cores && wanted)
             .then(|| Ahead::new(listed.adapter.clone(), features, checks));
-        let gpu = Self { device, queue, info, precision, checks, forms, tuner, pipelines, ahead, failure };
-        if gpu.is_software() && !probe::loops_run_to_their_end(&gpu) {
+        let completed = Arc::default();
+        let gpu = Self {
+            device,
+            queue,
+            info,
+            precision,
+            checks,
+            forms,
+            tuner,
+            pipelines,
+            ahead,
+            completed,
+            failure,
+        };
+        if gpu.is_software() && !probe::loops_run_to_their_end(&gpu)? {
             let driver = format!("{} {}", gpu.info.driver, gpu.info.driver_info);
             return Err(GpuError::BrokenLoops { adapter: gpu.info.name, driver });
         }
@@ -319,22 +341,34 @@ impl Gpu {
     }
 
     /// A buffer that the host reads.
-    pub fn staging(&self, bytes: u64) -> Buffer {
-        self.device.create_buffer(&wgpu::BufferDescriptor {
+    pub fn staging(&self, bytes: u64) -> Result<Buffer, GpuError> {
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("read-back"),
             size: bytes.max(4),
             usage: BufferUsages::COPY_DST | BufferUsages::MAP_READ,
             mapped_at_creation: false,
-        })
+        });
+        self.check(bytes)?;
+        Ok(staging)
+    }
+
+    /// Submits commands; nothing is waited for.
+    pub fn submit(&self, commands: CommandBuffer) -> SubmissionIndex {
+        let submission = self.queue.submit([commands]);
+        let completed = self.completed.clone();
+        self.queue.on_submitted_work_done(move || {
+            completed.fetch_add(1, Ordering::Relaxed);
+        });
+        submission
     }
 
     /// Reads words of a buffer now.
     pub fn read_words(&self, buffer: &Buffer, offset: u64, words: usize) -> Result<Vec<u32>, GpuError> {
         let bytes = 4 * words as u64;
-        let staging = self.staging(bytes);
+        let staging = self.staging(bytes)?;
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
-        self.queue.submit([encoder.finish()]);
+        self.submit(encoder.finish());
         staging.map_async(wgpu::MapMode::Read, .., |_| {});
         self.wait(None)?;
         self.mapped(&staging, bytes)
@@ -351,14 +385,14 @@ impl Gpu {
     }
 
     /// Waits for a submission, or for everything.
-    pub fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), GpuError> {
-        let timeout = Some(Duration::from_secs(120));
-        let polled = self.device.poll(PollType::Wait { submission_index: submission, timeout });
+    pub fn wait(&self, submission: Option<SubmissionIndex>) -> Result<(), GpuError> {
+        let wanted = PollType::Wait { submission_index: submission, timeout: Some(SILENCE) };
+        let polled = until_silent(&self.completed, || self.device.poll(wanted.clone()));
         self.check(0)?;
         polled.map(drop).map_err(|e| self.failed(&e.to_string()))
     }
 
-    /// Reports the first failure since the device was opened; `bytes` is what was being allocated.
+    /// Reports the first failure since the device was opened; `bytes` is what was being allocated, 0 for nothing.
     pub fn check(&self, bytes: u64) -> Result<(), GpuError> {
         match self.failure.lock().expect("no thread panicked").clone() {
             None => Ok(()),
@@ -392,6 +426,21 @@ impl Gpu {
 
     fn failed(&self, reason: &str) -> GpuError {
         GpuError::Failed { adapter: self.info.name.clone(), reason: one_line(reason) }
+    }
+}
+
+/// Waits as `poll` does, and again if it ran out of time while submits were `completed`. wgpu's time is for all that is queued, and a
+/// poll that runs out of it counts what has been completed too.
+fn until_silent(
+    completed: &AtomicU64,
+    mut poll: impl FnMut() -> Result<PollStatus, PollError>,
+) -> Result<PollStatus, PollError> {
+    loop {
+        let before = completed.load(Ordering::Relaxed);
+        match poll() {
+            Err(PollError::Timeout) if completed.load(Ordering::Relaxed) != before => {}
+            polled => return polled,
+        }
     }
 }
 
@@ -489,5 +538,37 @@ fn layout_entry(binding: u32) -> wgpu::BindGroupLayoutEntry {
         visibility: wgpu::ShaderStages::COMPUTE,
         ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
         count: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_may_work_for_as_long_as_submits_are_completed() {
+        let completed = AtomicU64::new(5);
+        let mut polls = 0;
+        let slow = until_silent(&completed, || {
+            completed.fetch_add(1, Ordering::Relaxed);
+            polls += 1;
+            if polls < 4 { Err(PollError::Timeout) } else { Ok(PollStatus::WaitSucceeded) }
+        });
+        assert!(matches!(slow, Ok(PollStatus::WaitSucceeded)), "{slow:?}");
+        assert_eq!(polls, 4);
+    }
+
+    #[test]
+    fn an_adapter_that_completes_nothing_hangs() {
+        let completed = AtomicU64::new(5);
+        let mut polls = 0;
+        let hung = until_silent(&completed, || {
+            // The last submit that is completed at all.
+            completed.store(6, Ordering::Relaxed);
+            polls += 1;
+            Err(PollError::Timeout)
+        });
+        assert!(matches!(hung, Err(PollError::Timeout)), "{hung:?}");
+        assert_eq!(polls, 2);
     }
 }

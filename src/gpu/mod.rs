@@ -61,22 +61,41 @@ pub enum GpuError {
     },
     /// The device has no room.
     #[error(
-        "the adapter {adapter} is out of memory ({bytes} bytes were needed); use a smaller `batch-size` or `width`"
+        "the adapter {adapter} is out of memory{}; use a smaller `batch-size` or `width`",
+        needed(*bytes)
     )]
     OutOfMemory {
         /// Its name.
         adapter: String,
-        /// What the plan asked for.
+        /// What was asked for; 0 if that is not known.
         bytes: u64,
     },
     /// The device went away or refused a command.
-    #[error(
-        "the adapter {adapter} failed: {reason}; the last checkpoint is intact, start again with `resume`"
-    )]
+    #[error("the adapter {adapter} failed: {reason}")]
     Failed {
         /// Its name.
         adapter: String,
         /// The driver's words.
         reason: String,
     },
+}
+
+/// What an adapter without room was asked for, for its sentence.
+fn needed(bytes: u64) -> String {
+    match bytes {
+        0 => String::new(),
+        _ => format!(" ({bytes} bytes were needed)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapter_without_room_says_what_it_was_asked_for_if_that_is_known() {
+        let said = |bytes| GpuError::OutOfMemory { adapter: "A".to_string(), bytes }.to_string();
+        assert!(said(1024).starts_with("the adapter A is out of memory (1024 bytes were needed); use"));
+        assert!(said(0).starts_with("the adapter A is out of memory; use"));
+    }
 }

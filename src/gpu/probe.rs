@@ -3,6 +3,7 @@
 //! lavapipe of Mesa 22 ends the loops of an invocation after 65,535 iterations in total, without an error. Sums then lack their
 //! last terms. The probe counts further than that and compares.
 
+use super::GpuError;
 use super::device::Gpu;
 use wgpu::util::DeviceExt;
 
@@ -20,7 +21,10 @@ fn main() {
 }";
 
 /// Whether a loop of 70,000 iterations runs to its end.
-pub fn loops_run_to_their_end(gpu: &Gpu) -> bool {
+///
+/// # Errors
+/// If the adapter does not run it at all.
+pub fn loops_run_to_their_end(gpu: &Gpu) -> Result<bool, GpuError> {
     let device = &gpu.device;
     let pipeline = gpu.simple_pipeline(SOURCE);
     let buffer = device.create_buffer_init(&wgpu::util::BufferInitDescriptor {
@@ -40,6 +44,6 @@ pub fn loops_run_to_their_end(gpu: &Gpu) -> bool {
         pass.set_bind_group(0, &group, &[]);
         pass.dispatch_workgroups(1, 1, 1);
     }
-    gpu.queue.submit([encoder.finish()]);
-    gpu.read_words(&buffer, 8, 1).is_ok_and(|words| words == [ITERATIONS])
+    gpu.submit(encoder.finish());
+    Ok(gpu.read_words(&buffer, 8, 1)? == [ITERATIONS])
 }

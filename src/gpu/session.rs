@@ -98,7 +98,7 @@ impl GpuSession {
         let calls = &self.program.calls;
         self.gpu.compile_ahead(&self.program);
         let chosen = self.gpu.tuner().choose(&self.gpu, &self.program)?;
-        let params = self.params_buffer();
+        let params = self.params_buffer()?;
         let share = |worker: usize, threads: usize| -> Vec<Arc<Pipeline>> {
             let own = calls.iter().zip(&chosen).skip(worker).step_by(threads);
             own.map(|(call, chosen)| {
@@ -149,7 +149,7 @@ impl GpuSession {
         KernelChoices { adapter: self.gpu.identity(), forms: shapes.collect() }
     }
 
-    fn params_buffer(&self) -> Buffer {
+    fn params_buffer(&self) -> Result<Buffer, GpuError> {
         let calls = &self.program.calls;
         let mut bytes = vec![0u8; calls.len().max(1) * PARAMS_STRIDE as usize];
         for (call, slot) in calls.iter().zip(bytes.chunks_mut(PARAMS_STRIDE as usize)) {
@@ -161,8 +161,9 @@ impl GpuSession {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
+        self.gpu.check(bytes.len() as u64)?;
         self.gpu.queue.write_buffer(&buffer, 0, &bytes);
-        buffer
+        Ok(buffer)
     }
 
     fn bind_group(&self, index: usize, pipeline: &Pipeline, params: &Buffer) -> BindGroup {
@@ -217,14 +218,18 @@ impl GpuSession {
             }
             let mut encoder = self.encoder();
             self.record(&mut encoder, start..end);
-            self.gpu.queue.submit([encoder.finish()]);
+            self.gpu.submit(encoder.finish());
             start = end;
         }
         let mut encoder = self.encoder();
         self.record(&mut encoder, start..self.steps.len());
         let bytes = self.output_bytes();
         let idle = self.idle_staging.lock().expect("no thread panicked").pop();
-        let staging = (bytes > 0).then(|| idle.unwrap_or_else(|| self.gpu.staging(bytes)));
+        let staging = match (idle, bytes) {
+            (_, 0) => None,
+            (None, _) => Some(self.gpu.staging(bytes)?),
+            (idle, _) => idle,
+        };
         if let Some(staging) = &staging {
             let mut at = 0;
             for (_, id) in &self.program.outputs {
@@ -233,7 +238,7 @@ impl GpuSession {
                 at += bytes;
             }
         }
-        let submission = self.gpu.queue.submit([encoder.finish()]);
+        let submission = self.gpu.submit(encoder.finish());
         self.gpu.check(0)?;
         Ok(Ticket { staging, submission, idle: self.idle_staging.clone() })
     }
@@ -282,7 +287,7 @@ impl GpuSession {
     pub fn call(&mut self, index: usize) -> Result<(), GpuError> {
         let mut encoder = self.encoder();
         self.record(&mut encoder, index..index + 1);
-        let submission = self.gpu.queue.submit([encoder.finish()]);
+        let submission = self.gpu.submit(encoder.finish());
         self.gpu.wait(Some(submission))
     }
 
@@ -340,7 +345,7 @@ impl GpuSession {
             dispatch(&mut pass, step);
         }
         encoder.resolve_query_set(&queries, 0..stamps, &resolved, 0);
-        self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.submit(encoder.finish());
         let words = self.gpu.read_words(&resolved, 0, 2 * stamps as usize)?;
         let ticks: Vec<u64> = words.chunks(2).map(|w| u64::from(w[0]) | u64::from(w[1]) << 32).collect();
         let period = f64::from(self.gpu.queue.get_timestamp_period()) * 1e-9;

@@ -24,6 +24,18 @@ pub struct AdamStates {
     pub average: Option<Tensor>,
 }
 
+/// The shape with these extents, if a tensor may have it.
+fn shape_of(operation: &'static str, extents: &[usize]) -> Result<Shape> {
+    let shape = Shape::new(extents);
+    match (1..=4).contains(&extents.len()) && !shape.is_empty() {
+        true => Ok(shape),
+        false => {
+            let expected = "one to four extents of at least 1";
+            Err(GraphError::Unsuitable { operation, shape, expected })
+        }
+    }
+}
+
 impl Graph {
     /// A tensor that the host writes before each run.
     pub fn input(&mut self, name: &str, extents: &[usize]) -> Result {
@@ -41,17 +53,20 @@ impl Graph {
     }
 
     fn leaf(&mut self, operation: Operation, extents: &[usize]) -> Result {
-        let shape = Shape::new(extents);
-        if shape.is_empty() || extents.len() > 4 {
-            let expected = "one to four extents of at least 1";
-            return Err(GraphError::Unsuitable { operation: "leaf", shape, expected });
+        let shape = shape_of("leaf", extents)?;
+        // What has one name has one piece of memory, however often the graph mentions it.
+        if let Operation::Input(name) | Operation::State(name) = &operation
+            && let Some(known) = self.nodes.iter().find(|node| node.operation == operation)
+            && known.shape.len() != shape.len()
+        {
+            return Err(GraphError::OtherLength { name: name.clone(), known: known.shape.clone(), shape });
         }
         Ok(self.push(operation, &[], shape))
     }
 
     /// The values of `base` from `offset` on in the given shape; nothing is copied.
     pub fn view(&mut self, base: Tensor, offset: usize, extents: &[usize]) -> Result {
-        let shape = Shape::new(extents);
+        let shape = shape_of("view", extents)?;
         if offset + shape.len() > self.shape(base).len() {
             return Err(self.mismatch("view", base, &shape));
         }
@@ -60,7 +75,7 @@ impl Graph {
 
     /// The same values in another shape; nothing is copied.
     pub fn reshape(&mut self, x: Tensor, extents: &[usize]) -> Result {
-        let shape = Shape::new(extents);
+        let shape = shape_of("reshape", extents)?;
         if shape.len() != self.shape(x).len() {
             return Err(self.mismatch("reshape", x, &shape));
         }
@@ -89,6 +104,7 @@ impl Graph {
         if self.shape(x) == shape {
             return Ok(x);
         }
+        shape_of("broadcast", shape.extents())?;
         match self.shape(x).broadcast_to(shape) {
             Some(_) => Ok(self.push(Operation::Unary(Unary::Identity), &[x], shape.clone())),
             None => Err(self.mismatch("broadcast", x, shape)),
@@ -171,13 +187,18 @@ impl Graph {
     /// Tensors side by side along the channels. The first gives the shape; a later part `[n, c]` is repeated
     /// over the positions of its image, which is how labels become constant planes.
     pub fn concatenate(&mut self, parts: &[Tensor]) -> Result {
-        let first = self.shape(parts[0]).clone();
+        let operation = "concatenation";
+        let Some(&part) = parts.first() else {
+            let (shape, expected) = (Shape::new(&[]), "made of at least one part");
+            return Err(GraphError::Unsuitable { operation, shape, expected });
+        };
+        let first = self.shape(part).clone();
         let mut channels = 0;
         for &part in parts {
             let shape = self.shape(part);
             let [positions, own] = [&first, shape].map(|s| s.len() / s.channels());
             if shape.rows() != first.rows() || (own != positions && own != shape.rows()) {
-                return Err(self.mismatch("concatenation", parts[0], shape));
+                return Err(self.mismatch(operation, parts[0], shape));
             }
             channels += shape.channels();
         }
@@ -260,7 +281,7 @@ impl Graph {
         if self.shape(seed).len() != 3 {
             return Err(self.unsuitable("random numbers", seed, "a seed of three integers"));
         }
-        Ok(self.push(Operation::RandomNormal, &[seed], Shape::new(extents)))
+        Ok(self.push(Operation::RandomNormal, &[seed], shape_of("random numbers", extents)?))
     }
 
     /// Rows of `x` in the order of `rows` (numbers `[m]`): `[m, …]`.
@@ -284,13 +305,14 @@ impl Graph {
 
     /// Several tensors in one of `len` values, each at its offset; where possible they are computed there.
     pub fn pack(&mut self, parts: &[(Tensor, usize)], len: usize) -> Result {
+        let shape = shape_of("pack", &[len])?;
         for &(part, offset) in parts {
             if offset + self.shape(part).len() > len {
-                return Err(self.mismatch("pack", part, &Shape::new(&[len])));
+                return Err(self.mismatch("pack", part, &shape));
             }
         }
         let (tensors, offsets): (Vec<_>, Vec<_>) = parts.iter().copied().unzip();
-        Ok(self.push(Operation::Pack { offsets }, &tensors, Shape::new(&[len])))
+        Ok(self.push(Operation::Pack { offsets }, &tensors, shape))
     }
 
     /// Writes `value` into `state`; later reads of the state in this graph see it.
@@ -325,5 +347,49 @@ impl Graph {
 
     fn unsuitable(&self, operation: &'static str, x: Tensor, expected: &'static str) -> GraphError {
         GraphError::Unsuitable { operation, shape: self.shape(x).clone(), expected }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tensors_without_values_and_with_more_than_four_extents_are_refused() {
+        for extents in [&[][..], &[0], &[2, 0, 3], &[1, 1, 1, 1, 1]] {
+            let mut graph = Graph::new();
+            let [one, seed] = [1, 3].map(|len| graph.input(&format!("{len} values"), &[len]).unwrap());
+            for refused in [
+                graph.input("x", extents),
+                graph.state("x", extents),
+                graph.constant(1.0, extents),
+                graph.view(seed, 0, extents),
+                graph.reshape(one, extents),
+                graph.broadcast(one, &Shape::new(extents)),
+                graph.random_normal(seed, extents),
+            ] {
+                let error = refused.unwrap_err().to_string();
+                let wanted = format!("shape {} is not one to four extents", Shape::new(extents));
+                assert!(error.contains(&wanted), "{error}");
+            }
+        }
+        let mut graph = Graph::new();
+        assert!(graph.pack(&[], 0).is_err());
+        let error = graph.concatenate(&[]).unwrap_err().to_string();
+        assert_eq!(error, "concatenation: shape [] is not made of at least one part");
+    }
+
+    #[test]
+    fn a_name_stands_for_one_length() {
+        let mut graph = Graph::new();
+        graph.input("x", &[2, 3]).unwrap();
+        graph.input("x", &[6]).unwrap();
+        let error = graph.input("x", &[2]).unwrap_err().to_string();
+        assert!(
+            error.contains("\"x\"") && error.contains("[2, 3]") && error.ends_with("another name"),
+            "{error}"
+        );
+        graph.state("x", &[4]).unwrap();
+        assert!(graph.state("x", &[5]).is_err());
     }
 }

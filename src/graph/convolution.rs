@@ -26,7 +26,7 @@ pub struct Convolution {
 /// The usual geometry, which has kernels of its own: a square kernel of size 1 or 3, stride 1 or 2, zeros around the image so that
 /// the fine side is exactly `stride` times the coarse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Plain {
+pub(crate) struct Usual {
     /// Side of the kernel.
     pub size: usize,
     /// Fine rows and columns per coarse one.
@@ -94,7 +94,7 @@ impl Convolution {
     ///
     /// # Errors
     /// The reason why this geometry with these sides is not usual.
-    pub(crate) fn plain(&self, fine: &Shape, coarse: &Shape) -> Result<Plain, &'static str> {
+    pub(crate) fn usual(&self, fine: &Shape, coarse: &Shape) -> Result<Usual, &'static str> {
         let [fine, coarse] = [fine, coarse].map(|side| side.image().expect("checked when built"));
         let Self { size, stride, dilation, groups, padding } = *self;
         if groups != 1 {
@@ -115,7 +115,7 @@ impl Convolution {
         }
         let whole = (1..3).all(|axis| fine[axis] == stride[0] * coarse[axis]);
         match whole {
-            true => Ok(Plain { size: size[0], stride: stride[0] }),
+            true => Ok(Usual { size: size[0], stride: stride[0] }),
             false => Err("sides that are no multiple of the stride"),
         }
     }
@@ -148,20 +148,20 @@ mod tests {
     }
 
     #[test]
-    fn only_the_usual_geometry_on_whole_sides_is_plain() {
+    fn only_small_square_kernels_on_whole_sides_are_usual() {
         let (same, image) = (Convolution::same, |h, w, c| Shape::new(&[2, h, w, c]));
-        let plain = |g: Convolution, fine: Shape| {
+        let usual = |g: Convolution, fine: Shape| {
             let [h, w] = g.positions([fine.extents()[1], fine.extents()[2]]).unwrap();
-            g.plain(&fine, &image(h, w, 4))
+            g.usual(&fine, &image(h, w, 4))
         };
         for (size, stride) in [(1, 1), (1, 2), (3, 1), (3, 2)] {
-            assert_eq!(plain(same(size, stride), image(6, 8, 4)), Ok(Plain { size, stride }));
+            assert_eq!(usual(same(size, stride), image(6, 8, 4)), Ok(Usual { size, stride }));
         }
-        assert_eq!(plain(same(3, 1), image(7, 7, 4)), Ok(Plain { size: 3, stride: 1 }));
+        assert_eq!(usual(same(3, 1), image(7, 7, 4)), Ok(Usual { size: 3, stride: 1 }));
         let unused = same(3, 2).padded([[1, 0], [1, 1]]);
         assert_eq!(
-            plain(unused, image(6, 8, 4)),
-            Ok(Plain { size: 3, stride: 2 }),
+            usual(unused, image(6, 8, 4)),
+            Ok(Usual { size: 3, stride: 2 }),
             "zeros that no tap meets"
         );
         for (general, fine) in [
@@ -174,7 +174,7 @@ mod tests {
             (same(3, 1).dilated([2, 2]).padded([[2; 2]; 2]), image(8, 8, 4)),
             (same(3, 2).padded([[0, 1], [0, 1]]), image(8, 8, 4)),
         ] {
-            plain(general, fine).unwrap_err();
+            usual(general, fine).unwrap_err();
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Gradients: the backward rule of each operation, written in operations of the same set. A node is visited only if the result depends
 //! on it and it depends on a wanted tensor.
 
+mod elementwise;
+mod placing;
 mod spatial;
 
-use super::operation::{Binary, Borders, COMPOSE_FLOOR, Epilogue, Operation, Unary};
-use super::{Broadcast, Convolution, Graph, GraphError, Shape, Tensor};
+use super::operation::{Binary, Borders, Epilogue, Operation};
+use super::{Convolution, Graph, GraphError, Shape, Tensor};
 
 type Result<T = Tensor> = std::result::Result<T, GraphError>;
 
@@ -28,9 +30,9 @@ impl Graph {
         let leads = self.leads_to_wanted(last, wanted);
         let mut gradients: Vec<Option<Tensor>> = vec![None; last + 1];
         for &(tensor, cotangent) in of {
-            let cotangent = match self.copies(tensor, cotangent) {
-                1 => self.broadcast(cotangent, &self.shape(tensor).clone())?,
-                _ => cotangent,
+            let cotangent = match self.holds_copies(tensor, cotangent) {
+                true => cotangent,
+                false => self.broadcast(cotangent, &self.shape(tensor).clone())?,
             };
             self.accumulate(&mut gradients, tensor, cotangent)?;
         }
@@ -53,6 +55,12 @@ impl Graph {
                 }
             })
             .collect()
+    }
+
+    /// Whether `d` is a whole number of copies of what has the shape of `tensor`, one after the other.
+    fn holds_copies(&self, tensor: Tensor, d: Tensor) -> bool {
+        let (own, all) = (self.shape(tensor).extents(), self.shape(d).extents());
+        all.len() == own.len() && all[1..] == own[1..] && all[0].is_multiple_of(own[0])
     }
 
     /// How many copies of the batch of `tensor` its cotangent `d` holds.
@@ -83,79 +91,35 @@ impl Graph {
         Ok(())
     }
 
-    /// The parts of the sum of two concatenations of which one has zeros wherever the other has something, as gradients by
-    /// slices that share no channel have.
-    fn joined(&self, a: Tensor, b: Tensor) -> Option<Vec<Tensor>> {
-        let parts = |t: Tensor| match self.node(t) {
-            super::Node { operation: Operation::Concatenate, operands, .. } => Some(operands),
-            _ => None,
-        };
-        let zero = |t: Tensor| matches!(self.node(t).operation, Operation::Constant(0.0));
-        let (a, b) = (parts(a)?, parts(b)?);
-        let one = |(&a, &b): (&Tensor, &Tensor)| {
-            let same = self.shape(a).channels() == self.shape(b).channels();
-            match (zero(a), zero(b)) {
-                (true, _) if same => Some(b),
-                (_, true) if same => Some(a),
-                _ => None,
-            }
-        };
-        (a.len() == b.len()).then(|| a.iter().zip(b).map(one).collect())?
-    }
-
     /// The contributions of one node to its operands' gradients; operands that lead nowhere are skipped.
     fn backward(&mut self, node: Tensor, d: Tensor, leads: &[bool]) -> Result<Vec<(Tensor, Tensor)>> {
         let super::Node { operation, operands, .. } = self.nodes[node.0].clone();
         let wants = |i: usize| operands.get(i).is_some_and(|t: &Tensor| leads[t.0]);
-        let mut to = Vec::new();
-        match operation {
-            // Also where the detached tensor itself is wanted.
-            Operation::Alias { differentiable: false } => {}
-            Operation::Alias { differentiable: true } => {
-                let mut extents = self.shape(operands[0]).extents().to_vec();
-                extents[0] *= self.copies(operands[0], d);
-                to.push((operands[0], self.reshape(d, &extents)?));
-            }
-            Operation::View { offset } => {
-                // Weights are wanted themselves; a view inside a path is packed back into its base. What a pack
-                // leaves out is 0.
-                let len = self.shape(operands[0]).len();
-                let padded = self.pack(&[(d, offset)], len)?;
-                let extents = self.shape(operands[0]).extents().to_vec();
-                to.push((operands[0], self.reshape(padded, &extents)?));
-            }
+        let mut to = match operation {
+            Operation::Alias { .. }
+            | Operation::View { .. }
+            | Operation::Concatenate
+            | Operation::Slice { .. }
+            | Operation::Pack { .. } => self.placing_backward(&operation, &operands, d, wants)?,
             Operation::Unary(function) => {
                 let dx = self.unary_backward(function, operands[0], node, d)?;
-                to.push((operands[0], self.reduce_to(operands[0], node, dx)?));
+                vec![(operands[0], self.reduce_to(operands[0], node, dx)?)]
             }
             Operation::Binary(function) => {
+                let mut to = Vec::new();
                 for (i, d) in self.binary_backward(function, &operands, node, d, [wants(0), wants(1)])? {
                     to.push((operands[i], self.reduce_to(operands[i], node, d)?));
                 }
+                to
             }
-            Operation::SumColumns => {
-                let mut extents = self.shape(operands[0]).extents().to_vec();
-                extents[0] *= self.copies(node, d);
-                to.push((operands[0], self.broadcast(d, &Shape::new(&extents))?));
-            }
-            Operation::SumRows => {
-                // The sum's own columns need not be the last extents of what it adds.
-                let extents = self.shape(operands[0]).extents().to_vec();
-                let columns = self.shape(d).len();
-                let rows = Shape::new(&[self.shape(operands[0]).len() / columns, columns]);
-                let repeated = self.broadcast(d, &rows)?;
-                to.push((operands[0], self.reshape(repeated, &extents)?));
+            Operation::SumColumns | Operation::SumRows => {
+                vec![(operands[0], self.sum_backward(&operation, operands[0], node, d)?)]
             }
             Operation::Convolve(..)
             | Operation::ConvolveInputGradient(..)
             | Operation::ConvolveWeightGradient(_) => {
-                to = self.convolution_backward(
-                    &operation,
-                    &operands,
-                    node,
-                    d,
-                    [wants(0), wants(1), wants(2)],
-                )?;
+                let wants = [wants(0), wants(1), wants(2)];
+                self.convolution_backward(&operation, &operands, node, d, wants)?
             }
             Operation::Pool(_)
             | Operation::Unpool(..)
@@ -165,46 +129,54 @@ impl Graph {
             | Operation::ResizeGradient(_)
             | Operation::BorderSum(_)
             | Operation::BorderSpread(_) => {
-                to.push((operands[0], self.spatial_backward(&operation, &operands, d)?));
+                vec![(operands[0], self.spatial_backward(&operation, &operands, d)?)]
             }
-            Operation::Concatenate => {
-                let mut start = 0;
-                for (i, &part) in operands.iter().enumerate() {
-                    let channels = self.shape(part).channels();
-                    if wants(i) {
-                        let piece = self.slice(d, start, channels)?;
-                        to.push((part, self.sum_positions(part, piece)?));
-                    }
-                    start += channels;
-                }
-            }
-            Operation::Slice { start } => to.push((operands[0], self.pad_channels(operands[0], start, d)?)),
             Operation::Softmax | Operation::CrossEntropy | Operation::CrossEntropyGradient => {
-                to = self.classification_backward(&operation, &operands, node, d, [wants(0), wants(2)])?;
+                self.classification_backward(&operation, &operands, node, d, [wants(0), wants(2)])?
             }
-            Operation::Pack { offsets } => {
-                for (i, &part) in operands.iter().enumerate().filter(|(i, _)| wants(*i)) {
-                    let extents = self.shape(part).extents().to_vec();
-                    to.push((part, self.view(d, offsets[i], &extents)?));
-                }
-            }
+            Operation::GatherRows(epilogue) => self.rows_backward(epilogue, &operands, node, d, wants(0))?,
             // Piecewise constant, or the end of the path.
-            Operation::OneHot | Operation::ArgMax | Operation::RandomNormal => {}
-            Operation::Input(_) | Operation::State(_) | Operation::Constant(_) => {}
-            Operation::GatherRows(epilogue) => {
-                let d = match epilogue {
-                    Epilogue::None => d,
-                    other => self.binary(Binary::LeakyMask(other.slope()), d, node)?,
-                };
-                if wants(0) {
-                    to.push((operands[0], self.gather_backward(operands[0], operands[1], d)?));
-                }
-                to.extend(operands.get(2).map(|&beside| (beside, d)));
-            }
+            Operation::OneHot | Operation::ArgMax | Operation::RandomNormal => Vec::new(),
+            Operation::Input(_) | Operation::State(_) | Operation::Constant(_) => Vec::new(),
             // No tensor stands for what they do.
-            Operation::Assign | Operation::Adam => {}
-        }
+            Operation::Assign | Operation::Adam => Vec::new(),
+        };
         to.retain(|(operand, _)| leads[operand.0]);
+        Ok(to)
+    }
+
+    /// Every value that was added receives what its sum carries.
+    fn sum_backward(&mut self, operation: &Operation, x: Tensor, y: Tensor, d: Tensor) -> Result {
+        let mut extents = self.shape(x).extents().to_vec();
+        if *operation == Operation::SumColumns {
+            extents[0] *= self.copies(y, d);
+            return self.broadcast(d, &Shape::new(&extents));
+        }
+        // The sum's own columns need not be the last extents of what it adds.
+        let columns = self.shape(d).len();
+        let rows = Shape::new(&[self.shape(x).len() / columns, columns]);
+        let repeated = self.broadcast(d, &rows)?;
+        self.reshape(repeated, &extents)
+    }
+
+    /// Of chosen rows, and of what was added beside them.
+    fn rows_backward(
+        &mut self,
+        epilogue: Epilogue,
+        operands: &[Tensor],
+        y: Tensor,
+        d: Tensor,
+        wants_rows: bool,
+    ) -> Result<Vec<(Tensor, Tensor)>> {
+        let d = match epilogue {
+            Epilogue::None => d,
+            other => self.binary(Binary::LeakyMask(other.slope()), d, y)?,
+        };
+        let mut to = Vec::new();
+        if wants_rows {
+            to.push((operands[0], self.gather_backward(operands[0], operands[1], d)?));
+        }
+        to.extend(operands.get(2).map(|&beside| (beside, d)));
         Ok(to)
     }
 
@@ -257,182 +229,6 @@ impl Graph {
         });
         let by_row = self.convolve_weight_gradient(Convolution::same(1, 1), chosen?, d?)?;
         self.view(by_row, 0, &extents)
-    }
-
-    /// Undoes the broadcast of `like` to `node`: sums `d`, which may hold several copies of the batch, to its shape. What
-    /// belongs to images keeps its copies.
-    fn reduce_to(&mut self, like: Tensor, node: Tensor, d: Tensor) -> Result {
-        let copies = self.copies(node, d);
-        let mut extents = self.shape(like).extents().to_vec();
-        let images = self.shape(node);
-        let bias = images.image().is_some() && self.shape(like).extents() == [images.channels()];
-        let summed = match self.shape(like).broadcast_to(images) {
-            Some(Broadcast::Full) => return Ok(d),
-            // The bias of a single channel too is summed as those of many are.
-            Some(Broadcast::Scalar) if bias => self.sum_rows(d, 1)?,
-            // One number of the only image of a batch is a scalar too, but each copy has its own.
-            Some(Broadcast::Scalar) if copies == 1 || extents != [1, 1] => self.sum(d),
-            Some(Broadcast::Scalar | Broadcast::Stretch) => {
-                extents[0] *= copies;
-                self.sum_columns(d)
-            }
-            _ => {
-                let len = self.shape(like).len();
-                self.sum_rows(d, len)?
-            }
-        };
-        self.reshape(summed, &extents)
-    }
-
-    /// `operand` of `node`, for products with a cotangent `d` that holds several copies of the batch: one number per image
-    /// must be repeated itself.
-    fn repeated(&mut self, operand: Tensor, node: Tensor, d: Tensor) -> Result {
-        let copies = self.copies(node, d);
-        let how = self.shape(operand).broadcast_to(self.shape(node));
-        if copies == 1 || how != Some(Broadcast::Stretch) {
-            return Ok(operand);
-        }
-        let rows = self.shape(operand).rows();
-        self.broadcast(operand, &Shape::new(&[copies * rows, 1]))
-    }
-
-    fn unary_backward(&mut self, function: Unary, x: Tensor, y: Tensor, d: Tensor) -> Result {
-        match function {
-            Unary::Identity => Ok(d),
-            Unary::Affine(a, _) => Ok(self.affine(d, a, 0.0)),
-            Unary::Clamp(a, b) => self.binary(Binary::ClampMask(a, b), d, x),
-            // The result has the operand's sign unless the slope is negative. It is kept in any case, so it is the mask.
-            Unary::LeakyRelu(a) => self.binary(Binary::LeakyMask(a), d, if a < 0.0 { x } else { y }),
-            Unary::Exp => self.multiply(d, y),
-            Unary::Log => self.binary(Binary::Divide, d, x),
-            Unary::Tanh => {
-                let square = self.unary(Unary::Square, y);
-                let slope = self.affine(square, -1.0, 1.0);
-                self.multiply(d, slope)
-            }
-            Unary::Sigmoid => {
-                let half = self.binary(Binary::ComposeGradient, d, y)?;
-                Ok(self.affine(half, 0.5, 0.0))
-            }
-            Unary::Sqrt => {
-                let half = self.affine(d, 0.5, 0.0);
-                self.binary(Binary::Divide, half, y)
-            }
-            Unary::Square => {
-                // Doubled last, which rounds nothing: so what is kept for the backward pass is x itself.
-                let product = self.multiply(d, x)?;
-                Ok(self.affine(product, 2.0, 0.0))
-            }
-            Unary::Abs => {
-                let sign = self.unary(Unary::Sign, x);
-                self.multiply(d, sign)
-            }
-            Unary::Sign => {
-                let shape = self.shape(x).extents().to_vec();
-                self.constant(0.0, &shape)
-            }
-            Unary::Erf => {
-                let square = self.unary(Unary::Square, x);
-                let exponent = self.affine(square, -1.0, 0.0);
-                let bell = self.unary(Unary::Exp, exponent);
-                let slope = self.affine(bell, std::f32::consts::FRAC_2_SQRT_PI, 0.0);
-                self.multiply(d, slope)
-            }
-            Unary::Softplus => {
-                let slope = self.unary(Unary::Sigmoid, x);
-                self.multiply(d, slope)
-            }
-            Unary::Power(0.0) => {
-                let extents = self.shape(d).extents().to_vec();
-                self.constant(0.0, &extents)
-            }
-            Unary::Power(a) => {
-                let power = self.power(x, a - 1.0);
-                let slope = self.affine(power, a, 0.0);
-                self.multiply(d, slope)
-            }
-            Unary::Reciprocal => {
-                let square = self.unary(Unary::Square, y);
-                let product = self.multiply(d, square)?;
-                Ok(self.affine(product, -1.0, 0.0))
-            }
-        }
-    }
-
-    /// Gradients by the left (0) and right (1) operand, each of the result's shape, where wanted.
-    fn binary_backward(
-        &mut self,
-        function: Binary,
-        operands: &[Tensor],
-        y: Tensor,
-        d: Tensor,
-        wants: [bool; 2],
-    ) -> Result<Vec<(usize, Tensor)>> {
-        let [l, r] = [self.repeated(operands[0], y, d)?, self.repeated(operands[1], y, d)?];
-        let mut to = Vec::new();
-        if wants[0] {
-            let dl = match function {
-                Binary::Add | Binary::Subtract => Some(d),
-                Binary::Multiply => Some(self.multiply(d, r)?),
-                Binary::Divide => Some(self.binary(Binary::Divide, d, r)?),
-                Binary::Maximum | Binary::Minimum => Some(self.where_chosen(function, operands, d)?),
-                Binary::LeakyMask(_) | Binary::ClampMask(..) | Binary::ComposeGradient | Binary::Select => {
-                    Some(self.binary(function, d, r)?)
-                }
-                Binary::Compose => Some(self.compose_backward_image(l, y, d)?),
-                Binary::Equal | Binary::Greater => None,
-            };
-            to.extend(dl.map(|dl| (0, dl)));
-        }
-        if wants[1] {
-            let dr = match function {
-                Binary::Add => Some(d),
-                Binary::Subtract => Some(self.affine(d, -1.0, 0.0)),
-                Binary::Multiply => Some(self.multiply(d, l)?),
-                Binary::Divide => {
-                    let product = self.multiply(d, y)?;
-                    let quotient = self.binary(Binary::Divide, product, r)?;
-                    Some(self.affine(quotient, -1.0, 0.0))
-                }
-                Binary::Maximum | Binary::Minimum => {
-                    let left = self.where_chosen(function, operands, d)?;
-                    Some(self.subtract(d, left)?)
-                }
-                Binary::Compose => Some(self.binary(Binary::ComposeGradient, d, y)?),
-                Binary::ComposeGradient => {
-                    // 2·l·(1 − 2r)
-                    let slope = self.affine(r, -4.0, 2.0);
-                    let product = self.multiply(d, l)?;
-                    Some(self.multiply(product, slope)?)
-                }
-                // Masks are piecewise constant in their second operand.
-                Binary::LeakyMask(_) | Binary::ClampMask(..) | Binary::Select => None,
-                Binary::Equal | Binary::Greater => None,
-            };
-            to.extend(dr.map(|dr| (1, dr)));
-        }
-        Ok(to)
-    }
-
-    /// `d` where the left operand is the result of a maximum or minimum (ties go right), else 0.
-    fn where_chosen(&mut self, function: Binary, operands: &[Tensor], d: Tensor) -> Result {
-        let [l, r] = [operands[0], operands[1]];
-        let left_won = match function {
-            Binary::Maximum => self.binary(Binary::Greater, l, r)?,
-            _ => self.binary(Binary::Greater, r, l)?,
-        };
-        self.multiply(d, left_won)
-    }
-
-    /// Equation 5 by the image: `x_adv (1 − x_adv) / (x (1 − x))` inside the clamp.
-    fn compose_backward_image(&mut self, x: Tensor, y: Tensor, d: Tensor) -> Result {
-        let (low, high) = (COMPOSE_FLOOR, 1.0 - COMPOSE_FLOOR);
-        let clamped = self.unary(Unary::Clamp(low, high), x);
-        let one = self.constant(1.0, &[1])?;
-        let numerator = self.binary(Binary::ComposeGradient, d, y)?;
-        let denominator = self.binary(Binary::ComposeGradient, one, clamped)?;
-        let quotient = self.binary(Binary::Divide, numerator, denominator)?;
-        self.binary(Binary::ClampMask(low, high), quotient, x)
     }
 
     /// Each of the three partial derivatives of the trilinear form has the other two as its gradients.
@@ -494,36 +290,5 @@ impl Graph {
         let mean = self.sum_columns(product);
         let centred = self.subtract(d, mean)?;
         self.multiply(p, centred)
-    }
-
-    /// Zeros around `d` so that it has the channels of `like`.
-    fn pad_channels(&mut self, like: Tensor, start: usize, d: Tensor) -> Result {
-        let shape = self.shape(like).clone();
-        let (own, all) = (self.shape(d).channels(), shape.channels());
-        let mut parts = Vec::new();
-        let mut extents = shape.extents().to_vec();
-        extents[0] = self.shape(d).rows();
-        for (before, channels) in [(true, start), (false, all - start - own)] {
-            if channels > 0 {
-                *extents.last_mut().expect("shapes have extents") = channels;
-                parts.push((before, self.constant(0.0, &extents)?));
-            }
-        }
-        let mut order: Vec<Tensor> = parts.iter().filter(|p| p.0).map(|p| p.1).collect();
-        order.push(d);
-        order.extend(parts.iter().filter(|p| !p.0).map(|p| p.1));
-        self.concatenate(&order)
-    }
-
-    /// Sums a slice of a concatenation over the positions over which `part` had been repeated.
-    fn sum_positions(&mut self, part: Tensor, piece: Tensor) -> Result {
-        let mut extents = self.shape(part).extents().to_vec();
-        if self.shape(piece).extents()[1..] == extents[1..] {
-            return Ok(piece);
-        }
-        extents[0] = self.shape(piece).rows();
-        let [_, h, w, _] = self.shape(piece).image().expect("planes stand beside images");
-        let pooled = self.pool(super::Window::new(h, w), piece)?;
-        self.reshape(pooled, &extents)
     }
 }

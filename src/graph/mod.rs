@@ -20,7 +20,7 @@ pub mod window;
 
 pub use build::AdamStates;
 pub use convolution::Convolution;
-pub(crate) use convolution::Plain;
+pub(crate) use convolution::Usual;
 pub use formula::{Formula, Term};
 pub use operation::{Binary, Borders, Epilogue, Operation, Unary};
 pub use resize::{Coordinates, Resize, Rounding, Sampling};
@@ -59,6 +59,19 @@ pub enum GraphError {
         right: Shape,
         /// What would fit.
         expected: String,
+    },
+    /// The graph has an input or a state of this name with another number of values.
+    #[error(
+        "the graph has a tensor {name:?} of shape {known}, and one of shape {shape} has another number of values; give \
+         it another name"
+    )]
+    OtherLength {
+        /// The name.
+        name: String,
+        /// The shape that it has.
+        known: Shape,
+        /// The shape that was asked for.
+        shape: Shape,
     },
     /// One operand is of the wrong kind.
     #[error("{operation}: shape {shape} is not {expected}")]

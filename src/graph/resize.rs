@@ -82,7 +82,7 @@ impl Resize {
     }
 
     /// By factors, which need not lead to a whole size: the size is rounded down, the ratio is the factor's own, as in
-    /// PyTorch and ONNX. `None` for a factor that is no positive fraction of numbers up to 1000.
+    /// PyTorch and ONNX. `None` for a factor that is no positive fraction with a denominator up to 1000.
     pub fn scaled(
         from: [usize; 2],
         factors: [f64; 2],

@@ -78,7 +78,7 @@ impl Window {
     }
 
     /// Whether the windows lie side by side in the image itself, for which there are kernels of their own.
-    pub(crate) fn is_plain(&self) -> bool {
+    pub(crate) fn is_side_by_side(&self) -> bool {
         let beside = self.stride == [self.height, self.width] && self.padding == [[0; 2]; 2];
         beside && !self.ceil && self.divisor == Divisor::None
     }
@@ -125,11 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn only_windows_side_by_side_in_the_image_are_plain() {
-        assert!(Window::mean(2, 3).is_plain() && Window::new(1, 1).is_plain());
-        assert!(!Window::mean(2, 2).strided(1, 2).is_plain());
-        assert!(!Window::mean(2, 2).padded([[0, 0], [0, 1]]).is_plain());
-        assert!(!Window::mean(2, 2).rounded_up().is_plain());
-        assert!(!Window::mean_inside(2, 2).is_plain());
+    fn only_windows_without_stride_or_padding_of_their_own_are_side_by_side() {
+        assert!(Window::mean(2, 3).is_side_by_side() && Window::new(1, 1).is_side_by_side());
+        assert!(!Window::mean(2, 2).strided(1, 2).is_side_by_side());
+        assert!(!Window::mean(2, 2).padded([[0, 0], [0, 1]]).is_side_by_side());
+        assert!(!Window::mean(2, 2).rounded_up().is_side_by_side());
+        assert!(!Window::mean_inside(2, 2).is_side_by_side());
     }
 }

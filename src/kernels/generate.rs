@@ -153,7 +153,7 @@ fn unary(code: u32, [a, b]: [f32; 2], x: usize) -> String {
         3 => format!("select({a} * v{x}, v{x}, v{x} > 0.0)"),
         4 => format!("exp(v{x})"),
         5 => format!("log(v{x})"),
-        6 => format!("tanh(clamp(v{x}, -20.0, 20.0))"),
+        6 => format!("hyperbolic_tangent(v{x})"),
         7 => format!("1.0 / (1.0 + exp(-v{x}))"),
         8 => format!("sqrt(v{x})"),
         9 => format!("v{x} * v{x}"),

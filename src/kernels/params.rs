@@ -131,10 +131,10 @@ params! {
         lefts: u32,
         /// Which matrices lie row after row and not in blocks: the sum of 1 for the left one, 2 for the right one, and 4 for the
         /// product. There is then one matrix of each kind.
-        plain: u32,
-        /// Rows of a plain left matrix and of a plain product. `rows` is this number rounded up.
+        row_major: u32,
+        /// Rows of a row-major left matrix and of a row-major product. `rows` is this number rounded up.
         height: u32,
-        /// Rows of a plain right matrix. `inner` is this number rounded up.
+        /// Rows of a row-major right matrix. `inner` is this number rounded up.
         depth: u32,
     }
 
@@ -413,7 +413,7 @@ impl GeneralParams {
         let fine = image([self.fine_height, self.fine_width, self.fine_channels]);
         let coarse = image([self.height, self.width, self.coarse_channels]);
         let [rows, columns] = [self.kernel_height, self.kernel_width];
-        let reason = self.geometry().plain(&fine, &coarse).err().unwrap_or("none");
+        let reason = self.geometry().usual(&fine, &coarse).err().unwrap_or("none");
         format!("between {fine} and {coarse}, kernel {rows}x{columns}: {reason}")
     }
 }

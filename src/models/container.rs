@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -41,14 +41,7 @@ impl<'a> Container<'a> {
     pub fn open(path: &'a Path) -> Result<Self, ModelFileError> {
         let read_error = |e| file_error("read", path)(e);
         // Before it is opened, because opening a pipe waits for its other end.
-        let about = fs::metadata(path).map_err(read_error)?;
-        if about.is_dir() {
-            return Err(read_error(std::io::ErrorKind::IsADirectory.into()).into());
-        }
-        if !about.is_file() {
-            let problem = "this is a pipe or a device; give a regular file".to_string();
-            return Err(ModelFileError::Architecture { path: path.to_path_buf(), problem });
-        }
+        files::length(path).map_err(read_error)?;
         let mut file = File::open(path).map_err(read_error)?;
         let whole = file.metadata().map_err(read_error)?.len();
         let mut beginning = Vec::new();
@@ -231,7 +224,7 @@ mod tests {
         let path = folder.path().join("a.safetensors");
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
         bytes.extend(header.as_bytes());
-        fs::write(&path, &bytes).unwrap();
+        std::fs::write(&path, &bytes).unwrap();
         File::options().append(true).open(&path).unwrap().set_len(bytes.len() as u64 + data).unwrap();
         match Container::open(&path) {
             Ok(container) => format!("{} tensors", container.tensors.len()),

@@ -4,11 +4,11 @@
 
 use super::container::LONGEST_HEADER;
 use super::formats;
-use super::sealed;
+use super::sealed::{self, Unwritable};
 use super::weights::Reader;
 use crate::files::{self, FileError};
 use crate::integrity::Unreadable;
-use crate::memory::{self, OutOfMemory};
+use crate::memory;
 use crate::nn::onnx::{self, OnnxError};
 use crate::nn::{ModelError, Net, Network, Problem, Slots, Values};
 use crate::pgn::{Generator, Recipe};
@@ -38,7 +38,7 @@ pub struct Facts {
     pub dataset: String,
     /// Names of the classes, in order; empty if unknown.
     pub class_names: Vec<String>,
-    /// How it was trained: `natural`, `fgm`, `pgd`, `pgn` or `unknown`.
+    /// The name of the method that trained it, or `unknown`.
     pub method: String,
     /// How its generator is built and moves; the paper's where a file does not say.
     #[serde(flatten)]
@@ -49,6 +49,22 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Of a network that another program trained.
+    pub(super) fn unknown(problem: Problem, network: Network, width: f32) -> Self {
+        let unknown = || UNKNOWN.to_string();
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            problem,
+            network,
+            width,
+            dataset: unknown(),
+            class_names: Vec::new(),
+            method: unknown(),
+            generator: Recipe::default(),
+            run: None,
+        }
+    }
+
     /// The names of the classes in their order, which are their numbers where the model does not know any.
     pub fn classes(&self) -> Vec<String> {
         match self.class_names.is_empty() {
@@ -147,25 +163,26 @@ pub enum ModelFileError {
     /// Sizes that no model can have.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// Too large to be written in the memory that there is.
+    /// Too large to be written in the memory that there is, or to be read again.
     #[error("cannot write {}: {refused}", path.display())]
-    Memory {
+    Unwritable {
         /// The file.
         path: PathBuf,
-        /// What the system did not give.
-        refused: OutOfMemory,
+        /// What does not fit.
+        refused: Unwritable,
     },
 }
 
 impl Model {
     /// Writes the model.
     pub fn save(&self, path: &Path) -> Result<(), ModelFileError> {
-        let no_room = |refused| ModelFileError::Memory { path: path.to_path_buf(), refused };
+        let unwritable =
+            |refused: Unwritable| ModelFileError::Unwritable { path: path.to_path_buf(), refused };
         let networks =
             [Some(&self.live), Some(&self.average), self.generator.as_ref().map(|(_, values)| values)];
         let values = networks.into_iter().flatten().map(Values::len).sum();
         // They are copied into the order of the file, slot by slot.
-        memory::with_room::<f32>(values).map_err(no_room)?;
+        memory::with_room::<f32>(values).map_err(|refused| unwritable(refused.into()))?;
         let mut tensors = Vec::new();
         export(&self.classifier.slots, &self.live, "classifier", &mut tensors);
         export(&self.classifier.slots, &self.average, "classifier_ema", &mut tensors);
@@ -173,7 +190,7 @@ impl Model {
             export(&generator.slots, values, "generator", &mut tensors);
         }
         let described = Described { facts: self.facts.clone(), classifier: self.classifier.clone() };
-        let bytes = sealed::file_of(&tensors, METADATA_KEY, &described).map_err(no_room)?;
+        let bytes = sealed::readable_file_of(&tensors, METADATA_KEY, &described).map_err(unwritable)?;
         files::write(path, &bytes)?;
         Ok(())
     }
@@ -222,18 +239,7 @@ impl Model {
 impl Model {
     /// A classifier with these values, of which nothing else is known.
     pub fn new(classifier: Net, values: Values) -> Self {
-        let unknown = || UNKNOWN.to_string();
-        let facts = Facts {
-            version: env!("CARGO_PKG_VERSION").to_string(),
-            problem: classifier.problem,
-            network: Network::imported(),
-            width: IMPORTED_WIDTH,
-            dataset: unknown(),
-            class_names: Vec::new(),
-            method: unknown(),
-            generator: Recipe::default(),
-            run: None,
-        };
+        let facts = Facts::unknown(classifier.problem, Network::imported(), IMPORTED_WIDTH);
         Self { facts, classifier, average: values.clone(), live: values, generator: None, notes: Vec::new() }
     }
 
@@ -309,7 +315,7 @@ mod tests {
     use super::*;
     use crate::attacks::Norm;
     use crate::nn::{Init, Plan};
-    use crate::pgn::{GeneratorBall, GeneratorInput, Raised};
+    use crate::pgn::{GeneratorBall, GeneratorInput, GeneratorLoss};
 
     const PROBLEM: Problem = Problem { height: 12, width: 12, channels: 3, classes: 5 };
 
@@ -348,11 +354,22 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_could_not_be_read_again_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        let mut model = model();
+        model.facts.class_names = vec!["x".repeat(LONGEST_HEADER as usize)];
+        let error = model.save(&path).unwrap_err().to_string();
+        assert!(error.starts_with("cannot write ") && error.contains("its header would have "), "{error}");
+        assert!(!path.exists());
+    }
+
+    #[test]
     fn a_generator_of_any_recipe_comes_back_with_all_members_and_statistics() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.safetensors");
         let variant = Recipe {
-            gradient_of: Raised::Dlr,
+            gradient_of: GeneratorLoss::Dlr,
             rounds: 2,
             ball: Some(GeneratorBall { norm: Norm::Linf, epsilon: 0.03 }),
             noise: true,

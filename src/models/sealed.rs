@@ -3,6 +3,7 @@
 //! The entry's text is the checksum, a space, and the facts as one sealed line of JSON. The line has a checksum of its own, so
 //! that the facts can be believed where only the header of a large file is read.
 
+use super::container::LONGEST_HEADER;
 use super::file::{NamedTensor, TypedTensor, typed, typed_to_bytes};
 use crate::files;
 use crate::integrity::{self, EMPTY_SEAL, Seal, Unreadable};
@@ -25,6 +26,37 @@ pub fn metadata(key: &str, facts: &impl Serialize) -> HashMap<String, String> {
 pub fn seal(mut bytes: Vec<u8>) -> Vec<u8> {
     integrity::seal(&mut bytes);
     bytes
+}
+
+/// Why a file cannot be made that is to be read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unwritable {
+    /// There is no memory for it.
+    #[error(transparent)]
+    Memory(#[from] OutOfMemory),
+    /// Its header is longer than any that is read.
+    #[error("its header would have {length} bytes, and no header of more than {most} is read; take a network with fewer layers or classes with shorter names", most = LONGEST_HEADER)]
+    LongHeader {
+        /// Bytes of the header.
+        length: u64,
+    },
+}
+
+/// The bytes of a sealed file of `tensors` that is read again: a model or a checkpoint.
+///
+/// # Errors
+/// If there is no memory for them, or its header says more than is read.
+pub fn readable_file_of(
+    tensors: &[NamedTensor],
+    key: &str,
+    facts: &impl Serialize,
+) -> Result<Vec<u8>, Unwritable> {
+    let bytes = file_of(tensors, key, facts)?;
+    match bytes.first_chunk::<8>().map_or(0, |length| u64::from_le_bytes(*length)) {
+        length if length > LONGEST_HEADER => Err(Unwritable::LongHeader { length }),
+        _ => Ok(bytes),
+    }
 }
 
 /// The bytes of a sealed file of `tensors`.
@@ -117,6 +149,16 @@ mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(read(&damaged).is_err(), "bit {bit} is taken without a word");
         }
+    }
+
+    #[test]
+    fn a_file_is_made_only_if_its_header_can_be_read_again() {
+        let of = |letters: u64| {
+            let facts = HashMap::from([("name", "x".repeat(letters as usize))]);
+            readable_file_of(&[("a".to_string(), vec![1], vec![1.0])], KEY, &facts)
+        };
+        assert!(matches!(read(&of(LONGEST_HEADER - 1000).unwrap()), Ok(Origin::Ours(Some(_)))));
+        assert!(matches!(of(LONGEST_HEADER), Err(Unwritable::LongHeader { .. })));
     }
 
     #[test]

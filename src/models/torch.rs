@@ -16,6 +16,7 @@ use crate::graph::{Convolution, Window};
 use crate::nn::builder::{Builder, Kernel};
 use crate::nn::layer::Pooling;
 use crate::nn::net::{Net, Value};
+use crate::nn::zoo::LAST_GAIN;
 use crate::nn::{Network, Normalisation, Plan, Problem};
 use std::collections::BTreeMap;
 
@@ -177,7 +178,7 @@ impl Reading<'_> {
         if !self.shapes.has(&format!("{head}.bias")) {
             return Err(format!("the tensor {head}.bias is missing"));
         }
-        net.dense(x, head, problem.classes, std::f32::consts::FRAC_1_SQRT_2);
+        net.dense(x, head, problem.classes, LAST_GAIN);
         net.finish().map_err(|error| error.to_string())
     }
 

@@ -15,6 +15,7 @@ use crate::nn::Problem;
 use crate::nn::builder::{Builder, Kernel};
 use crate::nn::layer::{Layer, Pooling};
 use crate::nn::net::Value;
+use crate::nn::zoo::LAST_GAIN;
 
 /// Layers beyond which nobody has trained such a network.
 const MOST_LAYERS: usize = 200;
@@ -34,15 +35,8 @@ pub(super) fn network(shapes: &Shapes, expected: Option<Problem>) -> Result<Foun
     let last = *convolutions.last().ok_or("there is no convolution")?;
     let [maps, ..] = shapes.get::<4>(&format!("features.{last}.weight"))?;
     let heads = heads(shapes);
-    let [_, features] = shapes.get::<2>(&format!("{}.weight", heads[0]))?;
+    let side = side_of(shapes, &heads[0], maps)?;
     let [classes, _] = shapes.get::<2>(&format!("{}.weight", heads[heads.len() - 1]))?;
-    let side = (1..=features).find(|side| maps * side * side >= features).unwrap_or(1);
-    if maps * side * side != features {
-        return Err(format!(
-            "the tensor {}.weight reads {features} numbers, which are no square of the {maps} channels before it",
-            heads[0]
-        ));
-    }
     let problem = match expected {
         Some(problem) => Problem { channels, classes, ..problem },
         None => Problem::square(SIDES[usize::from(side > 1)], channels, classes),
@@ -58,23 +52,7 @@ pub(super) fn network(shapes: &Shapes, expected: Option<Problem>) -> Result<Foun
         x = block(shapes, &mut net, x, index, convolutions.get(at + 1).copied())?;
     }
     x = sized(&mut net, x, side)?;
-    for (at, name) in heads.iter().enumerate() {
-        let [outputs, inputs] = shapes.get::<2>(&format!("{name}.weight"))?;
-        let found = net.extents(x).len();
-        if found != inputs {
-            return Err(format!(
-                "the tensor {name}.weight reads {inputs} numbers, and the layer before it gives {found}"
-            ));
-        }
-        if !shapes.has(&format!("{name}.bias")) {
-            return Err(format!("the tensor {name}.bias is missing"));
-        }
-        let is_last = at + 1 == heads.len();
-        x = net.dense(x, name, outputs, if is_last { std::f32::consts::FRAC_1_SQRT_2 } else { 1.0 });
-        if !is_last {
-            x = net.relu(x);
-        }
-    }
+    head(shapes, &mut net, x, &heads)?;
     let classifier = net.finish().map_err(|error| error.to_string())?;
     let (network, width) = of_zoo(shapes, FIRST, &classifier, normalised);
     Ok(Found { family: "a VGG network", network, width, classifier, notes: Vec::new() })
@@ -90,6 +68,40 @@ fn heads(shapes: &Shapes) -> Vec<String> {
     let is_linear = |name: &String| shapes.get::<2>(&format!("{name}.weight")).is_ok();
     let numbered = (0..MOST_LAYERS).map(|index| format!("classifier.{index}"));
     std::iter::once("classifier".to_string()).chain(numbered).filter(is_linear).collect()
+}
+
+/// The side of the image of so many maps that the first linear layer, named `first`, reads.
+fn side_of(shapes: &Shapes, first: &str, maps: usize) -> Result<usize> {
+    let [_, features] = shapes.get::<2>(&format!("{first}.weight"))?;
+    let side = (1..=features).find(|side| maps * side * side >= features).unwrap_or(1);
+    match maps * side * side == features {
+        true => Ok(side),
+        false => Err(format!(
+            "the tensor {first}.weight reads {features} numbers, which are no square of the {maps} channels before it"
+        )),
+    }
+}
+
+/// The linear layers of these names, with ReLU between them.
+fn head(shapes: &Shapes, net: &mut Builder, mut x: Value, names: &[String]) -> Result<()> {
+    for (at, name) in names.iter().enumerate() {
+        let [outputs, inputs] = shapes.get::<2>(&format!("{name}.weight"))?;
+        let found = net.extents(x).len();
+        if found != inputs {
+            return Err(format!(
+                "the tensor {name}.weight reads {inputs} numbers, and the layer before it gives {found}"
+            ));
+        }
+        if !shapes.has(&format!("{name}.bias")) {
+            return Err(format!("the tensor {name}.bias is missing"));
+        }
+        let is_last = at + 1 == names.len();
+        x = net.dense(x, name, outputs, if is_last { LAST_GAIN } else { 1.0 });
+        if !is_last {
+            x = net.relu(x);
+        }
+    }
+    Ok(())
 }
 
 /// The convolution at a place, and what follows it before the next one.

@@ -5,15 +5,14 @@
 //! that rounds, a note says so.
 
 use super::container::{Container, shown};
-use super::file::{Described, Facts, IMPORTED_WIDTH, METADATA_KEY, ModelFileError, UNKNOWN};
+use super::file::{Described, Facts, IMPORTED_WIDTH, METADATA_KEY, ModelFileError};
 use super::names;
 use super::sealed::{self, Origin};
 use super::torch::{self, Shapes};
 use crate::integrity::Unreadable;
 use crate::memory;
 use crate::nn::zoo::scales;
-use crate::nn::{ModelError, Net, Network, Plan, Problem, Slots, Values};
-use crate::pgn::Recipe;
+use crate::nn::{ModelError, Network, Plan, Problem, Slots, Values};
 use half::{bf16, f16};
 use safetensors::tensor::{Dtype, TensorInfo};
 use std::collections::{BTreeMap, BTreeSet};
@@ -138,8 +137,8 @@ impl<'a> Reader<'a> {
             found.map_err(|problem| self.wrong(problem))?;
         self.family = family;
         self.about.extend(notes.iter().map(|note| format!("{}: {note}", self.path.display())));
-        let facts = facts(&classifier, network, width.unwrap_or(IMPORTED_WIDTH));
-        Ok(Described { facts, classifier })
+        let width = width.unwrap_or(IMPORTED_WIDTH);
+        Ok(Described { facts: Facts::unknown(classifier.problem, network, width), classifier })
     }
 
     /// The all-convolutional network that the names and shapes belong to.
@@ -184,7 +183,7 @@ impl<'a> Reader<'a> {
         let classifier = network
             .build(Plan { problem, width, normalisation })
             .map_err(|error: ModelError| self.wrong(error.to_string()))?;
-        Ok(Described { facts: facts(&classifier, network, width), classifier })
+        Ok(Described { facts: Facts::unknown(problem, network, width), classifier })
     }
 
     /// Refuses the file unless its tensors are those of `networks` and no others.
@@ -270,22 +269,6 @@ impl<'a> Reader<'a> {
         self.rounded.of += values.len();
         self.rounded.values += values.iter().filter(|&&v| f64::from(v as f32) != v).count();
         Ok(values.iter().map(|&value| value as f32).collect())
-    }
-}
-
-/// What is known of a network of another program.
-fn facts(classifier: &Net, network: Network, width: f32) -> Facts {
-    let unknown = || UNKNOWN.to_string();
-    Facts {
-        version: env!("CARGO_PKG_VERSION").to_string(),
-        problem: classifier.problem,
-        network,
-        width,
-        dataset: unknown(),
-        class_names: Vec::new(),
-        method: unknown(),
-        generator: Recipe::default(),
-        run: None,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::arrangement::{Arrangement, Axis};
 use super::layer::{Activation, Arithmetic, Extents, Layer, Pooling};
-use super::net::{IMAGES, Net, Node, Value};
+use super::net::{IMAGES, Net, Node, Value, positions_behind};
 use super::slot::{FileOrder, Initial, Role, Slot, Slots};
 use super::{ModelError, Normalisation, Problem};
 use crate::graph::{self, Convolution};
@@ -129,11 +129,11 @@ impl Builder {
     /// smaller than layers with ReLU behind them.
     pub fn dense(&mut self, x: Value, name: &str, outputs: usize, gain: f32) -> Value {
         let from = self.extents(x);
-        let order = match from.positions() {
+        let row = if matches!(from, Extents::Vector { .. }) { x } else { self.flatten(x) };
+        let order = match positions_behind(&self.nodes, &self.extents, row) {
             1 => FileOrder::Linear,
             positions => FileOrder::LinearOfImage { positions },
         };
-        let row = if matches!(from, Extents::Vector { .. }) { x } else { self.flatten(x) };
         let (fan_in, inputs) = (from.len() as f32, from.len());
         let initial = Initial::Normal { fan_in, gain };
         let weight =
@@ -199,11 +199,8 @@ impl Builder {
     /// `(x − mean) / deviation` per channel, in buffers `name.mean` and `name.std`.
     pub fn normalise(&mut self, x: Value, name: &str, by: &Normalisation) -> Value {
         let channels = [self.extents(x).channels()];
-        if by.mean.len() != channels[0] || by.deviation.len() != channels[0] {
-            let (means, deviations) = (by.mean.len(), by.deviation.len());
-            let problem =
-                format!("has {means} means and {deviations} deviations for {} channels", channels[0]);
-            self.mistake.get_or_insert(ModelError::Network { node: name.to_string(), problem });
+        if let Err(mistake) = by.check(name, channels[0]) {
+            self.mistake.get_or_insert(mistake);
             return x;
         }
         let mut slot = |part: &str, values: &[f32]| {

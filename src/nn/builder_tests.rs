@@ -6,7 +6,7 @@ use crate::cpu::Mode;
 use crate::data::DatasetKind;
 use crate::executor::{Device, Workspace};
 use crate::graph::Graph;
-use crate::models::file::Model;
+use crate::models::file::{Model, export};
 use crate::nn::{Init, Pass, Values, onnx};
 use crate::random::{Random, Stream};
 use crate::training::{Method, Preset, TrainConfig, Trainer};
@@ -211,4 +211,22 @@ fn groups_that_do_not_divide_the_channels_are_refused_in_one_sentence() {
         let expected = format!("the layer norm has {groups} groups, which do not divide 6 channels");
         assert_eq!(error, expected);
     }
+}
+
+#[test]
+fn files_have_the_channels_of_an_image_first_whoever_flattens_it() {
+    let file = |flattens: bool| {
+        let mut net = Builder::new(Problem { height: 4, width: 4, channels: 2, classes: 3 });
+        let mut x = net.images();
+        if flattens {
+            x = net.flatten(x);
+            x = net.relu(x);
+        }
+        net.dense(x, "fc", 3, 1.0);
+        let net = net.finish().unwrap();
+        let mut tensors = Vec::new();
+        export(&net.slots, &net.initial(Init::He, 1), "classifier", &mut tensors);
+        tensors
+    };
+    assert_eq!(file(true), file(false));
 }

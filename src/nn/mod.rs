@@ -9,6 +9,7 @@ pub mod layer;
 pub mod net;
 pub mod normalise;
 pub mod onnx;
+mod result;
 pub mod slot;
 pub mod zoo;
 

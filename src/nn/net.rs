@@ -152,11 +152,7 @@ impl Net {
     /// If there is another number of channels.
     pub fn normalised(&self, values: &Values, by: &Normalisation) -> Result<(Self, Values), ModelError> {
         let channels = self.problem.channels;
-        if by.mean.len() != channels || by.deviation.len() != channels {
-            let (means, deviations) = (by.mean.len(), by.deviation.len());
-            let problem = format!("has {means} means and {deviations} deviations for {channels} channels");
-            return Err(ModelError::Network { node: "normalise".to_string(), problem });
-        }
+        by.check("normalise", channels)?;
         let taken = self.slots.all.iter().any(|slot| slot.name.starts_with("normalise."));
         let module = if taken { "normalise.input" } else { "normalise" };
         let slot = |(part, numbers): (&str, &Vec<f32>)| Slot {
@@ -193,4 +189,17 @@ impl Net {
     pub fn has_batch_statistics(&self) -> bool {
         self.nodes.iter().any(|node| matches!(node.layer, Layer::BatchNorm { .. }))
     }
+}
+
+/// The positions of the image that `row` was flattened from; 1 for a row of something else. `extents` are those of all values.
+pub(crate) fn positions_behind(nodes: &[Node], extents: &[Extents], row: Value) -> usize {
+    let mut value = row;
+    // Layers that leave every value in its place.
+    while let Some(node) = value.0.checked_sub(1).map(|at| &nodes[at])
+        && matches!(node.layer, Layer::Flatten | Layer::Activation(_) | Layer::Add)
+        && let Some(&input) = node.inputs.first()
+    {
+        value = input;
+    }
+    extents[value.0].positions()
 }

@@ -1,5 +1,6 @@
 //! What is done to pixels before the first layer: `(x − mean) / deviation`, per channel, pixels being in [0, 1].
 
+use super::ModelError;
 use serde::{Deserialize, Serialize};
 
 /// A mean and a standard deviation per channel.
@@ -10,6 +11,18 @@ pub struct Normalisation {
     pub mean: Vec<f32>,
     /// Standard deviation per channel.
     pub deviation: Vec<f32>,
+}
+
+impl Normalisation {
+    /// Refuses another number of means or deviations than `channels`; `node` is the name of the layer.
+    pub(crate) fn check(&self, node: &str, channels: usize) -> Result<(), ModelError> {
+        let (means, deviations) = (self.mean.len(), self.deviation.len());
+        if [means, deviations] == [channels; 2] {
+            return Ok(());
+        }
+        let problem = format!("has {means} means and {deviations} deviations for {channels} channels");
+        Err(ModelError::Network { node: node.to_string(), problem })
+    }
 }
 
 /// Data sets whose mean and standard deviation are published, over all pixels of their training images.

@@ -6,13 +6,13 @@
 //! 3 x 3 (`graph::Borders`), and the up-convolution takes it as biases. Leaky ReLU after every layer but the last, which is
 //! linear. The dense result of length (s/4)²·c is read as `[s/4, s/4, c]`.
 //!
-//! There is no noise among the inputs, so everything before image and gradient join is a function of the label alone, and
-//! so is its share of the third up-convolution's sum, which is linear: 95 % of the generator's multiplications. Two ways
-//! were weighed: to compute it for every image, as Table 1 is drawn, or for every class, whose rows the images then choose.
-//! It is the second where a batch has more images than there are classes (and an image at width 1 is below 92 x 92): the
-//! same numbers but for the order of sums, and in the backward pass what came from images of one class is added up before it
-//! goes on (`gather_rows`). On lavapipe, at width 1 with 128 images of 10 classes, a training step took 0.72 of the time.
-
+//! The paper's generator has no noise input, and a recipe's noise joins where the image does, so everything before is a function
+//! of the label alone, and so is its share of the third up-convolution's sum, which is linear: 95 % of the generator's
+//! multiplications. Two ways were weighed: to compute it for every image, as Table 1 is drawn, or for every class, whose rows the
+//! images then choose. It is the second where a batch has more images than there are classes (and an image at width 1 is below
+//! 92 x 92): the same numbers but for the order of sums, and in the backward pass what came from images of one class is added up
+//! before it goes on (`gather_rows`). On lavapipe, at width 1 with 128 images of 10 classes, a training step took 0.72 of the
+//! time.
 //!
 //! A [`Recipe`] may give it a noise image beside the gradient, further up-convolutions before the last, and batch
 //! normalisation between the sums and the activations of the hidden layers that see the image. The label's layers have none:

@@ -7,4 +7,4 @@ pub mod recipe;
 
 pub use generator::{Generator, GeneratorInputs};
 pub use moves::{Move, Turn, gradient_image};
-pub use recipe::{GeneratorBall, GeneratorInput, GradientInput, Raised, Recipe};
+pub use recipe::{GeneratorBall, GeneratorInput, GeneratorLoss, GradientInput, Recipe};

@@ -118,8 +118,8 @@ impl Turn<'_> {
         before: Option<Tensor>,
     ) -> Result<Move> {
         let (labels, recipe) = (self.labels, &self.generator.recipe);
-        let raised = recipe.gradient_of.value(graph, [logits, loss], labels)?;
-        let mut gradient = gradient_image(graph, recipe.gradient_input, raised, seen)?;
+        let loss = recipe.gradient_of.value(graph, [logits, loss], labels)?;
+        let mut gradient = gradient_image(graph, recipe.gradient_input, loss, seen)?;
         if !self.through {
             gradient = graph.detach(gradient);
         }
@@ -216,7 +216,7 @@ fn placed(graph: &mut Graph, recipe: &Recipe, images: Tensor, output: Tensor) ->
     Ok(ball::clip(graph, moved))
 }
 
-/// The gradient image from the clean cross-entropy of images that were fed to the classifier.
+/// The gradient image: the gradient of `loss` by `images`, read as `reading` says.
 pub fn gradient_image(graph: &mut Graph, reading: GradientInput, loss: Tensor, images: Tensor) -> Result {
     let one = graph.constant(1.0, &[1])?;
     let ones = graph.broadcast(one, &graph.shape(loss).clone())?;

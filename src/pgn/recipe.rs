@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "lowercase")]
 pub enum GradientInput {
-    /// Ten times the gradient of the log-probability of the true class
+    /// Minus ten times the gradient of the loss; for cross-entropy, ten times that of the log-probability of the true class
     #[default]
     Log,
     /// Divided by its L2 norm, times the root of the number of values
@@ -65,7 +65,7 @@ impl GeneratorInput {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "command-line", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
-pub enum Raised {
+pub enum GeneratorLoss {
     /// The cross-entropy of the image's class
     #[default]
     CrossEntropy,
@@ -75,7 +75,7 @@ pub enum Raised {
     Dlr,
 }
 
-impl Raised {
+impl GeneratorLoss {
     /// Its value per image, `[n, 1]`, from the logits and their cross-entropy `loss`.
     pub fn value(
         self,
@@ -123,7 +123,7 @@ pub struct Recipe {
     pub without: Vec<GeneratorInput>,
     /// The loss whose gradient it sees.
     #[serde(rename = "generator_gradient_of", skip_serializing_if = "is_usual")]
-    pub gradient_of: Raised,
+    pub gradient_of: GeneratorLoss,
     /// How often it is applied, each time with the gradient at the image that it has made.
     #[serde(rename = "generator_rounds", skip_serializing_if = "is_one")]
     pub rounds: u32,
@@ -161,7 +161,7 @@ impl Default for Recipe {
         Self {
             gradient_input: GradientInput::Log,
             without: Vec::new(),
-            gradient_of: Raised::CrossEntropy,
+            gradient_of: GeneratorLoss::CrossEntropy,
             rounds: 1,
             ball: None,
             noise: false,
@@ -212,7 +212,7 @@ mod tests {
         let recipe = Recipe {
             gradient_input: GradientInput::Rms,
             without: vec![GeneratorInput::Label],
-            gradient_of: Raised::Dlr,
+            gradient_of: GeneratorLoss::Dlr,
             rounds: 3,
             ball: Some(GeneratorBall { norm: Norm::Linf, epsilon: 0.03 }),
             noise: true,

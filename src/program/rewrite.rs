@@ -93,7 +93,7 @@ fn joined(
 fn sum_of(operation: &Operation) -> Option<Epilogue> {
     match operation {
         Operation::Convolve(_, epilogue) | Operation::ConvolveInputGradient(_, epilogue) => Some(*epilogue),
-        Operation::Unpool(window, None) if window.is_plain() => Some(Epilogue::None),
+        Operation::Unpool(window, None) if window.is_side_by_side() => Some(Epilogue::None),
         _ => None,
     }
 }

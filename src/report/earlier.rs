@@ -13,7 +13,7 @@ const PLACES: [&str; 5] = ["report.html", "report.json", "figures", "tables", "p
 pub struct Origin {
     /// The command: `report` or `reproduce`.
     pub by: String,
-    /// The run folders, as they were named; empty if the folder of the report says it.
+    /// The run folders, as absolute paths; empty if the folder of the report says it.
     pub about: Vec<PathBuf>,
 }
 

@@ -38,11 +38,6 @@ impl Names {
     }
 }
 
-/// The page in a folder: where it will be.
-pub fn page_in(folder: &Path) -> PathBuf {
-    folder.join("report.html")
-}
-
 /// Writes the report into `folder`, which is made if need be, and returns the path of the page. Files of an earlier
 /// report are renewed, or removed if they are not among the new ones. `force` replaces others of the same names too.
 ///
@@ -69,7 +64,7 @@ pub fn write(page: &Page, folder: &Path, origin: &Origin, force: bool) -> Result
         files::create_folder(path.parent().unwrap_or(folder))?;
         files::write(&path, &bytes)?;
     }
-    Ok(page_in(folder))
+    Ok(folder.join("report.html"))
 }
 
 /// `report.json`: the page, and what belongs to it.

@@ -2,7 +2,7 @@
 //! PGN. Each has a grid of one strength, as long as the others', and the same epochs and seeds.
 
 use super::settings::Settings;
-use crate::pgn::Raised;
+use crate::pgn::GeneratorLoss;
 use crate::training::defenses::{RADIUS, Strength};
 use crate::training::{Method, TrainConfig};
 
@@ -55,7 +55,7 @@ static PGN_ROUNDS: Variant = Variant {
     change: |config| {
         config.fixed_radius = true;
         config.generator_rounds = 2;
-        config.generator_objective = Raised::Margin;
+        config.generator_objective = GeneratorLoss::Margin;
     },
 };
 

@@ -8,17 +8,25 @@ use crate::bench::attacks::time_carlini_wagner;
 use crate::data::Dataset;
 use crate::executor::Device;
 use crate::nn::{Network, Problem};
-use crate::sweep::Point;
-use crate::training::run_data::problem_of;
+use crate::training::run_data::{problem_of, steps_of};
 use crate::training::{Method, TrainConfig, TrainError};
 use std::time::Duration;
+
+/// A run that is not trained to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Untrained {
+    /// Everything that decides its weights.
+    pub config: TrainConfig,
+    /// Steps of it that are done and saved.
+    pub done: u64,
+}
 
 /// Runs, steps and seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cost {
     /// Runs to train.
     pub runs: usize,
-    /// Their steps.
+    /// Their steps that are left.
     pub steps: u64,
     /// Seconds of training, on one adapter.
     pub training_seconds: f64,
@@ -26,23 +34,23 @@ pub struct Cost {
     pub attack_seconds: f64,
 }
 
-/// The cost of training `points` and of running `attacks`; nothing is measured for nothing.
+/// The cost of training `runs` to their end and of running `attacks`; nothing is measured for nothing.
 pub fn cost(
     device: &Device,
     settings: &Settings,
-    (points, attacks): (&[Point], &[Planned]),
+    (runs, attacks): (&[Untrained], &[Planned]),
     dataset: &Dataset,
 ) -> Result<Cost, TrainError> {
-    if points.is_empty() && attacks.is_empty() {
+    if runs.is_empty() && attacks.is_empty() {
         return Ok(Cost::default());
     }
     let problem = problem_of(dataset);
     let naive = TrainConfig { method: Method::NATURAL, ..settings.base.clone() };
     let operations = timing::operations(&naive, problem)?;
     let mut cost = Cost::default();
-    if !points.is_empty() {
+    if !runs.is_empty() {
         let per_operation = timing::seconds_per_step(device, &naive, dataset)? / operations;
-        cost = training(points, dataset, |config| Ok(per_operation * timing::operations(config, problem)?))?;
+        cost = training(runs, dataset, |config| Ok(per_operation * timing::operations(config, problem)?))?;
     }
     if !attacks.is_empty() {
         let iteration = time_carlini_wagner(device, &naive, problem, Duration::ZERO)?;
@@ -63,17 +71,17 @@ fn operations_of(
     timing::operations(&TrainConfig { network, width, ..naive.clone() }, problem)
 }
 
-/// Every run's steps, at the seconds that one of its steps takes.
+/// Every run's steps that are left, at the seconds that one of its steps takes.
 fn training(
-    points: &[Point],
+    runs: &[Untrained],
     dataset: &Dataset,
     seconds_per_step: impl Fn(&TrainConfig) -> Result<f64, TrainError>,
 ) -> Result<Cost, TrainError> {
-    let mut cost = Cost { runs: points.len(), ..Cost::default() };
-    for point in points {
-        let steps = timing::steps(&point.config, dataset);
+    let mut cost = Cost { runs: runs.len(), ..Cost::default() };
+    for run in runs {
+        let steps = steps_of(&run.config, dataset.train.len()).saturating_sub(run.done);
         cost.steps += steps;
-        cost.training_seconds += steps as f64 * seconds_per_step(&point.config)?;
+        cost.training_seconds += steps as f64 * seconds_per_step(&run.config)?;
     }
     Ok(cost)
 }
@@ -105,16 +113,29 @@ mod tests {
         (settings, data::open(&DataOptions::default()).unwrap())
     }
 
+    /// The runs of figure 5, of which so many steps are done.
+    fn untrained(settings: &Settings, done: u64) -> Vec<Untrained> {
+        let points = plan::classifiers(&[Experiment::Figure5], settings).into_iter();
+        points.map(|point| Untrained { config: point.config, done }).collect()
+    }
+
     #[test]
     fn training_costs_every_runs_steps_at_its_own_seconds() {
         let (settings, digits) = smoke();
-        let points = plan::classifiers(&[Experiment::Figure5], &settings);
         let step = |config: &TrainConfig| Ok(if config.method == Method::NATURAL { 0.25 } else { 1.0 });
-        let cost = training(&points, &digits, step).unwrap();
+        let cost = training(&untrained(&settings, 0), &digits, step).unwrap();
         // Eight epochs of 38 batches; two seeds of naive training, and of two settings of three methods.
         assert_eq!((cost.runs, cost.steps), (14, 14 * 8 * 38));
         assert_eq!(cost.training_seconds, 8.0 * 38.0 * (2.0 * 0.25 + 12.0));
         assert_eq!(cost.attack_seconds, 0.0);
+    }
+
+    #[test]
+    fn steps_that_are_done_cost_nothing_any_more() {
+        let (settings, digits) = smoke();
+        let of = |done| training(&untrained(&settings, done), &digits, |_| Ok(1.0)).unwrap();
+        assert_eq!((of(300).runs, of(300).steps), (14, 14 * 4));
+        assert_eq!(of(300).training_seconds, 14.0 * 4.0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Arithmetic on robustness curves: spreads over seeds, the same method's distance at another method's accuracy, and
+//! Arithmetic on robustness curves: spreads over seeds, a method's robustness at another method's accuracy, and
 //! which setting matches an accuracy best. Numbers in, numbers out.
 
 /// Accuracies at which methods are compared.
@@ -48,20 +48,20 @@ impl Spread {
 pub struct Standing {
     /// Benign accuracy.
     pub accuracy: f64,
-    /// Mean Carlini-Wagner distance.
-    pub distance: f64,
+    /// How hard the classifier is to fool, in the figure's unit: a distance, or the accuracy under attack.
+    pub robustness: f64,
 }
 
-/// The distance at `accuracy` on the line through a curve's points in order of their accuracy; `None` outside them.
+/// The robustness at `accuracy` on the line through a curve's points in order of their accuracy; `None` outside them.
 pub fn at_accuracy(curve: &[Standing], accuracy: f64) -> Option<f64> {
     let mut points = curve.to_vec();
     points.sort_by(|a, b| a.accuracy.total_cmp(&b.accuracy));
     if let Some(exact) = points.iter().find(|p| p.accuracy == accuracy) {
-        return Some(exact.distance);
+        return Some(exact.robustness);
     }
     let pair = points.windows(2).find(|p| p[0].accuracy < accuracy && accuracy < p[1].accuracy)?;
     let share = (accuracy - pair[0].accuracy) / (pair[1].accuracy - pair[0].accuracy);
-    Some(pair[0].distance + share * (pair[1].distance - pair[0].distance))
+    Some(pair[0].robustness + share * (pair[1].robustness - pair[0].robustness))
 }
 
 /// Accuracies that all curves reach: `count` of them, evenly between the ends of what they share, or the only one;
@@ -112,9 +112,9 @@ pub fn matched_accuracies(methods: &[Vec<SeedCurve>], count: usize) -> Matched {
 /// What the curves of a method's seeds say at an accuracy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reached {
-    /// Mean, lowest and highest distance over the seeds whose curve reaches it.
-    pub distance: Option<Spread>,
-    /// The seeds whose curve does, each with its own distance.
+    /// Mean, lowest and highest over the seeds whose curve reaches it.
+    pub robustness: Option<Spread>,
+    /// The seeds whose curve does, each with its own robustness.
     pub by_seed: Vec<(u64, f64)>,
     /// The seeds whose curve does not.
     pub others: Vec<u64>,
@@ -126,17 +126,17 @@ impl Reached {
         let (mut by_seed, mut others) = (Vec::new(), Vec::new());
         for curve in seeds {
             match at_accuracy(&curve.points, accuracy) {
-                Some(distance) => by_seed.push((curve.seed, distance)),
+                Some(robustness) => by_seed.push((curve.seed, robustness)),
                 None => others.push(curve.seed),
             }
         }
-        let distances: Vec<f64> = by_seed.iter().map(|(_, distance)| *distance).collect();
-        Self { distance: Spread::of(&distances), by_seed, others }
+        let own: Vec<f64> = by_seed.iter().map(|(_, robustness)| *robustness).collect();
+        Self { robustness: Spread::of(&own), by_seed, others }
     }
 
-    /// The distance that a seed's curve has.
+    /// What a seed's curve has there.
     fn of_seed(&self, seed: u64) -> Option<f64> {
-        self.by_seed.iter().find(|(own, _)| *own == seed).map(|(_, distance)| *distance)
+        self.by_seed.iter().find(|(own, _)| *own == seed).map(|(_, robustness)| *robustness)
     }
 }
 
@@ -145,10 +145,10 @@ impl Reached {
 pub fn leads(methods: &[Vec<SeedCurve>], accuracy: f64) -> Vec<f64> {
     let reached: Vec<Reached> = methods.iter().map(|seeds| Reached::new(seeds, accuracy)).collect();
     let Some((own, others)) = reached.split_last() else { return Vec::new() };
-    let lead = |&(seed, distance): &(u64, f64)| {
+    let lead = |&(seed, robustness): &(u64, f64)| {
         let others = others.iter().map(|other| other.of_seed(seed)).collect::<Option<Vec<f64>>>()?;
         let best = others.into_iter().max_by(f64::total_cmp)?;
-        Some(distance - best)
+        Some(robustness - best)
     };
     own.by_seed.iter().filter_map(lead).collect()
 }
@@ -164,11 +164,11 @@ mod tests {
     use super::*;
 
     fn curve(points: &[(f64, f64)]) -> Vec<Standing> {
-        points.iter().map(|&(accuracy, distance)| Standing { accuracy, distance }).collect()
+        points.iter().map(|&(accuracy, robustness)| Standing { accuracy, robustness }).collect()
     }
 
     #[test]
-    fn a_distance_at_equal_accuracy_lies_on_the_line_between_two_points() {
+    fn the_robustness_at_equal_accuracy_lies_on_the_line_between_two_points() {
         let curve = curve(&[(0.8, 0.1), (0.6, 0.3), (0.7, 0.25)]);
         assert_eq!(at_accuracy(&curve, 0.7), Some(0.25));
         assert!((at_accuracy(&curve, 0.75).unwrap() - 0.175).abs() < 1e-12);
@@ -196,16 +196,16 @@ mod tests {
         let method = seeds(&[&[(0.5, 0.5), (0.75, 0.5)], &[(0.75, 1.0), (1.0, 0.0)]]);
         for step in 0..=32 {
             let reached = Reached::new(&method, 0.5 + f64::from(step) / 64.0);
-            let spread = reached.distance.expect("some seed reaches it");
+            let spread = reached.robustness.expect("some seed reaches it");
             assert!(spread.low <= spread.mean && spread.mean <= spread.high, "{spread:?}");
             assert_eq!(spread.count, reached.by_seed.len());
             assert_eq!(reached.by_seed.len() + reached.others.len(), 2);
         }
         let reached = Reached::new(&method, 0.75);
-        assert_eq!(reached.distance, Some(Spread { mean: 0.75, low: 0.5, high: 1.0, count: 2 }));
+        assert_eq!(reached.robustness, Some(Spread { mean: 0.75, low: 0.5, high: 1.0, count: 2 }));
         let reached = Reached::new(&method, 0.875);
-        assert_eq!((reached.distance.unwrap().mean, reached.others), (0.5, vec![0]));
-        assert_eq!(Reached::new(&method, 0.4).distance, None);
+        assert_eq!((reached.robustness.unwrap().mean, reached.others), (0.5, vec![0]));
+        assert_eq!(Reached::new(&method, 0.4).robustness, None);
     }
 
     #[test]

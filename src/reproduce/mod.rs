@@ -99,9 +99,9 @@ impl Experiment {
     }
 
     /// As the paper calls it, if it is the paper's.
-    pub fn title(self) -> String {
+    pub fn title(self) -> Option<String> {
         let (kind, number) = self.name().split_at(self.name().len() - 1);
-        format!("{}{} {number}", kind[..1].to_uppercase(), &kind[1..])
+        (self != Self::Beyond).then(|| format!("{}{} {number}", kind[..1].to_uppercase(), &kind[1..]))
     }
 
     /// The data set of the paper's experiment at a scale.
@@ -134,6 +134,13 @@ impl Experiment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_the_paper_has_is_called_as_in_the_paper() {
+        assert_eq!(Experiment::Table2.title().as_deref(), Some("Table 2"));
+        assert_eq!(Experiment::Figure8.title().as_deref(), Some("Figure 8"));
+        assert_eq!(Experiment::Beyond.title(), None);
+    }
 
     #[test]
     fn table_2_is_about_cifar_100_and_the_rest_about_cifar_10() {

@@ -1,7 +1,7 @@
 //! A reproduction on one data set from its runs to the sections of its report.
 
 use super::attack_plan::{Planned, attacks};
-use super::cost::{self, Cost};
+use super::cost::{self, Cost, Untrained};
 use super::lab::Lab;
 use super::{Experiment, Settings, experiments, plan};
 use crate::attacks::AttackOptions;
@@ -12,7 +12,8 @@ use crate::evaluation::record::{Kept, Key, fingerprint_of_images};
 use crate::evaluation::suite::{Event, records_in};
 use crate::executor::Device;
 use crate::report::Section;
-use crate::sweep::{self, Plan, Point, SweepError, Work};
+use crate::shard::Shard;
+use crate::sweep::{self, Plan, Point, State, SweepError, Work};
 use crate::training::TrainError;
 use crate::training::run_data::{open_data, problem_of};
 use std::path::{Path, PathBuf};
@@ -33,6 +34,11 @@ pub struct Study {
 /// Whether the model that a run starts from is there, if it needs one.
 fn is_ready(point: &Point) -> bool {
     point.config.from.as_ref().is_none_or(|model| model.is_file())
+}
+
+/// Whether the point number `index` of a plan is one of the shard's, if there is one.
+fn is_own(shard: Option<Shard>, index: usize) -> bool {
+    shard.is_none_or(|shard| shard.has(index))
 }
 
 /// What training left.
@@ -64,19 +70,29 @@ impl Study {
         [classifiers, generators].map(|points| Plan { folder: self.folder.clone(), points })
     }
 
-    /// What is still to be trained and attacked here.
+    /// How many runs there are, or how many of them are a shard's.
+    pub fn runs(&self, shard: Option<Shard>) -> usize {
+        let plans = self.plans();
+        plans.iter().map(|plan| (0..plan.points.len()).filter(|&i| is_own(shard, i)).count()).sum()
+    }
+
+    /// What is still to be trained and attacked here. A shard trains its own runs and attacks nothing.
     ///
     /// # Errors
     /// If a run folder holds another run, or a step cannot be measured.
-    pub fn cost(&self, device: &Device) -> Result<Cost, SweepError> {
-        let mut points = Vec::new();
+    pub fn cost(&self, device: &Device, shard: Option<Shard>) -> Result<Cost, SweepError> {
+        let mut runs = Vec::new();
         for plan in self.plans().into_iter().filter(|plan| !plan.points.is_empty()) {
-            let states = sweep::state(&plan)?;
-            let left = plan.points.into_iter().zip(states);
-            points.extend(left.filter(|(_, (_, s))| *s != sweep::State::Done).map(|(point, _)| point));
+            let states = sweep::state(&plan)?.into_iter().map(|(_, state)| state);
+            let own = plan.points.into_iter().zip(states).enumerate().filter(|(i, _)| is_own(shard, *i));
+            runs.extend(own.filter_map(|(_, (Point { config, .. }, state))| match state {
+                State::Done => None,
+                State::Partial(done) => Some(Untrained { config, done }),
+                State::Todo | State::Busy(_) | State::Failed(_) => Some(Untrained { config, done: 0 }),
+            }));
         }
-        let attacks = self.attacks_left(device);
-        Ok(cost::cost(device, &self.settings, (&points, &attacks), &self.dataset)?)
+        let attacks = if shard.is_some() { Vec::new() } else { self.attacks_left(device) };
+        Ok(cost::cost(device, &self.settings, (&runs, &attacks), &self.dataset)?)
     }
 
     /// The attacks of which no run keeps a record yet.
@@ -95,7 +111,7 @@ impl Study {
 
     fn is_known(&self, run: &str, options: &AttackOptions, images: &str, device: &Device) -> bool {
         let Ok(place) = Place::find(&self.folder.join(run)) else { return false };
-        let Ok(model) = place.model(problem_of(&self.dataset)) else { return false };
+        let Ok(model) = place.model(Some(problem_of(&self.dataset))) else { return false };
         let key = Key::new(&model, None, options, images, device);
         matches!(records_in(&place.home).load(&key), Kept::Whole(_))
     }
@@ -128,7 +144,7 @@ impl Study {
         let states =
             self.plans().into_iter().filter(|plan| !plan.points.is_empty()).map(|p| sweep::state(&p));
         for (_, state) in states.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
-            trained.incomplete |= matches!(state, sweep::State::Todo | sweep::State::Partial(_));
+            trained.incomplete |= matches!(state, State::Todo | State::Partial(_));
         }
         Ok(trained)
     }

@@ -33,12 +33,6 @@ pub fn seconds_per_step(device: &Device, config: &TrainConfig, dataset: &Dataset
     Ok(timed[timed.len() / 2])
 }
 
-/// Steps of a whole run.
-pub fn steps(config: &TrainConfig, dataset: &Dataset) -> u64 {
-    let per_epoch = batches_per_epoch(dataset.train.len(), config.batch_size);
-    u64::from(per_epoch) * u64::from(config.epochs)
-}
-
 /// Seconds of an epoch.
 pub fn seconds_per_epoch(device: &Device, config: &TrainConfig, data: &Dataset) -> Result<f64, TrainError> {
     let steps = batches_per_epoch(data.train.len(), config.batch_size);

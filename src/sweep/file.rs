@@ -8,14 +8,13 @@
 //! epsilon = [0.1, 0.2]
 //! ```
 //!
-//! Paths of data and weights are taken from the current folder and kept as absolute ones.
+//! Paths of data, weights and class indices are taken from the current folder and kept as absolute ones.
 
 use super::{MOST_POINTS, Plan, Point, SweepError};
-use crate::data::absolute;
 use crate::files;
 use crate::training::effects::check_file;
 use crate::training::options::TrainOptions;
-use crate::training::run::{from_toml, table_of, value_problem};
+use crate::training::toml_text::{from_toml, table_of, value_problem};
 use crate::training::{Preset, TrainError};
 use serde::de::IgnoredAny;
 use std::collections::{BTreeMap, BTreeSet};
@@ -189,14 +188,13 @@ impl Sheet {
             entries.extend(own.iter().cloned());
             let text: String = entries.into_iter().map(|entry| line_of(&entry)).collect();
             let mut options: TrainOptions = from_toml(&text, path)?;
-            options.data = overrides.data.as_deref().or(options.data.as_deref()).map(absolute);
-            options.from = options.from.as_deref().map(absolute);
+            options.data = overrides.data.clone().or(options.data);
             let mut named: Vec<&Entry> = own.iter().filter(|(key, _)| varying.contains(key)).collect();
             if named.is_empty() {
                 named = own.iter().collect();
             }
             let name = named.into_iter().map(part_of_name).collect::<Vec<_>>().join("-");
-            Ok(Point { name, config: TrainOptions::default().resolve(&options) })
+            Ok(Point { name, config: TrainOptions::default().resolve(&options).with_absolute_paths() })
         };
         all.iter().map(point).collect()
     }

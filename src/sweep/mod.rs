@@ -29,7 +29,7 @@ pub struct Point {
     pub config: TrainConfig,
 }
 
-/// Runs of a sweep.
+/// The most runs that a sweep may have.
 pub const MOST_POINTS: usize = 10_000;
 
 /// Runs that belong together.
@@ -59,8 +59,16 @@ pub enum SweepError {
         /// Name of another.
         second: String,
     },
-    /// Two points of one name, or a name that is no folder's.
-    #[error("the name {0:?} is given twice or has more than lower case letters, digits, dots and hyphens")]
+    /// Two points of one name.
+    #[error(
+        "two runs would have the folder {0}: values that differ only in other characters than letters, digits and dots give one \
+         name; leave one of them out, or put it into another sweep file"
+    )]
+    SameFolder(String),
+    /// A name that is no folder's.
+    #[error(
+        "{0:?} is no name of a folder; use lower case letters, digits, dots and hyphens, and no dot at its beginning"
+    )]
     Name(String),
     /// A point that cannot be trained.
     #[error("{name}: {source}")]
@@ -101,8 +109,11 @@ impl Plan {
             let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
             let usable =
                 point.name.starts_with(|c: char| c != '.' && fits(c)) && point.name.chars().all(fits);
-            if !usable || !names.insert(&point.name) {
+            if !usable {
                 return Err(SweepError::Name(point.name.clone()));
+            }
+            if !names.insert(&point.name) {
+                return Err(SweepError::SameFolder(point.name.clone()));
             }
             point.config.check().map_err(|source| SweepError::Config { name: point.name.clone(), source })?;
         }

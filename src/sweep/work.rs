@@ -104,11 +104,15 @@ pub fn run(plan: &Plan, work: &Work, stop: &AtomicBool, watcher: Watcher) -> Res
             own_folder(&path, &point.config)?;
         }
     }
+    // A share without runs ends well on a machine without an adapter too.
+    if queue.is_empty() {
+        return Ok(Summary::default());
+    }
     // They outlive all workers, so that none is closed while another one computes: NVIDIA's driver was seen to wait for itself
     // forever where threads of one process opened and closed devices beside each other.
     let mut devices = Vec::new();
     for choice in &work.adapters {
-        let opening = queue.first().map_or(Opening::default(), |point| point.config.opening(work.checked));
+        let opening = queue[0].config.opening(work.checked);
         devices.push((choice, HashMap::from([(opening, Device::open(choice, opening)?)])));
     }
     let job =

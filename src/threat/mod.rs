@@ -4,5 +4,7 @@
 pub mod ball;
 pub mod norm;
 pub mod objective;
+pub mod radius;
 
 pub use norm::Norm;
+pub use radius::Radius;

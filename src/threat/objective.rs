@@ -33,8 +33,8 @@ impl CeForm {
     }
 }
 
-/// Takes a class out of a softmax or a maximum.
-pub const EXCLUDED: f32 = -1e9;
+/// Takes a class out of a softmax or a maximum: far below every logit that attacks compute with.
+pub const EXCLUDED: f32 = -1e30;
 
 /// The gradient by `images` that an attack on `labels` follows: `[n, height, width, channels]`.
 pub fn gradient(
@@ -175,17 +175,12 @@ pub fn value_of(graph: &mut Graph, logits: Tensor, weights: Tensor) -> Result {
     Ok(graph.sum_columns(weighted))
 }
 
-/// 1 for images whose largest logit is not that of their class, `[n, 1]`.
-pub fn fooled(graph: &mut Graph, logits: Tensor, labels: Tensor) -> Result {
-    reached(graph, logits, labels, None)
-}
-
 /// How far a logit must lead, in units of the largest absolute one, for a success that does not depend on rounding: about what
 /// different kernels and programs make of the same logits.
 const SURE: f32 = 3e-6;
 
-/// 1 for images on which an attack has succeeded, whoever computes the logits, `[n, 1]`. A search for the smallest
-/// perturbation ends so near the boundary that rounding decides on which side an image is.
+/// 1 for images on which an attack has succeeded, whoever computes the logits, `[n, 1]`. A minimum-norm attack ends
+/// so near the boundary that rounding decides on which side an image is.
 pub fn reached_surely(graph: &mut Graph, logits: Tensor, labels: Tensor, aim: Option<Tensor>) -> Result {
     let absolute = graph.unary(Unary::Abs, logits);
     let size = graph.max_columns(absolute)?;

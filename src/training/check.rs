@@ -1,6 +1,6 @@
 //! Which configurations are refused, each value with one sentence: its flag, what it is, and what it must be.
 
-use super::config::{GradientInput, Raised, TrainConfig};
+use super::config::{GeneratorLoss, GradientInput, TrainConfig};
 use super::defenses::awp;
 use crate::attacks::{Goal, length};
 use crate::pgn::recipe::{MOST_DEPTH, MOST_MEMBERS, MOST_ROUNDS};
@@ -63,14 +63,14 @@ impl TrainConfig {
         if let Some(width) = self.generator_width.filter(|width| !(0.031_25..=4.0).contains(width)) {
             return error("generator-width", width.to_string(), "from 0.03125 to 4");
         }
-        if self.gradient_input == GradientInput::Raw && self.gradient_of != Raised::CrossEntropy {
+        if self.gradient_input == GradientInput::Raw && self.gradient_of != GeneratorLoss::CrossEntropy {
             let range = "log, rms or l2 with `gradient-of` margin or dlr, which have no probability whose gradient it could be";
             return error("gradient-input", "raw".to_string(), range);
         }
         Ok(())
     }
 
-    /// Refuses losses that are not defined for so many classes.
+    /// Refuses losses that are not defined for so many classes, and an inner attack that needs more.
     pub fn check_classes(&self, classes: usize) -> Result<(), ConfigError> {
         let losses = [("generator-objective", self.generator_objective), ("gradient-of", self.gradient_of)];
         for (name, raised) in losses {
@@ -78,6 +78,10 @@ impl TrainConfig {
                 let value = format!("dlr for {classes} classes");
                 return error(name, value, "cross-entropy or margin, because dlr compares three classes");
             }
+        }
+        if let Some(kind) = self.inner().filter(|kind| kind.classes > classes) {
+            let range = format!("an attack for {classes} classes, because {kind} needs {}", kind.classes);
+            return Err(ConfigError { name: "inner", value: kind.to_string(), range: range.into() });
         }
         Ok(())
     }

@@ -5,10 +5,10 @@ use super::TrainError;
 use super::config::{Difference, MAY_DIFFER, TrainConfig};
 use super::robust::BestRobust;
 use crate::data::{Images, Position, classes};
-use crate::memory::{self, OutOfMemory};
+use crate::memory;
 use crate::models::container::Container;
 use crate::models::file::{Model, NamedTensor};
-use crate::models::sealed;
+use crate::models::sealed::{self, Unwritable};
 use crate::nn::Net;
 use safetensors::tensor::Dtype;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ pub struct Progress {
     pub updates: [u64; 2],
     /// Best validation accuracy of a whole epoch so far.
     pub best: Option<f64>,
-    /// That epoch, from 0; unknown in checkpoints of earlier builds.
+    /// That epoch, from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best_epoch: Option<u32>,
     /// The best whole epoch under PGD so far, if that is measured.
@@ -77,7 +77,7 @@ impl TrainingData {
 
 /// What a run needs of the model that it started from, beside its weights, to go on without that file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Start {
+pub struct Origin {
     /// How it was defended.
     pub method: String,
     /// Its network, if that is an imported one, which no configuration describes.
@@ -85,7 +85,7 @@ pub struct Start {
     pub classifier: Option<Net>,
 }
 
-impl Start {
+impl Origin {
     /// Of the model that a run with `config` starts from.
     pub fn of(model: &Model, config: &TrainConfig) -> Self {
         let classifier = config.network.is_imported().then(|| model.classifier.clone());
@@ -103,8 +103,8 @@ pub struct Head {
     /// What it learned from.
     pub data: TrainingData,
     /// What it started from, if that was a model.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start: Option<Start>,
+    #[serde(default, rename = "start", skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 impl Head {
@@ -178,7 +178,7 @@ impl Head {
         config: &TrainConfig,
         path: &Path,
     ) -> Result<(), TrainError> {
-        let own = self.start.as_ref().and_then(|start| start.classifier.as_ref());
+        let own = self.origin.as_ref().and_then(|origin| origin.classifier.as_ref());
         match (own, &config.from) {
             (Some(own), Some(from)) if !own.computes_like(classifier) => Err(wrong(
                 path,
@@ -206,11 +206,11 @@ impl Checkpoint {
     /// The bytes of its file.
     ///
     /// # Errors
-    /// If there is no memory for them.
-    pub fn into_bytes(self) -> Result<Vec<u8>, OutOfMemory> {
+    /// If there is no memory for them, or the head is longer than any that is read.
+    pub fn into_bytes(self) -> Result<Vec<u8>, Unwritable> {
         let flat = |(name, values): (String, Vec<f32>)| (name, vec![values.len()], values);
         let tensors: Vec<NamedTensor> = self.states.into_iter().map(flat).collect();
-        sealed::file_of(&tensors, METADATA_KEY, &self.head)
+        sealed::readable_file_of(&tensors, METADATA_KEY, &self.head)
     }
 
     /// Reads it.
@@ -290,7 +290,7 @@ mod tests {
     fn head() -> Head {
         let config = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
         let data = TrainingData { classes: vec!["a".into(), "b".into()], images: 2, fingerprint: "0".into() };
-        Head { progress: Progress { step: 10, ..Progress::default() }, config, data, start: None }
+        Head { progress: Progress { step: 10, ..Progress::default() }, config, data, origin: None }
     }
 
     fn sentence(config: &TrainConfig, data: &TrainingData) -> String {
@@ -305,6 +305,14 @@ mod tests {
         crate::files::write(&path, &saved.clone().into_bytes().unwrap()).unwrap();
         assert_eq!(Checkpoint::load(&path).unwrap(), saved);
         assert_eq!(Head::load(&path).unwrap(), saved.head);
+    }
+
+    #[test]
+    fn a_checkpoint_that_could_not_be_read_again_is_not_made() {
+        let mut head = head();
+        head.data.classes = vec!["x".repeat(5 << 20)];
+        let refused = Checkpoint { head, states: vec![("a".to_string(), vec![0.1])] }.into_bytes();
+        assert!(matches!(refused, Err(Unwritable::LongHeader { .. })), "{refused:?}");
     }
 
     #[test]
@@ -323,8 +331,8 @@ mod tests {
     #[test]
     fn another_network_of_the_same_names_and_lengths_is_refused_and_another_start_of_the_same_is_not() {
         let net = Network::default().build(Plan::new(Problem::square(8, 1, 10), 0.0625)).unwrap();
-        let start = Start { method: "natural".into(), classifier: Some(net.clone()) };
-        let saved = Head { start: Some(start), ..head() };
+        let origin = Origin { method: "natural".into(), classifier: Some(net.clone()) };
+        let saved = Head { origin: Some(origin), ..head() };
         let text = serde_json::to_string(&saved).unwrap();
         assert_eq!(serde_json::from_str::<Head>(&text).unwrap(), saved, "it comes back as it was");
         let config = TrainConfig { from: Some("net.onnx".into()), ..saved.config.clone() };

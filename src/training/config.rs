@@ -10,13 +10,13 @@ pub use super::identity::{Difference, MAY_DIFFER};
 use super::optimiser::{Decayed, Optimiser, Rule};
 use super::schedule::Schedule;
 use crate::attacks::{AttackKind, AttackOptions, CeForm, Norm};
-use crate::data::{Augment, DataOptions, DatasetKind, FolderOptions, Resize, Size};
+use crate::data::{Augment, DataOptions, DatasetKind, FolderOptions, Resize, Size, absolute};
 use crate::executor::Opening;
 use crate::gpu::tuning::{KernelChoices, Tune};
 use crate::nn::normalise::{Parts, Published};
 use crate::nn::{Init, ModelError, Net, Network, Normalisation, Plan, Problem};
 use crate::pgn::{Generator, GeneratorBall, Recipe};
-pub use crate::pgn::{GeneratorInput, GradientInput, Raised};
+pub use crate::pgn::{GeneratorInput, GeneratorLoss, GradientInput};
 use crate::program::precision::Precision;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -145,7 +145,7 @@ pub struct TrainConfig {
     pub without: Vec<GeneratorInput>,
     /// The loss whose gradient the generator sees.
     #[serde(default, skip_serializing_if = "is_usual")]
-    pub gradient_of: Raised,
+    pub gradient_of: GeneratorLoss,
     /// How often the generator is applied.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub generator_rounds: u32,
@@ -154,7 +154,7 @@ pub struct TrainConfig {
     pub fixed_radius: bool,
     /// The loss that it raises.
     #[serde(default, skip_serializing_if = "is_usual")]
-    pub generator_objective: Raised,
+    pub generator_objective: GeneratorLoss,
     /// Whether it sees noise.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub generator_noise: bool,
@@ -239,6 +239,15 @@ impl TrainConfig {
         Opening { checked, tune: self.tune, precision: self.precision }
     }
 
+    /// The same with paths from the root on, so that it means the same files wherever it is read.
+    #[must_use]
+    pub fn with_absolute_paths(mut self) -> Self {
+        for path in [&mut self.data, &mut self.class_index, &mut self.from].into_iter().flatten() {
+            *path = absolute(path);
+        }
+        self
+    }
+
     /// What a run has that names no setting but its preset, its method and its data set.
     pub fn defaults(preset: Preset, method: Method, dataset: DatasetKind) -> Self {
         let mut config = Self::preset(preset, dataset);
@@ -294,10 +303,10 @@ impl TrainConfig {
             c_l: 3.0,
             gradient_input: GradientInput::Log,
             without: Vec::new(),
-            gradient_of: Raised::CrossEntropy,
+            gradient_of: GeneratorLoss::CrossEntropy,
             generator_rounds: 1,
             fixed_radius: false,
-            generator_objective: Raised::CrossEntropy,
+            generator_objective: GeneratorLoss::CrossEntropy,
             generator_noise: false,
             generators: 1,
             generator_width: None,
@@ -477,7 +486,7 @@ impl TrainConfig {
         match self.method.inner {
             _ if self.method.generator => self.fixed_radius.then_some((self.norm, self.epsilon)),
             Inner::Own(options) => options.contains(&"epsilon").then_some((self.norm, self.epsilon)),
-            _ => self.inner_attack().and_then(|attack| attack.ball()),
+            _ => self.inner_attack().and_then(|attack| attack.ball()).map(|ball| (ball.norm, ball.epsilon)),
         }
     }
 

@@ -2,15 +2,17 @@
 //! asked to stop.
 
 use super::TrainError;
-use super::checkpoint::{Checkpoint, Head, Progress, Start, TrainingData, not_finite};
+use super::checkpoint::{Checkpoint, Head, Origin, Progress, TrainingData, not_finite};
 use super::config::TrainConfig;
+use super::material::material;
 use super::metrics::MetricsFile;
 use super::prepared::{Home, Prepared};
 use super::record::{EpochRecord, Record, StepRecord};
+use super::resume::nothing_left;
 use super::robust::{BestRobust, RobustValidator};
 use super::run::{Best, Latest, RunFolder};
-use super::run_data::{limited_by_data, problem_of, steps_of};
-use super::start::material;
+use super::run_data::{problem_of, steps_of};
+use super::schedule;
 use super::tensorboard::EventFile;
 use super::trainer::{NamedStates, PendingStep, Trainer};
 use super::validation::{Validation, Validator};
@@ -69,7 +71,7 @@ pub struct Fit<'a> {
     told: bool,
     data: TrainingData,
     /// What the run needs of the model that it started from.
-    start: Option<Start>,
+    origin: Option<Origin>,
     notes: Vec<String>,
     /// Steps that the last session had done.
     resumed_at: Option<u64>,
@@ -126,8 +128,8 @@ impl<'a> Fit<'a> {
             folder.save_checkpoint(prepared.first_checkpoint(&progress, &data)?)?;
         }
         let (metrics, of_metrics) = prepared.begin_session(&folder, &progress, fallback.is_some())?;
-        let Prepared { config, dataset, trainer, validator, robust, start, mut notes, .. } = prepared;
-        notes.extend(fallback.into_iter().chain(of_metrics).chain(limited_by_data(&config, &dataset)));
+        let Prepared { config, dataset, trainer, validator, robust, origin, mut notes, .. } = prepared;
+        notes.extend(fallback.into_iter().chain(of_metrics).chain(nothing_left(&progress, &config)));
         let events = folder.tensorboard();
         let goes_on = events.exists().then(|| EventFile::create(&events, progress.step + 1)).transpose()?;
         let (now, pending) = (Instant::now(), VecDeque::new());
@@ -143,7 +145,7 @@ impl<'a> Fit<'a> {
             notes,
             resumed_at,
             best_at_end: Vec::new(),
-            start,
+            origin,
             metrics,
             events: goes_on,
             progress,
@@ -164,8 +166,8 @@ impl<'a> Fit<'a> {
         Ok(())
     }
 
-    /// What the user should know, a sentence each: damage of files that were read and what was done about it, and settings
-    /// that do less with these data than they say.
+    /// What the user should know, a sentence each: how data and models were read, damage of files and what was done about it,
+    /// settings that do less with these data than they say, and that nothing is left to do.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -297,8 +299,15 @@ impl<'a> Fit<'a> {
             Some((path, step)) => format!("the last good weights (step {step}) are in {}", path.display()),
             None => "no checkpoint can be read".to_string(),
         };
-        let (lr, precision) = (self.config.lr_at(step), self.config.precision);
-        TrainError::Diverged { what: what.to_string(), value, step, lr, checkpoint, precision }
+        let (what, precision) = (what.to_string(), self.config.precision);
+        TrainError::Diverged { what, value, step, lr: self.lr_of(step), checkpoint, precision }
+    }
+
+    /// The classifier's learning rate in a step, counted from 1.
+    fn lr_of(&self, step: u64) -> f32 {
+        let before = step.saturating_sub(1);
+        let per_epoch = batches_per_epoch(self.dataset.train.len(), self.config.batch_size);
+        schedule::factor(&self.config, before, per_epoch) * self.config.lr_at(before)
     }
 
     fn end_epoch(&mut self, epoch: u32, (since, images): (Instant, usize)) -> Result<(), TrainError> {
@@ -432,8 +441,8 @@ impl<'a> Fit<'a> {
             Progress { step: self.trainer.step(), updates, seconds: self.seconds(), ..self.progress.clone() };
         // Lines up to this step shall not be missing when the run goes on from it.
         self.metrics.sync()?;
-        let (config, data, start) = (self.config.clone(), self.data.clone(), self.start.clone());
-        self.folder.save_checkpoint(Checkpoint { head: Head { progress, config, data, start }, states })?;
+        let (config, data, origin) = (self.config.clone(), self.data.clone(), self.origin.clone());
+        self.folder.save_checkpoint(Checkpoint { head: Head { progress, config, data, origin }, states })?;
         self.folder.settle_best(&self.progress)?;
         self.last_checkpoint = Instant::now();
         Ok(())
@@ -441,8 +450,8 @@ impl<'a> Fit<'a> {
 
     /// How the classifier was defended: a generator trained against a frozen one changes nothing about that.
     fn method(&self) -> String {
-        match &self.start {
-            Some(start) if self.config.freeze_classifier => start.method.clone(),
+        match &self.origin {
+            Some(origin) if self.config.freeze_classifier => origin.method.clone(),
             _ => self.config.method.name().to_string(),
         }
     }

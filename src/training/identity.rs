@@ -1,7 +1,7 @@
 //! Which run a configuration is: what two configurations differ in, and a fingerprint that tells runs apart.
 
 use super::config::TrainConfig;
-use super::run::table_of;
+use super::toml_text::table_of;
 
 /// Keys that say where and how long a run is trained, not which run it is.
 pub const MAY_DIFFER: [&str; 7] =

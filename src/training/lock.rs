@@ -119,8 +119,7 @@ impl RunLock {
             Attempt::Unsupported => false,
             Attempt::Taken => return Err(busy()),
         };
-        let earlier = is_locked_by_an_earlier_build(&named).map_err(file_error("lock", &path))?;
-        if earlier || Holder::read(&path).is_some_and(|holder| holder.may_live(&path, shared)) {
+        if Holder::read(&path).is_some_and(|holder| holder.may_live(&path, shared)) {
             return Err(busy());
         }
         let holder = Holder::this_process();
@@ -157,19 +156,15 @@ impl RunLock {
 
     /// Who trains in the folder `run`, if anybody does.
     pub fn holder(run: &Path) -> Result<Option<String>, FileError> {
-        let path = named_path(run);
+        let (locked_at, path) = (locked_path(run), named_path(run));
         if !path.exists() {
             return Ok(None);
         }
         let mut shared = true;
-        for file in [locked_path(run), path.clone()] {
-            // Earlier builds lock the second file alone. On Windows they trained nothing, and nobody locks it.
-            if !file.exists() || (file == path && cfg!(windows)) {
-                continue;
-            }
+        if locked_at.exists() {
             // Writable, because locks of network file systems ask for that.
-            let opened = OpenOptions::new().read(true).write(true).open(&file);
-            match opened.map_err(file_error("open", &file))?.try_lock() {
+            let opened = OpenOptions::new().read(true).write(true).open(&locked_at);
+            match opened.map_err(file_error("open", &locked_at))?.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(Some(describe(&path))),
                 Err(TryLockError::Error(_)) => shared = false,
@@ -190,7 +185,6 @@ impl Drop for RunLock {
         if self.check().is_ok() {
             let _ = self.named.set_len(0);
         }
-        let _ = self.named.unlock();
         let _ = self.locked.unlock();
     }
 }
@@ -217,12 +211,6 @@ fn make_folder_of(file: &Path) -> Result<(), FileError> {
 fn open_or_make(path: &Path) -> Result<File, FileError> {
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     opened.map_err(file_error("open", path))
-}
-
-/// Whether a build that locked the named file itself trains in the folder. If not, the lock stays on it, so that such a build finds
-/// the folder busy. Not on Windows: there nobody could read a locked file, and such a build trained nothing.
-fn is_locked_by_an_earlier_build(named: &File) -> io::Result<bool> {
-    Ok(!cfg!(windows) && matches!(lock(named)?, Attempt::Taken))
 }
 
 enum Attempt {
@@ -357,24 +345,11 @@ mod tests {
         let (locked, named) = (locked_path(folder.path()), named_path(folder.path()));
         let open = |path: &Path| OpenOptions::new().read(true).write(true).open(path).unwrap();
         assert!(matches!(open(&locked).try_lock(), Err(TryLockError::WouldBlock)));
-        assert!(cfg!(not(windows)) || open(&named).try_lock().is_ok(), "the file with the name is locked");
+        assert!(open(&named).try_lock().is_ok(), "the file with the name is locked");
         assert_eq!(fs::metadata(&locked).unwrap().len(), 0, "somebody would want to read it");
         lock.check().unwrap();
         drop(lock);
         assert_eq!([&locked, &named].map(|path| fs::metadata(path).unwrap().len()), [0, 0]);
-    }
-
-    #[test]
-    #[cfg(not(windows))]
-    fn a_folder_that_an_earlier_build_trains_in_is_busy() {
-        let folder = tempfile::tempdir().unwrap();
-        written_by(folder.path(), &host(), Duration::ZERO);
-        let earlier = OpenOptions::new().read(true).write(true).open(named_path(folder.path())).unwrap();
-        earlier.lock().unwrap();
-        assert!(RunLock::holder(folder.path()).unwrap().is_some());
-        assert!(matches!(RunLock::take(folder.path()), Err(TrainError::Busy { .. })));
-        drop(earlier);
-        RunLock::take(folder.path()).unwrap();
     }
 
     #[test]

@@ -22,6 +22,8 @@ const DAMAGED: &str = "metrics.damaged.jsonl";
 const UNREADABLE: [&str; 2] = ["was cut off or damaged", "were cut off or damaged"];
 /// What a line does that comes twice, and what several do.
 const REPEAT: [&str; 2] = ["repeats an earlier one", "repeat earlier ones"];
+/// Losses that are printed alike are alike.
+const SAME_LOSS: f64 = 1e-3;
 
 /// The file, open for appending.
 pub struct MetricsFile {
@@ -323,11 +325,29 @@ impl Metrics {
     }
 }
 
+/// The figures of a generator that raises the loss to less than FGM does at the same mean norm (`fgm_loss`), and what they ask for;
+/// `None` of a generator that does as much.
+pub fn weak_generator(loss: f64, fgm_loss: f64) -> Option<(String, &'static str)> {
+    (loss < fgm_loss - SAME_LOSS).then(|| {
+        let figure = format!("the generator does less than FGM at its norm ({loss:.3} < {fgm_loss:.3})");
+        (figure, "it has not learned to attack; train longer, raise `generator-lr`, or lower `c-l`")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::data::DatasetKind;
     use crate::training::{Preset, TrainConfig};
+
+    #[test]
+    fn a_generator_is_weak_that_does_visibly_less_than_fgm() {
+        let (figure, remedy) = weak_generator(1.5, 1.75).unwrap();
+        assert_eq!(figure, "the generator does less than FGM at its norm (1.500 < 1.750)");
+        assert!(remedy.contains("`generator-lr`"), "{remedy}");
+        assert_eq!([weak_generator(1.75, 1.75), weak_generator(1.7496, 1.75)], [None, None]);
+        assert_eq!(weak_generator(2.0, 1.75), None);
+    }
 
     fn line(record: &Record) -> String {
         format!("{}\n", integrity::to_line(record))

@@ -4,15 +4,16 @@
 
 use super::TrainError;
 use super::config::{
-    AttackLabel, AttackMode, GeneratorInput, GradientInput, PenaltySpace, Preset, Raised, RateChange,
+    AttackLabel, AttackMode, GeneratorInput, GeneratorLoss, GradientInput, PenaltySpace, Preset, RateChange,
     TrainConfig, Update,
 };
 use super::defenses::Method;
 use super::defenses::awp::Gamma;
 use super::effects::{self, Effect};
 use super::optimiser::{Decayed, Optimiser};
-use super::run::{LARGEST_CONFIG, from_toml};
+use super::run::LARGEST_CONFIG;
 use super::schedule::Schedule;
+use super::toml_text::from_toml;
 use crate::attacks::length;
 use crate::attacks::options::LINF_EPSILON;
 use crate::attacks::{AttackKind, AttackOptions, CeForm, Goal, Norm};
@@ -117,7 +118,7 @@ impl From<Wanted<Vec<GeneratorInput>>> for Vec<GeneratorInput> {
     }
 }
 into_fields! {
-    plain: Network, Optimiser, Decayed, Schedule, AttackMode, Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, Raised, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
+    plain: Network, Optimiser, Decayed, Schedule, AttackMode, Method, DatasetKind, String, f32, usize, u32, bool, GradientInput, GeneratorLoss, PenaltySpace, Update, Init, Augment, u64, Norm, AttackLabel,
         CeForm, Tune, Precision, Vec<u32>;
     optional: AttackKind, Gamma, Resize, Size, Published, Vec<f32>, PathBuf, f32, usize, u32, u64
 }
@@ -251,7 +252,7 @@ options! {
     #[arg(value_delimiter = ',', value_name = "INPUT")]
     without: Vec<GeneratorInput> => without, defense;
     /// The loss of the classifier whose gradient the generator sees [default: cross-entropy]
-    gradient_of: Raised => gradient_of, seen_gradient;
+    gradient_of: GeneratorLoss => gradient_of, seen_gradient;
     /// Apply the generator so many times, each time with the gradient at the image that it has made [default: 1]
     #[arg(value_name = "ROUNDS", value_parser = number(1..=MOST_ROUNDS))]
     generator_rounds: u32 => generator_rounds, defense;
@@ -259,7 +260,7 @@ options! {
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     fixed_radius: bool => fixed_radius, defense;
     /// The loss of the classifier that the generator raises [default: cross-entropy]
-    generator_objective: Raised => generator_objective, defense;
+    generator_objective: GeneratorLoss => generator_objective, defense;
     /// Give the generator an image of random numbers beside the gradient [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     generator_noise: bool => generator_noise, defense;
@@ -352,7 +353,7 @@ impl TrainOptions {
         self.follow_the_radius(file, &usual, &mut config);
         self.follow_the_optimiser(file, &usual, &mut config);
         // AWP moves weights that the attack was made on, so no gradient goes through it.
-        if config.awp.is_some() && self.through_attack.or(file.through_attack).is_none() {
+        if config.awp_gamma().is_some() && self.through_attack.or(file.through_attack).is_none() {
             config.through_attack = false;
         }
         if let Some(kind) = config.inner().filter(|kind| kind.goal != Goal::Ball)

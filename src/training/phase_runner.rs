@@ -66,19 +66,21 @@ impl PhaseRunner {
         takers.try_for_each(|session| session.write(name, values))
     }
 
-    /// The sessions that run once for each part of a batch.
-    pub fn sessions(&mut self) -> impl Iterator<Item = &mut Session> {
-        self.climb.as_mut().map(|climb| &mut climb.session).into_iter().chain([&mut self.session])
+    /// Its sessions, each with how often it runs on a batch of so many parts. Those of [`attack`](Self::attack) are not among them:
+    /// how often they run depends on the images.
+    pub fn sessions(&mut self, parts: usize) -> impl Iterator<Item = (&mut Session, usize)> {
+        let climb = self.climb.iter_mut();
+        let climb = climb.flat_map(move |climb| [(&mut climb.session, parts), (&mut climb.apply, 1)]);
+        let apply = self.apply.iter_mut().map(|session| (session, 1));
+        climb.chain([(&mut self.session, parts)]).chain(apply)
     }
 
-    /// The programs of those.
-    pub fn programs(&self) -> impl Iterator<Item = &Arc<Program>> {
-        self.climb
-            .as_ref()
-            .map(|climb| &climb.session)
-            .into_iter()
-            .chain([&self.session])
-            .map(Session::program)
+    /// The programs of those sessions, each with how often it runs.
+    pub fn programs(&self, parts: usize) -> impl Iterator<Item = (&Arc<Program>, usize)> {
+        let climb = self.climb.iter().flat_map(move |climb| [(&climb.session, parts), (&climb.apply, 1)]);
+        let apply = self.apply.iter().map(|session| (session, 1));
+        let all = climb.chain([(&self.session, parts)]).chain(apply);
+        all.map(|(session, runs)| (session.program(), runs))
     }
 
     /// Takes a batch through all of it. Returns the runs that learned, each with its number of real images.

@@ -2,15 +2,15 @@
 //! ready for the steps that follow.
 
 use super::TrainError;
-use super::checkpoint::{Checkpoint, Head, Progress, Start, TrainingData};
+use super::checkpoint::{Checkpoint, Head, Origin, Progress, TrainingData};
 use super::config::TrainConfig;
+use super::material::Material;
 use super::metrics::MetricsFile;
 use super::record::Record;
 use super::robust::RobustValidator;
 use super::run::RunFolder;
 use super::run_data::problem_of;
 use super::session::SessionRecord;
-use super::start::Material;
 use super::trainer::Trainer;
 use super::validation::Validator;
 use crate::data::Dataset;
@@ -47,7 +47,7 @@ impl Home {
     }
 }
 
-/// Everything that a run needs beside its folder.
+/// A run that is ready for its first step: its data, its networks on the device, and what measures them.
 pub(super) struct Prepared {
     pub(super) config: TrainConfig,
     pub(super) dataset: Dataset,
@@ -55,7 +55,8 @@ pub(super) struct Prepared {
     pub(super) validator: Validator,
     pub(super) robust: Option<RobustValidator>,
     pub(super) device: String,
-    pub(super) start: Option<Start>,
+    /// What the run needs of the model that it started from.
+    pub(super) origin: Option<Origin>,
     pub(super) notes: Vec<String>,
 }
 
@@ -66,21 +67,20 @@ impl Prepared {
         mut config: TrainConfig,
         material: Material,
     ) -> Result<Self, TrainError> {
-        let Material { dataset, from, note } = material;
+        let notes = material.notes(&config);
+        let Material { dataset, from, .. } = material;
         let described = device.describe();
         if let Some(choices) = &config.kernels {
             device.pin(choices);
         }
         let mut trainer = Trainer::new(device, &config, problem_of(&dataset), from.as_ref(), None)?;
-        let (classifier, generator) = (trainer.classifier().clone(), trainer.generator().cloned());
-        let validator = Validator::new(trainer.workspace(), &config, &classifier, generator.as_ref())?;
-        let robust = RobustValidator::new(trainer.workspace(), &config, &classifier, &dataset.validation)?;
+        let validator = Validator::new(&mut trainer)?;
+        let robust = RobustValidator::new(&mut trainer, &dataset.validation)?;
         config.kernels = trainer.workspace().choices().cloned().filter(|choices| !choices.forms.is_empty());
-        // The validator has taken its share.
+        // The validators have taken their share.
         trainer.room_to_save().map_err(ExecutionError::from)?;
-        let start = from.as_ref().map(|model| Start::of(model, &config));
-        let notes = from.into_iter().flat_map(|model| model.notes).chain(note).collect();
-        Ok(Self { config, dataset, trainer, validator, robust, device: described, start, notes })
+        let origin = from.as_ref().map(|model| Origin::of(model, &config));
+        Ok(Self { config, dataset, trainer, validator, robust, device: described, origin, notes })
     }
 
     /// Restores the states of a checkpoint that was read from the file `path`.
@@ -93,10 +93,10 @@ impl Prepared {
         saved.head.check(&self.config, data, path)?;
         saved.head.check_network(self.trainer.classifier(), &self.config, path)?;
         saved.check_states(&self.trainer.snapshot()?.0, path)?;
-        let Head { progress, start, .. } = saved.head;
+        let Head { progress, origin, .. } = saved.head;
         self.trainer.restore(&saved.states, progress.updates, progress.step)?;
         // The file that it started from may be another one by now.
-        self.start = start.or(self.start.take());
+        self.origin = origin;
         Ok(progress)
     }
 
@@ -106,8 +106,8 @@ impl Prepared {
         progress: &Progress,
         data: &TrainingData,
     ) -> Result<Checkpoint, TrainError> {
-        let (config, start) = (self.config.clone(), self.start.clone());
-        let head = Head { progress: progress.clone(), config, data: data.clone(), start };
+        let (config, origin) = (self.config.clone(), self.origin.clone());
+        let head = Head { progress: progress.clone(), config, data: data.clone(), origin };
         Ok(Checkpoint { head, states: self.trainer.snapshot()?.0 })
     }
 

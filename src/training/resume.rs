@@ -2,6 +2,7 @@
 //! another run.
 
 use super::TrainError;
+use super::checkpoint::Progress;
 use super::config::{RateChange, TrainConfig};
 use super::options::TrainOptions;
 use super::run::RunFolder;
@@ -57,15 +58,14 @@ pub fn resumed(
     Ok(resumed)
 }
 
-/// A sentence if a run that is resumed with `config` has nothing left to do.
-pub fn nothing_left(folder: &RunFolder, config: &TrainConfig) -> Result<Option<String>, TrainError> {
-    let Some(done) = folder.progress()? else { return Ok(None) };
+/// A sentence if a run that goes on with `config` after what is `done` has nothing left to do.
+pub fn nothing_left(done: &Progress, config: &TrainConfig) -> Option<String> {
     let limit = match config.max_steps {
         Some(steps) if done.step >= steps => format!("its {steps} steps; give more `max-steps`"),
         _ if done.epoch >= config.epochs => {
             format!("its {} epochs (step {}); give more `epochs`", config.epochs, done.step)
         }
-        _ => return Ok(None),
+        _ => return None,
     };
-    Ok(Some(format!("the run has done {limit} to go on")))
+    Some(format!("the run has done {limit} to go on"))
 }

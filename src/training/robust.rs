@@ -7,7 +7,8 @@
 use super::config::TrainConfig;
 use super::optimiser::Role;
 use super::step::BatchTensors;
-use super::validation::over;
+use super::trainer::Trainer;
+use super::validation::{fitting, over};
 use crate::attacks::steps::{Victim, unroll};
 use crate::attacks::{AttackKind, AttackOptions, Norm, Run};
 use crate::data::{Images, stratified};
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub const IMAGES: usize = 200;
 /// Iterations of PGD.
 pub const ITERATIONS: usize = 10;
-/// Images at a time.
+/// Images per run at most.
 const BATCH: usize = 100;
 /// A fall of PGD accuracy to below this share of the best so far is no noise.
 const FALL: f64 = 0.5;
@@ -29,7 +30,7 @@ const LEAST_FALL: f64 = 0.1;
 /// FGM accuracy that falls by no more has stayed.
 const STAYS: f64 = 0.02;
 
-/// Shares of the same validation images that are classified correctly without and with an attack.
+/// Shares of the same validation images that are classified correctly both without the attack and under it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RobustAccuracy {
     /// Under PGD.
@@ -86,32 +87,36 @@ pub fn radius(config: &TrainConfig) -> (Norm, f32) {
 /// Attacks a few validation images with the averaged weights of a workspace.
 pub struct RobustValidator {
     session: Session,
-    batch: usize,
+    micro_batch: usize,
     images: Images,
 }
 
 impl RobustValidator {
-    /// Prepares the attacks on the network that lives in `workspace`; nothing if the run does not ask for it, or if there are no
-    /// validation images.
-    pub fn new(
-        workspace: &mut Workspace,
-        config: &TrainConfig,
-        net: &Net,
-        validation: &Images,
-    ) -> Result<Option<Self>, ExecutionError> {
-        if config.robust_every() == 0 || validation.is_empty() {
+    /// Prepares the attacks on the classifier that `trainer` trains; nothing if the run does not ask for it, or if there are no
+    /// validation images. They take no more images at a time than a training step.
+    pub fn new(trainer: &mut Trainer, validation: &Images) -> Result<Option<Self>, ExecutionError> {
+        if trainer.config().robust_every() == 0 || validation.is_empty() {
             return Ok(None);
         }
         let images = validation.subset(&stratified(validation.labels(), IMAGES.min(validation.len()), 0));
-        let batch = BATCH.min(config.batch_size);
-        let session = workspace.prepare(&graph(net, radius(config), batch)?)?;
-        Ok(Some(Self { session, batch, images }))
+        let (net, ball) = (trainer.classifier().clone(), radius(trainer.config()));
+        let most = BATCH.min(trainer.micro_batch());
+        let prepare = |workspace: &mut Workspace, images: usize| -> Result<_, ExecutionError> {
+            workspace.prepare(&graph(&net, ball, images)?)
+        };
+        let (session, micro_batch) = fitting(trainer.workspace(), most, prepare)?;
+        Ok(Some(Self { session, micro_batch, images }))
+    }
+
+    /// Images per run.
+    pub fn micro_batch(&self) -> usize {
+        self.micro_batch
     }
 
     /// Attacks them.
     pub fn run(&mut self) -> Result<RobustAccuracy, ExecutionError> {
         let mut sums = RobustAccuracy::default();
-        over(&mut self.session, &self.images, self.batch, &[], |outputs, real| {
+        over(&mut self.session, &self.images, self.micro_batch, &[], |outputs, real| {
             let sum = |name: &str| outputs.get(name)[..real].iter().map(|&v| f64::from(v)).sum::<f64>();
             sums.pgd += sum("pgd");
             sums.fgm += sum("fgm");

@@ -34,6 +34,17 @@ pub fn problem_of(dataset: &Dataset) -> Problem {
     Problem { height, width, channels: dataset.channels, classes: dataset.classes }
 }
 
+/// The same of a kind of data set before it is opened, as such sets usually are.
+pub fn usual_problem(dataset: DatasetKind) -> Problem {
+    let (side, channels, classes) = match dataset {
+        DatasetKind::Digits => (8, 1, 10),
+        DatasetKind::Cifar10 | DatasetKind::Folder | DatasetKind::Npy => (32, 3, 10),
+        DatasetKind::Cifar100 => (32, 3, 100),
+        DatasetKind::Mnist => (28, 1, 10),
+    };
+    Problem::square(side, channels, classes)
+}
+
 /// Steps of all epochs over `images` training images.
 pub(super) fn steps_of_epochs(config: &TrainConfig, images: usize) -> u64 {
     u64::from(batches_per_epoch(images, config.batch_size)) * u64::from(config.epochs)

@@ -1,7 +1,6 @@
-//! What changes from step to step on the host: the learning rate, Adam's bias correction and the average's decay.
+//! What changes from step to step on the host: the factor of the learning rates, and the decay of the moving average.
 
 use super::config::TrainConfig;
-use crate::data::Batch;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 
@@ -57,10 +56,10 @@ fn half_cosine(first: f64, last: f64, at: f64) -> f64 {
     last + (first - last) / 2.0 * (1.0 + (PI * at).cos())
 }
 
-/// What the configured schedule and warm-up multiply the learning rate by for a batch.
-pub fn factor(config: &TrainConfig, batch: &Batch) -> f32 {
-    let per_epoch = u64::from(batch.per_epoch.max(1));
-    let step = u64::from(batch.epoch) * per_epoch + u64::from(batch.index);
+/// What the configured schedule and warm-up multiply the learning rate by in step `step`, counted from 0; an epoch has `per_epoch`
+/// steps.
+pub fn factor(config: &TrainConfig, step: u64, per_epoch: u32) -> f32 {
+    let per_epoch = u64::from(per_epoch);
     let steps = u64::from(config.epochs) * per_epoch;
     let warm_up = f64::from(config.warm_up) * per_epoch as f64;
     let warm = if warm_up > 0.0 { ((step + 1) as f64 / warm_up).min(1.0) } else { 1.0 };
@@ -91,20 +90,8 @@ mod tests {
 
     /// The factors of a run of so many epochs of one step.
     fn factors(config: &TrainConfig) -> Vec<f64> {
-        let empty = Batch {
-            images: Vec::new(),
-            labels: Vec::new(),
-            weights: Vec::new(),
-            indices: Vec::new(),
-            real: 0,
-            epoch: 0,
-            index: 0,
-            per_epoch: 1,
-        };
-        let batch = |epoch| Batch { epoch, ..empty.clone() };
-        (0..config.epochs)
-            .map(|epoch| (1e6 * f64::from(factor(config, &batch(epoch)))).round() / 1e6)
-            .collect()
+        let rounded = |step| (1e6 * f64::from(factor(config, step, 1))).round() / 1e6;
+        (0..u64::from(config.epochs)).map(rounded).collect()
     }
 
     fn run(schedule: Schedule, epochs: u32, milestones: &[u32]) -> TrainConfig {

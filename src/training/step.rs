@@ -193,12 +193,7 @@ pub struct Descent {
 }
 
 impl Stage<'_> {
-    /// The classifier as it learns: in training mode, where its running statistics learn too.
-    pub fn learning(&self) -> Classifier<'_> {
-        self.training(true)
-    }
-
-    /// The classifier in training mode.
+    /// The classifier in training mode; with `update_statistics` its running statistics learn too.
     fn training(&self, update_statistics: bool) -> Classifier<'_> {
         let pass = Pass::Train { real: self.real, update_statistics };
         Classifier { net: self.net, states: &self.f.states, pass }
@@ -290,7 +285,7 @@ impl Stage<'_> {
             Gradients::Accumulate => awp::climbed_before(graph, slots, states)?,
             _ => awp::climbed(graph, slots, states, &weights, gamma)?,
         };
-        let learned = build(graph, Classifier { states: &climbed, ..self.learning() })?;
+        let learned = build(graph, Classifier { states: &climbed, ..self.training(true) })?;
         let weights = graph.gradient_of_many(&learned.terms, &climbed.learned)?;
         Ok(Descent { weights, beside, own, learned })
     }

@@ -244,17 +244,25 @@ impl Trainer {
         self.step
     }
 
-    /// The programs of a step, each once.
-    pub fn programs(&self) -> Vec<Arc<Program>> {
-        self.runners.iter().flat_map(PhaseRunner::programs).cloned().collect()
+    /// Parts of a full batch.
+    fn parts(&self) -> usize {
+        self.config.batch_size.div_ceil(self.micro_batch)
     }
 
-    /// The sessions of a step, each with how often it runs, for profiling.
+    /// The programs of a step, each once, but for those of an inner attack that has its own.
+    pub fn programs(&self) -> Vec<Arc<Program>> {
+        let all = self.runners.iter().flat_map(|runner| runner.programs(1));
+        all.map(|(program, _)| program.clone()).collect()
+    }
+
+    /// The sessions of a step on a full batch, each with how often it runs, for profiling. Those of an inner attack that has
+    /// programs of its own are not among them.
     pub fn sessions(&mut self) -> impl Iterator<Item = (&mut Session, usize)> {
-        let order = &self.order;
-        let runs = |index| order.iter().filter(|&&own| own == index).count();
-        let all = self.runners.iter_mut().enumerate();
-        all.flat_map(move |(index, runner)| runner.sessions().map(move |session| (session, runs(index))))
+        let (parts, order) = (self.parts(), &self.order);
+        self.runners.iter_mut().enumerate().flat_map(move |(index, runner)| {
+            let phases = order.iter().filter(|&&own| own == index).count();
+            runner.sessions(parts).map(move |(session, runs)| (session, phases * runs))
+        })
     }
 
     /// Bytes that a step needs on the device: the arenas of its programs and all states.
@@ -266,9 +274,9 @@ impl Trainer {
 
     /// Floating-point operations of a step on a full batch.
     pub fn flops(&self) -> u64 {
-        let programs = self.order.iter().flat_map(|&index| self.runners[index].programs());
-        let per_part: u64 = programs.map(|program| program.flops()).sum();
-        per_part * self.config.batch_size.div_ceil(self.micro_batch) as u64
+        let parts = self.parts();
+        let programs = self.order.iter().flat_map(|&index| self.runners[index].programs(parts));
+        programs.map(|(program, runs)| program.flops() * runs as u64).sum()
     }
 
     /// Submits one step.
@@ -287,7 +295,7 @@ impl Trainer {
     }
 
     fn submit_phase(&mut self, index: usize, batch: &Batch) -> Result<Vec<(Run, usize)>, ExecutionError> {
-        let schedules = self.schedules(self.runners[index].phase, batch);
+        let inputs = self.inputs_of_updates(self.runners[index].phase, batch);
         let kept = match self.micro_batch == self.config.batch_size {
             true => Vec::new(),
             false => (self.config.method.kept)(&self.config, self.classifier.problem),
@@ -302,7 +310,7 @@ impl Trainer {
             adversarial: Vec::new(),
         };
         let runner = &mut self.runners[index];
-        for (name, values) in &schedules {
+        for (name, values) in &inputs {
             runner.write(name, values)?;
         }
         runner.run(&mut feed, &mut self.workspace)
@@ -312,30 +320,32 @@ impl Trainer {
     /// nothing is computed.
     pub fn skip(&mut self, batch: &Batch) -> Vec<(Phase, NamedStates)> {
         let order: Vec<Phase> = self.order.iter().map(|&index| self.runners[index].phase).collect();
-        let written = order.into_iter().map(|phase| (phase, self.schedules(phase, batch))).collect();
+        let written = order.into_iter().map(|phase| (phase, self.inputs_of_updates(phase, batch))).collect();
         self.step += 1;
         written
     }
 
     /// Counts an update for each network that moves and returns what it is written before: rates and decays.
-    fn schedules(&mut self, phase: Phase, batch: &Batch) -> Vec<(String, Vec<f32>)> {
-        let factor = schedule::factor(&self.config, batch);
-        let mut schedules = Vec::new();
+    fn inputs_of_updates(&mut self, phase: Phase, batch: &Batch) -> NamedStates {
+        let per_epoch = batch.per_epoch.max(1);
+        let before = u64::from(batch.epoch) * u64::from(per_epoch) + u64::from(batch.index);
+        let factor = schedule::factor(&self.config, before, per_epoch);
+        let mut inputs = Vec::new();
         if phase != Phase::Generator {
             self.updates[0] += 1;
             let rate = factor * self.config.lr_at(self.step);
-            schedules.extend(self.schedule(Role::Classifier, rate, self.updates[0]));
+            inputs.extend(self.inputs_of_update(Role::Classifier, rate, self.updates[0]));
         }
         if phase != Phase::Classifier {
             self.updates[1] += 1;
             let rate = factor * self.config.generator_lr_at(self.step);
-            schedules.extend(self.schedule(Role::Generator, rate, self.updates[1]));
+            inputs.extend(self.inputs_of_update(Role::Generator, rate, self.updates[1]));
         }
-        schedules
+        inputs
     }
 
     /// The inputs of update `t` of a network.
-    fn schedule(&self, role: Role, rate: f32, t: u64) -> Vec<(String, Vec<f32>)> {
+    fn inputs_of_update(&self, role: Role, rate: f32, t: u64) -> NamedStates {
         let decay = schedule::ema_decay(&self.config, t);
         let of = |input: &&str| match *input {
             "rate" => vec![rate],

@@ -1,9 +1,9 @@
 //! How good the networks are between epochs: benign accuracy with the averaged weights, accuracy under the
 //! generator's own attack, and whether the generator does better than FGM at its own mean norm.
 
-use super::config::TrainConfig;
 use super::optimiser::Role;
 use super::step::{self, BatchTensors};
+use super::trainer::Trainer;
 use crate::attacks::steps::Victim;
 use crate::attacks::{CeForm, Norm, fgm};
 use crate::data::{BatchOptions, Images, batches_per_epoch, make_batch};
@@ -13,7 +13,7 @@ use crate::nn::{Classifier, Net, Pass};
 use crate::pgn::{Generator, Turn};
 use serde::Serialize;
 
-/// Images per run; enough to keep a device busy, few enough to fit.
+/// Images per run at most: enough to keep a device busy.
 const IMAGES: usize = 100;
 
 /// Means over a split.
@@ -44,27 +44,31 @@ pub struct UnderGenerator {
 
 /// Evaluates the networks of a workspace.
 pub struct Validator {
-    batch: usize,
+    micro_batch: usize,
     session: Session,
     fgm: Option<Session>,
 }
 
 impl Validator {
-    /// Prepares the evaluation of the networks that live in `workspace`.
-    pub fn new(
-        workspace: &mut Workspace,
-        config: &TrainConfig,
-        net: &Net,
-        generator: Option<&Generator>,
-    ) -> Result<Self, ExecutionError> {
-        let batch = IMAGES.min(config.batch_size);
-        let generator = generator.filter(|_| config.method.generator);
-        let session = workspace.prepare(&evaluation_graph(net, generator, batch)?)?;
-        let fgm = match generator {
-            Some(_) => Some(workspace.prepare(&fgm_graph(net, batch)?)?),
-            None => None,
+    /// Prepares the evaluation of the networks that `trainer` trains. It takes no more images at a time than a training step.
+    pub fn new(trainer: &mut Trainer) -> Result<Self, ExecutionError> {
+        let (net, generator) = (trainer.classifier().clone(), trainer.generator().cloned());
+        let most = IMAGES.min(trainer.micro_batch());
+        let prepare = |workspace: &mut Workspace, images: usize| -> Result<_, ExecutionError> {
+            let session = workspace.prepare(&evaluation_graph(&net, generator.as_ref(), images)?)?;
+            let fgm = match generator {
+                Some(_) => Some(workspace.prepare(&fgm_graph(&net, images)?)?),
+                None => None,
+            };
+            Ok((session, fgm))
         };
-        Ok(Self { batch, session, fgm })
+        let ((session, fgm), micro_batch) = fitting(trainer.workspace(), most, prepare)?;
+        Ok(Self { micro_batch, session, fgm })
+    }
+
+    /// Images per run.
+    pub fn micro_batch(&self) -> usize {
+        self.micro_batch
     }
 
     /// Evaluates all of `images`.
@@ -72,7 +76,7 @@ impl Validator {
         let mut sums = Validation { images: images.len(), ..Default::default() };
         let mut attacked = UnderGenerator::default();
         let game = self.fgm.is_some();
-        over(&mut self.session, images, self.batch, &[], |outputs, real| {
+        over(&mut self.session, images, self.micro_batch, &[], |outputs, real| {
             let sum = |name: &str| outputs.get(name)[..real].iter().map(|&v| f64::from(v)).sum::<f64>();
             sums.benign_accuracy += sum("correct");
             sums.benign_loss += sum("loss");
@@ -91,13 +95,35 @@ impl Validator {
                 *value /= n;
             }
             let epsilon = [("epsilon", vec![attacked.delta as f32])];
-            over(fgm, images, self.batch, &epsilon, |outputs, real| {
+            over(fgm, images, self.micro_batch, &epsilon, |outputs, real| {
                 attacked.fgm_loss +=
                     outputs.get("loss")[..real].iter().map(|&v| f64::from(v)).sum::<f64>() / n;
             })?;
             sums.generator = Some(attacked);
         }
         Ok(sums)
+    }
+}
+
+/// What `make` makes in a workspace for `most` images at a time, or for as many as fit: it halves their number until it succeeds. The
+/// second value is that number.
+///
+/// # Errors
+/// Of a single image that does not fit, and all that fewer images do not help against.
+pub(super) fn fitting<T>(
+    workspace: &mut Workspace,
+    most: usize,
+    make: impl Fn(&mut Workspace, usize) -> Result<T, ExecutionError>,
+) -> Result<(T, usize), ExecutionError> {
+    let mut images = most;
+    loop {
+        match make(workspace, images) {
+            Err(error) if error.is_too_large() && images > 1 => {
+                workspace.device().forget_out_of_memory();
+                images = images.div_ceil(2);
+            }
+            made => return made.map(|made| (made, images)),
+        }
     }
 }
 
@@ -183,4 +209,42 @@ fn fgm_graph(net: &Net, images: usize) -> Result<Graph, GraphError> {
     let loss = graph.cross_entropy(logits, batch.labels)?;
     graph.output("loss", loss);
     Ok(graph)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::Mode;
+    use crate::executor::Device;
+    use crate::graph::Shape;
+    use crate::program::ProgramError;
+    use std::cell::RefCell;
+
+    fn too_large(images: usize) -> ExecutionError {
+        ProgramError::TooManyValues { label: "images".to_string(), shape: Shape::new(&[images]) }.into()
+    }
+
+    #[test]
+    fn as_many_images_are_taken_at_a_time_as_fit() {
+        let mut workspace = Workspace::new(Device::Cpu(Mode::Fast));
+        // What fits, and with how many images it is tried.
+        for (fits, tried) in [(100, &[100][..]), (40, &[100, 50, 25]), (1, &[100, 50, 25, 13, 7, 4, 2, 1])] {
+            let asked = RefCell::new(Vec::new());
+            let make = |_: &mut Workspace, images: usize| {
+                asked.borrow_mut().push(images);
+                if images <= fits { Ok("made") } else { Err(too_large(images)) }
+            };
+            let (made, images) = fitting(&mut workspace, 100, make).unwrap();
+            assert_eq!((made, images), ("made", *tried.last().unwrap()));
+            assert_eq!(asked.into_inner(), tried);
+        }
+        let none_fits = fitting(&mut workspace, 100, |_, images| Err::<(), _>(too_large(images)));
+        let error = none_fits.unwrap_err().to_string();
+        assert!(error.contains("of shape [1] "), "a single image was tried last: {error}");
+        let interrupted = fitting(&mut workspace, 100, |_, images| match images {
+            100 => Err::<(), _>(ExecutionError::Interrupted),
+            _ => panic!("fewer images do not help"),
+        });
+        assert!(matches!(interrupted, Err(ExecutionError::Interrupted)));
+    }
 }

@@ -1,13 +1,14 @@
 //! Whether a verdict can be believed: the five warnings of AutoAttack's public code (fra31/auto-attack, a392200), and ours.
 
 use super::run::{Outcome, VerdictError};
-use crate::attacks::AttackKind;
-use crate::attacks::objective::{Objective, fooled};
+use crate::attacks::objective::Objective;
 use crate::attacks::target::Target;
-use crate::evaluation::Subject;
+use crate::attacks::{AttackError, AttackKind};
 use crate::evaluation::warnings::{self, Warning};
-use crate::executor::{Device, ExecutionError, Outputs};
+use crate::evaluation::{Subject, predict};
+use crate::executor::{Device, ExecutionError, Outputs, Session};
 use crate::graph::Unary;
+use crate::models::file::Model;
 
 /// Images that the model is asked about.
 const IMAGES: usize = 64;
@@ -28,54 +29,24 @@ pub fn warnings(answers: Vec<Warning>, notes: &[String], outcome: &Outcome) -> V
         )
     }));
     found.extend(black_box(outcome));
-    // An image that is wrong without an attack is not attacked.
-    let right = outcome.images.iter().filter(|image| image.clean_prediction == image.label).count();
-    if let Some(first) = outcome.stages.first().filter(|_| right > 0) {
-        found.extend(warnings::zero_gradients(first.zero_gradients as f64 / right as f64));
+    if let Some(first) = outcome.stages.first().filter(|stage| stage.attacked > 0) {
+        found.extend(warnings::zero_gradients(first.zero_gradients as f64 / first.attacked as f64));
     }
     found
 }
 
 /// What the model's answers to the first images say. Every shard asks about the first images of the whole, so that all find the
-/// same.
+/// same. It is asked before the attacks, which take hours: a model that cannot be run is known then.
 ///
 /// # Errors
 /// If the model cannot be run.
 pub fn answers(device: &Device, subject: &Subject) -> Result<Vec<Warning>, VerdictError> {
-    asked(device, subject)
-        .map_err(|error| VerdictError::Attack { name: subject.place.name.clone(), source: error.into() })
-}
-
-fn asked(device: &Device, subject: &Subject) -> Result<Vec<Warning>, ExecutionError> {
     let images = subject.images.len().min(IMAGES);
-    let mut target = Target::new(device, &subject.model, images)?;
-    let classes = target.problem().classes;
-    let mut a = target.graph()?;
-    let logits = target.classifier(&a.states).logits(&mut a.graph, a.images)?;
-    a.graph.output("logits", logits);
-    if classes >= Objective::Dlr.classes() {
-        let value = Objective::Dlr.value(&mut a.graph, logits, a.labels, a.labels)?;
-        let gradient = Objective::Dlr.gradient(&mut a.graph, (logits, value), a.labels, a.images)?;
-        let absolute = a.graph.unary(Unary::Abs, gradient);
-        let size = a.graph.sum_columns(absolute);
-        a.graph.output("gradient", size);
-        // Of an image that is wrong already the loss may be a constant, and no attack is run on it.
-        let wrong = fooled(&mut a.graph, logits, a.labels)?;
-        a.graph.output("wrong", wrong);
-    }
-    let mut session = target.prepare(&a.graph)?;
-    let labels: Vec<f32> = subject.images.labels()[..images].iter().map(|&label| f32::from(label)).collect();
-    target.load(&subject.images.to_unit(0..images), &labels)?;
-    let all: Vec<Outputs> = (0..PASSES).map(|_| session.compute()).collect::<Result<_, _>>()?;
-    let logits = all[0].get("logits");
-    let random = all.iter().any(|outputs| outputs.get("logits") != logits);
-    let flat = match classes >= Objective::Dlr.classes() {
-        true => {
-            let images = all[0].get("gradient").iter().zip(all[0].get("wrong"));
-            images.filter(|(size, wrong)| **size == 0.0 && **wrong == 0.0).count()
-        }
-        false => 0,
-    };
+    let labels: Vec<usize> =
+        subject.images.labels()[..images].iter().map(|&label| usize::from(label)).collect();
+    let asked = asked(device, &subject.model, &subject.images.to_unit(0..images), &labels)
+        .map_err(|source| VerdictError::Attack { name: subject.place.name.clone(), source })?;
+    let Asked { logits, random, flat } = asked;
     let found = [
         random.then(|| {
             Warning::new(
@@ -83,7 +54,7 @@ fn asked(device: &Device, subject: &Subject) -> Result<Vec<Warning>, ExecutionEr
                 "the model or the adapter is random; attacks must average over its answers, and these do not",
             )
         }),
-        are_probabilities(logits, classes).then(|| {
+        are_probabilities(&logits, subject.model.facts.problem.classes).then(|| {
             Warning::new(
                 "the model answers with probabilities".to_string(),
                 "their gradients vanish where the model is sure; leave the softmax out and judge the logits",
@@ -97,6 +68,56 @@ fn asked(device: &Device, subject: &Subject) -> Result<Vec<Warning>, ExecutionEr
         }),
     ];
     Ok(found.into_iter().flatten().collect())
+}
+
+/// What a model answers to some images.
+struct Asked {
+    /// One row per image.
+    logits: Vec<f32>,
+    /// Whether a pass gave other logits than the first.
+    random: bool,
+    /// Images that are classified correctly and have a gradient of the DLR loss that is exactly zero.
+    flat: usize,
+}
+
+/// Asks about as many images at a time as fit.
+fn asked(device: &Device, model: &Model, images: &[f32], labels: &[usize]) -> Result<Asked, AttackError> {
+    let classes = model.facts.problem.classes;
+    let (mut target, mut session) = predict::prepared(device, model, labels.len(), program)?;
+    let mut asked = Asked { logits: Vec::new(), random: false, flat: 0 };
+    predict::each_batch(&mut target, images, labels, |own| {
+        let all: Vec<Outputs> = (0..PASSES).map(|_| session.compute()).collect::<Result<_, _>>()?;
+        let first = all[0].get(LOGITS);
+        asked.random |= all.iter().any(|outputs| outputs.get(LOGITS) != first);
+        let logits = &first[..own.len() * classes];
+        asked.logits.extend_from_slice(logits);
+        if classes >= Objective::Dlr.classes() {
+            // Of an image that is wrong already the loss may be a constant, and no attack is run on it.
+            let rows = logits.chunks_exact(classes).zip(own).zip(all[0].get(GRADIENT));
+            let flat = rows.filter(|((row, label), size)| **size == 0.0 && predict::answer(row) == **label);
+            asked.flat += flat.count();
+        }
+        Ok(())
+    })?;
+    Ok(asked)
+}
+
+const LOGITS: &str = "logits";
+const GRADIENT: &str = "gradient";
+
+/// The logits and, where there are classes enough for it, the size of the DLR loss's gradient.
+fn program(target: &mut Target) -> Result<Session, ExecutionError> {
+    let mut a = target.graph()?;
+    let logits = target.classifier(&a.states).logits(&mut a.graph, a.images)?;
+    a.graph.output(LOGITS, logits);
+    if target.problem().classes >= Objective::Dlr.classes() {
+        let value = Objective::Dlr.value(&mut a.graph, logits, a.labels, a.labels)?;
+        let gradient = Objective::Dlr.gradient(&mut a.graph, (logits, value), a.labels, a.images)?;
+        let absolute = a.graph.unary(Unary::Abs, gradient);
+        let size = a.graph.sum_columns(absolute);
+        a.graph.output(GRADIENT, size);
+    }
+    target.prepare(&a.graph)
 }
 
 /// Whether every row is a distribution.
@@ -128,7 +149,9 @@ fn black_box(outcome: &Outcome) -> Option<Warning> {
 mod tests {
     use super::*;
     use crate::attacks::AttackOptions;
-    use crate::evaluation::suite::Radius;
+    use crate::cpu::Mode;
+    use crate::nn::{Builder, Problem};
+    use crate::threat::Radius;
     use crate::verdict::run::{Judged, Stage};
 
     #[test]
@@ -144,10 +167,24 @@ mod tests {
         // Half of 200 images are wrong from the start. Two of the others are more than 1 %, and would be 1 % of all.
         let images = (0..200).map(|i| judged(i % 2)).collect();
         let options = AttackOptions::new(AttackKind::APGD_CE);
-        let stage = Stage { options, attacked: 200, broken: 0, zero_gradients: 2, seconds: 0.0 };
+        let stage = Stage { options, attacked: 100, broken: 0, zero_gradients: 2, seconds: 0.0 };
         let outcome = Outcome { radius: Radius::l2(0.5), stages: vec![stage], images };
         let found = warnings(Vec::new(), &[], &outcome);
         assert!(found.len() == 1 && found[0].figure.starts_with("2.0 % of the attacked"), "{found:?}");
+    }
+
+    #[test]
+    fn images_of_more_than_a_batch_are_all_asked_about() {
+        let problem = Problem { height: 1, width: 2, channels: 1, classes: 3 };
+        let mut net = Builder::new(problem);
+        net.dense(net.images(), "logits", 3, 1.0);
+        let net = net.finish().unwrap();
+        let values = net.slots.zeros();
+        let model = Model::new(net, values);
+        // All logits are 0, which is class 0 without a gradient. The last image is of another class.
+        let labels: Vec<usize> = (0..70).map(|i| usize::from(i == 69)).collect();
+        let asked = asked(&Device::Cpu(Mode::Reference), &model, &[0.5; 140], &labels).unwrap();
+        assert_eq!((asked.logits, asked.random, asked.flat), (vec![0.0; 210], false, 69));
     }
 
     #[test]

@@ -11,10 +11,10 @@ use super::shard_file::{PREFIX, Read};
 use super::smallest::{Distances, Hunted};
 use crate::evaluation::Warning;
 use crate::evaluation::record::Key;
-use crate::evaluation::suite::Radius;
 use crate::models::file::ModelFileError;
 use crate::program::precision::Precision;
 use crate::shard::Shard;
+use crate::threat::Radius;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -95,7 +95,7 @@ pub struct Merged {
     pub precision: Precision,
     /// What became of all images, as from a single process.
     pub outcome: Outcome,
-    /// What searches for the smallest perturbation found, of the version of that name.
+    /// What minimum-norm attacks found, of the version `smallest`.
     pub distances: Option<Distances>,
     /// The warnings of all.
     pub warnings: Vec<Warning>,
@@ -214,9 +214,8 @@ fn hunted(shards: &[&Read], places: &[(u32, &Read, usize)]) -> Hunted {
     let of = |search: usize| shards.iter().map(move |shard| &shard.facts.hunted[search]);
     let lengths = |search: usize| places.iter().map(move |(_, shard, number)| shard.lengths[search][*number]);
     Hunted {
-        targets: first.iter().map(|(target, ..)| target.clone()).collect(),
-        attacked: (0..searches).map(|search| of(search).map(|(_, attacked, _)| attacked).sum()).collect(),
-        nearest: (0..searches).map(|search| of(search).map(|(.., nearest)| nearest).sum()).collect(),
+        targets: first.iter().map(|(target, _)| target.clone()).collect(),
+        nearest: (0..searches).map(|search| of(search).map(|(_, nearest)| nearest).sum()).collect(),
         lengths: (0..searches).map(|search| lengths(search).collect()).collect(),
     }
 }

@@ -4,7 +4,8 @@
 //! What an attack does to an image depends on no other image. So pieces are searched image by image, and it does not matter
 //! which images were judged together. A checksum finds damage; what a damaged piece holds is computed again.
 
-use crate::attacks::{AttackOptions, AttackOutcome, Norm, Verdict};
+use super::report::PIECES;
+use crate::attacks::{AttackOptions, AttackOutcome, ImageVerdict, Norm};
 use crate::data::Images;
 use crate::evaluation::record::{Key, fingerprint_of_images, fingerprint_of_text, fingerprint_of_values};
 use crate::files;
@@ -12,21 +13,20 @@ use crate::models::container::Container;
 use crate::models::file::ModelFileError;
 use crate::models::file::NamedTensor;
 use crate::models::sealed::{self, Origin};
+use crate::threat::Radius;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 /// Key of the facts in a piece's metadata.
 pub const METADATA_KEY: &str = "pgn-wgpu.verdict-piece";
-/// What a projection's length may be off by, in units of the radius; as every attack's images are checked.
-pub(super) const RADIUS_ROUNDING: f64 = 1e-4;
 
 /// Everything that decides what happens to an image, beside the image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Question {
     /// Model, attack and precision; of no images.
     pub attack: Key,
-    /// Norm and radius that count, also for an attack that looks for the smallest perturbation.
+    /// Norm and radius that count, also for a minimum-norm attack.
     pub norm: Norm,
     /// See `norm`.
     pub epsilon: f32,
@@ -77,16 +77,14 @@ struct Facts {
 }
 
 impl Piece {
-    /// What of an outcome counts within the attack's radius. Rounding is allowed for where the radius is compared.
+    /// What of an outcome counts within the attack's radius.
     pub fn new(outcome: &AttackOutcome, options: &AttackOptions) -> Self {
-        let pixels = outcome.problem.pixels();
-        let within = |i: usize| {
-            let lengths = if options.norm == Norm::L2 { &outcome.l2 } else { &outcome.linf };
-            f64::from(lengths[i]) <= f64::from(options.epsilon) * (1.0 + RADIUS_ROUNDING)
-        };
-        let broken = (0..outcome.len()).filter(|&i| outcome.verdict(i) == Verdict::Fooled && within(i));
+        let (pixels, radius) = (outcome.problem.pixels(), Radius::of(options));
+        let lengths = if radius.norm == Norm::L2 { &outcome.l2 } else { &outcome.linf };
+        let within = |i: usize| radius.holds(f64::from(lengths[i]), pixels);
+        let broken = (0..outcome.len()).filter(|&i| outcome.verdict(i) == ImageVerdict::Fooled && within(i));
         let correct: Vec<bool> =
-            (0..outcome.len()).map(|i| outcome.verdict(i) != Verdict::AlreadyWrong).collect();
+            (0..outcome.len()).map(|i| outcome.verdict(i) != ImageVerdict::AlreadyWrong).collect();
         Self {
             broken: broken.map(|i| (i, outcome.adversarial[i * pixels..][..pixels].to_vec())).collect(),
             clean_predictions: outcome.clean_predictions.clone(),
@@ -142,6 +140,11 @@ impl Pieces {
     /// Pieces in `folder`, which is made when the first one is kept.
     pub fn new(folder: &Path) -> Self {
         Self { folder: Some(folder.to_path_buf()) }
+    }
+
+    /// The pieces that the verdict in `folder` goes on from.
+    pub fn of_verdict(folder: &Path) -> Self {
+        Self::new(&folder.join(PIECES))
     }
 
     /// Pieces that are not kept: an interrupted verdict begins anew.
@@ -237,4 +240,36 @@ fn read(path: &Path, question: &Question) -> Result<Option<(Vec<ImageKey>, Piece
     let Facts { images: keys, seconds, zero_gradient, clean_predictions, correct, broken, .. } = facts;
     let broken = broken.into_iter().zip(images).collect();
     Ok(Some((keys, Piece { correct, clean_predictions, zero_gradient, broken, seconds })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attacks::AttackKind;
+    use crate::nn::Problem;
+
+    #[test]
+    fn a_success_counts_that_rounding_brings_beyond_a_small_radius() {
+        const EPSILON: f32 = 5e-5;
+        let images = vec![0.75; 64];
+        let adversarial: Vec<f32> = images.iter().map(|pixel| pixel + EPSILON).collect();
+        let linf = adversarial[0] - 0.75;
+        assert!(linf > EPSILON * 1.0001, "{linf}");
+        let outcome = AttackOutcome {
+            problem: Problem { height: 8, width: 8, channels: 1, classes: 2 },
+            images,
+            adversarial,
+            labels: vec![0],
+            clean_predictions: vec![0],
+            predictions: vec![1],
+            targets: None,
+            l2: vec![8.0 * linf],
+            linf: vec![linf],
+            zero_gradient: vec![false],
+            seconds: 0.0,
+        };
+        let at = |epsilon| AttackOptions { epsilon, norm: Norm::Linf, ..AttackOptions::new(AttackKind::PGD) };
+        assert!(Piece::new(&outcome, &at(EPSILON)).broken(0).is_some());
+        assert!(Piece::new(&outcome, &at(0.99 * EPSILON)).broken(0).is_none());
+    }
 }

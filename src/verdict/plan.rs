@@ -4,15 +4,15 @@
 //! here it gave the same robust accuracy as the standard set, at a thirtieth of its cost. `full` is AutoAttack's standard
 //! set: APGD-CE and APGD-T with 100 iterations, FAB-T, and Square with 5,000 queries.
 //!
-//! `smallest` is a set of searches for the smallest perturbation. FMN is also led to each of the three wrong classes with the
+//! `smallest` is a set of minimum-norm attacks. FMN is also led to each of the three wrong classes with the
 //! largest logits: alone, it settles at one boundary, which is not the nearest for many images. On a PGD-trained classifier of
 //! width 0.125 this brings the mean of FMN down from 0.79 to 0.70; leading DDN to the same classes brings nothing more.
 //! Last, FMN starts once more at the nearest image that all have found.
 
 use crate::attacks::options::OptionError;
 use crate::attacks::{Aim, AttackKind, AttackOptions, Norm};
-use crate::evaluation::suite::Radius;
 use crate::nn::Problem;
+use crate::threat::Radius;
 use serde::{Deserialize, Serialize};
 
 /// Iterations of each attack of the quick version.
@@ -47,7 +47,8 @@ impl Version {
         }
     }
 
-    fn attacks(self) -> &'static [AttackKind] {
+    /// The attacks of a classifier with classes enough, in order; of the smallest version some come again, led to a class.
+    pub(super) fn attacks(self) -> &'static [AttackKind] {
         match self {
             Self::Quick => &[AttackKind::APGD_CE, AttackKind::APGD_T],
             Self::Full => &[AttackKind::APGD_CE, AttackKind::APGD_T, AttackKind::FAB_T, AttackKind::SQUARE],
@@ -114,7 +115,7 @@ impl Plan {
         self.attacks.iter().try_for_each(|options| options.check(problem))
     }
 
-    /// The searches for the smallest perturbation that know the norm.
+    /// The minimum-norm attacks that know the norm.
     fn searches(norm: Norm, classes: usize) -> Self {
         let mut attacks = Vec::new();
         let mut runners_up = 0..RUNNERS_UP.min(classes.saturating_sub(1));

@@ -6,10 +6,11 @@ use super::plan::{Plan, Version};
 use super::report::robust_accuracy;
 use super::run::{VerdictError, run};
 use crate::evaluation::statistics::Estimate;
-use crate::evaluation::suite::{Radius, Watcher};
+use crate::evaluation::suite::Watcher;
 use crate::evaluation::{Subject, Warning};
 use crate::executor::Device;
 use crate::shard::Shard;
+use crate::threat::Radius;
 
 /// What it came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,8 +35,8 @@ pub fn quick(
 ) -> Result<Quick, VerdictError> {
     let classes = subject.model.facts.problem.classes;
     let plan = Plan::new(Version::Quick, radius.norm, radius.epsilon, classes).at_a_time(batch_size);
-    let outcome = run(device, subject, &plan, (radius, Shard::WHOLE), pieces, watch)?;
     let answers = checks::answers(device, subject)?;
+    let outcome = run(device, subject, &plan, (radius, Shard::WHOLE), pieces, watch)?;
     let warnings = checks::warnings(answers, &plan.notes, &outcome);
     Ok(Quick { robust_accuracy: robust_accuracy(&outcome), warnings })
 }

@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 pub const FOLDER: &str = "verdict";
 /// A verdict's file, there.
 pub const FILE: &str = "verdict.json";
+/// Bytes of the largest of these files that is read.
+pub const LARGEST: u64 = 1 << 24;
 /// What an interrupted verdict goes on from, there.
 pub const PIECES: &str = "pieces";
 /// Key of the facts in the metadata of the file of images.
@@ -82,7 +84,6 @@ pub struct Report {
     /// Where it was computed.
     pub device: String,
     /// How numbers were stored there.
-    #[serde(default)]
     pub precision: Precision,
     /// The data set, and which of its images.
     pub data_set: String,
@@ -119,7 +120,7 @@ pub struct Attack {
     pub name: String,
     /// Images that it got: those that are classified correctly and, but for the version `smallest`, have withstood all before.
     pub attacked: usize,
-    /// Images that it broke.
+    /// Images that it broke and none before had broken; of the version `smallest`, within the radius.
     pub broken: usize,
     /// Robust accuracy after it.
     pub robust_accuracy: f64,
@@ -138,7 +139,7 @@ impl Report {
             standing -= stage.broken;
             Attack {
                 name: stage.options.kind.name().to_string(),
-                attacked: stage.attacked.min(correct),
+                attacked: stage.attacked,
                 broken: stage.broken,
                 robust_accuracy: standing as f64 / n,
                 seconds: stage.seconds,
@@ -147,6 +148,9 @@ impl Report {
         let attacks: Vec<Attack> = attacks.collect();
         let benign_accuracy = correct as f64 / n;
         let percent = |share: f64| format!("{:.2}", 100.0 * share);
+        // With few classes some of the attacks are left out, and the number is not AutoAttack's.
+        let ran = outcome.stages.iter().map(|stage| stage.options.kind);
+        let standard = about.version == Version::Full && ran.eq(Version::Full.attacks().iter().copied());
         let robustbench = json!({
             "name": about.name,
             "dataset": about.data_set,
@@ -154,7 +158,7 @@ impl Report {
             "eps": outcome.radius.epsilon,
             "threat_model": outcome.radius.norm.name(),
             "clean_acc": percent(benign_accuracy),
-            "autoattack_acc": (about.version == Version::Full).then(|| percent(robust_accuracy.value)),
+            "autoattack_acc": standard.then(|| percent(robust_accuracy.value)),
             "reported": percent(robust_accuracy.value),
         });
         Self {
@@ -217,7 +221,8 @@ pub fn wrote(bytes: &[u8]) -> bool {
 }
 
 /// One line per image. Distances are those of the image that broke it; in the smallest version, of the nearest adversarial
-/// image, also where that is beyond the radius.
+/// image, also where that is beyond the radius, and `broken_by` is the attack that found it. So its counts differ from those of
+/// [`Attack::broken`].
 pub fn csv(outcome: &Outcome) -> String {
     let names = ["index", "label", "clean_prediction", "robust", "broken_by", "l2", "linf"];
     let line = |image: &Judged| {
@@ -255,4 +260,43 @@ pub fn images(about: &About, outcome: &Outcome, report: &Report) -> Result<Vec<u
         ("index".to_string(), vec![n], index),
     ];
     sealed::file_of(&tensors, METADATA_KEY, report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attacks::AttackKind;
+    use crate::threat::Radius;
+    use crate::verdict::Plan;
+    use crate::verdict::run::Stage;
+
+    /// The report of a verdict in which every attack of the plan for so many classes ran, on no images.
+    fn report(version: Version, classes: usize) -> Report {
+        let about = About {
+            name: "m".into(),
+            model: "m.safetensors".into(),
+            classifier: "a".into(),
+            run: None,
+            device: "d".into(),
+            data_set: "c".into(),
+            split: "test".into(),
+            version,
+            problem: Problem { height: 1, width: 2, channels: 1, classes },
+        };
+        let radius = Radius::l2(0.5);
+        let ran = |options| Stage { options, attacked: 0, broken: 0, zero_gradients: 0, seconds: 0.0 };
+        let stages = Plan::new(version, radius.norm, radius.epsilon, classes).attacks.into_iter().map(ran);
+        let outcome = Outcome { radius, stages: stages.collect(), images: Vec::new() };
+        Report::new((&about, Precision::F32), &outcome, Vec::new())
+    }
+
+    #[test]
+    fn a_verdict_is_autoattacks_where_all_of_its_attacks_have_run() {
+        let all = report(Version::Full, 10);
+        assert_eq!(all.attacks.last().unwrap().name, AttackKind::SQUARE.name());
+        assert!(all.robustbench["autoattack_acc"].is_string());
+        let few = report(Version::Full, 3);
+        assert!(few.attacks.len() < all.attacks.len() && few.robustbench["autoattack_acc"].is_null());
+        assert!(report(Version::Quick, 10).robustbench["autoattack_acc"].is_null());
+    }
 }

@@ -5,12 +5,13 @@ use super::piece::{ImageKey, Known, Piece, Pieces, Question};
 use super::plan::Plan;
 use crate::attacks::{AttackError, AttackOptions, Attacker, Norm};
 use crate::evaluation::record::Key;
-use crate::evaluation::suite::{Radius, Watcher};
+use crate::evaluation::suite::Watcher;
 use crate::evaluation::{Event, Subject};
 use crate::executor::Device;
 use crate::files::FileError;
 use crate::memory::OutOfMemory;
 use crate::shard::Shard;
+use crate::threat::Radius;
 
 /// Images of one piece: so many are lost at most when a verdict is interrupted.
 const PIECE: usize = 500;
@@ -86,11 +87,11 @@ impl Judged {
 pub struct Stage {
     /// The attack.
     pub options: AttackOptions,
-    /// Images that it got.
+    /// Images that it attacked: of those that it got, the ones that are classified correctly.
     pub attacked: usize,
     /// Images that it broke.
     pub broken: usize,
-    /// Of the images that it got, those whose gradient is exactly zero.
+    /// Of the images that it attacked, those whose gradient is exactly zero.
     pub zero_gradients: usize,
     /// Seconds, without verification.
     pub seconds: f64,
@@ -156,16 +157,16 @@ pub fn run(
     for (number, options) in plan.attacks.iter().enumerate() {
         let label = format!("{} on {}", options.kind.title, subject.place.name);
         let (positions, keys, starts) = (&positions, &keys, &[]);
-        let stand = Stand { device, subject, options, pieces, label, positions, keys, starts };
+        let attempt = Attempt { device, subject, options, pieces, label, positions, keys, starts };
         let standing: Vec<usize> = (0..images.len()).filter(|&i| images[i].robust()).collect();
-        let known = stand.all_known(&standing, watch)?;
-        stages.push(stand.tally(number, &standing, &known, &mut images));
+        let known = attempt.all_known(&standing, watch)?;
+        stages.push(attempt.tally(number, &standing, &known, &mut images));
     }
     Ok(Outcome { radius, stages, images })
 }
 
 /// One attack on some of the images. Images are meant by their numbers in the shard.
-pub(super) struct Stand<'a> {
+pub(super) struct Attempt<'a> {
     pub device: &'a Device,
     pub subject: &'a Subject,
     pub options: &'a AttackOptions,
@@ -179,7 +180,7 @@ pub(super) struct Stand<'a> {
     pub starts: &'a [Vec<f32>],
 }
 
-impl Stand<'_> {
+impl Attempt<'_> {
     /// Everything about the images that stand: from pieces, and for the rest by the attack.
     pub fn all_known(&self, standing: &[usize], watch: Watcher) -> Result<Known, VerdictError> {
         let attack = Key::new(&self.subject.model, None, self.options, "", self.device);
@@ -230,10 +231,11 @@ impl Stand<'_> {
 
     /// Enters what is known of the images that stand, and counts it.
     fn tally(&self, number: usize, standing: &[usize], known: &Known, images: &mut [Judged]) -> Stage {
-        let (mut broken, mut zero_gradients) = (0, 0);
+        let (mut attacked, mut broken, mut zero_gradients) = (0, 0, 0);
         for &i in standing {
             let (at, place) = known.place(&self.keys[i]).expect("all are known");
             let piece = known.piece(at);
+            attacked += usize::from(piece.clean_predictions[place] == images[i].label);
             zero_gradients += usize::from(piece.zero_gradient[place]);
             images[i].clean_prediction = piece.clean_predictions[place];
             if let Some(adversarial) = piece.broken(place) {
@@ -247,7 +249,7 @@ impl Stand<'_> {
             }
         }
         let seconds = self.seconds(standing, known);
-        Stage { options: self.options.clone(), attacked: standing.len(), broken, zero_gradients, seconds }
+        Stage { options: self.options.clone(), attacked, broken, zero_gradients, seconds }
     }
 
     /// Seconds of the attack on these images: of a piece with other images too, their share.

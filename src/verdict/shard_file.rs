@@ -1,10 +1,9 @@
 //! The file of a shard: writing and reading it.
 //!
 //! It has everything that the whole needs: which verdict it is a part of, what became of each of its images, the images that were
-//! broken, and of searches for the smallest perturbation how far each came.
+//! broken, and of minimum-norm attacks how far each came.
 //!
-//! What a file tells of each image is a tensor with a number for each, because the header of a file may not be long. Files of
-//! earlier versions have these numbers in the header; such files are read too, unless their header is too long.
+//! What a file tells of each image is a tensor with a number for each, because the header of a file may not be long.
 
 use super::plan::{Plan, Version};
 use super::report::About;
@@ -101,13 +100,11 @@ pub(super) struct Facts {
     /// Attacked, broken and without a gradient, of each attack.
     pub(super) counts: Vec<[usize; 3]>,
     pub(super) seconds: Vec<f64>,
-    /// Of searches for the smallest perturbation: where each led images, images attacked, and images of which it came nearest.
-    pub(super) hunted: Vec<(String, usize, usize)>,
+    /// Of minimum-norm attacks: where each led images, and images of which it came nearest.
+    pub(super) hunted: Vec<(String, usize)>,
 }
 
-/// What a file tells of each image, in the form that files of earlier versions have among their facts.
-#[derive(Deserialize)]
-#[cfg_attr(test, derive(Serialize))]
+/// What a file tells of each image.
 struct Columns {
     index: Vec<u32>,
     label: Vec<usize>,
@@ -245,7 +242,7 @@ pub struct Judgement<'a> {
     pub answers: Vec<Warning>,
     /// What became of its images.
     pub outcome: &'a Outcome,
-    /// What each search for the smallest perturbation found, of the version of that name.
+    /// What each minimum-norm attack found, of the version `smallest`.
     pub hunted: Option<&'a Hunted>,
 }
 
@@ -290,7 +287,7 @@ impl Judgement<'_> {
         sealed::file_of_typed(&typed, METADATA_KEY, &self.facts(whole))
     }
 
-    /// The images that were broken and, of searches for the smallest perturbation, how far each came.
+    /// The images that were broken and, of minimum-norm attacks, how far each came.
     fn pixels_and_lengths(&self) -> Vec<Tensor> {
         let images = &self.outcome.images;
         let broken: Vec<&[f32]> = images.iter().filter_map(|image| image.adversarial.as_deref()).collect();
@@ -306,8 +303,8 @@ impl Judgement<'_> {
     fn facts(&self, whole: Whole) -> Facts {
         let stages = &self.outcome.stages;
         let counts = |hunted: &Hunted| {
-            let searches = hunted.targets.iter().zip(&hunted.attacked).zip(&hunted.nearest);
-            searches.map(|((target, &attacked), &nearest)| (target.clone(), attacked, nearest)).collect()
+            let searches = hunted.targets.iter().zip(&hunted.nearest);
+            searches.map(|(target, &nearest)| (target.clone(), nearest)).collect()
         };
         Facts {
             number: self.shard.number(),
@@ -330,7 +327,7 @@ pub(super) struct Read {
     pub(super) shard: Shard,
     pub(super) facts: Facts,
     pub(super) images: Vec<Judged>,
-    /// The distances of every search for the smallest perturbation.
+    /// The distances of every minimum-norm attack.
     pub(super) lengths: Vec<Vec<f32>>,
 }
 
@@ -338,16 +335,14 @@ impl Read {
     pub(super) fn load(path: &Path) -> Result<Self, ModelFileError> {
         let damaged =
             |reason: &str| ModelFileError::Format { path: path.to_path_buf(), reason: reason.to_string() };
-        let mut file = Container::open(path).map_err(of_earlier_version)?;
+        let mut file = Container::open(path)?;
         let Origin::Ours(Some(entry)) = file.origin(METADATA_KEY)? else {
             return Err(damaged("it is no shard of a verdict"));
         };
         let facts: Facts = sealed::facts(&entry).map_err(|reason| damaged(&reason.to_string()))?;
-        let columns = match Columns::read(&mut file)? {
-            Some(columns) => columns,
-            // A file of an earlier version.
-            None => sealed::facts(&entry).map_err(|reason| damaged(&reason.to_string()))?,
-        };
+        let without =
+            "it lacks the numbers of its images; judge this shard again, which goes on from its pieces";
+        let columns = Columns::read(&mut file)?.ok_or_else(|| damaged(without))?;
         let shard =
             Shard::new(facts.number, facts.of).ok_or_else(|| damaged("it is a shard that cannot be"))?;
         columns.check(&facts, shard).map_err(damaged)?;
@@ -385,28 +380,13 @@ fn numbers<T, const N: usize>(
     Ok(Some(file.bytes(own)?.as_chunks::<N>().0.iter().map(|bytes| number(*bytes)).collect()))
 }
 
-/// What to do about a header that is too long: earlier versions wrote such files of some 70,000 images and more.
-fn of_earlier_version(error: ModelFileError) -> ModelFileError {
-    match error {
-        ModelFileError::LongHeader { path, length } => {
-            let problem = format!(
-                "its header has {length} bytes, more than are read; if it is a shard, an earlier version wrote it: judge this \
-                 shard again, which goes on from its pieces"
-            );
-            ModelFileError::Architecture { path, problem }
-        }
-        other => other,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::attacks::{AttackKind, AttackOptions};
-    use crate::evaluation::suite::Radius;
-    use crate::models::file::NamedTensor;
     use crate::nn::Problem;
     use crate::program::precision::Precision;
+    use crate::threat::Radius;
     use crate::verdict::merge::{Merged, merge};
     use crate::verdict::run::Stage;
 
@@ -455,17 +435,8 @@ mod tests {
         }
     }
 
-    /// The facts as an earlier version wrote them.
-    #[derive(Serialize)]
-    struct Earlier {
-        #[serde(flatten)]
-        facts: Facts,
-        #[serde(flatten)]
-        columns: Columns,
-    }
-
-    /// The bytes of a file of this outcome, as they are and as an earlier version wrote them.
-    fn files(outcome: &Outcome) -> [Vec<u8>; 2] {
+    /// The bytes of a file of this outcome.
+    fn file(outcome: &Outcome) -> Vec<u8> {
         let about = About {
             name: "m".into(),
             model: "m.safetensors".into(),
@@ -480,42 +451,20 @@ mod tests {
         let plan = Plan { attacks: vec![options()], notes: Vec::new() };
         let (shard, answers) = (Shard::WHOLE, Vec::new());
         let judgement = Judgement { shard, about, plan: &plan, answers, outcome, hunted: None };
-        let images = outcome.images.len();
-        let facts =
-            Earlier { facts: judgement.facts(whole_of(images)), columns: Columns::of(&outcome.images) };
-        let pixels: Vec<f32> =
-            outcome.images.iter().filter_map(|i| i.adversarial.clone()).flatten().collect();
-        let tensor: NamedTensor = (ADVERSARIAL.to_string(), vec![pixels.len() / 2, 2], pixels);
-        let earlier = sealed::file_of(&[tensor], METADATA_KEY, &facts).unwrap();
-        [judgement.bytes(whole_of(images)).unwrap(), earlier]
+        judgement.bytes(whole_of(outcome.images.len())).unwrap()
     }
 
-    fn merged_from(bytes: &[u8]) -> Result<Merged, String> {
+    fn merged_from(bytes: &[u8]) -> Merged {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("shard-1-of-1.safetensors"), bytes).unwrap();
-        merge(&[folder.path().to_path_buf()]).map_err(|error| error.to_string())
+        merge(&[folder.path().to_path_buf()]).unwrap()
     }
 
     #[test]
     fn a_shard_of_any_number_of_images_comes_back_to_the_last_digit() {
         let judged = outcome(100_000);
-        let [bytes, earlier] = files(&judged);
-        let merged = merged_from(&bytes).unwrap();
+        let merged = merged_from(&file(&judged));
         assert_eq!((merged.outcome, merged.precision), (judged, Precision::Mixed));
-        let sentence = merged_from(&earlier).unwrap_err();
-        assert!(
-            sentence.contains("shard-1-of-1") && sentence.contains("judge this shard again"),
-            "{sentence}"
-        );
-        assert!(!sentence.contains("cut short"), "{sentence}");
-    }
-
-    #[test]
-    fn shards_of_earlier_versions_are_read_too() {
-        let judged = outcome(37);
-        for bytes in files(&judged) {
-            assert_eq!(merged_from(&bytes).unwrap().outcome, judged);
-        }
     }
 
     #[test]

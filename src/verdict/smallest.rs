@@ -6,16 +6,17 @@
 //!
 //! What was found of the images of shards can be put together ([`Hunted`]), and is then what a single run finds.
 
-use super::piece::{ImageKey, Pieces, RADIUS_ROUNDING};
+use super::piece::{ImageKey, Pieces};
 use super::plan::Plan;
 use super::report::doubt;
-use super::run::{Judged, Outcome, Stage, Stand, VerdictError, check_shard, keys};
+use super::run::{Attempt, Judged, Outcome, Stage, VerdictError, check_shard, keys};
 use crate::attacks::{Aim, AttackOptions, Norm};
 use crate::evaluation::Subject;
 use crate::evaluation::statistics::Statistic;
-use crate::evaluation::suite::{Radius, Watcher};
+use crate::evaluation::suite::Watcher;
 use crate::executor::Device;
 use crate::shard::Shard;
+use crate::threat::Radius;
 use serde::{Deserialize, Serialize};
 
 /// Radii of the curve, 0 included.
@@ -35,8 +36,6 @@ pub struct Found {
 pub struct Hunted {
     /// Where each led images, as [`Search::target`].
     pub targets: Vec<String>,
-    /// Images that were classified correctly and so attacked.
-    pub attacked: Vec<usize>,
     /// Images of which it came nearest, as [`Search::nearest`].
     pub nearest: Vec<usize>,
     /// For each image the distance at which the search fooled it, as files keep it; NaN if it did not.
@@ -52,7 +51,7 @@ impl Hunted {
             Search {
                 name: stage.options.kind.name().to_string(),
                 target: self.targets[number].clone(),
-                attacked: self.attacked[number],
+                attacked: stage.attacked,
                 fooled: lengths.len(),
                 mean: Statistic::Mean.of(&mut lengths),
                 nearest: self.nearest[number],
@@ -116,7 +115,7 @@ pub struct Search {
 /// The nearest adversarial image of one image, with the search that found it.
 type Nearest = Option<(f64, usize, Vec<f32>)>;
 
-/// Looks for the smallest perturbations of the shard's images of `subject`.
+/// Looks for the nearest adversarial images of the shard's images of `subject`.
 ///
 /// # Errors
 /// If the shard has no images, a search cannot run, or a piece cannot be written.
@@ -141,8 +140,8 @@ pub fn run(
         let from = |(key, start): (&ImageKey, &Vec<f32>)| key.from(start);
         let keys = if options.started { own.iter().zip(&starts).map(from).collect() } else { own.clone() };
         let (positions, keys, starts) = (&positions, &keys, &starts);
-        let stand = Stand { device, subject, options, pieces, label, positions, keys, starts };
-        hunt.search(&stand, watch)?;
+        let attempt = Attempt { device, subject, options, pieces, label, positions, keys, starts };
+        hunt.search(&attempt, watch)?;
     }
     Ok(hunt.found())
 }
@@ -178,8 +177,8 @@ impl<'a> Hunt<'a> {
     }
 
     fn within(&self, i: usize) -> bool {
-        let limit = f64::from(self.radius.epsilon) * (1.0 + RADIUS_ROUNDING);
-        self.nearest[i].as_ref().is_some_and(|(distance, ..)| *distance <= limit)
+        let pixels = self.subject.model.facts.problem.pixels();
+        self.nearest[i].as_ref().is_some_and(|(distance, ..)| self.radius.holds(*distance, pixels))
     }
 
     /// Images that the search gets: those classified correctly; if it starts at an adversarial image, those that have one.
@@ -195,17 +194,17 @@ impl<'a> Hunt<'a> {
         if started { self.nearest.iter().map(nearest).collect() } else { Vec::new() }
     }
 
-    fn search(&mut self, stand: &Stand, watch: Watcher) -> Result<(), VerdictError> {
-        let (options, number) = (stand.options, self.stages.len());
+    fn search(&mut self, attempt: &Attempt, watch: Watcher) -> Result<(), VerdictError> {
+        let (options, number) = (attempt.options, self.stages.len());
         let wanted = self.wanted(options.started);
         if options.started {
             self.count_nearest();
         }
         let before = (0..self.clean.len()).filter(|&i| self.within(i)).count();
-        let known = stand.all_known(&wanted, watch)?;
+        let known = attempt.all_known(&wanted, watch)?;
         let (mut lengths, mut zero_gradients) = (vec![f32::NAN; self.clean.len()], 0);
         for &i in &wanted {
-            let (at, place) = known.place(&stand.keys[i]).expect("all are known");
+            let (at, place) = known.place(&attempt.keys[i]).expect("all are known");
             let piece = known.piece(at);
             zero_gradients += usize::from(piece.zero_gradient[place]);
             self.clean[i] = piece.clean_predictions[place];
@@ -213,12 +212,11 @@ impl<'a> Hunt<'a> {
                 lengths[i] = self.take(i, number, image.to_vec()) as f32;
             }
         }
-        let seconds = stand.seconds(&wanted, &known);
+        let seconds = attempt.seconds(&wanted, &known);
         let broken = (0..self.clean.len()).filter(|&i| self.within(i)).count() - before;
-        let attacked = wanted.len();
+        let attacked = wanted.iter().filter(|&&i| self.clean[i] == self.label(i)).count();
         self.stages.push(Stage { options: options.clone(), attacked, broken, zero_gradients, seconds });
         self.hunted.targets.push(target(options));
-        self.hunted.attacked.push(wanted.iter().filter(|&&i| self.clean[i] == self.label(i)).count());
         self.hunted.lengths.push(lengths);
         Ok(())
     }

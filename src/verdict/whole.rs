@@ -7,9 +7,10 @@ use super::report::{About, Report};
 use super::run::{Outcome, VerdictError, run};
 use super::smallest::{self, Hunted};
 use crate::evaluation::Subject;
-use crate::evaluation::suite::{Radius, Watcher};
+use crate::evaluation::suite::Watcher;
 use crate::executor::Device;
 use crate::shard::Shard;
+use crate::threat::Radius;
 
 /// Judges all images of `subject` within a radius by the attacks of `plan`, which is of the version that `about` names. What
 /// `pieces` know is not computed again.
@@ -24,8 +25,9 @@ pub fn judge(
     watch: Watcher,
 ) -> Result<(Outcome, Report), VerdictError> {
     let whole = (radius, Shard::WHOLE);
+    let answers = checks::answers(device, subject)?;
     let (outcome, hunted) = judge_shard(device, subject, (plan, about.version), whole, pieces, watch)?;
-    let warnings = checks::warnings(checks::answers(device, subject)?, &plan.notes, &outcome);
+    let warnings = checks::warnings(answers, &plan.notes, &outcome);
     let smallest = hunted.map(|hunted| hunted.distances(&outcome));
     let report = Report { smallest, ..Report::new((about, device.precision()), &outcome, warnings) };
     Ok((outcome, report))

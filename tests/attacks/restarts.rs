@@ -1,7 +1,7 @@
 //! Restarts: every round starts at a point of its own, and one that fools an image is enough.
 
 use super::{IMAGES, affine_model, attack, images};
-use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, Verdict};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, ImageVerdict};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::executor::Device;
 
@@ -28,7 +28,7 @@ fn an_image_that_withstands_every_round_comes_back_from_the_start_of_the_last_on
     const EPSILON: f32 = 1e-3;
     for kind in [AttackKind::PGD, AttackKind::APGD_CE, AttackKind::SQUARE] {
         let outcomes = [1, 2, 3].map(|restarts| after(restarts, &standing(kind, EPSILON)));
-        assert!(outcomes.iter().all(|outcome| outcome.count(Verdict::Withstood) == IMAGES), "{kind}");
+        assert!(outcomes.iter().all(|outcome| outcome.count(ImageVerdict::Withstood) == IMAGES), "{kind}");
         for place in 0..IMAGES {
             let [first, second, third] = outcomes.each_ref().map(|outcome| image(outcome, place));
             let apart = first != second && second != third && third != first;
@@ -52,10 +52,10 @@ fn an_image_is_fooled_if_one_round_fools_it_and_later_rounds_leave_it_alone() {
     for kind in [AttackKind::PGD, AttackKind::SQUARE] {
         // A random point at this distance fools an image in about every fifth round.
         let [few, many] = [2, 6].map(|restarts| after(restarts, &standing(kind, 1.5)));
-        let counts = [&few, &many].map(|outcome| outcome.count(Verdict::Fooled));
+        let counts = [&few, &many].map(|outcome| outcome.count(ImageVerdict::Fooled));
         assert!(0 < counts[0] && counts[0] < counts[1], "{kind}: {counts:?} images");
-        for place in (0..IMAGES).filter(|&place| few.verdict(place) == Verdict::Fooled) {
-            assert_eq!(many.verdict(place), Verdict::Fooled, "{kind}: image {place}");
+        for place in (0..IMAGES).filter(|&place| few.verdict(place) == ImageVerdict::Fooled) {
+            assert_eq!(many.verdict(place), ImageVerdict::Fooled, "{kind}: image {place}");
             assert!(image(&few, place) == image(&many, place), "{kind}: image {place} went on");
         }
     }

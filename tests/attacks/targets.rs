@@ -1,7 +1,8 @@
 //! Attacks that lead images to a class, and searches that start at an adversarial image.
 
-use super::{SUITABLE_RATE, WITHOUT_GENERATOR, as_seen, attack, best_devices, digits_model, reached, scaled};
-use pgn_wgpu::attacks::{Aim, AttackKind, AttackOptions, AttackOutcome, Attacker, Norm, Verdict};
+use super::digits::{SUITABLE_RATE, digits_model, scaled};
+use super::{WITHOUT_GENERATOR, as_seen, attack, best_devices, reached};
+use pgn_wgpu::attacks::{Aim, AttackKind, AttackOptions, AttackOutcome, Attacker, ImageVerdict, Norm};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::{Images, Size};
 use pgn_wgpu::executor::Device;
@@ -41,18 +42,18 @@ fn an_attack_that_leads_to_a_class_succeeds_with_that_class_alone_and_spares_its
         for options in all {
             let outcome = attack(device, &model, &images, options.clone());
             let what = format!("{name}, {}", options.kind);
-            assert_eq!(outcome.count(Verdict::OfTarget), own, "{what}");
+            assert_eq!(outcome.count(ImageVerdict::OfTarget), own, "{what}");
             for i in 0..images.len() {
                 let image = i * 64..(i + 1) * 64;
                 match outcome.verdict(i) {
-                    Verdict::OfTarget => {
+                    ImageVerdict::OfTarget => {
                         assert_eq!(outcome.adversarial[image.clone()], outcome.images[image]);
                     }
-                    Verdict::Fooled => assert_eq!(outcome.predictions[i], target, "{what}, image {i}"),
+                    ImageVerdict::Fooled => assert_eq!(outcome.predictions[i], target, "{what}, image {i}"),
                     _ => assert_ne!(outcome.predictions[i], target, "{what}, image {i}"),
                 }
             }
-            let reached = outcome.count(Verdict::Fooled);
+            let reached = outcome.count(ImageVerdict::Fooled);
             assert!(reached > 0, "{what} leads no image to class {target}");
             assert!(outcome.targets.is_some_and(|all| all.iter().all(|&led| led == target)), "{what}");
         }
@@ -91,16 +92,16 @@ fn trying_each_class_keeps_the_nearest_of_a_search_and_the_first_success_within_
         .collect();
     let each = attack(&device, &model, &images, led(AttackKind::FMN, Aim::Each));
     for i in 0..images.len() {
-        let fooled = singles.iter().filter(|single| single.verdict(i) == Verdict::Fooled);
+        let fooled = singles.iter().filter(|single| single.verdict(i) == ImageVerdict::Fooled);
         let nearest = fooled.map(|single| single.l2[i]).fold(f32::INFINITY, f32::min);
-        assert_eq!(each.verdict(i) == Verdict::Fooled, nearest.is_finite(), "image {i}");
+        assert_eq!(each.verdict(i) == ImageVerdict::Fooled, nearest.is_finite(), "image {i}");
         assert!(!nearest.is_finite() || each.l2[i] == nearest, "image {i}: {} for {nearest}", each.l2[i]);
         if nearest.is_finite() {
             assert_eq!(each.targets.as_ref().unwrap()[i], each.predictions[i], "image {i}");
         }
     }
     let count =
-        |target| attack(&device, &model, &images, led(AttackKind::PGD, target)).count(Verdict::Fooled);
+        |target| attack(&device, &model, &images, led(AttackKind::PGD, target)).count(ImageVerdict::Fooled);
     let (each, least_likely) = (count(Aim::Each), count(Aim::LeastLikely));
     assert!(each >= least_likely && each >= count(Aim::RunnerUp(0)), "{each}");
 }

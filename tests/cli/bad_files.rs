@@ -1,9 +1,8 @@
 //! Data and weight files that are missing, damaged or for something else: the sentence has the file and the remedy.
 
 use super::{Scratch, assert_mentions};
-use pgn_wgpu::models::file::{Facts, Model, NamedTensor, export, to_bytes};
+use pgn_wgpu::models::file::{Model, NamedTensor, export, to_bytes};
 use pgn_wgpu::nn::{Init, Network, Plan, Problem};
-use pgn_wgpu::pgn::Recipe;
 use std::collections::HashMap;
 use std::fs;
 
@@ -13,19 +12,8 @@ const DIGITS: Problem = Problem { height: 8, width: 8, channels: 1, classes: 10 
 fn save(scratch: &Scratch, problem: Problem, width: f32, change: impl Fn(&mut Model)) {
     let classifier = Network::default().build(Plan::new(problem, width)).unwrap();
     let live = classifier.initial(Init::He, 0);
-    let facts = Facts {
-        version: "0".into(),
-        problem,
-        network: Network::default(),
-        width,
-        dataset: "any".into(),
-        class_names: Vec::new(),
-        method: "natural".into(),
-        generator: Recipe::default(),
-        run: None,
-    };
-    let mut model =
-        Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() };
+    let mut model = Model::new(classifier, live);
+    (model.facts.network, model.facts.width) = (Network::default(), width);
     change(&mut model);
     model.save(&scratch.path("weights.safetensors")).unwrap();
 }
@@ -246,8 +234,14 @@ fn a_run_finds_its_data_from_everywhere_and_says_what_it_skipped() {
     let scratch = Scratch::new();
     pictures(&scratch, "set", &["cat", "dog"], 9);
     fs::write(scratch.path("set/cat/notes.txt"), "text").unwrap();
-    let text = train_on(&scratch, "set", &[]);
-    assert_mentions(&text, &["note     skipped 1 of 13 files: 1 of unsupported formats (.txt)"]);
+    let train = ["--max-steps", "1", "--out", "run", "--data", "set"];
+    let text = scratch.notes(super::TINY.iter().chain(&FOLDER).chain(&train));
+    let note = "note: skipped 1 of 13 files: 1 of unsupported formats (.txt)";
+    assert_eq!(text.matches(note).count(), 1, "{text}");
+    let options = "adapter = \"cpu\"\nmethod = \"natural\"\nwidth = 0.03125\nmax-steps = 1\n";
+    let data = "dataset = \"folder\"\ndata = \"set\"\nresize = 8\n[grid]\nseed = [1]\n";
+    fs::write(scratch.path("sweep.toml"), [options, data].concat()).unwrap();
+    assert_mentions(&scratch.succeed(["sweep", "sweep.toml"]), &["seed1: note: skipped 1 of 13 files"]);
     let elsewhere = tempfile::tempdir().unwrap();
     let run = scratch.path("run").display().to_string();
     let output = crate::program::command(elsewhere.path(), attack(&[&run])).output().unwrap();
@@ -265,7 +259,14 @@ fn a_run_without_its_final_model_names_the_best_one_so_far() {
         &scratch.refuse(attack(&["run"])),
         &["run: has no model.safetensors", &format!("--model {best}")],
     );
-    assert_mentions(&scratch.refuse(["train-generator", "--adapter", "cpu", "--model", "run"]), &[&best]);
+    for command in [
+        &["train-generator", "--adapter", "cpu", "--model", "run"][..],
+        &["predict", "run", "--adapter", "cpu", "--images", "a.npy"],
+        &["export", "run", "--onnx", "run.onnx"],
+        &["summary", "run"],
+    ] {
+        assert_mentions(&scratch.refuse(command), &["run: has no model.safetensors", &best]);
+    }
     scratch.succeed(attack(&[&best]));
     fs::remove_file(scratch.path(&best)).unwrap();
     assert_mentions(&scratch.refuse(attack(&["run"])), &["run: has no model", "--resume"]);

@@ -166,6 +166,7 @@ fn a_file_says_nothing_else_than_what_training_a_generator_sets() {
     let cases: &[(&str, &[&str])] = &[
         ("method = \"fgm\"\n", &["method has no effect", "always trained by pgn"]),
         ("width = 0.25\n", &["width has no effect", "as wide as the classifier"]),
+        ("network = \"resnet18\"\n", &["network has no effect", "--model holds the whole network"]),
         ("freeze-classifier = false\n", &["freeze-classifier has no effect"]),
         ("from = \"other.safetensors\"\n", &["from has no effect", "--model"]),
     ];
@@ -176,7 +177,8 @@ fn a_file_says_nothing_else_than_what_training_a_generator_sets() {
         assert_mentions(&sentence, expected);
     }
     // What it says of itself may be repeated.
-    fs::write(scratch.path("mine.toml"), "method = \"pgn\"\nwidth = 0.03125\nc-l = 2.0\n").unwrap();
+    let own = "method = \"pgn\"\nnetwork = \"all-convolutional\"\nwidth = 0.03125\nc-l = 2.0\n";
+    fs::write(scratch.path("mine.toml"), own).unwrap();
     scratch.succeed(train.iter().chain(&["--out", "generator"]));
 }
 

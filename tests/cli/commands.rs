@@ -19,17 +19,8 @@ fn without_arguments_the_program_explains_itself() {
 }
 
 #[test]
-fn the_help_of_train_has_every_flag_and_the_true_defaults() {
+fn the_help_of_train_has_the_true_defaults() {
     let text = Scratch::new().succeed(["train", "--help"]);
-    let flags = "--method --dataset --data --adapter --width --batch-size --epochs --max-steps --lr --generator-lr \
-                 --ema-decay --adv-coeff --c-l --gradient-input --penalty-space --update --generator-steps --init --from \
-                 --no-augment --no-shuffle --seed --validation-share --out --resume --config --preset";
-    for flag in flags.split_whitespace() {
-        assert!(
-            text.contains(&format!("      {flag} ")) || text.contains(&format!("      {flag}\n")),
-            "{flag}"
-        );
-    }
     let said = |flag: &str| {
         let (_, rest) = text.split_once(&format!("      --{flag} ")).unwrap();
         let (_, rest) = rest.split_once("[default: ").unwrap();
@@ -45,6 +36,22 @@ fn the_help_of_train_has_every_flag_and_the_true_defaults() {
     assert_eq!(said("c-l"), config.c_l.to_string());
     assert_eq!(said("generator-steps"), config.generator_steps.to_string());
     assert_eq!(said("seed"), config.seed.to_string());
+    assert_eq!(said("momentum"), config.momentum.to_string());
+    assert_eq!(said("weight-decay"), config.weight_decay.to_string());
+    assert_eq!(said("warm-up"), config.warm_up.to_string());
+    assert_eq!(said("label-smoothing"), config.label_smoothing.to_string());
+    assert_eq!(said("generator-rounds"), config.generator_rounds.to_string());
+    assert_eq!(said("generators"), config.generators.to_string());
+    assert_eq!(said("epsilon"), format!("{} in l2, 0.02 for cifar100; 8/255 in linf", config.epsilon));
+    assert_eq!(said("method"), config.method.name());
+    let word = |value: &dyn std::fmt::Debug| format!("{value:?}").to_lowercase();
+    assert_eq!(said("optimiser"), word(&config.optimiser));
+    assert_eq!(said("schedule"), word(&config.schedule));
+    assert_eq!(said("norm"), word(&config.norm));
+    assert_eq!(said("gradient-input"), word(&config.gradient_input));
+    assert_eq!(said("penalty-space"), word(&config.penalty_space));
+    assert_eq!(said("update"), word(&config.update));
+    assert_eq!(said("init"), word(&config.init));
 }
 
 #[test]
@@ -64,6 +71,14 @@ fn the_list_of_adapters_always_ends_with_the_cpu_path() {
             &[&kind, &name, "backend", "driver", "largest binding", "subgroup size", "features used"],
         );
     }
+}
+
+#[test]
+fn the_list_of_adapters_tells_the_threads_that_the_cpu_path_has() {
+    let scratch = Scratch::new();
+    let output = scratch.command(["adapters", "--json"]).env("RAYON_NUM_THREADS", "1").output().unwrap();
+    let all: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(all.last().unwrap()["threads"], 1);
 }
 
 #[test]
@@ -103,11 +118,15 @@ fn a_validation_report_is_one_json_object() {
     let text = Scratch::new().succeed(validate("cpu", &["--json", "--method", "pgn", "--steps", "2"]));
     let report: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(report["pass"], true);
+    // All that a bug report needs to repeat it.
+    assert_eq!((&report["network"], &report["dataset"]), (&"all-convolutional".into(), &"digits".into()));
+    assert_eq!((&report["steps_of_each_kind"], &report["batch_size"]), (&2.into(), &2.into()));
+    assert_eq!((&report["tune"], &report["checked"]), (&"quick".into(), &false.into()));
     assert!(report["steps"]["natural"].is_null());
     let kernels = report["steps"]["pgn"].as_array().unwrap();
     let adam = kernels.iter().find(|kernel| kernel["kernel"] == "adam").unwrap();
     // One of each network, with four states each, in each of two steps.
-    assert_eq!((&adam["calls"], &adam["outside"]), (&16.into(), &0.into()));
+    assert_eq!((&adam["tensors"], &adam["outside"]), (&16.into(), &0.into()));
 }
 
 #[test]
@@ -144,6 +163,25 @@ fn auto_says_why_it_takes_the_cpu_path_and_quiet_does_not() {
 }
 
 #[test]
+fn quiet_leaves_out_the_notes_of_every_command() {
+    let scratch = Scratch::new();
+    scratch.train(&["--method", "natural", "--max-steps", "1", "--out", "run"]);
+    // Pixels above 1, and a line of metrics that is cut off.
+    fs::write(scratch.path("a.npy"), npy::encode(&[1, 1, 8, 8], &[2.0; 64]).unwrap()).unwrap();
+    let metrics = fs::read_to_string(scratch.path("run/metrics.jsonl")).unwrap();
+    fs::write(scratch.path("run/metrics.jsonl"), metrics + "{").unwrap();
+    let evaluate = ["evaluate", "run", "--adapter", "cpu", "--norm", "linf", "--no-verdict"];
+    for command in [
+        &["predict", "run", "--adapter", "cpu", "--images", "a.npy"][..],
+        &[&evaluate[..], &["--limit", "2", "--iterations", "2"]].concat(),
+        &["report", "run"],
+    ] {
+        assert_mentions(&scratch.notes(command), &["note: "]);
+        assert_eq!(scratch.notes(command.iter().chain(&["--quiet"])), "", "{command:?}");
+    }
+}
+
+#[test]
 fn a_dry_run_says_everything_and_writes_nothing() {
     let scratch = Scratch::new();
     let text = scratch.train(&["--max-steps", "5", "--dry-run"]);
@@ -170,14 +208,11 @@ fn a_dry_run_goes_on_without_the_file_that_the_run_started_from() {
     scratch.train(&[&natural[..], &["first"]].concat());
     scratch.train(&[&natural[..], &["second", "--from", "first/model.safetensors"]].concat());
     let dry = ["train", "--resume", "second", "--max-steps", "3", "--dry-run"];
-    assert!(!scratch.succeed(dry).contains("so it goes on"));
+    assert!(!scratch.notes(dry).contains("so it goes on"));
     fs::remove_file(scratch.path("first/model.safetensors")).unwrap();
     let before = super::files(scratch.0.path());
-    let text = scratch.succeed(dry);
-    assert_mentions(
-        &text,
-        &["resumed  at step 2", "model.safetensors", "so it goes on", "nothing was written"],
-    );
+    assert_mentions(&scratch.succeed(dry), &["resumed  at step 2", "nothing was written"]);
+    assert_mentions(&scratch.notes(dry), &["note: ", "model.safetensors", "so it goes on"]);
     assert!(super::files(scratch.0.path()) == before);
 }
 
@@ -210,12 +245,15 @@ fn completions_and_manual_pages_name_every_command() {
 #[test]
 fn help_in_a_narrow_terminal_breaks_no_word() {
     let scratch = Scratch::new();
-    let words = |columns: &str, command: &str| -> Vec<String> {
+    let help = |columns: &str, command: &str| {
         let output = scratch.command([command, "--help"]).env("COLUMNS", columns).output().unwrap();
-        String::from_utf8(output.stdout).unwrap().split_whitespace().map(str::to_string).collect()
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     };
     for command in ["train", "attack", "evaluate", "sweep", "reproduce", "bench"] {
-        assert!(words("40", command) == words("100", command), "{command}");
+        let [narrow, wide] = [help("40", command), help("100", command)];
+        assert_ne!(narrow, wide, "{command}");
+        assert!(narrow.split_whitespace().eq(wide.split_whitespace()), "{command}");
     }
 }
 
@@ -342,6 +380,23 @@ fn what_could_not_be_written_is_refused_before_it_is_computed() {
     let inside = [&["verdict"], &cpu[..], &["--limit", "4", "--out", "new", "--csv", "new/v.csv"]].concat();
     scratch.succeed(inside);
     assert!(scratch.path("new/v.csv").is_file());
+}
+
+#[test]
+fn two_outputs_of_one_name_are_refused() {
+    let scratch = Scratch::new();
+    scratch.train(&["--method", "natural", "--max-steps", "1", "--out", "run"]);
+    let verdict = ["verdict", "run", "--adapter", "cpu", "--limit", "4"];
+    for (arguments, file) in [
+        // The module for PyTorch lies beside the weights.
+        (&["export", "run", "--safetensors", "model.py"][..], "model.py"),
+        (&["export", "run", "--onnx", "m", "--web", "m"], "m"),
+        (&[&verdict[..], &["--csv", "x", "--save", "./x"]].concat(), "./x"),
+        (&[&verdict[..], &["--csv", "run/verdict/verdict.json"]].concat(), "run/verdict/verdict.json"),
+    ] {
+        let sentence = scratch.refuse(arguments);
+        assert_mentions(&sentence, &[&format!("{file} is named for two outputs; give each its own file")]);
+    }
 }
 
 #[test]

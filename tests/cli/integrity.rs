@@ -49,6 +49,16 @@ fn a_run_as_it_was_written_is_whole_and_one_bit_in_any_of_its_files_is_found() {
 }
 
 #[test]
+fn a_run_that_is_called_report_is_checked_as_any_other() {
+    let scratch = Scratch::new();
+    scratch.train(&["--max-steps", "1", "--out", "runs/report"]);
+    damage(&scratch.path("runs/report/model.safetensors"));
+    let output = scratch.run(["verify", "runs"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_mentions(&String::from_utf8_lossy(&output.stdout), &["DAMAGED", "model.safetensors"]);
+}
+
+#[test]
 fn damaged_files_are_not_computed_with() {
     let scratch = evaluated();
     let attack = ["attack", "--model", "run", "--adapter", "cpu", "--attack", "fgm", "--limit", "5"];
@@ -97,6 +107,25 @@ fn files_of_another_run_are_found_although_each_is_whole() {
 }
 
 #[test]
+fn the_model_of_another_run_is_taken_by_no_command() {
+    let scratch = Scratch::new();
+    for (name, seed) in [("one", "1"), ("two", "2")] {
+        scratch.train(&["--method", "natural", "--max-steps", "1", "--seed", seed, "--out", name]);
+    }
+    fs::copy(scratch.path("two/model.safetensors"), scratch.path("one/model.safetensors")).unwrap();
+    for command in [
+        &["attack", "--adapter", "cpu", "--attack", "fgm", "--model", "one"][..],
+        &["predict", "one", "--adapter", "cpu", "--images", "a.npy"],
+        &["export", "one", "--onnx", "one.onnx"],
+        &["summary", "one"],
+        &["train-generator", "--adapter", "cpu", "--model", "one", "--out", "generator"],
+    ] {
+        let sentence = scratch.refuse(command);
+        assert_mentions(&sentence, &["is of another run than the config.toml beside it"]);
+    }
+}
+
+#[test]
 fn metrics_of_another_run_are_neither_continued_nor_shown_and_repeated_lines_are_moved_aside() {
     let scratch = Scratch::new();
     for (name, seed) in [("one", "1"), ("two", "2")] {
@@ -123,12 +152,12 @@ fn metrics_of_another_run_are_neither_continued_nor_shown_and_repeated_lines_are
     );
     let said = String::from_utf8_lossy(&scratch.run(["report", "one", "--out", "page"]).stderr).into_owned();
     assert_mentions(&said, &["lines of metrics.jsonl repeat earlier ones"]);
-    let said = scratch.succeed(["train", "--resume", "one", "--max-steps", "3"]);
+    let said = scratch.notes(["train", "--resume", "one", "--max-steps", "3"]);
     assert_mentions(&said, &["lines of metrics.jsonl repeat earlier ones", "metrics.damaged.jsonl"]);
     assert_mentions(&scratch.succeed(["verify", "one"]), &["0 damaged"]);
 
     fs::remove_file(&path).unwrap();
-    let said = scratch.succeed(["train", "--resume", "one", "--max-steps", "4"]);
+    let said = scratch.notes(["train", "--resume", "one", "--max-steps", "4"]);
     assert_mentions(&said, &["metrics.jsonl has no line for the first session"]);
 }
 
@@ -210,7 +239,7 @@ fn a_damaged_or_missing_last_checkpoint_falls_back_to_the_one_before_and_ends_wi
     let bad = damage(&last("damaged"));
     fs::remove_file(last("missing")).unwrap();
     for (run, why) in [("damaged", "cannot be believed"), ("missing", "is missing")] {
-        let text = scratch.succeed(["train", "--resume", run]);
+        let text = scratch.notes(["train", "--resume", run]);
         assert_mentions(
             &text,
             &["last.safetensors", why, "goes on from the checkpoint before it, at step 4"],
@@ -257,8 +286,10 @@ fn a_resumed_run_cannot_end_before_where_it_is_and_says_when_it_is_at_its_end() 
     let sentence = scratch.refuse(["train", "--resume", "run", "--max-steps", "3"]);
     assert_mentions(&sentence, &["has done 6 steps", "cannot end after 3", "--max-steps"]);
     let before = fs::read(scratch.path("run/model.safetensors")).unwrap();
-    let text = scratch.succeed(["train", "--resume", "run"]);
-    assert_mentions(&text, &["the run has done its 2 epochs (step 6)", "--epochs"]);
+    for command in [&["train", "--resume", "run"][..], &["train", "--resume", "run", "--dry-run"]] {
+        let text = scratch.notes(command);
+        assert_mentions(&text, &["note: the run has done its 2 epochs (step 6)", "--epochs"]);
+    }
     assert!(fs::read(scratch.path("run/model.safetensors")).unwrap() == before);
 }
 
@@ -295,7 +326,7 @@ fn damaged_lines_of_the_metrics_are_kept_aside_and_named() {
     let line = text.lines().nth(1).unwrap();
     let changed = line.replace("\"loss\":", "\"loss\":1");
     fs::write(&metrics, text.replace(line, &changed)).unwrap();
-    let said = scratch.succeed(["train", "--resume", "run", "--max-steps", "4"]);
+    let said = scratch.notes(["train", "--resume", "run", "--max-steps", "4"]);
     assert_mentions(&said, &["a line of metrics.jsonl was cut off or damaged", "metrics.damaged.jsonl"]);
     let kept = fs::read_to_string(scratch.path("run/metrics.damaged.jsonl")).unwrap();
     assert_eq!(kept.trim_end(), changed);

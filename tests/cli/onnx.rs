@@ -1,6 +1,6 @@
 //! ONNX files on the command line: a model that leaves as one comes back wherever a model is read.
 
-use super::{Scratch, assert_mentions};
+use super::{Scratch, assert_mentions, npy};
 use std::fs;
 
 /// A trained model as `own.onnx` in the scratch folder, with its run in `own`.
@@ -20,16 +20,8 @@ fn exported() -> Scratch {
     ]);
     scratch.succeed(["export", "own", "--onnx", "own.onnx"]);
     let pictures: Vec<u8> = (0..192_u8).map(|i| i.wrapping_mul(37)).collect();
-    fs::write(scratch.path("images.npy"), array("(3, 1, 8, 8)", &pictures)).unwrap();
+    fs::write(scratch.path("images.npy"), npy("|u1", "(3, 1, 8, 8)", &pictures)).unwrap();
     scratch
-}
-
-/// An array of bytes as an `.npy` file.
-fn array(shape: &str, values: &[u8]) -> Vec<u8> {
-    let mut head = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}");
-    head.extend(std::iter::repeat_n(' ', 127 - 10 - head.len()).chain(['\n']));
-    let length = (head.len() as u16).to_le_bytes();
-    [b"\x93NUMPY\x01\0", &length[..], head.as_bytes(), values].concat()
 }
 
 #[test]
@@ -38,12 +30,12 @@ fn arrays_need_not_have_images_of_all_classes_of_the_model_that_training_starts_
     fs::create_dir(scratch.path("set")).unwrap();
     for part in ["train", "test"] {
         fs::copy(scratch.path("images.npy"), scratch.path(&format!("set/x_{part}.npy"))).unwrap();
-        fs::write(scratch.path(&format!("set/y_{part}.npy")), array("(3,)", &[0, 3, 1])).unwrap();
+        fs::write(scratch.path(&format!("set/y_{part}.npy")), npy("|u1", "(3,)", &[0, 3, 1])).unwrap();
     }
     let train = ["train", "--adapter", "cpu", "--from", "own.onnx", "--dataset", "npy", "--data", "set"];
     let natural = ["--method", "natural", "--max-steps", "1", "--validation-share", "0", "--out", "few"];
     scratch.succeed(train.iter().chain(&natural));
-    fs::write(scratch.path("set/y_train.npy"), array("(3,)", &[0, 10, 1])).unwrap();
+    fs::write(scratch.path("set/y_train.npy"), npy("|u1", "(3,)", &[0, 10, 1])).unwrap();
     let sentence = scratch.refuse(train.iter().chain(&natural[..6]).chain(&["--out", "more"]));
     assert_mentions(&sentence, &["labels up to 10", "10 classes"]);
 }

@@ -1,7 +1,7 @@
 //! Data and models of one's own, from an empty folder: images of any size, arrays, corrupted images, normalisation that a
 //! file lacks, and state dicts.
 
-use super::{Scratch, assert_mentions};
+use super::{Scratch, assert_mentions, npy};
 use pgn_wgpu::models::file::{export, to_bytes};
 use pgn_wgpu::nn::{Init, Network, Plan, Problem};
 use std::collections::HashMap;
@@ -23,12 +23,6 @@ fn pictures(scratch: &Scratch, folder: &str, [height, width]: [usize; 2]) {
             picture.save(scratch.path(&format!("{folder}/{name}/{i}.png"))).unwrap();
         }
     }
-}
-
-/// The bytes of an .npy file.
-fn npy(kind: &str, shape: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}\n");
-    [&b"\x93NUMPY\x01\0"[..], &(head.len() as u16).to_le_bytes()[..], head.as_bytes(), body].concat()
 }
 
 /// The same pictures as arrays: `count` images in turns of both classes.

@@ -62,20 +62,23 @@ fn a_natural_run_says_nothing_about_a_generator() {
 #[test]
 fn a_run_says_what_its_data_and_its_length_keep_from_having_an_effect() {
     let short = ["--max-steps", "2", "--schedule", "cosine", "--epochs", "3"];
-    let text = Scratch::new().train(&[&["--method", "fgm", "--validation-share", "0"], &short[..]].concat());
-    assert_mentions(
-        &text,
-        &["note     there are no validation images, so accuracy under PGD is not measured"],
-    );
-    assert_mentions(
-        &text,
-        &["note     the schedule goes over the", "steps of --epochs, and --max-steps ends the run after 2"],
-    );
+    let noted = |more: &[&str]| Scratch::new().notes(super::TINY.iter().chain(more));
+    let limited = [&["--method", "fgm", "--validation-share", "0"], &short[..]].concat();
+    let all = [
+        "note: there are no validation images, so accuracy under PGD is not measured",
+        "note: the schedule goes over the",
+        "steps of --epochs, and --max-steps ends the run after 2",
+    ];
+    let text = noted(&limited);
+    assert_mentions(&text, &all);
+    assert_eq!(text.matches("note: ").count(), 2, "each once: {text}");
+    assert_mentions(&noted(&[&limited[..], &["--dry-run"]].concat()), &all);
+    assert_eq!(noted(&[&limited[..], &["--quiet"]].concat()), "");
     let all = ["--method", "natural", "--max-steps", "2", "--schedule", "step", "--milestones", "1"];
     // The first four of them alone, and all of them.
     for arguments in [&all[..4], &all[..]] {
-        let text = Scratch::new().train(arguments);
-        assert!(!text.contains("note "), "{text}");
+        let text = noted(arguments);
+        assert!(!text.contains("note: "), "{text}");
     }
 }
 

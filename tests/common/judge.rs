@@ -178,7 +178,7 @@ fn on_gpu(
         let [x, y, z] = (form.grid)(&call.params, &form.constants(call));
         pass.dispatch_workgroups(x, y, z);
     }
-    gpu.queue.submit([encoder.finish()]);
+    gpu.submit(encoder.finish());
     let mut results = Vec::new();
     for (i, (buffer, values)) in buffers[1..].iter().zip(&tensors).enumerate() {
         let words = gpu.read_words(buffer, 0, values.len() + 2 * GUARD).map_err(|e| e.to_string())?;

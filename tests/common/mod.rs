@@ -13,6 +13,7 @@ use pgn_wgpu::executor::{Device, Session, Workspace};
 use pgn_wgpu::gpu::adapter::{self, AdapterChoice, Listed};
 use pgn_wgpu::gpu::device::{Checks, Forms, Gpu};
 use pgn_wgpu::graph::{Graph, Shape};
+use pgn_wgpu::kernels::difference::Allowed;
 use pgn_wgpu::kernels::{Constants, Form, Kernel, Tolerance};
 use pgn_wgpu::random::{Random, Stream};
 use std::collections::BTreeSet;
@@ -129,6 +130,18 @@ pub fn largest(values: &[f32]) -> f32 {
     values.iter().copied().filter(|v| v.is_finite()).fold(0.0, |most, v| most.max(v.abs()))
 }
 
+/// The largest difference; infinite if one is no number or the lengths differ.
+pub fn worst(own: &[f32], expected: &[f32]) -> f32 {
+    if own.len() != expected.len() {
+        return f32::INFINITY;
+    }
+    own.iter().zip(expected).fold(0.0, |most, (a, b)| {
+        let apart = (a - b).abs();
+        // `max` alone would drop it.
+        if apart.is_nan() { f32::INFINITY } else { most.max(apart) }
+    })
+}
+
 /// Checks `|Δ| ≤ absolute · max|expected| + relative · |expected|` for every value; infinities and NaN must be the
 /// same, and numbers below the smallest normal one may be flushed to zero.
 ///
@@ -150,13 +163,9 @@ pub fn compare_with(
     slack: &[f32],
 ) -> Result<(), String> {
     assert_eq!(actual.len(), expected.len(), "lengths");
-    let floor = allowed.absolute * largest(expected) + f32::MIN_POSITIVE;
-    let agrees = |i: usize, a: f32, e: f32| {
-        let slack = slack.get(i).unwrap_or(&0.0);
-        let same = a.to_bits() == e.to_bits() || (a.is_nan() && e.is_nan());
-        same || (e.is_finite() && (a - e).abs() <= floor + allowed.relative * e.abs() + slack)
-    };
-    let wrong: Vec<usize> = (0..actual.len()).filter(|&i| !agrees(i, actual[i], expected[i])).collect();
+    let allowed = Allowed::new(expected, allowed, slack);
+    let wrong: Vec<usize> =
+        (0..actual.len()).filter(|&i| !allowed.allows(i, actual[i], expected[i])).collect();
     if wrong.is_empty() {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! `pgn-wgpu attack`: its files, and who may overwrite them.
 
 use crate::scale_last_layer;
-use crate::{answers, assert_mentions, command, refuse, run_folder, succeed, trained};
+use crate::{answers, assert_mentions, command, numbers, refuse, run_folder, succeed, trained};
 use pgn_wgpu::models::file::Model;
 use safetensors::SafeTensors;
 use std::fs;
@@ -9,13 +9,6 @@ use std::path::Path;
 
 const IMAGES: usize = 50;
 const PIXELS: usize = 64;
-
-/// A tensor of a saved file as numbers.
-fn numbers(file: &Path, name: &str) -> Vec<f32> {
-    let bytes = fs::read(file).unwrap();
-    let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    bytemuck::pod_collect_to_vec(tensors.tensor(name).unwrap().data())
-}
 
 fn classes(file: &Path, name: &str) -> Vec<usize> {
     let bytes = fs::read(file).unwrap();
@@ -196,7 +189,7 @@ fn a_radius_in_linf_is_a_fraction_and_named_with_its_norm() {
 }
 
 #[test]
-fn doubts_are_the_same_as_in_an_evaluation() {
+fn an_evaluation_raises_the_same_doubts() {
     let folder = tempfile::tempdir().unwrap();
     let mut model = Model::load(&run_folder("naive").join("model.safetensors"), None).unwrap();
     // The same decisions by logits of a thousandth: C&W's constants do not suit them.
@@ -206,10 +199,18 @@ fn doubts_are_the_same_as_in_an_evaluation() {
         let usual = ["attack", "--adapter", "cpu", "--limit", "40", "--model", "small.safetensors"];
         succeed(folder.path(), &[&usual[..], more].concat())
     };
-    let text = run(&["--attack", "deepfool,cw", "--iterations", "20"]);
+    let attacks = ["--attack", "deepfool,cw", "--iterations", "20"];
+    let text = run(&attacks);
     let expected =
         ["warning: C&W fails on", "warning: DeepFool does better than C&W", "--initial-c", "--search-steps"];
     assert_mentions(&text, &expected);
+    let evaluate = ["evaluate", "--adapter", "cpu", "--limit", "40", "--no-verdict", "small.safetensors"];
+    let evaluation = succeed(folder.path(), &[&evaluate[..], &attacks].concat());
+    let warnings = |text: &str, before: &str| -> Vec<String> {
+        text.lines().filter_map(|line| line.strip_prefix(before)).map(str::to_string).collect()
+    };
+    let (own, evaluated) = (warnings(&text, "warning: "), warnings(&evaluation, "warning: small: "));
+    assert!(own.len() >= 2 && own.iter().all(|warning| evaluated.contains(warning)), "{own:?} {evaluated:?}");
     assert!(
         !run(&["--attack", "deepfool", "--iterations", "20"]).contains("warning"),
         "DeepFool does not mind"

@@ -159,33 +159,3 @@ fn batch_norm_and_its_gradient_are_those_of_the_formula() {
     compare(&own[0], &y, &Shape::new(&extents), allowed).unwrap();
     compare(&own[1], &by_x, &Shape::new(&extents), allowed).unwrap();
 }
-
-#[test]
-#[ignore = "prints times"]
-fn times() {
-    let case = case(IMAGES);
-    let fused = Program::compile(&case.graph, MemoryLimits::NONE).unwrap();
-    println!("{} calls, {} passes over the images", fused.calls.len(), passes(&fused, IMAGES));
-    for call in &fused.calls {
-        let shapes = |ids: &[pgn_wgpu::program::TensorId]| {
-            ids.iter().map(|id| fused.tensor(*id).shape.to_string()).collect::<Vec<_>>().join(" ")
-        };
-        println!("  {} {} -> {}", call.kernel.name, shapes(&call.reads), shapes(&call.writes));
-    }
-    for (name, device) in crate::common::devices() {
-        let mut workspace = Workspace::new(device);
-        let mut session = workspace.prepare(&case.graph).unwrap();
-        for (name, values) in &case.values {
-            session.write(name, values).unwrap();
-        }
-        let mut times: Vec<f64> = (0..15)
-            .map(|_| {
-                let start = std::time::Instant::now();
-                session.compute().unwrap();
-                start.elapsed().as_secs_f64() * 1e3
-            })
-            .collect();
-        times.sort_by(f64::total_cmp);
-        println!("{name}: at best {:.2} ms, mostly {:.2} ms", times[0], times[7]);
-    }
-}

@@ -12,10 +12,9 @@ use pgn_wgpu::attacks::{AttackOptions, Norm};
 use pgn_wgpu::data::{Batch, DatasetKind};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Graph;
-use pgn_wgpu::models::file::{Facts, Model};
+use pgn_wgpu::models::file::Model;
 use pgn_wgpu::nn::layer::{Activation, Layer};
 use pgn_wgpu::nn::{Classifier, Net, Plan, Problem, Values};
-use pgn_wgpu::pgn::Recipe;
 use pgn_wgpu::random::{Random, Stream};
 use pgn_wgpu::training::defenses::Inner;
 use pgn_wgpu::training::defenses::awp::Gamma;
@@ -139,18 +138,9 @@ fn start(net: &Net) -> Values {
 
 fn model(config: &TrainConfig, classifier: Net) -> Model {
     let live = start(&classifier);
-    let facts = Facts {
-        version: String::new(),
-        problem: classifier.problem,
-        network: config.network,
-        width: config.width,
-        dataset: String::new(),
-        class_names: Vec::new(),
-        method: config.method.name().to_string(),
-        generator: Recipe::default(),
-        run: None,
-    };
-    Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() }
+    let mut model = Model::new(classifier, live);
+    (model.facts.network, model.facts.width) = (config.network, config.width);
+    model
 }
 
 /// The batch of a step: the same images and labels, moved on by one place every step.

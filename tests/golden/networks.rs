@@ -2,7 +2,7 @@
 //!
 //! Weights, statistics, images and labels follow from formulas that the script has too. Of tensors the file holds digests.
 
-use crate::common::{devices, named, session};
+use crate::common::{devices, named, session, worst};
 use crate::digests::{self, close, known_values, numbers};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::{Batch, DatasetKind};
@@ -223,8 +223,8 @@ fn norm(values: &[f32]) -> f64 {
 /// Fails unless two lists differ by rounding of numbers of `size`.
 #[track_caller]
 fn same_but_for_rounding(what: &str, one: &[f32], other: &[f32], size: f32) {
-    let worst = moved(one, other).iter().fold(0.0f32, |most, v| most.max(v.abs()));
-    assert!(worst <= 4.0 * f32::EPSILON * size, "{what}: {worst:e}");
+    let apart = worst(one, other);
+    assert!(apart <= 4.0 * f32::EPSILON * size, "{what}: {apart:e}");
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn weight_decay_of_adam_goes_through_the_gradient_and_that_of_adamw_past_it() {
     // Adam's first step has the length of the rate whatever the gradient is, so decay changes directions alone.
     let (_, through, _) = one_step(&decayed, &batch());
     assert_ne!(through.weights, adam.weights);
-    let longest = moved(&start.weights, &through.weights).iter().fold(0.0f32, |most, v| most.max(v.abs()));
+    let longest = worst(&through.weights, &start.weights);
     assert!(longest < 0.010_01, "{longest}");
 }
 

@@ -5,9 +5,10 @@ use pgn_wgpu::evaluation::predict;
 use pgn_wgpu::executor::{Device, Opening};
 use pgn_wgpu::gpu::adapter::AdapterChoice;
 use pgn_wgpu::models::file::{Model, export, to_bytes};
-use pgn_wgpu::nn::{Init, Network, Plan, Problem};
+use pgn_wgpu::models::python;
+use pgn_wgpu::nn::{Init, Network, Normalisation, Plan, Problem};
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Rounding of f32 through some twenty layers, in units of the largest logit.
@@ -103,6 +104,37 @@ fn a_network_of_the_zoo_is_known_again_with_its_width() {
         let model = Model::load(&bare(network, width, folder.path()), None).unwrap();
         assert_eq!((model.facts.network.name(), model.facts.width), (network, width));
         assert_eq!(model.facts.problem, Problem::square(32, 3, 7));
+    }
+}
+
+/// The names of the tensors that the layers of a `model.py` have in PyTorch.
+fn state_dict_of(module: &str) -> BTreeSet<String> {
+    let layers = module.lines().filter_map(|line| line.trim().strip_prefix("self.put(\""));
+    let names = |layer: &str| -> Vec<String> {
+        let (path, made) = layer.split_once("\", ").unwrap();
+        let own: &[&str] = match made.split('(').next().unwrap() {
+            "Normalise" => &["mean", "std"],
+            // Without the number of batches, which PyTorch adds where a file lacks it.
+            "nn.BatchNorm2d" => &["weight", "bias", "running_mean", "running_var"],
+            "nn.Conv2d" | "nn.Linear" if made.contains("bias=True") => &["weight", "bias"],
+            "nn.Conv2d" | "nn.Linear" => &["weight"],
+            other => panic!("{other}: say here which tensors it has"),
+        };
+        own.iter().map(|name| format!("{path}.{name}")).collect()
+    };
+    layers.flat_map(names).collect()
+}
+
+#[test]
+fn the_module_of_every_network_has_the_tensors_of_the_weights_that_are_exported_beside_it() {
+    let normalisation = Normalisation { mean: vec![0.5; 3], deviation: vec![0.25; 3] };
+    for network in Network::all() {
+        for normalisation in [None, Some(&normalisation)] {
+            let plan = Plan { problem: Problem::square(32, 3, 7), width: 0.0625, normalisation };
+            let net = network.build(plan).unwrap();
+            let exported: BTreeSet<String> = net.slots.all.iter().map(|slot| slot.name.clone()).collect();
+            assert_eq!(state_dict_of(&python::module(&net).unwrap()), exported, "{network}");
+        }
     }
 }
 

@@ -1,9 +1,6 @@
 //! Activations and normalisations: values, gradients, and gradients of gradients.
 
-use crate::check::{Built, Operand, check, wanted};
-use crate::common::{named, session};
-use pgn_wgpu::cpu::Mode;
-use pgn_wgpu::executor::Device;
+use crate::check::{Built, Operand, check, computed, wanted};
 use pgn_wgpu::graph::{Graph, GraphError, Tensor, Unary};
 
 type Activation = fn(&mut Graph, Tensor) -> Result<Tensor, GraphError>;
@@ -45,21 +42,6 @@ fn gradients_of_gradients_of_activations() {
             Ok(g.gradient(y, t[1], &[t[0]])?[0])
         });
     }
-}
-
-/// What `build` makes of the numbers on the CPU.
-fn computed(
-    extents: &[usize],
-    values: &[f32],
-    build: impl FnOnce(&mut Graph, Tensor) -> Result<Tensor, GraphError>,
-) -> Vec<f32> {
-    let mut graph = Graph::new();
-    let x = graph.input("x", extents).unwrap();
-    let y = build(&mut graph, x).unwrap();
-    graph.output("y", y);
-    let inputs = vec![named("x", values.to_vec())];
-    let (_workspace, mut session) = session(&Device::Cpu(Mode::Reference), &graph, &inputs, &vec![]);
-    session.compute().unwrap().get("y").to_vec()
 }
 
 /// Values of PyTorch 2's functions of the same names, to six digits.

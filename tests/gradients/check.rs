@@ -75,6 +75,21 @@ impl Operand {
     }
 }
 
+/// What `build` makes of the numbers on the CPU.
+pub fn computed(
+    extents: &[usize],
+    values: &[f32],
+    build: impl FnOnce(&mut Graph, Tensor) -> Result<Tensor, GraphError>,
+) -> Vec<f32> {
+    let mut graph = Graph::new();
+    let x = graph.input("x", extents).unwrap();
+    let y = build(&mut graph, x).unwrap();
+    graph.output("y", y);
+    let inputs = vec![named("x", values.to_vec())];
+    let (_workspace, mut session) = session(&Device::Cpu(Mode::Reference), &graph, &inputs, &vec![]);
+    session.compute().unwrap().get("y").to_vec()
+}
+
 /// What a case computes: the result, and tensors whose signs must not change within a step because the result has a
 /// kink where they are 0.
 pub struct Built {

@@ -71,6 +71,39 @@ fn one_number_of_the_only_image_has_a_gradient_for_every_copy() {
 }
 
 #[test]
+fn a_function_of_steps_has_gradient_zero_for_every_copy() {
+    for function in [Unary::Sign, Unary::Power(0.0)] {
+        let mut graph = Graph::new();
+        let x = graph.input("x", &[2, 3]).unwrap();
+        let y = graph.unary(function, x);
+        let d = graph.input("d", &[4, 3]).unwrap();
+        let gradient = graph.gradient(y, d, &[x]).unwrap()[0];
+        assert_eq!(graph.shape(gradient).extents(), [4, 3], "{function:?}");
+        graph.output("gradient", gradient);
+        let inputs = vec![named("x", normals(1, 6)), named("d", normals(2, 12))];
+        let (_workspace, mut session) = session(&Device::Cpu(Mode::Reference), &graph, &inputs, &vec![]);
+        assert_eq!(session.compute().unwrap().get("gradient"), [0.0; 12], "{function:?}");
+    }
+}
+
+#[test]
+fn a_cotangent_that_is_neither_the_result_nor_copies_of_it_is_refused() {
+    let gradient = |extents: &[usize]| {
+        let mut graph = Graph::new();
+        let x = graph.input("x", &[2, 3]).unwrap();
+        let y = graph.unary(Unary::Square, x);
+        let d = graph.input("d", extents).unwrap();
+        graph.gradient(y, d, &[x]).map(|all| graph.shape(all[0]).clone())
+    };
+    assert_eq!(gradient(&[4, 3]).unwrap().extents(), [4, 3], "two copies");
+    // Twice as many values in other rows, and no whole number of copies.
+    for wrong in [&[3, 4][..], &[5, 3], &[12], &[2, 2, 3]] {
+        let error = gradient(wrong).unwrap_err().to_string();
+        assert!(error.contains("[2, 3]"), "{wrong:?}: {error}");
+    }
+}
+
+#[test]
 fn several_copies_of_a_cotangent_give_each_its_own_gradient() {
     let cotangent = |copy: usize| normals(10 + copy as u32, 14);
     let apart: Vec<f32> = (0..3).flat_map(|copy| gradients(1, |_| cotangent(copy))).collect();

@@ -1,10 +1,9 @@
 //! Pooling with stride, padding and overlap: what it computes, its gradients, and gradients of these.
 
-use crate::check::{Built, check, wanted};
-use crate::common::{named, session};
-use pgn_wgpu::cpu::Mode;
-use pgn_wgpu::executor::Device;
+use crate::check::{Built, check, computed, wanted};
 use pgn_wgpu::graph::{Graph, GraphError, Tensor, Unary, Window};
+use pgn_wgpu::kernels::params::WindowParams;
+use pgn_wgpu::program::{MemoryLimits, Program};
 
 /// One overlapping, one padded, one that ends beyond the padding, one with gaps.
 fn windows() -> Vec<Window> {
@@ -94,21 +93,6 @@ fn the_largest_value_of_a_row() {
     });
 }
 
-/// What `build` makes of the numbers on the CPU.
-fn computed(
-    extents: &[usize],
-    values: &[f32],
-    build: impl FnOnce(&mut Graph, Tensor) -> Result<Tensor, GraphError>,
-) -> Vec<f32> {
-    let mut graph = Graph::new();
-    let x = graph.input("x", extents).unwrap();
-    let y = build(&mut graph, x).unwrap();
-    graph.output("y", y);
-    let inputs = vec![named("x", values.to_vec())];
-    let (_workspace, mut session) = session(&Device::Cpu(Mode::Reference), &graph, &inputs, &vec![]);
-    session.compute().unwrap().get("y").to_vec()
-}
-
 #[test]
 fn means_divide_by_what_they_are_said_to_count() {
     let (x, same) = ([1.0, 2.0, 4.0, 8.0], [[1, 1], [0, 0]]);
@@ -144,6 +128,46 @@ fn the_first_of_equals_gets_the_gradient() {
         Ok(g.gradient(pooled, one, &[x])?[0])
     });
     assert_eq!(gradient, [0.0, 1.0, 0.0, 0.0]);
+}
+
+#[test]
+fn a_long_row_is_looked_through_in_two_stages_which_find_what_one_finds() {
+    type Largest = fn(&mut Graph, Tensor) -> Result<Tensor, GraphError>;
+    const COLUMNS: usize = 3072;
+    fn by_one(g: &mut Graph, x: Tensor) -> Result<Tensor, GraphError> {
+        let lines = g.reshape(x, &[2, 1, COLUMNS, 1])?;
+        let largest = g.max_pool(Window::new(1, COLUMNS), lines)?;
+        g.reshape(largest, &[2, 1])
+    }
+    // The largest value of the first row is there three times, the second has two NaN.
+    let mut x: Vec<f32> = (0..2 * COLUMNS).map(|i| (i % 1000) as f32).collect();
+    x[COLUMNS + 700] = f32::NAN;
+    x[COLUMNS + 2000] = f32::NAN;
+    let [values, gradients] = [false, true].map(|gradient| {
+        [Graph::max_columns as Largest, by_one].map(|largest| {
+            computed(&[2, COLUMNS], &x, |g, x| {
+                let y = largest(g, x)?;
+                let one = g.constant(1.0, &[1])?;
+                if gradient { Ok(g.gradient(y, one, &[x])?[0]) } else { Ok(y) }
+            })
+        })
+    });
+    for found in &values {
+        assert!(found[0] == 999.0 && found[1].is_nan(), "{found:?}");
+    }
+    assert_eq!(gradients[0], gradients[1]);
+    assert_eq!(gradients[0][..COLUMNS].iter().position(|&v| v == 1.0), Some(999), "the first of equals");
+
+    let mut graph = Graph::new();
+    let x = graph.input("x", &[2, COLUMNS]).unwrap();
+    let largest = graph.max_columns(x).unwrap();
+    graph.output("largest", largest);
+    let calls = Program::compile(&graph, MemoryLimits::NONE).unwrap().calls;
+    let cells = calls.iter().map(|call| {
+        let p: WindowParams = bytemuck::pod_read_unaligned(&call.params);
+        p.window_height * p.window_width
+    });
+    assert_eq!(cells.collect::<Vec<_>>(), [64, 48], "values that one invocation compares");
 }
 
 #[test]

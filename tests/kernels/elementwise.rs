@@ -11,16 +11,14 @@ const MANY: usize = (GROUP * GRID_WIDTH) as usize + 65;
 /// The same where each takes eight.
 const MANY_BLOCKS: usize = (BLOCK * GRID_WIDTH) as usize + 65;
 
-/// Numbers around everything that is special: zeros, units, and sizes at which naive formulas overflow.
-fn special() -> Vec<f32> {
-    let magnitudes =
-        [0.0, 1e-30, 1e-6, 1e-3, 0.2, 0.5, 1.0, 1.5, 2.0, 9.0, 20.0, 44.5, 87.0, 100.0, 1e4, 1e18];
-    magnitudes.iter().flat_map(|&m| [m, -m]).collect()
-}
+/// Sizes of numbers around everything that is special: zero, units, and sizes at which naive formulas overflow.
+const SPECIAL: [f32; 16] =
+    [0.0, 1e-30, 1e-6, 1e-3, 0.2, 0.5, 1.0, 1.5, 2.0, 9.0, 20.0, 44.5, 87.0, 100.0, 1e4, 1e18];
 
-/// Special numbers, then ordinary ones; `count` in all.
-fn numbers(seed: u32, count: usize) -> Vec<f32> {
-    special().into_iter().chain(normals(seed, count)).take(count).collect()
+/// Special numbers, one size per case: a tolerance in units of the largest result judges no result that is much smaller.
+fn special(lopsided: bool) -> Vec<[f32; 2]> {
+    let both = |&m: &f32| if lopsided { vec![[m, m], [-m, -m]] } else { vec![[m, -m]] };
+    SPECIAL.iter().flat_map(both).collect()
 }
 
 fn positive(values: Vec<f32>) -> Vec<f32> {
@@ -65,38 +63,64 @@ const BINARY: [Binary; 13] = [
     Binary::Select,
 ];
 
-/// `count` values on which the function is defined.
-fn operand(function: Unary, count: usize) -> Vec<f32> {
+/// The values, moved to where the function is defined.
+fn in_domain(function: Unary, values: Vec<f32>) -> Vec<f32> {
     match function {
-        Unary::Log | Unary::Sqrt | Unary::Reciprocal => positive(numbers(1, count)),
+        Unary::Log | Unary::Sqrt | Unary::Reciprocal => positive(values),
         // Beyond 87 the result is no number of this size.
-        Unary::Exp => numbers(1, count).into_iter().map(|v| v.clamp(-200.0, 87.0)).collect(),
+        Unary::Exp => values.into_iter().map(|v| v.clamp(-200.0, 87.0)).collect(),
         Unary::Power(a) => {
             let [least, most] = if a.abs() > 4.0 { [0.01, 10.0] } else { [1e-4, 1e4] };
             let bounded = |v: f32| v.abs().clamp(least, most).copysign(v);
-            let all: Vec<f32> = numbers(1, count).into_iter().map(bounded).collect();
+            let all: Vec<f32> = values.into_iter().map(bounded).collect();
             if a.fract() == 0.0 { all } else { positive(all) }
         }
-        _ => numbers(1, count),
+        _ => values,
     }
+}
+
+/// Operands of a function of one value, with the names of their cases: as many ordinary numbers as `counts` says, then
+/// special ones.
+fn operand(function: Unary, counts: &[usize]) -> Vec<(String, Vec<f32>)> {
+    let ordinary = counts.iter().map(|&count| {
+        let values = normals(1, count);
+        let values = match function {
+            // High powers of numbers nearer to 0, or of larger ones, are not of one size.
+            Unary::Power(a) if a.abs() > 4.0 => {
+                values.into_iter().map(|v| (0.75 + 0.125 * v.abs()).copysign(v)).collect()
+            }
+            _ => values,
+        };
+        (format!("{function:?} of {count}"), values)
+    });
+    // Of a number and its negative these make results of very different sizes.
+    let lopsided = matches!(function, Unary::Exp | Unary::Sigmoid | Unary::Softplus);
+    let special =
+        special(lopsided).into_iter().map(|pair| (format!("{function:?} of {pair:?}"), pair.to_vec()));
+    ordinary.chain(special).map(|(name, values)| (name, in_domain(function, values))).collect()
 }
 
 /// Every function as part of a fused call, and every way in which such a call reads and adds.
 pub fn fused() -> Vec<Case> {
     let mut cases = Vec::new();
     for function in UNARY {
-        let values = operand(function, 600);
-        cases.push(case(format!("fused {function:?}"), vec![(&[600], values)], |g, t| {
-            let y = g.unary(function, t[0]);
-            Ok(g.affine(y, 0.5, 0.25))
-        }));
+        for (name, values) in operand(function, &[600]) {
+            let extents = [values.len()];
+            cases.push(case(format!("fused {name}"), vec![(&extents[..], values)], |g, t| {
+                let y = g.unary(function, t[0]);
+                Ok(g.affine(y, 0.5, 0.25))
+            }));
+        }
     }
     for function in BINARY {
-        let [l, r] = operands(function, 600);
-        cases.push(case(format!("fused {function:?}"), vec![(&[600], l), (&[600], r)], |g, t| {
-            let y = g.binary(function, t[0], t[1])?;
-            Ok(g.unary(Unary::Abs, y))
-        }));
+        for (name, [l, r]) in operands(function, &[600]) {
+            let extents = [l.len()];
+            let inputs = vec![(&extents[..], l), (&extents[..], r)];
+            cases.push(case(format!("fused {name}"), inputs, |g, t| {
+                let y = g.binary(function, t[0], t[1])?;
+                Ok(g.unary(Unary::Abs, y))
+            }));
+        }
     }
     // Rows shorter and longer than a workgroup's block; more values than one row of the grid has workgroups for.
     for images in [[6, 4, 5, 3], [3, 16, 12, 3], [2, 25, 25, 3], [16_400, 1, 2, 2]] {
@@ -167,10 +191,9 @@ pub fn fused_columns() -> Vec<Case> {
 pub fn unary() -> Vec<Case> {
     let mut cases = Vec::new();
     for function in UNARY {
-        for count in [1, 65, 1000] {
-            let values = operand(function, count);
-            let name = format!("{function:?} of {count}");
-            cases.push(case(name, vec![(&[count], values)], |g, t| Ok(g.unary(function, t[0]))));
+        for (name, values) in operand(function, &[1, 65, 1000]) {
+            let extents = [values.len()];
+            cases.push(case(name, vec![(&extents[..], values)], |g, t| Ok(g.unary(function, t[0]))));
         }
     }
     let many = vec![(&[MANY_BLOCKS][..], normals(2, MANY_BLOCKS))];
@@ -185,16 +208,14 @@ pub fn unary() -> Vec<Case> {
     cases
 }
 
-/// Two tensors of `count` values on which the function is interesting.
-fn operands(function: Binary, count: usize) -> [Vec<f32>; 2] {
-    let (l, r) = (numbers(4, count), normals(5, count));
+/// The left values beside as many right ones, on which the function is interesting.
+fn beside(function: Binary, l: Vec<f32>) -> [Vec<f32>; 2] {
+    let r = normals(5, l.len());
     let steps = |values: Vec<f32>| values.into_iter().map(|v| (2.0 * v).round() / 2.0).collect::<Vec<_>>();
     match function {
         Binary::Divide => [l, positive(r)],
         // Small multiples of a half are often equal, and often exactly at the bounds.
-        Binary::Equal | Binary::Greater | Binary::Maximum | Binary::Minimum => {
-            [steps(normals(6, count)), steps(r)]
-        }
+        Binary::Equal | Binary::Greater | Binary::Maximum | Binary::Minimum => [steps(l), steps(r)],
         Binary::LeakyMask(_) | Binary::ClampMask(..) => [l, steps(r)],
         Binary::Select => {
             let mask: Vec<f32> = steps(r);
@@ -219,14 +240,27 @@ fn operands(function: Binary, count: usize) -> [Vec<f32>; 2] {
     }
 }
 
+/// Operands of a function of two values, with the names of their cases: as many ordinary numbers as `counts` says, then
+/// special ones on one side. Comparisons get no special ones: their results would be of two sizes.
+fn operands(function: Binary, counts: &[usize]) -> Vec<(String, [Vec<f32>; 2])> {
+    let ordinary = counts.iter().map(|&count| (format!("{function:?} of {count}"), normals(4, count)));
+    let compares = matches!(function, Binary::Equal | Binary::Greater | Binary::Maximum | Binary::Minimum);
+    let pairs = if compares { Vec::new() } else { special(false) };
+    // Ten of them, so that each meets every kind of image that `compose` gets.
+    let special = pairs
+        .into_iter()
+        .map(|pair| (format!("{function:?} with {pair:?}"), pair.into_iter().cycle().take(10).collect()));
+    ordinary.chain(special).map(|(name, l)| (name, beside(function, l))).collect()
+}
+
 /// Every function of two values, and every way to read both.
 pub fn binary() -> Vec<Case> {
     let mut cases = Vec::new();
     for function in BINARY {
-        for count in [1, 65, 1000] {
-            let [l, r] = operands(function, count);
-            let name = format!("{function:?} of {count}");
-            cases.push(case(name, vec![(&[count], l), (&[count], r)], |g, t| g.binary(function, t[0], t[1])));
+        for (name, [l, r]) in operands(function, &[1, 65, 1000]) {
+            let extents = [l.len()];
+            let inputs = vec![(&extents[..], l), (&extents[..], r)];
+            cases.push(case(name, inputs, |g, t| g.binary(function, t[0], t[1])));
         }
     }
     let images = [6, 4, 5, 3];
@@ -239,8 +273,9 @@ pub fn binary() -> Vec<Case> {
     cases
 }
 
-/// Adam over parameters whose gradients are ordinary, zero, tiny and huge; `count` of them.
-fn adam_case(count: usize, schedule: [f32; 2], averaged: bool) -> Case {
+/// Adam over `count` parameters whose gradients and states are of one size; where the gradients are zero, the states are
+/// ordinary.
+fn adam_case(count: usize, size: f32, schedule: [f32; 2], averaged: bool) -> Case {
     let mut graph = Graph::new();
     let mut state = |name| graph.state(name, &[count]).unwrap();
     let [parameters, momentum, variance] = ["parameters", "momentum", "variance"].map(&mut state);
@@ -248,21 +283,19 @@ fn adam_case(count: usize, schedule: [f32; 2], averaged: bool) -> Case {
     let gradient = graph.input("gradient", &[count]).unwrap();
     let at = graph.input("schedule", &[2]).unwrap();
     graph.adam(AdamStates { parameters, momentum, variance, average }, gradient, at).unwrap();
-    let sizes = [1.0, 0.0, 1e-8, 1e-15, 1e6];
-    let gradients = normals(11, count).iter().enumerate().map(|(i, v)| v * sizes[i % sizes.len()]).collect();
-    let squares =
-        normals(14, count).iter().enumerate().map(|(i, v)| v * v * sizes[i / 5 % sizes.len()]).collect();
+    let scaled = |seed, by: f32| normals(seed, count).into_iter().map(|v| v * by).collect::<Vec<f32>>();
+    let of_states = if size == 0.0 { 1.0 } else { size };
     let mut values = vec![
-        named("gradient", gradients),
+        named("gradient", scaled(11, size)),
         named("schedule", schedule.to_vec()),
         named("parameters", normals(12, count)),
-        named("momentum", normals(13, count)),
-        named("variance", squares),
+        named("momentum", scaled(13, of_states)),
+        named("variance", scaled(14, of_states).into_iter().map(|v| v * v).collect()),
     ];
     if averaged {
         values.push(named("average", normals(15, count)));
     }
-    let name = format!("Adam of {count} with {schedule:?}, averaged: {averaged}");
+    let name = format!("Adam of {count}, gradients around {size:e}, with {schedule:?}, averaged: {averaged}");
     Case { name, graph, values, matrix_products: false }
 }
 
@@ -270,11 +303,14 @@ fn adam_case(count: usize, schedule: [f32; 2], averaged: bool) -> Case {
 pub fn adam() -> Vec<Case> {
     // First step, late step, and an average that follows at once.
     let schedules = [[3e-4, 2.0 / 11.0], [1e-3, 0.9999], [0.1, 0.0]];
-    // Counts of whole blocks of eight and others.
-    [1, 1000, 65, 8, 1004, 4096]
-        .iter()
+    // Counts of whole blocks of eight and others, then gradients of other sizes.
+    let counts = [1, 1000, 65, 8, 1004, 4096].map(|count| (count, 1.0));
+    let sizes = [0.0, 1e-8, 1e-15, 1e6].into_iter().flat_map(|size| [(1000, size), (65, size)]);
+    counts
+        .into_iter()
+        .chain(sizes)
         .zip(schedules.iter().cycle())
-        .flat_map(|(&n, &s)| [true, false].map(|averaged| adam_case(n, s, averaged)))
+        .flat_map(|((n, size), &s)| [true, false].map(|averaged| adam_case(n, size, s, averaged)))
         .collect()
 }
 

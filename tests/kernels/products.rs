@@ -187,6 +187,26 @@ fn a_convolution_by_matrix_products_is_as_exact_as_a_direct_one_may_be() {
     }
 }
 
+/// With fewer coarse than fine channels the sides of other convolutions at stride 1 are swapped.
+#[test]
+fn biases_by_the_border_stay_with_the_places_of_the_fine_side() {
+    let way = Way::Adjoint(Epilogue::BorderBiasLeaky(0.2));
+    for extents in [[2, 4, 4, 8, 16], [2, 4, 4, 3, 16]] {
+        let case = make(&(SAME, extents, way));
+        let direct = run(&case.graph, &case.values, &Device::Cpu(Mode::Reference), false).1;
+        let shape = Shape::new(&[direct[0].len()]);
+        for (name, device) in devices() {
+            let results = run(&case.graph, &case.values, &device, true).1;
+            let allowed = kernels::conv2d_input_gradient.tolerance;
+            let verdict = compare(&results[0], &direct[0], &shape, allowed);
+            verdict.unwrap_or_else(|e| panic!("{} on {name}: {e}", case.name));
+        }
+    }
+    // In pieces, the biases of the second one would begin where no binding may.
+    let several = make(&(SAME, [300, 8, 8, 3, 24], way));
+    assert!(several.program().calls.iter().all(|call| call.kernel.name != "matrix_product"));
+}
+
 /// Layers whose two gradients are wanted: whether it is a transposed convolution, its geometry; images, height and width of
 /// the coarse side, fine and coarse channels, and of these how many carry no gradient on. All batches go in pieces.
 const LAYERS: &[(bool, Convolution, [usize; 6])] = &[

@@ -43,7 +43,9 @@ pub fn assert_same_unfused(graph: &Graph, inputs: &Values, states: &Values) {
             });
         outputs.into_iter().chain(states).collect::<Vec<_>>()
     });
-    for ((name, own), (_, expected)) in fused.iter().zip(&plain) {
+    assert_eq!(fused.len(), plain.len());
+    for ((name, own), (same, expected)) in fused.iter().zip(&plain) {
+        assert_eq!((name, own.len()), (same, expected.len()));
         let differ = own.iter().zip(expected).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
         assert_eq!(differ, 0, "of {} values of {name}", own.len());
     }

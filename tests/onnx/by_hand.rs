@@ -43,6 +43,12 @@ pub fn weight(name: &str, extents: &[u8], bytes: &[u8]) -> Vec<u8> {
     field(5, &[extents, number(2, 1), field(8, name.as_bytes()), field(9, bytes)].concat())
 }
 
+/// The same of these numbers.
+pub fn floats(name: &str, extents: &[u8], values: &[f32]) -> Vec<u8> {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    weight(name, extents, &bytes)
+}
+
 /// A weight of whole numbers of 64 bits.
 pub fn whole(name: &str, values: &[i64]) -> Vec<u8> {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -1,6 +1,6 @@
 //! Files that are broken, cut short or made to harm: each is refused with one sentence.
 
-use super::by_hand::{field, model, node, number, weight, whole};
+use super::by_hand::{field, floats, model, node, number, weight, whole};
 use super::models::golden;
 use pgn_wgpu::nn::onnx;
 use std::fs;
@@ -106,6 +106,17 @@ fn a_copy_of_all_images_by_places_is_read_only_where_it_is_one() {
 }
 
 #[test]
+fn numbers_that_no_model_file_has_are_refused() {
+    for (operator, number) in [("Max", f32::INFINITY), ("Min", f32::NEG_INFINITY), ("Mul", f32::NAN)] {
+        let layer = node(operator, &["images", "number"], &["out"], &[]);
+        refused(&model(&[floats("number", &[], &[number]), layer]), &format!("has the number {number}"));
+    }
+    let zeros = whole("pads", &[0; 8]);
+    let layer = node("Pad", &["images", "pads", "number"], &["out"], &[]);
+    refused(&model(&[zeros, floats("number", &[], &[f32::NAN]), layer]), "has the number NaN");
+}
+
+#[test]
 fn sizes_that_no_memory_holds_are_refused_before_any_is_taken() {
     let zeros = weight("w", &[100, 100, 100, 100], &[0; 4]);
     refused(&model(&[zeros, node("Conv", &["images", "w"], &["out"], &[])]), "4 bytes instead of 400000000");
@@ -164,7 +175,10 @@ fn weights_in_other_files_are_read_from_the_models_own_folder_alone() {
     assert!(read(&bytes).unwrap_err().contains("cut short"));
     fs::write(own.join("outside.data"), &data).unwrap();
     read(&bytes).unwrap();
-    // Names of the same length that lead out of the folder.
+    // A name of the same length that leads to the folder itself.
+    fs::write(own.join("tside.data"), &data).unwrap();
+    read(&replaced(&bytes, b"outside.data", b"./tside.data")).unwrap();
+    // And some that lead out of it.
     fs::write(folder.path().join("side.data"), &data).unwrap();
     for name in ["../side.data", "/etc/./hosts"] {
         let text = String::from_utf8_lossy(&bytes).into_owned();

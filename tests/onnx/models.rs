@@ -1,8 +1,13 @@
 //! Models of `golden/make_onnx.py` against ONNX Runtime's answers, and round trips through files of our own.
 
+use super::by_hand::{field, floats, model, node, number, whole};
 use super::logits;
 use crate::common::devices;
+use pgn_wgpu::graph::Window;
+use pgn_wgpu::models::file::Model;
+use pgn_wgpu::nn::layer::{Layer, Pooling};
 use pgn_wgpu::nn::onnx::{self, Imported};
+use pgn_wgpu::nn::slot::Initial;
 use pgn_wgpu::nn::{Init, Net, Network, Plan, Problem, Values};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -83,6 +88,69 @@ fn normalisation_the_range_of_pixels_and_a_softmax_at_the_end_are_recognised() {
     assert_eq!(rest.range, 255.0);
     let by = rest.net.normalisation(&rest.values).unwrap();
     close("deviations", &by.deviation, &[1.0; 3]);
+}
+
+/// Two logits of the image `x`.
+fn head() -> Vec<u8> {
+    let parts = [
+        node("GlobalAveragePool", &["x"], &["mean"], &[]),
+        node("Flatten", &["mean"], &["row"], &[]),
+        node("MatMul", &["row", "matrix"], &["out"], &[]),
+        floats("matrix", &[3, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+    ];
+    parts.concat()
+}
+
+#[test]
+fn bounds_at_infinity_are_none_and_the_model_comes_back_from_its_own_file() {
+    let bounds = [floats("low", &[], &[f32::NEG_INFINITY]), floats("high", &[], &[f32::INFINITY])];
+    let parts = [
+        bounds.concat(),
+        node("Max", &["images", "low"], &["y"], &[]),
+        node("Min", &["y", "high"], &["x"], &[]),
+        head(),
+    ];
+    let Imported { net, values, .. } = onnx::decode(&model(&parts), None).unwrap();
+    assert!(!net.nodes.iter().any(|node| matches!(node.layer, Layer::Activation(_))), "{:?}", net.nodes);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    Model::new(net.clone(), values).save(&path).unwrap();
+    assert_eq!(Model::load(&path, Some(net.problem)).unwrap().classifier, net);
+}
+
+#[test]
+fn the_lowest_values_around_an_image_are_the_padding_of_maximum_pooling() {
+    let pair = |name: &str| [field(1, name.as_bytes()), number(8, 2), number(8, 2)].concat();
+    let parts = [
+        whole("pads", &[0, 0, 1, 1, 0, 0, 1, 1]),
+        floats("low", &[], &[f32::NEG_INFINITY]),
+        node("Pad", &["images", "pads", "low"], &["padded"], &[]),
+        node("MaxPool", &["padded"], &["x"], &[pair("kernel_shape"), pair("strides")]),
+        head(),
+    ];
+    let Imported { net, .. } = onnx::decode(&model(&parts), None).unwrap();
+    let window = Window::new(2, 2).padded([[1, 1], [1, 1]]);
+    assert_eq!(net.nodes[0].layer, Layer::Pool(Pooling::Max, window));
+}
+
+#[test]
+fn means_of_bytes_without_a_division_are_of_pixels_up_to_255() {
+    // As networks that were trained with Caffe prepare their images.
+    let means = [123.7, 116.8, 103.9];
+    let parts = [floats("means", &[3, 1, 1], &means), node("Sub", &["images", "means"], &["x"], &[]), head()];
+    let Imported { net, values, range, notes } = onnx::decode(&model(&parts), None).unwrap();
+    let by = net.normalisation(&values).unwrap();
+    close("means", &by.mean, &means.map(|mean| mean / 255.0));
+    close("deviations", &by.deviation, &[1.0 / 255.0; 3]);
+    assert_eq!(range, 255.0);
+    assert_eq!(notes, ["the model takes pixels from 0 to 255; those here are from 0 to 1"]);
+}
+
+#[test]
+fn running_statistics_are_values_of_the_model_and_no_text_in_its_header() {
+    let Imported { net, .. } = read("residual");
+    let mut buffers = net.slots.all.iter().filter(|slot| !slot.is_learned());
+    assert!(buffers.all(|slot| matches!(slot.initial, Initial::Constant(_))), "{:?}", net.slots);
 }
 
 #[test]

@@ -1,17 +1,12 @@
 //! Tensors that a file holds once and several layers read: weights that are shared, and weights that an exporter found equal.
 
-use super::by_hand::{model, node, weight};
+use super::by_hand::{floats, model, node};
 use pgn_wgpu::nn::onnx::{self, Imported};
 
 /// The names of all slots, and the notes.
 fn read(parts: &[Vec<u8>]) -> (Vec<String>, Vec<String>) {
     let Imported { net, notes, .. } = onnx::decode(&model(parts), None).unwrap();
     (net.slots.all.iter().map(|slot| slot.name.clone()).collect(), notes)
-}
-
-fn floats(name: &str, extents: &[u8], values: &[f32]) -> Vec<u8> {
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    weight(name, extents, &bytes)
 }
 
 /// Scale, shift, mean and variance of three channels.

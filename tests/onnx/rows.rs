@@ -1,17 +1,12 @@
 //! Rows of values: a flattened image keeps its order in memory, and what is said of its values must find them there; a softmax at
 //! the end is left out whatever follows it.
 
-use super::by_hand::{field, model, node, number, weight};
+use super::by_hand::{field, floats, model, node, number};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::executor::{Device, Workspace};
 use pgn_wgpu::graph::Graph;
 use pgn_wgpu::nn::Classifier;
 use pgn_wgpu::nn::onnx::{self, Imported};
-
-fn floats(name: &str, extents: &[u8], values: &[f32]) -> Vec<u8> {
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-    weight(name, extents, &bytes)
-}
 
 /// Logits of one image, whose values are given as ONNX has them: channels, rows, columns.
 fn logits(parts: &[Vec<u8>], image: &[f32]) -> Vec<f32> {

@@ -200,7 +200,7 @@ fn a_second_report_renews_its_own_files_and_nobody_elses() {
     succeed(folder, &["report", "run", "other", "--out", "r"]);
     assert!(!folder.join("r/figures/loss.svg").exists());
     let error = refuse(folder, &["report", "run", "--out", "r"]);
-    assert!(error.contains("is about other too") && error.contains("--force"), "{error}");
+    assert!(error.contains("other too, which this call leaves out") && error.contains("--force"), "{error}");
     succeed(folder, &["report", "run", "--out", "r", "--force"]);
     fs::create_dir_all(folder.join("foreign/tables")).unwrap();
     fs::write(folder.join("foreign/tables/runs.csv"), "precious").unwrap();
@@ -208,6 +208,18 @@ fn a_second_report_renews_its_own_files_and_nobody_elses() {
     assert!(error.contains("runs.csv exists and belongs to no earlier report"), "{error}");
     assert_eq!(read(folder, "foreign/tables/runs.csv"), "precious");
     assert!(!folder.join("foreign/report.html").exists());
+}
+
+#[test]
+fn a_report_is_renewed_from_another_working_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let config = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
+    for run in ["runs/a", "runs/b"] {
+        RunFolder::create(&folder.join(run), &config).unwrap();
+    }
+    succeed(folder, &["report", "runs/a", "runs/b", "--out", "both"]);
+    succeed(&folder.join("runs"), &["report", "a", "b", "--out", "../both"]);
 }
 
 #[test]

@@ -27,6 +27,27 @@ fn found(svg: &str) -> Vec<(f64, f64, String)> {
         .collect()
 }
 
+/// Where the letters, the circles and the corners of the paths are.
+fn places(document: &Document) -> Vec<(f64, f64)> {
+    let of = |node: Node| match node.tag_name().name() {
+        "text" => vec![(number(node, "x"), number(node, "y"))],
+        "circle" => vec![(number(node, "cx"), number(node, "cy"))],
+        "path" => corners(node.attribute("d").unwrap()),
+        _ => Vec::new(),
+    };
+    document.descendants().flat_map(of).collect()
+}
+
+fn corners(path: &str) -> Vec<(f64, f64)> {
+    let parts = path.split(['M', 'L']).skip(1);
+    let corner = |part: &str| -> (f64, f64) {
+        let pair = part.split(|c: char| c.is_ascii_alphabetic()).next().unwrap();
+        let (x, y) = pair.split_once(' ').unwrap_or_else(|| panic!("{path}"));
+        (x.parse().unwrap(), y.parse().unwrap())
+    };
+    parts.map(corner).collect()
+}
+
 #[test]
 fn every_point_can_be_found_with_its_values_and_larger_is_higher_and_further_right() {
     let spread = Point { y_spread: Some([0.4, 0.6]), label: "2 seeds".into(), ..Point::new(1.0, 0.5) };
@@ -61,9 +82,8 @@ fn nothing_lies_outside_the_drawing() {
             let text = svg(&figure);
             let document = Document::parse(&text).unwrap();
             let height = number(document.root_element(), "height");
-            for node in document.descendants().filter(|node| node.has_tag_name("text")) {
-                let (x, y) = (number(node, "x"), number(node, "y"));
-                assert!((0.0..=440.0).contains(&x) && (0.0..=height).contains(&y), "{node:?} at {x}, {y}");
+            for (x, y) in places(&document) {
+                assert!((0.0..=440.0).contains(&x) && (0.0..=height).contains(&y), "{x}, {y} in {text}");
             }
             assert_eq!(found(&text).len(), 4);
         }

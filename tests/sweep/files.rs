@@ -3,6 +3,7 @@
 use pgn_wgpu::sweep::file::{Overrides, read};
 use pgn_wgpu::sweep::{Plan, SweepError};
 use pgn_wgpu::training::{GeneratorInput, Method};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -72,10 +73,12 @@ fn a_command_line_wins_over_the_file() {
 
 #[test]
 fn paths_of_data_and_weights_are_kept_as_absolute_ones() {
-    let plan = read_text("data = \"here\"\n[grid]\nfrom = [\"a.safetensors\"]\n").unwrap();
+    let paths = "data = \"here\"\nclass-index = \"index.json\"\n[grid]\nfrom = [\"a.safetensors\"]\n";
+    let plan = read_text(paths).unwrap();
     let config = &plan.points[0].config;
-    assert_eq!(config.data, Some(std::path::absolute("here").unwrap()));
-    assert_eq!(config.from, Some(std::path::absolute("a.safetensors").unwrap()));
+    let absolute = |path: &str| Some(std::path::absolute(path).unwrap());
+    assert_eq!([&config.data, &config.class_index], [&absolute("here"), &absolute("index.json")]);
+    assert_eq!(config.from, absolute("a.safetensors"));
     assert_eq!(names(&plan), ["from-a.safetensors"]);
 }
 
@@ -126,6 +129,10 @@ fn every_mistake_in_a_sweep_file_is_one_sentence_with_its_line() {
             &["fgm and epsilon0.1 are the same run"],
         ),
         ("[grid]\nlr = [0.1, -1.0]\n", &["lr--1", "`lr` -1"]),
+        (
+            "[grid]\nfrom = [\"a_b\", \"a-b\"]\n",
+            &["two runs would have the folder from-a-b", "another sweep file"],
+        ),
     ] {
         let error = read_text(text).unwrap_err().to_string();
         assert!(!error.contains('\n'), "{error}");
@@ -139,11 +146,21 @@ fn every_mistake_in_a_sweep_file_is_one_sentence_with_its_line() {
 
 #[test]
 fn the_sweeps_in_the_examples_are_read() {
-    for (file, points, last) in
-        [("sweep.toml", 30, "pgn-c-l10-seed3"), ("curves.toml", 20, "pgn-c-l10-seed2")]
-    {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(file);
+    let last_variant = "pgn-epsilon0.5-fixed-radius-true-generator-objective-margin-generator-rounds2";
+    let known = BTreeMap::from([
+        ("curves.toml", (20, "pgn-c-l10-seed2")),
+        ("pgn-variants.toml", (18, last_variant)),
+        ("sweep.toml", (30, "pgn-c-l10-seed3")),
+        ("whole-cifar10.toml", (22, "trades-epsilon0.5-seed1")),
+    ]);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|own| own == "toml")).collect();
+    assert_eq!(files.len(), known.len(), "{files:?}");
+    for path in files {
         let plan = read(&path, &Overrides::default()).unwrap();
-        assert_eq!((plan.points.len(), plan.points[points - 1].name.as_str()), (points, last), "{file}");
+        let found = (plan.points.len(), plan.points.last().unwrap().name.as_str());
+        let file = path.file_name().unwrap().to_str().unwrap();
+        assert_eq!(known.get(file), Some(&found), "{file}");
     }
 }

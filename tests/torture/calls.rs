@@ -4,7 +4,7 @@
 //! consequence for the run at all; either way it too can be continued to that end.
 
 use super::child::{PROGRAM, Running, at_home};
-use super::runs::{Fixture, LONG, RUN, complete, in_parallel};
+use super::runs::{Fixture, LONG, RUN, complete, in_parallel, train_whole};
 use super::tally::{Report, Try, Verdict};
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,7 +36,7 @@ impl Call {
 
 pub fn run(fixture: &Fixture, report: &mut Report) {
     let folder = fixture.folder();
-    let ended = traced(fixture, &folder, &[]).wait(LONG);
+    let ended = traced(&folder, &[]).wait(LONG);
     let log = fs::read_to_string(folder.join("trace")).unwrap_or_default();
     let calls = parse(&log);
     if calls.is_empty() {
@@ -54,12 +54,12 @@ pub fn run(fixture: &Fixture, report: &mut Report) {
     }
 }
 
-fn traced(fixture: &Fixture, folder: &Path, more: &[String]) -> Running {
+fn traced(folder: &Path, more: &[String]) -> Running {
     let mut command = Command::new("strace");
     let trace = format!("trace={TRACED}");
     // Without --seccomp-bpf, with which strace 6.1 sends no signals.
     command.args(["-f", "-qq", "-y", "-s", "0", "-o", "trace", "-e", &trace]).args(more);
-    command.arg(PROGRAM).args(fixture.train_whole());
+    command.arg(PROGRAM).args(train_whole());
     at_home(&mut command, folder);
     // Where there is none, its absence is told by the missing log.
     if Command::new("strace").arg("-V").output().is_err() {
@@ -99,7 +99,7 @@ fn tries(fixture: &Fixture, group: &str, calls: &[&Call], fault: &str) -> Vec<Tr
     in_parallel(fixture.settings.jobs, &chosen, |call| {
         let folder = fixture.folder();
         let inject = format!("inject={}:{fault}:when={}", call.name, call.number);
-        let ended = traced(fixture, &folder, &["-e".to_string(), inject]).wait(LONG);
+        let ended = traced(&folder, &["-e".to_string(), inject]).wait(LONG);
         let killed = fault.starts_with("signal");
         let verdict = match (ended.broke(), complete(fixture, &folder)) {
             (None, _) if killed => Verdict::Wrong(format!("the call did not come ({})", call.text)),

@@ -22,18 +22,12 @@ pub fn run(fixture: &Fixture, report: &mut Report) {
         Try { name: name.clone(), verdict, peak }
     });
     report.add("kills", tries);
-    if !fixture.has_frequent_checkpoints() {
-        report.skip(
-            "kills",
-            "between checkpoints, because train has no --checkpoint-every and these runs are too short for one",
-        );
-    }
 }
 
 fn killed(fixture: &Fixture, folder: &Path, random: &mut Random) -> (Verdict, u64) {
     let mut peak = 0;
     for round in 0..=random.below(MOST_KILLS) {
-        let arguments = next_session(fixture, folder);
+        let arguments = next_session(folder);
         let running = Running::start(program(folder, arguments), folder, &format!("session-{round}"));
         let longest = fixture.duration.as_micros() as u64 * fixture.settings.jobs as u64;
         std::thread::sleep(Duration::from_micros(random.below(longest)));

@@ -38,7 +38,7 @@ pub fn run(fixture: &Fixture, report: &mut Report) {
                 _ => edited(&file, &good),
             };
             let mut readers = readers::of(fixture, &file);
-            readers.extend(readers::verify(fixture, &file));
+            readers.push(readers::verify(fixture, &file));
             for (what, bytes) in versions {
                 for reader in &readers {
                     let name = format!("{group}/{}/{what}/{}", file.display(), reader.name);

@@ -1,6 +1,6 @@
 //! The runs that are tortured: small, on the embedded digits and the CPU path; and what "the same end" means.
 
-use super::child::{self, Ended, finish, program};
+use super::child::{self, finish, program};
 use super::settings::Settings;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 /// The run folder's name, in whichever folder it lies.
 pub const RUN: &str = "run";
-/// Twelve steps an epoch: several validations, kept models and, with the flag for it, checkpoints.
-const TRAIN: [&str; 12] = [
+/// Twelve steps an epoch: several validations and kept models, and a checkpoint after every step.
+const TRAIN: [&str; 14] = [
     "train",
     "--adapter",
     "cpu",
@@ -26,6 +26,8 @@ const TRAIN: [&str; 12] = [
     "5",
     "--keep-every",
     "2",
+    "--checkpoint-every",
+    "1",
     "--seed",
 ];
 /// The end of every run.
@@ -33,8 +35,6 @@ const STEPS: &str = "60";
 /// Where the runs to be damaged were interrupted, so that they have an earlier checkpoint too; the end of an epoch,
 /// because the end of a run within one is measured and may become the best.
 const HALFWAY: &str = "36";
-/// A flag that makes checkpoints frequent, if the program has it.
-const CHECKPOINTS: &str = "--checkpoint-every";
 
 /// Finished runs to copy from.
 pub struct Fixture<'a> {
@@ -43,10 +43,6 @@ pub struct Fixture<'a> {
     root: PathBuf,
     /// Removes the folder at the end; `None` if it is kept.
     _scratch: Option<TempDir>,
-    /// More flags of every training run.
-    more: Vec<&'static str>,
-    /// Whether the program has `verify` and it accepts an undamaged run.
-    pub verifies: Result<(), String>,
     /// How long a run takes that is left alone.
     pub duration: Duration,
     made: AtomicUsize,
@@ -69,65 +65,35 @@ impl<'a> Fixture<'a> {
                 (scratch.path().canonicalize().map_err(io)?, Some(scratch))
             }
         };
-        let mut fixture = Self {
-            settings,
-            root,
-            _scratch: scratch,
-            more: Vec::new(),
-            verifies: Ok(()),
-            duration: Duration::ZERO,
-            made: AtomicUsize::new(0),
-        };
+        let mut fixture =
+            Self { settings, root, _scratch: scratch, duration: Duration::ZERO, made: AtomicUsize::new(0) };
         fixture.make()?;
         Ok(fixture)
     }
 
     fn make(&mut self) -> Result<(), String> {
-        let help = finish(program(&self.root, ["train", "--help"]), &self.root, "help");
-        if help.output.contains(CHECKPOINTS) {
-            self.more = vec![CHECKPOINTS, "1"];
-        }
         for (folder, _) in [("whole", 0), ("a", 0), ("b", 1)] {
             fs::create_dir_all(self.root.join(folder)).map_err(|error| error.to_string())?;
         }
         let started = Instant::now();
-        self.succeed("whole", &self.train(0, STEPS))?;
+        self.succeed("whole", &train_whole())?;
         self.duration = started.elapsed();
         for (folder, seed) in [("a", 0), ("b", 1)] {
-            self.succeed(folder, &self.train(seed, HALFWAY))?;
+            self.succeed(folder, &train(seed, HALFWAY))?;
             self.succeed(folder, &resume())?;
             self.succeed(folder, &evaluate())?;
         }
         same_end(&self.whole(), &self.a())?;
-        let verified = self.succeed("a", &["verify".to_string(), RUN.to_string()]);
-        self.verifies = verified.map(drop);
-        Ok(())
+        self.succeed("a", &["verify".to_string(), RUN.to_string()])
     }
 
-    fn succeed(&self, folder: &str, arguments: &[String]) -> Result<Ended, String> {
+    fn succeed(&self, folder: &str, arguments: &[String]) -> Result<(), String> {
         let folder = self.root.join(folder);
         let ended = finish(program(&folder, arguments), &folder, "fixture");
         match ended.succeeded() {
-            true => Ok(ended),
+            true => Ok(()),
             false => Err(format!("pgn-wgpu {}: {}", arguments.join(" "), ended.brief())),
         }
-    }
-
-    /// The flags of a new run.
-    pub fn train(&self, seed: u64, steps: &str) -> Vec<String> {
-        let seed = seed.to_string();
-        let own = [seed.as_str(), "--max-steps", steps, "--out", RUN];
-        TRAIN.iter().copied().chain(own).chain(self.more.iter().copied()).map(str::to_string).collect()
-    }
-
-    /// The flags of the run that all killed ones must equal.
-    pub fn train_whole(&self) -> Vec<String> {
-        self.train(0, STEPS)
-    }
-
-    /// Whether the program writes checkpoints often enough to be killed between them.
-    pub fn has_frequent_checkpoints(&self) -> bool {
-        !self.more.is_empty()
     }
 
     /// The run that was left alone.
@@ -166,6 +132,18 @@ impl<'a> Fixture<'a> {
             let _ = fs::remove_dir_all(folder);
         }
     }
+}
+
+/// The flags of a new run.
+fn train(seed: u64, steps: &str) -> Vec<String> {
+    let seed = seed.to_string();
+    let own = [seed.as_str(), "--max-steps", steps, "--out", RUN];
+    TRAIN.into_iter().chain(own).map(str::to_string).collect()
+}
+
+/// The flags of the run that all killed ones must equal.
+pub fn train_whole() -> Vec<String> {
+    train(0, STEPS)
 }
 
 /// The flags that go on with the run to its end.
@@ -292,26 +270,24 @@ pub fn in_parallel<T: Sync, R: Send>(jobs: usize, items: &[T], work: impl Fn(&T)
 /// # Errors
 /// What is wrong with its end.
 pub fn complete(fixture: &Fixture, folder: &Path) -> Result<u64, String> {
-    let ended = finish(program(folder, next_session(fixture, folder)), folder, "last");
+    let ended = finish(program(folder, next_session(folder)), folder, "last");
     if !ended.succeeded() {
         return Err(format!("it cannot be continued: {}", ended.brief()));
     }
     let mut peak = ended.peak;
-    if fixture.verifies.is_ok() {
-        let ended = finish(program(folder, ["verify", RUN]), folder, "verify");
-        peak = peak.max(ended.peak);
-        if !ended.succeeded() {
-            return Err(format!("verify refuses it: {}", ended.brief()));
-        }
+    let ended = finish(program(folder, ["verify", RUN]), folder, "verify");
+    peak = peak.max(ended.peak);
+    if !ended.succeeded() {
+        return Err(format!("verify refuses it: {}", ended.brief()));
     }
     same_end(&fixture.whole(), &folder.join(RUN)).map(|()| peak)
 }
 
 /// The command line that goes on with what there is: a run that was killed before it had a configuration starts again.
-pub fn next_session(fixture: &Fixture, folder: &Path) -> Vec<String> {
+pub fn next_session(folder: &Path) -> Vec<String> {
     match folder.join(RUN).join("config.toml").exists() {
         true => resume(),
-        false => fixture.train_whole(),
+        false => train_whole(),
     }
 }
 

@@ -19,7 +19,7 @@ use std::path::Path;
 
 const AWP: Option<Gamma> = Some(Gamma::Usual);
 
-/// Every defense that this file is about, AWP on three of them too.
+/// Every defense that this file is about, then AWP on four defenses.
 fn all() -> Vec<TrainConfig> {
     let plain = [Method::TRADES, Method::MART, Method::FAST, Method::N_FGSM, Method::FREE];
     let perturbed = [Method::PGD, Method::TRADES, Method::FREE, Method::PGN];
@@ -115,7 +115,7 @@ fn free_updates_once_per_replay_and_its_perturbation_goes_on_within_the_ball() {
         let pending = trainer.submit(&batch(17)).unwrap();
         trainer.collect(pending).unwrap();
         let second = perturbations(&trainer);
-        assert!(second != first);
+        assert!(second != first && second.iter().all(|v| v.is_finite()));
         let zero = [0.0; 64];
         let lengths: Vec<f64> = second.chunks(64).map(|delta| norm.distance(&zero, delta)).collect();
         let farthest = lengths.iter().fold(0.0f64, |most, &v| most.max(v)) / f64::from(epsilon);
@@ -153,7 +153,7 @@ fn settings_of_the_paper_preset_that_a_defense_does_not_read_do_not_change_it() 
     }
 }
 
-/// The loss of the last of three steps on one batch, and that of the first.
+/// The losses of the first and of the last of three steps on one batch, before each.
 fn losses(device: &Device, config: &TrainConfig, problem: Problem, from: Option<&Model>) -> [f64; 2] {
     let mut trainer = Trainer::new(device.clone(), config, problem, from, None).unwrap();
     let batch = synthetic_batch(problem, config.batch_size);
@@ -193,6 +193,19 @@ fn every_network_of_the_zoo_and_an_imported_one_have_finite_losses_under_every_d
         let config = TrainConfig { network: imported.facts.network, batch_size: 4, ..config };
         let found = losses(&cpu(), &config, imported.classifier.problem, Some(&imported));
         assert!(found.iter().all(|loss| loss.is_finite()), "imported, {}: {found:?}", name(&config));
+    }
+}
+
+#[test]
+fn an_inner_attack_that_needs_more_classes_than_there_are_is_refused() {
+    for (inner, classes, needed) in [(AttackKind::APGD_DLR, 2, 3), (AttackKind::APGD_T, 3, 4)] {
+        let config = TrainConfig { inner: Some(inner), ..tiny(Method::ADVERSARIAL) };
+        let new = |classes| Trainer::new(cpu(), &config, Problem { classes, ..DIGITS }, None, None);
+        let refused = format!(
+            "`inner` {inner} is not possible; it must be an attack for {classes} classes, because {inner} needs {needed}"
+        );
+        assert_eq!(new(classes).err().map(|error| error.to_string()), Some(refused));
+        assert!(new(needed).is_ok(), "{inner} for {needed} classes");
     }
 }
 

@@ -1,11 +1,11 @@
 //! A run that leaves the numbers stops with the facts, and never writes over what was good.
 
-use super::{DIGITS, checkpoint, cpu, digits, run, step_numbers, tiny};
-use pgn_wgpu::models::file::{Facts, Model};
+use super::{DIGITS, checkpoint, cpu, run, step_numbers, tiny};
+use pgn_wgpu::models::file::Model;
 use pgn_wgpu::nn::{Init, Network, Plan};
-use pgn_wgpu::pgn::Recipe;
 use pgn_wgpu::program::precision::Precision;
 use pgn_wgpu::training::checkpoint::Checkpoint;
+use pgn_wgpu::training::schedule::{self, Schedule};
 use pgn_wgpu::training::{Method, TrainConfig, TrainError};
 use std::fs;
 use std::path::Path;
@@ -33,20 +33,9 @@ fn a_loss_that_is_no_number_stops_the_run_with_step_and_learning_rate() {
     let classifier = Network::default().build(Plan::new(DIGITS, 0.03125)).unwrap();
     let mut live = classifier.initial(Init::He, 0);
     live.weights.iter_mut().for_each(|weight| *weight *= TOO_LARGE);
-    let facts = Facts {
-        version: "0".into(),
-        problem: DIGITS,
-        network: Network::default(),
-        width: 0.03125,
-        dataset: digits().name,
-        class_names: Vec::new(),
-        method: "natural".into(),
-        generator: Recipe::default(),
-        run: None,
-    };
-    Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() }
-        .save(&file)
-        .unwrap();
+    let mut model = Model::new(classifier, live);
+    (model.facts.network, model.facts.width) = (Network::default(), 0.03125);
+    model.save(&file).unwrap();
     let path = folder.path().join("run");
     let config = TrainConfig { from: Some(file), lr: 9.5, ..config(5) };
     let mixed = TrainConfig { precision: Precision::Mixed, ..config.clone() };
@@ -81,6 +70,24 @@ fn the_last_checkpoint_survives_a_loss_that_is_no_number_and_is_named() {
     }
     assert!(fs::read(&last).unwrap() == before && fs::read(path.join("model.safetensors")).unwrap() == model);
     assert_eq!(step_numbers(&path), [1, 2, 3], "the metrics have numbers only");
+}
+
+#[test]
+fn the_learning_rate_of_a_step_that_left_the_numbers_is_the_one_that_its_schedule_gave() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let config = |max_steps| TrainConfig { schedule: Schedule::OneCycle, ..config(max_steps) };
+    run(&cpu(), &config(2), &path, None).unwrap();
+    tamper(&path, "classifier.parameters", TOO_LARGE);
+
+    let text = run(&cpu(), &config(20), &path, None).unwrap_err().to_string();
+
+    // Two of twelve steps of an epoch are done.
+    let config = config(20);
+    let rate = schedule::factor(&config, 2, 12) * config.lr;
+    assert!(rate > 0.0 && rate < 0.5 * config.lr, "{rate}");
+    let expected = format!("at step 3 with learning rate {rate};");
+    assert!(text.contains(&expected), "{expected:?} is not in: {text}");
 }
 
 #[test]

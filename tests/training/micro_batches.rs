@@ -1,7 +1,7 @@
 //! A batch that does not fit is split, and the split step is the unsplit one to rounding.
 
-use super::common::{compare, gpus, not_tested};
-use super::{DIGITS, batch, close, cpu, devices, digits, tiny};
+use super::common::{compare, gpus, not_tested, worst};
+use super::{DIGITS, batch, close, cpu, devices, digits, names, tiny};
 use pgn_wgpu::attacks::AttackKind;
 use pgn_wgpu::data::{Batch, BatchOptions, make_batch};
 use pgn_wgpu::executor::Device;
@@ -11,8 +11,10 @@ use pgn_wgpu::nn::{Network, Plan};
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program, ProgramError};
 use pgn_wgpu::training::defenses::awp::Gamma;
+use pgn_wgpu::training::robust::RobustValidator;
 use pgn_wgpu::training::step::{self, Gradients, Phase};
-use pgn_wgpu::training::{Method, Raised, StepRecord, TrainConfig, Trainer, Update};
+use pgn_wgpu::training::validation::Validator;
+use pgn_wgpu::training::{GeneratorLoss, Method, StepRecord, TrainConfig, Trainer, Update};
 
 /// The sums of gradients over images are made in another order; that kernel says what its sums may differ by.
 fn rounding() -> Tolerance {
@@ -46,6 +48,7 @@ fn steps(
 fn agree(what: &str, device: &Device, config: &TrainConfig, batch: &Batch, largest: usize) {
     let (whole, metrics) = steps(device, config, batch, batch.labels.len());
     let (split, own) = steps(device, config, batch, largest);
+    assert_eq!(names(&whole), names(&split), "{what}");
     for ((name, expected), (_, actual)) in whole.iter().zip(&split) {
         assert!(expected.iter().any(|&v| v != 0.0), "{what}: {name} is all zeros");
         if let Err(difference) = compare(actual, expected, &Shape::new(&[expected.len()]), rounding()) {
@@ -80,8 +83,13 @@ fn variants_of_the_generator_that_know_one_image_at_a_time_add_up_too() {
         let base = TrainConfig { batch_size: 10, ..tiny(Method::PGN) };
         let variants = [
             TrainConfig { generator_rounds: 2, generator_noise: true, ..base.clone() },
-            TrainConfig { fixed_radius: true, gradient_of: Raised::Dlr, generator_depth: 1, ..base.clone() },
-            TrainConfig { generator_objective: Raised::Margin, generator_width: Some(0.0625), ..base },
+            TrainConfig {
+                fixed_radius: true,
+                gradient_of: GeneratorLoss::Dlr,
+                generator_depth: 1,
+                ..base.clone()
+            },
+            TrainConfig { generator_objective: GeneratorLoss::Margin, generator_width: Some(0.0625), ..base },
         ];
         for config in variants {
             agree(&format!("{name}, {:?}", config.recipe()), &device, &config, &batch(10), 4);
@@ -165,12 +173,13 @@ fn the_turn_in_which_weights_move_teaches_nothing_else() {
     };
     // So short a way up changes nothing but by rounding; statistics that learned twice would be others.
     let mut compared = 0;
-    for ((name, expected), (_, actual)) in steps(None).iter().zip(&steps(Some(Gamma::Of(1e-7)))) {
+    let moved = steps(Some(Gamma::Of(1e-7)));
+    for (name, expected) in &steps(None) {
         if name.contains("buffers") || name == "generator.momentum" {
             compared += 1;
             let farthest = expected.iter().fold(0.0_f32, |most, v| most.max(v.abs()));
-            let difference =
-                expected.iter().zip(actual).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+            let (_, actual) = moved.iter().find(|(own, _)| own == name).expect("the same states");
+            let difference = worst(actual, expected);
             assert!(farthest > 0.0 && difference < 1e-4 * farthest, "{name}: {difference} of {farthest}");
         }
     }
@@ -214,6 +223,7 @@ fn fillers_of_the_last_batch_count_for_nothing_in_micro_batches_either() {
         // And the unsplit one is the step of the seven real images.
         let (padded, _) = steps(&device, &config, &last, 17);
         let (real, _) = steps(&device, &TrainConfig { batch_size: 7, ..config }, &alone, 7);
+        assert_eq!(names(&real), names(&padded), "{name}");
         for ((state, expected), (_, actual)) in real.iter().zip(&padded) {
             if let Err(difference) = compare(actual, expected, &Shape::new(&[expected.len()]), rounding()) {
                 panic!("{name}, padded, {state}: {difference}");
@@ -236,15 +246,44 @@ fn all_phases_read_a_whole_batch_from_one_place_and_micro_batches_as_inputs() {
         let mut trainer = Trainer::new(cpu(), &config, DIGITS, None, Some(largest)).unwrap();
         let step = trainer.submit(&batch).unwrap();
         trainer.collect(step).unwrap();
-        let programs = trainer.programs();
-        assert!(programs.len() > 1, "there are several phases");
+        let (programs, phases) = (trainer.programs(), step::phases(&config).len());
+        assert!(phases > 1, "there are several phases");
         for name in ["images", "labels", "weights"] {
             let inputs = programs.iter().filter(|program| program.declared(name).is_some()).count();
-            assert_eq!(inputs, if whole { 0 } else { programs.len() }, "{name}, at most {largest} at once");
+            assert_eq!(inputs, if whole { 0 } else { phases }, "{name}, at most {largest} at once");
         }
         let kept = trainer.workspace().read("images").ok();
         assert_eq!(kept, whole.then(|| batch.images.clone()), "at most {largest} at once");
     }
+}
+
+#[test]
+fn every_part_goes_through_a_phase_and_its_sums_are_applied_once() {
+    // Two phases of one kind.
+    let config = TrainConfig { batch_size: 10, replays: 2, awp: Some(Gamma::Of(0.05)), ..tiny(Method::FREE) };
+    // Three parts: they move the weights up and then learn.
+    for (largest, expected) in [(10, vec![2]), (4, vec![6, 2, 6, 2])] {
+        let mut trainer = Trainer::new(cpu(), &config, DIGITS, None, Some(largest)).unwrap();
+        let runs: Vec<usize> = trainer.sessions().map(|(_, runs)| runs).collect();
+        assert_eq!((trainer.programs().len(), runs), (expected.len(), expected));
+    }
+}
+
+#[test]
+fn validation_takes_no_more_images_at_a_time_than_a_training_step() {
+    let config = TrainConfig { batch_size: 12, robust_every: Some(1), ..tiny(Method::PGN) };
+    let images = digits().validation;
+    let measured = [12, 5].map(|largest| {
+        let mut trainer = Trainer::new(cpu(), &config, DIGITS, None, Some(largest)).unwrap();
+        let mut validator = Validator::new(&mut trainer).unwrap();
+        let mut robust = RobustValidator::new(&mut trainer, &images).unwrap().expect("it is asked for");
+        assert_eq!([validator.micro_batch(), robust.micro_batch()], [largest; 2]);
+        let under_attack = robust.run().unwrap();
+        [validator.run(&images).unwrap().benign_accuracy, under_attack.pgd, under_attack.fgm]
+    });
+    // Rounding may turn a few predictions.
+    let near = |(whole, split): (&f64, &f64)| (whole - split).abs() < 0.03;
+    assert!(measured[0].iter().zip(&measured[1]).all(near), "{measured:?}");
 }
 
 /// The first phase of a step over `images` images.

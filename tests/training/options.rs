@@ -1,7 +1,7 @@
 //! Every option of the game makes a step that is finite and the same on the adapter, and degenerate inputs too.
 
 use super::common::{compare, labels, largest, named, normals, session};
-use super::{DIGITS, batch, close, cpu, devices, tiny};
+use super::{DIGITS, batch, close, cpu, devices, names, tiny};
 use bytemuck::pod_read_unaligned;
 use pgn_wgpu::attacks::Norm;
 use pgn_wgpu::cpu::Mode;
@@ -13,7 +13,8 @@ use pgn_wgpu::nn::{Init, Pass, Problem};
 use pgn_wgpu::pgn::{Generator, GeneratorInputs, Recipe};
 use pgn_wgpu::program::{MemoryLimits, Program};
 use pgn_wgpu::training::{
-    GeneratorInput, GradientInput, Method, PenaltySpace, Raised, StepRecord, TrainConfig, Trainer, Update,
+    GeneratorInput, GeneratorLoss, GradientInput, Method, PenaltySpace, StepRecord, TrainConfig, Trainer,
+    Update,
 };
 
 /// Errors of single kernels (at most 1e-4 of a tensor's largest value) that pile up over a step.
@@ -49,8 +50,8 @@ fn variants() -> Vec<(String, TrainConfig)> {
         with("two rounds", |c| c.generator_rounds = 2),
         with("a fixed radius in L2", |c| c.fixed_radius = true),
         with("a fixed radius in Linf", |c| (c.fixed_radius, c.norm) = (true, Norm::Linf)),
-        with("the margin", |c| c.generator_objective = Raised::Margin),
-        with("DLR, half clean", |c| (c.generator_objective, c.adv_coeff) = (Raised::Dlr, 0.5)),
+        with("the margin", |c| c.generator_objective = GeneratorLoss::Margin),
+        with("DLR, half clean", |c| (c.generator_objective, c.adv_coeff) = (GeneratorLoss::Dlr, 0.5)),
         with("noise", |c| c.generator_noise = true),
         with("three generators", |c| c.generators = 3),
         with("a wider generator", |c| c.generator_width = Some(0.0625)),
@@ -58,7 +59,7 @@ fn variants() -> Vec<(String, TrainConfig)> {
             (c.generator_depth, c.update) = (1, Update::Alternating);
         }),
         with("batch normalisation", |c| c.generator_batch_norm = true),
-        with("the gradient of DLR", |c| c.gradient_of = Raised::Dlr),
+        with("the gradient of DLR", |c| c.gradient_of = GeneratorLoss::Dlr),
         with("two rounds, through the attack", |c| {
             (c.generator_rounds, c.fixed_radius, c.through_attack) = (2, true, true);
         }),
@@ -98,6 +99,7 @@ fn a_step_with_any_option_is_finite_moves_every_network_and_agrees_with_the_refe
                 "{what}: {metrics:?}, {reference:?}"
             );
             assert!(close(metrics.delta, reference.delta, 1e-3), "{what}: {metrics:?}, {reference:?}");
+            assert_eq!(names(&actual), names(&expected), "{what}");
             for ((state, actual), (_, expected)) in actual.iter().zip(&expected) {
                 assert!(actual.iter().all(|v| v.is_finite()), "{what}: {state} is not finite");
                 assert!(largest(actual) > 0.0, "{what}: {state} is all zeros");

@@ -1,7 +1,7 @@
 //! The same configuration gives the same bits: at once, in pieces, and from the `config.toml` that a run leaves.
 
 use super::common::{self, named};
-use super::{DIGITS, batch, bits, checkpoint, cpu, devices, run, step_numbers, steps, tiny};
+use super::{DIGITS, StopAt, batch, bits, checkpoint, cpu, devices, run, step_numbers, steps, tiny};
 use pgn_wgpu::data::Augment;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::gpu::device::{Checks, Forms};
@@ -254,6 +254,21 @@ fn a_run_that_was_taken_over_while_it_slept_writes_nothing_more() {
     assert_eq!(checkpoint(&path).head.progress.step, 0, "it went on writing beside its successor");
     assert!(!path.join("model.safetensors").exists());
     assert!(fs::read_to_string(path.join("lock")).unwrap().contains("node17"));
+}
+
+#[test]
+fn whoever_resumes_a_finished_run_is_told_that_nothing_is_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let config = |max_steps| TrainConfig { max_steps: Some(max_steps), ..tiny(Method::NATURAL) };
+    run(&cpu(), &config(3), &path, None).unwrap();
+    let notes = |max_steps| {
+        let (stop, home) = (AtomicBool::new(false), Home::Existing(RunFolder::open(&path).unwrap().0));
+        let mut observer = StopAt { at: None, stop: &stop };
+        Fit::new(cpu(), config(max_steps), home, &mut observer, &stop).unwrap().notes().to_vec()
+    };
+    assert_eq!(notes(3), ["the run has done its 3 steps; give more `max-steps` to go on"]);
+    assert_eq!(notes(4), Vec::<String>::new());
 }
 
 #[test]

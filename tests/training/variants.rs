@@ -9,7 +9,7 @@ use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::Graph;
 use pgn_wgpu::models::file::Model;
 use pgn_wgpu::nn::{Classifier, Init, Net, Network, Pass, Plan, Values};
-use pgn_wgpu::pgn::{Generator, GeneratorBall, Raised, Recipe, Turn};
+use pgn_wgpu::pgn::{Generator, GeneratorBall, GeneratorLoss, Recipe, Turn};
 use pgn_wgpu::training::{GeneratorInput, Method, TrainConfig, TrainError, Trainer};
 
 const WIDTH: f32 = 0.03125;
@@ -134,7 +134,7 @@ fn composed(image: f32, output: f32) -> f32 {
 }
 
 /// The cross-entropy, the margin or DLR of each image, in double precision.
-fn raised(logits: &[f32], labels: &[f32], what: Raised) -> Vec<f64> {
+fn raised(logits: &[f32], labels: &[f32], what: GeneratorLoss) -> Vec<f64> {
     let of = |(z, &label): (&[f32], &f32)| {
         let z: Vec<f64> = z.iter().map(|&v| f64::from(v)).collect();
         let own = z[label as usize];
@@ -142,9 +142,9 @@ fn raised(logits: &[f32], labels: &[f32], what: Raised) -> Vec<f64> {
         let mut sorted = z.clone();
         sorted.sort_by(|a, b| b.total_cmp(a));
         match what {
-            Raised::CrossEntropy => z.iter().map(|v| v.exp()).sum::<f64>().ln() - own,
-            Raised::Margin => other - own,
-            Raised::Dlr => (other - own) / (sorted[0] - sorted[2]),
+            GeneratorLoss::CrossEntropy => z.iter().map(|v| v.exp()).sum::<f64>().ln() - own,
+            GeneratorLoss::Margin => other - own,
+            GeneratorLoss::Dlr => (other - own) / (sorted[0] - sorted[2]),
         }
     };
     logits.chunks(CLASSES).zip(labels).map(of).collect()
@@ -208,8 +208,10 @@ fn members_share_a_batch_in_order_and_as_an_attack_the_strongest_counts() {
         assert_near(&format!("image {image}"), &of(&shared.output), &of(&alone[member].output), 2e-4);
     }
     assert!(alone[0].output != alone[1].output, "members have weights of their own");
-    let losses: Vec<Vec<f64>> =
-        alone.iter().map(|answer| raised(&answer.logits, &case.labels, Raised::CrossEntropy)).collect();
+    let losses: Vec<Vec<f64>> = alone
+        .iter()
+        .map(|answer| raised(&answer.logits, &case.labels, GeneratorLoss::CrossEntropy))
+        .collect();
     let strongest = case.answer_to(&case.images, true);
     let mut winners = [0; 3];
     for image in 0..8 {
@@ -256,9 +258,13 @@ fn the_generator_climbs_the_loss_that_it_is_told_to_through_radius_rounds_and_me
         ..tiny(Method::PGN)
     };
     let variants = [
-        TrainConfig { generator_objective: Raised::CrossEntropy, ..base.clone() },
-        TrainConfig { generator_objective: Raised::Margin, ..base.clone() },
-        TrainConfig { generator_objective: Raised::Dlr, gradient_of: Raised::Dlr, ..base.clone() },
+        TrainConfig { generator_objective: GeneratorLoss::CrossEntropy, ..base.clone() },
+        TrainConfig { generator_objective: GeneratorLoss::Margin, ..base.clone() },
+        TrainConfig {
+            generator_objective: GeneratorLoss::Dlr,
+            gradient_of: GeneratorLoss::Dlr,
+            ..base.clone()
+        },
         TrainConfig { fixed_radius: true, epsilon: 0.5, ..base.clone() },
         TrainConfig { fixed_radius: true, norm: Norm::Linf, epsilon: 0.1, ..base.clone() },
         // Gradients of this classifier jump where its activations bend, so a round that sees one has no derivative.
@@ -310,13 +316,13 @@ fn loaded(method: Method) -> TrainConfig {
         generator_rounds: 2,
         fixed_radius: true,
         epsilon: 0.4,
-        generator_objective: Raised::Margin,
+        generator_objective: GeneratorLoss::Margin,
         generator_noise: true,
         generators: 2,
         generator_width: Some(0.0625),
         generator_depth: 1,
         generator_batch_norm: true,
-        gradient_of: Raised::Dlr,
+        gradient_of: GeneratorLoss::Dlr,
         max_steps: Some(15),
         ..tiny(method)
     }
@@ -389,7 +395,7 @@ fn generators_that_share_a_batch_need_it_whole_and_dlr_needs_three_classes() {
     let error = Trainer::new(device.clone(), &config, DIGITS, None, Some(5)).err().unwrap();
     assert!(matches!(error, TrainError::WholeBatch { .. }), "{error}");
     assert!(error.to_string().contains("`generators` needs a whole batch"), "{error}");
-    let config = TrainConfig { generator_objective: Raised::Dlr, ..tiny(Method::PGN) };
+    let config = TrainConfig { generator_objective: GeneratorLoss::Dlr, ..tiny(Method::PGN) };
     let two = pgn_wgpu::nn::Problem { classes: 2, ..DIGITS };
     let error = Trainer::new(device, &config, two, None, None).err().unwrap().to_string();
     assert!(error.contains("`generator-objective` dlr for 2 classes"), "{error}");
@@ -408,7 +414,7 @@ fn numbers_of_a_generator_that_cannot_be_are_refused_with_their_flags() {
     assert!(sentence(|c| c.generator_depth = 17).contains("`generator-depth` 17"));
     assert!(sentence(|c| c.generator_width = Some(9.0)).contains("`generator-width` 9"));
     let raw = |c: &mut TrainConfig| {
-        (c.gradient_input, c.gradient_of) = (pgn_wgpu::training::GradientInput::Raw, Raised::Dlr);
+        (c.gradient_input, c.gradient_of) = (pgn_wgpu::training::GradientInput::Raw, GeneratorLoss::Dlr);
     };
     assert!(sentence(raw).contains("`gradient-input` raw"));
 }

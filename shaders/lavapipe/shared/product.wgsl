@@ -21,7 +21,7 @@ fn store(at: u32, sum: Eight) {
     product[at + 1u] = sum.high;
 }
 
-// The row of a lane; beyond the last row of a plain matrix that one.
+// The row of a lane; beyond the last row of a row-major matrix that one.
 fn row_of(group_of_rows: u32, lane: u32) -> u32 {
     return min(8u * group_of_rows + lane, params.height - 1u);
 }
@@ -31,12 +31,12 @@ fn left_begin(matrix: u32, group_of_rows: u32, lane: u32) -> u32 {
     let inner = params.inner / 8u;
     let row = row_of(group_of_rows, lane);
     let in_blocks = (left_of(matrix) + group_of_rows * params.lefts) * inner * 8u + row - 8u * group_of_rows;
-    return select(in_blocks, row * inner, (params.plain & LEFT) != 0u);
+    return select(in_blocks, row * inner, (params.row_major & LEFT) != 0u);
 }
 
 // From eight values of such a row to the next eight.
 fn left_step() -> u32 {
-    return select(8u, 1u, (params.plain & LEFT) != 0u);
+    return select(8u, 1u, (params.row_major & LEFT) != 0u);
 }
 
 // Where a lane's row of the right matrix is, the last row, from eight rows to the next eight, and from eight columns to the
@@ -50,7 +50,7 @@ struct Right {
 
 fn right_begin(matrix: u32, lane: u32) -> Right {
     let columns = params.columns / 8u;
-    if ((params.plain & RIGHT) != 0u) {
+    if ((params.row_major & RIGHT) != 0u) {
         return Right(lane * columns, (params.depth - 1u) * columns, 8u * columns, 1u);
     }
     return Right(matrix * columns * 8u + lane, 0xffffffffu, params.matrices * columns * 8u, 8u);
@@ -61,5 +61,5 @@ fn product_begin(matrix: u32, group_of_rows: u32, lane: u32, column: u32) -> u32
     let columns = params.columns / 8u;
     let row = row_of(group_of_rows, lane);
     let in_blocks = ((matrix + group_of_rows * params.matrices) * columns + column) * 16u + 2u * (row - 8u * group_of_rows);
-    return select(in_blocks, 2u * (row * columns + column), (params.plain & PRODUCT) != 0u);
+    return select(in_blocks, 2u * (row * columns + column), (params.row_major & PRODUCT) != 0u);
 }

@@ -146,16 +146,16 @@ fn margins_stay_those_of_images(net: &Net, norm: Norm) {
     for step in 0..60 {
         if step == 40 {
             // One image begins another round; the others go on.
-            square.places[1].as_mut().unwrap().query = 0;
+            square.slots[1].as_mut().unwrap().query = 0;
         }
-        let before: Vec<f32> = square.places.iter().flatten().map(|search| search.margin).collect();
+        let before: Vec<f32> = square.slots.iter().flatten().map(|search| search.margin).collect();
         // Far apart, so that windows of several sizes come.
-        let running = square.places.iter_mut().flatten().filter(|search| search.query > 0);
+        let running = square.slots.iter_mut().flatten().filter(|search| search.query > 0);
         running.for_each(|search| search.query += 70);
         square.advance(&mut target, 1).unwrap();
         followed += usize::from(!square.full.known.is_empty());
         let margins = margins(&square.results(&mut target).unwrap(), &labels);
-        for ((search, margin), before) in square.places.iter().flatten().zip(margins).zip(before) {
+        for ((search, margin), before) in square.slots.iter().flatten().zip(margins).zip(before) {
             assert_eq!(search.margin, margin, "{problem:?}, {norm:?}, query {}", search.query);
             taken += usize::from(margin < before);
         }

@@ -4,15 +4,15 @@
 //! (`LP_NUM_THREADS`, `RAYON_NUM_THREADS`), so each measurement is a process of its own. A row that needs a software
 //! adapter is left out on another one.
 
-use super::{Arguments, cold_and_warm, give, tune_name};
-use crate::commands::summary::usual_problem;
-use crate::commands::{CommandResult, fail, signals, table, this_program};
+use super::{Arguments, cold_and_warm, give};
+use crate::commands::{CommandResult, fail, loudness, signals, table, this_program};
 use pgn_wgpu::bench::median;
 use pgn_wgpu::bench::memory::{StepMemory, step_memory};
 use pgn_wgpu::data::DatasetKind;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::pgn::Generator;
 use pgn_wgpu::program::{MemoryLimits, Program};
+use pgn_wgpu::training::run_data::usual_problem;
 use pgn_wgpu::training::step::{self, Gradients};
 use pgn_wgpu::training::{Method, Preset, TrainConfig};
 use serde::Serialize;
@@ -76,52 +76,19 @@ fn at_most(what: impl Into<String>, unit: &'static str, measured: Option<f64>, t
 pub fn run(arguments: &Arguments) -> CommandResult {
     let device = arguments.device.open()?;
     let software = matches!(&device, Device::Gpu(gpu) if gpu.is_software());
-    let adapter = arguments.device.adapter.to_string();
-    let mut runs = Vec::new();
-    let mut measure = |what: &Measurement| -> Result<Value, Box<dyn std::error::Error>> {
-        eprintln!("measuring {what}");
-        let value = what.run(tune_name(arguments))?;
-        runs.push(value.clone());
-        Ok(value)
-    };
+    let mut measured = Measured { tune: arguments.device.opened_as.tune.name(), runs: Vec::new() };
     let mut rows = Vec::new();
     if !matches!(device, Device::Cpu(_)) {
-        let threads = if software { Some(1) } else { None };
-        let all = ["natural", "fgm", "pgd", "pgn"];
-        let steps = |methods, size, threads| Measurement { adapter: &adapter, methods, size, threads };
-        let narrow = Size { width: NARROW, batch: BATCH };
-        let wide = Size { width: WIDE, batch: BATCH };
-        let paper = Size { width: WIDE, batch: PAPER_BATCH };
-        rows.extend(ratios(&measure(&steps(&all, narrow, threads))?, narrow));
-        let at_wide = measure(&steps(&all, wide, threads))?;
-        rows.extend(ratios(&at_wide, wide));
-        rows.extend(ratios(&measure(&steps(&all, paper, threads))?, paper));
-        if software {
-            let with = |threads| steps(&["natural"], wide, threads);
-            let mut rounds = Vec::new();
-            for _ in 0..THREAD_ROUNDS {
-                rounds.push([measure(&with(Some(1)))?, measure(&with(Some(2)))?]);
-            }
-            rows.extend(per_core(&at_wide, &rounds));
-        }
+        rows.extend(adapter_steps(arguments, software, &mut measured)?);
         drop(device);
-        eprintln!("measuring the first step at width {WIDE}");
-        let first = cold_and_warm(arguments, WIDE, BATCH);
-        rows.push(at_most(format!("first step, width {WIDE}, cold"), "s", first.cold, 10.0));
-        let second = format!("first step, width {WIDE}, second start");
-        rows.push(row(second, "s", first.second, None, false));
-        rows.push(at_most(format!("first step, width {WIDE}, caches warm"), "s", first.warm, 3.0));
+        rows.extend(first_step(arguments));
     }
-    for width in [WIDE, NARROW] {
-        let size = Size { width, batch: BATCH };
-        let timing = measure(&Measurement { adapter: "cpu", methods: &["natural"], size, threads: Some(1) })?;
-        let rate = number(&timing, "natural", "images_per_second");
-        rows.push(row(format!("CPU path, one thread, natural step, {size}"), "images/s", rate, None, true));
-    }
+    rows.extend(cpu_steps(&mut measured)?);
     let memory = memory()?;
     let ratio = memory.planned_bytes as f64 / memory.needed_bytes as f64;
     let what = format!("memory of a PGN step, batch {PAPER_BATCH}, width {WIDE}: planned / needed");
     rows.push(at_most(what, "x", Some(ratio), 1.2));
+    let runs = measured.runs;
     let described = runs[0]["device"].as_str().unwrap_or_default().to_string();
     let report = Report { version: env!("CARGO_PKG_VERSION"), device: described, rows, memory, runs };
     give(arguments, &serde_json::to_string_pretty(&report)?, || {
@@ -129,6 +96,75 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         print!("{}", text(&report.rows));
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Rows, or why they were not measured.
+type Rows = Result<Vec<Row>, Box<dyn std::error::Error>>;
+
+/// Steps on the adapter: on one thread where it is software, and there on two threads as well.
+fn adapter_steps(arguments: &Arguments, software: bool, measured: &mut Measured) -> Rows {
+    let adapter = arguments.device.adapter.to_string();
+    let threads = if software { Some(1) } else { None };
+    let all = ["natural", "fgm", "pgd", "pgn"];
+    let steps = |methods, size, threads| Measurement { adapter: &adapter, methods, size, threads };
+    let narrow = Size { width: NARROW, batch: BATCH };
+    let wide = Size { width: WIDE, batch: BATCH };
+    let paper = Size { width: WIDE, batch: PAPER_BATCH };
+    let mut rows = ratios(&measured.add(&steps(&all, narrow, threads))?, narrow);
+    let at_wide = measured.add(&steps(&all, wide, threads))?;
+    rows.extend(ratios(&at_wide, wide));
+    rows.extend(ratios(&measured.add(&steps(&all, paper, threads))?, paper));
+    if software {
+        let with = |threads| steps(&["natural"], wide, threads);
+        let mut rounds = Vec::new();
+        for _ in 0..THREAD_ROUNDS {
+            rounds.push([measured.add(&with(Some(1)))?, measured.add(&with(Some(2)))?]);
+        }
+        rows.extend(per_core(&at_wide, &rounds));
+    }
+    Ok(rows)
+}
+
+/// The time to the first step, with caches and without.
+fn first_step(arguments: &Arguments) -> [Row; 3] {
+    loudness::note(&format!("measuring the first step at width {WIDE}"));
+    let first = cold_and_warm(arguments, WIDE, BATCH);
+    let what = |start: &str| format!("first step, width {WIDE}, {start}");
+    [
+        at_most(what("cold"), "s", first.cold, 10.0),
+        row(what("second start"), "s", first.second, None, false),
+        at_most(what("caches warm"), "s", first.warm, 3.0),
+    ]
+}
+
+/// Natural steps on one thread of the CPU path.
+fn cpu_steps(measured: &mut Measured) -> Rows {
+    let mut rows = Vec::new();
+    for width in [WIDE, NARROW] {
+        let size = Size { width, batch: BATCH };
+        let what = Measurement { adapter: "cpu", methods: &["natural"], size, threads: Some(1) };
+        let rate = number(&measured.add(&what)?, "natural", "images_per_second");
+        rows.push(row(format!("CPU path, one thread, natural step, {size}"), "images/s", rate, None, true));
+    }
+    Ok(rows)
+}
+
+/// What was measured so far.
+struct Measured {
+    /// The value of --tune for the processes that measure.
+    tune: &'static str,
+    /// Their results.
+    runs: Vec<Value>,
+}
+
+impl Measured {
+    /// Measures one thing more.
+    fn add(&mut self, what: &Measurement) -> Result<Value, Box<dyn std::error::Error>> {
+        loudness::note(&format!("measuring {what}"));
+        let value = what.run(self.tune)?;
+        self.runs.push(value.clone());
+        Ok(value)
+    }
 }
 
 /// How large the steps of a row are.

@@ -50,6 +50,15 @@ const MARGIN: f64 = 0.05;
 const BEATEN: f64 = 8.0;
 
 impl Tune {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Quick => "quick",
+            Self::Full => "full",
+        }
+    }
+
     fn rounds(self) -> usize {
         if self == Self::Full { 15 } else { 3 }
     }
@@ -216,42 +225,57 @@ impl Tuner {
     }
 
     fn decide(&self, gpu: &Gpu, state: &mut State, problem: &Problem) -> Result<Decision, GpuError> {
-        let shape = problem.name();
-        let default = *problem.forms.last().expect("the portable form is always usable");
-        let decision = |form: &Form, why, candidates| {
-            Ok(Decision {
-                kernel: problem.timed.call.kernel.name,
-                shape: shape.clone(),
-                form: form.name,
-                why,
-                candidates,
-            })
-        };
-        if problem.forms.len() == 1 {
-            return decision(default, Why::OnlyOne, Vec::new());
+        let known = state.store.get(&problem.name(), problem.fingerprint()).cloned();
+        match self.decided_without_trial(gpu, state, problem, known.as_ref()) {
+            Some(decision) => Ok(decision),
+            None => self.decide_by_trial(gpu, state, problem, known),
         }
-        let known = state.store.get(&shape, problem.fingerprint()).cloned();
-        let candidates = known.as_ref().map_or(Vec::new(), |entry| entry.candidates.clone());
+    }
+
+    /// The decision that needs no trial. `known` is what earlier trials of the problem found.
+    fn decided_without_trial(
+        &self,
+        gpu: &Gpu,
+        state: &State,
+        problem: &Problem,
+        known: Option<&Entry>,
+    ) -> Option<Decision> {
+        let default = default(problem);
+        if problem.forms.len() == 1 {
+            return Some(decision(problem, default, Why::OnlyOne, Vec::new()));
+        }
+        let candidates = known.map_or(Vec::new(), |entry| entry.candidates.clone());
         let wrong = |form: &str| candidates.iter().any(|c| c.form == form && c.wrong.is_some());
-        let named = |name: &String| problem.forms.iter().find(|form| form.name == name);
-        if let Some(form) = state.pins.get(&shape).and_then(named).filter(|form| !wrong(form.name)) {
-            return decision(form, Why::RunFolder, candidates);
+        let pinned = state.pins.get(&problem.name()).and_then(|name| named(problem, name));
+        if let Some(form) = pinned.filter(|form| !wrong(form.name)) {
+            return Some(decision(problem, form, Why::RunFolder, candidates));
         }
         if self.tune == Tune::Off || !problem.computes() {
-            return decision(default, Why::Default, Vec::new());
+            return Some(decision(problem, default, Why::Default, Vec::new()));
         }
-        if let Some(entry) = known.as_ref().filter(|entry| entry.tune >= self.tune)
-            && let Some(form) = named(&entry.form)
+        if let Some(entry) = known.filter(|entry| entry.tune >= self.tune)
+            && let Some(form) = named(problem, &entry.form)
         {
-            return decision(form, Why::Remembered, candidates);
+            return Some(decision(problem, form, Why::Remembered, candidates));
         }
         if problem.is_too_large() {
-            return decision(default, Why::TooLarge, Vec::new());
+            return Some(decision(problem, default, Why::TooLarge, Vec::new()));
         }
         // Checked shaders have other times than the shaders of a usual run.
         if gpu.checks() == Checks::Full || state.spent >= self.budget {
-            return decision(default, Why::Default, candidates);
+            return Some(decision(problem, default, Why::Default, candidates));
         }
+        None
+    }
+
+    fn decide_by_trial(
+        &self,
+        gpu: &Gpu,
+        state: &mut State,
+        problem: &Problem,
+        known: Option<Entry>,
+    ) -> Result<Decision, GpuError> {
+        let default = default(problem);
         let started = Instant::now();
         let forms = self.worth_trying(gpu, state, problem);
         let mut measured = trial::measure(gpu, problem, &forms, self.tune.rounds());
@@ -260,14 +284,18 @@ impl Tuner {
             measured = trial::measure(gpu, problem, &problem.forms, self.tune.rounds());
         }
         state.spent += started.elapsed();
-        let Some(candidates) = measured? else { return decision(default, Why::Default, candidates) };
+        let Some(candidates) = measured? else {
+            let earlier = known.map_or(Vec::new(), |entry| entry.candidates);
+            return Ok(decision(problem, default, Why::Default, earlier));
+        };
+        let shape = problem.name();
         report_wrong(gpu, &shape, &candidates);
         let kernel = problem.timed.call.kernel.name;
         state.beaten.extend(beaten(&candidates).map(|form| (kernel, form)));
         let Some(form) = winner(&candidates, default.name) else {
             return Err(GpuError::NoRightForm { adapter: gpu.info.name.clone(), shape });
         };
-        let form = *named(&form).expect("a candidate is a form");
+        let form = named(problem, &form).expect("a candidate is a form");
         let entry = Entry {
             form: form.name.to_string(),
             tune: self.tune,
@@ -275,8 +303,22 @@ impl Tuner {
             candidates: candidates.clone(),
         };
         state.store.insert(&shape, entry);
-        decision(form, Why::Measured, candidates)
+        Ok(decision(problem, form, Why::Measured, candidates))
     }
+}
+
+/// The form that runs where nothing is known.
+fn default(problem: &Problem) -> &'static Form {
+    problem.forms.last().expect("the portable form is always usable")
+}
+
+fn named(problem: &Problem, name: &str) -> Option<&'static Form> {
+    problem.forms.iter().copied().find(|form| form.name == name)
+}
+
+fn decision(problem: &Problem, form: &'static Form, why: Why, candidates: Vec<Candidate>) -> Decision {
+    let kernel = problem.timed.call.kernel.name;
+    Decision { kernel, shape: problem.name(), form: form.name, why, candidates }
 }
 
 /// Forms far slower than the fastest right one.

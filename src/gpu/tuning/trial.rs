@@ -184,7 +184,7 @@ impl<'a> Trial<'a> {
         // Uploads belong to no form.
         self.gpu.wait(None)?;
         let started = Instant::now();
-        let submission = self.gpu.queue.submit([commands]);
+        let submission = self.gpu.submit(commands);
         self.gpu.wait(Some(submission))?;
         Ok(started.elapsed().as_secs_f64() / f64::from(dispatches))
     }

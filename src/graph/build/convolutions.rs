@@ -4,8 +4,8 @@
 use super::{Graph, GraphError, Result};
 use crate::graph::{Borders, Convolution, Epilogue, Operation, Shape, Tensor};
 
-/// Values that one invocation of a kernel for any geometry may add: no kernel loops more often than 32,768 times, and these take
-/// four at a time and up to three more for every tap.
+/// Steps of the longest sum of the kernels for any geometry, whose sums have one stage. A step adds four values; every tap ends
+/// with up to three steps of one.
 const LONGEST_SUM: usize = 1 << 15;
 
 impl Graph {
@@ -155,7 +155,7 @@ impl Graph {
         channels: usize,
     ) -> Result<()> {
         let steps = g.size[0].saturating_mul(g.size[1]).saturating_mul(channels / 4 + 3);
-        if g.plain(fine, coarse).is_ok() || steps <= LONGEST_SUM {
+        if g.usual(fine, coarse).is_ok() || steps <= LONGEST_SUM {
             return Ok(());
         }
         let expected = format!("one result would add {channels} channels at each tap; split it into groups");

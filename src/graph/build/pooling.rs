@@ -7,6 +7,14 @@ const POOLED: &str = "a batch of images on which every window covers some of the
                       padded image, padding smaller than the window, and a stride of at least 1";
 const SPREAD: &str = "one value for each window over images of the stated height and width";
 
+/// Longer rows have their largest value looked for in two stages.
+const LONG_ROW: usize = 1024;
+
+/// The largest divisor of `count` that is not above its root.
+fn nearly_root(count: usize) -> usize {
+    (1..=count.isqrt()).rev().find(|divisor| count.is_multiple_of(*divisor)).expect("1 divides every number")
+}
+
 impl Graph {
     /// Sums or means over windows: `[n, h, w, c]` to one value per window. Windows of [`Window::mean`] lie side by side,
     /// and what does not fill one is dropped.
@@ -57,11 +65,16 @@ impl Graph {
         Ok(self.push(Operation::MaxUnpool(window), &[d, keys], shape))
     }
 
-    /// The largest value of each row (image): `[rows, 1]`.
+    /// The largest value of each row (image): `[rows, 1]`. Long rows take two stages, because one invocation looks through a whole
+    /// window: the largest of each part, then the largest of these. The first of equals stays the first.
     pub fn max_columns(&mut self, x: Tensor) -> Result {
         let (rows, columns) = (self.shape(x).rows(), self.shape(x).columns());
-        let lines = self.reshape(x, &[rows, 1, columns, 1])?;
-        let largest = self.max_pool(Window::new(1, columns), lines)?;
+        let parts = if columns > LONG_ROW { nearly_root(columns) } else { 1 };
+        let lines = self.reshape(x, &[rows, parts, columns / parts, 1])?;
+        let mut largest = self.max_pool(Window::new(1, columns / parts), lines)?;
+        if parts > 1 {
+            largest = self.max_pool(Window::new(parts, 1), largest)?;
+        }
         self.reshape(largest, &[rows, 1])
     }
 

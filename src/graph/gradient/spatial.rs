@@ -1,7 +1,7 @@
 //! Backward rules of what moves values between the pixels of an image: each operation and its adjoint have each other.
 
 use super::Result;
-use crate::graph::{Binary, Graph, Operation, Tensor};
+use crate::graph::{Graph, Operation, Tensor};
 
 impl Graph {
     /// The contribution to the first operand's gradient, the only one there is.
@@ -20,13 +20,8 @@ impl Graph {
                 let [h, w] = size(self);
                 self.unpool(window, d, h, w)
             }
-            Operation::Unpool(window, mask) => {
-                let masked = match mask {
-                    Some(slope) => self.binary(Binary::LeakyMask(slope), d, operands[1])?,
-                    None => d,
-                };
-                self.pool(window, masked)
-            }
+            // The mask is the compiler's, which comes after the gradients.
+            Operation::Unpool(window, _) => self.pool(window, d),
             Operation::MaxPool(window) => self.max_unpool(window, d, operands[1]),
             Operation::MaxUnpool(window) => self.max_pool_by(window, d, operands[1]),
             Operation::Resize(resize) => self.resize_gradient(resize, d),

@@ -19,6 +19,17 @@ pub fn cut(place: i64, rank: usize) -> Result<usize> {
     if usize::try_from(place) == Ok(rank) { Ok(rank) } else { axis(place, rank) }
 }
 
+/// The axes that a reduction is over: all of them where it names none, or `None` if it then leaves values as they are.
+pub fn reduced(named: Option<&[i64]>, rank: usize, attributes: &Attributes) -> Result<Option<Vec<usize>>> {
+    match named {
+        Some(named) if !named.is_empty() => {
+            named.iter().map(|&i| axis(i, rank)).collect::<Result<_>>().map(Some)
+        }
+        _ if attributes.integer("noop_with_empty_axes", 0) == 1 => Ok(None),
+        _ => Ok(Some((0..rank).collect())),
+    }
+}
+
 /// The order of `Transpose`.
 pub fn order(attributes: &Attributes, rank: usize) -> Result<Vec<usize>> {
     match attributes.integers("perm") {

@@ -274,7 +274,8 @@ impl<'a> Loader<'a> {
         let relative = Path::new(location);
         let refused =
             format!("is in the file {location:?}, which is not in the model's own folder; put it there");
-        if location.is_empty() || !relative.components().all(|part| matches!(part, Component::Normal(_))) {
+        let is_inside = |part: Component| matches!(part, Component::Normal(_) | Component::CurDir);
+        if location.is_empty() || !relative.components().all(is_inside) {
             return Err(refused);
         }
         let cannot = |error| format!("is in the file {location:?}, which cannot be read ({error})");

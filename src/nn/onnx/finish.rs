@@ -11,8 +11,8 @@ use crate::nn::net::{IMAGES, Net, Node, Value};
 use crate::nn::slot::{FileOrder, Role, Slot, Slots};
 use std::collections::BTreeMap;
 
-/// Pixels of a model that divides by at least this are from 0 to 255.
-const DIVIDES_BYTES: f32 = 16.0;
+/// Pixels of a model that divides by at least this, or subtracts it, are from 0 to 255.
+const OF_BYTES: f32 = 16.0;
 
 /// The network whose logits are `result`.
 pub fn classifier(
@@ -32,9 +32,7 @@ pub fn classifier(
     let last = importer.row(result).map_err(wrong)?;
     let range = normalisation(&mut importer, problem);
     if range != 1.0 {
-        notes.push(format!(
-            "the model divides pixels by {range}: its own images are from 0 to {range}, those here from 0 to 1"
-        ));
+        notes.push(format!("the model takes pixels from 0 to {range}; those here are from 0 to 1"));
     }
     notes.extend(importer.once.notes());
     let (nodes, slots, values) = needed(importer, last);
@@ -91,7 +89,11 @@ fn normalisation(importer: &mut Importer, problem: Problem) -> f32 {
     let deviation: Vec<f32> = factor.iter().map(|factor| 1.0 / factor).collect();
     let mean: Vec<f32> =
         summand.iter().zip(&deviation).map(|(summand, deviation)| -summand * deviation).collect();
-    let range = if deviation.iter().all(|d| d.abs() >= DIVIDES_BYTES) { 255.0 } else { 1.0 };
+    let is_of_bytes = |number: &f32| number.abs() >= OF_BYTES;
+    let range = match deviation.iter().all(is_of_bytes) || mean.iter().any(is_of_bytes) {
+        true => 255.0,
+        false => 1.0,
+    };
     let [mean, deviation] =
         [mean, deviation].map(|all| all.iter().map(|value| value / range).collect::<Vec<_>>());
     let slot = |importer: &mut Importer, part: &str, values: Vec<f32>| {

@@ -409,7 +409,7 @@ fn base_name(name: &str) -> &str {
     name.split(AGAIN).next().unwrap_or(name)
 }
 
-/// What training anew would start from.
+/// What the slot says that it starts with. Training starts from the file's values.
 fn initial(extents: &[usize], role: Role, values: &[f32]) -> Initial {
     match (extents, role) {
         ([], _) => Initial::Constant(0.0),
@@ -421,7 +421,6 @@ fn initial(extents: &[usize], role: Role, values: &[f32]) -> Initial {
             let mean = values.iter().sum::<f32>() / values.len().max(1) as f32;
             Initial::Constant(if mean.abs() > 0.5 { 1.0 } else { 0.0 })
         }
-        (_, Role::Buffer) if values.len() <= 4096 => Initial::Values(values.to_vec()),
         (_, Role::Buffer) => Initial::Constant(values.first().copied().unwrap_or(0.0)),
     }
 }

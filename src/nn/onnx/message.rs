@@ -11,12 +11,8 @@ type Result<T> = std::result::Result<T, Broken>;
 pub struct Model<'a> {
     /// Versions of operator sets by domain; the usual domain is empty.
     pub opsets: Vec<(String, i64)>,
-    /// Names of the functions that the file defines.
-    pub functions: usize,
     /// Whether the file says how to train.
     pub has_training: bool,
-    /// The program that wrote it.
-    pub producer: String,
     /// The graph; absent in a file that is no model.
     pub graph: Option<Graph<'a>>,
 }
@@ -112,11 +108,9 @@ impl<'a> Model<'a> {
         let mut model = Self::default();
         for field in Fields::new(bytes) {
             match field? {
-                (2, value) => model.producer = value.text()?,
                 (7, value) => model.graph = Some(Graph::decode(value.bytes()?)?),
                 (8, value) => model.opsets.push(opset(value.bytes()?)?),
                 (20, _) => model.has_training = true,
-                (25, _) => model.functions += 1,
                 _ => {}
             }
         }

@@ -61,7 +61,7 @@ pub struct Imported {
     pub net: Net,
     /// The values of its slots.
     pub values: Values,
-    /// The largest pixel that the file's own input takes: 1, or 255 where the graph divides by it.
+    /// The largest pixel that the file's own input takes: 1, or 255 where its arithmetic on pixels shows that they go up to 255.
     pub range: f32,
     /// What the user should know, a sentence each.
     pub notes: Vec<String>,

@@ -2,6 +2,7 @@
 //! classifier; its first input of real numbers stands for the images, the others are constants.
 
 use super::constant::{Constant, Loader, Numbers, Places, strides};
+use super::data::Data;
 use super::finish::needed;
 use super::import::{Importer, Known, NewSlot};
 use super::message::Tensor;
@@ -105,6 +106,22 @@ pub fn answer(model: &[u8], inputs: &[Vec<u8>], output: usize, batch: bool) -> R
     if batch {
         answered.insert(0, extents[0]);
     }
+    let (net, values) = network(importer, form, result)?;
+    let images =
+        given[images.expect("the result depends on images")].1.to_floats().map_err(OnnxError::Model)?;
+    let images = match (batch, &extents[..]) {
+        (true, &[n, c, h, w]) => {
+            let s = strides(&extents);
+            Places::new(&[n, h, w, c], &[s[0], s[2], s[3], s[1]]).map(|at| images[at]).collect()
+        }
+        _ => images,
+    };
+    let count = if batch { extents[0] } else { 1 };
+    Ok(Answer::Network { net: Box::new(net), values, images, count, extents: answered })
+}
+
+/// The network that computes `result` from images of the form `form`, and its weights.
+fn network(mut importer: Importer, form: Extents, result: Data) -> Result<(Net, Values), OnnxError> {
     let len = result.len();
     let mut last = importer.row(result).map_err(OnnxError::Model)?;
     if last.0 == 0 {
@@ -117,7 +134,7 @@ pub fn answer(model: &[u8], inputs: &[Vec<u8>], output: usize, batch: bool) -> R
     values.push(new.values);
     let problem = match form {
         Extents::Image { height, width, channels } => Problem { height, width, channels, classes: len },
-        Extents::Vector { .. } => return Err(wrong("the images are a row")),
+        Extents::Vector { .. } => return Err(OnnxError::Model("the images are a row".to_string())),
     };
     let net = Net { problem, nodes, slots: Slots::new(slots) };
     net.check().map_err(|error| OnnxError::Model(error.to_string()))?;
@@ -125,15 +142,5 @@ pub fn answer(model: &[u8], inputs: &[Vec<u8>], output: usize, batch: bool) -> R
     for (index, own) in values.iter().enumerate() {
         net.slots.get_mut(&mut all, index).copy_from_slice(own);
     }
-    let images =
-        given[images.expect("the result depends on images")].1.to_floats().map_err(OnnxError::Model)?;
-    let images = match (batch, &extents[..]) {
-        (true, &[n, c, h, w]) => {
-            let s = strides(&extents);
-            Places::new(&[n, h, w, c], &[s[0], s[2], s[3], s[1]]).map(|at| images[at]).collect()
-        }
-        _ => images,
-    };
-    let count = if batch { extents[0] } else { 1 };
-    Ok(Answer::Network { net: Box::new(net), values: all, images, count, extents: answered })
+    Ok((net, all))
 }

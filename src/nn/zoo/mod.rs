@@ -208,8 +208,8 @@ pub fn scaled(channels: usize, width: f32) -> usize {
     ((channels as f32 * width).round() as usize).max(1)
 }
 
-/// Makes the initial weights of a last linear layer 1 / sqrt(fan-in) under `--init he`: no ReLU follows it.
-const LAST_GAIN: f32 = std::f32::consts::FRAC_1_SQRT_2;
+/// Makes the initial weights of a last linear layer 1 / sqrt(fan-in) under `init` he: no ReLU follows it.
+pub(crate) const LAST_GAIN: f32 = std::f32::consts::FRAC_1_SQRT_2;
 
 #[cfg(test)]
 mod tests {

@@ -41,7 +41,7 @@ impl Lowering<'_> {
         };
         let image = self.shape(operands[0]);
         let [fine, coarse] = if adjoint { [shape, image] } else { [image, shape] };
-        let g = g.plain(fine, coarse).ok()?;
+        let g = g.usual(fine, coarse).ok()?;
         let params = params_of(g, fine, coarse);
         let fits = self.limits.matrix_products
             && (!matches!(epilogue, Epilogue::BorderBiasLeaky(_)) || g.stride == 2);
@@ -57,7 +57,7 @@ impl Lowering<'_> {
         };
         let adjoint = side == 1;
         let [fine, coarse] = [self.shape(operands[0]), self.shape(operands[1])];
-        let g = g.plain(fine, coarse).ok()?;
+        let g = g.usual(fine, coarse).ok()?;
         let swappable = !adjoint || g.stride == 1;
         let params = params_of(g, fine, coarse);
         Winograd::new(g, &params, adjoint).filter(|_| self.limits.matrix_products && swappable)

@@ -3,7 +3,7 @@
 
 use super::im2col::{self, Im2col};
 use super::{Lowering, Split, TensorId, TensorInfo};
-use crate::graph::{Epilogue, Node, Operation, Plain, Shape, Tensor};
+use crate::graph::{Epilogue, Node, Operation, Shape, Tensor, Usual};
 use crate::kernels::params::ConvolutionParams;
 use crate::kernels::{self, Kernel};
 use bytemuck::bytes_of;
@@ -15,22 +15,22 @@ const WEIGHT_GRADIENT_PIXELS: usize = 1 << 14;
 const DIRECT_CHANNELS: u32 = 16;
 
 impl Lowering<'_> {
-    /// Lowers a convolution or one of its gradients. The plain geometry has kernels of its own; the general kernels serve all others.
+    /// Lowers a convolution or one of its gradients. The usual geometry has kernels of its own; the general kernels serve all others.
     pub(super) fn convolved(&mut self, tensor: Tensor, reads: &[TensorId], y: TensorId) {
         let Node { operation, operands, shape } = self.graph.node(tensor);
         let first = self.shape(operands[0]);
         match operation {
-            Operation::Convolve(g, e) => match g.plain(first, shape) {
-                Ok(plain) => {
-                    let params = params_of(plain, first, shape);
-                    self.convolution(&kernels::conv2d, plain, *e, params, reads, y);
+            Operation::Convolve(g, e) => match g.usual(first, shape) {
+                Ok(usual) => {
+                    let params = params_of(usual, first, shape);
+                    self.convolution(&kernels::conv2d, usual, *e, params, reads, y);
                 }
                 Err(_) => self.general(&kernels::convolution, *g, *e, [first, shape], reads, y),
             },
-            Operation::ConvolveInputGradient(g, e) => match g.plain(shape, first) {
-                Ok(plain) => {
-                    let params = params_of(plain, shape, first);
-                    self.convolution(&kernels::conv2d_input_gradient, plain, *e, params, reads, y);
+            Operation::ConvolveInputGradient(g, e) => match g.usual(shape, first) {
+                Ok(usual) => {
+                    let params = params_of(usual, shape, first);
+                    self.convolution(&kernels::conv2d_input_gradient, usual, *e, params, reads, y);
                 }
                 Err(_) => {
                     let kernel = &kernels::convolution_input_gradient;
@@ -39,8 +39,8 @@ impl Lowering<'_> {
             },
             Operation::ConvolveWeightGradient(g) => {
                 let sides = [first, self.shape(operands[1])];
-                match g.plain(sides[0], sides[1]) {
-                    Ok(plain) => self.weight_gradient(plain, tensor, reads, y),
+                match g.usual(sides[0], sides[1]) {
+                    Ok(usual) => self.weight_gradient(usual, tensor, reads, y),
                     Err(_) => self.general_weight_gradient(*g, sides, reads, y),
                 }
             }
@@ -52,7 +52,7 @@ impl Lowering<'_> {
     pub(super) fn convolution(
         &mut self,
         kernel: &'static Kernel,
-        g: Plain,
+        g: Usual,
         epilogue: Epilogue,
         params: ConvolutionParams,
         reads: &[TensorId],
@@ -60,7 +60,10 @@ impl Lowering<'_> {
     ) {
         let adjoint = kernel.name == kernels::conv2d_input_gradient.name;
         let params = ConvolutionParams { slope: epilogue.slope(), ..params };
+        let by_place = matches!(epilogue, Epilogue::BorderBiasLeaky(_));
+        // Biases by the border belong to places of the fine side, which a product does not know.
         if self.limits.matrix_products
+            && !by_place
             && let Some(swapped) = im2col::swapped(g, &params)
         {
             let other = if adjoint { &kernels::conv2d } else { &kernels::conv2d_input_gradient };
@@ -79,8 +82,10 @@ impl Lowering<'_> {
                     && kernels::fits::conv2d_input_gradient_rgb(bytes_of(&params), &constants)
             }
         };
+        // At stride 1 the biases by the border of an image need not begin where a binding may begin.
         if self.limits.matrix_products
             && !direct
+            && (!by_place || g.stride == 2)
             && let Some(matrices) = Im2col::new(g, &params)
         {
             match adjoint {
@@ -95,7 +100,7 @@ impl Lowering<'_> {
         self.count_flops(g, &params);
     }
 
-    pub(super) fn weight_gradient(&mut self, g: Plain, tensor: Tensor, reads: &[TensorId], y: TensorId) {
+    pub(super) fn weight_gradient(&mut self, g: Usual, tensor: Tensor, reads: &[TensorId], y: TensorId) {
         let operands = &self.graph.node(tensor).operands;
         let (fine, coarse) = (self.shape(operands[0]), self.shape(operands[1]));
         let mut params = params_of(g, fine, coarse);
@@ -162,14 +167,14 @@ impl Lowering<'_> {
         Some(self.tensor(label, Shape::new(&[rows, channels]), root, offset))
     }
 
-    fn count_flops(&mut self, g: Plain, p: &ConvolutionParams) {
+    fn count_flops(&mut self, g: Usual, p: &ConvolutionParams) {
         let positions = u64::from(p.batch) * u64::from(p.height) * u64::from(p.width);
         let taps = (g.size * g.size) as u64 * u64::from(p.fine_channels) * u64::from(p.coarse_channels);
         self.calls.last_mut().expect("just pushed").flops = 2 * positions * taps;
     }
 }
 
-pub(super) fn params_of(g: Plain, fine: &Shape, coarse: &Shape) -> ConvolutionParams {
+pub(super) fn params_of(g: Usual, fine: &Shape, coarse: &Shape) -> ConvolutionParams {
     let [batch, height, width, coarse_channels] =
         coarse.image().expect("checked when built").map(|e| e as u32);
     debug_assert_eq!(fine.image().map(|f| f[1]), Some(height as usize * g.stride));

@@ -1,4 +1,4 @@
-//! Calls of the general kernels. They serve every geometry of a convolution that [`Convolution::plain`] refuses.
+//! Calls of the general kernels. They serve every geometry of a convolution that [`Convolution::usual`] refuses.
 
 use super::{Lowering, TensorId};
 use crate::graph::{Convolution, Epilogue, Shape};

@@ -15,7 +15,7 @@
 use super::pieces::{Matrix, Piece, Pieces, aligned_images};
 use super::winograd::Transform;
 use super::{Lowering, TensorId};
-use crate::graph::{Epilogue, Plain, Shape};
+use crate::graph::{Epilogue, Shape, Usual};
 use crate::kernels;
 use crate::kernels::params::{ConvolutionParams, RowsParams};
 use bytemuck::bytes_of;
@@ -31,26 +31,26 @@ const FEW_CHANNELS: u32 = 8;
 
 /// A convolution by `im2col` or `col2im`.
 pub(super) struct Im2col {
-    g: Plain,
+    g: Usual,
     /// The parameters of the whole batch.
     params: ConvolutionParams,
 }
 
 impl Im2col {
     /// `None` if it does not fit.
-    pub fn new(g: Plain, p: &ConvolutionParams) -> Option<Self> {
+    pub fn new(g: Usual, p: &ConvolutionParams) -> Option<Self> {
         // A kernel of one tap does not see images: all positions are one row.
         let row = ConvolutionParams { batch: 1, height: 1, width: p.batch * p.height * p.width, ..*p };
-        let p = if g == PLAIN { &row } else { p };
+        let p = if g == ONE_TAP { &row } else { p };
         let positions = p.height * p.width * (g.stride * g.stride) as u32;
         let eights = |channels: u32| channels.is_multiple_of(8);
         let pays = match g {
             // With a multiple of sixteen fine channels, the border biases of every image begin where a binding may begin.
-            Plain { size: 3, stride: 2 } => p.fine_channels.is_multiple_of(16),
-            Plain { size: 3, stride: 1 } => {
+            Usual { size: 3, stride: 2 } => p.fine_channels.is_multiple_of(16),
+            Usual { size: 3, stride: 1 } => {
                 p.fine_channels <= FEW_CHANNELS || !eights(p.fine_channels) || !eights(p.coarse_channels)
             }
-            PLAIN => {
+            ONE_TAP => {
                 eights(p.coarse_channels)
                     && (p.fine_channels.min(p.coarse_channels) >= DENSE_CHANNELS
                         || p.coarse_channels >= LONG_ROW)
@@ -60,7 +60,7 @@ impl Im2col {
         let taps = (g.size * g.size) as u32;
         let params = ConvolutionParams { columns: (taps * p.fine_channels).next_multiple_of(8), ..*p };
         // The kernels take eight positions at a time, and they divide in f32.
-        let whole = g == PLAIN || (p.height * p.width).is_multiple_of(8);
+        let whole = g == ONE_TAP || (p.height * p.width).is_multiple_of(8);
         let fits = whole && (positions as usize) * step(p, g) < 1 << 22;
         (pays && fits).then_some(Self { g, params })
     }
@@ -102,23 +102,23 @@ impl Im2col {
 
 /// The geometry with its sides swapped, if the coarse side has fewer channels. At stride 1 the sides may be swapped (`backward.rs`
 /// has the formula), and the side with fewer channels has fewer taps.
-pub(super) fn swapped(g: Plain, p: &ConvolutionParams) -> Option<ConvolutionParams> {
+pub(super) fn swapped(g: Usual, p: &ConvolutionParams) -> Option<ConvolutionParams> {
     let swapped =
         ConvolutionParams { fine_channels: p.coarse_channels, coarse_channels: p.fine_channels, ..*p };
-    let fewer = g == Plain { size: 3, stride: 1 } && p.coarse_channels < p.fine_channels;
+    let fewer = g == Usual { size: 3, stride: 1 } && p.coarse_channels < p.fine_channels;
     (fewer && Im2col::new(g, &swapped).is_some()).then_some(swapped)
 }
 
 /// A piece has a multiple of this many images, so that both sides begin where a binding may begin.
-fn step(p: &ConvolutionParams, g: Plain) -> usize {
+fn step(p: &ConvolutionParams, g: Usual) -> usize {
     let [coarse, fine] = [p.coarse_channels, (g.stride * g.stride) as u32 * p.fine_channels];
     aligned_images((p.height * p.width * (coarse | fine)) as usize)
 }
 
-/// The kernels see a plain matrix as a convolution of one tap over one row of positions.
-const PLAIN: Plain = Plain { size: 1, stride: 1 };
+/// The kernels see a row-major matrix as a convolution of one tap over one row of positions.
+const ONE_TAP: Usual = Usual { size: 1, stride: 1 };
 
-fn plain(rows: usize, columns: u32) -> ConvolutionParams {
+fn one_tap(rows: usize, columns: u32) -> ConvolutionParams {
     let (width, fine_channels) = (rows as u32, columns);
     ConvolutionParams {
         batch: 1,
@@ -146,13 +146,13 @@ impl Lowering<'_> {
             self.im2col(c.g, &c.piece(images), false, fine, taps);
             let (left, size) = (Matrix::Blocks(taps), [rows, c.taps(), outputs]);
             if epilogue == Epilogue::None && is_whole(channels) {
-                self.product([left, weight, Matrix::Plain(own_y)], size, false, c.flops(images));
+                self.product([left, weight, Matrix::RowMajor(own_y)], size, false, c.flops(images));
                 continue;
             }
             let product = self.matrix(y, "product", [rows, outputs]);
             self.product([left, weight, Matrix::Blocks(product)], size, false, c.flops(images));
             let beside = self.beside(epilogue, reads, product, piece);
-            self.col2im(PLAIN, &plain(rows, channels), epilogue, [product, beside], own_y);
+            self.col2im(ONE_TAP, &one_tap(rows, channels), epilogue, [product, beside], own_y);
         }
     }
 
@@ -160,10 +160,10 @@ impl Lowering<'_> {
     pub(super) fn by_col2im(&mut self, c: &Im2col, epilogue: Epilogue, reads: &[TensorId], y: TensorId) {
         let (columns, inputs, channels) = (c.columns(), c.outputs(), c.params.coarse_channels);
         // A dense layer's weight is much larger than its images. So the images are transposed, twice, and the weight stays as it is.
-        let dense = c.g == PLAIN;
+        let dense = c.g == ONE_TAP;
         let weight = (!dense).then(|| {
             let weight = self.matrix(y, "weight", [inputs, columns]);
-            self.im2col(PLAIN, &plain(c.taps(), channels), true, reads[1], weight);
+            self.im2col(ONE_TAP, &one_tap(c.taps(), channels), true, reads[1], weight);
             Matrix::Blocks(weight)
         });
         for piece in c.pieces().all() {
@@ -177,13 +177,14 @@ impl Lowering<'_> {
                 self.product([own, weight, Matrix::Blocks(product)], size, false, c.flops(images));
             } else {
                 let transposed = self.matrix(y, "transposed coarse", [inputs, rows]);
-                self.im2col(PLAIN, &plain(rows, channels), true, coarse, transposed);
+                self.im2col(ONE_TAP, &one_tap(rows, channels), true, coarse, transposed);
                 let padded = rows.next_multiple_of(8);
                 let label = format!("{} transposed", self.tensors[y.0].label);
                 let taps = self.fresh(label, Shape::new(&[c.taps(), padded]));
-                let matrices = [Matrix::Plain(reads[1]), Matrix::Blocks(transposed), Matrix::Plain(taps)];
+                let matrices =
+                    [Matrix::RowMajor(reads[1]), Matrix::Blocks(transposed), Matrix::RowMajor(taps)];
                 self.product(matrices, [c.taps(), inputs, rows], false, c.flops(images));
-                self.im2col(PLAIN, &plain(c.taps(), padded as u32), true, taps, product);
+                self.im2col(ONE_TAP, &one_tap(c.taps(), padded as u32), true, taps, product);
             }
             let beside = self.beside(epilogue, reads, product, piece);
             self.col2im(c.g, &c.piece(images), epilogue, [product, beside], own_y);
@@ -194,7 +195,7 @@ impl Lowering<'_> {
     pub(super) fn im2col_weight_gradient(&mut self, c: &Im2col, reads: &[TensorId], y: TensorId) {
         let (columns, outputs, channels) = (c.columns(), c.outputs(), c.params.coarse_channels);
         let product = match is_whole(channels) {
-            true => Matrix::Plain(y),
+            true => Matrix::RowMajor(y),
             false => Matrix::Blocks(self.matrix(y, "product", [columns, outputs])),
         };
         for piece in c.pieces().all() {
@@ -209,7 +210,7 @@ impl Lowering<'_> {
             self.product(matrices, size, piece.first > 0, c.flops(images));
         }
         if let Matrix::Blocks(product) = product {
-            self.col2im(PLAIN, &plain(c.taps(), channels), Epilogue::None, [product, product], y);
+            self.col2im(ONE_TAP, &one_tap(c.taps(), channels), Epilogue::None, [product, product], y);
         }
     }
 
@@ -252,20 +253,20 @@ impl Lowering<'_> {
         what: &str,
     ) -> Matrix {
         if is_whole(channels) {
-            return Matrix::Plain(x);
+            return Matrix::RowMajor(x);
         }
         let matrix = self.matrix(y, what, [padded, channels.next_multiple_of(8) as usize]);
-        self.im2col(PLAIN, &plain(rows, channels), false, x, matrix);
+        self.im2col(ONE_TAP, &one_tap(rows, channels), false, x, matrix);
         Matrix::Blocks(matrix)
     }
 
-    fn im2col(&mut self, g: Plain, p: &ConvolutionParams, transposed: bool, x: TensorId, matrix: TensorId) {
+    fn im2col(&mut self, g: Usual, p: &ConvolutionParams, transposed: bool, x: TensorId, matrix: TensorId) {
         let mut constants = geometry(g);
         constants.push(("TRANSPOSED", u32::from(transposed)));
         self.call(&kernels::im2col, bytes_of(p), constants, &[x], &[matrix]);
     }
 
-    fn col2im(&mut self, g: Plain, p: &ConvolutionParams, e: Epilogue, reads: [TensorId; 2], y: TensorId) {
+    fn col2im(&mut self, g: Usual, p: &ConvolutionParams, e: Epilogue, reads: [TensorId; 2], y: TensorId) {
         let mut constants = geometry(g);
         constants.push(("EPILOGUE", e.code()));
         let params = ConvolutionParams { slope: e.slope(), ..*p };
@@ -300,6 +301,6 @@ fn is_whole(channels: u32) -> bool {
     channels.is_multiple_of(8)
 }
 
-fn geometry(g: Plain) -> Vec<(&'static str, u32)> {
+fn geometry(g: Usual) -> Vec<(&'static str, u32)> {
     vec![("KERNEL", g.size as u32), ("STRIDE", g.stride as u32)]
 }

@@ -66,18 +66,18 @@ pub(super) enum Matrix {
     /// In the layout of `shaders/shared/blocks.wgsl`, rows and columns rounded up to multiples of eight.
     Blocks(TensorId),
     /// Row after row, like any tensor. Nothing is rounded up; the columns are a multiple of eight.
-    Plain(TensorId),
+    RowMajor(TensorId),
 }
 
 impl Matrix {
     fn tensor(self) -> TensorId {
         match self {
-            Self::Blocks(tensor) | Self::Plain(tensor) => tensor,
+            Self::Blocks(tensor) | Self::RowMajor(tensor) => tensor,
         }
     }
 
-    fn is_plain(self) -> bool {
-        matches!(self, Self::Plain(_))
+    fn is_row_major(self) -> bool {
+        matches!(self, Self::RowMajor(_))
     }
 }
 
@@ -98,7 +98,7 @@ impl Lowering<'_> {
                 inner,
                 columns: columns as u32,
                 lefts,
-                plain: 0,
+                row_major: 0,
                 height,
                 depth: inner,
             };
@@ -133,12 +133,12 @@ impl Lowering<'_> {
     ) {
         let [height, depth, _] = extents.map(|extent| extent as u32);
         let [rows, inner, columns] = extents.map(|extent| extent.next_multiple_of(8) as u32);
-        let plain = [left, right, product].into_iter().enumerate();
-        let plain = plain.map(|(bit, matrix)| u32::from(matrix.is_plain()) << bit).sum();
+        let row_major = [left, right, product].into_iter().enumerate();
+        let row_major = row_major.map(|(bit, matrix)| u32::from(matrix.is_row_major()) << bit).sum();
         // Matrices in blocks have all their rows.
-        let height = if left.is_plain() || product.is_plain() { height } else { rows };
-        let depth = if right.is_plain() { depth } else { inner };
-        let params = MatrixParams { matrices: 1, rows, inner, columns, lefts: 1, plain, height, depth };
+        let height = if left.is_row_major() || product.is_row_major() { height } else { rows };
+        let depth = if right.is_row_major() { depth } else { inner };
+        let params = MatrixParams { matrices: 1, rows, inner, columns, lefts: 1, row_major, height, depth };
         self.matrix_product(&params, [left.tensor(), right.tensor()], product.tensor(), accumulate, flops);
     }
 

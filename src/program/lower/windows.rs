@@ -13,7 +13,7 @@ impl Lowering<'_> {
         let node = self.graph.node(tensor);
         let (own, first) = (&node.shape, self.shape(node.operands[0]));
         match node.operation {
-            Operation::Pool(window) if window.is_plain() => {
+            Operation::Pool(window) if window.is_side_by_side() => {
                 let params = pool_params(window, first, 0.0);
                 self.call(&kernels::pool, bytes_of(&params), vec![], reads, &[y]);
             }
@@ -21,7 +21,7 @@ impl Lowering<'_> {
                 let params = window_params(window, first, own, first);
                 self.call(&kernels::window_pool, bytes_of(&params), vec![], reads, &[y]);
             }
-            Operation::Unpool(window, mask) if window.is_plain() => {
+            Operation::Unpool(window, mask) if window.is_side_by_side() => {
                 let params = pool_params(window, own, mask.unwrap_or(0.0));
                 let constants = vec![("MASK", u32::from(mask.is_some()))];
                 let mask = reads.get(1).copied().unwrap_or(reads[0]);

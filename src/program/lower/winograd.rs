@@ -19,7 +19,7 @@ use super::backward::{Convolved, WeightGradient};
 use super::pieces::{Piece, Pieces, aligned_images};
 use super::{Lowering, TensorId};
 use crate::graph::operation::codes;
-use crate::graph::{Plain, Shape};
+use crate::graph::{Shape, Usual};
 use crate::kernels::params::{ConvolutionParams, WinogradParams};
 use crate::kernels::{self, Constants, Kernel};
 use bytemuck::bytes_of;
@@ -113,15 +113,15 @@ pub(super) struct Winograd {
 
 impl Winograd {
     /// `None` if the algorithms do not fit or do not pay. `adjoint` is for the adjoint, which reads the coarse side.
-    pub fn new(g: Plain, p: &ConvolutionParams, adjoint: bool) -> Option<Self> {
+    pub fn new(g: Usual, p: &ConvolutionParams, adjoint: bool) -> Option<Self> {
         let [inputs, outputs] = match adjoint {
             false => [p.fine_channels, p.coarse_channels],
             true => [p.coarse_channels, p.fine_channels],
         };
         let algorithm = match (g, adjoint) {
-            (Plain { size: 3, stride: 1 }, _) => Algorithm::Same,
-            (Plain { size: 3, stride: 2 }, false) => Algorithm::Down,
-            (Plain { size: 3, stride: 2 }, true) => Algorithm::Up,
+            (Usual { size: 3, stride: 1 }, _) => Algorithm::Same,
+            (Usual { size: 3, stride: 2 }, false) => Algorithm::Down,
+            (Usual { size: 3, stride: 2 }, true) => Algorithm::Up,
             _ => return None,
         };
         let (batch, height, width) = (p.batch, p.height, p.width);

@@ -7,10 +7,62 @@ use crate::training::{EpochRecord, StepRecord};
 /// So few points are marked each.
 const FEW: usize = 12;
 
+/// What a figure is about.
+struct About {
+    id: &'static str,
+    title: &'static str,
+    caption: &'static str,
+    y: fn() -> Axis,
+}
+
+/// In the order of the page.
+const FIGURES: [About; 6] = [
+    About {
+        id: "loss",
+        title: "Training loss",
+        caption: "The loss on what the classifier trains on, which is perturbed unless the method is natural; mean over each epoch.",
+        y: || Axis::new("loss"),
+    },
+    About {
+        id: "benign-accuracy",
+        title: "Benign accuracy",
+        caption: "Share of the unperturbed validation images that are classified correctly.",
+        y: || Axis::percent("benign accuracy"),
+    },
+    About {
+        id: "robust-accuracy",
+        title: "Accuracy under PGD and FGM",
+        caption: "Share of at most 200 validation images that are classified correctly after PGD with 10 iterations, and after FGM (dashed), within the radius of the run's own attack or, without one, L2 0.5. PGD that falls while FGM does not is catastrophic overfitting.",
+        y: || Axis::percent("accuracy under attack"),
+    },
+    About {
+        id: "generator-accuracy",
+        title: "Accuracy under the generator",
+        caption: "Share of the validation images that are classified correctly after the run's own generator has perturbed them.",
+        y: || Axis::percent("accuracy under the generator"),
+    },
+    About {
+        id: "delta",
+        title: "Length of the perturbation",
+        caption: "Mean L2 norm of the perturbations in training, over the whole image with pixels in [0, 1].",
+        y: || Axis::new("mean ‖δ‖"),
+    },
+    About {
+        id: "generator-and-fgm",
+        title: "The generator against FGM",
+        caption: "Loss that the generator causes, and the loss that FGM causes at the same mean norm (dashed). A generator below FGM has not learned to attack.",
+        y: || Axis::new("loss"),
+    },
+];
+
 /// What there is to draw about the training of `runs`; figures without a point are left out.
 pub fn figures(runs: &[&Run]) -> Vec<Figure> {
-    let loss = runs.iter().map(|run| of_steps(run, |mean| Some(mean.loss)));
-    let norm = runs.iter().map(|run| of_steps(run, |mean| mean.delta));
+    let steps = |value: fn(&StepRecord) -> Option<f64>| -> Vec<Series> {
+        runs.iter().map(|run| of_steps(run, value)).collect()
+    };
+    let epochs = |value: fn(&EpochRecord) -> Option<f64>| -> Vec<Series> {
+        runs.iter().map(|run| of_epochs(run, &run.name, value)).collect()
+    };
     let losses = runs.iter().flat_map(|run| {
         let fgm = of_epochs(run, &format!("{}: FGM", run.name), |epoch| epoch.fgm_loss);
         let own = of_epochs(run, &format!("{}: generator", run.name), |epoch| epoch.generator_loss);
@@ -21,72 +73,28 @@ pub fn figures(runs: &[&Run]) -> Vec<Figure> {
         let fgm = of_epochs(run, &format!("{}: FGM", run.name), |epoch| epoch.fgm_accuracy);
         [pgd, Series { mark: Mark::Dashed, ..fgm }]
     });
-    let of_all = |value: fn(&EpochRecord) -> Option<f64>| -> Vec<Series> {
-        runs.iter().map(|run| of_epochs(run, &run.name, value)).collect()
-    };
-    let all = [
-        figure(
-            "loss",
-            [
-                "Training loss",
-                "The loss on what the classifier trains on, which is perturbed unless the method is natural; mean over each epoch.",
-            ],
-            Axis::new("loss"),
-            loss.collect(),
-        ),
-        figure(
-            "benign-accuracy",
-            ["Benign accuracy", "Share of the unperturbed validation images that are classified correctly."],
-            Axis::percent("benign accuracy"),
-            of_all(|epoch| epoch.benign_accuracy),
-        ),
-        figure(
-            "robust-accuracy",
-            [
-                "Accuracy under PGD and FGM",
-                "Share of at most 200 validation images that are classified correctly after PGD with 10 iterations, and after FGM (dashed), within the radius of the run's own attack or, without one, L2 0.5. PGD that falls while FGM does not is catastrophic overfitting.",
-            ],
-            Axis::percent("accuracy under attack"),
-            robust.collect(),
-        ),
-        figure(
-            "generator-accuracy",
-            [
-                "Accuracy under the generator",
-                "Share of the validation images that are classified correctly after the run's own generator has perturbed them.",
-            ],
-            Axis::percent("accuracy under the generator"),
-            of_all(|epoch| epoch.generator_accuracy),
-        ),
-        figure(
-            "delta",
-            [
-                "Length of the perturbation",
-                "Mean L2 norm of the perturbations in training, over the whole image with pixels in [0, 1].",
-            ],
-            Axis::new("mean ‖δ‖"),
-            norm.collect(),
-        ),
-        figure(
-            "generator-and-fgm",
-            [
-                "The generator against FGM",
-                "Loss that the generator causes, and the loss that FGM causes at the same mean norm (dashed). A generator below FGM has not learned to attack.",
-            ],
-            Axis::new("loss"),
-            losses.collect(),
-        ),
+    let drawn = [
+        steps(|mean| Some(mean.loss)),
+        epochs(|epoch| epoch.benign_accuracy),
+        robust.collect(),
+        epochs(|epoch| epoch.generator_accuracy),
+        steps(|mean| mean.delta),
+        losses.collect(),
     ];
-    all.into_iter().flatten().collect()
+    FIGURES.iter().zip(drawn).filter_map(|(about, series)| figure(about, series)).collect()
 }
 
-fn figure(id: &str, [title, caption]: [&str; 2], y: Axis, series: Vec<Series>) -> Option<Figure> {
+fn figure(about: &About, series: Vec<Series>) -> Option<Figure> {
     let series: Vec<Series> = series.into_iter().filter(|series| !series.points.is_empty()).collect();
-    if series.is_empty() {
-        return None;
-    }
-    let (id, title, caption) = (id.to_string(), title.to_string(), caption.to_string());
-    Some(Figure { id, title, caption, x: Axis::new("epoch"), y, series })
+    let &About { id, title, caption, y } = about;
+    (!series.is_empty()).then(|| Figure {
+        id: id.into(),
+        title: title.into(),
+        caption: caption.into(),
+        x: Axis::new("epoch"),
+        y: y(),
+        series,
+    })
 }
 
 /// The mean over each epoch's steps.

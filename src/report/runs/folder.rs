@@ -11,7 +11,7 @@ use crate::files;
 use crate::integrity;
 use crate::models::file::Model;
 use crate::training::checkpoint::Head;
-use crate::training::metrics::Metrics;
+use crate::training::metrics::{Metrics, weak_generator};
 use crate::training::run::RunFolder;
 use crate::training::{TrainConfig, TrainError};
 use crate::verdict;
@@ -21,8 +21,6 @@ use std::path::{Path, PathBuf};
 const LARGEST_PICTURE: u64 = 8 << 20;
 /// A report is no album.
 const MOST_PICTURES: usize = 8;
-/// Losses that are printed alike are alike.
-const SAME_LOSS: f64 = 1e-3;
 
 /// A run, as far as it got.
 pub struct Run {
@@ -162,12 +160,10 @@ impl Run {
             all.push((overfitted, remedy.to_string()));
         }
         if let Some(epoch) = self.metrics.epochs.last()
-            && let (Some(own), Some(fgm)) = (epoch.generator_loss, epoch.fgm_loss)
+            && let (Some(loss), Some(fgm_loss)) = (epoch.generator_loss, epoch.fgm_loss)
             && self.config.method.generator
-            && own < fgm - SAME_LOSS
+            && let Some((figure, remedy)) = weak_generator(loss, fgm_loss)
         {
-            let figure = format!("the generator does less than FGM at its norm ({own:.3} < {fgm:.3})");
-            let remedy = "it has not learned to attack; train longer, raise `generator-lr`, or lower `c-l`";
             all.push((figure, remedy.to_string()));
         }
         let note = |(figure, explanation)| Note { about: self.name.clone(), figure, explanation };

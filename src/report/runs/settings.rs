@@ -10,8 +10,8 @@ use crate::training::effects::without_effect;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// They say where a run was made, not what it is.
-const PLACES: [&str; 4] = ["adapter", "data", "method", "dataset"];
+/// Keys without a column: where a run was made, and what the table says elsewhere.
+const NO_COLUMN: [&str; 4] = ["adapter", "data", "method", "dataset"];
 const NO_VALIDATION: &str = "There were no validation images, or no epoch has ended";
 const CUT: &str =
     "`max-steps` has ended the run, and without its checkpoint nobody knows in which part of an epoch";
@@ -58,7 +58,8 @@ pub fn table(runs: &[&Run]) -> Table {
     differing.sort();
     differing.dedup();
     differing.retain(|key| {
-        !PLACES.contains(&key.as_str()) && settings.iter().any(|own| own.get(*key) != settings[0].get(*key))
+        let differs = settings.iter().any(|own| own.get(*key) != settings[0].get(*key));
+        differs && !NO_COLUMN.contains(&key.as_str())
     });
     let mut head: Vec<String> = ["run", "method"].map(str::to_string).to_vec();
     head.extend(differing.iter().map(|key| (*key).clone()));

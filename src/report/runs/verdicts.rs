@@ -7,11 +7,8 @@ use crate::executor::precision_in_words;
 use crate::files;
 use crate::integrity;
 use crate::models::file::Model;
-use crate::verdict::report::{FILE, Report};
+use crate::verdict::report::{FILE, LARGEST, Report};
 use std::path::{Path, PathBuf};
-
-/// Bytes of the largest verdict that is read.
-const LARGEST: u64 = 1 << 24;
 
 /// The verdicts on these weights in the folders of a run, and a sentence for each file that cannot be believed or is about
 /// something else.
@@ -191,13 +188,5 @@ mod tests {
         assert_eq!(last, ["one by pgn-wgpu 1", "other, mixed precision by pgn-wgpu 1"]);
         let clause = clause(&run);
         assert_eq!(clause.matches("epsilon 0.5, mixed precision").count(), 1, "{clause}");
-    }
-
-    #[test]
-    fn a_verdict_without_a_precision_is_of_32_bits() {
-        let mut json = serde_json::to_value(verdict("one", Precision::Mixed)).unwrap();
-        assert_eq!(json["precision"], "mixed");
-        json.as_object_mut().unwrap().remove("precision");
-        assert_eq!(serde_json::from_value::<Report>(json).unwrap().precision, Precision::F32);
     }
 }

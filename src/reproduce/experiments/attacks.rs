@@ -2,7 +2,7 @@
 //! at (table 4).
 
 use super::notes;
-use crate::attacks::{AttackKind, AttackOptions, Goal, Verdict};
+use crate::attacks::{AttackKind, AttackOptions, Goal, ImageVerdict};
 use crate::evaluation::record::{Key, fingerprint_of_images};
 use crate::evaluation::report::paper_name;
 use crate::evaluation::suite;
@@ -147,7 +147,7 @@ fn draw(lab: &Lab, subject: &Subject, options: &AttackOptions, title: &str) -> F
         images: outcome.len(),
         // Images that were wrong from the start are at distance 0.
         mean: outcome.l2.iter().sum::<f32>() / outcome.attacked().max(1) as f32,
-        fooled: outcome.count(Verdict::Fooled),
+        fooled: outcome.count(ImageVerdict::Fooled),
         png: STANDARD.encode(png),
     })
 }

@@ -7,9 +7,10 @@
 //! seeds differ only where the lowest of one is above the highest of the other. Leads of equal seeds would ask less: with three
 //! seeds, one comparison in eight of two equal methods has all three ahead, and one in twenty has the bands apart.
 
-use super::equal_accuracy;
+use super::equal_accuracy::{self, NamedCurves};
 use super::notes;
 use super::seconds::seconds_on;
+use super::setting::{self, Setting, over_seeds, seed_curves, settings_of};
 use crate::attacks::{AttackOptions, Norm};
 use crate::data::Dataset;
 use crate::evaluation::measures::stands_up_to;
@@ -25,14 +26,14 @@ use crate::reproduce::settings::TABLE_EPSILON;
 use crate::training::Method;
 use crate::training::effects::listed;
 
-/// How a classifier is read.
+/// How the robustness of a classifier is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Measure {
+enum Robustness {
     Verdict,
     Median,
 }
 
-impl Measure {
+impl Robustness {
     const ALL: [Self; 2] = [Self::Verdict, Self::Median];
 
     fn id(self) -> &'static str {
@@ -89,9 +90,6 @@ fn median(lab: &Lab, run: &str) -> Found<f64> {
     median.ok_or_else(|| Missing(format!("no search has fooled half of the images of {run}")))
 }
 
-/// A strength with the standings of its seeds.
-type Setting = (Option<f32>, Vec<(u64, Standing)>);
-
 /// One contender on one network.
 struct Curve {
     contender: Contender,
@@ -103,25 +101,14 @@ impl Curve {
         lab: &Lab,
         network: Network,
         contender: Contender,
-        by: Measure,
+        by: Robustness,
         missing: &mut Vec<Missing>,
     ) -> Self {
-        let mut settings = Vec::new();
-        for (strength, runs) in plan::beyond_curve(lab.settings, network, contender) {
-            let mut standings = Vec::new();
-            for run in runs {
-                let name = run.name(lab.settings);
-                let found = lab
-                    .benign_accuracy(&name)
-                    .and_then(|accuracy| Ok(Standing { accuracy, distance: by.of(lab, &name)? }));
-                match found {
-                    Ok(standing) => standings.push((run.seed, standing)),
-                    Err(reason) => missing.push(reason),
-                }
-            }
-            settings.push((strength, standings));
-        }
-        Self { contender, settings }
+        let standing = |run: &str| -> Found<Standing> {
+            Ok(Standing { accuracy: lab.benign_accuracy(run)?, robustness: by.of(lab, run)? })
+        };
+        let curve = plan::beyond_curve(lab.settings, network, contender);
+        Self { contender, settings: settings_of(lab, curve, standing, missing) }
     }
 
     fn title(&self) -> String {
@@ -130,30 +117,11 @@ impl Curve {
 
     /// Every seed's points.
     fn seeds(&self) -> Vec<SeedCurve> {
-        let mut curves: Vec<SeedCurve> = Vec::new();
-        for &(seed, standing) in self.settings.iter().flat_map(|(_, standings)| standings) {
-            match curves.iter_mut().find(|curve| curve.seed == seed) {
-                Some(curve) => curve.points.push(standing),
-                None => curves.push(SeedCurve { seed, points: vec![standing] }),
-            }
-        }
-        curves.sort_by_key(|curve| curve.seed);
-        curves
+        seed_curves(&self.settings)
     }
 
     fn series(&self) -> Series {
-        let point = |(strength, standings): &Setting| {
-            let spread = |of: fn(&Standing) -> f64| {
-                Spread::of(&standings.iter().map(|(_, standing)| of(standing)).collect::<Vec<_>>())
-            };
-            let (x, y) = (spread(|s| s.accuracy)?, spread(|s| s.distance)?);
-            let symbol = self.contender.strength().map_or("", |strength| strength.symbol);
-            let setting = strength.map_or(String::new(), |value| format!("{symbol} {value}, "));
-            let label = format!("{setting}{} seeds", x.count);
-            Some(Point { x: x.mean, y: y.mean, x_spread: x.range(), y_spread: y.range(), label })
-        };
-        let mark = if self.contender.strength().is_none() { Mark::Points } else { Mark::LineAndPoints };
-        Series { name: self.title(), mark, points: self.settings.iter().filter_map(point).collect() }
+        setting::series(self.title(), self.contender.strength(), &self.settings)
     }
 }
 
@@ -172,7 +140,7 @@ fn lead(own: &[SeedCurve], other: &[SeedCurve]) -> Option<Spread> {
 }
 
 /// Leads of each over each.
-fn pairs(id: &str, curves: &[&Curve], by: Measure) -> Table {
+fn pairs(id: &str, curves: &[&Curve], by: Robustness) -> Table {
     let mut head = vec!["lead of … over …".to_string()];
     head.extend(curves.iter().map(|curve| curve.title()));
     let cell = |own: &Curve, other: &Curve| match lead(&own.seeds(), &other.seeds()) {
@@ -200,7 +168,7 @@ fn pairs(id: &str, curves: &[&Curve], by: Measure) -> Table {
 }
 
 /// Who lies outside all others, in a sentence.
-fn outside(curves: &[&Curve], by: Measure, network: Network) -> String {
+fn outside(curves: &[&Curve], by: Robustness, network: Network) -> String {
     let ahead = |own: &&&Curve| {
         let others = curves.iter().filter(|other| other.contender != own.contender);
         let leads: Vec<Option<Spread>> = others.map(|other| lead(&own.seeds(), &other.seeds())).collect();
@@ -232,12 +200,7 @@ fn against_time(
     missing: &mut Vec<Missing>,
 ) -> Vec<Block> {
     let id = format!("beyond-{network}-time");
-    let reference = curves.iter().find(|curve| curve.contender == Contender::Plain(Method::PGD));
-    let middle = reference.and_then(|curve| {
-        let (_, standings) = &curve.settings[curve.settings.len() / 2];
-        Spread::of(&standings.iter().map(|(_, standing)| standing.accuracy).collect::<Vec<_>>())
-    });
-    let Some(middle) = middle else {
+    let Some(accuracy) = middle_accuracy(curves) else {
         missing.push(Missing(format!("PGD's middle setting on {network} gives no accuracy to be matched")));
         return Vec::new();
     };
@@ -246,23 +209,11 @@ fn against_time(
         let all = plan::beyond_curve(lab.settings, network, curve.contender);
         let (_, runs) = &all[all.len() / 2];
         let seconds = seconds_on(lab, &runs[0].name(lab.settings), &runs[0].config(lab.settings), dataset);
-        let reached = Reached::new(&curve.seeds(), middle.mean);
-        let found = match (&seconds, reached.distance) {
-            (Ok(seconds), Some(spread)) => {
-                let label = format!("{} seeds", spread.count);
-                let point = Point { y_spread: spread.range(), label, ..Point::new(*seconds, spread.mean) };
-                series.push(Series { name: curve.title(), mark: Mark::Points, points: vec![point] });
-                Cell { text: spread.text(4), value: Some(spread.mean), note: None }
-            }
-            _ => Cell::missing("no seed's curve reaches this accuracy"),
-        };
-        let seconds = match seconds {
-            Ok(seconds) => Cell::number(seconds, 2),
-            Err(Missing(reason)) => Cell::missing(reason),
-        };
-        rows.push(vec![Cell::text(curve.title()), seconds, found]);
+        let reached = Reached::new(&curve.seeds(), accuracy).robustness;
+        series.extend(point_in_time(curve.title(), &seconds, reached));
+        rows.push(row_of_price(curve.title(), seconds, reached));
     }
-    let what = format!("at a benign accuracy of {:.1} %", 100.0 * middle.mean);
+    let what = format!("at a benign accuracy of {:.1} %", 100.0 * accuracy);
     let caption = format!(
         "Seconds of one epoch on this device, from the median time of a few steps of the first seed, and accuracy under the quick verdict {what}, that of PGD's middle setting, on the \
          straight lines between the points of each seed's own curve."
@@ -272,7 +223,7 @@ fn against_time(
         title: format!("Accuracy against training time, {network}"),
         caption: caption.clone(),
         x: Axis { logarithmic: true, ..Axis::new("seconds per epoch") },
-        y: Measure::Verdict.axis(),
+        y: Robustness::Verdict.axis(),
         series,
     };
     let table = Table {
@@ -283,6 +234,34 @@ fn against_time(
         rows,
     };
     vec![Block::Figure(figure), Block::Table(table)]
+}
+
+/// The benign accuracy of PGD's middle setting.
+fn middle_accuracy(curves: &[Curve]) -> Option<f64> {
+    let of_pgd = curves.iter().find(|curve| curve.contender == Contender::Plain(Method::PGD))?;
+    let middle = &of_pgd.settings[of_pgd.settings.len() / 2];
+    middle.spread(|standing| standing.accuracy).map(|spread| spread.mean)
+}
+
+/// What a contender reaches against the seconds of its epochs, if both are known.
+fn point_in_time(title: String, seconds: &Found<f64>, reached: Option<Spread>) -> Option<Series> {
+    let (&seconds, spread) = seconds.as_ref().ok().zip(reached)?;
+    let label = over_seeds(spread.count);
+    let point = Point { y_spread: spread.range(), label, ..Point::new(seconds, spread.mean) };
+    Some(Series { name: title, mark: Mark::Points, points: vec![point] })
+}
+
+/// The same as a row. A cell says for itself why it is empty.
+fn row_of_price(title: String, seconds: Found<f64>, reached: Option<Spread>) -> Vec<Cell> {
+    let seconds = match seconds {
+        Ok(seconds) => Cell::number(seconds, 2),
+        Err(Missing(reason)) => Cell::missing(reason),
+    };
+    let reached = match reached {
+        Some(spread) => Cell { text: spread.text(4), value: Some(spread.mean), note: None },
+        None => Cell::missing("no seed's curve reaches this accuracy"),
+    };
+    vec![Cell::text(title), seconds, reached]
 }
 
 /// The section.
@@ -304,13 +283,13 @@ pub fn section(lab: &Lab, dataset: &Dataset) -> Section {
     let mut missing = Vec::new();
     for &network in &lab.settings.beyond_networks {
         let mut by_verdict = Vec::new();
-        for by in Measure::ALL {
+        for by in Robustness::ALL {
             let curves: Vec<Curve> = Contender::all()
                 .into_iter()
                 .map(|contender| Curve::new(lab, network, contender, by, &mut missing))
                 .collect();
             add_curves(lab, &mut section, (network, by), &curves);
-            if by == Measure::Verdict {
+            if by == Robustness::Verdict {
                 by_verdict = curves;
             }
         }
@@ -331,12 +310,12 @@ fn overfitted(lab: &Lab, network: Network) -> Vec<String> {
 }
 
 /// The figure, the tables and the sentence of one measure on one network.
-fn add_curves(lab: &Lab, section: &mut Section, (network, by): (Network, Measure), curves: &[Curve]) {
+fn add_curves(lab: &Lab, section: &mut Section, (network, by): (Network, Robustness), curves: &[Curve]) {
     let id = format!("beyond-{network}-{}", by.id());
     let searches = lab.settings.beyond_searches();
     let how = match by {
-        Measure::Verdict => "The quick verdict is APGD-CE and APGD-T.".to_string(),
-        Measure::Median => format!(
+        Robustness::Verdict => "The quick verdict is APGD-CE and APGD-T.".to_string(),
+        Robustness::Median => format!(
             "Of each image the nearest that FMN (its budget: {}), FMN led to runner-up classes, or DeepFool found. The median is \
              over all images: those that are wrong from the start count as 0, those that no search fooled as infinite.",
             budget::text(&searches[0])
@@ -346,7 +325,7 @@ fn add_curves(lab: &Lab, section: &mut Section, (network, by): (Network, Measure
         id: id.clone(),
         title: format!("Benign accuracy and {}, {network}", by.title()),
         caption: format!(
-            "Benign accuracy over all test images, attacks on {} of them, as `--limit` chooses them. {how}",
+            "Benign accuracy over all test images, attacks on {} of them, as `limit` chooses them. {how}",
             lab.settings.attack_images
         ),
         x: Axis::percent("benign accuracy"),
@@ -357,11 +336,9 @@ fn add_curves(lab: &Lab, section: &mut Section, (network, by): (Network, Measure
     let varied: Vec<&Curve> = curves.iter().filter(|curve| curve.contender.strength().is_some()).collect();
     section.text.push(outside(&varied, by, network));
     section.blocks.push(Block::Table(pairs(&id, &varied, by)));
-    let contenders: Vec<equal_accuracy::Contender> = varied
-        .iter()
-        .map(|curve| equal_accuracy::Contender { name: curve.title(), seeds: curve.seeds() })
-        .collect();
-    let table = equal_accuracy::table(format!("{id}-at-equal-accuracy"), &by.title(), &contenders);
+    let named = varied.iter().map(|curve| NamedCurves { name: curve.title(), seeds: curve.seeds() });
+    let named: Vec<NamedCurves> = named.collect();
+    let table = equal_accuracy::table(format!("{id}-at-equal-accuracy"), &by.title(), &named);
     section.blocks.push(Block::Table(table));
 }
 
@@ -380,16 +357,16 @@ mod tests {
     fn curve(contender: Contender, seeds: &[&[(f64, f64)]]) -> Curve {
         let settings = (0..seeds[0].len()).map(|setting| {
             let of = |(seed, points): (u64, &&[(f64, f64)])| {
-                let (accuracy, distance) = points[setting];
-                (seed, Standing { accuracy, distance })
+                let (accuracy, robustness) = points[setting];
+                (seed, Standing { accuracy, robustness })
             };
-            (Some(0.1), (0..).zip(seeds).map(of).collect())
+            Setting { strength: Some(0.1), standings: (0..).zip(seeds).map(of).collect() }
         });
         Curve { contender, settings: settings.collect() }
     }
 
     fn sentence(curves: &[Curve]) -> String {
-        outside(&curves.iter().collect::<Vec<_>>(), Measure::Verdict, Network::default())
+        outside(&curves.iter().collect::<Vec<_>>(), Robustness::Verdict, Network::default())
     }
 
     #[test]
@@ -465,11 +442,27 @@ mod tests {
     }
 
     #[test]
+    fn a_contender_whose_time_is_not_known_keeps_what_it_reaches() {
+        let reached = Spread::of(&[0.25, 0.5]);
+        let unknown = Err(Missing("it was not trained".into()));
+        assert!(point_in_time("PGN".into(), &unknown, reached).is_none());
+        let row = row_of_price("PGN".into(), unknown, reached);
+        assert_eq!((row[1].note.as_deref(), row[1].value), (Some("it was not trained"), None));
+        assert_eq!((row[2].text.as_str(), row[2].value), ("0.3750 [0.2500, 0.5000]", Some(0.375)));
+        // And the other way round.
+        let row = row_of_price("PGN".into(), Ok(1.5), None);
+        assert_eq!((row[1].text.as_str(), row[2].text.as_str()), ("1.50", ""));
+        assert!(row[2].note.as_deref().unwrap().contains("no seed's curve reaches"));
+        let point = point_in_time("PGN".into(), &Ok(1.5), reached).unwrap().points.remove(0);
+        assert_eq!((point.x, point.y, point.label.as_str()), (1.5, 0.375, "mean of 2 seeds"));
+    }
+
+    #[test]
     fn leads_stand_in_a_table_of_pairs_with_their_spread() {
         let flat = |height: f64| [(0.5, height), (0.9, height)];
         let [fgm, pgd] = [Method::FGM, Method::PGD].map(Contender::Plain);
         let curves = [curve(fgm, &[&flat(0.25), &flat(0.25)]), curve(pgd, &[&flat(0.5), &flat(0.375)])];
-        let table = pairs("beyond", &curves.iter().collect::<Vec<_>>(), Measure::Verdict);
+        let table = pairs("beyond", &curves.iter().collect::<Vec<_>>(), Robustness::Verdict);
         assert_eq!(table.rows[1][1].text, "0.1875 [0.1250, 0.2500]");
         assert_eq!(table.rows[0][2].text, "-0.1875 [-0.2500, -0.1250]");
         assert_eq!(table.rows[0][1].text, "-");

@@ -1,78 +1,22 @@
 //! Robustness curves: benign accuracy against mean Carlini-Wagner distance, by method (figure 5) and by width (figure
 //! 7).
 
-use super::equal_accuracy::{self, Contender};
-use super::{colour_name, notes};
+use super::equal_accuracy::{self, NamedCurves};
+use super::setting::{Setting, seed_curves, series, settings_of};
+use super::{name_at_width, notes};
 use crate::attacks::AttackKind;
 use crate::evaluation::report::paper_name;
 use crate::evaluation::statistics::Reading;
-use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series, Table, budget};
-use crate::reproduce::curve::{SeedCurve, Spread, Standing};
-use crate::reproduce::lab::{Found, Lab, Missing};
-use crate::reproduce::plan::{self, Run};
+use crate::report::{Axis, Block, Figure, Section, Table, budget};
+use crate::reproduce::curve::Standing;
+use crate::reproduce::lab::{Found, Lab};
+use crate::reproduce::plan;
 use crate::reproduce::settings::METHODS;
 use crate::training::Method;
 
-/// One setting of a method: its runs over the seeds, those that are there.
-struct Setting {
-    strength: Option<f32>,
-    standings: Vec<(u64, Standing)>,
-}
-
-/// The curve of a method in one reading; what is missing goes to `missing`.
-fn settings_of(
-    lab: &Lab,
-    curve: Vec<(Option<f32>, Vec<Run>)>,
-    reading: Reading,
-    missing: &mut Vec<Missing>,
-) -> Vec<Setting> {
-    let mut settings = Vec::new();
-    for (strength, runs) in curve {
-        let mut standings = Vec::new();
-        for run in runs {
-            match standing(lab, &run.name(lab.settings), reading) {
-                Ok(standing) => standings.push((run.seed, standing)),
-                Err(reason) => missing.push(reason),
-            }
-        }
-        settings.push(Setting { strength, standings });
-    }
-    settings
-}
-
 /// Where a run stands.
 pub fn standing(lab: &Lab, name: &str, reading: Reading) -> Found<Standing> {
-    Ok(Standing { accuracy: lab.benign_accuracy(name)?, distance: lab.distance(name, reading)? })
-}
-
-impl Setting {
-    fn spread(&self, of: impl Fn(&Standing) -> f64) -> Option<Spread> {
-        Spread::of(&self.standings.iter().map(|(_, s)| of(s)).collect::<Vec<_>>())
-    }
-
-    fn point(&self, method: Method) -> Option<Point> {
-        let (x, y) = (self.spread(|s| s.accuracy)?, self.spread(|s| s.distance)?);
-        let count = x.count;
-        let seeds = if count == 1 { "1 seed".to_string() } else { format!("mean of {count} seeds") };
-        let label = match self.strength {
-            Some(strength) => format!("{} {strength}, {seeds}", strength_name(method)),
-            None => seeds,
-        };
-        Some(Point { x: x.mean, y: y.mean, x_spread: x.range(), y_spread: y.range(), label })
-    }
-}
-
-/// The settings' runs seed by seed, each seed's with a curve of their own.
-fn seed_curves(settings: &[Setting]) -> Vec<SeedCurve> {
-    let mut curves: Vec<SeedCurve> = Vec::new();
-    for &(seed, standing) in settings.iter().flat_map(|setting| &setting.standings) {
-        match curves.iter_mut().find(|curve| curve.seed == seed) {
-            Some(curve) => curve.points.push(standing),
-            None => curves.push(SeedCurve { seed, points: vec![standing] }),
-        }
-    }
-    curves.sort_by_key(|curve| curve.seed);
-    curves
+    Ok(Standing { accuracy: lab.benign_accuracy(name)?, robustness: lab.distance(name, reading)? })
 }
 
 /// What a method's strength is called.
@@ -85,7 +29,7 @@ fn distance_axis(reading: Reading) -> Axis {
 }
 
 /// The distances at equal benign accuracy.
-fn at_equal_accuracy(figure: &str, contenders: &[Contender], reading: Reading) -> Table {
+fn at_equal_accuracy(figure: &str, contenders: &[NamedCurves], reading: Reading) -> Table {
     let id = format!("{figure}-{}-at-equal-accuracy", reading.name().to_lowercase());
     equal_accuracy::table(id, &format!("C&W mean L2, {}", reading.name()), contenders)
 }
@@ -105,14 +49,12 @@ pub fn figure5(lab: &Lab) -> Section {
     };
     let mut missing = Vec::new();
     for reading in [Reading::R2, Reading::R3] {
-        let curves: Vec<(Method, Vec<Setting>)> = METHODS
-            .map(|m| (m, settings_of(lab, plan::curve(lab.settings, m), reading, &mut missing)))
-            .into();
-        let series = curves.iter().map(|(method, settings)| Series {
-            name: paper_name(method.name()),
-            mark: if method.strength.is_none() { Mark::Points } else { Mark::LineAndPoints },
-            points: settings.iter().filter_map(|s| s.point(*method)).collect(),
-        });
+        let at = |run: &str| standing(lab, run, reading);
+        let curves: Vec<(Method, Vec<Setting>)> =
+            METHODS.map(|m| (m, settings_of(lab, plan::curve(lab.settings, m), at, &mut missing))).into();
+        let all = curves
+            .iter()
+            .map(|(method, settings)| series(paper_name(method.name()), method.strength, settings));
         section.blocks.push(Block::Figure(Figure {
             id: format!("figure5-{}", reading.name().to_lowercase()),
             title: format!("Benign accuracy and C&W distance, {}", reading.name()),
@@ -125,13 +67,13 @@ pub fn figure5(lab: &Lab) -> Section {
             ),
             x: Axis::percent("benign accuracy"),
             y: distance_axis(reading),
-            series: series.collect(),
+            series: all.collect(),
         }));
-        let own = |(method, settings): &(Method, Vec<Setting>)| Contender {
+        let own = |(method, settings): &(Method, Vec<Setting>)| NamedCurves {
             name: paper_name(method.name()),
             seeds: seed_curves(settings),
         };
-        let contenders: Vec<Contender> = curves[1..].iter().map(own).collect();
+        let contenders: Vec<NamedCurves> = curves[1..].iter().map(own).collect();
         let table = at_equal_accuracy("figure5", &contenders, reading);
         section.text.push(equal_accuracy::verdict(&contenders, reading));
         section.blocks.push(Block::Table(table));
@@ -143,15 +85,16 @@ pub fn figure5(lab: &Lab) -> Section {
 /// Figure 7: curves of FGM and PGN at several widths.
 pub fn figure7(lab: &Lab) -> Section {
     let mut missing = Vec::new();
-    let (mut series, mut contenders) = (Vec::new(), Vec::new());
+    let (mut all, mut contenders) = (Vec::new(), Vec::new());
+    let at = |run: &str| standing(lab, run, Reading::R2);
     for &width in &lab.settings.widths {
         for method in [Method::FGM, Method::PGN] {
             let runs = plan::at_width(lab.settings, method, width);
             let curve = runs.into_iter().map(|run| (run.strength, vec![run])).collect();
-            let settings = settings_of(lab, curve, Reading::R2, &mut missing);
-            let points = settings.iter().filter_map(|s| s.point(method)).collect();
-            contenders.push(Contender { name: colour_name(method, width), seeds: seed_curves(&settings) });
-            series.push(Series { name: colour_name(method, width), mark: Mark::LineAndPoints, points });
+            let settings = settings_of(lab, curve, at, &mut missing);
+            let name = name_at_width(method, width);
+            all.push(series(name.clone(), method.strength, &settings));
+            contenders.push(NamedCurves { name, seeds: seed_curves(&settings) });
         }
     }
     let figure = Figure {
@@ -165,7 +108,7 @@ pub fn figure7(lab: &Lab) -> Section {
         ),
         x: Axis::percent("benign accuracy"),
         y: distance_axis(Reading::R2),
-        series,
+        series: all,
     };
     let mut section = Section {
         id: "figure7".into(),

@@ -6,7 +6,7 @@ use crate::reproduce::curve::{MATCHED, Reached, SeedCurve, Spread, leads, matche
 use crate::training::effects::listed;
 
 /// What a column of the table is about.
-pub struct Contender {
+pub struct NamedCurves {
     /// As the figure calls it.
     pub name: String,
     /// Its curves.
@@ -14,7 +14,7 @@ pub struct Contender {
 }
 
 /// Per contender what its curves have, such as a distance, at accuracies that all of them reach; every number is a mean over the seeds' own curves.
-pub fn table(id: String, what: &str, contenders: &[Contender]) -> Table {
+pub fn table(id: String, what: &str, contenders: &[NamedCurves]) -> Table {
     let curves: Vec<Vec<SeedCurve>> = contenders.iter().map(|c| c.seeds.clone()).collect();
     let matched = matched_accuracies(&curves, MATCHED);
     let mut head = vec!["benign accuracy".to_string()];
@@ -45,7 +45,7 @@ fn cell(reached: &Reached) -> Cell {
         [seed] => format!("the curve of seed {seed} does not reach this accuracy"),
         several => format!("the curves of {} do not reach this accuracy", seeds(several)),
     };
-    match &reached.distance {
+    match &reached.robustness {
         None if reached.others.is_empty() => Cell::missing("no run is there"),
         None => Cell::missing(others),
         Some(spread) if reached.others.is_empty() => {
@@ -67,7 +67,7 @@ fn seeds(numbers: &[u64]) -> String {
 
 /// What the curves say about the last contender, in one sentence. Only seeds that all contenders have in common are
 /// compared. Where there are fewer than two of them no spread is known, and so there is no verdict.
-pub fn verdict(contenders: &[Contender], reading: Reading) -> String {
+pub fn verdict(contenders: &[NamedCurves], reading: Reading) -> String {
     let curves: Vec<Vec<SeedCurve>> = contenders.iter().map(|c| c.seeds.clone()).collect();
     let names: Vec<&str> = contenders.iter().map(|contender| contender.name.as_str()).collect();
     let (all, reading) = (listed(&names), reading.name());
@@ -108,12 +108,12 @@ mod tests {
     use super::*;
     use crate::reproduce::curve::Standing;
 
-    fn contender(name: &str, curves: &[&[(f64, f64)]]) -> Contender {
+    fn contender(name: &str, curves: &[&[(f64, f64)]]) -> NamedCurves {
         let points = |points: &[(f64, f64)]| {
-            points.iter().map(|&(accuracy, distance)| Standing { accuracy, distance }).collect()
+            points.iter().map(|&(accuracy, robustness)| Standing { accuracy, robustness }).collect()
         };
         let seeds = (0..).zip(curves).map(|(seed, own)| SeedCurve { seed, points: points(own) }).collect();
-        Contender { name: name.into(), seeds }
+        NamedCurves { name: name.into(), seeds }
     }
 
     #[test]

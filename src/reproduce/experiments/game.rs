@@ -1,18 +1,14 @@
 //! What the game between classifier and generator aims at: the classifier's confidence against the length of a
-//! perturbation (figure 6), and what the generator needs to see (figure 8).
+//! perturbation (figure 6).
 
-use super::curves::standing;
 use super::notes;
-use crate::attacks::confidence::confidences;
-use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Verdict};
+use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, ImageVerdict};
+use crate::evaluation::predict::confidences;
 use crate::evaluation::record::{Key, fingerprint_of_images};
-use crate::evaluation::statistics::Reading;
 use crate::evaluation::suite;
-use crate::report::{Axis, Block, Cell, Figure, Mark, Point, Section, Series, Table};
-use crate::reproduce::curve::Spread;
+use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series};
 use crate::reproduce::lab::{Found, Lab, Missing};
-use crate::reproduce::plan::{self, Run};
-use crate::training::EpochRecord;
+use crate::reproduce::plan::Run;
 use crate::training::Method;
 
 /// Points of the measured curve.
@@ -88,92 +84,12 @@ fn confidence(lab: &Lab, name: &str, radius: f32) -> Found<(f64, f64)> {
 /// Mean norm and mean probability over the images that were attacked, if there are any.
 fn over_attacked(outcome: &AttackOutcome, probabilities: &[f32]) -> Option<(f64, f64)> {
     let attacked: Vec<usize> =
-        (0..outcome.len()).filter(|&i| outcome.verdict(i) != Verdict::AlreadyWrong).collect();
+        (0..outcome.len()).filter(|&i| outcome.verdict(i) != ImageVerdict::AlreadyWrong).collect();
     let mean = |values: &[f32]| {
         let sum = attacked.iter().map(|&i| f64::from(values[i])).sum::<f64>();
         (!attacked.is_empty()).then(|| sum / attacked.len() as f64)
     };
     Some((mean(&outcome.l2)?, mean(probabilities)?))
-}
-
-/// Figure 8: the generator with all its inputs, then without one after the other.
-pub fn figure8(lab: &Lab) -> Section {
-    let head =
-        ["generator sees", "benign accuracy", "C&W mean L2, R2", "its loss", "FGM's loss at its norm", "‖δ‖"];
-    let mut missing = Vec::new();
-    let (mut rows, mut series) = (Vec::new(), Vec::new());
-    for (without, runs) in plan::ablations(lab.settings) {
-        let seen = without.map_or("everything".to_string(), |input| format!("no {}", input.name()));
-        let names: Vec<String> = runs.iter().map(|run| run.name(lab.settings)).collect();
-        let mut row = vec![Cell::text(&seen)];
-        row.push(cell(names.iter().map(|n| lab.benign_accuracy(n)), 4));
-        row.push(cell(names.iter().map(|n| lab.distance(n, Reading::R2)), 4));
-        let last = |of: fn(EpochRecord) -> Option<f64>| {
-            names.iter().map(move |n| {
-                of(lab.last_epoch(n)?)
-                    .ok_or_else(|| Missing(format!("{n} was trained without validation images")))
-            })
-        };
-        row.push(cell(last(|epoch| epoch.generator_loss), 3));
-        row.push(cell(last(|epoch| epoch.fgm_loss), 3));
-        row.push(cell(last(|epoch| epoch.delta), 3));
-        rows.push(row);
-        let mut points = Vec::new();
-        for (name, run) in names.iter().zip(&runs) {
-            match standing(lab, name, Reading::R2) {
-                Ok(s) => points.push(Point {
-                    label: format!("seed {}", run.seed),
-                    ..Point::new(s.accuracy, s.distance)
-                }),
-                Err(reason) => missing.push(reason),
-            }
-        }
-        series.push(Series { name: seen, mark: Mark::Points, points });
-    }
-    let table = Table {
-        id: "figure8-table".into(),
-        title: "The generator without one of its inputs".into(),
-        caption: "Mean over seeds, in brackets the lowest and the highest. Losses and ‖δ‖ are of the last epoch on the \
-                  validation images: a generator that does no more than FGM has learned no more than to follow the gradient."
-            .into(),
-        head: head.map(str::to_string).into(),
-        rows,
-    };
-    let figure = Figure {
-        id: "figure8".into(),
-        title: "Robustness without one of the generator's inputs".into(),
-        caption: "One point per seed.".into(),
-        x: Axis::percent("benign accuracy"),
-        y: Axis::new("C&W mean L2, R2"),
-        series,
-    };
-    let mut section = Section {
-        id: "figure8".into(),
-        title: "What the generator needs to see".into(),
-        text: vec!["Label, image and gradient image are taken from the generator one at a time; the rest is the same.".into()],
-        blocks: vec![Block::Figure(figure), Block::Table(table)],
-    };
-    notes(&mut section, &missing);
-    section
-}
-
-/// Mean and spread of what is there; the reason if nothing is.
-pub fn cell(values: impl Iterator<Item = Found<f64>>, decimals: usize) -> Cell {
-    let (mut present, mut reasons) = (Vec::new(), Vec::new());
-    for value in values {
-        match value {
-            Ok(value) => present.push(value),
-            Err(Missing(reason)) => reasons.push(reason),
-        }
-    }
-    match Spread::of(&present) {
-        Some(spread) => Cell {
-            text: spread.text(decimals),
-            value: Some(spread.mean),
-            note: (!reasons.is_empty()).then(|| reasons.join("; ")),
-        },
-        None => Cell::missing(reasons.into_iter().next().unwrap_or_else(|| "nothing was measured".into())),
-    }
 }
 
 #[cfg(test)]

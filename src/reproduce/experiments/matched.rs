@@ -33,7 +33,7 @@ pub fn figure4(lab: &Lab) -> Section {
     let accuracies: Vec<(Method, Accuracies)> =
         DEFENSES.map(|method| (method, validation_accuracies(lab, method, &mut missing))).into();
     let as_curve = |settings: &Accuracies| -> Vec<Standing> {
-        settings.iter().map(|&(_, accuracy)| Standing { accuracy, distance: 0.0 }).collect()
+        settings.iter().map(|&(_, accuracy)| Standing { accuracy, robustness: 0.0 }).collect()
     };
     let curves: Vec<Vec<Standing>> = accuracies.iter().map(|(_, settings)| as_curve(settings)).collect();
     let targets = shared_accuracies(&curves, MATCHED);
@@ -52,22 +52,27 @@ pub fn figure4(lab: &Lab) -> Section {
         let series = accuracies.iter().zip(&chosen).filter_map(|((method, settings), &setting)| {
             survival_series(lab, *method, settings[setting]).map_err(|reason| missing.push(reason)).ok()
         });
-        let series = series.collect();
+        let id = format!("figure4-{}", index + 1);
+        section.blocks.push(Block::Figure(matched_figure(lab, id, target, series.collect())));
         shown.push(chosen);
-        section.blocks.push(Block::Figure(Figure {
-            id: format!("figure4-{}", index + 1),
-            title: format!("Matched at a validation accuracy of {:.1} %", 100.0 * target),
-            caption: format!(
-                "All seeds together; the points' labels say which setting was taken and the accuracy it has. C&W's budget: {}.",
-                budget::text(&lab.settings.attack(AttackKind::CW))
-            ),
-            x: Axis::new("C&W L2"),
-            y: Axis { range: Some([0.0, 1.0]), ..Axis::percent("accuracy") },
-            series,
-        }));
     }
     notes(&mut section, &missing);
     section
+}
+
+/// The figure of settings that are matched at a validation accuracy.
+fn matched_figure(lab: &Lab, id: String, accuracy: f64, series: Vec<Series>) -> Figure {
+    Figure {
+        id,
+        title: format!("Matched at a validation accuracy of {:.1} %", 100.0 * accuracy),
+        caption: format!(
+            "All seeds together; the points' labels say which setting was taken and the accuracy it has. C&W's budget: {}.",
+            budget::text(&lab.settings.attack(AttackKind::CW))
+        ),
+        x: Axis::new("C&W L2"),
+        y: Axis { range: Some([0.0, 1.0]), ..Axis::percent("accuracy") },
+        series,
+    }
 }
 
 /// Per method the index of the setting whose accuracy is nearest to `target`.

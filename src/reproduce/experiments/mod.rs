@@ -1,5 +1,6 @@
 //! One file per kind of question; each experiment looks at trained runs and answers with a section of the report.
 
+mod ablations;
 mod attacks;
 mod beyond;
 mod curves;
@@ -7,21 +8,23 @@ mod equal_accuracy;
 mod game;
 mod matched;
 mod seconds;
+mod setting;
 mod tables;
 mod training;
 
 use super::Experiment;
-use super::lab::{Lab, Missing};
+use super::curve::Spread;
+use super::lab::{Found, Lab, Missing};
 use crate::data::Dataset;
 use crate::evaluation::report::paper_name;
-use crate::report::{Block, Note, Section};
+use crate::report::{Block, Cell, Note, Section};
 use crate::training::Method;
 
 /// Looks at the runs that an experiment needs.
 pub fn section(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section {
     let mut section = match experiment {
         Experiment::Table2 | Experiment::Table3 => tables::table(experiment, lab, dataset),
-        Experiment::Beyond => return beyond::section(lab, dataset),
+        Experiment::Beyond => beyond::section(lab, dataset),
         Experiment::Table4 => attacks::table4(lab),
         Experiment::Figure2 => training::figure2(lab),
         Experiment::Figure3 => attacks::figure3(lab),
@@ -29,15 +32,36 @@ pub fn section(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section 
         Experiment::Figure5 => curves::figure5(lab),
         Experiment::Figure6 => game::figure6(lab),
         Experiment::Figure7 => curves::figure7(lab),
-        Experiment::Figure8 => game::figure8(lab),
+        Experiment::Figure8 => ablations::figure8(lab),
     };
-    section.title = format!("{}. {}", experiment.title(), section.title);
+    if let Some(title) = experiment.title() {
+        section.title = format!("{title}. {}", section.title);
+    }
     section
 }
 
 /// The name of a series of one method at one width.
-fn colour_name(method: Method, width: f32) -> String {
+fn name_at_width(method: Method, width: f32) -> String {
     format!("{}, width {width}", paper_name(method.name()))
+}
+
+/// Mean and spread of what is there; the reason if nothing is.
+fn cell(values: impl Iterator<Item = Found<f64>>, decimals: usize) -> Cell {
+    let (mut present, mut reasons) = (Vec::new(), Vec::new());
+    for value in values {
+        match value {
+            Ok(value) => present.push(value),
+            Err(Missing(reason)) => reasons.push(reason),
+        }
+    }
+    match Spread::of(&present) {
+        Some(spread) => Cell {
+            text: spread.text(decimals),
+            value: Some(spread.mean),
+            note: (!reasons.is_empty()).then(|| reasons.join("; ")),
+        },
+        None => Cell::missing(reasons.into_iter().next().unwrap_or_else(|| "nothing was measured".into())),
+    }
 }
 
 /// Appends what is missing, each reason once.

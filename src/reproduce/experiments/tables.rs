@@ -1,9 +1,8 @@
 //! Tables 2 and 3: naive, FGM, PGD and PGN training at matched benign accuracy, under every attack.
 
 use super::curves::strength_name;
-use super::game::cell;
 use super::matched::validation_accuracies;
-use super::{notes, seconds};
+use super::{cell, notes, seconds};
 use crate::attacks::AttackKind;
 use crate::data::{Dataset, DatasetKind};
 use crate::evaluation::doubts::doubts;
@@ -11,7 +10,7 @@ use crate::evaluation::measures::{Unit, measures, smallest_measures};
 use crate::evaluation::published::{Paper, Published, SECONDS_PER_EPOCH};
 use crate::evaluation::record::Record;
 use crate::evaluation::report::paper_name;
-use crate::evaluation::suite::{Findings, Radius, Source, Suite};
+use crate::evaluation::suite::{Findings, Source, Suite};
 use crate::evaluation::{Measure, Subject, Warning};
 use crate::report::{Block, Cell, Note, Section, Table, budget};
 use crate::reproduce::Experiment;
@@ -19,6 +18,7 @@ use crate::reproduce::curve::{Spread, nearest};
 use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{self, Run};
 use crate::reproduce::settings::{METHODS, TABLE_EPSILON};
+use crate::threat::Radius;
 use crate::training::Method;
 
 /// The measures shown, by their keys.
@@ -83,15 +83,7 @@ pub fn table(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section {
     let table = Table {
         id: name.into(),
         title: format!("{} at matched benign accuracy", dataset.name),
-        caption: format!(
-            "Mean over {} seeds, in brackets the lowest and the highest. FGM and MIM at epsilon {TABLE_EPSILON}; L2 over the \
-             whole image, pixels in [0, 1]. R2: the images that were fooled; R3: the same and, as 0, those that were \
-             wrong from the start. The paper does not say over which images its distances are means; they stand at R3. Smallest: of \
-             each image the nearest that DeepFool, C&W or FMN found, FMN also led to runner-up classes (its budget: {}); C&W \
-             and DeepFool alone are often longer.",
-            lab.settings.seeds.len(),
-            budget::text(&lab.settings.attack(AttackKind::FMN))
-        ),
+        caption: caption(lab),
         head,
         rows: rows.into_iter().map(|(_, row)| row).collect(),
     };
@@ -109,6 +101,19 @@ pub fn table(experiment: Experiment, lab: &Lab, dataset: &Dataset) -> Section {
     section.blocks.extend(warnings(&columns));
     notes(&mut section, &missing);
     section
+}
+
+/// What the numbers of the table are.
+fn caption(lab: &Lab) -> String {
+    format!(
+        "Mean over {} seeds, in brackets the lowest and the highest. FGM and MIM at epsilon {TABLE_EPSILON}; L2 over the whole \
+         image, pixels in [0, 1]. R2: the images that were fooled; R3: the same and, as 0, those that were wrong from the \
+         start. The paper does not say over which images its distances are means; they stand at R3. Smallest: of each image \
+         the nearest that DeepFool, C&W or FMN found, FMN also led to runner-up classes (its budget: {}); C&W and DeepFool \
+         alone are often longer.",
+        lab.settings.seeds.len(),
+        budget::text(&lab.settings.attack(AttackKind::FMN))
+    )
 }
 
 /// For each method the runs at the strength that matches.

@@ -74,7 +74,7 @@ fn over_epsilon(lab: &Lab, missing: &mut Vec<Missing>) -> Pair {
         let standings = present(standings, missing);
         let x = f64::from(strength.unwrap_or(0.0));
         points.0.extend(point(x, standings.iter().map(|s| s.accuracy)));
-        points.1.extend(point(x, standings.iter().map(|s| s.distance)));
+        points.1.extend(point(x, standings.iter().map(|s| s.robustness)));
     }
     points
 }
@@ -88,7 +88,7 @@ fn over_epochs(lab: &Lab, missing: &mut Vec<Missing>) -> Pair {
         let found = present([standing(lab, &name, Reading::R2)].into_iter(), missing);
         for standing in found {
             points.0.push(Point::new(f64::from(epoch), standing.accuracy));
-            points.1.push(Point::new(f64::from(epoch), standing.distance));
+            points.1.push(Point::new(f64::from(epoch), standing.robustness));
         }
     }
     points

@@ -3,10 +3,11 @@
 //! from time to time and from batch to batch: `δ ← ball(δ + ε · sign ∇x)`. An epoch costs about m natural epochs, so authors
 //! divide the number of epochs by m. A step of the log is a batch, with all m updates; schedules follow batches.
 //!
-//! As in the public code (`mahyarnajibi/FreeAdversarialTraining`), images are clipped to the box and the perturbation is not;
-//! pixels that were clipped have no gradient. The perturbation belongs to a place in the batch: it is a state of the run,
-//! zeros at first, and part of checkpoints. In L2, which has no public form, the step goes along the normalised gradient and
-//! the ball is that of L2.
+//! As in the authors' PyTorch code (`mahyarnajibi/FreeAdversarialTraining`), images are clipped to the box and the
+//! perturbation is not; pixels that were clipped have no gradient. The values of `--preset paper` are those of their code for
+//! CIFAR-10 (`recipes.rs`). The perturbation belongs to a place in the batch: it is a state of the run, zeros at first, and
+//! part of checkpoints. In L2, which has no public form, the step goes along the normalised gradient and the ball is that of
+//! L2.
 
 use super::adversarial::{self, RADIUS};
 use super::recipes;

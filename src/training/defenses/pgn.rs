@@ -5,7 +5,7 @@ use super::awp;
 use super::registry::{Defense, Inner, Strength};
 use crate::graph::{Binary, Graph, GraphError, Tensor, Unary};
 use crate::nn::{Classifier, Pass};
-use crate::pgn::{Generator, Move, Raised, Turn};
+use crate::pgn::{Generator, GeneratorLoss, Move, Turn};
 use crate::training::config::{PenaltySpace, TrainConfig, Update};
 use crate::training::step::{BatchTensors, Descent, Objective, Phase, Player, Stage, metrics};
 
@@ -106,7 +106,7 @@ impl Game<'_> {
         // The generator climbs its own loss by x_adv as it stands.
         let apart = self.config.through_attack
             || self.config.label_smoothing > 0.0
-            || self.config.generator_objective != Raised::CrossEntropy;
+            || self.config.generator_objective != GeneratorLoss::CrossEntropy;
         // One backward pass serves both otherwise: the gradient by x_adv comes out of the classifier's own.
         let beside: &[Tensor] = if apart { &[] } else { &[seen] };
         let objective = |graph: &mut Graph, classifier: Classifier| {

@@ -2,8 +2,9 @@
 //! names its source and commit.
 //!
 //! Radii and steps are in Linf. With another norm or radius, the authors' step is not used (`options.rs`). Other differences from the
-//! authors' programs are in each defense's file. Two things are this program's own for all of them: the initial weights, and the
-//! validation images that are held out unless `--validation-share 0` is given.
+//! authors' programs are in each defense's file. Three things are this program's own for all of them: the initial weights, crops of
+//! images that are padded by reflection (the authors pad with zeros), and the validation images that are held out unless
+//! `validation-share` is 0.
 
 use crate::attacks::Norm;
 use crate::data::DatasetKind;
@@ -168,6 +169,7 @@ mod tests {
             assert!(!config.through_attack && config.check().is_ok(), "{method}");
         }
         assert!(resolved("method = \"pgd\"").through_attack);
+        assert!(resolved("method = \"pgd\"\nawp = 0.0").through_attack, "0 moves nothing");
         let both = resolved("method = \"pgd\"\nawp = \"usual\"\nthrough-attack = true");
         assert!(both.check().is_err(), "what is asked for is refused, not changed");
     }

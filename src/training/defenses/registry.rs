@@ -9,6 +9,8 @@ use crate::attacks::AttackKind;
 use crate::graph::{Graph, GraphError};
 use crate::nn::Problem;
 use crate::training::config::TrainConfig;
+use crate::training::effects;
+use crate::training::options::EFFECTS;
 use crate::training::step::{Phase, Stage};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -117,14 +119,34 @@ static ADDED: RwLock<Vec<Method>> = RwLock::new(Vec::new());
 /// Adds a defense to the list, for this process.
 ///
 /// # Errors
-/// If its name is taken.
+/// If its name is taken or is none, or if it reads an option that does not exist.
 pub fn register(defense: &'static Defense) -> Result<Method, String> {
+    let name = defense.name;
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if name.is_empty() || !name.bytes().all(fits) {
+        return Err(format!("{name:?} is no name of a defense; use lower case letters, digits and hyphens"));
+    }
+    if let Some(option) = unknown_option(defense) {
+        return Err(format!(
+            "the defense {name} reads the option {option}, which does not exist; correct it"
+        ));
+    }
     let mut added = ADDED.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if BUILT_IN.iter().chain(added.iter()).any(|known| known.name() == defense.name) {
-        return Err(format!("there is a defense named {} already; choose another name", defense.name));
+    if BUILT_IN.iter().chain(added.iter()).any(|known| known.name() == name) {
+        return Err(format!("there is a defense named {name} already; choose another name"));
     }
     added.push(Method(defense));
     Ok(Method(defense))
+}
+
+/// An option that a defense or its own steps read and that training does not have.
+fn unknown_option(defense: &Defense) -> Option<&'static str> {
+    let of_steps: &'static [&'static str] = match defense.inner {
+        Inner::Own(options) => options,
+        Inner::None | Inner::Fixed(_) | Inner::Chosen => &[],
+    };
+    let exists = |option: &str| EFFECTS.iter().any(|(field, _)| effects::key(field) == option);
+    defense.options.iter().chain(of_steps).copied().find(|option| !exists(option))
 }
 
 impl Method {
@@ -201,5 +223,36 @@ impl TryFrom<String> for Method {
 impl From<Method> for String {
     fn from(method: Method) -> Self {
         method.name().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static MISNAMED: Defense = Defense { name: "My defense", ..adversarial::NATURAL };
+    static MISREAD: Defense = Defense { name: "misread", options: &["adv-coef"], ..adversarial::NATURAL };
+    static MISREAD_BY_STEPS: Defense =
+        Defense { name: "misread", inner: Inner::Own(&["radius"]), ..adversarial::NATURAL };
+
+    #[test]
+    fn every_option_of_a_defense_exists() {
+        for method in BUILT_IN {
+            assert_eq!(unknown_option(method), None, "{method}");
+        }
+    }
+
+    #[test]
+    fn a_defense_without_a_name_of_its_own_or_with_an_unknown_option_is_refused() {
+        for (defense, reason) in [
+            (&MISNAMED, "\"My defense\" is no name of a defense"),
+            (&MISREAD, "the defense misread reads the option adv-coef"),
+            (&MISREAD_BY_STEPS, "the defense misread reads the option radius"),
+            (&adversarial::NATURAL, "there is a defense named natural already"),
+        ] {
+            let error = register(defense).unwrap_err();
+            assert!(error.starts_with(reason), "{error}");
+        }
+        assert!("misread".parse::<Method>().is_err());
     }
 }

@@ -231,11 +231,15 @@ class Page {
   async count() {
     const { set, epsilon, curve } = this;
     if (!set) return; // `prepare` asks again.
-    const now = await accuracies(set, this.images, epsilon, this.pause);
-    if (curve !== this.curve) return;
-    const rows = ATTACKS.map(({ key, title, colour }) => `<tr style="--colour:var(--${colour})"><th scope="row">${title}</th><td>${percent(now[key])}</td></tr>`);
-    at("accuracy").innerHTML = rows.join("");
-    at("images").textContent = `Of the ${page.labels.length} images of this page, at ε = ${shownRadius(epsilon)}. PGD takes ${page.iterations} steps.`;
+    // Every point of the curve asks again, mostly at the same radius.
+    if (this.counted?.epsilon !== epsilon || this.counted.curve !== curve) {
+      const now = await accuracies(set, this.images, epsilon, this.pause);
+      if (curve !== this.curve) return;
+      this.counted = { epsilon, curve };
+      const rows = ATTACKS.map(({ key, title, colour }) => `<tr style="--colour:var(--${colour})"><th scope="row">${title}</th><td>${percent(now[key])}</td></tr>`);
+      at("accuracy").innerHTML = rows.join("");
+      at("images").textContent = `Of the ${page.labels.length} images of this page, at ε = ${shownRadius(epsilon)}. PGD takes ${page.iterations} steps.`;
+    }
     this.plot();
     if (curve.length > RADII) return;
     const radius = (page.largest_epsilon * curve.length) / RADII;

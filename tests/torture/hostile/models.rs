@@ -3,6 +3,9 @@
 use super::build::{fifo, repeated, safetensors, sparse};
 use super::{Case, Expected, Make};
 use crate::runs::{Fixture, RUN, copy};
+use pgn_wgpu::integrity::{self, EMPTY_SEAL};
+use pgn_wgpu::models::sealed;
+use serde_json::{Value, json};
 use std::fmt::Write;
 use std::fs;
 use std::io;
@@ -24,6 +27,8 @@ const ATTACK: [&str; 11] = [
     "--model",
     FILE,
 ];
+/// How a model is read whatever its images are.
+const EXPORT: [&str; 4] = ["export", FILE, "--onnx", "new.onnx"];
 /// How `train` starts from one.
 const FROM: [&str; 9] = ["train", "--adapter", "cpu", "--max-steps", "1", "--out", "new", "--from", FILE];
 
@@ -37,13 +42,31 @@ fn one(dtype: &str, shape: &str, offsets: &str) -> String {
     )
 }
 
-/// Our own metadata with a value of the problem or the width changed, before no tensors at all.
-fn facts(side: &str, channels: &str, classes: &str, width: &str) -> String {
-    let facts = format!(
-        "{{\"version\":\"0.1.0\",\"problem\":{{\"side\":{side},\"channels\":{channels},\"classes\":{classes}}},\
-         \"width\":{width},\"dataset\":\"UCI optical digits\",\"class_names\":[],\"method\":\"natural\"}}"
-    );
-    format!("{{\"__metadata__\":{{\"pgn-wgpu\":{facts:?}}}}}")
+/// The model with another text for its facts. Its checksums fit, so that the text has to be judged by itself.
+fn with_facts(model: &[u8], change: impl FnOnce(&str) -> String) -> Vec<u8> {
+    let (length, rest) = model.split_first_chunk::<8>().expect("a model");
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let mut header: Value = serde_json::from_slice(header).expect("the header of a model");
+    let entry = &mut header["__metadata__"]["pgn-wgpu"];
+    let (_, line) = entry.as_str().and_then(|text| text.split_once(' ')).expect("a checksum and facts");
+    let text = change(&integrity::from_line(line).expect("whole facts"));
+    // By hand, because the text need not be JSON.
+    let open = text.strip_suffix('}').unwrap_or(&text);
+    let crc = crc32c::crc32c(open.as_bytes());
+    *entry = json!(format!("{EMPTY_SEAL} {open},\"crc32c\":\"{crc:08x}\"}}"));
+    sealed::seal(safetensors(&header.to_string(), None, data))
+}
+
+/// The model with another value of its facts, in the description of the network too where that has it.
+fn with_value(model: &[u8], at: &str, value: &Value) -> Vec<u8> {
+    with_facts(model, |facts| {
+        let mut facts: Value = serde_json::from_str(facts).expect("facts");
+        *facts.pointer_mut(at).expect("a value of the facts") = value.clone();
+        if let Some(same) = facts.pointer_mut(&format!("/classifier{at}")) {
+            *same = value.clone();
+        }
+        facts.to_string()
+    })
 }
 
 fn parsing() -> Vec<(&'static str, Make)> {
@@ -109,30 +132,29 @@ fn parsing() -> Vec<(&'static str, Make)> {
     ]
 }
 
-/// Files that parse and describe a model that cannot be.
-fn impossible() -> Vec<(&'static str, String)> {
-    let good = ["8", "1", "10", "0.0625"];
-    let with = |i: usize, value: &'static str| {
-        let mut all = good;
-        all[i] = value;
-        facts(all[0], all[1], all[2], all[3])
-    };
+/// Whole files, made of a good one, that describe a model that cannot be.
+fn impossible(good: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let with = |at: &str, value: Value| with_value(good, at, &value);
     vec![
-        ("width-huge", with(3, "1e30")),
-        ("width-large", with(3, "30000.0")),
-        ("width-zero", with(3, "0.0")),
-        ("width-negative", with(3, "-1.0")),
-        ("width-beyond-numbers", with(3, "1e400")),
-        ("side-huge", with(0, "4611686018427387904")),
-        ("side-zero", with(0, "0")),
-        ("side-odd", with(0, "9")),
-        ("channels-huge", with(1, "4611686018427387904")),
-        ("channels-zero", with(1, "0")),
-        ("classes-huge", with(2, "1000000000000")),
-        ("classes-zero", with(2, "0")),
-        ("classes-negative", with(2, "-1")),
-        ("metadata-deep", format!("{{\"__metadata__\":{{\"pgn-wgpu\":{:?}}}}}", "[".repeat(100_000))),
-        ("metadata-no-json", "{\"__metadata__\":{\"pgn-wgpu\":\"x\"}}".to_string()),
+        ("width-huge", with("/width", json!(1e30))),
+        ("width-large", with("/width", json!(30000.0))),
+        ("width-zero", with("/width", json!(0.0))),
+        ("width-negative", with("/width", json!(-1.0))),
+        ("width-beyond-f32", with("/width", json!(1e300))),
+        ("height-huge", with("/problem/height", json!(1_u64 << 62))),
+        ("height-zero", with("/problem/height", json!(0))),
+        ("height-odd", with("/problem/height", json!(9))),
+        ("channels-huge", with("/problem/channels", json!(1_u64 << 62))),
+        ("channels-zero", with("/problem/channels", json!(0))),
+        ("classes-huge", with("/problem/classes", json!(1_000_000_000_000_u64))),
+        ("classes-zero", with("/problem/classes", json!(0))),
+        ("classes-negative", with("/problem/classes", json!(-1))),
+        (
+            "width-beyond-numbers",
+            with_facts(good, |facts| facts.replacen("\"width\":0.0625", "\"width\":1e400", 1)),
+        ),
+        ("metadata-deep", with_facts(good, |_| "[".repeat(100_000))),
+        ("metadata-no-json", with_facts(good, |_| "x".to_string())),
     ]
 }
 
@@ -155,9 +177,13 @@ pub fn cases(fixture: &Fixture) -> Vec<Case> {
             "; the run goes on from the checkpoint before it, at step 59",
         ])));
     }
-    for (name, header) in impossible() {
-        let make = move |folder: &Path| written(&header, None, b"", &folder.join(FILE));
-        all.push(Case::new(format!("attack/{name}"), &ATTACK, FILE, make));
+    let good = fs::read(fixture.a().join("model.safetensors")).expect("the model of a finished run");
+    for (name, bytes) in impossible(&good) {
+        for (command, arguments) in [("attack", &ATTACK[..]), ("export", &EXPORT[..])] {
+            let bytes = bytes.clone();
+            let make = move |folder: &Path| fs::write(folder.join(FILE), &bytes);
+            all.push(Case::new(format!("{command}/{name}"), arguments, FILE, make).beyond_checksums());
+        }
     }
     all.extend(locks(fixture));
     all

@@ -327,6 +327,17 @@ fn with_number(
     number: f32,
     reversed: bool,
 ) -> Result<crate::nn::net::Value> {
+    let refused = || format!("has the number {number}");
+    if matches!(
+        (function, number),
+        (Arithmetic::Maximum, f32::NEG_INFINITY) | (Arithmetic::Minimum, f32::INFINITY)
+    ) {
+        // The other value, whatever it is.
+        return Ok(data.value);
+    }
+    if !number.is_finite() {
+        return Err(refused());
+    }
     let functions = match (function, reversed) {
         (Arithmetic::Add, _) => vec![Activation::Affine(1.0, number)],
         (Arithmetic::Subtract, false) => vec![Activation::Affine(1.0, -number)],
@@ -339,10 +350,11 @@ fn with_number(
     };
     let mut value = data.value;
     for function in functions {
-        if let Activation::Affine(a, b) = function
-            && !(a.is_finite() && b.is_finite())
+        // The inverse of a small number is none.
+        if let Activation::Affine(factor, _) = function
+            && !factor.is_finite()
         {
-            return Err(format!("has the number {number}"));
+            return Err(refused());
         }
         value = importer.push(Layer::Activation(function), &[value])?;
     }

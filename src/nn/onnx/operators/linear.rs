@@ -3,6 +3,7 @@
 use super::{Call, Importer, Known, Result, one};
 use crate::graph::Convolution;
 use crate::nn::layer::{Extents, Layer};
+use crate::nn::net::Value;
 use crate::nn::onnx::axes;
 use crate::nn::onnx::constant::{Constant, Places};
 use crate::nn::onnx::data::{Data, Place};
@@ -167,22 +168,8 @@ fn linear(
         return Err(format!("multiplies {inputs} values by a matrix of {:?}", matrix.extents));
     }
     let (data, _) = importer.last(data, last..last + 1)?;
-    let atoms = data.atoms(last)?.to_vec();
     let rest = data.len() / inputs;
-    // Memory may have the values of the axis in another order than the matrix has its rows.
-    let own = Data { axes: vec![Place::Atoms(atoms.clone())], ..data.clone() };
-    let stored: Vec<usize> = data.storage.iter().copied().filter(|atom| atoms.contains(atom)).collect();
-    let (extents, strides) = Data { storage: stored.clone(), ..own }.read(&[columns]);
-    let values = matrix.to_floats()?;
-    let places = Places::new(&[&extents[..], &[columns]].concat(), &[&strides[..], &[1]].concat());
-    let values: Vec<f32> = places.map(|at| values[at]).collect();
-    let order = match (&atoms[..], &stored[..]) {
-        (&[channels, positions], &[first, second]) if [positions, channels] == [first, second] => {
-            FileOrder::LinearOfImage { positions: data.extents[positions] }
-        }
-        _ => FileOrder::Linear,
-    };
-    let new = NewSlot { extents: vec![1, 1, inputs, columns], role: Role::Weight, order, values };
+    let new = matrix_in_memory(&data, last, matrix, [inputs, columns])?;
     let weight = importer.slot(matrix.origin.as_deref(), "weight", new);
     let value = match rest {
         1 => {
@@ -200,6 +187,37 @@ fn linear(
             importer.push(Layer::Convolution { weight, bias, geometry }, &[value])?
         }
     };
+    with_last(&data, value, columns)
+}
+
+/// A matrix whose rows are in the order in which memory has the values of the axis `last`, which may be another one than the
+/// file's.
+fn matrix_in_memory(
+    data: &Data,
+    last: usize,
+    matrix: &Constant,
+    [inputs, columns]: [usize; 2],
+) -> Result<NewSlot> {
+    let atoms = data.atoms(last)?;
+    let stored: Vec<usize> = data.storage.iter().copied().filter(|atom| atoms.contains(atom)).collect();
+    let axes = vec![Place::Atoms(atoms.to_vec())];
+    let (extents, strides) = Data { axes, storage: stored.clone(), ..data.clone() }.read(&[columns]);
+    let values = matrix.to_floats()?;
+    let places = Places::new(&[&extents[..], &[columns]].concat(), &[&strides[..], &[1]].concat());
+    let values: Vec<f32> = places.map(|at| values[at]).collect();
+    let order = match (atoms, &stored[..]) {
+        (&[channels, positions], &[first, second]) if [positions, channels] == [first, second] => {
+            FileOrder::LinearOfImage { positions: data.extents[positions] }
+        }
+        _ => FileOrder::Linear,
+    };
+    Ok(NewSlot { extents: vec![1, 1, inputs, columns], role: Role::Weight, order, values })
+}
+
+/// The layout of `data` for a value with so many places along the last axis.
+fn with_last(data: &Data, value: Value, columns: usize) -> Result<Data> {
+    let last = data.rank() - 1;
+    let atoms = data.atoms(last)?;
     let mut result = data.with_value(value);
     result.storage.retain(|atom| !atoms.contains(atom));
     result.axes[last] = Place::Atoms(Vec::new());

@@ -34,7 +34,7 @@ pub fn gather(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
 
 /// `GatherND`. The first axes become those of the indices, of which the last has a place of each axis.
 pub fn gather_nd(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
-    let mut data = call.data(0)?.clone();
+    let data = call.data(0)?.clone();
     if call.attributes.integer("batch_dims", 0) != 0 {
         return Err("takes other places of every image, which is not supported".to_string());
     }
@@ -53,36 +53,58 @@ pub fn gather_nd(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
         return Err("takes no places".to_string());
     }
     let places: Vec<Vec<usize>> = (0..depth).map(of_axis).collect::<Result<_>>()?;
-    let owners = owners(&places, dims);
-    let mut new = vec![Place::Atoms(Vec::new()); dims.len()];
-    if let Some(owners) = owners {
-        for (axis, places) in places.iter().enumerate() {
-            data = gathered(importer, &data, axis, &along(places, dims, &owners, axis))?;
-            data = around(importer, &data, axis)?.0.tidied();
-        }
-        for axis in 0..depth {
-            let own: Vec<usize> = (0..dims.len()).filter(|&dim| owners[dim] == axis).collect();
-            let extents: Vec<usize> = own.iter().map(|&dim| dims[dim]).collect();
-            let divided = data.divided(axis, &extents).ok_or("takes no places")?;
-            for (dim, place) in own.into_iter().zip(divided) {
-                new[dim] = place;
-            }
-        }
-        data.axes.splice(..depth, new);
-    } else {
-        let merged: Vec<usize> =
-            (0..depth).map(|axis| data.atoms(axis)).collect::<Result<Vec<_>>>()?.concat();
-        data.unpadded = None;
-        data.axes.splice(..depth, [Place::Atoms(merged)]);
-        let steps = strides(&extents);
-        let place = |at: usize| places.iter().zip(&steps).map(|(own, step)| own[at] * step).sum();
-        let places: Vec<usize> = (0..places[0].len()).map(place).collect();
-        data = gathered(importer, &data, 0, &places)?;
-        data = around(importer, &data, 0)?.0.tidied();
-        let new = data.divided(0, dims).ok_or("takes no places")?;
-        data.axes.splice(..1, new);
-    }
+    let data = match owners(&places, dims) {
+        Some(owners) => by_axis(importer, data, &places, dims, &owners)?,
+        None => by_merged_axes(importer, data, &places, dims, &extents)?,
+    };
     one(data.tidied())
+}
+
+/// Places of the first axes, each axis of the indices changing those of one axis: `owners` says of which.
+fn by_axis(
+    importer: &mut Importer,
+    mut data: Data,
+    places: &[Vec<usize>],
+    dims: &[usize],
+    owners: &[usize],
+) -> Result<Data> {
+    for (axis, places) in places.iter().enumerate() {
+        data = gathered(importer, &data, axis, &along(places, dims, owners, axis))?;
+        data = around(importer, &data, axis)?.0.tidied();
+    }
+    let mut new = vec![Place::Atoms(Vec::new()); dims.len()];
+    for axis in 0..places.len() {
+        let own: Vec<usize> = (0..dims.len()).filter(|&dim| owners[dim] == axis).collect();
+        let extents: Vec<usize> = own.iter().map(|&dim| dims[dim]).collect();
+        let divided = data.divided(axis, &extents).ok_or("takes no places")?;
+        for (dim, place) in own.into_iter().zip(divided) {
+            new[dim] = place;
+        }
+    }
+    data.axes.splice(..places.len(), new);
+    Ok(data)
+}
+
+/// Any places of the first axes, which have these extents and become one axis.
+fn by_merged_axes(
+    importer: &mut Importer,
+    mut data: Data,
+    places: &[Vec<usize>],
+    dims: &[usize],
+    extents: &[usize],
+) -> Result<Data> {
+    let depth = places.len();
+    let merged: Vec<usize> = (0..depth).map(|axis| data.atoms(axis)).collect::<Result<Vec<_>>>()?.concat();
+    data.unpadded = None;
+    data.axes.splice(..depth, [Place::Atoms(merged)]);
+    let steps = strides(extents);
+    let place = |at: usize| places.iter().zip(&steps).map(|(own, step)| own[at] * step).sum();
+    let places: Vec<usize> = (0..places[0].len()).map(place).collect();
+    data = gathered(importer, &data, 0, &places)?;
+    data = around(importer, &data, 0)?.0.tidied();
+    let new = data.divided(0, dims).ok_or("takes no places")?;
+    data.axes.splice(..1, new);
+    Ok(data)
 }
 
 /// Which axis each axis of the indices belongs to: the only one whose places it changes, or the first. `None` if an axis of

@@ -63,12 +63,10 @@ pub fn global(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
 pub fn reduce(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let data = call.data(0)?;
     let keep = call.attributes.integer("keepdims", 1) != 0;
-    let axes = match call.integers(1, "axes")? {
-        Some(axes) if !axes.is_empty() => axes,
-        _ if call.attributes.integer("noop_with_empty_axes", 0) == 1 => return one(data.clone()),
-        _ => (0..data.rank() as i64).collect(),
+    let named = call.integers(1, "axes")?;
+    let Some(axes) = axes::reduced(named.as_deref(), data.rank(), call.attributes)? else {
+        return one(data.clone());
     };
-    let axes: Vec<usize> = axes.iter().map(|&axis| axes::axis(axis, data.rank())).collect::<Result<_>>()?;
     let count: usize = axes.iter().map(|&axis| data.extent(axis)).product::<Result<_>>()?;
     let pooling = if call.operator == "ReduceMax" { Pooling::Max } else { Pooling::Mean };
     let mut result = reduced(importer, data.clone(), pooling, &axes, keep)?;
@@ -136,10 +134,43 @@ fn reduced_along(importer: &mut Importer, mut data: Data, pooling: Pooling, axis
 /// `Resize` of rows and columns.
 pub fn resize(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
     let data = call.data(0)?;
+    let (coordinates, sampling) = interpolation(call)?;
+    let (data, [height, width, channels]) = importer.image(data)?;
+    let from = [height, width];
+    let given = |input: usize| call.optional(input).map(|c| c.filter(|c| c.len() > 0));
+    let resize = if let Some(sizes) = given(3)? {
+        Resize::new(from, resized_to(call, &data, from, &sizes)?, coordinates, sampling)
+    } else {
+        let scales = given(2)?.ok_or("has neither scales nor sizes")?;
+        let factors = resized_by(call, &data, &scales)?;
+        let whole = |side: usize| (factors[side] * from[side] as f64).fract() == 0.0;
+        if coordinates == Coordinates::Corners && !(whole(0) && whole(1)) {
+            return Err(
+                "has align_corners with scales that give no whole size; export it with sizes".to_string()
+            );
+        }
+        Resize::scaled(from, factors, coordinates, sampling).ok_or_else(|| {
+            format!("has the scales {factors:?}, which are no fractions of numbers up to 1000")
+        })?
+    };
+    if call.attributes.text("coordinate_transformation_mode", "") == "pytorch_half_pixel"
+        && resize.to.contains(&1)
+    {
+        return Err("gives a side of one pixel with pytorch_half_pixel, which is not supported".to_string());
+    }
+    let value = importer.push(Layer::Resize(resize), &[data.value])?;
+    one(new_image(&data, value, [resize.to[0], resize.to[1], channels]))
+}
+
+/// Where `Resize` reads, and how it combines what it finds there.
+fn interpolation(call: &Call) -> Result<(Coordinates, Sampling)> {
     for unsupported in ["antialias", "exclude_outside"] {
         if call.attributes.integer(unsupported, 0) != 0 {
             return Err(format!("has {unsupported}, which is not supported"));
         }
+    }
+    if call.attributes.text("keep_aspect_ratio_policy", "stretch") != "stretch" {
+        return Err("keeps the aspect ratio, which is not supported".to_string());
     }
     let coordinates = match call.attributes.text("coordinate_transformation_mode", "half_pixel") {
         "half_pixel" | "pytorch_half_pixel" => Coordinates::HalfPixel,
@@ -161,10 +192,38 @@ pub fn resize(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
         }),
         other => return Err(format!("has the mode {other:?}; nearest and linear are supported")),
     };
-    if call.attributes.text("keep_aspect_ratio_policy", "stretch") != "stretch" {
-        return Err("keeps the aspect ratio, which is not supported".to_string());
+    Ok((coordinates, sampling))
+}
+
+/// The sides after a `Resize` that names sizes.
+fn resized_to(call: &Call, data: &Data, from: [usize; 2], sizes: &Constant) -> Result<[usize; 2]> {
+    let mut to = from;
+    for (axis, size) in per_axis(call, data, sizes)? {
+        match side(axis, data.rank()) {
+            Some(side) if (1.0..=1e6).contains(&size) => to[side] = size as usize,
+            Some(_) => return Err(format!("gives {size} places")),
+            None if data.axes[axis] == Place::Batch || data.extent(axis)? as f64 == size => {}
+            None => return Err("changes the number of channels".to_string()),
+        }
     }
-    let (data, [height, width, channels]) = importer.image(data)?;
+    Ok(to)
+}
+
+/// The factors of both sides of a `Resize` that names scales.
+fn resized_by(call: &Call, data: &Data, scales: &Constant) -> Result<[f64; 2]> {
+    let mut factors = [1.0; 2];
+    for (axis, factor) in per_axis(call, data, scales)? {
+        match side(axis, data.rank()) {
+            Some(side) => factors[side] = factor,
+            None if factor == 1.0 => {}
+            None => return Err("changes the number of channels".to_string()),
+        }
+    }
+    Ok(factors)
+}
+
+/// The numbers that `Resize` is given, each with its axis.
+fn per_axis(call: &Call, data: &Data, numbers: &Constant) -> Result<Vec<(usize, f64)>> {
     let rank = data.rank();
     let axes = match call.attributes.integers("axes") {
         Some(axes) if !axes.is_empty() => {
@@ -172,60 +231,20 @@ pub fn resize(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
         }
         _ => (0..rank).collect(),
     };
-    let of = |constant: &Constant| -> Result<Vec<f64>> {
-        let all = match constant.to_integers() {
-            Ok(whole) => whole
-                .iter()
-                .map(|&v| if v == super::super::constant::BATCH { -1.0 } else { v as f64 })
-                .collect(),
-            Err(_) => constant.to_floats()?.iter().map(|&v| f64::from(v)).collect::<Vec<_>>(),
-        };
-        match all.len() == axes.len() {
-            true => Ok(all),
-            false => Err(format!("has {} sizes for {} axes", all.len(), axes.len())),
+    let numbers: Vec<f64> = match numbers.to_integers() {
+        Ok(whole) => {
+            whole.iter().map(|&v| if v == super::super::constant::BATCH { -1.0 } else { v as f64 }).collect()
         }
+        Err(_) => numbers.to_floats()?.iter().map(|&v| f64::from(v)).collect(),
     };
-    let given = |input: usize| call.optional(input).map(|c| c.filter(|c| c.len() > 0));
-    let from = [height, width];
-    let spatial = |axis: usize| {
-        (axis + 2).checked_sub(rank).filter(|_| axis >= 2).or_else(|| (rank == 3 && axis == 2).then_some(1))
-    };
-    let resize = if let Some(sizes) = given(3)? {
-        let mut to = from;
-        for (&axis, &size) in axes.iter().zip(&of(&sizes)?) {
-            match spatial(axis) {
-                Some(side) if (1.0..=1e6).contains(&size) => to[side] = size as usize,
-                Some(_) => return Err(format!("gives {size} places")),
-                None if data.axes[axis] == Place::Batch || data.extent(axis)? as f64 == size => {}
-                None => return Err("changes the number of channels".to_string()),
-            }
-        }
-        Resize::new(from, to, coordinates, sampling)
-    } else {
-        let mut factors = [1.0; 2];
-        let scales = given(2)?.ok_or("has neither scales nor sizes")?;
-        for (&axis, &factor) in axes.iter().zip(&of(&scales)?) {
-            match spatial(axis) {
-                Some(side) => factors[side] = factor,
-                None if factor == 1.0 => {}
-                None => return Err("changes the number of channels".to_string()),
-            }
-        }
-        let whole = |side: usize| (factors[side] * from[side] as f64).fract() == 0.0;
-        if coordinates == Coordinates::Corners && !(whole(0) && whole(1)) {
-            return Err(
-                "has align_corners with scales that give no whole size; export it with sizes".to_string()
-            );
-        }
-        Resize::scaled(from, factors, coordinates, sampling).ok_or_else(|| {
-            format!("has the scales {factors:?}, which are no fractions of numbers up to 1000")
-        })?
-    };
-    if call.attributes.text("coordinate_transformation_mode", "") == "pytorch_half_pixel"
-        && resize.to.contains(&1)
-    {
-        return Err("gives a side of one pixel with pytorch_half_pixel, which is not supported".to_string());
+    match numbers.len() == axes.len() {
+        true => Ok(axes.into_iter().zip(numbers).collect()),
+        false => Err(format!("has {} sizes for {} axes", numbers.len(), axes.len())),
     }
-    let value = importer.push(Layer::Resize(resize), &[data.value])?;
-    one(new_image(&data, value, [resize.to[0], resize.to[1], channels]))
+}
+
+/// The side, 0 for rows and 1 for columns, that an axis of an image is: rows and columns are the last two of four axes, and
+/// columns the last of three.
+fn side(axis: usize, rank: usize) -> Option<usize> {
+    (axis + 2).checked_sub(rank).filter(|_| axis >= 2)
 }

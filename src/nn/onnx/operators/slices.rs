@@ -175,18 +175,10 @@ pub fn pad(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
         return Err(format!("has {} pads for {} axes", pads.len(), axes.len()));
     }
     let value = call.number(2, "value", 0.0)?;
-    let filling = match call.attributes.text("mode", "constant") {
-        "constant" => Filling::Value(value.clamp(f32::MIN, f32::MAX)),
-        "edge" => Filling::Edge,
-        "reflect" => Filling::Reflect,
-        "wrap" => Filling::Wrap,
-        other => {
-            return Err(format!("has the mode {other:?}; constant, edge, reflect and wrap are supported"));
-        }
-    };
+    let filling = filling(call, value)?;
     let mut result = data.clone();
     let mut spatial = [[0; 2]; 2];
-    let mut is_spatial = filling == Filling::Value(value) && rank == 4;
+    let mut is_spatial = matches!(filling, Filling::Value(_)) && rank == 4;
     for (i, &axis) in axes.iter().enumerate() {
         let (front, behind) = (pads[i], pads[i + axes.len()]);
         if [front, behind] == [0, 0] {
@@ -195,25 +187,48 @@ pub fn pad(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
         let cut = [front, behind].map(|pad| pad.min(0).unsigned_abs() as usize);
         let by = [whole(front.max(0), "pad")?, whole(behind.max(0), "pad")?];
         is_spatial &= axis >= 2 && cut == [0; 2];
-        if cut != [0; 2] {
-            let left =
-                result.extent(axis)?.checked_sub(cut[0].saturating_add(cut[1])).filter(|&left| left > 0);
-            let count = left.ok_or("cuts everything off")?;
-            result = taken(importer, &result, axis, Steps { start: cut[0], step: 1, count })?;
-        }
         if is_spatial {
             spatial[axis - 2] = by;
         }
-        if by != [0; 2] {
-            let extent = result.extent(axis)? + by[0] + by[1];
-            let (now, block) = around(importer, &result, axis)?;
-            let layer = Layer::Arrange(Arrangement::Pad { axis: block, by, filling });
-            let padded = importer.push(layer, &[now.value])?;
-            result = now.with_extent(axis, extent, padded)?;
-        }
+        result = padded(importer, result, axis, [cut, by], filling)?;
     }
     if is_spatial {
         result.unpadded = Some(Box::new(Unpadded { data: data.clone(), padding: spatial, value }));
     }
     one(result)
+}
+
+/// What `Pad` puts around values. Infinity becomes the largest number, because model files have no infinity.
+fn filling(call: &Call, value: f32) -> Result<Filling> {
+    match call.attributes.text("mode", "constant") {
+        "constant" if value.is_nan() => Err(format!("has the number {value}")),
+        "constant" => Ok(Filling::Value(value.clamp(f32::MIN, f32::MAX))),
+        "edge" => Ok(Filling::Edge),
+        "reflect" => Ok(Filling::Reflect),
+        "wrap" => Ok(Filling::Wrap),
+        other => Err(format!("has the mode {other:?}; constant, edge, reflect and wrap are supported")),
+    }
+}
+
+/// The data with so many places cut off in front and behind along an axis, and with so many put there.
+fn padded(
+    importer: &mut Importer,
+    mut data: Data,
+    axis: usize,
+    [cut, by]: [[usize; 2]; 2],
+    filling: Filling,
+) -> Result<Data> {
+    if cut != [0; 2] {
+        let left = data.extent(axis)?.checked_sub(cut[0].saturating_add(cut[1])).filter(|&left| left > 0);
+        let count = left.ok_or("cuts everything off")?;
+        data = taken(importer, &data, axis, Steps { start: cut[0], step: 1, count })?;
+    }
+    if by == [0; 2] {
+        return Ok(data);
+    }
+    let extent = data.extent(axis)? + by[0] + by[1];
+    let (data, block) = around(importer, &data, axis)?;
+    let layer = Layer::Arrange(Arrangement::Pad { axis: block, by, filling });
+    let value = importer.push(layer, &[data.value])?;
+    data.with_extent(axis, extent, value)
 }

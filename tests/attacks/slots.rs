@@ -1,13 +1,14 @@
-//! Places for images: how many an attack takes, and that nothing depends on which images share them.
+//! Slots for images: how many an attack takes, and that nothing depends on which images share them.
 
-use super::{WITHOUT_GENERATOR, attack, best_devices, common, digits_model, on_every_device};
-use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker, Verdict};
+use super::digits::digits_model;
+use super::{WITHOUT_GENERATOR, attack, best_devices, common, on_every_device};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker, ImageVerdict};
 use pgn_wgpu::cpu::Mode;
 use pgn_wgpu::data::Images;
 use pgn_wgpu::executor::Device;
 
 #[test]
-fn an_attack_takes_no_more_places_than_its_images_fill_and_makes_the_same_images() {
+fn an_attack_takes_no_more_slots_than_its_images_fill_and_makes_the_same_images() {
     let kinds = WITHOUT_GENERATOR;
     let (model, digits) = digits_model();
     let few = digits.subset(&[0, 1, 2, 3, 4]);
@@ -29,12 +30,12 @@ fn an_attack_takes_no_more_places_than_its_images_fill_and_makes_the_same_images
             let stacked = kind == AttackKind::DEEPFOOL;
             let narrow = run(&few, 5, if stacked { 64 } else { 5 });
             let wide = run(&few, 128, 128);
-            // 24 images through 5 places.
+            // 24 images through 5 slots.
             let all = run(&digits, 5, if stacked { 64 } else { 5 });
             for (image, own) in narrow.chunks(64).enumerate() {
                 assert!(
                     own == &wide[image * 64..][..64],
-                    "{name}, {kind:?}: image {image} among 5 and 128 places"
+                    "{name}, {kind:?}: image {image} among 5 and 128 slots"
                 );
                 assert!(
                     own == &all[image * 64..][..64],
@@ -71,7 +72,7 @@ fn carlini_wagner_does_not_depend_on_which_images_share_the_batch() {
 }
 
 #[test]
-fn images_that_most_others_have_left_behind_go_on_in_fewer_places_as_if_alone() {
+fn images_that_most_others_have_left_behind_go_on_in_fewer_slots_as_if_alone() {
     let (model, digits) = digits_model();
     for (name, device) in &best_devices() {
         // A radius that reaches across the boundary for about half of the images.
@@ -87,7 +88,8 @@ fn images_that_most_others_have_left_behind_go_on_in_fewer_places_as_if_alone() 
                 ..AttackOptions::new(kind)
             };
             let all = attack(device, &model, &digits, options.clone());
-            let stand: Vec<u32> = (0..24).filter(|&i| all.verdict(i as usize) != Verdict::Fooled).collect();
+            let stand: Vec<u32> =
+                (0..24).filter(|&i| all.verdict(i as usize) != ImageVerdict::Fooled).collect();
             if kind.has_radius() {
                 assert!((3..19).contains(&stand.len()), "{name}, {kind}: {} images stand", stand.len());
             }

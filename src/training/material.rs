@@ -4,7 +4,7 @@
 use super::TrainError;
 use super::config::TrainConfig;
 use super::run::RunFolder;
-use super::run_data::{data_of, open_data, problem_of};
+use super::run_data::{data_of, limited_by_data, open_data, problem_of};
 use crate::data::Dataset;
 use crate::data::classes::{self, ClassMismatch};
 use crate::models::file::Model;
@@ -19,6 +19,16 @@ pub struct Material {
     pub from: Option<Model>,
     /// Why the run goes on without the file that it started from, if it does.
     pub note: Option<String>,
+}
+
+impl Material {
+    /// What the user should know before the run with `config`, a sentence each: how the data and the model were read, and settings
+    /// that do less with these data than they say.
+    pub fn notes(&self, config: &TrainConfig) -> Vec<String> {
+        let of_model = self.from.iter().flat_map(|model| &model.notes);
+        let read = self.dataset.notes.iter().chain(of_model).chain(&self.note).cloned();
+        read.chain(limited_by_data(config, &self.dataset)).collect()
+    }
 }
 
 /// Reads what a run with `config` needs. The run in `folder`, if there is one, goes on without the file that it started from if
@@ -90,23 +100,18 @@ fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<Mode
 /// started from cannot be used: its checkpoint has the weights.
 ///
 /// # Errors
-/// `reason`, which says why the file cannot be used, if there is no checkpoint, or one of an earlier build that lacks what only
-/// the file has.
+/// `reason`, which says why the file cannot be used, if there is no checkpoint, or one with a network for other images.
 fn without_file(
     config: &TrainConfig,
     folder: &RunFolder,
     reason: TrainError,
 ) -> Result<(Dataset, Option<Model>), TrainError> {
     let Some(head) = folder.head()? else { return Err(reason) };
-    let needs_start = config.network.is_imported() || config.freeze_classifier;
-    if needs_start && head.start.is_none() {
-        return Err(reason);
-    }
     let dataset = data_of(config, |_| Some(head.data.classes.clone()))?;
     if !config.network.is_imported() {
         return Ok((dataset, None));
     }
-    match head.start.and_then(|start| start.classifier) {
+    match head.origin.and_then(|origin| origin.classifier) {
         Some(net) if net.problem == problem_of(&dataset) => {
             net.check()?;
             let values = net.initial(config.init, config.seed);
@@ -157,5 +162,34 @@ fn check_imported(
         None => refused(
             "was trained on pixels in [0, 1]; leave `normalise`, `mean`, `std` and `scale` out".to_string(),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{DataOptions, DatasetKind, open};
+    use crate::nn::{Init, Network, Plan};
+    use crate::training::Preset;
+    use crate::training::schedule::Schedule;
+
+    #[test]
+    fn notes_are_about_the_data_the_model_and_what_the_settings_do_with_them() {
+        let digits = open(&DataOptions::default()).unwrap();
+        let net = Network::default().build(Plan::new(problem_of(&digits), 0.03125)).unwrap();
+        let values = net.initial(Init::He, 0);
+        let material = Material {
+            dataset: Dataset { notes: vec!["skipped 1 of 13 files".to_string()], ..digits },
+            from: Some(Model { notes: vec!["weights were rounded".to_string()], ..Model::new(net, values) }),
+            note: None,
+        };
+        let config = TrainConfig {
+            schedule: Schedule::Cosine,
+            max_steps: Some(1),
+            ..TrainConfig::preset(Preset::Small, DatasetKind::Digits)
+        };
+        let notes = material.notes(&config);
+        assert_eq!(notes[..2], ["skipped 1 of 13 files", "weights were rounded"]);
+        assert!(notes.len() == 3 && notes[2].starts_with("the schedule goes over"), "{notes:?}");
     }
 }
