@@ -8,8 +8,8 @@
 # It trains a sweep and judges a model in array jobs, kills one task of each in the middle, and compares with one process:
 # models bit for bit, the verdict but for its seconds. It prints a line for each check and exits with 1 if one fails.
 # PGN_WGPU names the program (default: target/release/pgn-wgpu). All files go to target/cluster, which git ignores. On
-# Debian and Ubuntu it installs what is absent of Slurm, unless a part does without, and of GNU parallel; where it cannot, it
-# says so and exits with 1.
+# Debian and Ubuntu it installs the programs that the part needs and that are absent; where it cannot, it says so and exits with
+# 1. A word that names no part ends it with 2.
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit

@@ -46,7 +46,7 @@ prepare() {
 
 # --- What the parts do -------------------------------------------------------------------------------------------
 
-METHODS=natural,adversarial,fgm,pgd,trades,mart,fast,n-fgsm,free,pgn
+METHODS=natural,fgm,pgd,trades,mart,fast,n-fgsm,free,pgn
 # Sizes for a GPU, and for trying the script.
 if [ "${GPU_CHECK:-}" = small ]; then
     narrow=0.0625 wide=0.125 resnet=0.0625 batch=4 seconds=0.1 epochs=1 images=20 tests=rows golden=logits

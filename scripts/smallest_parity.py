@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`verdict --version smallest` beside public searches for the smallest perturbation, in PyTorch on the CPU.
+"""`verdict --version smallest` beside public minimum-norm attacks, in PyTorch on the CPU.
 
     scripts/smallest_parity.py MODEL --data DIR [--limit 100] [--norms l2 linf]
 

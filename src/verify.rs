@@ -84,9 +84,10 @@ fn visit(path: &Path, depth: usize, all: &mut Vec<Checked>) {
     }
 }
 
-/// Whether a folder is the page of `report`, which it makes again. A run may have that name too.
+/// Whether a folder is the page of `report`, which it makes again. A run may have that name too, or a folder of runs.
 fn is_derived(folder: &Path) -> bool {
-    folder.file_name().is_some_and(|name| name == "report") && !RunFolder::exists(folder)
+    let is_called_so = folder.file_name().is_some_and(|name| name == "report");
+    is_called_so && folder.join("report.html").exists() && !RunFolder::exists(folder)
 }
 
 /// Keys of the metadata of files that hold results and no model.

@@ -69,7 +69,8 @@ class Verdict:
     clean_predictions: NDArray[np.int64] = field(repr=False)
     #: Whether the image was classified correctly and withstood every attack.
     robust: NDArray[np.bool_] = field(repr=False)
-    #: The attack that broke it, if one did; of ``smallest``, the one that found the nearest adversarial image.
+    #: The attack that broke it, if one did; of ``smallest``, the one that found the nearest adversarial image, if that is
+    #: within ``eps``.
     broken_by: list[Optional[str]] = field(repr=False)
     #: How far the image that came out is from the original; NaN where it is the original.
     l2: NDArray[np.float64] = field(repr=False)

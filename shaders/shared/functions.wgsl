@@ -20,7 +20,7 @@ fn erf(x: f32) -> f32 {
     return select(near, sign(x) * (1.0 - exp(far)), abs(x) > 0.927734375);
 }
 
-// tanh. WGSL promises an absolute error, which near 0 is all of it; there, a series.
+// tanh. WGSL bounds only the absolute error, which is as large as a value near 0. So a series computes it there.
 fn hyperbolic_tangent(x: f32) -> f32 {
     let s = x * x;
     let series = x * (1.0 - s * (1.0 / 3.0 - s * (2.0 / 15.0 - s * (17.0 / 315.0))));

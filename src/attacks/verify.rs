@@ -31,7 +31,7 @@ pub fn check_places(options: &AttackOptions, moved: &Perturbed, pixels: usize) -
 pub struct Clean {
     /// Predicted classes.
     pub predictions: Vec<usize>,
-    /// Whether the gradient that attacks follow is exactly zero.
+    /// Whether the gradient of the image's own class at the image is exactly zero.
     pub zero_gradient: Vec<bool>,
     /// One row per image.
     pub logits: Vec<f32>,

@@ -45,10 +45,10 @@ pub mod verdict;
 pub mod verify;
 
 use crate::command_line::settings::with_flags;
-use pgn_wgpu::data::absolute;
 use pgn_wgpu::evaluation::warnings::Warning;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::executor::Opening;
+use pgn_wgpu::files;
 use pgn_wgpu::gpu::GpuError;
 use pgn_wgpu::gpu::adapter::{AdapterChoice, hidden_gpu, why_the_cpu_path};
 use pgn_wgpu::gpu::tuning::Tune;
@@ -167,7 +167,7 @@ pub fn check_new_files(paths: &[&Path], force: bool) -> Result<(), Box<dyn std::
 
 /// Refuses a path that is named for two outputs: one would overwrite the other.
 pub fn check_distinct(paths: &[&Path]) -> Result<(), Box<dyn std::error::Error>> {
-    let full: Vec<PathBuf> = paths.iter().map(|path| absolute(path)).collect();
+    let full: Vec<PathBuf> = paths.iter().map(|path| files::resolved(path)).collect();
     match (0..paths.len()).find(|&i| full[..i].contains(&full[i])) {
         Some(i) => fail(format!("{} is named for two outputs; give each its own file", paths[i].display())),
         None => Ok(()),
@@ -346,5 +346,14 @@ mod tests {
         assert_eq!(check(&["a.csv", "b.csv"]), Ok(()));
         let sentence = check(&["a.csv", "b.csv", "./a.csv"]).unwrap_err();
         assert_eq!(sentence, "./a.csv is named for two outputs; give each its own file");
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+        std::fs::create_dir(path("d")).unwrap();
+        assert!(check(&[&path("d/../a.csv"), &path("a.csv")]).is_err());
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(path("d"), path("link")).unwrap();
+            assert!(check(&[&path("d/a.csv"), &path("link/a.csv")]).is_err());
+        }
     }
 }

@@ -3,14 +3,13 @@
 use super::{CommandResult, DeviceArguments, fail};
 use crate::command_line::settings::with_flags;
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, length};
-use pgn_wgpu::data::absolute;
 use pgn_wgpu::evaluation::{ImageChoice, Place, sheet, suite};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::report::earlier::{Earlier, Origin};
 use pgn_wgpu::report::files;
 use pgn_wgpu::report::page::Picture;
 use pgn_wgpu::report::runs::{Run, Runs};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Images on a sheet.
@@ -42,7 +41,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         [only] => only.join("report"),
         _ => PathBuf::from("report"),
     });
-    let origin = origin(arguments);
+    let origin = origin(arguments, &out);
     if !arguments.force {
         Earlier::find(&out).check(&out, &origin)?;
     }
@@ -78,14 +77,10 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     }
 }
 
-/// A report in a run's own folder can only be about that run. The paths mean the same runs wherever the next call is made.
-fn origin(arguments: &Arguments) -> Origin {
-    let about = if arguments.out.is_none() && arguments.runs.len() == 1 {
-        Vec::new()
-    } else {
-        arguments.runs.iter().map(|run| absolute(run)).collect()
-    };
-    Origin { by: "report".to_string(), about }
+/// A report in a run's own folder can only be about that run.
+fn origin(arguments: &Arguments, out: &Path) -> Origin {
+    let own = arguments.out.is_none() && arguments.runs.len() == 1;
+    Origin::new("report", if own { &[] } else { &arguments.runs }, out)
 }
 
 /// A few test images of a run under PGD.

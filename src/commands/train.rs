@@ -92,7 +92,8 @@ pub fn quietly(
         fit.log_to_tensorboard()?;
     }
     let (folder, notes) = (fit.folder().path().to_path_buf(), fit.notes().to_vec());
-    Ok(Trained { folder, notes, outcome: fit.run()? })
+    let outcome = fit.run().map_err(|error| with_a_way_on(error, &folder))?;
+    Ok(Trained { folder, notes, outcome })
 }
 
 /// The folder that a run goes on in, or a new one.
@@ -406,4 +407,20 @@ fn closing_table(config: &TrainConfig, outcome: &Outcome) -> String {
     }
     rows.push(vec!["training images per second".into(), format!("{:.0}", outcome.images_per_second)]);
     table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_whose_adapter_failed_says_how_to_go_on_and_one_that_diverged_does_not() {
+        let failed = GpuError::Failed { adapter: "one".to_string(), reason: "lost".to_string() };
+        let said = |error: TrainError| with_a_way_on(error, Path::new("runs/a")).to_string();
+        assert_eq!(
+            said(ExecutionError::Gpu(failed).into()),
+            "the adapter one failed: lost; the run is kept up to its last checkpoint, continue with: pgn-wgpu train --resume runs/a"
+        );
+        assert_eq!(said(ExecutionError::Interrupted.into()), "interrupted");
+    }
 }

@@ -117,11 +117,18 @@ pub enum DataError {
     #[error("{path}: {problem}")]
     ClassIndex { path: PathBuf, problem: String },
 
-    /// A class that the index does not have, or a name of several.
+    /// A class that the index does not have.
     #[error(
-        "{folder} has the class {class}, which is no folder and no name of exactly one class in {index}: name it as the index names its folder"
+        "{folder} has the class {class}, which the class index {index} lacks: add it there or remove it here"
     )]
     NotInIndex { folder: PathBuf, class: String, index: PathBuf },
+
+    /// A name that the index gives to several classes.
+    #[error(
+        "{folder} has the class {class}, a name that the class index {index} gives to several classes: call the class by the folder that \
+         the index has for it"
+    )]
+    SeveralInIndex { folder: PathBuf, class: String, index: PathBuf },
 
     /// The operating system refused.
     #[error("cannot read {path}: {source}; check the path and its permissions")]

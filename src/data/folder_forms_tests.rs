@@ -87,8 +87,21 @@ fn a_class_index_says_which_folder_is_which_class() {
     assert_eq!(labels, [1, 2]);
     assert!(source.notes.iter().any(|note| note.contains("1 of 3 classes: owl")), "{:?}", source.notes);
     paint(dir.path(), "c/x.png", (8, 8), [7; 3]);
-    let text = open(dir.path(), &FORM, Some(&index)).err().expect("an unknown class").to_string();
-    assert!(text.contains("has the class c, which is no folder") && text.contains("index.txt"), "{text}");
+    let refused = |lines: &str| {
+        fs::write(dir.path().join("index.txt"), lines).expect("written");
+        let index = ClassIndex::read(&dir.path().join("index.txt")).expect("an index");
+        open(dir.path(), &FORM, Some(&index)).err().expect("a class without a place").to_string()
+    };
+    let text = refused("b bear\na ant\n");
+    assert!(
+        text.contains("has the class c, which the class index") && text.contains("index.txt lacks"),
+        "{text}"
+    );
+    let text = refused("b bear\na ant\nn1 c\nn2 c\n");
+    assert!(
+        text.contains("has the class c, a name that") && text.contains("gives to several classes"),
+        "{text}"
+    );
 }
 
 #[test]

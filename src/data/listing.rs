@@ -35,7 +35,12 @@ pub(super) struct Entry {
 impl Entry {
     /// Whether it is a file whose name ends as that of an image.
     pub(super) fn is_image(&self) -> bool {
-        self.kind == Kind::File && has_ending_of_images(&self.path)
+        self.kind == Kind::File && self.is_called_as_an_image()
+    }
+
+    /// Whether it is no folder and its name ends as that of an image. It may be a link to nothing.
+    pub(super) fn is_called_as_an_image(&self) -> bool {
+        self.kind != Kind::Folder && has_ending_of_images(&self.path)
     }
 }
 
@@ -145,7 +150,13 @@ impl<'a> Known<'a> {
         let (folder, class) = (root.to_path_buf(), class.to_owned());
         found.map(|place| place as u16).ok_or(match self {
             Self::Names { part, .. } => DataError::UnknownClass { folder, class, first: part.to_owned() },
-            Self::Index(index) => DataError::NotInIndex { folder, class, index: index.path.clone() },
+            Self::Index(known) => {
+                let index = known.path.clone();
+                match known.names.contains(&class) {
+                    true => DataError::SeveralInIndex { folder, class, index },
+                    false => DataError::NotInIndex { folder, class, index },
+                }
+            }
         })
     }
 }

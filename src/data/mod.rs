@@ -84,10 +84,11 @@ pub fn picture(path: &Path, framing: Framing, channels: usize) -> Result<Vec<u8>
     })
 }
 
-/// The image files in a folder, in the order of their names. Files whose names begin with a dot are left out.
+/// What is called as an image in a folder, in the order of the names, without folders and names that begin with a dot. What is
+/// no image all the same, such as a link to nothing, is refused by its name when it is read.
 pub fn pictures_in(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let entries = listing::entries(folder)?;
-    Ok(entries.into_iter().filter(listing::Entry::is_image).map(|entry| entry.path).collect())
+    Ok(entries.into_iter().filter(listing::Entry::is_called_as_an_image).map(|entry| entry.path).collect())
 }
 
 /// Which data set, and with it which format.
@@ -350,14 +351,20 @@ mod tests {
     }
 
     #[test]
-    fn pictures_of_a_folder_are_its_image_files_without_those_that_macos_hides() {
+    fn pictures_of_a_folder_are_all_that_are_called_so_but_those_that_macos_hides() {
         let folder = tempfile::tempdir().expect("scratch folder");
         for name in ["b.PNG", "a.jpg", "._a.jpg", "notes.txt"] {
             std::fs::write(folder.path().join(name), "x").expect("written");
         }
         std::fs::create_dir(folder.path().join("c.png")).expect("made");
+        let mut expected = vec!["a.jpg", "b.PNG"];
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("nowhere", folder.path().join("d.png")).expect("made");
+            expected.push("d.png");
+        }
         let paths = pictures_in(folder.path()).expect("readable");
-        assert_eq!(paths, ["a.jpg", "b.PNG"].map(|name| folder.path().join(name)));
+        assert_eq!(paths, expected.into_iter().map(|name| folder.path().join(name)).collect::<Vec<_>>());
     }
 
     #[test]

@@ -74,16 +74,21 @@ pub fn doubts_about_attacks(records: &[Record], classes: usize) -> Vec<Warning> 
     once
 }
 
-/// Each attack with a radius against itself at the next larger one.
+/// Each attack with a radius against itself at the next smaller one, and at the largest that is at most half as large.
 fn growing_radii(records: &[Record]) -> Vec<Warning> {
     let mut found = Vec::new();
     for kind in AttackKind::all().into_iter().filter(|kind| kind.has_radius()) {
         let mut own: Vec<&Record> = records.iter().filter(|record| record.kind() == kind).collect();
         own.sort_by(|a, b| a.key.options.epsilon.total_cmp(&b.key.options.epsilon));
-        found.extend(own.windows(2).filter_map(|both| {
-            let epsilons = [both[0], both[1]].map(|record| record.key.options.epsilon);
-            warnings::larger_epsilon(kind.title, epsilons, pair(both[0], both[1]))
-        }));
+        let epsilon = |record: &Record| record.key.options.epsilon;
+        for (place, stronger) in own.iter().enumerate() {
+            let smaller = || own[..place].iter().rev();
+            let half = smaller().find(|record| 2.0 * epsilon(record) <= epsilon(stronger));
+            found.extend(smaller().next().into_iter().chain(half).find_map(|weaker| {
+                let epsilons = [epsilon(weaker), epsilon(stronger)];
+                warnings::larger_epsilon(kind.title, epsilons, pair(weaker, stronger))
+            }));
+        }
     }
     found
 }
@@ -318,5 +323,7 @@ mod tests {
         };
         assert_eq!(about(&[(0.5, 200), (0.51, 199), (0.52, 198)].map(at)), "");
         assert!(about(&[(0.5, 200), (1.0, 199)].map(at)).contains("50.0 % at epsilon 0.5"));
+        let flat = about(&[(0.5, 200), (0.75, 200), (1.0, 200)].map(at));
+        assert!(flat.contains("50.0 % at epsilon 0.5 and of 50.0 % at 1"), "{flat}");
     }
 }

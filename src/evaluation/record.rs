@@ -54,6 +54,9 @@ fn is_f32(precision: &Precision) -> bool {
     *precision == Precision::F32
 }
 
+/// Grows when an attack changes, or what counts as its success. What was kept before is computed again.
+const RULES: u32 = 2;
+
 impl Key {
     /// The key for attacking `model` on a device, on images of this fingerprint, with images made on itself or on `made_on`.
     pub fn new(
@@ -64,7 +67,7 @@ impl Key {
         device: &Device,
     ) -> Self {
         Self {
-            version: env!("CARGO_PKG_VERSION").to_string(),
+            version: format!("{}+{RULES}", env!("CARGO_PKG_VERSION")),
             classifier: fingerprint_of_model(model, options.kind),
             run: model.facts.run.clone(),
             made_on: made_on.map(|m| fingerprint_of_model(m, options.kind)),

@@ -406,7 +406,8 @@ mod tests {
         };
         let notes = |file: &Path, step, epoch| {
             let progress = Progress { step, epoch, index: 5, ..Progress::default() };
-            let head = Head { progress, config: config.clone(), data: TrainingData::default(), origin: None };
+            let head =
+                Head { progress, config: config.clone(), data: TrainingData::default(), started_from: None };
             run.save_checkpoint(Checkpoint { head, states: vec![("a".to_string(), vec![0.0])] }).unwrap();
             let place = Place::find(file).unwrap();
             let alone = of_end(place.model(None).unwrap().notes);

@@ -168,6 +168,9 @@ pub fn choose(choice: &AdapterChoice) -> Result<Option<Listed>, GpuError> {
     }
 }
 
+/// From here on, a number that the list does not have is part of a name, such as 4090. Smaller numbers stand in many names.
+const LEAST_NUMBER_OF_A_NAME: usize = 100;
+
 /// The rule behind [`choose`], over (index, kind, name).
 fn pick(choice: &AdapterChoice, all: &[(usize, &str, &str)]) -> Result<Option<usize>, GpuError> {
     let first_of = |wanted: &str| all.iter().find(|(_, kind, _)| *kind == wanted).map(|(i, ..)| *i);
@@ -184,9 +187,14 @@ fn pick(choice: &AdapterChoice, all: &[(usize, &str, &str)]) -> Result<Option<us
         AdapterChoice::Integrated => (first_of("integrated"), "there is no integrated GPU".to_string()),
         AdapterChoice::Software => (first_of("software"), "there is no software adapter".to_string()),
         AdapterChoice::Index(index) => {
-            // Names have numbers too: 4090 is no place in a list.
-            let found = all.get(*index).map(|(i, ..)| *i).or_else(|| named(&index.to_string()));
-            (found, format!("there is no adapter number {index}, and none with {index} in its name"))
+            let listed = all.get(*index).map(|(i, ..)| *i);
+            match *index < LEAST_NUMBER_OF_A_NAME {
+                true => (listed, format!("there is no adapter number {index}")),
+                false => (
+                    listed.or_else(|| named(&index.to_string())),
+                    format!("there is no adapter number {index}, and none with {index} in its name"),
+                ),
+            }
         }
         AdapterChoice::Name(name) => (named(name), format!("no adapter's name contains \"{name}\"")),
     };
@@ -260,8 +268,16 @@ mod tests {
         let all = [(0, "integrated", "Intel UHD"), (1, "discrete", "NVIDIA GeForce RTX 4090")];
         assert_eq!(picked("4090", &all), Ok(Some(1)));
         assert_eq!(picked("1", &all), Ok(Some(1)));
-        let error = picked("7", &all).unwrap_err();
-        assert!(error.contains("no adapter number 7, and none with 7 in its name"), "{error}");
+        let error = picked("777", &all).unwrap_err();
+        assert!(error.contains("no adapter number 777, and none with 777 in its name"), "{error}");
+    }
+
+    #[test]
+    fn a_small_number_that_the_list_does_not_have_is_no_part_of_a_name() {
+        for (number, name) in [("8", "NVIDIA H100 80GB HBM3"), ("1", "llvmpipe (LLVM 15.0.6, 256 bits)")] {
+            let error = picked(number, &[(0, "discrete", name)]).unwrap_err();
+            assert!(error.starts_with(&format!("there is no adapter number {number}; found 0: ")), "{error}");
+        }
     }
 
     #[test]

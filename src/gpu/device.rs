@@ -20,7 +20,8 @@ use wgpu::{
     PollStatus, PollType, SubmissionIndex,
 };
 
-/// For so long an adapter may complete nothing. One that is slow completes submit after submit, one that hangs completes none.
+/// The time within which an adapter must complete something. A slow adapter completes one submit after another; one that hangs
+/// completes none.
 const SILENCE: Duration = Duration::from_secs(120);
 
 /// Whether shaders carry the runtime's checks.
@@ -429,8 +430,8 @@ impl Gpu {
     }
 }
 
-/// Waits as `poll` does, and again if it ran out of time while submits were `completed`. wgpu's time is for all that is queued, and a
-/// poll that runs out of it counts what has been completed too.
+/// Polls, and again after a timeout if submits were `completed` meanwhile. wgpu's timeout is for the whole queue; a poll that times
+/// out still counts what was completed.
 fn until_silent(
     completed: &AtomicU64,
     mut poll: impl FnMut() -> Result<PollStatus, PollError>,
@@ -544,6 +545,17 @@ fn layout_entry(binding: u32) -> wgpu::BindGroupLayoutEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_submit_that_is_completed_is_counted() {
+        // The first adapter of the list, where there is one that can be used.
+        let Some(listed) = crate::gpu::adapter::list().into_iter().next() else { return };
+        let Ok(gpu) = Gpu::open(&listed, Checks::Trusted, Forms::Portable) else { return };
+        let before = gpu.completed.load(Ordering::Relaxed);
+        gpu.submit(gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default()).finish());
+        gpu.wait(None).unwrap();
+        assert_eq!(gpu.completed.load(Ordering::Relaxed), before + 1);
+    }
 
     #[test]
     fn an_adapter_may_work_for_as_long_as_submits_are_completed() {

@@ -99,6 +99,8 @@ fn unary_error(code: u32, (x, e): Uncertain, y: f32, a: f32) -> f64 {
         3 => a.abs().max(1.0) * e + exact,
         4 => y.abs() * e + RELATIVE * y.abs(),
         5 => near(x, e, e / x.abs()) + rounded,
+        // A series computes it near 0.
+        6 if x.abs() < 0.1 => (1.0 - y * y).abs() * e + RELATIVE * y.abs(),
         6 => (1.0 - y * y).abs() * e + rounded,
         7 => (y * (1.0 - y)).abs() * e + rounded,
         8 => near(x, e, e / (2.0 * y)) + RELATIVE * y.abs(),

@@ -164,8 +164,8 @@ pub fn im2col_eights(params: &[u8], _: Constants) -> bool {
 /// A 3x3 kernel over three channels, and whole groups of eight positions.
 pub fn im2col_rgb(params: &[u8], constants: Constants) -> bool {
     let p: ConvolutionParams = read(params);
-    let plain = ["KERNEL", "STRIDE"].map(|name| super::constant(constants, name)) == [3, 1];
-    plain && p.fine_channels == 3 && (p.batch * p.height * p.width).is_multiple_of(8)
+    let three_by_three = ["KERNEL", "STRIDE"].map(|name| super::constant(constants, name)) == [3, 1];
+    three_by_three && p.fine_channels == 3 && (p.batch * p.height * p.width).is_multiple_of(8)
 }
 
 /// A 3x3 kernel at stride 1 from three channels, to whole blocks of them, at whole groups of 32 positions that
@@ -182,7 +182,7 @@ pub fn conv2d_rgb(params: &[u8], constants: Constants) -> bool {
 /// A 3x3 kernel at stride 1 towards three channels, from whole blocks of them.
 pub fn conv2d_input_gradient_rgb(params: &[u8], constants: Constants) -> bool {
     let p: ConvolutionParams = read(params);
-    let plain = ["KERNEL", "STRIDE"].map(|name| super::constant(constants, name)) == [3, 1];
+    let three_by_three = ["KERNEL", "STRIDE"].map(|name| super::constant(constants, name)) == [3, 1];
     let by_place = super::constant(constants, "EPILOGUE") == codes::BORDER_BIAS_LEAKY;
-    plain && !by_place && p.fine_channels == 3 && p.coarse_channels.is_multiple_of(8)
+    three_by_three && !by_place && p.fine_channels == 3 && p.coarse_channels.is_multiple_of(8)
 }

@@ -85,8 +85,8 @@ impl Form {
     }
 }
 
-/// `|Δ| ≤ absolute · max|ref| + relative · |ref|`: what a form may differ from its twin. The absolute part is
-/// in units of the tensor's largest value, because gradients of 1e-6 deserve the same scrutiny as images.
+/// What a form may differ from its twin, by the rule of [`difference::Allowed`]. The absolute part is in units of the tensor's
+/// largest finite value, because gradients of 1e-6 deserve the same scrutiny as images.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerance {
     /// In units of the largest value of the tensor.

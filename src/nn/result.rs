@@ -1,7 +1,7 @@
 //! What extents does a layer give, and what does not fit?
 
 use super::arrangement::MOST_VALUES;
-use super::layer::{Extents, Layer};
+use super::layer::{Activation, Extents, Layer};
 use super::slot::{Role, Slot};
 use crate::graph;
 
@@ -10,10 +10,33 @@ type Result<T> = std::result::Result<T, String>;
 impl Layer {
     /// Extents of the result, or what does not fit.
     pub(super) fn result(&self, inputs: &[Extents], slots: &[Slot]) -> Result<Extents> {
+        // A file of the model would not have it.
+        if let Some(number) = self.numbers().into_iter().find(|number| !number.is_finite()) {
+            return Err(format!("has the number {number}"));
+        }
         let result = self.unlimited(inputs, slots)?;
         match (1..=MOST_VALUES).contains(&result.len()) {
             true => Ok(result),
             false => Err(format!("gives {result}, which is empty or more than {MOST_VALUES} values")),
+        }
+    }
+
+    /// The real numbers that the layer itself has.
+    fn numbers(&self) -> Vec<f32> {
+        match self {
+            Self::Activation(
+                Activation::Affine(a, b)
+                | Activation::Clamp(a, b)
+                | Activation::HardSigmoid(a, b)
+                | Activation::Selu(a, b),
+            ) => vec![*a, *b],
+            Self::Activation(
+                Activation::LeakyRelu(a) | Activation::Elu(a) | Activation::Celu(a) | Activation::Power(a),
+            ) => vec![*a],
+            Self::BatchNorm { epsilon, momentum, .. } => vec![*epsilon, *momentum],
+            Self::LayerNorm { epsilon, .. } => vec![*epsilon],
+            Self::Pool(_, window) => vec![window.scale],
+            _ => Vec::new(),
         }
     }
 

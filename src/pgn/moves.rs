@@ -118,8 +118,8 @@ impl Turn<'_> {
         before: Option<Tensor>,
     ) -> Result<Move> {
         let (labels, recipe) = (self.labels, &self.generator.recipe);
-        let loss = recipe.gradient_of.value(graph, [logits, loss], labels)?;
-        let mut gradient = gradient_image(graph, recipe.gradient_input, loss, seen)?;
+        let seen_loss = recipe.gradient_of.value(graph, [logits, loss], labels)?;
+        let mut gradient = gradient_image(graph, recipe.gradient_input, seen_loss, seen)?;
         if !self.through {
             gradient = graph.detach(gradient);
         }

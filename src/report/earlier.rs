@@ -13,8 +13,29 @@ const PLACES: [&str; 5] = ["report.html", "report.json", "figures", "tables", "p
 pub struct Origin {
     /// The command: `report` or `reproduce`.
     pub by: String,
-    /// The run folders, as absolute paths; empty if the folder of the report says it.
+    /// The run folders, as paths from the report's folder: they mean the same runs wherever the next call is made, also where all of
+    /// it was moved. Empty if the folder of the report says it.
     pub about: Vec<PathBuf>,
+}
+
+impl Origin {
+    /// Of a report in `folder` that the command `by` writes about `runs`.
+    pub fn new(by: &str, runs: &[PathBuf], folder: &Path) -> Self {
+        let folder = files::resolved(folder);
+        let about = runs.iter().map(|run| relative(&files::resolved(run), &folder)).collect();
+        Self { by: by.to_string(), about }
+    }
+}
+
+/// The way from `folder` to `path`; both are resolved.
+fn relative(path: &Path, folder: &Path) -> PathBuf {
+    let shared = path.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
+    // Nothing leads from one drive to another.
+    if shared == 0 {
+        return path.to_path_buf();
+    }
+    let up = folder.components().skip(shared).map(|_| Component::ParentDir);
+    up.chain(path.components().skip(shared)).collect()
 }
 
 /// An earlier report in a folder.
@@ -78,9 +99,9 @@ impl Earlier {
         if self.origin.by != new.by {
             return other(format!("was written by `pgn-wgpu {}`", self.origin.by));
         }
-        let full = |path: &PathBuf| std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+        let full = |path: &PathBuf| files::resolved(&folder.join(path));
         let kept: Vec<PathBuf> = new.about.iter().map(full).collect();
-        match self.origin.about.iter().find(|run| !kept.contains(&full(run))) {
+        match self.origin.about.iter().map(full).find(|run| !kept.contains(run)) {
             Some(run) => other(format!("is about {} too, which this call leaves out", run.display())),
             None => Ok(()),
         }

@@ -110,7 +110,7 @@ impl Planner<'_> {
         runs.iter().flat_map(|run| self.standing(run.name(self.settings), run)).collect()
     }
 
-    /// Benign accuracy over all test images, the quick verdict, and searches for the smallest perturbation.
+    /// Benign accuracy over all test images, the quick verdict, and minimum-norm attacks.
     fn beyond(&self, run: &Run) -> Vec<Planned> {
         let name = run.name(self.settings);
         let one = |options| self.one(vec![name.clone()], run, options);

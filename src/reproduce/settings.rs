@@ -194,7 +194,7 @@ impl Settings {
         attacks
     }
 
-    /// The searches for the smallest perturbation of the experiment `beyond`: those of the tables but for C&W, which takes
+    /// The minimum-norm attacks of the experiment `beyond`: those of the tables but for C&W, which takes
     /// as long as all others together.
     pub fn beyond_searches(&self) -> Vec<AttackOptions> {
         let mut all = self.searches();
@@ -202,7 +202,7 @@ impl Settings {
         all
     }
 
-    /// The searches for the smallest perturbation that the tables have beside DeepFool and C&W.
+    /// The minimum-norm attacks that the tables have beside DeepFool and C&W.
     pub fn searches(&self) -> Vec<AttackOptions> {
         let fmn = self.attack(AttackKind::FMN);
         let runners_up = RUNNERS_UP[usize::from(self.scale == Scale::Smoke)];
@@ -214,7 +214,7 @@ impl Settings {
 /// Classes of a data set from which APGD-T has all its targets.
 const MOST_CLASSES: usize = 10;
 
-/// Wrong classes that the additional searches for the smallest perturbation are led to, and how many of them `smoke` has.
+/// Wrong classes that the additional minimum-norm attacks are led to, and how many of them `smoke` has.
 const RUNNERS_UP: [usize; 2] = [3, 1];
 
 /// Makes an attack shorter.

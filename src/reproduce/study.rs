@@ -70,10 +70,15 @@ impl Study {
         [classifiers, generators].map(|points| Plan { folder: self.folder.clone(), points })
     }
 
+    /// The plans that a call trains: a shard leaves generators whose classifiers are not there to a later call.
+    fn plans_now(&self, shard: Option<Shard>) -> impl Iterator<Item = Plan> {
+        let ready = move |plan: &Plan| shard.is_none() || plan.points.iter().all(is_ready);
+        self.plans().into_iter().filter(move |plan| !plan.points.is_empty() && ready(plan))
+    }
+
     /// How many runs there are, or how many of them are a shard's.
     pub fn runs(&self, shard: Option<Shard>) -> usize {
-        let plans = self.plans();
-        plans.iter().map(|plan| (0..plan.points.len()).filter(|&i| is_own(shard, i)).count()).sum()
+        self.plans_now(shard).map(|plan| (0..plan.points.len()).filter(|&i| is_own(shard, i)).count()).sum()
     }
 
     /// What is still to be trained and attacked here. A shard trains its own runs and attacks nothing.
@@ -82,7 +87,7 @@ impl Study {
     /// If a run folder holds another run, or a step cannot be measured.
     pub fn cost(&self, device: &Device, shard: Option<Shard>) -> Result<Cost, SweepError> {
         let mut runs = Vec::new();
-        for plan in self.plans().into_iter().filter(|plan| !plan.points.is_empty()) {
+        for plan in self.plans_now(shard) {
             let states = sweep::state(&plan)?.into_iter().map(|(_, state)| state);
             let own = plan.points.into_iter().zip(states).enumerate().filter(|(i, _)| is_own(shard, *i));
             runs.extend(own.filter_map(|(_, (Point { config, .. }, state))| match state {

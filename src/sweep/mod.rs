@@ -61,8 +61,8 @@ pub enum SweepError {
     },
     /// Two points of one name.
     #[error(
-        "two runs would have the folder {0}: values that differ only in other characters than letters, digits and dots give one \
-         name; leave one of them out, or put it into another sweep file"
+        "two runs would have the folder {0}: its name has small letters, digits and dots of the values alone, and those are the same; \
+         leave one run out, or put it into another sweep file"
     )]
     SameFolder(String),
     /// A name that is no folder's.

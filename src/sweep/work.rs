@@ -59,7 +59,7 @@ pub enum Event<'a> {
     Step(&'a StepRecord, u64),
     /// An epoch's metrics, and the epochs of the whole run.
     Epoch(&'a EpochRecord, u32),
-    /// What the user should know of the files that a point goes on from, a sentence.
+    /// What the user should know before a point trains, a sentence.
     Note(&'a str),
     /// Something went wrong with the training itself, a sentence.
     Warning(&'a str),

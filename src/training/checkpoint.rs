@@ -77,7 +77,7 @@ impl TrainingData {
 
 /// What a run needs of the model that it started from, beside its weights, to go on without that file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Origin {
+pub struct StartedFrom {
     /// How it was defended.
     pub method: String,
     /// Its network, if that is an imported one, which no configuration describes.
@@ -85,7 +85,7 @@ pub struct Origin {
     pub classifier: Option<Net>,
 }
 
-impl Origin {
+impl StartedFrom {
     /// Of the model that a run with `config` starts from.
     pub fn of(model: &Model, config: &TrainConfig) -> Self {
         let classifier = config.network.is_imported().then(|| model.classifier.clone());
@@ -104,7 +104,7 @@ pub struct Head {
     pub data: TrainingData,
     /// What it started from, if that was a model.
     #[serde(default, rename = "start", skip_serializing_if = "Option::is_none")]
-    pub origin: Option<Origin>,
+    pub started_from: Option<StartedFrom>,
 }
 
 impl Head {
@@ -178,8 +178,11 @@ impl Head {
         config: &TrainConfig,
         path: &Path,
     ) -> Result<(), TrainError> {
-        let own = self.origin.as_ref().and_then(|origin| origin.classifier.as_ref());
+        let own = self.started_from.as_ref().and_then(|started_from| started_from.classifier.as_ref());
         match (own, &config.from) {
+            (None, Some(_)) if self.started_from.is_none() => {
+                Err(wrong(path, "does not tell what its run started from; train anew".to_string()))
+            }
             (Some(own), Some(from)) if !own.computes_like(classifier) => Err(wrong(
                 path,
                 format!(
@@ -290,7 +293,7 @@ mod tests {
     fn head() -> Head {
         let config = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
         let data = TrainingData { classes: vec!["a".into(), "b".into()], images: 2, fingerprint: "0".into() };
-        Head { progress: Progress { step: 10, ..Progress::default() }, config, data, origin: None }
+        Head { progress: Progress { step: 10, ..Progress::default() }, config, data, started_from: None }
     }
 
     fn sentence(config: &TrainConfig, data: &TrainingData) -> String {
@@ -331,8 +334,8 @@ mod tests {
     #[test]
     fn another_network_of_the_same_names_and_lengths_is_refused_and_another_start_of_the_same_is_not() {
         let net = Network::default().build(Plan::new(Problem::square(8, 1, 10), 0.0625)).unwrap();
-        let origin = Origin { method: "natural".into(), classifier: Some(net.clone()) };
-        let saved = Head { origin: Some(origin), ..head() };
+        let started_from = StartedFrom { method: "natural".into(), classifier: Some(net.clone()) };
+        let saved = Head { started_from: Some(started_from), ..head() };
         let text = serde_json::to_string(&saved).unwrap();
         assert_eq!(serde_json::from_str::<Head>(&text).unwrap(), saved, "it comes back as it was");
         let config = TrainConfig { from: Some("net.onnx".into()), ..saved.config.clone() };

@@ -2,10 +2,11 @@
 //! asked to stop.
 
 use super::TrainError;
-use super::checkpoint::{Checkpoint, Head, Origin, Progress, TrainingData, not_finite};
+use super::checkpoint::{Checkpoint, Head, Progress, StartedFrom, TrainingData, not_finite};
 use super::config::TrainConfig;
 use super::material::material;
 use super::metrics::MetricsFile;
+use super::optimiser::Role;
 use super::prepared::{Home, Prepared};
 use super::record::{EpochRecord, Record, StepRecord};
 use super::resume::nothing_left;
@@ -71,7 +72,7 @@ pub struct Fit<'a> {
     told: bool,
     data: TrainingData,
     /// What the run needs of the model that it started from.
-    origin: Option<Origin>,
+    started_from: Option<StartedFrom>,
     notes: Vec<String>,
     /// Steps that the last session had done.
     resumed_at: Option<u64>,
@@ -128,7 +129,7 @@ impl<'a> Fit<'a> {
             folder.save_checkpoint(prepared.first_checkpoint(&progress, &data)?)?;
         }
         let (metrics, of_metrics) = prepared.begin_session(&folder, &progress, fallback.is_some())?;
-        let Prepared { config, dataset, trainer, validator, robust, origin, mut notes, .. } = prepared;
+        let Prepared { config, dataset, trainer, validator, robust, started_from, mut notes, .. } = prepared;
         notes.extend(fallback.into_iter().chain(of_metrics).chain(nothing_left(&progress, &config)));
         let events = folder.tensorboard();
         let goes_on = events.exists().then(|| EventFile::create(&events, progress.step + 1)).transpose()?;
@@ -145,7 +146,7 @@ impl<'a> Fit<'a> {
             notes,
             resumed_at,
             best_at_end: Vec::new(),
-            origin,
+            started_from,
             metrics,
             events: goes_on,
             progress,
@@ -300,14 +301,18 @@ impl<'a> Fit<'a> {
             None => "no checkpoint can be read".to_string(),
         };
         let (what, precision) = (what.to_string(), self.config.precision);
-        TrainError::Diverged { what, value, step, lr: self.lr_of(step), checkpoint, precision }
+        let of_generator = self.config.freeze_classifier || what.starts_with(Role::Generator.name());
+        let setting = if of_generator { "generator-lr" } else { "lr" };
+        let lr = self.lr_of(step, of_generator);
+        TrainError::Diverged { what, value, step, lr, setting, checkpoint, precision }
     }
 
-    /// The classifier's learning rate in a step, counted from 1.
-    fn lr_of(&self, step: u64) -> f32 {
+    /// The learning rate of the classifier or the generator in a step, counted from 1.
+    fn lr_of(&self, step: u64, of_generator: bool) -> f32 {
         let before = step.saturating_sub(1);
         let per_epoch = batches_per_epoch(self.dataset.train.len(), self.config.batch_size);
-        schedule::factor(&self.config, before, per_epoch) * self.config.lr_at(before)
+        let full = if of_generator { self.config.generator_lr_at(before) } else { self.config.lr_at(before) };
+        schedule::factor(&self.config, before, per_epoch) * full
     }
 
     fn end_epoch(&mut self, epoch: u32, (since, images): (Instant, usize)) -> Result<(), TrainError> {
@@ -441,8 +446,10 @@ impl<'a> Fit<'a> {
             Progress { step: self.trainer.step(), updates, seconds: self.seconds(), ..self.progress.clone() };
         // Lines up to this step shall not be missing when the run goes on from it.
         self.metrics.sync()?;
-        let (config, data, origin) = (self.config.clone(), self.data.clone(), self.origin.clone());
-        self.folder.save_checkpoint(Checkpoint { head: Head { progress, config, data, origin }, states })?;
+        let (config, data, started_from) =
+            (self.config.clone(), self.data.clone(), self.started_from.clone());
+        self.folder
+            .save_checkpoint(Checkpoint { head: Head { progress, config, data, started_from }, states })?;
         self.folder.settle_best(&self.progress)?;
         self.last_checkpoint = Instant::now();
         Ok(())
@@ -450,8 +457,8 @@ impl<'a> Fit<'a> {
 
     /// How the classifier was defended: a generator trained against a frozen one changes nothing about that.
     fn method(&self) -> String {
-        match &self.origin {
-            Some(origin) if self.config.freeze_classifier => origin.method.clone(),
+        match &self.started_from {
+            Some(started_from) if self.config.freeze_classifier => started_from.method.clone(),
             _ => self.config.method.name().to_string(),
         }
     }

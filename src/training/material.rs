@@ -111,7 +111,7 @@ fn without_file(
     if !config.network.is_imported() {
         return Ok((dataset, None));
     }
-    match head.origin.and_then(|origin| origin.classifier) {
+    match head.started_from.and_then(|started_from| started_from.classifier) {
         Some(net) if net.problem == problem_of(&dataset) => {
             net.check()?;
             let values = net.initial(config.init, config.seed);

@@ -106,7 +106,7 @@ pub enum TrainError {
         holder: String,
     },
     /// The loss or a weight left the numbers.
-    #[error("{what} became {value} at step {step} with learning rate {lr}; {checkpoint}; try a smaller `lr`{}", remedy(*precision))]
+    #[error("{what} became {value} at step {step} with learning rate {lr}; {checkpoint}; try a smaller `{setting}`{}", remedy(*precision))]
     Diverged {
         /// The loss, or the name of a state.
         what: String,
@@ -116,6 +116,8 @@ pub enum TrainError {
         step: u64,
         /// The learning rate.
         lr: f32,
+        /// The setting of that rate.
+        setting: &'static str,
         /// Where the last good weights are.
         checkpoint: String,
         /// How the device stores numbers.

@@ -2,7 +2,7 @@
 //! ready for the steps that follow.
 
 use super::TrainError;
-use super::checkpoint::{Checkpoint, Head, Origin, Progress, TrainingData};
+use super::checkpoint::{Checkpoint, Head, Progress, StartedFrom, TrainingData};
 use super::config::TrainConfig;
 use super::material::Material;
 use super::metrics::MetricsFile;
@@ -56,7 +56,7 @@ pub(super) struct Prepared {
     pub(super) robust: Option<RobustValidator>,
     pub(super) device: String,
     /// What the run needs of the model that it started from.
-    pub(super) origin: Option<Origin>,
+    pub(super) started_from: Option<StartedFrom>,
     pub(super) notes: Vec<String>,
 }
 
@@ -79,8 +79,8 @@ impl Prepared {
         config.kernels = trainer.workspace().choices().cloned().filter(|choices| !choices.forms.is_empty());
         // The validators have taken their share.
         trainer.room_to_save().map_err(ExecutionError::from)?;
-        let origin = from.as_ref().map(|model| Origin::of(model, &config));
-        Ok(Self { config, dataset, trainer, validator, robust, device: described, origin, notes })
+        let started_from = from.as_ref().map(|model| StartedFrom::of(model, &config));
+        Ok(Self { config, dataset, trainer, validator, robust, device: described, started_from, notes })
     }
 
     /// Restores the states of a checkpoint that was read from the file `path`.
@@ -93,10 +93,10 @@ impl Prepared {
         saved.head.check(&self.config, data, path)?;
         saved.head.check_network(self.trainer.classifier(), &self.config, path)?;
         saved.check_states(&self.trainer.snapshot()?.0, path)?;
-        let Head { progress, origin, .. } = saved.head;
+        let Head { progress, started_from, .. } = saved.head;
         self.trainer.restore(&saved.states, progress.updates, progress.step)?;
         // The file that it started from may be another one by now.
-        self.origin = origin;
+        self.started_from = started_from;
         Ok(progress)
     }
 
@@ -106,8 +106,8 @@ impl Prepared {
         progress: &Progress,
         data: &TrainingData,
     ) -> Result<Checkpoint, TrainError> {
-        let (config, origin) = (self.config.clone(), self.origin.clone());
-        let head = Head { progress: progress.clone(), config, data: data.clone(), origin };
+        let (config, started_from) = (self.config.clone(), self.started_from.clone());
+        let head = Head { progress: progress.clone(), config, data: data.clone(), started_from };
         Ok(Checkpoint { head, states: self.trainer.snapshot()?.0 })
     }
 

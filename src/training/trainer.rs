@@ -325,7 +325,7 @@ impl Trainer {
         written
     }
 
-    /// Counts an update for each network that moves and returns what it is written before: rates and decays.
+    /// Counts an update of each network that moves, and returns the inputs of that update: rates and decays.
     fn inputs_of_updates(&mut self, phase: Phase, batch: &Batch) -> NamedStates {
         let per_epoch = batch.per_epoch.max(1);
         let before = u64::from(batch.epoch) * u64::from(per_epoch) + u64::from(batch.index);

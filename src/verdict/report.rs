@@ -221,8 +221,8 @@ pub fn wrote(bytes: &[u8]) -> bool {
 }
 
 /// One line per image. Distances are those of the image that broke it; in the smallest version, of the nearest adversarial
-/// image, also where that is beyond the radius, and `broken_by` is the attack that found it. So its counts differ from those of
-/// [`Attack::broken`].
+/// image, also where that is beyond the radius. `broken_by` is empty there; within the radius it is the attack that found the nearest
+/// image, so its counts differ from those of [`Attack::broken`].
 pub fn csv(outcome: &Outcome) -> String {
     let names = ["index", "label", "clean_prediction", "robust", "broken_by", "l2", "linf"];
     let line = |image: &Judged| {

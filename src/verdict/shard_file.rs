@@ -339,7 +339,12 @@ impl Read {
         let Origin::Ours(Some(entry)) = file.origin(METADATA_KEY)? else {
             return Err(damaged("it is no shard of a verdict"));
         };
-        let facts: Facts = sealed::facts(&entry).map_err(|reason| damaged(&reason.to_string()))?;
+        let of_another_build = |_| ModelFileError::Architecture {
+            path: path.to_path_buf(),
+            problem: "another build wrote this shard; judge it again, which goes on from its pieces"
+                .to_string(),
+        };
+        let facts: Facts = sealed::facts(&entry).map_err(of_another_build)?;
         let without =
             "it lacks the numbers of its images; judge this shard again, which goes on from its pieces";
         let columns = Columns::read(&mut file)?.ok_or_else(|| damaged(without))?;

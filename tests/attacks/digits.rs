@@ -76,7 +76,7 @@ fn images_that_are_wrong_from_the_start_come_back_bit_for_bit_and_change_nothing
     let mixed = relabelled(&seen, |i| (seen.label(i) + u16::from(wrong(i))) % 10);
     for (name, device) in &best_devices() {
         for options in short_attacks() {
-            // Five places, so that batches differ.
+            // Five slots, so that batches differ.
             let run = |images: &Images, options: &AttackOptions| {
                 let mut attacker = Attacker::new(device, &model, options.clone(), 5).unwrap();
                 attacker.run(images, &mut |_, _| {}).unwrap()

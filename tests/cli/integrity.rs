@@ -49,13 +49,15 @@ fn a_run_as_it_was_written_is_whole_and_one_bit_in_any_of_its_files_is_found() {
 }
 
 #[test]
-fn a_run_that_is_called_report_is_checked_as_any_other() {
-    let scratch = Scratch::new();
-    scratch.train(&["--max-steps", "1", "--out", "runs/report"]);
-    damage(&scratch.path("runs/report/model.safetensors"));
-    let output = scratch.run(["verify", "runs"]);
-    assert_eq!(output.status.code(), Some(1));
-    assert_mentions(&String::from_utf8_lossy(&output.stdout), &["DAMAGED", "model.safetensors"]);
+fn runs_in_a_folder_that_is_called_report_are_checked_as_all_others() {
+    for run in ["runs/report", "runs/report/seed0"] {
+        let scratch = Scratch::new();
+        scratch.train(&["--max-steps", "1", "--out", run]);
+        damage(&scratch.path(run).join("model.safetensors"));
+        let output = scratch.run(["verify", "runs"]);
+        assert_eq!(output.status.code(), Some(1), "{run}");
+        assert_mentions(&String::from_utf8_lossy(&output.stdout), &["DAMAGED", "model.safetensors"]);
+    }
 }
 
 #[test]

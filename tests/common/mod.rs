@@ -127,7 +127,7 @@ pub fn named(name: &str, values: Vec<f32>) -> (String, Vec<f32>) {
 
 /// The largest finite magnitude.
 pub fn largest(values: &[f32]) -> f32 {
-    values.iter().copied().filter(|v| v.is_finite()).fold(0.0, |most, v| most.max(v.abs()))
+    pgn_wgpu::kernels::difference::largest(values)
 }
 
 /// The largest difference; infinite if one is no number or the lengths differ.

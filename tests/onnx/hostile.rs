@@ -111,6 +111,8 @@ fn numbers_that_no_model_file_has_are_refused() {
         let layer = node(operator, &["images", "number"], &["out"], &[]);
         refused(&model(&[floats("number", &[], &[number]), layer]), &format!("has the number {number}"));
     }
+    let layer = node("Clip", &["images", "number"], &["out"], &[]);
+    refused(&model(&[floats("number", &[], &[f32::NAN]), layer]), "has the number NaN");
     let zeros = whole("pads", &[0; 8]);
     let layer = node("Pad", &["images", "pads", "number"], &["out"], &[]);
     refused(&model(&[zeros, floats("number", &[], &[f32::NAN]), layer]), "has the number NaN");

@@ -9,7 +9,7 @@ table and ends with exit code 1 if a row misses what it promises:
 - same algorithm: accuracy within one percentage point; images within 1e-4 per pixel but for a few, no more than twice
   those (plus two) on which the library in float32 misses itself in float64: a pre-activation at leaky ReLU's kink
   takes the other slope when rounding says so, and turns the gradient of one image in a hundred;
-- minimal-norm attacks at equal budget: our mean L2 over the images that are classified correctly and that both fool
+- minimum-norm attacks at equal budget: our mean L2 over the images that are classified correctly and that both fool
   is at most 2 % above each library's;
 - every file: inside the box, within epsilon, and `l2` and `fooled` confirmed by a forward pass in PyTorch.
 """

@@ -211,15 +211,21 @@ fn a_second_report_renews_its_own_files_and_nobody_elses() {
 }
 
 #[test]
-fn a_report_is_renewed_from_another_working_folder() {
+fn a_report_is_renewed_from_another_working_folder_and_after_a_move() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let config = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
-    for run in ["runs/a", "runs/b"] {
+    for run in ["project/runs/a", "project/runs/b"] {
         RunFolder::create(&folder.join(run), &config).unwrap();
     }
-    succeed(folder, &["report", "runs/a", "runs/b", "--out", "both"]);
-    succeed(&folder.join("runs"), &["report", "a", "b", "--out", "../both"]);
+    let project = folder.join("project");
+    succeed(&project, &["report", "runs/a", "runs/b", "--out", "both"]);
+    succeed(&project.join("runs"), &["report", "a", "b", "--out", "../both"]);
+    let moved = folder.join("moved");
+    fs::rename(&project, &moved).unwrap();
+    succeed(&moved, &["report", "runs/a", "runs/b", "--out", "both"]);
+    let error = refuse(&moved, &["report", "runs/a", "--out", "both"]);
+    assert!(error.contains("moved/runs/b too, which this call leaves out"), "{error}");
 }
 
 #[test]

@@ -133,6 +133,7 @@ fn every_mistake_in_a_sweep_file_is_one_sentence_with_its_line() {
             "[grid]\nfrom = [\"a_b\", \"a-b\"]\n",
             &["two runs would have the folder from-a-b", "another sweep file"],
         ),
+        ("[grid]\nfrom = [\"A\", \"a\"]\n", &["two runs would have the folder from-a:"]),
     ] {
         let error = read_text(text).unwrap_err().to_string();
         assert!(!error.contains('\n'), "{error}");

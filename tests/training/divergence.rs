@@ -115,6 +115,22 @@ fn weights_that_are_no_numbers_after_a_last_good_loss_are_not_saved() {
 }
 
 #[test]
+fn a_generator_that_left_the_numbers_names_its_own_learning_rate() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let config =
+        |steps| TrainConfig { generator_lr: Some(0.25), max_steps: Some(steps), ..tiny(Method::PGN) };
+    run(&cpu(), &config(3), &path, None).unwrap();
+    tamper(&path, "generator.momentum", 3e38);
+
+    let text = run(&cpu(), &config(4), &path, None).unwrap_err().to_string();
+
+    for part in ["generator.", "at step 4 with learning rate 0.25;", "try a smaller `generator-lr`"] {
+        assert!(text.contains(part), "{part:?} is not in: {text}");
+    }
+}
+
+#[test]
 fn a_checkpoint_of_another_run_is_refused_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");

@@ -1,4 +1,4 @@
-//! Accuracy against norm, from the distances that a minimal-norm attack found for each image. Runs are compared at the
+//! Accuracy against norm, from the distances that a minimum-norm attack found for each image. Runs are compared at the
 //! same attack where they all had it; where they had not, the figure says so.
 
 use super::super::budget;
@@ -12,7 +12,7 @@ use crate::program::precision::Precision;
 /// A curve of more steps is drawn through every so many-th.
 const MOST_POINTS: usize = 60;
 
-/// A figure for each minimal-norm attack and norm that was run on any of `runs`, and what the reader must know before comparing
+/// A figure for each minimum-norm attack and norm that was run on any of `runs`, and what the reader must know before comparing
 /// its curves.
 pub fn figures(runs: &[&Run]) -> (Vec<Figure>, Vec<Note>) {
     let mut kinds: Vec<AttackKind> =

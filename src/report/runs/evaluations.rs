@@ -205,9 +205,9 @@ fn attacks(report: &Report) -> String {
 fn cell(run: &RunReport, key: &str) -> Cell {
     match run.measures.iter().find(|measure| measure.key == key) {
         None => Cell::missing(format!("Not measured for {}", run.name)),
-        Some(measure) if measure.value.is_none() && Measure::comes_first(key) => Cell::missing(
-            "At least half of the images withstood all attacks that look for the smallest perturbation",
-        ),
+        Some(measure) if measure.value.is_none() && Measure::comes_first(key) => {
+            Cell::missing("At least half of the images withstood all minimum-norm attacks")
+        }
         Some(measure) if measure.value.is_none() => Cell::missing("No image has a value"),
         Some(measure) => Cell { text: shown(measure), value: measure.value, note: None },
     }

@@ -151,7 +151,7 @@ fn metrics(fixture: &Fixture) -> Vec<Case> {
             repeated(path, b"", b"{}\n", 10_000_000, b"")
         }),
         ("no-text", &["2 lines of metrics.jsonl are damaged"], |path| fs::write(path, b"\xff\xfe\n\xff\n")),
-        ("numbers-beyond", &["1 line of metrics.jsonl is damaged"], |path| {
+        ("numbers-beyond", &["2 lines of metrics.jsonl are damaged"], |path| {
             fs::write(
                 path,
                 "{\"kind\":\"step\",\"step\":18446744073709551615,\"epoch\":4294967295,\"loss\":1e400}\n\n",
