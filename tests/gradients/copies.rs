@@ -91,13 +91,14 @@ fn a_cotangent_that_is_neither_the_result_nor_copies_of_it_is_refused() {
     let gradient = |extents: &[usize]| {
         let mut graph = Graph::new();
         let x = graph.input("x", &[2, 3]).unwrap();
-        let y = graph.unary(Unary::Square, x);
+        // Its gradient looks at the cotangent alone.
+        let y = graph.affine(x, 2.0, 0.0);
         let d = graph.input("d", extents).unwrap();
         graph.gradient(y, d, &[x]).map(|all| graph.shape(all[0]).clone())
     };
     assert_eq!(gradient(&[4, 3]).unwrap().extents(), [4, 3], "two copies");
-    // Twice as many values in other rows, and no whole number of copies.
-    for wrong in [&[3, 4][..], &[5, 3], &[12], &[2, 2, 3]] {
+    // Twice as many values in other rows, more columns, and no whole number of copies.
+    for wrong in [&[3, 4][..], &[4, 6], &[5, 3], &[12], &[2, 2, 3]] {
         let error = gradient(wrong).unwrap_err().to_string();
         assert!(error.contains("[2, 3]"), "{wrong:?}: {error}");
     }
