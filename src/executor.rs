@@ -166,6 +166,28 @@ impl Device {
         }
     }
 
+    /// What `make` makes for `most` images at a time, or for as many as fit: it halves their number until it succeeds. The second
+    /// value is that number.
+    ///
+    /// # Errors
+    /// Of a single image that does not fit, and all that fewer images do not help against.
+    pub(crate) fn fitting<T>(
+        &self,
+        most: usize,
+        mut make: impl FnMut(usize) -> Result<T, ExecutionError>,
+    ) -> Result<(T, usize), ExecutionError> {
+        let mut images = most;
+        loop {
+            match make(images) {
+                Err(error) if error.is_too_large() && images > 1 => {
+                    self.forget_out_of_memory();
+                    images = images.div_ceil(2);
+                }
+                made => return made.map(|made| (made, images)),
+            }
+        }
+    }
+
     /// One line for logs and results: name, kind and driver, and the precision unless that is 32 bits.
     pub fn describe(&self) -> String {
         match self {
@@ -182,6 +204,7 @@ impl Device {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::Shape;
 
     #[test]
     fn a_description_tells_devices_and_precisions_apart_but_no_numbers_of_threads() {
@@ -191,5 +214,33 @@ mod tests {
         let [f32, mixed] = [Precision::F32, Precision::Mixed].map(gpu);
         assert_eq!(f32, "GPU (Vulkan, driver 1)");
         assert_ne!(without_threads(&f32), without_threads(&mixed));
+    }
+
+    fn too_large(images: usize) -> ExecutionError {
+        ProgramError::TooManyValues { label: "images".to_string(), shape: Shape::new(&[images]) }.into()
+    }
+
+    #[test]
+    fn as_many_images_are_taken_at_a_time_as_fit() {
+        let device = Device::Cpu(cpu::Mode::Fast);
+        // What fits, and with how many images it is tried.
+        for (fits, tried) in [(100, &[100][..]), (40, &[100, 50, 25]), (1, &[100, 50, 25, 13, 7, 4, 2, 1])] {
+            let mut asked = Vec::new();
+            let make = |images: usize| {
+                asked.push(images);
+                if images <= fits { Ok("made") } else { Err(too_large(images)) }
+            };
+            let (made, images) = device.fitting(100, make).unwrap();
+            assert_eq!((made, images), ("made", *tried.last().unwrap()));
+            assert_eq!(asked, tried);
+        }
+        let none_fits = device.fitting(100, |images| Err::<(), _>(too_large(images)));
+        let error = none_fits.unwrap_err().to_string();
+        assert!(error.contains("of shape [1] "), "a single image was tried last: {error}");
+        let interrupted = device.fitting(100, |images| match images {
+            100 => Err::<(), _>(ExecutionError::Interrupted),
+            _ => panic!("fewer images do not help"),
+        });
+        assert!(matches!(interrupted, Err(ExecutionError::Interrupted)));
     }
 }

@@ -292,14 +292,20 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The path with links and `..` resolved, as far as it exists.
+/// The path with links and `..` resolved, also where nothing is there yet.
 pub fn resolved(path: &Path) -> PathBuf {
+    as_far_as_it_exists(&behind_links(path))
+}
+
+fn as_far_as_it_exists(path: &Path) -> PathBuf {
     if let Ok(full) = fs::canonicalize(path) {
         return full;
     }
     match (path.parent(), path.file_name()) {
-        (Some(folder), Some(name)) if folder.as_os_str().is_empty() => resolved(Path::new(".")).join(name),
-        (Some(folder), Some(name)) => resolved(folder).join(name),
+        (Some(folder), Some(name)) if folder.as_os_str().is_empty() => {
+            as_far_as_it_exists(Path::new(".")).join(name)
+        }
+        (Some(folder), Some(name)) => as_far_as_it_exists(folder).join(name),
         _ => path.to_path_buf(),
     }
 }

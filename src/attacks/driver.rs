@@ -10,7 +10,7 @@ use super::flow::{Flow, Leaving};
 use super::options::AttackOptions;
 use super::registry::Run;
 use super::steps::{Replayed, Steps};
-use super::target::{AIMS, IMAGES, LABELS, STARTS, Target};
+use super::target::{AIMS, FILLING, IMAGES, LABELS, STARTS, Target};
 use crate::cpu::threads;
 use crate::executor::{ExecutionError, Session, Workspace};
 use crate::memory;
@@ -306,12 +306,12 @@ fn over_slots(
 /// Something for slots to compute with for which there is no image.
 fn fill(target: &mut Target) -> Result<(), ExecutionError> {
     let (slots, values) = (target.slots, target.slots * target.pixels());
-    target.load(&vec![0.5; values], &vec![0.0; slots])?;
+    target.load(&vec![FILLING; values], &vec![0.0; slots])?;
     if target.aimed {
         target.workspace.write(AIMS, &vec![0.0; slots])?;
     }
     if target.started {
-        target.workspace.write(STARTS, &vec![0.5; values])?;
+        target.workspace.write(STARTS, &vec![FILLING; values])?;
     }
     Ok(())
 }

@@ -7,10 +7,10 @@
 use super::Norm;
 use super::driver::{Arrival, READ_BACK_INTERVAL, SlotAttack, Slots};
 use super::objective;
-use super::steps::{Start, Steps, Victim, assign, state, states};
+use super::steps::{Start, Steps, Victim, assign, number, numbers_of, state, states};
 use super::target::{IMAGES, Target};
 use crate::executor::{ExecutionError, Session};
-use crate::graph::{Binary, Graph, GraphError, Tensor};
+use crate::graph::{Binary, Graph, GraphError};
 use crate::random::{Random, Stream};
 use std::sync::Arc;
 
@@ -20,8 +20,6 @@ type Result<T> = std::result::Result<T, ExecutionError>;
 const NOISE: &str = "attack.noise";
 /// Input: 1 for images that begin a round, `[n, 1]`.
 const FRESH: &str = "fresh";
-/// Inputs of numbers, `[n, 1]` each.
-const NUMBER: &str = "number";
 /// Output: 1 for images that are fooled.
 const FOOLED: &str = "fooled";
 
@@ -75,7 +73,7 @@ impl Flow {
     fn write_numbers(session: &mut Session, all: &[Vec<f32>]) -> Result<()> {
         for index in 0..all.first().map_or(0, Vec::len) {
             let column: Vec<f32> = all.iter().map(|numbers| numbers[index]).collect();
-            session.write(&format!("{NUMBER}.{index}"), &column)?;
+            session.write(&number(index), &column)?;
         }
         Ok(())
     }
@@ -218,10 +216,6 @@ impl SlotAttack for Flow {
     }
 }
 
-fn numbers(graph: &mut Graph, images: usize, count: usize) -> std::result::Result<Vec<Tensor>, GraphError> {
-    (0..count).map(|index| graph.input(&format!("{NUMBER}.{index}"), &[images, 1])).collect()
-}
-
 /// What is kept, of images that begin a round; and its extents.
 fn enter_graph(
     target: &Target,
@@ -233,7 +227,7 @@ fn enter_graph(
     let victim = Victim { classifier, images: a.images, labels: a.labels, aim: a.aim };
     let noise = steps.is_random().then(|| graph.state(NOISE, &target.extents())).transpose()?;
     let fresh = graph.input(FRESH, &[target.slots, 1])?;
-    let numbers = numbers(graph, target.slots, steps.round_numbers(0).len())?;
+    let numbers = numbers_of(graph, steps.round_numbers(0).len(), &[target.slots, 1])?;
     let begun = steps.start(graph, victim, Start { noise, from: a.starts, numbers })?;
     let stays = graph.affine(fresh, -1.0, 1.0);
     let mut extents = Vec::new();
@@ -257,7 +251,7 @@ fn step_graph(
     let classifier = target.classifier(&a.states);
     let victim = Victim { classifier, images: a.images, labels: a.labels, aim: a.aim };
     let kept = states(&mut a.graph, extents)?;
-    let numbers = numbers(&mut a.graph, target.slots, steps.numbers(0).len())?;
+    let numbers = numbers_of(&mut a.graph, steps.numbers(0).len(), &[target.slots, 1])?;
     let next = steps.step(&mut a.graph, victim, &kept, &numbers)?;
     for (index, value) in next.into_iter().enumerate() {
         assign(&mut a.graph, index, value)?;

@@ -1,5 +1,5 @@
-//! Attacks, one file each. A step is a graph; the host replays its program, and what is kept stays on the device. Square alone
-//! searches on the host.
+//! Attacks, one file each. A step is a graph whose program the host replays; it looks at results now and then. Square draws its
+//! windows on the host, and C&W searches its constants there.
 //!
 //! ```no_run
 //! # use pgn_wgpu::{data::Images, executor::Device, models::file::Model};

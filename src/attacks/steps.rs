@@ -227,7 +227,7 @@ impl Replayed {
         let classifier = target.classifier(&a.states);
         let victim = Victim { classifier, images: a.images, labels: a.labels, aim: a.aim };
         let kept = states(&mut a.graph, &extents)?;
-        let numbers = numbers_of(&mut a.graph, steps.numbers(0).len())?;
+        let numbers = numbers_of(&mut a.graph, steps.numbers(0).len(), &[1])?;
         let next = steps.step(&mut a.graph, victim, &kept, &numbers)?;
         for (index, value) in next.into_iter().enumerate() {
             assign(&mut a.graph, index, value)?;
@@ -237,13 +237,17 @@ impl Replayed {
     }
 }
 
-/// The numbers of a step, one input each: a view that begins at a later number would begin where no binding may.
-fn numbers_of(graph: &mut Graph, count: usize) -> Result<Vec<Tensor>> {
-    (0..count).map(|index| graph.input(&number(index), &[1])).collect()
+/// The numbers of a step, one input of these extents each: a view that begins at a later number would begin where no binding may.
+pub(super) fn numbers_of(
+    graph: &mut Graph,
+    count: usize,
+    extents: &[usize],
+) -> std::result::Result<Vec<Tensor>, GraphError> {
+    (0..count).map(|index| graph.input(&number(index), extents)).collect()
 }
 
 /// The input of the number `index`.
-fn number(index: usize) -> String {
+pub(super) fn number(index: usize) -> String {
     format!("number.{index}")
 }
 

@@ -172,4 +172,42 @@ impl Target {
         self.workspace.write(IMAGES, images)?;
         self.workspace.write(LABELS, labels)
     }
+
+    /// Loads images with their classes, batch after batch, and tells `each` about every one.
+    ///
+    /// # Errors
+    /// If a batch cannot be loaded, and those of `each`.
+    pub fn each_batch<E: From<ExecutionError>>(
+        &mut self,
+        images: &[f32],
+        labels: &[usize],
+        mut each: impl FnMut(&Self, &Loaded) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (pixels, slots) = (self.pixels(), self.slots);
+        for first in (0..labels.len()).step_by(slots) {
+            let real = slots.min(labels.len() - first);
+            let mut batch = images[first * pixels..(first + real) * pixels].to_vec();
+            batch.resize(slots * pixels, FILLING);
+            let mut classes: Vec<f32> = labels[first..first + real].iter().map(|&l| l as f32).collect();
+            classes.resize(slots, 0.0);
+            self.load(&batch, &classes)?;
+            each(self, &Loaded { images: batch, classes, first, real })?;
+        }
+        Ok(())
+    }
+}
+
+/// Slots without an image compute on grey.
+pub(super) const FILLING: f32 = 0.5;
+
+/// A batch that a target holds.
+pub struct Loaded {
+    /// The images, and fillers behind them.
+    pub images: Vec<f32>,
+    /// Their classes; 0 of fillers.
+    pub classes: Vec<f32>,
+    /// Index of the first image.
+    pub first: usize,
+    /// Images that are no fillers.
+    pub real: usize,
 }

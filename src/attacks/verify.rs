@@ -73,14 +73,15 @@ impl Verifier {
         let (mut predictions, mut zero_gradient, mut logits) = (Vec::new(), Vec::new(), Vec::new());
         let columns = target.problem().classes;
         let form = self.form;
-        each_batch(&mut self.clean, target, images, labels, |target, outputs, batch| {
-            sound::judge(target, outputs, (batch.first, batch.real), || {
+        target.each_batch(images, labels, |target, batch| -> Result<(), AttackError> {
+            let outputs = self.clean.compute()?;
+            sound::judge(target, &outputs, (batch.first, batch.real), || {
                 let mut other = target.in_f32()?;
                 let mut verifier = Self::new(&mut other, form)?;
                 other.load(&batch.images, &batch.classes)?;
                 verifier.clean.compute()
             })?;
-            predictions.extend(classes(outputs, batch.real));
+            predictions.extend(classes(&outputs, batch.real));
             logits.extend_from_slice(&outputs.get(sound::LOGITS)[..batch.real * columns]);
             zero_gradient.extend(outputs.get(sound::GRADIENT)[..batch.real].iter().map(|&g| g == 0.0));
             Ok(())
@@ -92,8 +93,13 @@ impl Verifier {
     pub fn predictions(&mut self, target: &mut Target, images: &[f32]) -> Result<Vec<usize>, AttackError> {
         let mut predictions = Vec::new();
         let labels = vec![0; images.len() / target.pixels()];
-        over(&mut self.plain, target, images, &labels, |outputs, real| {
-            predictions.extend(classes(outputs, real));
+        target.each_batch(images, &labels, |_, batch| {
+            let outputs = self.plain.compute()?;
+            if let Some(i) = outputs.get("sum")[..batch.real].iter().position(|v| !v.is_finite()) {
+                return Err(AttackError::not_numbers(batch.first + i));
+            }
+            predictions.extend(classes(&outputs, batch.real));
+            Ok(())
         })?;
         Ok(predictions)
     }
@@ -101,55 +107,6 @@ impl Verifier {
 
 fn classes(outputs: &Outputs, real: usize) -> impl Iterator<Item = usize> {
     outputs.get("predictions")[..real].iter().map(|&p| p as usize)
-}
-
-/// Batch after batch through `session`, which has an output `sum` over each image's logits.
-fn over(
-    session: &mut Session,
-    target: &mut Target,
-    images: &[f32],
-    labels: &[usize],
-    mut each: impl FnMut(&Outputs, usize),
-) -> Result<(), AttackError> {
-    each_batch(session, target, images, labels, |_, outputs, batch| {
-        let real = batch.real;
-        if let Some(i) = outputs.get("sum")[..real].iter().position(|v| !v.is_finite()) {
-            return Err(AttackError::not_numbers(batch.first + i));
-        }
-        each(outputs, real);
-        Ok(())
-    })
-}
-
-/// A batch of images on the way through a session.
-struct Loaded {
-    images: Vec<f32>,
-    classes: Vec<f32>,
-    /// Index of its first image.
-    first: usize,
-    /// Images that are no fillers.
-    real: usize,
-}
-
-fn each_batch(
-    session: &mut Session,
-    target: &mut Target,
-    images: &[f32],
-    labels: &[usize],
-    mut each: impl FnMut(&Target, &Outputs, &Loaded) -> Result<(), AttackError>,
-) -> Result<(), AttackError> {
-    let (pixels, slots) = (target.pixels(), target.slots);
-    for first in (0..labels.len()).step_by(slots) {
-        let real = slots.min(labels.len() - first);
-        let mut batch = images[first * pixels..(first + real) * pixels].to_vec();
-        batch.resize(slots * pixels, 0.5);
-        let mut classes: Vec<f32> = labels[first..first + real].iter().map(|&l| l as f32).collect();
-        classes.resize(slots, 0.0);
-        target.load(&batch, &classes)?;
-        let outputs = session.compute()?;
-        each(target, &outputs, &Loaded { images: batch, classes, first, real })?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -165,7 +165,7 @@ impl Found {
         let mut text = format!(
             "{}: benign accuracy {:.4} on {all} {} images of {}\n{wrong} images are wrong without an attack; they stay as \
              they are\n\n{}\n\
-             epsilon: radius in {}, pixels in [0, 1]; fooled: of the images classified correctly; L2: over those that were \
+             epsilon: radius in {}, pixels in [0, 1]; fooled: of the images that were attacked; L2: over those that were \
              fooled ({})\n",
             subject.place.name,
             (all - wrong) as f64 / all.max(1) as f64,

@@ -354,6 +354,8 @@ mod tests {
         {
             std::os::unix::fs::symlink(path("d"), path("link")).unwrap();
             assert!(check(&[&path("d/a.csv"), &path("link/a.csv")]).is_err());
+            std::os::unix::fs::symlink(path("new.csv"), path("alias")).unwrap();
+            assert!(check(&[&path("alias"), &path("new.csv")]).is_err(), "a link to what is not there yet");
         }
     }
 }

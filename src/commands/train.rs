@@ -268,6 +268,7 @@ fn dry_run(arguments: &Arguments, config: &TrainConfig, resumed: Option<&RunFold
     let all = What { trainer: &trainer, data: &material.dataset, config, device: &described };
     describe(&all, &path, done.as_ref().map(|done| done.step));
     let mut notes = material.notes(config);
+    notes.extend(trainer.split_note());
     notes.extend(done.and_then(|done| resume::nothing_left(&done, config)));
     print_notes(&notes);
     println!("dry run  nothing was written; the same command without --dry-run trains");
@@ -344,13 +345,6 @@ fn describe(&What { trainer, data, config, device }: &What, run: &Path, resumed_
         bytes(trainer.planned_bytes()),
         config.batch_size
     );
-    if trainer.micro_batch() < config.batch_size {
-        loudness::note(&format!(
-            "note: a batch of {} does not fit the adapter at once; each is split into micro-batches of {} whose gradients add up",
-            config.batch_size,
-            trainer.micro_batch()
-        ));
-    }
     describe_attacks(config, data.validation.len());
     let steps = grouped(steps_of(config, data.train.len()));
     println!("run      {} ({steps} steps)", run.display());
@@ -362,13 +356,12 @@ fn describe(&What { trainer, data, config, device }: &What, run: &Path, resumed_
 /// The attack that measures the run, and the one that it trains on.
 fn describe_attacks(config: &TrainConfig, validation: usize) {
     if config.robust_every() > 0 && validation > 0 {
-        let (norm, epsilon) = robust::radius(config);
         let images = robust::IMAGES.min(validation);
         let when = match config.robust_every() {
             1 => "after each epoch".to_string(),
             every => format!("after every {every} epochs and at the end"),
         };
-        println!("PGD-10   on {images} validation images within {} epsilon {epsilon}, {when}", norm.name());
+        println!("PGD-10   on {images} validation images within {}, {when}", robust::radius(config));
     }
     match config.inner_attack() {
         Some(attack) if attack.kind.has_radius() => {
@@ -377,9 +370,8 @@ fn describe_attacks(config: &TrainConfig, validation: usize) {
         }
         Some(attack) => println!("attack   {}, {} iterations", attack.kind, attack.iterations),
         None => {
-            if let Some((norm, epsilon)) = config.trained_ball() {
-                let (method, norm) = (config.method, norm.name());
-                println!("attack   steps of {method} within {norm} epsilon {epsilon}, pixels in [0, 1]");
+            if let Some(ball) = config.trained_ball() {
+                println!("attack   steps of {} within {ball}, pixels in [0, 1]", config.method);
             }
         }
     }

@@ -147,14 +147,16 @@ impl<'a> Known<'a> {
             Self::Names { names, .. } => names.iter().position(|name| name == class),
             Self::Index(index) => index.place(class),
         };
-        let (folder, class) = (root.to_path_buf(), class.to_owned());
-        found.map(|place| place as u16).ok_or(match self {
-            Self::Names { part, .. } => DataError::UnknownClass { folder, class, first: part.to_owned() },
-            Self::Index(known) => {
-                let index = known.path.clone();
-                match known.names.contains(&class) {
-                    true => DataError::SeveralInIndex { folder, class, index },
-                    false => DataError::NotInIndex { folder, class, index },
+        found.map(|place| place as u16).ok_or_else(|| {
+            let (folder, class) = (root.to_path_buf(), class.to_owned());
+            match self {
+                Self::Names { part, .. } => DataError::UnknownClass { folder, class, first: part.to_owned() },
+                Self::Index(known) => {
+                    let index = known.path.clone();
+                    match known.names.contains(&class) {
+                        true => DataError::SeveralInIndex { folder, class, index },
+                        false => DataError::NotInIndex { folder, class, index },
+                    }
                 }
             }
         })

@@ -29,16 +29,11 @@ pub fn logits(
         target.prepare(&a.graph)
     })?;
     let mut logits = memory::with_room(all * classes)?;
-    while logits.len() < all * classes {
-        let done = logits.len() / classes;
-        let now = (all - done).min(target.slots);
-        let mut batch = images[done * pixels..][..now * pixels].to_vec();
-        batch.resize(target.slots * pixels, 0.0);
-        target.workspace.write(crate::attacks::target::IMAGES, &batch)?;
-        let outputs = session.compute()?;
-        logits.extend_from_slice(&outputs.get(LOGITS)[..now * classes]);
-        progress(done + now, all);
-    }
+    target.each_batch(images, &vec![0; all], |_, batch| -> Result<(), ExecutionError> {
+        logits.extend_from_slice(&session.compute()?.get(LOGITS)[..batch.real * classes]);
+        progress(batch.first + batch.real, all);
+        Ok(())
+    })?;
     Ok(logits)
 }
 
@@ -123,31 +118,11 @@ pub fn input_gradients(
         target.prepare(&a.graph)
     })?;
     let mut gradients = memory::with_room(images.len())?;
-    each_batch(&mut target, images, labels, |own| {
-        gradients.extend_from_slice(&session.compute()?.get(GRADIENTS)[..own.len() * pixels]);
+    target.each_batch(images, labels, |_, batch| -> Result<(), ExecutionError> {
+        gradients.extend_from_slice(&session.compute()?.get(GRADIENTS)[..batch.real * pixels]);
         Ok(())
     })?;
     Ok(gradients)
-}
-
-/// Loads batch after batch of images with their classes. `each` is told the classes of the images in the batch, without those of
-/// its filling.
-pub(crate) fn each_batch(
-    target: &mut Target,
-    images: &[f32],
-    labels: &[usize],
-    mut each: impl FnMut(&[usize]) -> Result<(), ExecutionError>,
-) -> Result<(), ExecutionError> {
-    let pixels = target.pixels();
-    for (images, labels) in images.chunks(target.slots * pixels).zip(labels.chunks(target.slots)) {
-        let mut batch = images.to_vec();
-        batch.resize(target.slots * pixels, 0.0);
-        let mut classes: Vec<f32> = labels.iter().map(|&label| label as f32).collect();
-        classes.resize(target.slots, 0.0);
-        target.load(&batch, &classes)?;
-        each(labels)?;
-    }
-    Ok(())
 }
 
 const LOGITS: &str = "logits";
@@ -159,22 +134,13 @@ pub(crate) fn prepared(
     model: &Model,
     images: usize,
     write: impl Fn(&mut Target) -> Result<Session, ExecutionError>,
-) -> Result<(Target, Session), AttackError> {
-    let mut slots = BATCH.min(images.max(1));
-    loop {
-        let attempt = || -> Result<(Target, Session), AttackError> {
-            let mut target = Target::new(device, model, slots)?;
-            let session = write(&mut target)?;
-            Ok((target, session))
-        };
-        match attempt() {
-            Err(AttackError::Execution(error)) if error.is_too_large() && slots > 1 => {
-                device.forget_out_of_memory();
-                slots = slots.div_ceil(2);
-            }
-            result => return result,
-        }
-    }
+) -> Result<(Target, Session), ExecutionError> {
+    let (made, _) = device.fitting(BATCH.min(images.max(1)), |slots| {
+        let mut target = Target::new(device, model, slots)?;
+        let session = write(&mut target)?;
+        Ok((target, session))
+    })?;
+    Ok(made)
 }
 
 #[cfg(test)]

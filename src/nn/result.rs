@@ -1,6 +1,6 @@
 //! What extents does a layer give, and what does not fit?
 
-use super::arrangement::MOST_VALUES;
+use super::arrangement::{Arrangement, Filling, MOST_VALUES};
 use super::layer::{Activation, Extents, Layer};
 use super::slot::{Role, Slot};
 use crate::graph;
@@ -36,6 +36,7 @@ impl Layer {
             Self::BatchNorm { epsilon, momentum, .. } => vec![*epsilon, *momentum],
             Self::LayerNorm { epsilon, .. } => vec![*epsilon],
             Self::Pool(_, window) => vec![window.scale],
+            Self::Arrange(Arrangement::Pad { filling: Filling::Value(value), .. }) => vec![*value],
             _ => Vec::new(),
         }
     }

@@ -36,11 +36,6 @@ fn is_ready(point: &Point) -> bool {
     point.config.from.as_ref().is_none_or(|model| model.is_file())
 }
 
-/// Whether the point number `index` of a plan is one of the shard's, if there is one.
-fn is_own(shard: Option<Shard>, index: usize) -> bool {
-    shard.is_none_or(|shard| shard.has(index))
-}
-
 /// What training left.
 #[derive(Clone, Debug, Default)]
 pub struct Trained {
@@ -70,7 +65,8 @@ impl Study {
         [classifiers, generators].map(|points| Plan { folder: self.folder.clone(), points })
     }
 
-    /// The plans that a call trains: a shard leaves generators whose classifiers are not there to a later call.
+    /// The plans that a call trains. A shard leaves generators whose classifiers are not there to a later call; a plan is asked for
+    /// them when its turn comes, after the classifiers are trained.
     fn plans_now(&self, shard: Option<Shard>) -> impl Iterator<Item = Plan> {
         let ready = move |plan: &Plan| shard.is_none() || plan.points.iter().all(is_ready);
         self.plans().into_iter().filter(move |plan| !plan.points.is_empty() && ready(plan))
@@ -78,7 +74,8 @@ impl Study {
 
     /// How many runs there are, or how many of them are a shard's.
     pub fn runs(&self, shard: Option<Shard>) -> usize {
-        self.plans_now(shard).map(|plan| (0..plan.points.len()).filter(|&i| is_own(shard, i)).count()).sum()
+        let part = shard.unwrap_or(Shard::WHOLE);
+        self.plans_now(shard).map(|plan| (0..plan.points.len()).filter(|&i| part.has(i)).count()).sum()
     }
 
     /// What is still to be trained and attacked here. A shard trains its own runs and attacks nothing.
@@ -86,10 +83,11 @@ impl Study {
     /// # Errors
     /// If a run folder holds another run, or a step cannot be measured.
     pub fn cost(&self, device: &Device, shard: Option<Shard>) -> Result<Cost, SweepError> {
+        let part = shard.unwrap_or(Shard::WHOLE);
         let mut runs = Vec::new();
         for plan in self.plans_now(shard) {
             let states = sweep::state(&plan)?.into_iter().map(|(_, state)| state);
-            let own = plan.points.into_iter().zip(states).enumerate().filter(|(i, _)| is_own(shard, *i));
+            let own = plan.points.into_iter().zip(states).enumerate().filter(|(i, _)| part.has(*i));
             runs.extend(own.filter_map(|(_, (Point { config, .. }, state))| match state {
                 State::Done => None,
                 State::Partial(done) => Some(Untrained { config, done }),
@@ -132,12 +130,7 @@ impl Study {
         watcher: sweep::Watcher,
     ) -> Result<Trained, SweepError> {
         let mut trained = Trained::default();
-        for plan in self.plans().into_iter().filter(|plan| !plan.points.is_empty()) {
-            if work.shard.is_some() && !plan.points.iter().all(is_ready) {
-                // The classifier is another shard's.
-                trained.incomplete = true;
-                continue;
-            }
+        for plan in self.plans_now(work.shard) {
             let summary = sweep::run(&plan, work, stop, watcher)?;
             trained.failures.extend(summary.failed);
             trained.interrupted |= summary.interrupted;
@@ -146,8 +139,7 @@ impl Study {
                 return Ok(trained);
             }
         }
-        let states =
-            self.plans().into_iter().filter(|plan| !plan.points.is_empty()).map(|p| sweep::state(&p));
+        let states = self.plans_now(None).map(|plan| sweep::state(&plan));
         for (_, state) in states.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
             trained.incomplete |= matches!(state, State::Todo | State::Partial(_));
         }

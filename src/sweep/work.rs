@@ -96,8 +96,9 @@ pub fn run(plan: &Plan, work: &Work, stop: &AtomicBool, watcher: Watcher) -> Res
     if work.adapters.is_empty() {
         return Err(SweepError::NoWorker);
     }
-    let wanted = |index: &usize| work.shard.is_none_or(|shard| shard.has(*index));
-    let queue: Vec<&Point> = (0..plan.points.len()).filter(wanted).map(|i| &plan.points[i]).collect();
+    let part = work.shard.unwrap_or(Shard::WHOLE);
+    let queue: Vec<&Point> =
+        (0..plan.points.len()).filter(|&i| part.has(i)).map(|i| &plan.points[i]).collect();
     for point in &queue {
         let path = plan.folder.join(&point.name);
         if RunFolder::exists(&path) {

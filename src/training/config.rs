@@ -18,6 +18,7 @@ use crate::nn::{Init, ModelError, Net, Network, Normalisation, Plan, Problem};
 use crate::pgn::{Generator, GeneratorBall, Recipe};
 pub use crate::pgn::{GeneratorInput, GeneratorLoss, GradientInput};
 use crate::program::precision::Precision;
+use crate::threat::Radius;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -482,11 +483,12 @@ impl TrainConfig {
     }
 
     /// The ball that images are attacked within: that of the inner attack, of steps of the defense's own, or of a generator.
-    pub fn trained_ball(&self) -> Option<(Norm, f32)> {
+    pub fn trained_ball(&self) -> Option<Radius> {
+        let own = Radius { norm: self.norm, epsilon: self.epsilon };
         match self.method.inner {
-            _ if self.method.generator => self.fixed_radius.then_some((self.norm, self.epsilon)),
-            Inner::Own(options) => options.contains(&"epsilon").then_some((self.norm, self.epsilon)),
-            _ => self.inner_attack().and_then(|attack| attack.ball()).map(|ball| (ball.norm, ball.epsilon)),
+            _ if self.method.generator => self.fixed_radius.then_some(own),
+            Inner::Own(options) => options.contains(&"epsilon").then_some(own),
+            _ => self.inner_attack().and_then(|attack| attack.ball()),
         }
     }
 

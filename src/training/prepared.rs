@@ -67,13 +67,14 @@ impl Prepared {
         mut config: TrainConfig,
         material: Material,
     ) -> Result<Self, TrainError> {
-        let notes = material.notes(&config);
+        let mut notes = material.notes(&config);
         let Material { dataset, from, .. } = material;
         let described = device.describe();
         if let Some(choices) = &config.kernels {
             device.pin(choices);
         }
         let mut trainer = Trainer::new(device, &config, problem_of(&dataset), from.as_ref(), None)?;
+        notes.extend(trainer.split_note());
         let validator = Validator::new(&mut trainer)?;
         let robust = RobustValidator::new(&mut trainer, &dataset.validation)?;
         config.kernels = trainer.workspace().choices().cloned().filter(|choices| !choices.forms.is_empty());

@@ -8,13 +8,14 @@ use super::config::TrainConfig;
 use super::optimiser::Role;
 use super::step::BatchTensors;
 use super::trainer::Trainer;
-use super::validation::{fitting, over};
+use super::validation::over;
 use crate::attacks::steps::{Victim, unroll};
 use crate::attacks::{AttackKind, AttackOptions, Norm, Run};
 use crate::data::{Images, stratified};
-use crate::executor::{ExecutionError, Session, Workspace};
+use crate::executor::{ExecutionError, Session};
 use crate::graph::{Binary, Graph, GraphError, Tensor};
 use crate::nn::{Classifier, Net};
+use crate::threat::Radius;
 use serde::{Deserialize, Serialize};
 
 /// Validation images that are attacked, of every class its share.
@@ -79,9 +80,9 @@ impl BestRobust {
 }
 
 /// The radius within which a run is measured: that of its own attack, else the usual one.
-pub fn radius(config: &TrainConfig) -> (Norm, f32) {
-    let own = config.trained_ball().filter(|(_, epsilon)| *epsilon > 0.0);
-    own.unwrap_or((Norm::L2, Norm::L2.usual_epsilon()))
+pub fn radius(config: &TrainConfig) -> Radius {
+    let own = config.trained_ball().filter(|ball| ball.epsilon > 0.0);
+    own.unwrap_or(Radius::l2(Norm::L2.usual_epsilon()))
 }
 
 /// Attacks a few validation images with the averaged weights of a workspace.
@@ -101,10 +102,9 @@ impl RobustValidator {
         let images = validation.subset(&stratified(validation.labels(), IMAGES.min(validation.len()), 0));
         let (net, ball) = (trainer.classifier().clone(), radius(trainer.config()));
         let most = BATCH.min(trainer.micro_batch());
-        let prepare = |workspace: &mut Workspace, images: usize| -> Result<_, ExecutionError> {
-            workspace.prepare(&graph(&net, ball, images)?)
-        };
-        let (session, micro_batch) = fitting(trainer.workspace(), most, prepare)?;
+        let device = trainer.workspace().device().clone();
+        let (session, micro_batch) =
+            device.fitting(most, |images| trainer.workspace().prepare(&graph(&net, ball, images)?))?;
         Ok(Some(Self { session, micro_batch, images }))
     }
 
@@ -127,7 +127,7 @@ impl RobustValidator {
 }
 
 /// Which of a batch's images are classified correctly before and after each attack.
-fn graph(net: &Net, (norm, epsilon): (Norm, f32), images: usize) -> Result<Graph, GraphError> {
+fn graph(net: &Net, Radius { norm, epsilon }: Radius, images: usize) -> Result<Graph, GraphError> {
     let mut graph = Graph::new();
     let batch = BatchTensors::inputs(&mut graph, net.problem, images)?;
     let states = net.averaged(&mut graph, Role::Classifier.name())?;
@@ -185,9 +185,10 @@ mod tests {
         let config =
             |method| TrainConfig { method, ..TrainConfig::preset(Preset::Small, DatasetKind::Digits) };
         let linf = TrainConfig { norm: Norm::Linf, epsilon: 0.1, ..config(Method::FGM) };
-        assert_eq!([radius(&config(Method::PGD)), radius(&linf)], [(Norm::L2, 0.1), (Norm::Linf, 0.1)]);
+        let within = Radius { norm: Norm::Linf, epsilon: 0.1 };
+        assert_eq!([radius(&config(Method::PGD)), radius(&linf)], [Radius::l2(0.1), within]);
         let free = TrainConfig { method: Method::FREE, ..linf };
-        assert_eq!(radius(&free), (Norm::Linf, 0.1), "steps of the defense's own");
-        assert_eq!([radius(&config(Method::NATURAL)), radius(&config(Method::PGN))], [(Norm::L2, 0.5); 2]);
+        assert_eq!(radius(&free), within, "steps of the defense's own");
+        assert_eq!([radius(&config(Method::NATURAL)), radius(&config(Method::PGN))], [Radius::l2(0.5); 2]);
     }
 }

@@ -239,6 +239,16 @@ impl Trainer {
         self.micro_batch
     }
 
+    /// A note, if the adapter cannot hold a whole batch.
+    pub fn split_note(&self) -> Option<String> {
+        let (whole, part) = (self.config.batch_size, self.micro_batch);
+        (part < whole).then(|| {
+            format!(
+                "a batch of {whole} does not fit the adapter at once; each is split into micro-batches of {part} whose gradients add up"
+            )
+        })
+    }
+
     /// Steps done so far.
     pub fn step(&self) -> u64 {
         self.step

@@ -7,7 +7,7 @@ use super::trainer::Trainer;
 use crate::attacks::steps::Victim;
 use crate::attacks::{CeForm, Norm, fgm};
 use crate::data::{BatchOptions, Images, batches_per_epoch, make_batch};
-use crate::executor::{ExecutionError, Outputs, Session, Workspace};
+use crate::executor::{ExecutionError, Outputs, Session};
 use crate::graph::{Binary, Graph, GraphError};
 use crate::nn::{Classifier, Net, Pass};
 use crate::pgn::{Generator, Turn};
@@ -54,15 +54,16 @@ impl Validator {
     pub fn new(trainer: &mut Trainer) -> Result<Self, ExecutionError> {
         let (net, generator) = (trainer.classifier().clone(), trainer.generator().cloned());
         let most = IMAGES.min(trainer.micro_batch());
-        let prepare = |workspace: &mut Workspace, images: usize| -> Result<_, ExecutionError> {
+        let device = trainer.workspace().device().clone();
+        let ((session, fgm), micro_batch) = device.fitting(most, |images| {
+            let workspace = trainer.workspace();
             let session = workspace.prepare(&evaluation_graph(&net, generator.as_ref(), images)?)?;
             let fgm = match generator {
                 Some(_) => Some(workspace.prepare(&fgm_graph(&net, images)?)?),
                 None => None,
             };
             Ok((session, fgm))
-        };
-        let ((session, fgm), micro_batch) = fitting(trainer.workspace(), most, prepare)?;
+        })?;
         Ok(Self { micro_batch, session, fgm })
     }
 
@@ -102,28 +103,6 @@ impl Validator {
             sums.generator = Some(attacked);
         }
         Ok(sums)
-    }
-}
-
-/// What `make` makes in a workspace for `most` images at a time, or for as many as fit: it halves their number until it succeeds. The
-/// second value is that number.
-///
-/// # Errors
-/// Of a single image that does not fit, and all that fewer images do not help against.
-pub(super) fn fitting<T>(
-    workspace: &mut Workspace,
-    most: usize,
-    make: impl Fn(&mut Workspace, usize) -> Result<T, ExecutionError>,
-) -> Result<(T, usize), ExecutionError> {
-    let mut images = most;
-    loop {
-        match make(workspace, images) {
-            Err(error) if error.is_too_large() && images > 1 => {
-                workspace.device().forget_out_of_memory();
-                images = images.div_ceil(2);
-            }
-            made => return made.map(|made| (made, images)),
-        }
     }
 }
 
@@ -209,42 +188,4 @@ fn fgm_graph(net: &Net, images: usize) -> Result<Graph, GraphError> {
     let loss = graph.cross_entropy(logits, batch.labels)?;
     graph.output("loss", loss);
     Ok(graph)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cpu::Mode;
-    use crate::executor::Device;
-    use crate::graph::Shape;
-    use crate::program::ProgramError;
-    use std::cell::RefCell;
-
-    fn too_large(images: usize) -> ExecutionError {
-        ProgramError::TooManyValues { label: "images".to_string(), shape: Shape::new(&[images]) }.into()
-    }
-
-    #[test]
-    fn as_many_images_are_taken_at_a_time_as_fit() {
-        let mut workspace = Workspace::new(Device::Cpu(Mode::Fast));
-        // What fits, and with how many images it is tried.
-        for (fits, tried) in [(100, &[100][..]), (40, &[100, 50, 25]), (1, &[100, 50, 25, 13, 7, 4, 2, 1])] {
-            let asked = RefCell::new(Vec::new());
-            let make = |_: &mut Workspace, images: usize| {
-                asked.borrow_mut().push(images);
-                if images <= fits { Ok("made") } else { Err(too_large(images)) }
-            };
-            let (made, images) = fitting(&mut workspace, 100, make).unwrap();
-            assert_eq!((made, images), ("made", *tried.last().unwrap()));
-            assert_eq!(asked.into_inner(), tried);
-        }
-        let none_fits = fitting(&mut workspace, 100, |_, images| Err::<(), _>(too_large(images)));
-        let error = none_fits.unwrap_err().to_string();
-        assert!(error.contains("of shape [1] "), "a single image was tried last: {error}");
-        let interrupted = fitting(&mut workspace, 100, |_, images| match images {
-            100 => Err::<(), _>(ExecutionError::Interrupted),
-            _ => panic!("fewer images do not help"),
-        });
-        assert!(matches!(interrupted, Err(ExecutionError::Interrupted)));
-    }
 }

@@ -85,15 +85,15 @@ fn asked(device: &Device, model: &Model, images: &[f32], labels: &[usize]) -> Re
     let classes = model.facts.problem.classes;
     let (mut target, mut session) = predict::prepared(device, model, labels.len(), program)?;
     let mut asked = Asked { logits: Vec::new(), random: false, flat: 0 };
-    predict::each_batch(&mut target, images, labels, |own| {
+    target.each_batch(images, labels, |_, batch| -> Result<(), ExecutionError> {
         let all: Vec<Outputs> = (0..PASSES).map(|_| session.compute()).collect::<Result<_, _>>()?;
         let first = all[0].get(LOGITS);
         asked.random |= all.iter().any(|outputs| outputs.get(LOGITS) != first);
-        let logits = &first[..own.len() * classes];
+        let logits = &first[..batch.real * classes];
         asked.logits.extend_from_slice(logits);
         if classes >= Objective::Dlr.classes() {
             // Of an image that is wrong already the loss may be a constant, and no attack is run on it.
-            let rows = logits.chunks_exact(classes).zip(own).zip(all[0].get(GRADIENT));
+            let rows = logits.chunks_exact(classes).zip(&labels[batch.first..]).zip(all[0].get(GRADIENT));
             let flat = rows.filter(|((row, label), size)| **size == 0.0 && predict::answer(row) == **label);
             asked.flat += flat.count();
         }

@@ -341,12 +341,10 @@ impl Read {
         };
         let of_another_build = |_| ModelFileError::Architecture {
             path: path.to_path_buf(),
-            problem: "another build wrote this shard; judge it again, which goes on from its pieces"
-                .to_string(),
+            problem: "another build wrote this shard; judge it again".to_string(),
         };
         let facts: Facts = sealed::facts(&entry).map_err(of_another_build)?;
-        let without =
-            "it lacks the numbers of its images; judge this shard again, which goes on from its pieces";
+        let without = "it lacks the numbers of its images; judge this shard again";
         let columns = Columns::read(&mut file)?.ok_or_else(|| damaged(without))?;
         let shard =
             Shard::new(facts.number, facts.of).ok_or_else(|| damaged("it is a shard that cannot be"))?;

@@ -157,7 +157,7 @@ pub fn page(subject: &Subject) -> Result<String, WebError> {
 
 /// The norm of the ball that the run was trained within. A generator's perturbations are measured in L2.
 fn norm(model: &Model, config: Option<&TrainConfig>) -> Norm {
-    let trained = config.and_then(TrainConfig::trained_ball).map(|(norm, _)| norm);
+    let trained = config.and_then(TrainConfig::trained_ball).map(|ball| ball.norm);
     trained.filter(|_| model.generator.is_none()).unwrap_or(Norm::L2)
 }
 

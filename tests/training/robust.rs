@@ -4,6 +4,7 @@ use super::{cpu, digits, run, tiny};
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker, Norm};
 use pgn_wgpu::data::stratified;
 use pgn_wgpu::models::file::Model;
+use pgn_wgpu::threat::Radius;
 use pgn_wgpu::training::metrics::Metrics;
 use pgn_wgpu::training::{Method, TrainConfig, robust};
 use std::fs;
@@ -35,7 +36,7 @@ fn the_most_robust_networks_are_kept_and_an_attack_on_them_finds_the_same() {
         let model = Model::load(&path.join("checkpoints/best-robust.safetensors"), None).unwrap();
         let validation = &digits().validation;
         let images = validation.subset(&stratified(validation.labels(), robust::IMAGES, 0));
-        let (norm, epsilon) = robust::radius(&config);
+        let Radius { norm, epsilon } = robust::radius(&config);
         let accuracy = |kind| {
             let options = AttackOptions { norm, epsilon, ..AttackOptions::new(kind) };
             Attacker::new(&cpu(), &model, options, images.len())

@@ -7,7 +7,7 @@ const POOLED: &str = "a batch of images on which every window covers some of the
                       padded image, padding smaller than the window, and a stride of at least 1";
 const SPREAD: &str = "one value for each window over images of the stated height and width";
 
-/// Longer rows have their largest value looked for in two stages.
+/// Longer rows have their largest value looked for in two stages, unless their length is prime.
 const LONG_ROW: usize = 1024;
 
 /// The largest divisor of `count` that is not above its root.
@@ -65,7 +65,7 @@ impl Graph {
         Ok(self.push(Operation::MaxUnpool(window), &[d, keys], shape))
     }
 
-    /// The largest value of each row (image): `[rows, 1]`. Long rows take two stages, because one invocation looks through a whole
+    /// The largest value of each row (image): `[rows, 1]`. Long rows take two stages, unless their length is prime, because one invocation looks through a whole
     /// window: the largest of each part, then the largest of these. The first of equals stays the first.
     pub fn max_columns(&mut self, x: Tensor) -> Result {
         let (rows, columns) = (self.shape(x).rows(), self.shape(x).columns());

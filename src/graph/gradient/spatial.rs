@@ -20,8 +20,8 @@ impl Graph {
                 let [h, w] = size(self);
                 self.unpool(window, d, h, w)
             }
-            // The compiler adds masks after the gradients are built, so there is none here.
-            Operation::Unpool(window, _) => self.pool(window, d),
+            // The compiler adds masks after the gradients are built.
+            Operation::Unpool(window, None) => self.pool(window, d),
             Operation::MaxPool(window) => self.max_unpool(window, d, operands[1]),
             Operation::MaxUnpool(window) => self.max_pool_by(window, d, operands[1]),
             Operation::Resize(resize) => self.resize_gradient(resize, d),

@@ -43,9 +43,7 @@ impl Lowering<'_> {
         let [fine, coarse] = if adjoint { [shape, image] } else { [image, shape] };
         let g = g.usual(fine, coarse).ok()?;
         let params = params_of(g, fine, coarse);
-        let fits = self.limits.matrix_products
-            && (!matches!(epilogue, Epilogue::BorderBiasLeaky(_)) || g.stride == 2);
-        let winograd = Winograd::new(g, &params, adjoint).filter(|_| fits)?;
+        let winograd = Winograd::new(g, &params, adjoint).filter(|_| self.may_multiply(g, epilogue))?;
         Some((winograd, epilogue))
     }
 

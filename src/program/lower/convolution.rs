@@ -15,6 +15,12 @@ const WEIGHT_GRADIENT_PIXELS: usize = 1 << 14;
 const DIRECT_CHANNELS: u32 = 16;
 
 impl Lowering<'_> {
+    /// Whether it may be matrix products. Biases by the border belong to places of the fine side: swapped sides lose them, and at
+    /// stride 1 those of an image need not begin where a binding may begin.
+    pub(super) fn may_multiply(&self, g: Usual, epilogue: Epilogue) -> bool {
+        self.limits.matrix_products && (g.stride == 2 || !matches!(epilogue, Epilogue::BorderBiasLeaky(_)))
+    }
+
     /// Lowers a convolution or one of its gradients. The usual geometry has kernels of its own; the general kernels serve all others.
     pub(super) fn convolved(&mut self, tensor: Tensor, reads: &[TensorId], y: TensorId) {
         let Node { operation, operands, shape } = self.graph.node(tensor);
@@ -60,12 +66,8 @@ impl Lowering<'_> {
     ) {
         let adjoint = kernel.name == kernels::conv2d_input_gradient.name;
         let params = ConvolutionParams { slope: epilogue.slope(), ..params };
-        let by_place = matches!(epilogue, Epilogue::BorderBiasLeaky(_));
-        // Biases by the border belong to places of the fine side, which a product does not know.
-        if self.limits.matrix_products
-            && !by_place
-            && let Some(swapped) = im2col::swapped(g, &params)
-        {
+        let products = self.may_multiply(g, epilogue);
+        if products && let Some(swapped) = im2col::swapped(g, &params) {
             let other = if adjoint { &kernels::conv2d } else { &kernels::conv2d_input_gradient };
             let weight = self.swapped_weight(&params, reads[1]);
             let reads = [&[reads[0], weight], &reads[2..]].concat();
@@ -82,10 +84,8 @@ impl Lowering<'_> {
                     && kernels::fits::conv2d_input_gradient_rgb(bytes_of(&params), &constants)
             }
         };
-        // At stride 1 the biases by the border of an image need not begin where a binding may begin.
-        if self.limits.matrix_products
+        if products
             && !direct
-            && (!by_place || g.stride == 2)
             && let Some(matrices) = Im2col::new(g, &params)
         {
             match adjoint {

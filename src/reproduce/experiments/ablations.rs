@@ -1,10 +1,10 @@
 //! What the generator needs to see: all its inputs, then all but one (figure 8).
 
 use super::curves::standing;
-use super::{cell, notes};
+use super::{cell, notes, present};
 use crate::evaluation::statistics::Reading;
 use crate::report::{Axis, Block, Cell, Figure, Mark, Point, Section, Series, Table};
-use crate::reproduce::lab::{Lab, Missing};
+use crate::reproduce::lab::{Found, Lab, Missing};
 use crate::reproduce::plan::{self, Run};
 use crate::training::EpochRecord;
 
@@ -69,13 +69,9 @@ fn row(lab: &Lab, seen: &str, runs: &[Run]) -> Vec<Cell> {
 
 /// A point for each of these runs.
 fn points(lab: &Lab, runs: &[Run], missing: &mut Vec<Missing>) -> Vec<Point> {
-    let mut points = Vec::new();
-    for run in runs {
-        match standing(lab, &run.name(lab.settings), Reading::R2) {
-            Ok(s) => points
-                .push(Point { label: format!("seed {}", run.seed), ..Point::new(s.accuracy, s.robustness) }),
-            Err(reason) => missing.push(reason),
-        }
-    }
-    points
+    let point = |run: &Run| -> Found<Point> {
+        let s = standing(lab, &run.name(lab.settings), Reading::R2)?;
+        Ok(Point { label: format!("seed {}", run.seed), ..Point::new(s.accuracy, s.robustness) })
+    };
+    present(runs.iter().map(point), missing)
 }

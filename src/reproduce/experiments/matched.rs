@@ -1,7 +1,7 @@
 //! Settings that are matched by their validation accuracy, and accuracy against norm for them (figure 4).
 
 use super::curves::strength_name;
-use super::notes;
+use super::{notes, present};
 use crate::attacks::AttackKind;
 use crate::evaluation::record::Record;
 use crate::evaluation::report::paper_name;
@@ -100,13 +100,8 @@ pub type Accuracies = Vec<(Option<f32>, f64)>;
 pub fn validation_accuracies(lab: &Lab, method: Method, missing: &mut Vec<Missing>) -> Accuracies {
     let mut found = Vec::new();
     for (strength, runs) in plan::curve(lab.settings, method) {
-        let mut accuracies = Vec::new();
-        for run in runs {
-            match lab.validation_accuracy(&run.name(lab.settings)) {
-                Ok(accuracy) => accuracies.push(accuracy),
-                Err(reason) => missing.push(reason),
-            }
-        }
+        let accuracies =
+            present(runs.iter().map(|run| lab.validation_accuracy(&run.name(lab.settings))), missing);
         found.extend(Spread::of(&accuracies).map(|spread| (strength, spread.mean)));
     }
     found

@@ -64,6 +64,11 @@ fn cell(values: impl Iterator<Item = Found<f64>>, decimals: usize) -> Cell {
     }
 }
 
+/// What was found; the reasons for the rest go to `missing`.
+fn present<T>(found: impl Iterator<Item = Found<T>>, missing: &mut Vec<Missing>) -> Vec<T> {
+    found.filter_map(|found| found.map_err(|reason| missing.push(reason)).ok()).collect()
+}
+
 /// Appends what is missing, each reason once.
 fn notes(section: &mut Section, missing: &[Missing]) {
     let mut reasons: Vec<&str> = Vec::new();

@@ -1,6 +1,7 @@
 //! The settings of a curve: a strength each, with where the runs of its seeds stand; as points of a figure, and seed by
 //! seed.
 
+use super::present;
 use crate::report::{Mark, Point, Series};
 use crate::reproduce::curve::{SeedCurve, Spread, Standing};
 use crate::reproduce::lab::{Found, Lab, Missing};
@@ -22,18 +23,12 @@ pub fn settings_of(
     standing: impl Fn(&str) -> Found<Standing>,
     missing: &mut Vec<Missing>,
 ) -> Vec<Setting> {
-    let mut settings = Vec::new();
-    for (strength, runs) in curve {
-        let mut standings = Vec::new();
-        for run in runs {
-            match standing(&run.name(lab.settings)) {
-                Ok(standing) => standings.push((run.seed, standing)),
-                Err(reason) => missing.push(reason),
-            }
-        }
-        settings.push(Setting { strength, standings });
-    }
-    settings
+    let at = |run: &Run| -> Found<(u64, Standing)> { Ok((run.seed, standing(&run.name(lab.settings))?)) };
+    let setting = |(strength, runs): (Option<f32>, Vec<Run>)| Setting {
+        strength,
+        standings: present(runs.iter().map(at), missing),
+    };
+    curve.into_iter().map(setting).collect()
 }
 
 impl Setting {

@@ -1,12 +1,13 @@
 //! What FGM training does as epsilon grows and as epochs pass (figure 2).
 
 use super::curves::standing;
-use super::notes;
+use super::setting::over_seeds;
+use super::{notes, present};
 use crate::attacks::AttackKind;
 use crate::evaluation::statistics::Reading;
 use crate::report::{Axis, Block, Figure, Mark, Point, Section, Series, budget};
-use crate::reproduce::curve::{Spread, Standing};
-use crate::reproduce::lab::{Found, Lab, Missing};
+use crate::reproduce::curve::Spread;
+use crate::reproduce::lab::{Lab, Missing};
 use crate::reproduce::plan;
 use crate::training::Method;
 
@@ -94,12 +95,8 @@ fn over_epochs(lab: &Lab, missing: &mut Vec<Missing>) -> Pair {
     points
 }
 
-fn present(standings: impl Iterator<Item = Found<Standing>>, missing: &mut Vec<Missing>) -> Vec<Standing> {
-    standings.filter_map(|found| found.map_err(|reason| missing.push(reason)).ok()).collect()
-}
-
 fn point(x: f64, values: impl Iterator<Item = f64>) -> Option<Point> {
     let spread = Spread::of(&values.collect::<Vec<_>>())?;
-    let label = format!("{} seeds", spread.count);
+    let label = over_seeds(spread.count);
     Some(Point { x, y: spread.mean, x_spread: None, y_spread: spread.range(), label })
 }

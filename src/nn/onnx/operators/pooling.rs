@@ -150,7 +150,9 @@ pub fn resize(importer: &mut Importer, call: &Call) -> Result<Vec<Known>> {
             );
         }
         Resize::scaled(from, factors, coordinates, sampling).ok_or_else(|| {
-            format!("has the scales {factors:?}, which are no fractions of numbers up to 1000")
+            format!(
+                "has the scales {factors:?}, which are no positive fractions with a denominator up to 1000"
+            )
         })?
     };
     if call.attributes.text("coordinate_transformation_mode", "") == "pytorch_half_pixel"
