@@ -204,6 +204,10 @@ impl TrainConfig {
         if let Some(gamma) = self.awp.filter(|gamma| !gamma.is_possible()) {
             return error("awp", gamma.to_string(), awp::RANGE);
         }
+        if self.awp_gamma().is_some() && self.awp_warm_up >= self.epochs {
+            let range = "below the number of epochs, or `awp` never begins";
+            return error("awp-warm-up", self.awp_warm_up.to_string(), range);
+        }
         if self.awp_gamma().is_some() && self.learns_through_attack() {
             let range = "used without `through-attack`: the attack is made on weights that are not perturbed";
             return error("awp", "with `through-attack`".to_string(), range);

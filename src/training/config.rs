@@ -137,6 +137,9 @@ pub struct TrainConfig {
     /// Perturbation of weights; absent: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub awp: Option<Gamma>,
+    /// Epochs before it begins.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub awp_warm_up: u32,
     /// Weight of the penalty, c_L.
     pub c_l: f32,
     /// What the generator sees of the classifier's gradient.
@@ -301,6 +304,7 @@ impl TrainConfig {
             beta: None,
             replays: REPLAYS,
             awp: None,
+            awp_warm_up: 0,
             c_l: 3.0,
             gradient_input: GradientInput::Log,
             without: Vec::new(),
@@ -480,6 +484,11 @@ impl TrainConfig {
     /// The γ of adversarial weight perturbation, if the run has it.
     pub fn awp_gamma(&self) -> Option<f32> {
         self.awp.and_then(|gamma| gamma.value(self.method.awp)).filter(|_| !self.freeze_classifier)
+    }
+
+    /// The same in an epoch, counted from 0: 0 before it begins.
+    pub fn awp_gamma_in(&self, epoch: u32) -> Option<f32> {
+        self.awp_gamma().map(|gamma| if epoch < self.awp_warm_up { 0.0 } else { gamma })
     }
 
     /// The ball that images are attacked within: that of the inner attack, of steps of the defense's own, or of a generator.

@@ -129,10 +129,14 @@ pub(super) fn sgd(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     learning_classifier(config, key).or(other)
 }
 
-/// Where the learning rates go down by steps.
+/// Where the learning rates go down by steps before the run ends.
 pub(super) fn steps_down(config: &TrainConfig, _: &str) -> Option<NoEffect> {
-    let other = || NoEffect::new("the schedule of this run", "`schedule` step");
-    (config.schedule != Schedule::Step).then(other)
+    if config.schedule != Schedule::Step {
+        return Some(NoEffect::new("the schedule of this run", "`schedule` step"));
+    }
+    let too_late = config.milestones.iter().min().is_some_and(|&first| first >= config.epochs);
+    too_late
+        .then(|| NoEffect::new(&format!("`epochs` {}", config.epochs), "runs that go on after a milestone"))
 }
 
 /// Where weights decay.
@@ -144,6 +148,12 @@ pub(super) fn decay(config: &TrainConfig, key: &str) -> Option<NoEffect> {
 /// Where the classifier learns.
 pub(super) fn learning_classifier(config: &TrainConfig, _: &str) -> Option<NoEffect> {
     config.freeze_classifier.then(|| NoEffect::new(FREEZE, "a classifier that learns"))
+}
+
+/// Where the classifier learns at weights that are moved.
+pub(super) fn perturbed_weights(config: &TrainConfig, key: &str) -> Option<NoEffect> {
+    let none = config.awp_gamma().is_none().then(|| NoEffect::new("weights that are not moved", "`awp`"));
+    learning_classifier(config, key).or(none)
 }
 
 /// Where an attacked classifier computes with statistics of the batch.
@@ -234,6 +244,7 @@ pub fn says_everything(keys: &[String]) -> bool {
 mod tests {
     use super::*;
     use crate::data::DatasetKind;
+    use crate::training::defenses::awp::Gamma;
     use crate::training::options::TrainOptions;
 
     fn config(method: Method) -> TrainConfig {
@@ -302,13 +313,24 @@ mod tests {
         let sgd = TrainConfig { optimiser: Optimiser::Sgd, weight_decay: 5e-4, ..config(Method::NATURAL) };
         let resnet = TrainConfig { network: "resnet18".parse().unwrap(), ..config(Method::FGM) };
         let steps = TrainConfig { schedule: Schedule::Step, ..config(Method::NATURAL) };
-        let runs: Vec<TrainConfig> = methods.into_iter().map(config).chain([sgd, resnet, steps]).collect();
+        let moved = TrainConfig { awp: Some(Gamma::Usual), ..config(Method::NATURAL) };
+        let beside = [sgd, resnet, steps, moved];
+        let runs: Vec<TrainConfig> = methods.into_iter().map(config).chain(beside).collect();
         for (field, _) in EFFECTS {
             assert!(runs.iter().any(|run| flag(&key(field), run).is_ok()), "{field}");
         }
         assert!(flag("attack-mode", &config(Method::FGM)).unwrap_err().contains("batch normalisation"));
         assert!(flag("momentum", &config(Method::NATURAL)).unwrap_err().contains("`optimiser` sgd"));
         assert!(flag("milestones", &config(Method::NATURAL)).unwrap_err().contains("`schedule` step"));
+        let late = |epochs, milestones| TrainConfig {
+            schedule: Schedule::Step,
+            epochs,
+            milestones,
+            ..config(Method::NATURAL)
+        };
+        assert!(flag("milestones", &late(40, vec![40])).unwrap_err().contains("`epochs` 40"));
+        assert!(flag("milestones", &late(40, vec![39, 60])).is_ok(), "the first of them lowers the rate");
+        assert!(flag("awp-warm-up", &config(Method::NATURAL)).unwrap_err().contains("belongs to `awp`"));
         for key in ["iterations", "step-size", "random-start", "epsilon", "norm", "through-attack"] {
             assert!(flag(key, &config(Method::PGD)).is_ok(), "{key}");
             assert!(flag(key, &config(Method::NATURAL)).is_err(), "{key}");

@@ -243,6 +243,9 @@ options! {
     /// trades and 0.01 for others]
     #[arg(num_args = 0..=1, default_missing_value = "usual", value_name = "GAMMA")]
     awp: Gamma => awp, learning_classifier;
+    /// Epochs before --awp begins [default: 0; 9 for trades with --preset paper]
+    #[arg(value_name = "EPOCHS", value_parser = number(0..=100_000_u32))]
+    awp_warm_up: u32 => awp_warm_up, perturbed_weights;
     /// Weight of the penalty on the squared perturbation [default: 3]
     #[arg(value_parser = number(0.0_f32..))]
     c_l: f32 => c_l, priced;
@@ -355,6 +358,9 @@ impl TrainOptions {
         // AWP moves weights that the attack was made on, so no gradient goes through it.
         if config.awp_gamma().is_some() && self.through_attack.or(file.through_attack).is_none() {
             config.through_attack = false;
+        }
+        if config.awp_gamma().is_none() && self.awp_warm_up.or(file.awp_warm_up).is_none() {
+            config.awp_warm_up = 0;
         }
         if let Some(kind) = config.inner().filter(|kind| kind.goal != Goal::Ball)
             && self.iterations.or(file.iterations).is_none()

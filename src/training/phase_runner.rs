@@ -56,8 +56,10 @@ pub struct Climb {
 impl PhaseRunner {
     /// Writes an input to every program that has it; one of them must.
     pub fn write(&mut self, name: &str, values: &[f32]) -> Result<(), ExecutionError> {
+        let climb = self.climb.iter_mut().map(|climb| &mut climb.apply);
         let mut takers = std::iter::once(&mut self.session)
             .chain(&mut self.apply)
+            .chain(climb)
             .filter(|session| session.program().declared(name).is_some())
             .peekable();
         if takers.peek().is_none() {

@@ -272,18 +272,18 @@ impl Stage<'_> {
     ) -> Result<Descent> {
         let live = &self.f.states.learned;
         let wanted: Vec<Tensor> = live.iter().chain(beside).copied().collect();
-        let gamma = self.config.awp_gamma();
-        let own = build(graph, self.training(gamma.is_none()))?;
+        let moves = self.config.awp_gamma().is_some();
+        let own = build(graph, self.training(!moves))?;
         let mut weights = graph.gradient_of_many(&own.terms, &wanted)?;
         let beside = weights.split_off(live.len());
-        let Some(gamma) = gamma.filter(|_| self.is_learned_from()) else {
+        if !moves || !self.is_learned_from() {
             let learned = own.clone();
             return Ok(Descent { weights, beside, own, learned });
-        };
+        }
         let (slots, states) = (&self.net.slots, &self.f.states);
         let climbed = match self.how {
             Gradients::Accumulate => awp::climbed_before(graph, slots, states)?,
-            _ => awp::climbed(graph, slots, states, &weights, gamma)?,
+            _ => awp::climbed(graph, slots, states, &weights)?,
         };
         let learned = build(graph, Classifier { states: &climbed, ..self.training(true) })?;
         let weights = graph.gradient_of_many(&learned.terms, &climbed.learned)?;

@@ -172,11 +172,11 @@ impl Trainer {
 
     /// The turn of `--awp` before a phase in parts.
     fn climb(&mut self, phase: Phase, images: usize) -> Result<Option<Climb>, ExecutionError> {
-        let Some(gamma) = self.config.awp_gamma().filter(|_| phase != Phase::Generator) else {
+        if self.config.awp_gamma().is_none() || phase == Phase::Generator {
             return Ok(None);
-        };
+        }
         let session = self.workspace.bind(Arc::new(self.program(phase, images, Gradients::Climb)?))?;
-        let apply = self.workspace.prepare(&awp::climb_graph(&self.classifier.slots, gamma)?)?;
+        let apply = self.workspace.prepare(&awp::climb_graph(&self.classifier.slots)?)?;
         Ok(Some(Climb { session, apply }))
     }
 
@@ -335,7 +335,7 @@ impl Trainer {
         written
     }
 
-    /// Counts an update of each network that moves, and returns the inputs of that update: rates and decays.
+    /// Counts an update of each network that moves, and returns the inputs of that update: rates, decays, and γ of `--awp`.
     fn inputs_of_updates(&mut self, phase: Phase, batch: &Batch) -> NamedStates {
         let per_epoch = batch.per_epoch.max(1);
         let before = u64::from(batch.epoch) * u64::from(per_epoch) + u64::from(batch.index);
@@ -345,6 +345,8 @@ impl Trainer {
             self.updates[0] += 1;
             let rate = factor * self.config.lr_at(self.step);
             inputs.extend(self.inputs_of_update(Role::Classifier, rate, self.updates[0]));
+            let gamma = self.config.awp_gamma_in(batch.epoch);
+            inputs.extend(gamma.map(|gamma| (awp::GAMMA.to_string(), vec![gamma])));
         }
         if phase != Phase::Classifier {
             self.updates[1] += 1;

@@ -29,6 +29,11 @@ fn sizes_that_cannot_be_are_named_with_what_can() {
         (&["--replays", "0"], &["--replays", "0", "1 to 100"]),
         (&["--awp", "2"], &["--awp", "from 0 to 1", "usual"]),
         (&["--method", "fgm", "--awp", "--through-attack"], &["--awp", "without --through-attack"]),
+        (&["--awp-warm-up", "1"], &["--awp-warm-up has no effect", "belongs to --awp"]),
+        (
+            &["--awp", "--epochs", "4", "--awp-warm-up", "4"],
+            &["--awp-warm-up 4", "below the number of epochs"],
+        ),
         (&["--c-l", "-1"], &["--c-l", "-1", "from 0"]),
         (&["--c-l", "inf"], &["--c-l", "inf", "finite"]),
         (&["--generator-steps", "0"], &["--generator-steps", "0", "1 to 100"]),

@@ -39,6 +39,7 @@ fn the_help_of_train_has_the_true_defaults() {
     assert_eq!(said("momentum"), config.momentum.to_string());
     assert_eq!(said("weight-decay"), config.weight_decay.to_string());
     assert_eq!(said("warm-up"), config.warm_up.to_string());
+    assert_eq!(said("awp-warm-up"), format!("{}; 9 for trades with --preset paper", config.awp_warm_up));
     assert_eq!(said("label-smoothing"), config.label_smoothing.to_string());
     assert_eq!(said("generator-rounds"), config.generator_rounds.to_string());
     assert_eq!(said("generators"), config.generators.to_string());

@@ -5,7 +5,7 @@ use super::{DIGITS, batch, bits, cpu, devices, digits, run, tiny};
 use pgn_wgpu::attacks::steps::{self, Victim};
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, Norm, Run};
 use pgn_wgpu::bench::steps::synthetic_batch;
-use pgn_wgpu::data::{BatchOptions, DatasetKind, make_batch};
+use pgn_wgpu::data::{Batch, BatchOptions, DatasetKind, make_batch};
 use pgn_wgpu::executor::{Device, Workspace};
 use pgn_wgpu::graph::Graph;
 use pgn_wgpu::models::file::Model;
@@ -140,6 +140,23 @@ fn weights_that_are_not_moved_learn_as_without_awp_and_moved_ones_do_not() {
         assert!(plain == at(Gamma::Of(0.0)), "{method}");
         assert!(plain != at(Gamma::Usual), "{method}");
         assert!(at(Gamma::Of(0.05)) != at(Gamma::Usual), "{method}");
+    }
+}
+
+#[test]
+fn weights_move_from_the_epoch_on_in_which_awp_begins_also_in_a_batch_in_parts() {
+    let after = |awp, awp_warm_up, epoch, largest| {
+        let config = TrainConfig { batch_size: 10, awp, awp_warm_up, ..tiny(Method::TRADES) };
+        let mut trainer = Trainer::new(cpu(), &config, DIGITS, None, largest).unwrap();
+        let pending = trainer.submit(&Batch { epoch, ..batch(10) }).unwrap();
+        trainer.collect(pending).unwrap();
+        trainer.values().unwrap().0.weights
+    };
+    for largest in [None, Some(4)] {
+        let [plain, moved] = [None, AWP].map(|awp| after(awp, 0, 1, largest));
+        assert!(plain != moved);
+        assert!(after(AWP, 2, 1, largest) == plain, "the last epoch without it, {largest:?}");
+        assert!(after(AWP, 1, 1, largest) == moved, "the first epoch with it, {largest:?}");
     }
 }
 

@@ -15,8 +15,9 @@
 //! their own there, so a batch that the adapter cannot hold goes the second way.
 //!
 //! This differs from the authors' code (`csdongxian/AWP`, a7acf5d) in these places:
-//! - There, TRADES is trained without it before the tenth epoch (`--awp-warmup 10`). Here it begins with the first step, as in
-//!   their training against PGD on CIFAR-10.
+//! - There, TRADES is trained without it before the tenth epoch (`--awp-warmup 10`), and training against PGD on CIFAR-10 has it
+//!   from the first step. Here `--awp-warm-up` says for how many epochs the classifier learns without it: none, but for the nine
+//!   of TRADES with `--preset paper`. γ is an input of every step, 0 until then.
 //! - There, weight decay acts on `w + v`, because it is the optimiser's; here on `w`.
 //! - There, TRADES passes clean images through the network once more, which moves running statistics once more. Here statistics
 //!   learn from each pass of the second evaluation once, and from none of the first.
@@ -35,6 +36,12 @@ use std::str::FromStr;
 pub const ON_ATTACKED: f32 = 0.01;
 /// γ on TRADES (the authors' code).
 pub const ON_TRADES: f32 = 0.005;
+
+/// Epochs before γ on TRADES (the authors' code counts from 1 and begins with the tenth).
+pub const WARM_UP_OF_TRADES: u32 = 9;
+
+/// The input of every step of the classifier that has γ, `[1]`.
+pub const GAMMA: &str = "awp.gamma";
 
 /// The classifier's state of moved weights.
 const CLIMBED: &str = "climbed";
@@ -121,15 +128,15 @@ impl Gamma {
     }
 }
 
-/// The slots of `states` with each kernel and matrix `w` at `w + γ ‖w‖ / ‖g‖ · g`. `gradients` are those of
-/// [`States::learned`]. No gradient flows from the result to `w` or `g`.
+/// The slots of `states` with each kernel and matrix `w` at `w + γ ‖w‖ / ‖g‖ · g`, γ being the input [`GAMMA`]. `gradients` are
+/// those of [`States::learned`]. No gradient flows from the result to `w` or `g`.
 pub fn climbed(
     graph: &mut Graph,
     slots: &Slots,
     states: &States,
     gradients: &[Tensor],
-    gamma: f32,
 ) -> Result<States, GraphError> {
+    let gamma = graph.input(GAMMA, &[1])?;
     let mut weights = states.learned.clone();
     let learned = slots.all.iter().filter(|slot| slot.is_learned());
     for (slot, (weight, &gradient)) in learned.zip(weights.iter_mut().zip(gradients)) {
@@ -137,7 +144,7 @@ pub fn climbed(
             continue;
         }
         let moved = graph.formula(|f| {
-            let [w, g] = f.all([*weight, gradient]);
+            let [w, g, gamma] = f.all([*weight, gradient, gamma]);
             w + g * (length(w) * gamma / length(g))
         })?;
         *weight = graph.detach(moved);
@@ -147,13 +154,13 @@ pub fn climbed(
 
 /// Moves the classifier's weights along the gradient that the parts of a batch have added up, into the state that
 /// [`climbed_before`] reads, and clears the sum.
-pub fn climb_graph(slots: &Slots, gamma: f32) -> Result<Graph, GraphError> {
+pub fn climb_graph(slots: &Slots) -> Result<Graph, GraphError> {
     let mut graph = Graph::new();
     let role = Role::Classifier;
     let states = slots.views(&mut graph, &role.state("parameters"), &role.state("buffers"))?;
     let sum = graph.state(&role.state("gradient"), &[slots.weights])?;
     let gradients = slots.weights_in(&mut graph, sum)?;
-    let climbed = climbed(&mut graph, slots, &states, &gradients, gamma)?;
+    let climbed = climbed(&mut graph, slots, &states, &gradients)?;
     let packed = slots.pack(&mut graph, &climbed.learned)?;
     let state = graph.state(&role.state(CLIMBED), &[slots.weights])?;
     graph.assign(state, packed)?;

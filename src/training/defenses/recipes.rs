@@ -10,6 +10,7 @@ use crate::attacks::Norm;
 use crate::data::DatasetKind;
 use crate::nn::{Network, Published};
 use crate::training::config::{AttackMode, Preset, TrainConfig};
+use crate::training::defenses::awp;
 use crate::training::optimiser::{Decayed, Optimiser};
 use crate::training::schedule::Schedule;
 
@@ -17,11 +18,13 @@ use crate::training::schedule::Schedule;
 const EIGHT: f32 = 8.0 / 255.0;
 
 /// `yaodongyu/TRADES`, `train_trades_cifar10.py` (6e8e11b). It counts epochs from 1 and has a tenth of the rate from epoch 75 on.
+/// When `--awp` begins is from `csdongxian/AWP` (a7acf5d).
 pub(super) fn trades(config: &mut TrainConfig) {
     *config = TrainConfig {
         network: network("wide-resnet-34-10"),
         epochs: 76,
         milestones: vec![74],
+        awp_warm_up: awp::WARM_UP_OF_TRADES,
         lr: 0.1,
         weight_decay: 2e-4,
         epsilon: 0.031,
@@ -168,6 +171,15 @@ mod tests {
             let config = resolved(&format!("method = \"{method}\"\nawp = \"usual\""));
             assert!(!config.through_attack && config.check().is_ok(), "{method}");
         }
+        let warm_up = |file: &str| resolved(file).awp_warm_up;
+        assert_eq!(warm_up("method = \"trades\"\nawp = \"usual\""), 9);
+        assert_eq!(warm_up("method = \"trades\"\nawp = 0.01\nawp-warm-up = 2"), 2);
+        assert_eq!(
+            warm_up("method = \"trades\""),
+            0,
+            "without weights that move there is nothing to wait for"
+        );
+        assert_eq!(warm_up("method = \"pgd\"\nawp = \"usual\""), 0);
         assert!(resolved("method = \"pgd\"").through_attack);
         assert!(resolved("method = \"pgd\"\nawp = 0.0").through_attack, "0 moves nothing");
         let both = resolved("method = \"pgd\"\nawp = \"usual\"\nthrough-attack = true");
