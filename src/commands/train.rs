@@ -5,7 +5,6 @@ mod watch;
 
 use super::loudness::{self, Timer};
 use super::{CommandResult, bytes, duration, fail, grouped, print_notes, signals, table};
-use crate::command_line::settings::with_flags;
 use pgn_wgpu::data::Dataset;
 use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::executor::{Device, ExecutionError, Opening};
@@ -15,7 +14,6 @@ use pgn_wgpu::models::file::Model;
 use pgn_wgpu::training::effects;
 use pgn_wgpu::training::fit::{Fit, Observer, Outcome};
 use pgn_wgpu::training::material::{Material, material};
-use pgn_wgpu::training::metrics::weak_generator;
 use pgn_wgpu::training::options::TrainOptions;
 use pgn_wgpu::training::prepared::Home;
 use pgn_wgpu::training::run::RunFolder;
@@ -161,11 +159,6 @@ pub fn run(arguments: Arguments) -> CommandResult {
     println!("device   {described}");
     println!("model    {}", model.display());
     println!("metrics  {}", path.join("metrics.jsonl").display());
-    if let Some(attacked) = outcome.test.and_then(|test| test.generator)
-        && let Some((figure, remedy)) = weak_generator(attacked.loss, attacked.fgm_loss)
-    {
-        println!("\nwarning: {figure}; {}", with_flags(remedy));
-    }
     Ok(ExitCode::SUCCESS)
 }
 

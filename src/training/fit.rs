@@ -5,7 +5,7 @@ use super::TrainError;
 use super::checkpoint::{Checkpoint, Head, Progress, StartedFrom, TrainingData, not_finite};
 use super::config::TrainConfig;
 use super::material::material;
-use super::metrics::MetricsFile;
+use super::metrics::{MetricsFile, weak_generator};
 use super::optimiser::Role;
 use super::prepared::{Home, Prepared};
 use super::record::{EpochRecord, Record, StepRecord};
@@ -240,6 +240,11 @@ impl<'a> Fit<'a> {
         self.save_end()?;
         let interrupted = self.trainer.step() < total && self.stop.load(Ordering::Relaxed);
         let test = if interrupted { None } else { Some(self.validator.run(&self.dataset.test)?) };
+        if let Some(attacked) = test.and_then(|test| test.generator)
+            && let Some((figure, remedy)) = weak_generator(attacked.loss, attacked.fgm_loss)
+        {
+            self.observer.warning(&format!("{figure}; {remedy}"));
+        }
         Ok(Outcome {
             interrupted,
             steps: self.trainer.step(),

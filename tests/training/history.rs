@@ -80,6 +80,30 @@ impl Observer for CopyAt<'_> {
     fn warning(&mut self, _: &str) {}
 }
 
+/// What a run says beside its numbers.
+#[derive(Default)]
+struct Heard(Vec<String>);
+
+impl Observer for Heard {
+    fn step(&mut self, _: &StepRecord, _: u64) {}
+    fn epoch(&mut self, _: &EpochRecord, _: u32) {}
+    fn warning(&mut self, sentence: &str) {
+        self.0.push(sentence.to_string());
+    }
+}
+
+#[test]
+fn whoever_watches_a_run_hears_that_its_generator_has_not_learned_to_attack() {
+    let folder = tempfile::tempdir().unwrap();
+    let (stop, mut heard) = (AtomicBool::new(false), Heard::default());
+    // Of a generator that has hardly moved.
+    let config = TrainConfig { max_steps: Some(1), generator_lr: Some(1e-6), ..tiny(Method::PGN) };
+    let home = Home::New(folder.path().join("run"));
+    Fit::new(cpu(), config, home, &mut heard, &stop).unwrap().run().unwrap();
+    assert_eq!(heard.0.len(), 1, "{:?}", heard.0);
+    assert!(heard.0[0].contains("the generator does less than FGM at its norm"), "{:?}", heard.0);
+}
+
 /// The files of best networks below a run folder, those that wait too.
 fn bests(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder.join("checkpoints")).unwrap();

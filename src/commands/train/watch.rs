@@ -39,9 +39,12 @@ impl Watch {
 
     /// A line above the bar. If nobody reads it any more, the run goes on.
     fn line(&self, text: &str) {
-        if loudness::is_quiet() {
-            return;
+        if !loudness::is_quiet() {
+            self.always(text);
         }
+    }
+
+    fn always(&self, text: &str) {
         self.bar.suspend(|| {
             let _ = writeln!(std::io::stdout(), "{text}");
         });
@@ -102,6 +105,6 @@ impl Observer for Watch {
     }
 
     fn warning(&mut self, sentence: &str) {
-        self.line(&format!("warning: {}", with_flags(sentence)));
+        self.always(&format!("warning: {}", with_flags(sentence)));
     }
 }
