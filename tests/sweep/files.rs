@@ -147,10 +147,10 @@ fn every_mistake_in_a_sweep_file_is_one_sentence_with_its_line() {
 
 #[test]
 fn the_sweeps_in_the_examples_are_read() {
-    let last_variant = "pgn-epsilon0.5-fixed-radius-true-generator-objective-margin-generator-rounds2";
+    let last_variant = "pgn-epsilon8-255-fixed-radius-true-generator-rounds2-norm-linf-seed1";
     let known = BTreeMap::from([
         ("curves.toml", (20, "pgn-c-l10-seed2")),
-        ("pgn-variants.toml", (18, last_variant)),
+        ("pgn-variants.toml", (48, last_variant)),
         ("sweep.toml", (30, "pgn-c-l10-seed3")),
         ("whole-cifar10.toml", (22, "trades-epsilon0.5-seed1")),
     ]);
