@@ -139,6 +139,16 @@ fn validation_hands_over_at_a_kernel_and_an_unknown_one_is_refused_with_the_know
 }
 
 #[test]
+fn quiet_training_prints_warnings_all_the_same() {
+    // A generator that hardly moves does less than FGM.
+    let run =
+        ["train", "--width", "0.03125", "--max-steps", "1", "--generator-lr", "1e-6", "--adapter", "cpu"];
+    let text = Scratch::new().succeed(run.iter().chain(&["--quiet"]));
+    assert_mentions(&text, &["warning: the generator does less than FGM", "--generator-lr"]);
+    assert!(!text.contains("planned on the device"), "{text}");
+}
+
+#[test]
 fn auto_says_why_it_takes_the_cpu_path_and_quiet_does_not() {
     if adapters().iter().any(|(kind, _)| kind != "software") {
         return super::skipped("the CPU path by auto, because there is a GPU");

@@ -65,8 +65,9 @@ impl Graph {
         Ok(self.push(Operation::MaxUnpool(window), &[d, keys], shape))
     }
 
-    /// The largest value of each row (image): `[rows, 1]`. Long rows take two stages, unless their length is prime, because one invocation looks through a whole
-    /// window: the largest of each part, then the largest of these. The first of equals stays the first.
+    /// The largest value of each row (image): `[rows, 1]`. One invocation looks through a whole window, so long rows take two
+    /// stages: the largest of each part, then the largest of these. A row whose length is prime has no such parts and takes one. The
+    /// first of equals stays the first.
     pub fn max_columns(&mut self, x: Tensor) -> Result {
         let (rows, columns) = (self.shape(x).rows(), self.shape(x).columns());
         let parts = if columns > LONG_ROW { nearly_root(columns) } else { 1 };

@@ -174,11 +174,7 @@ mod tests {
         let warm_up = |file: &str| resolved(file).awp_warm_up;
         assert_eq!(warm_up("method = \"trades\"\nawp = \"usual\""), 9);
         assert_eq!(warm_up("method = \"trades\"\nawp = 0.01\nawp-warm-up = 2"), 2);
-        assert_eq!(
-            warm_up("method = \"trades\""),
-            0,
-            "without weights that move there is nothing to wait for"
-        );
+        assert_eq!(warm_up("method = \"trades\""), 0, "no weights move, so none wait");
         assert_eq!(warm_up("method = \"pgd\"\nawp = \"usual\""), 0);
         assert!(resolved("method = \"pgd\"").through_attack);
         assert!(resolved("method = \"pgd\"\nawp = 0.0").through_attack, "0 moves nothing");
