@@ -17,7 +17,7 @@ use crate::training::TrainConfig;
 use crate::training::checkpoint::{self, Checkpoint};
 use crate::training::metrics::{LARGEST_METRICS, LONGEST_LINE, Metrics, record_of};
 use crate::training::optimiser::Role;
-use crate::training::run::RunFolder;
+use crate::training::run::{RunFolder, SET_ASIDE};
 use crate::training::tensorboard;
 use crate::verdict;
 use std::fs;
@@ -131,7 +131,18 @@ fn kind(path: &Path) -> Option<Kind> {
 /// What is wrong with a whole file in the folder of another run.
 const OF_ANOTHER_RUN: &str = "is of another run than the config.toml beside it; put the run's own file back, or move this one out of the folder";
 
+/// Whether a file is the checkpoint that a run could not read and went on without.
+fn is_set_aside(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+    folder == "checkpoints" && path.file_name().is_some_and(|name| name == SET_ASIDE)
+}
+
 fn file(path: &Path) -> State {
+    if is_set_aside(path) {
+        let reason =
+            "it could not be read, and the run went on from the checkpoint before it; nothing needs it";
+        return State::Unverified(reason.to_string());
+    }
     let read = |limit| files::read_at_most(path, limit).map_err(|e| e.to_string());
     let result = match kind(path) {
         Some(Kind::Tensors) => return tensors(path).unwrap_or_else(State::Damaged),
@@ -315,7 +326,8 @@ fn model_is_the_checkpoint(path: &Path, saved: &Checkpoint) -> Result<(), String
     match parts.into_iter().all(|(part, values)| same(part, values)) {
         true => Ok(()),
         false => Err(format!(
-            "{} has other weights than the last checkpoint: it is of another run",
+            "{} has other weights than the last checkpoint: it is of another run or of an earlier end of this one, which \
+             `pgn-wgpu train --resume` brings up to date",
             path.display()
         )),
     }

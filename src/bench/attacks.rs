@@ -95,6 +95,7 @@ fn untrained(config: &TrainConfig, problem: Problem) -> Result<Model, TrainError
         method: "unknown".to_string(),
         generator: config.recipe(),
         run: None,
+        step: None,
     };
     Ok(Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() })
 }

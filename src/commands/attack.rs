@@ -1,5 +1,6 @@
 //! `pgn-wgpu attack`: one or several attacks on a model, over a split of a data set; a table with its doubts, and what was
-//! found as files. With `--csv -` the lines go to standard output, and everything for people to standard error.
+//! found as files. With `--csv -` the lines go to standard output, and everything for people to standard error. If an attack fails or
+//! a file cannot be written, what was found before is still shown.
 
 use super::attack_flags::AttackFlags;
 use super::progress::Progress;
@@ -82,7 +83,6 @@ impl Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
-    let norm = arguments.norm();
     let mut attacks = arguments.attacks()?;
     check_outputs(arguments, &attacks)?;
     let subject = Place::find(&arguments.model)?.with_pixels(&arguments.pixels).open(&arguments.images)?;
@@ -93,25 +93,56 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     }
     let device = arguments.device.open()?;
     let mut found = Found::new();
-    let mut progress = Progress::new();
-    for options in &attacks {
-        let outcome = attack(&device, &subject, options, &mut progress)?;
-        write_outcome(arguments, &subject, &attacks, options, &outcome)?;
-        found.add(&device, &subject, options, outcome);
-    }
-    let text = found.text(arguments, &subject, norm) + &written(arguments, &attacks);
-    match &arguments.csv {
-        Some(path) if path == Path::new(STANDARD_OUTPUT) => {
-            eprint!("{text}");
-            print!("{}", found.lines);
-        }
-        Some(path) => {
-            files::write(path, found.lines.as_bytes())?;
-            print!("{text}");
-        }
-        None => print!("{text}"),
-    }
+    let attacked = attack_all(arguments, &device, &subject, &attacks, &mut found);
+    let shown = show(arguments, &subject, &mut found);
+    attacked.and(shown)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Makes one attack after the other and writes the files of each. What was `found` before an error stays in it.
+fn attack_all(
+    arguments: &Arguments,
+    device: &Device,
+    subject: &Subject,
+    attacks: &[AttackOptions],
+    found: &mut Found,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut progress = Progress::new();
+    for options in attacks {
+        let outcome = attack(device, subject, options, &mut progress)?;
+        let written = write_outcome(arguments, subject, attacks, options, &outcome, &mut found.files);
+        found.add(device, subject, options, outcome);
+        written?;
+    }
+    Ok(())
+}
+
+/// Writes the CSV, then shows what was found and names the files: whoever reads it may leave early.
+fn show(
+    arguments: &Arguments,
+    subject: &Subject,
+    found: &mut Found,
+) -> Result<(), Box<dyn std::error::Error>> {
+    if found.records.is_empty() {
+        return Ok(());
+    }
+    let csv = arguments.csv.as_deref();
+    let lines_are_the_output = csv == Some(Path::new(STANDARD_OUTPUT));
+    let written = match csv.filter(|_| !lines_are_the_output) {
+        Some(path) => {
+            files::write(path, found.lines.as_bytes()).map(|()| found.files.push(path.to_path_buf()))
+        }
+        None => Ok(()),
+    };
+    let mut text = found.text(arguments, subject, arguments.norm());
+    text.extend(found.files.iter().map(|path| format!("written  {}\n", path.display())));
+    if lines_are_the_output {
+        eprint!("{text}");
+        print!("{}", found.lines);
+    } else {
+        print!("{text}");
+    }
+    Ok(written?)
 }
 
 fn attack(
@@ -143,11 +174,14 @@ struct Found {
     /// As CSV.
     lines: String,
     records: Vec<Record>,
+    /// The files that were written.
+    files: Vec<PathBuf>,
 }
 
 impl Found {
     fn new() -> Self {
-        Self { rows: vec![HEAD.map(str::to_string).to_vec()], lines: export::csv_head(), records: Vec::new() }
+        let rows = vec![HEAD.map(str::to_string).to_vec()];
+        Self { rows, lines: export::csv_head(), records: Vec::new(), files: Vec::new() }
     }
 
     fn add(&mut self, device: &Device, subject: &Subject, options: &AttackOptions, outcome: AttackOutcome) {
@@ -202,12 +236,6 @@ impl Found {
     }
 }
 
-/// The lines that name the files.
-fn written(arguments: &Arguments, attacks: &[AttackOptions]) -> String {
-    let line = |(path, _): (PathBuf, Content)| format!("written  {}\n", path.display());
-    outputs(arguments, attacks).into_iter().map(line).collect()
-}
-
 fn row(options: &AttackOptions, outcome: &AttackOutcome) -> Vec<String> {
     let fooled = (0..outcome.len()).filter(|&i| outcome.verdict(i) == ImageVerdict::Fooled);
     let mut lengths: Vec<f64> = fooled.map(|i| f64::from(outcome.l2[i])).collect();
@@ -226,24 +254,13 @@ fn row(options: &AttackOptions, outcome: &AttackOutcome) -> Vec<String> {
     ]
 }
 
-/// What goes into which file.
-#[derive(Clone, Copy, PartialEq)]
-enum Content {
-    Save,
-    Sheet,
-    Csv,
-}
-
 /// Every file that will be written.
-fn outputs(arguments: &Arguments, attacks: &[AttackOptions]) -> Vec<(PathBuf, Content)> {
-    let mut all = Vec::new();
-    for (path, content) in [(&arguments.save, Content::Save), (&arguments.sheet, Content::Sheet)] {
-        if let Some(path) = path {
-            all.extend(attacks.iter().map(|options| (file_for(path, attacks, options), content)));
-        }
-    }
-    let csv = arguments.csv.iter().filter(|path| *path != Path::new(STANDARD_OUTPUT));
-    all.extend(csv.map(|path| (path.clone(), Content::Csv)));
+fn outputs(arguments: &Arguments, attacks: &[AttackOptions]) -> Vec<PathBuf> {
+    let of_attacks = [&arguments.save, &arguments.sheet].into_iter().flatten();
+    let mut all: Vec<PathBuf> = of_attacks
+        .flat_map(|path| attacks.iter().map(move |options| file_for(path, attacks, options)))
+        .collect();
+    all.extend(arguments.csv.iter().filter(|path| *path != Path::new(STANDARD_OUTPUT)).cloned());
     all
 }
 
@@ -267,26 +284,32 @@ fn file_for(path: &Path, attacks: &[AttackOptions], options: &AttackOptions) -> 
 /// Refuses to compute what could not be written.
 fn check_outputs(arguments: &Arguments, attacks: &[AttackOptions]) -> Result<(), Box<dyn std::error::Error>> {
     let all = outputs(arguments, attacks);
-    let paths: Vec<&Path> = all.iter().map(|(path, _)| path.as_path()).collect();
+    let paths: Vec<&Path> = all.iter().map(PathBuf::as_path).collect();
     check_new_files(&paths, arguments.force)
 }
 
+/// Writes the files of one attack, and adds them to `files`.
 fn write_outcome(
     arguments: &Arguments,
     subject: &Subject,
     attacks: &[AttackOptions],
     options: &AttackOptions,
     outcome: &AttackOutcome,
+    files: &mut Vec<PathBuf>,
 ) -> Result<(), Box<dyn std::error::Error>> {
+    let mut write = |path: &Path, bytes: &[u8]| {
+        let path = file_for(path, attacks, options);
+        files::write(&path, bytes).map(|()| files.push(path))
+    };
     if let Some(path) = &arguments.save {
-        files::write(&file_for(path, attacks, options), &export::safetensors(outcome, options))?;
+        write(path, &export::safetensors(outcome, options))?;
     }
     if let Some(path) = &arguments.sheet {
         let radius = export::radius(options)
             .map_or(String::new(), |radius| format!(", {} epsilon {radius}", options.norm.name()));
         let heading = format!("{} on {}{radius}", options.kind.title, subject.place.name);
         let picture = sheet::png(outcome, &subject.class_names, &heading, arguments.sheet_images)?;
-        files::write(&file_for(path, attacks, options), &picture)?;
+        write(path, &picture)?;
     }
     Ok(())
 }

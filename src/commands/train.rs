@@ -261,7 +261,7 @@ fn dry_run(arguments: &Arguments, config: &TrainConfig, resumed: Option<&RunFold
     let all = What { trainer: &trainer, data: &material.dataset, config, device: &described };
     describe(&all, &path, done.as_ref().map(|done| done.step));
     let mut notes = material.notes(config);
-    notes.extend(trainer.split_note());
+    notes.extend(trainer.split_note(material.micro_batch));
     notes.extend(done.and_then(|done| resume::nothing_left(&done, config)));
     print_notes(&notes);
     println!("dry run  nothing was written; the same command without --dry-run trains");
@@ -276,7 +276,7 @@ fn prepare(
 ) -> Result<(Trainer, Material), TrainError> {
     let material = material(config, resumed)?;
     let problem = problem_of(&material.dataset);
-    let trainer = Trainer::new(device, config, problem, material.from.as_ref(), None)?;
+    let trainer = Trainer::new(device, config, problem, material.from.as_ref(), material.micro_batch)?;
     Ok((trainer, material))
 }
 

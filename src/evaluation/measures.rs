@@ -71,10 +71,11 @@ impl Measure {
 
     /// A statistic over images. An interval with an end that is not finite is left out.
     fn estimated(key: String, name: String, unit: Unit, estimate: Option<Estimate>) -> Self {
+        let images = Some(estimate.as_ref().map_or(0, |estimate| estimate.images));
         let estimate = estimate.filter(|e| e.value.is_finite());
         let (value, interval) = (estimate.map(|e| e.value), estimate.map(|e| [e.low, e.high]));
         let interval = interval.filter(|ends| ends.iter().all(|end| end.is_finite()));
-        Self { key, name, unit, value, interval, images: Some(estimate.map_or(0, |e| e.images)) }
+        Self { key, name, unit, value, interval, images }
     }
 }
 

@@ -99,22 +99,25 @@ impl Place {
             let (name, file) = (last_part(path), folder.model());
             return Ok(Self { name, file, home: path.to_path_buf(), run: Some((folder, config)), pixels });
         }
-        let parent = path.parent().unwrap_or(Path::new(""));
-        let run = match parent.file_name().is_some_and(|name| name == "checkpoints") {
-            true => parent.parent().unwrap_or(Path::new("")),
-            false => parent,
-        };
         let stem = path.file_stem().map_or_else(|| "model".into(), |stem| stem.to_string_lossy());
-        let file = path.to_path_buf();
+        let folder = folder_of(path);
+        let run = match folder.file_name().is_some_and(|name| name == CHECKPOINTS) {
+            true => folder_of(&folder),
+            // The working folder has another name for the path than for the system.
+            false if folder == Path::new(".") && last_part(&folder) == CHECKPOINTS => PathBuf::from(".."),
+            false => folder.clone(),
+        };
         if run.join("config.toml").is_file() {
-            let found = RunFolder::open(run)?;
+            let found = RunFolder::open(&run)?;
             let name = match stem.as_ref() {
-                "model" => last_part(run),
-                other => format!("{}/{other}", last_part(run)),
+                "model" => last_part(&run),
+                other => format!("{}/{other}", last_part(&run)),
             };
-            return Ok(Self { name, file, home: run.to_path_buf(), run: Some(found), pixels });
+            let file = folder.join(path.file_name().unwrap_or_default());
+            return Ok(Self { name, file, home: run, run: Some(found), pixels });
         }
-        Ok(Self { name: stem.into_owned(), file, home: parent.to_path_buf(), run: None, pixels })
+        let home = path.parent().unwrap_or(Path::new("")).to_path_buf();
+        Ok(Self { name: stem.into_owned(), file: path.to_path_buf(), home, run: None, pixels })
     }
 
     /// The same place, with what `pixels` asks for in front of its model. Loading that fails if it cannot be.
@@ -173,24 +176,31 @@ impl Place {
         Ok(model)
     }
 
-    /// A note if this is the final model of a run whose training has not come to its end.
+    /// A note if this is the final model of a run whose training has not come to its end, or has gone on without it.
     pub fn half_trained(&self) -> Option<String> {
         let (folder, config) = self.run.as_ref().filter(|(folder, _)| self.file == folder.model())?;
         let done = folder.progress().ok()??;
+        let (file, run) = (self.file.display(), folder.path().display());
+        let other = folder.model_step().filter(|step| *step != done.step);
+        if done.is_end_of(config) {
+            let step = other?;
+            return Some(format!(
+                "{file} has the networks after {step} steps, and the training has come to its end after {}; \
+                 `pgn-wgpu train --resume {run}` writes the final ones",
+                done.step
+            ));
+        }
         let steps = match config.max_steps {
             Some(most) => format!("{} of at most {most} steps", done.step),
             None => format!("{} steps", done.step),
         };
-        (!done.is_end_of(config)).then(|| {
-            format!(
-                "{}: its training has not come to its end, {} of {} epochs ({steps}) are done; \
-                 `pgn-wgpu train --resume {}` goes on",
-                self.file.display(),
-                done.epoch,
-                config.epochs,
-                folder.path().display()
-            )
-        })
+        let older =
+            other.map_or(String::new(), |step| format!(", and the file has the networks after {step} steps"));
+        Some(format!(
+            "{file}: its training has not come to its end, {} of {} epochs ({steps}) are done{older}; \
+             `pgn-wgpu train --resume {run}` goes on",
+            done.epoch, config.epochs
+        ))
     }
 
     /// Refuses a run folder that has no final model yet, and names what it has instead.
@@ -256,6 +266,17 @@ impl Place {
             options.class_names = Some(facts.classes());
         }
         Ok(options)
+    }
+}
+
+/// The folder of a run that holds its checkpoints.
+const CHECKPOINTS: &str = "checkpoints";
+
+/// The folder that a path lies in; of a name alone the working folder.
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
     }
 }
 
@@ -357,6 +378,7 @@ mod tests {
             method: "natural".into(),
             generator: Recipe::default(),
             run: None,
+            step: None,
         };
         Model { facts, classifier, average: live.clone(), live, generator: None, notes: Vec::new() }
     }
@@ -420,6 +442,7 @@ mod tests {
             for part in ["1 of 3 epochs", "17 of at most 29 steps", "--resume"] {
                 assert!(said[0].contains(part), "{part:?} is not in {said:?}");
             }
+            assert!(!said[0].contains("the file has"), "it is unknown which networks the file has: {said:?}");
             // As `max-steps` wants it, within an epoch.
             assert!(notes(file, 29, 2).is_empty());
         }

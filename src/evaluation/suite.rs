@@ -12,6 +12,7 @@ use crate::attacks::length;
 use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Attacker, Goal};
 use crate::data::{Images, classes, stratified};
 use crate::executor::Device;
+use crate::files;
 use crate::models::file::{Model, UNKNOWN};
 use crate::threat::Radius;
 use std::path::{Path, PathBuf};
@@ -195,6 +196,8 @@ impl Suite {
         watch: Watcher,
     ) -> Result<Vec<Record>, EvaluationError> {
         let store = store(run);
+        // Before an attack is made whose result could not be kept.
+        files::create_folder(&records_folder(&run.place.home))?;
         let mut records = Vec::new();
         for options in attacks {
             let label = format!("{} on {}", describe(options), run.place.name);

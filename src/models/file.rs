@@ -2,7 +2,7 @@
 //! are. The network itself stands in the metadata; where it does not (a file written by PyTorch, say), it is
 //! inferred from names and shapes (`torch.rs`).
 
-use super::container::LONGEST_HEADER;
+use super::container::{Container, LONGEST_HEADER};
 use super::formats;
 use super::sealed::{self, Unwritable};
 use super::weights::Reader;
@@ -46,6 +46,9 @@ pub struct Facts {
     /// Fingerprint of the run that trained it, by which a model in the folder of another run is found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// The steps of that run after which its networks were these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
 }
 
 impl Facts {
@@ -62,7 +65,15 @@ impl Facts {
             method: unknown(),
             generator: Recipe::default(),
             run: None,
+            step: None,
         }
+    }
+
+    /// What the header of a model file that this program wrote says; the rest of the file is not read.
+    pub fn of_header(path: &Path) -> Option<Self> {
+        let container = Container::open(path).ok()?;
+        let Described { facts, .. } = sealed::facts(container.metadata.get(METADATA_KEY)?).ok()?;
+        Some(facts)
     }
 
     /// The names of the classes in their order, which are their numbers where the model does not know any.
@@ -341,6 +352,7 @@ mod tests {
             method,
             generator: recipe,
             run: None,
+            step: Some(29),
         };
         Model { facts, classifier, live, average, generator: Some((generator, own)), notes: vec![] }
     }
@@ -351,6 +363,7 @@ mod tests {
         let path = folder.path().join("model.safetensors");
         model().save(&path).unwrap();
         assert_eq!(Model::load(&path, Some(PROBLEM)).unwrap(), model());
+        assert_eq!(Facts::of_header(&path), Some(model().facts));
     }
 
     #[test]

@@ -89,6 +89,15 @@ impl GeneratorLoss {
         }
     }
 
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CrossEntropy => "cross-entropy",
+            Self::Margin => "margin",
+            Self::Dlr => "dlr",
+        }
+    }
+
     /// The fewest classes for which it is defined.
     pub fn classes(self) -> usize {
         self.objective().classes()

@@ -22,9 +22,14 @@ impl Origin {
     /// Of a report in `folder` that the command `by` writes about `runs`.
     pub fn new(by: &str, runs: &[PathBuf], folder: &Path) -> Self {
         let folder = files::resolved(folder);
-        let about = runs.iter().map(|run| relative(&files::resolved(run), &folder)).collect();
+        let about = runs.iter().map(|run| as_text(&relative(&files::resolved(run), &folder))).collect();
         Self { by: by.to_string(), about }
     }
+}
+
+/// A path as JSON can have it: what is no Unicode text in it is replaced by a sign, the same for the same path.
+fn as_text(path: &Path) -> PathBuf {
+    PathBuf::from(path.to_string_lossy().into_owned())
 }
 
 /// The way from `folder` to `path`; both are resolved.
@@ -172,5 +177,17 @@ mod tests {
         std::fs::write(folder.path().join("report.html"), "mine").unwrap();
         let error = Earlier::default().check(folder.path(), &origin("report", &[])).unwrap_err().to_string();
         assert!(error.contains("report.html exists and belongs to no earlier report"), "{error}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_run_whose_name_is_no_unicode_text_is_known_again() {
+        use std::os::unix::ffi::OsStrExt;
+        let run = Path::new("runs").join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+        let origin = Origin::new("report", &[run], Path::new("page"));
+        let earlier = Earlier { origin: origin.clone(), files: vec!["report.html".into()] };
+        let read: Earlier = serde_json::from_str(&serde_json::to_string(&earlier).unwrap()).unwrap();
+        assert_eq!(read, earlier);
+        assert!(read.check(Path::new("page"), &origin).is_ok());
     }
 }

@@ -60,12 +60,19 @@ pub fn own_folder(path: &Path, config: &TrainConfig) -> Result<RunFolder, TrainE
     let (folder, there) = RunFolder::open(path)?;
     match there.difference(config, &WHERE_TRAINED) {
         None => Ok(folder),
-        Some(Difference { key, first: there, second: wanted }) => Err(TrainError::Run {
-            path: path.to_path_buf(),
-            problem: format!(
+        Some(Difference { key, first: there, second: wanted }) => {
+            let mut problem = format!(
                 "holds another run: {key} is {there} there and {wanted} in the sweep; choose another folder for the sweep, \
                  or move this one away"
-            ),
-        }),
+            );
+            // Whether other files hold the same images is only known when they are read, as going on with the run does.
+            if key == "data" {
+                problem += &format!(
+                    "; if the same images have moved, `pgn-wgpu train --resume {} --data {wanted}` takes note of it",
+                    path.display()
+                );
+            }
+            Err(TrainError::Run { path: path.to_path_buf(), problem })
+        }
     }
 }

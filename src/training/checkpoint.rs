@@ -37,6 +37,10 @@ pub struct Progress {
     /// The best whole epoch under PGD so far, if that is measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best_robust: Option<BestRobust>,
+    /// Images that are computed at once, the micro-batch: another number gives other roundings, and with batch normalisation other
+    /// statistics. Absent in files of earlier builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<usize>,
     /// Seconds of training so far, over all resumptions.
     pub seconds: f64,
 }

@@ -9,7 +9,7 @@ use super::defenses::{Inner, Method};
 pub use super::identity::{Difference, MAY_DIFFER};
 use super::optimiser::{Decayed, Optimiser, Rule};
 use super::schedule::Schedule;
-use crate::attacks::{AttackKind, AttackOptions, CeForm, Norm};
+use crate::attacks::{AttackKind, AttackOptions, CeForm, Goal, Norm};
 use crate::data::{Augment, DataOptions, DatasetKind, FolderOptions, Resize, Size, absolute};
 use crate::executor::Opening;
 use crate::gpu::tuning::{KernelChoices, Tune};
@@ -478,7 +478,14 @@ impl TrainConfig {
 
     /// Whether the classifier's gradient flows back through the attack.
     pub fn learns_through_attack(&self) -> bool {
-        self.through_attack && self.method.reads("through-attack")
+        self.through_attack && self.method.reads("through-attack") && !self.attacks_by_signs()
+    }
+
+    /// Whether the attack that the classifier learns from moves by signs of a gradient alone, as all attacks within a ball do in Linf.
+    /// Then its result has no derivative by the weights.
+    pub fn attacks_by_signs(&self) -> bool {
+        let by_signs = self.inner().is_none_or(|kind| kind.goal == Goal::Ball);
+        self.norm == Norm::Linf && !self.method.generator && by_signs
     }
 
     /// The γ of adversarial weight perturbation, if the run has it.

@@ -115,11 +115,24 @@ pub(super) fn learned_defense(config: &TrainConfig, key: &str) -> Option<NoEffec
     defense(config, key).or_else(|| learning_classifier(config, key))
 }
 
-/// The same where images are attacked within the training step's graph.
-pub(super) fn unrolled_attack(config: &TrainConfig, key: &str) -> Option<NoEffect> {
+/// Where images are not attacked within the training step's graph.
+fn attacked_apart(config: &TrainConfig) -> Option<NoEffect> {
     let apart = config.inner().filter(|kind| !matches!(kind.run, Run::Steps(_)));
-    let reason = |kind| NoEffect::new(&format!("`inner` {kind}"), "attacks of a fixed number of steps");
-    learned_defense(config, key).or_else(|| apart.map(reason))
+    apart.map(|kind| NoEffect::new(&format!("`inner` {kind}"), "attacks of a fixed number of steps"))
+}
+
+/// Where the classifier learns from images that are attacked within the training step's graph.
+pub(super) fn unrolled_attack(config: &TrainConfig, key: &str) -> Option<NoEffect> {
+    learned_defense(config, key).or_else(|| attacked_apart(config))
+}
+
+/// Where a gradient flows through the attack: that of a classifier that learns, or of a generator through its earlier rounds.
+pub(super) fn through_attack(config: &TrainConfig, key: &str) -> Option<NoEffect> {
+    if config.freeze_classifier && config.generator_rounds > 1 {
+        return defense(config, key);
+    }
+    let signs = || NoEffect::new("`norm` linf, whose steps are signs without a derivative", "`norm` l2");
+    unrolled_attack(config, key).or_else(|| config.attacks_by_signs().then(signs))
 }
 
 /// Where the classifier learns by stochastic gradient descent.
@@ -160,7 +173,15 @@ pub(super) fn perturbed_weights(config: &TrainConfig, key: &str) -> Option<NoEff
 pub(super) fn attacked_statistics(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     let none =
         || NoEffect::new(&format!("`network` {}", config.network), "networks with batch normalisation");
-    unrolled_attack(config, key).or_else(|| (!config.network.has_batch_statistics()).then(none))
+    defense(config, key)
+        .or_else(|| attacked_apart(config))
+        .or_else(|| (!config.network.has_batch_statistics()).then(none))
+}
+
+/// Where a moving average of the weights is kept.
+pub(super) fn averaged(config: &TrainConfig, key: &str) -> Option<NoEffect> {
+    let none = (config.ema_decay == 0.0).then(|| NoEffect::new("`ema-decay` 0", "a moving average"));
+    learning_classifier(config, key).or(none)
 }
 
 /// Where the classifier's learning rate is anybody's: a generator without one of its own has it too.
@@ -243,7 +264,7 @@ pub fn says_everything(keys: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::DatasetKind;
+    use crate::attacks::Norm;
     use crate::training::defenses::awp::Gamma;
     use crate::training::options::TrainOptions;
 
@@ -331,6 +352,16 @@ mod tests {
         assert!(flag("milestones", &late(40, vec![40])).unwrap_err().contains("`epochs` 40"));
         assert!(flag("milestones", &late(40, vec![39, 60])).is_ok(), "the first of them lowers the rate");
         assert!(flag("awp-warm-up", &config(Method::NATURAL)).unwrap_err().contains("belongs to `awp`"));
+        let averaged = TrainConfig { ema_decay: 0.0, ..config(Method::NATURAL) };
+        assert!(flag("ema-warmup", &averaged).unwrap_err().contains("`ema-decay` 0"));
+        // A sign has no derivative, so there is nothing to go through.
+        for method in [Method::FGM, Method::PGD, Method::FAST, Method::N_FGSM] {
+            let signs = TrainConfig { norm: Norm::Linf, through_attack: true, ..config(method) };
+            assert!(flag("through-attack", &signs).unwrap_err().contains("`norm` l2"), "{method}");
+            assert!(!signs.learns_through_attack(), "{method}");
+        }
+        let inner = |kind| TrainConfig { inner: Some(kind), norm: Norm::Linf, ..config(Method::ADVERSARIAL) };
+        assert!(flag("through-attack", &inner(AttackKind::MIM)).is_err());
         for key in ["iterations", "step-size", "random-start", "epsilon", "norm", "through-attack"] {
             assert!(flag(key, &config(Method::PGD)).is_ok(), "{key}");
             assert!(flag(key, &config(Method::NATURAL)).is_err(), "{key}");
@@ -345,6 +376,11 @@ mod tests {
             assert!(flag(key, &config(Method::PGN)).is_ok(), "{key}");
         }
         assert!(flag("lr", &frozen).is_ok());
+        // Its answers and its statistics still decide what the generator learns.
+        let rounds = TrainConfig { generator_rounds: 2, ..frozen.clone() };
+        assert!(flag("through-attack", &rounds).is_ok());
+        let resnet = TrainConfig { network: "resnet18".parse().unwrap(), ..frozen.clone() };
+        assert!(flag("attack-mode", &resnet).is_ok());
         let own_rate = TrainConfig { generator_lr: Some(0.1), ..frozen };
         assert!(flag("lr", &own_rate).unwrap_err().contains("`generator-lr`"));
     }

@@ -123,6 +123,7 @@ impl<'a> Fit<'a> {
             Some(saved) => prepared.restore(saved, &data, &path)?,
             None => Progress { version, ..Progress::default() },
         };
+        let progress = Progress { micro_batch: Some(prepared.trainer.micro_batch()), ..progress };
         // From here on the folder changes.
         if resumed_at.is_none() {
             // Metrics without a checkpoint are then always a sign of damage.
@@ -241,7 +242,7 @@ impl<'a> Fit<'a> {
         let interrupted = self.trainer.step() < total && self.stop.load(Ordering::Relaxed);
         let test = if interrupted { None } else { Some(self.validator.run(&self.dataset.test)?) };
         if let Some(attacked) = test.and_then(|test| test.generator)
-            && let Some((figure, remedy)) = weak_generator(attacked.loss, attacked.fgm_loss)
+            && let Some((figure, remedy)) = weak_generator(&self.config, attacked.loss, attacked.fgm_loss)
         {
             self.observer.warning(&format!("{figure}; {remedy}"));
         }
@@ -256,9 +257,11 @@ impl<'a> Fit<'a> {
     }
 
     /// Writes the final model, then a checkpoint, which says by its step that all other files of the end are there. A run that was
-    /// over before is not written again.
+    /// over before is not written again, unless its final model is of another step: a run that was given more steps and was killed
+    /// on the way still has the model of its earlier end.
     fn save_end(&mut self) -> Result<(), TrainError> {
-        if self.resumed_at == Some(self.trainer.step()) && self.folder.model().exists() {
+        let step = Some(self.trainer.step());
+        if self.resumed_at == step && self.folder.model_step() == step {
             return Ok(());
         }
         self.finite_states()?;
@@ -480,6 +483,7 @@ impl<'a> Fit<'a> {
             method: self.method(),
             generator: self.config.recipe(),
             run: Some(self.config.fingerprint()),
+            step: Some(self.trainer.step()),
         };
         let generator = self.trainer.generator().cloned();
         let classifier = self.trainer.classifier().clone();

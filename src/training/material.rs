@@ -19,6 +19,8 @@ pub struct Material {
     pub from: Option<Model>,
     /// Why the run goes on without the file that it started from, if it does.
     pub note: Option<String>,
+    /// The micro-batch with which a run that goes on has computed so far.
+    pub micro_batch: Option<usize>,
 }
 
 impl Material {
@@ -39,13 +41,16 @@ impl Material {
 pub fn material(config: &TrainConfig, folder: Option<&RunFolder>) -> Result<Material, TrainError> {
     let dataset = open_data(config)?;
     config.check_validation(dataset.validation.len())?;
+    // What cannot be read of a checkpoint is an error when the run goes on from it.
+    let done = folder.and_then(|folder| folder.progress().ok().flatten());
+    let micro_batch = done.and_then(|done| done.micro_batch);
     match (starting_model(config, &dataset), folder) {
-        (Ok(from), _) => Ok(Material { dataset, from, note: None }),
+        (Ok(from), _) => Ok(Material { dataset, from, note: None, micro_batch }),
         (Err(reason), None) => Err(reason),
         (Err(reason), Some(folder)) => {
             let note = Some(format!("{reason}; the checkpoint has all that the run needs, so it goes on"));
             let (dataset, from) = without_file(config, folder, reason)?;
-            Ok(Material { dataset, from, note })
+            Ok(Material { dataset, from, note, micro_batch })
         }
     }
 }
@@ -182,6 +187,7 @@ mod tests {
             dataset: Dataset { notes: vec!["skipped 1 of 13 files".to_string()], ..digits },
             from: Some(Model { notes: vec!["weights were rounded".to_string()], ..Model::new(net, values) }),
             note: None,
+            micro_batch: None,
         };
         let config = TrainConfig {
             schedule: Schedule::Cosine,

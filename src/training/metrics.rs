@@ -2,11 +2,13 @@
 
 use super::TrainError;
 use super::checkpoint::Progress;
+use super::config::TrainConfig;
 use super::record::{EpochRecord, Record, StepRecord};
 use super::robust::BestRobust;
 use super::session::SessionRecord;
 use crate::files::{FileError, Lines, Pending, file_error};
 use crate::integrity;
+use crate::pgn::GeneratorLoss;
 use serde_json::Value;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -325,12 +327,25 @@ impl Metrics {
     }
 }
 
-/// The figures of a generator that raises the loss to less than FGM does at the same mean norm (`fgm_loss`), and what they ask for;
-/// `None` of a generator that does as much.
-pub fn weak_generator(loss: f64, fgm_loss: f64) -> Option<(String, &'static str)> {
+/// The figures of a generator that raises the cross-entropy to less than FGM does at the same norm (`fgm_loss`), and what they ask
+/// for in a run with `config`; `None` of a generator that does as much.
+pub fn weak_generator(config: &TrainConfig, loss: f64, fgm_loss: f64) -> Option<(String, String)> {
     (loss < fgm_loss - SAME_LOSS).then(|| {
         let figure = format!("the generator does less than FGM at its norm ({loss:.3} < {fgm_loss:.3})");
-        (figure, "it has not learned to attack; train longer, raise `generator-lr`, or lower `c-l`")
+        let remedy = match (config.generator_objective, config.fixed_radius) {
+            (GeneratorLoss::CrossEntropy, false) => {
+                "one step along the gradient attacks better; train longer, raise `generator-lr`, or lower `c-l`".to_string()
+            }
+            (GeneratorLoss::CrossEntropy, true) => {
+                "one step along the gradient attacks better; train longer, or raise `generator-lr`".to_string()
+            }
+            (other, _) => format!(
+                "that is the cross-entropy, and this generator raises another loss (`generator-objective` {}); which of the \
+                 two attacks better, the accuracies of `attack` fgm and pgn tell",
+                other.name()
+            ),
+        };
+        (figure, remedy)
     })
 }
 
@@ -338,15 +353,24 @@ pub fn weak_generator(loss: f64, fgm_loss: f64) -> Option<(String, &'static str)
 mod tests {
     use super::*;
     use crate::data::DatasetKind;
-    use crate::training::{Preset, TrainConfig};
+    use crate::training::Preset;
 
     #[test]
     fn a_generator_is_weak_that_does_visibly_less_than_fgm() {
-        let (figure, remedy) = weak_generator(1.5, 1.75).unwrap();
+        let run = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
+        let (figure, remedy) = weak_generator(&run, 1.5, 1.75).unwrap();
         assert_eq!(figure, "the generator does less than FGM at its norm (1.500 < 1.750)");
-        assert!(remedy.contains("`generator-lr`"), "{remedy}");
-        assert_eq!([weak_generator(1.75, 1.75), weak_generator(1.7496, 1.75)], [None, None]);
-        assert_eq!(weak_generator(2.0, 1.75), None);
+        assert!(remedy.contains("`generator-lr`") && remedy.contains("`c-l`"), "{remedy}");
+        for as_much in [1.75, 1.7496, 2.0] {
+            assert_eq!(weak_generator(&run, as_much, 1.75), None);
+        }
+        // Only what the run has is named.
+        let fixed = TrainConfig { fixed_radius: true, ..run.clone() };
+        let remedy = weak_generator(&fixed, 1.5, 1.75).unwrap().1;
+        assert!(remedy.contains("`generator-lr`") && !remedy.contains("`c-l`"), "{remedy}");
+        let margin = TrainConfig { generator_objective: GeneratorLoss::Margin, ..run };
+        let remedy = weak_generator(&margin, 1.5, 1.75).unwrap().1;
+        assert!(remedy.contains("another loss (`generator-objective` margin)"), "{remedy}");
     }
 
     fn line(record: &Record) -> String {

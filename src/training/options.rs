@@ -229,7 +229,7 @@ options! {
     ema_decay: f32 => ema_decay, learning_classifier;
     /// Whether the decay starts at (1 + t) / (10 + t) [default: true]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    ema_warmup: bool => ema_warmup, learning_classifier;
+    ema_warmup: bool => ema_warmup, averaged;
     /// Weight of the adversarial term; the clean term has the rest [default: 1]
     #[arg(value_parser = above(0.0, Some(1.0_f32)))]
     adv_coeff: f32 => adv_coeff, learned_defense;
@@ -288,7 +288,7 @@ options! {
     generator_steps: u32 => generator_steps, learned_defense;
     /// Let the classifier's gradient flow back through the attack, as the paper's library does [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
-    through_attack: bool => through_attack, unrolled_attack;
+    through_attack: bool => through_attack, through_attack;
     /// Let only the generator learn, against the classifier as it is [default: false]
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     freeze_classifier: bool => freeze_classifier, defense;
@@ -355,8 +355,11 @@ impl TrainOptions {
         self.apply(&mut config);
         self.follow_the_radius(file, &usual, &mut config);
         self.follow_the_optimiser(file, &usual, &mut config);
-        // AWP moves weights that the attack was made on, so no gradient goes through it.
-        if config.awp_gamma().is_some() && self.through_attack.or(file.through_attack).is_none() {
+        // AWP moves weights that the attack was made on, so no gradient goes through it. A classifier that stays as it is learns
+        // nothing by it, and in several rounds it would change what the generator learns.
+        if (config.awp_gamma().is_some() || config.freeze_classifier)
+            && self.through_attack.or(file.through_attack).is_none()
+        {
             config.through_attack = false;
         }
         if config.awp_gamma().is_none() && self.awp_warm_up.or(file.awp_warm_up).is_none() {

@@ -68,13 +68,13 @@ impl Prepared {
         material: Material,
     ) -> Result<Self, TrainError> {
         let mut notes = material.notes(&config);
-        let Material { dataset, from, .. } = material;
+        let Material { dataset, from, micro_batch, .. } = material;
         let described = device.describe();
         if let Some(choices) = &config.kernels {
             device.pin(choices);
         }
-        let mut trainer = Trainer::new(device, &config, problem_of(&dataset), from.as_ref(), None)?;
-        notes.extend(trainer.split_note());
+        let mut trainer = Trainer::new(device, &config, problem_of(&dataset), from.as_ref(), micro_batch)?;
+        notes.extend(trainer.split_note(micro_batch));
         let validator = Validator::new(&mut trainer)?;
         let robust = RobustValidator::new(&mut trainer, &dataset.validation)?;
         config.kernels = trainer.workspace().choices().cloned().filter(|choices| !choices.forms.is_empty());

@@ -14,7 +14,7 @@ use super::metrics::MetricsFile;
 use super::toml_text::from_toml;
 use crate::files::{self, Pending, file_error, has_ending};
 use crate::integrity::{self, EMPTY_SEAL, Seal};
-use crate::models::file::Model;
+use crate::models::file::{Facts, Model};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// Bytes of the largest configuration that is read.
 pub const LARGEST_CONFIG: u64 = 1 << 20;
+/// The name that a last checkpoint gets that could not be read.
+pub const SET_ASIDE: &str = "damaged.safetensors";
 /// Names of the folder's own files, beside those in `checkpoints`.
 const OWN_FILES: [&str; 6] =
     ["config.toml", "metrics.jsonl", "metrics.damaged.jsonl", "model.safetensors", "failed.txt", "lock"];
@@ -395,7 +397,7 @@ impl RunFolder {
     pub fn set_aside_last_checkpoint(&self) -> Result<(), TrainError> {
         let last = self.last_checkpoint();
         if last.exists() {
-            files::rename(&last, &last.with_file_name("damaged.safetensors"))?;
+            files::rename(&last, &last.with_file_name(SET_ASIDE))?;
         }
         Ok(())
     }
@@ -413,10 +415,18 @@ impl RunFolder {
         }
     }
 
-    /// Whether the run is over: its last checkpoint is at its end, before which the final model is written.
+    /// Whether the run is over: its last checkpoint is at its end, before which the final model is written. The model of an earlier
+    /// end, which the run had before it was given more steps, does not count.
     pub fn is_complete(&self, config: &TrainConfig) -> Result<bool, TrainError> {
-        let ended = self.progress()?.is_some_and(|progress| progress.is_end_of(config));
-        Ok(ended && self.model().exists())
+        let end = self.progress()?.filter(|progress| progress.is_end_of(config));
+        Ok(end.is_some_and(|end| {
+            self.model().exists() && self.model_step().is_none_or(|step| step == end.step)
+        }))
+    }
+
+    /// The steps that the networks in the final model have learned, if there is one and it says so.
+    pub fn model_step(&self) -> Option<u64> {
+        Facts::of_header(&self.model())?.step
     }
 
     /// Why the last attempt at this run failed, if it did.

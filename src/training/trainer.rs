@@ -239,9 +239,16 @@ impl Trainer {
         self.micro_batch
     }
 
-    /// A note, if the adapter cannot hold a whole batch.
-    pub fn split_note(&self) -> Option<String> {
+    /// A note, if the adapter cannot hold a whole batch, or not as much of it at once as in the steps so far: the micro-batch
+    /// `before`, of a run that goes on.
+    pub fn split_note(&self, before: Option<usize>) -> Option<String> {
         let (whole, part) = (self.config.batch_size, self.micro_batch);
+        if let Some(before) = before.filter(|&before| part < before) {
+            return Some(format!(
+                "the steps so far computed {before} images at once, and only {part} fit the adapter now: gradients are added in \
+                 another order from here on, and batch normalisation has the statistics of smaller parts"
+            ));
+        }
         (part < whole).then(|| {
             format!(
                 "a batch of {whole} does not fit the adapter at once; each is split into micro-batches of {part} whose gradients add up"

@@ -1,5 +1,6 @@
 //! How good the networks are between epochs: benign accuracy with the averaged weights, accuracy under the
-//! generator's own attack, and whether the generator does better than FGM at its own mean norm.
+//! generator's own attack, and whether the generator does better than FGM at its own mean norm. A generator with a fixed radius in
+//! Linf is compared with FGM of that radius in Linf: at the same mean L2 norm, FGM in L2 is stronger than any attack in Linf.
 
 use super::optimiser::Role;
 use super::step::{self, BatchTensors};
@@ -38,7 +39,7 @@ pub struct UnderGenerator {
     pub loss: f64,
     /// Mean ‖δ‖ in pixel units.
     pub delta: f64,
-    /// Cross-entropy under FGM with ε = mean ‖δ‖.
+    /// Cross-entropy under FGM with ε = mean ‖δ‖, or in Linf with the generator's radius.
     pub fgm_loss: f64,
 }
 
@@ -47,6 +48,8 @@ pub struct Validator {
     micro_batch: usize,
     session: Session,
     fgm: Option<Session>,
+    /// The radius in Linf that the generator is held to, if it is.
+    radius: Option<f32>,
 }
 
 impl Validator {
@@ -55,16 +58,19 @@ impl Validator {
         let (net, generator) = (trainer.classifier().clone(), trainer.generator().cloned());
         let most = IMAGES.min(trainer.micro_batch());
         let device = trainer.workspace().device().clone();
+        let ball = generator.as_ref().and_then(|generator| generator.recipe.ball);
+        let radius = ball.filter(|ball| ball.norm == Norm::Linf).map(|ball| ball.epsilon);
+        let norm = if radius.is_some() { Norm::Linf } else { Norm::L2 };
         let ((session, fgm), micro_batch) = device.fitting(most, |images| {
             let workspace = trainer.workspace();
             let session = workspace.prepare(&evaluation_graph(&net, generator.as_ref(), images)?)?;
             let fgm = match generator {
-                Some(_) => Some(workspace.prepare(&fgm_graph(&net, images)?)?),
+                Some(_) => Some(workspace.prepare(&fgm_graph(&net, images, norm)?)?),
                 None => None,
             };
             Ok((session, fgm))
         })?;
-        Ok(Self { micro_batch, session, fgm })
+        Ok(Self { micro_batch, session, fgm, radius })
     }
 
     /// Images per run.
@@ -95,7 +101,7 @@ impl Validator {
             for value in [&mut attacked.accuracy, &mut attacked.loss, &mut attacked.delta] {
                 *value /= n;
             }
-            let epsilon = [("epsilon", vec![attacked.delta as f32])];
+            let epsilon = [("epsilon", vec![self.radius.unwrap_or(attacked.delta as f32)])];
             over(fgm, images, self.micro_batch, &epsilon, |outputs, real| {
                 attacked.fgm_loss +=
                     outputs.get("loss")[..real].iter().map(|&v| f64::from(v)).sum::<f64>() / n;
@@ -175,14 +181,14 @@ fn evaluation_graph(net: &Net, generator: Option<&Generator>, images: usize) -> 
     Ok(graph)
 }
 
-fn fgm_graph(net: &Net, images: usize) -> Result<Graph, GraphError> {
+fn fgm_graph(net: &Net, images: usize, norm: Norm) -> Result<Graph, GraphError> {
     let mut graph = Graph::new();
     let batch = BatchTensors::inputs(&mut graph, net.problem, images)?;
     let states = net.averaged(&mut graph, Role::Classifier.name())?;
     let classifier = Classifier::evaluated(net, &states);
     let epsilon = graph.input("epsilon", &[1])?;
     let (images, labels) = (batch.images, batch.labels);
-    let how = fgm::Move { length: epsilon, norm: Norm::L2, form: CeForm::SaturationFree };
+    let how = fgm::Move { length: epsilon, norm, form: CeForm::SaturationFree };
     let moved = fgm::fgm(&mut graph, Victim { classifier, images, labels, aim: None }, how)?;
     let logits = classifier.logits(&mut graph, moved)?;
     let loss = graph.cross_entropy(logits, batch.labels)?;

@@ -1,11 +1,13 @@
 //! Help, lists, and the commands that leave nothing behind.
 
-use super::{Scratch, adapter, adapters, assert_mentions};
+use super::{Scratch, adapter, adapters, assert_mentions, program};
 use pgn_wgpu::data::npy;
 use pgn_wgpu::training::{Preset, TrainConfig};
 use serde_json::Value;
 use std::fs;
 use std::io::PipeWriter;
+use std::path::Path;
+use std::process::Command;
 
 #[test]
 fn without_arguments_the_program_explains_itself() {
@@ -279,6 +281,29 @@ fn an_adapter_validates_and_trains() {
     assert!(!text.contains("CPU reference path"), "{text}");
 }
 
+#[test]
+fn a_model_in_a_run_folder_is_that_of_the_run_also_from_inside_the_folder() {
+    let scratch = Scratch::new();
+    scratch.train(&["--method", "natural", "--max-steps", "2", "--out", "mine"]);
+    for (folder, file, name) in [
+        ("mine", "model.safetensors", "mine"),
+        ("mine", "checkpoints/best.safetensors", "mine/best"),
+        ("mine/checkpoints", "best.safetensors", "mine/best"),
+        (".", "mine/checkpoints/best.safetensors", "mine/best"),
+    ] {
+        let output = attack_from(&scratch.path(folder), &["--model", file]);
+        assert!(output.starts_with(&format!("{name}: benign accuracy")), "{folder}, {file}: {output}");
+    }
+}
+
+/// What FGM on four images of the model prints, called in a folder.
+fn attack_from(folder: &Path, model: &[&str]) -> String {
+    let attack = ["attack", "--adapter", "cpu", "--limit", "4", "--attack", "fgm"];
+    let output = program::command(folder, attack.iter().chain(model)).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// The end of a pipe that nobody reads.
 fn unread() -> PipeWriter {
     let (reader, writer) = std::io::pipe().unwrap();
@@ -310,12 +335,15 @@ fn every_file_is_written_though_nobody_reads_what_is_printed() {
     let predict = ["predict", "run", "--adapter", "cpu", "--images", "a.npy", "--save", "l.npy"];
     let evaluate = ["evaluate", "run", "--adapter", "cpu", "--limit", "4", "--attack", "fgm", "--no-verdict"];
     let verdict = ["verdict", "run", "--adapter", "cpu", "--limit", "4", "--csv", "v.csv"];
+    let attack = "attack --model run --adapter cpu --limit 4 --attack fgm --csv a.csv";
+    let attack: Vec<&str> = attack.split(' ').collect();
     let bench = ["bench", "--adapter", "cpu", "--steps-only", "--out", "b.json"];
-    let lines: [(&[&str], &[&str]); 7] = [
+    let lines: [(&[&str], &[&str]); 8] = [
         (&[&train[..], &["--out", "run"]].concat(), &["run/model.safetensors"]),
         (&predict, &["l.npy"]),
         (&evaluate, &["run/evaluation.json", "run/evaluation.csv"]),
         (&verdict, &["run/verdict/verdict.json", "v.csv"]),
+        (&attack, &["a.csv"]),
         (&["report", "run"], &["run/report/report.html"]),
         (&["export", "run", "--safetensors", "w.safetensors"], &["w.safetensors", "model.py"]),
         (&[&bench[..], &SMALLEST_STEP].concat(), &["b.json"]),
@@ -416,6 +444,27 @@ fn an_output_that_cannot_be_written_is_an_error() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = Scratch::new().command(["summary"]).stdout(full).output().unwrap();
     assert_mentions(&super::refusal(&output), &["standard output", "No space left"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn attacks_that_were_made_before_a_file_could_not_be_written_are_shown() {
+    let scratch = Scratch::new();
+    scratch.train(&["--method", "natural", "--max-steps", "2", "--out", "run"]);
+    // No file beyond some kilobytes, as on a full disk: room for the lines, not for the images.
+    let attack =
+        "attack --model run --adapter cpu --limit 20 --attack fgm,pgd --save out.safetensors --csv a.csv";
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_pgn-wgpu")])
+        .args(attack.split(' '))
+        .current_dir(scratch.0.path())
+        .output()
+        .unwrap();
+    assert_mentions(&super::refusal(&output), &["cannot write out-fgm-0.5.safetensors"]);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_mentions(&shown, &["FGM", "written  a.csv"]);
+    assert!(!shown.contains("out-fgm"), "it names a file that is not there: {shown}");
+    assert_eq!(fs::read_to_string(scratch.path("a.csv")).unwrap().lines().count(), 21);
 }
 
 /// The smallest validation.

@@ -252,6 +252,8 @@ fn a_damaged_or_missing_last_checkpoint_falls_back_to_the_one_before_and_ends_wi
     }
     let aside = fs::read(scratch.path("damaged/checkpoints/damaged.safetensors")).unwrap();
     assert_eq!(aside.len(), bad.len());
+    // The run is whole again, and the file that nothing needs is no reason to doubt it.
+    assert_mentions(&scratch.succeed(["verify", "damaged"]), &["damaged.safetensors", "nothing needs it"]);
     // Neither is whole: nothing is trained, nothing is changed.
     damage(&last("whole"));
     damage(&scratch.path("whole/checkpoints/previous.safetensors"));

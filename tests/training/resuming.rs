@@ -3,6 +3,7 @@
 use super::common::{self, named};
 use super::{DIGITS, StopAt, batch, bits, checkpoint, cpu, devices, run, step_numbers, steps, tiny};
 use pgn_wgpu::data::Augment;
+use pgn_wgpu::evaluation::Place;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::gpu::device::{Checks, Forms};
 use pgn_wgpu::graph::Graph;
@@ -280,6 +281,53 @@ fn a_finished_run_that_is_resumed_keeps_its_weights() {
     let outcome = run(&cpu(), &config(Method::PGN), &path, None).unwrap();
     assert!(!outcome.interrupted && outcome.steps == 29 && outcome.test.is_some());
     assert!(bits(&path) == before);
+}
+
+#[test]
+fn a_run_that_ends_where_it_was_killed_does_not_keep_the_model_of_an_earlier_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let model = path.join("model.safetensors");
+    let until = |max_steps| TrainConfig { max_steps: Some(max_steps), ..tiny(Method::NATURAL) };
+    run(&cpu(), &until(3), &path, None).unwrap();
+    let earlier = fs::read(&model).unwrap();
+    run(&cpu(), &until(5), &path, None).unwrap();
+    let wanted = fs::read(&model).unwrap();
+    // As a process leaves it that was to make more than five steps and was killed after the checkpoint of the fifth.
+    fs::write(&model, &earlier).unwrap();
+    let opened = RunFolder::open(&path).unwrap().0;
+    assert!(!opened.is_complete(&until(5)).unwrap(), "a sweep would skip it");
+    let note = Place::find(&path).unwrap().half_trained().expect("it says which networks these are");
+    assert!(note.contains("after 3 steps") && note.contains("after 5"), "{note}");
+    run(&cpu(), &until(5), &path, None).unwrap();
+    assert!(fs::read(&model).unwrap() == wanted, "the model is not that of the last step");
+    assert!(opened.is_complete(&until(5)).unwrap());
+    assert_eq!(Place::find(&path).unwrap().half_trained(), None);
+}
+
+#[test]
+fn a_run_goes_on_with_the_micro_batch_that_it_began_with_however_much_fits_now() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run");
+    let until = |max_steps| TrainConfig { max_steps: Some(max_steps), ..tiny(Method::NATURAL) };
+    run(&cpu(), &until(3), &path, None).unwrap();
+    let whole = until(3).batch_size;
+    let mut saved = checkpoint(&path);
+    assert_eq!(saved.head.progress.micro_batch, Some(whole));
+    // As on a machine with less memory.
+    saved.head.progress.micro_batch = Some(whole / 2);
+    RunFolder::open(&path).unwrap().0.save_checkpoint(saved).unwrap();
+    let (stop, home) = (AtomicBool::new(false), Home::Existing(RunFolder::open(&path).unwrap().0));
+    let mut observer = StopAt { at: None, stop: &stop };
+    let fit = Fit::new(cpu(), until(5), home, &mut observer, &stop).unwrap();
+    assert_eq!(fit.trainer().micro_batch(), whole / 2);
+    fit.run().unwrap();
+    assert_eq!(checkpoint(&path).head.progress.micro_batch, Some(whole / 2));
+    // Where less fits than before, the user is told.
+    let trainer = Trainer::new(cpu(), &until(3), DIGITS, None, Some(whole / 4)).unwrap();
+    let note = trainer.split_note(Some(whole / 2)).unwrap();
+    assert!(note.contains(&(whole / 2).to_string()) && note.contains(&(whole / 4).to_string()), "{note}");
+    assert!(trainer.split_note(Some(whole / 4)).unwrap().contains("whose gradients add up"));
 }
 
 #[test]

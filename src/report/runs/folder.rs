@@ -11,6 +11,7 @@ use crate::files;
 use crate::integrity;
 use crate::models::file::Model;
 use crate::training::checkpoint::Head;
+use crate::training::effects::without_effect;
 use crate::training::metrics::{Metrics, weak_generator};
 use crate::training::run::RunFolder;
 use crate::training::{TrainConfig, TrainError};
@@ -155,16 +156,19 @@ impl Run {
             all.push((figure, remedy));
         }
         if let Some(overfitted) = self.metrics.robust().1 {
-            let remedy = "checkpoints/best-robust.safetensors is from before; train with `random-start` or more steps of the \
-                          attack";
-            all.push((overfitted, remedy.to_string()));
+            let stronger = match without_effect("iterations", &self.config) {
+                None => "more `iterations`",
+                Some(_) => "a smaller `epsilon`, or by a `method` with more steps, such as pgd",
+            };
+            let remedy = format!("checkpoints/best-robust.safetensors is from before; train with {stronger}");
+            all.push((overfitted, remedy));
         }
         if let Some(epoch) = self.metrics.epochs.last()
             && let (Some(loss), Some(fgm_loss)) = (epoch.generator_loss, epoch.fgm_loss)
             && self.config.method.generator
-            && let Some((figure, remedy)) = weak_generator(loss, fgm_loss)
+            && let Some((figure, remedy)) = weak_generator(&self.config, loss, fgm_loss)
         {
-            all.push((figure, remedy.to_string()));
+            all.push((figure, remedy));
         }
         let note = |(figure, explanation)| Note { about: self.name.clone(), figure, explanation };
         all.into_iter().map(note).collect()
