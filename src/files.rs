@@ -234,6 +234,12 @@ pub fn create_folder(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(file_error("create", path))
 }
 
+/// Makes a folder, if need be, and checks that files can be written into it.
+pub fn check_writable(folder: &Path) -> Result<(), FileError> {
+    create_folder(folder)?;
+    new_temporary(&folder.join("check")).map(drop).map_err(file_error("write into", folder))
+}
+
 /// Removes temporary files that a killed process left in `folder`: those of targets that `ours` accepts and that were
 /// not touched for `age`. The caller makes sure that nobody is writing such targets now.
 pub fn remove_leftovers(folder: &Path, age: Duration, ours: impl Fn(&str) -> bool) {
@@ -473,5 +479,17 @@ mod tests {
         fs::write(folder.path().join("usual"), b"x").unwrap();
         write(&folder.path().join("ours"), b"x").unwrap();
         assert_eq!(mode("ours"), mode("usual"));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_folder_that_cannot_be_written_into_is_named_before_anything_is_computed() {
+        let folder = tempfile::tempdir().unwrap();
+        check_writable(&folder.path().join("new")).unwrap();
+        assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 0, "it leaves nothing behind");
+        for path in ["/proc/new", "/proc/self"] {
+            let error = check_writable(Path::new(path)).unwrap_err().to_string();
+            assert!(error.contains(path), "{error}");
+        }
     }
 }

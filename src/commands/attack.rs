@@ -117,7 +117,8 @@ fn attack_all(
     Ok(())
 }
 
-/// Writes the CSV, then shows what was found and names the files: whoever reads it may leave early.
+/// Writes the CSV, then shows what was found and names the files. The CSV comes first, because the reader of standard output may close it
+/// early.
 fn show(
     arguments: &Arguments,
     subject: &Subject,

@@ -253,10 +253,13 @@ fn refusal(matches: &ArgMatches, command: &str, flag: &str, needs: Needs) -> Opt
     }
 }
 
-/// `train-generator` without the flags that have no effect there.
+/// `train-generator` without the flags that have no effect there, whatever the classifier and however the generator is built.
 pub fn without_those_of_a_classifier(command: clap::Command) -> clap::Command {
     let preset = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
-    let run = TrainConfig { method: Method::PGN, freeze_classifier: true, ..preset };
+    // Statistics of a batch and several rounds give more flags an effect.
+    let network = "resnet18".parse().expect("it is in the zoo");
+    let run =
+        TrainConfig { method: Method::PGN, freeze_classifier: true, network, generator_rounds: 2, ..preset };
     let flags: Vec<clap::Id> = command.get_arguments().map(|argument| argument.get_id().clone()).collect();
     let unused = |flag: &str| {
         matches!(needs("train-generator", flag), Some(Set(_))) || without_effect(&key(flag), &run).is_some()
@@ -389,11 +392,11 @@ mod tests {
         let program = program();
         let command = program.find_subcommand("train-generator").unwrap();
         let offered = |flag: &str| command.get_arguments().any(|a| a.get_id() == flag && !a.is_hide_set());
-        for flag in ["method", "freeze_classifier", "width", "from", "resume", "through_attack", "iterations"]
-        {
+        for flag in ["method", "freeze_classifier", "width", "from", "resume", "update", "iterations"] {
             assert!(!offered(flag), "{flag}");
         }
-        for flag in ["model", "c_l", "lr", "epochs", "seed", "gradient_input", "dry_run"] {
+        let generators = ["model", "c_l", "lr", "epochs", "seed", "gradient_input", "dry_run"];
+        for flag in generators.iter().chain(&["through_attack", "attack_mode"]) {
             assert!(offered(flag), "{flag}");
         }
         assert!(

@@ -51,7 +51,7 @@ pub struct Measure {
     pub name: String,
     /// What it counts.
     pub unit: Unit,
-    /// The number; absent if no image has a value.
+    /// The number; absent if no image has a value, or if it is not finite.
     pub value: Option<f64>,
     /// The 95 % interval.
     pub interval: Option<[f64; 2]>,
@@ -259,6 +259,13 @@ mod tests {
         all.distances(&record);
         assert!((value(&all.all, "fmn-mean-linf-r2") - 0.2).abs() < 1e-6);
         assert!(all.all.iter().all(|measure| measure.unit != Unit::L2));
+    }
+
+    #[test]
+    fn a_measure_without_a_finite_value_says_all_the_same_how_many_images_it_is_over() {
+        let infinite = Estimate { value: f64::INFINITY, low: 0.5, high: f64::INFINITY, images: 7 };
+        let measure = Measure::estimated("m".into(), "median".into(), Unit::L2, Some(infinite));
+        assert_eq!((measure.value, measure.interval, measure.images), (None, None, Some(7)));
     }
 
     fn findings(white_box: Vec<Record>) -> Findings {

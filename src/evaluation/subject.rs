@@ -103,7 +103,7 @@ impl Place {
         let folder = folder_of(path);
         let run = match folder.file_name().is_some_and(|name| name == CHECKPOINTS) {
             true => folder_of(&folder),
-            // The working folder has another name for the path than for the system.
+            // The path `.` does not show that the working folder is called `checkpoints`.
             false if folder == Path::new(".") && last_part(&folder) == CHECKPOINTS => PathBuf::from(".."),
             false => folder.clone(),
         };
@@ -176,7 +176,7 @@ impl Place {
         Ok(model)
     }
 
-    /// A note if this is the final model of a run whose training has not come to its end, or has gone on without it.
+    /// A note if this is the final model of a run whose training has not come to its end, or if the file is older than the last checkpoint.
     pub fn half_trained(&self) -> Option<String> {
         let (folder, config) = self.run.as_ref().filter(|(folder, _)| self.file == folder.model())?;
         let done = folder.progress().ok()??;

@@ -197,7 +197,7 @@ impl Suite {
     ) -> Result<Vec<Record>, EvaluationError> {
         let store = store(run);
         // Before an attack is made whose result could not be kept.
-        files::create_folder(&records_folder(&run.place.home))?;
+        files::check_writable(&records_folder(&run.place.home))?;
         let mut records = Vec::new();
         for options in attacks {
             let label = format!("{} on {}", describe(options), run.place.name);

@@ -27,7 +27,7 @@ impl Origin {
     }
 }
 
-/// A path as JSON can have it: what is no Unicode text in it is replaced by a sign, the same for the same path.
+/// A path as JSON can have it. Bytes that are no Unicode are replaced by U+FFFD; equal paths stay equal.
 fn as_text(path: &Path) -> PathBuf {
     PathBuf::from(path.to_string_lossy().into_owned())
 }

@@ -66,7 +66,7 @@ pub fn own_folder(path: &Path, config: &TrainConfig) -> Result<RunFolder, TrainE
                  or move this one away"
             );
             // Whether other files hold the same images is only known when they are read, as going on with the run does.
-            if key == "data" {
+            if key == "data" && config.data.is_some() {
                 problem += &format!(
                     "; if the same images have moved, `pgn-wgpu train --resume {} --data {wanted}` takes note of it",
                     path.display()
@@ -74,5 +74,29 @@ pub fn own_folder(path: &Path, config: &TrainConfig) -> Result<RunFolder, TrainE
             }
             Err(TrainError::Run { path: path.to_path_buf(), problem })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::DatasetKind;
+    use crate::training::Preset;
+
+    #[test]
+    fn a_run_whose_data_may_have_moved_is_told_how_that_is_noted() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = |data: Option<&str>, seed| TrainConfig {
+            data: data.map(Into::into),
+            seed,
+            ..TrainConfig::preset(Preset::Small, DatasetKind::Cifar10)
+        };
+        let path = folder.path().join("run");
+        RunFolder::create(&path, &config(Some("/old"), 0)).unwrap();
+        let refused = |wanted: &TrainConfig| own_folder(&path, wanted).unwrap_err().to_string();
+        let moved = refused(&config(Some("/new"), 0));
+        assert!(moved.contains("holds another run: data") && moved.contains("--data \"/new\""), "{moved}");
+        assert!(!refused(&config(None, 0)).contains("--data"), "there is no other place to name");
+        assert!(!refused(&config(Some("/old"), 1)).contains("--data"), "another seed is another run");
     }
 }

@@ -260,8 +260,8 @@ impl<'a> Fit<'a> {
     /// over before is not written again, unless its final model is of another step: a run that was given more steps and was killed
     /// on the way still has the model of its earlier end.
     fn save_end(&mut self) -> Result<(), TrainError> {
-        let step = Some(self.trainer.step());
-        if self.resumed_at == step && self.folder.model_step() == step {
+        let step = self.trainer.step();
+        if self.resumed_at == Some(step) && self.folder.has_model_of(&self.config, step) == Some(true) {
             return Ok(());
         }
         self.finite_states()?;

@@ -340,8 +340,8 @@ pub fn weak_generator(config: &TrainConfig, loss: f64, fgm_loss: f64) -> Option<
                 "one step along the gradient attacks better; train longer, or raise `generator-lr`".to_string()
             }
             (other, _) => format!(
-                "that is the cross-entropy, and this generator raises another loss (`generator-objective` {}); which of the \
-                 two attacks better, the accuracies of `attack` fgm and pgn tell",
+                "that is the cross-entropy, and this generator raises another loss (`generator-objective` {}); compare the \
+                 accuracies under `attack` fgm and `attack` pgn",
                 other.name()
             ),
         };

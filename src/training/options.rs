@@ -355,8 +355,8 @@ impl TrainOptions {
         self.apply(&mut config);
         self.follow_the_radius(file, &usual, &mut config);
         self.follow_the_optimiser(file, &usual, &mut config);
-        // AWP moves weights that the attack was made on, so no gradient goes through it. A classifier that stays as it is learns
-        // nothing by it, and in several rounds it would change what the generator learns.
+        // AWP moves weights that the attack was made on, so no gradient goes through it. A frozen classifier gains
+        // nothing from it, and with several rounds it would change what the generator learns.
         if (config.awp_gamma().is_some() || config.freeze_classifier)
             && self.through_attack.or(file.through_attack).is_none()
         {

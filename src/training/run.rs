@@ -415,13 +415,21 @@ impl RunFolder {
         }
     }
 
-    /// Whether the run is over: its last checkpoint is at its end, before which the final model is written. The model of an earlier
-    /// end, which the run had before it was given more steps, does not count.
+    /// Whether the run is over: its last checkpoint is at its end, before which the final model is written. Neither another run's model
+    /// counts, nor that of an earlier end, which the run had before it was given more steps.
     pub fn is_complete(&self, config: &TrainConfig) -> Result<bool, TrainError> {
-        let end = self.progress()?.filter(|progress| progress.is_end_of(config));
-        Ok(end.is_some_and(|end| {
-            self.model().exists() && self.model_step().is_none_or(|step| step == end.step)
-        }))
+        let Some(end) = self.progress()?.filter(|progress| progress.is_end_of(config)) else {
+            return Ok(false);
+        };
+        Ok(self.model().exists() && self.has_model_of(config, end.step).unwrap_or(true))
+    }
+
+    /// Whether the final model is this run's, after so many steps. `None` if there is none, or one of an earlier build, which does not
+    /// say so.
+    pub fn has_model_of(&self, config: &TrainConfig, step: u64) -> Option<bool> {
+        let facts = Facts::of_header(&self.model())?;
+        let own = facts.run.is_none_or(|run| run == config.fingerprint());
+        Some(own && facts.step? == step)
     }
 
     /// The steps that the networks in the final model have learned, if there is one and it says so.

@@ -239,14 +239,18 @@ impl Trainer {
         self.micro_batch
     }
 
-    /// A note, if the adapter cannot hold a whole batch, or not as much of it at once as in the steps so far: the micro-batch
-    /// `before`, of a run that goes on.
+    /// A note if a batch is computed in parts, or in smaller parts than `before`, those of the steps so far.
     pub fn split_note(&self, before: Option<usize>) -> Option<String> {
         let (whole, part) = (self.config.batch_size, self.micro_batch);
         if let Some(before) = before.filter(|&before| part < before) {
             return Some(format!(
                 "the steps so far computed {before} images at once, and only {part} fit the adapter now: gradients are added in \
                  another order from here on, and batch normalisation has the statistics of smaller parts"
+            ));
+        }
+        if before == Some(part) && part < whole {
+            return Some(format!(
+                "a batch of {whole} is computed in micro-batches of {part}, as in the steps so far"
             ));
         }
         (part < whole).then(|| {

@@ -1,6 +1,6 @@
 //! How good the networks are between epochs: benign accuracy with the averaged weights, accuracy under the
 //! generator's own attack, and whether the generator does better than FGM at its own mean norm. A generator with a fixed radius in
-//! Linf is compared with FGM of that radius in Linf: at the same mean L2 norm, FGM in L2 is stronger than any attack in Linf.
+//! Linf is compared with FGM of that radius in Linf: at the same mean L2 norm, FGM in L2 usually raises the loss more.
 
 use super::optimiser::Role;
 use super::step::{self, BatchTensors};

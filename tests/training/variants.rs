@@ -6,10 +6,11 @@ use super::{DIGITS, batch, bits, cpu, digits, run, tiny};
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker, Norm};
 use pgn_wgpu::data::Augment;
 use pgn_wgpu::executor::Device;
-use pgn_wgpu::graph::Graph;
+use pgn_wgpu::graph::{Graph, Unary};
 use pgn_wgpu::models::file::Model;
 use pgn_wgpu::nn::{Classifier, Init, Net, Network, Pass, Plan, Values};
 use pgn_wgpu::pgn::{Generator, GeneratorBall, GeneratorLoss, Recipe, Turn};
+use pgn_wgpu::training::validation::Validator;
 use pgn_wgpu::training::{GeneratorInput, Method, TrainConfig, TrainError, Trainer};
 
 const WIDTH: f32 = 0.03125;
@@ -417,4 +418,45 @@ fn numbers_of_a_generator_that_cannot_be_are_refused_with_their_flags() {
         (c.gradient_input, c.gradient_of) = (pgn_wgpu::training::GradientInput::Raw, GeneratorLoss::Dlr);
     };
     assert!(sentence(raw).contains("`gradient-input` raw"));
+}
+
+#[test]
+fn a_generator_with_a_radius_in_linf_is_compared_with_fgm_of_that_radius_in_linf() {
+    const IMAGES: usize = 20;
+    let epsilon = 0.1;
+    let config = TrainConfig { fixed_radius: true, norm: Norm::Linf, epsilon, ..tiny(Method::PGN) };
+    let mut trainer = Trainer::new(cpu(), &config, DIGITS, None, None).unwrap();
+    let images = digits().train.subset(&(0..IMAGES as u32).collect::<Vec<_>>());
+    let measured = Validator::new(&mut trainer).unwrap().run(&images).unwrap().generator.unwrap();
+
+    let mut graph = Graph::new();
+    let net = trainer.classifier().clone();
+    let states = net.live(&mut graph, "classifier").unwrap();
+    let classifier = Classifier::evaluated(&net, &states);
+    let x = graph.input("images", &DIGITS.batch(IMAGES)).unwrap();
+    let labels = graph.input("labels", &[IMAGES, 1]).unwrap();
+    let loss_at = |graph: &mut Graph, x| {
+        let logits = classifier.logits(graph, x).unwrap();
+        graph.cross_entropy(logits, labels).unwrap()
+    };
+    let clean = loss_at(&mut graph, x);
+    let ones = graph.constant(1.0, &[IMAGES, 1]).unwrap();
+    let gradient = graph.gradient(clean, ones, &[x]).unwrap()[0];
+    let signs = graph.unary(Unary::Sign, gradient);
+    let step = graph.affine(signs, epsilon, 0.0);
+    let moved = graph.add(x, step).unwrap();
+    let moved = graph.unary(Unary::Clamp(0.0, 1.0), moved);
+    let attacked = loss_at(&mut graph, moved);
+    graph.output("clean", clean);
+    graph.output("attacked", attacked);
+    let first = batch(IMAGES);
+    let inputs = [named("images", first.images), named("labels", first.labels)].to_vec();
+    let weights = trainer.values().unwrap().0.weights;
+    let (_workspace, mut session) =
+        session(&cpu(), &graph, &inputs, &vec![named("classifier.parameters", weights)]);
+    let outputs = session.compute().unwrap();
+    let mean = |name: &str| outputs.get(name).iter().map(|&v| f64::from(v)).sum::<f64>() / IMAGES as f64;
+    let expected = mean("attacked");
+    assert!(expected > mean("clean") + 0.01, "the step raises the loss, or nothing was tested");
+    assert!((measured.fgm_loss - expected).abs() <= 1e-5, "{} instead of {expected}", measured.fgm_loss);
 }

@@ -156,12 +156,11 @@ impl Run {
             all.push((figure, remedy));
         }
         if let Some(overfitted) = self.metrics.robust().1 {
-            let stronger = match without_effect("iterations", &self.config) {
-                None => "more `iterations`",
-                Some(_) => "a smaller `epsilon`, or by a `method` with more steps, such as pgd",
-            };
-            let remedy = format!("checkpoints/best-robust.safetensors is from before; train with {stronger}");
-            all.push((overfitted, remedy));
+            let way = against_overfitting(&self.config);
+            all.push((
+                overfitted,
+                format!("checkpoints/best-robust.safetensors is from before; train with {way}"),
+            ));
         }
         if let Some(epoch) = self.metrics.epochs.last()
             && let (Some(loss), Some(fgm_loss)) = (epoch.generator_loss, epoch.fgm_loss)
@@ -194,10 +193,32 @@ fn metrics(folder: &RunFolder, config: &TrainConfig, notes: &mut Vec<(String, St
     metrics
 }
 
+/// What helps a run with `config` against catastrophic overfitting, by the options that it has.
+fn against_overfitting(config: &TrainConfig) -> &'static str {
+    let has = |option: &str| without_effect(option, config).is_none();
+    match (has("iterations"), has("epsilon")) {
+        (true, _) => "more `iterations`",
+        (false, true) => "a smaller `epsilon`, or with a `method` of more steps, such as pgd",
+        (false, false) => "a higher `c-l`, or with a `method` of more steps, such as pgd",
+    }
+}
+
 /// The final model. What is wrong with it is added to `notes`, unless it is only not there, because the training has not ended.
 fn model(folder: &RunFolder, notes: &mut Vec<(String, String)>) -> Option<Model> {
     match Model::load(&folder.model(), None) {
-        Ok(model) => Some(model),
+        Ok(model) => {
+            let done = folder.progress().ok().flatten().map(|done| done.step);
+            if let (Some(own), Some(done)) = (model.facts.step, done)
+                && own != done
+            {
+                let figure =
+                    format!("model.safetensors has the networks after {own} steps, and {done} are done");
+                let remedy =
+                    format!("`pgn-wgpu train --resume {}` brings it up to date", folder.path().display());
+                notes.push((figure, remedy));
+            }
+            Some(model)
+        }
         Err(error) if folder.model().exists() => {
             notes.push((error.to_string(), "there is no accuracy against norm of this run".to_string()));
             None
@@ -279,7 +300,18 @@ mod tests {
     use super::super::{curves, settings};
     use super::*;
     use crate::training::record::Record as Line;
-    use crate::training::{EpochRecord, Preset, StepRecord};
+    use crate::training::{EpochRecord, Method, Preset, StepRecord};
+
+    #[test]
+    fn a_remedy_against_overfitting_names_what_the_run_has() {
+        let of = |method| {
+            let preset = TrainConfig::preset(Preset::Small, DatasetKind::Digits);
+            against_overfitting(&TrainConfig { method, ..preset })
+        };
+        assert_eq!(of(Method::PGD), "more `iterations`");
+        assert!(of(Method::FAST).starts_with("a smaller `epsilon`"));
+        assert!(of(Method::PGN).starts_with("a higher `c-l`"));
+    }
 
     /// A run of these epochs, 12 steps each but the last, which ends with step `steps`; its metrics begin at the epoch `from`.
     fn cut_run(folder: &Path, steps: u64, from: u32) -> Run {

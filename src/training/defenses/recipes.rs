@@ -177,6 +177,9 @@ mod tests {
         assert_eq!(warm_up("method = \"trades\""), 0, "no weights move, so none wait");
         assert_eq!(warm_up("method = \"pgd\"\nawp = \"usual\""), 0);
         assert!(resolved("method = \"pgd\"").through_attack);
+        let frozen = "method = \"pgn\"\nfreeze-classifier = true\ngenerator-rounds = 2";
+        assert!(!resolved(frozen).through_attack, "only a classifier that learns gains from it");
+        assert!(resolved(&format!("{frozen}\nthrough-attack = true")).through_attack);
         assert!(resolved("method = \"pgd\"\nawp = 0.0").through_attack, "0 moves nothing");
         let both = resolved("method = \"pgd\"\nawp = \"usual\"\nthrough-attack = true");
         assert!(both.check().is_err(), "what is asked for is refused, not changed");
