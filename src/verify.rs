@@ -17,7 +17,7 @@ use crate::training::TrainConfig;
 use crate::training::checkpoint::{self, Checkpoint};
 use crate::training::metrics::{LARGEST_METRICS, LONGEST_LINE, Metrics, record_of};
 use crate::training::optimiser::Role;
-use crate::training::run::{RunFolder, SET_ASIDE};
+use crate::training::run::{CHECKPOINTS, RunFolder, SET_ASIDE};
 use crate::training::tensorboard;
 use crate::verdict;
 use std::fs;
@@ -134,7 +134,7 @@ const OF_ANOTHER_RUN: &str = "is of another run than the config.toml beside it; 
 /// Whether a file is the checkpoint that a run could not read and went on without.
 fn is_set_aside(path: &Path) -> bool {
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
-    folder == "checkpoints" && path.file_name().is_some_and(|name| name == SET_ASIDE)
+    folder == CHECKPOINTS && path.file_name().is_some_and(|name| name == SET_ASIDE)
 }
 
 fn file(path: &Path) -> State {
@@ -298,7 +298,7 @@ fn of_others_alone(path: &Path, run: &str) -> Result<bool, String> {
 /// The models in a run folder.
 fn models_of(path: &Path) -> Vec<PathBuf> {
     let entries =
-        [path.to_path_buf(), path.join("checkpoints")].into_iter().filter_map(|f| fs::read_dir(f).ok());
+        [path.to_path_buf(), path.join(CHECKPOINTS)].into_iter().filter_map(|f| fs::read_dir(f).ok());
     let files = entries.flatten().filter_map(|entry| Some(entry.ok()?.path()));
     let is_model = |path: &PathBuf| {
         let container = Container::open(path).ok().filter(|_| kind(path) == Some(Kind::Tensors));

@@ -12,7 +12,7 @@ use crate::models::pixels::PixelChoice;
 use crate::nn::Problem;
 #[cfg(feature = "command-line")]
 use crate::numbers::number;
-use crate::training::run::RunFolder;
+use crate::training::run::{CHECKPOINTS, RunFolder};
 use crate::training::run_data::problem_of;
 use crate::training::{TrainConfig, TrainError};
 use serde::{Deserialize, Serialize};
@@ -181,7 +181,7 @@ impl Place {
         let (folder, config) = self.run.as_ref().filter(|(folder, _)| self.file == folder.model())?;
         let done = folder.progress().ok()??;
         let (file, run) = (self.file.display(), folder.path().display());
-        let other = folder.model_step().filter(|step| *step != done.step);
+        let other = folder.other_step_of_model(&done);
         if done.is_end_of(config) {
             let step = other?;
             return Some(format!(
@@ -268,9 +268,6 @@ impl Place {
         Ok(options)
     }
 }
-
-/// The folder of a run that holds its checkpoints.
-const CHECKPOINTS: &str = "checkpoints";
 
 /// The folder that a path lies in; of a name alone the working folder.
 fn folder_of(path: &Path) -> PathBuf {

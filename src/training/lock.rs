@@ -13,6 +13,7 @@
 //! written. The old holder then ends, and neither writes its name again nor erases that of its successor.
 
 use super::TrainError;
+use super::run::CHECKPOINTS;
 use crate::files::{self, FileError, file_error};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -196,7 +197,7 @@ fn named_path(run: &Path) -> PathBuf {
 
 /// The file that the operating system locks. It is empty, and nobody reads it.
 fn locked_path(run: &Path) -> PathBuf {
-    run.join("checkpoints").join("lock")
+    run.join(CHECKPOINTS).join("lock")
 }
 
 /// Makes the folder that a file lies in, but not the folders around that.

@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// Bytes of the largest configuration that is read.
 pub const LARGEST_CONFIG: u64 = 1 << 20;
+/// The folder of a run that holds its checkpoints.
+pub const CHECKPOINTS: &str = "checkpoints";
 /// The name that a last checkpoint gets that could not be read.
 pub const SET_ASIDE: &str = "damaged.safetensors";
 /// Names of the folder's own files, beside those in `checkpoints`.
@@ -72,7 +74,7 @@ impl RunFolder {
         let mut folder = Self { path: path.to_path_buf(), lock: None };
         folder.check_unused()?;
         let text = folder.config_text(config)?;
-        files::create_folder(&path.join("checkpoints"))?;
+        files::create_folder(&path.join(CHECKPOINTS))?;
         folder.lock()?;
         // Somebody may have been faster.
         folder.check_unused()?;
@@ -223,7 +225,7 @@ impl RunFolder {
     }
 
     fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
+        self.path.join(CHECKPOINTS)
     }
 
     /// The last checkpoint.
@@ -432,9 +434,9 @@ impl RunFolder {
         Some(own && facts.step? == step)
     }
 
-    /// The steps that the networks in the final model have learned, if there is one and it says so.
-    pub fn model_step(&self) -> Option<u64> {
-        Facts::of_header(&self.model())?.step
+    /// The steps after which the final model was written, if it says so and the run was elsewhere at its last checkpoint, `done`.
+    pub fn other_step_of_model(&self, done: &Progress) -> Option<u64> {
+        Facts::of_header(&self.model())?.step.filter(|step| *step != done.step)
     }
 
     /// Why the last attempt at this run failed, if it did.

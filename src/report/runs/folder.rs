@@ -207,10 +207,10 @@ fn against_overfitting(config: &TrainConfig) -> &'static str {
 fn model(folder: &RunFolder, notes: &mut Vec<(String, String)>) -> Option<Model> {
     match Model::load(&folder.model(), None) {
         Ok(model) => {
-            let done = folder.progress().ok().flatten().map(|done| done.step);
-            if let (Some(own), Some(done)) = (model.facts.step, done)
-                && own != done
+            if let Some(done) = folder.progress().ok().flatten()
+                && let Some(own) = folder.other_step_of_model(&done)
             {
+                let done = done.step;
                 let figure =
                     format!("model.safetensors has the networks after {own} steps, and {done} are done");
                 let remedy =
