@@ -8,7 +8,7 @@ use super::driver::{self, Prepared, Set};
 use super::options::{AttackOptions, Norm, OptionError};
 use super::outcome::AttackOutcome;
 use super::target::Target;
-use super::verify::{Clean, Verifier, check_places};
+use super::verify::{Clean, Verifier, check_bounds};
 use crate::data::Images;
 use crate::executor::{Device, ExecutionError};
 use crate::memory::{self, OutOfMemory};
@@ -41,7 +41,7 @@ pub enum AttackError {
     BrokenPromise {
         /// The attack.
         attack: &'static str,
-        /// Index of the image.
+        /// Its place in the set.
         image: usize,
         /// Where it is.
         problem: String,
@@ -155,7 +155,7 @@ impl Attacker {
                 format!("{} starts at images that are given, and there are none", self.options.kind);
             return Err(AttackError::Unsuitable(problem));
         }
-        let clean = self.verifier.clean(&mut self.target, &originals, &labels)?;
+        let clean = self.verifier.clean(&mut self.target, &originals, &labels, places)?;
         let right: Vec<usize> = (0..labels.len()).filter(|&i| clean.predictions[i] == labels[i]).collect();
         let mut found = Found::new(&originals, &clean)?;
         let (rounds, n) = (self.options.target.rounds(self.target.problem().classes), labels.len());
@@ -172,7 +172,8 @@ impl Attacker {
                 progress((round * n + done) / rounds, n);
             })?;
             let attacked: Vec<f32> = chosen.iter().flat_map(|&i| moved.image(i)).copied().collect();
-            let answers = self.verifier.predictions(&mut self.target, &attacked)?;
+            let own: Vec<usize> = chosen.iter().map(|&i| places[i]).collect();
+            let answers = self.verifier.predictions(&mut self.target, &attacked, &own)?;
             found.add(&self.options, &labels, &aims, &moved, chosen.into_iter().zip(answers));
         }
         progress(n, n);
@@ -232,7 +233,7 @@ impl Attacker {
         let set = Set { pixels, images, classes, aims, starts, chosen, places };
         let adversarial = self.attack.over(&mut self.target, &set, progress)?;
         let moved = Perturbed::new(images, adversarial, pixels, started.elapsed().as_secs_f64());
-        check_places(&self.options, &moved, pixels)?;
+        check_bounds(&self.options, &moved, places, pixels)?;
         Ok(moved)
     }
 }

@@ -272,17 +272,27 @@ fn over_slots(
         *member = take(attack, target, set, slot, &mut waiting)?;
     }
     let mut narrow: Option<Slots> = None;
+    let mut fits = true;
     while done < total {
         let (target, attack) = match &mut narrow {
             Some((target, attack)) => (target, attack.as_mut() as &mut dyn SlotAttack),
             None => (&mut *target, &mut *attack),
         };
-        if let Some(slots) = worth_narrowing(target, &members)
-            && let Some(narrowed) = attack.narrowed(target, &slots)?
-        {
-            members = slots.iter().map(|&slot| members[slot]).collect();
-            narrow = Some(narrowed);
-            continue;
+        if let Some(slots) = worth_narrowing(target, &members).filter(|_| fits) {
+            match attack.narrowed(target, &slots) {
+                Ok(Some(narrowed)) => {
+                    members = slots.iter().map(|&slot| members[slot]).collect();
+                    narrow = Some(narrowed);
+                    continue;
+                }
+                Ok(None) => {}
+                // The programs there are stay in memory beside those for fewer slots. Without room, all slots go on.
+                Err(error) if error.is_too_large() => {
+                    target.workspace.device().forget_out_of_memory();
+                    fits = false;
+                }
+                Err(error) => return Err(error),
+            }
         }
         threads::computing(|| attack.advance(target, attack.chunk()))?;
         let leaving: Vec<usize> =
@@ -351,4 +361,70 @@ fn take(
     }
     attack.load(target, slot, Arrival { image: set.image(index), place: set.places[index] })?;
     Ok(Some(index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::Mode;
+    use crate::executor::Device;
+    use crate::memory::OutOfMemory;
+    use crate::nn::{Init, Network, Plan, Problem};
+
+    /// An attack that whitens images: the one in slot i is done after i + 1 looks. There is no room for programs for fewer
+    /// slots.
+    struct WithoutRoom {
+        left: Vec<usize>,
+        asked: std::cell::Cell<usize>,
+    }
+
+    impl SlotAttack for WithoutRoom {
+        fn load(&mut self, _: &mut Target, slot: usize, _: Arrival) -> Result<(), ExecutionError> {
+            self.left[slot] = slot + 1;
+            Ok(())
+        }
+        fn advance(&mut self, _: &mut Target, _: usize) -> Result<(), ExecutionError> {
+            self.left.iter_mut().for_each(|left| *left = left.saturating_sub(1));
+            Ok(())
+        }
+        fn finished(&self, slot: usize) -> bool {
+            self.left[slot] == 0
+        }
+        fn results(&mut self, target: &mut Target) -> Result<Vec<f32>, ExecutionError> {
+            Ok(vec![1.0; target.slots * target.pixels()])
+        }
+        fn sessions(&self) -> Vec<&Session> {
+            Vec::new()
+        }
+        fn chunk(&self) -> usize {
+            1
+        }
+        fn narrowed(&self, _: &Target, _: &[usize]) -> Result<Option<Slots>, ExecutionError> {
+            self.asked.set(self.asked.get() + 1);
+            Err(OutOfMemory { bytes: 1 }.into())
+        }
+    }
+
+    #[test]
+    fn without_room_for_programs_for_fewer_images_the_attack_goes_on_in_those_there_are() {
+        const IMAGES: usize = 8;
+        let net = Network::default().build(Plan::new(Problem::square(8, 1, 3), 0.0625)).unwrap();
+        let values = net.initial(Init::He, 0);
+        let model = Model::new(net, values);
+        let mut target = Target::new(&Device::Cpu(Mode::Fast), &model, IMAGES).unwrap();
+        let mut attack = WithoutRoom { left: vec![0; IMAGES], asked: std::cell::Cell::new(0) };
+        let (chosen, images) = ((0..IMAGES).collect::<Vec<_>>(), vec![0.0; IMAGES * target.pixels()]);
+        let set = Set {
+            pixels: target.pixels(),
+            images: &images,
+            classes: &[0; IMAGES],
+            aims: &[],
+            starts: &[],
+            chosen: &chosen,
+            places: &chosen,
+        };
+        let adversarial = over_slots(&mut attack, &mut target, &set, &mut |_, _| {}).unwrap();
+        assert_eq!(adversarial, vec![1.0; images.len()]);
+        assert_eq!(attack.asked.get(), 1, "it is not tried again and again");
+    }
 }

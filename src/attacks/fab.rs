@@ -44,9 +44,13 @@ pub static FAB_T: Attack = Attack {
     },
     remedy: |options| {
         let AttackOptions { iterations, restarts, targets, .. } = options;
-        format!(
-            "raise `iterations`, now {iterations}, `restarts`, now {restarts}, or `targets`, now {targets}"
-        )
+        let both = format!("raise `iterations`, now {iterations}, or `restarts`, now {restarts}");
+        match options.target {
+            Aim::Away => {
+                format!("{both}; with more wrong classes than `targets`, now {targets}, raise that too")
+            }
+            _ => both,
+        }
     },
     run: Run::Steps(|options, problem| {
         // Aimed at one class, it has no others.

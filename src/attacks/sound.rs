@@ -7,8 +7,9 @@ use crate::cpu::Mode;
 use crate::executor::{Device, ExecutionError, Outputs};
 use crate::program::precision::Precision;
 
-/// Logits and gradients beyond this leave f32 when attacks square and multiply them.
-const LARGEST: f32 = 1e18;
+/// Logits and gradients beyond this leave f32 when attacks square and multiply them: `ball::unit` squares a million times
+/// each value, and adds.
+const LARGEST: f32 = 1e12;
 
 /// How far logits of mixed precision may be off, in units of their spread: some ten times what rounding does.
 const LOGITS_OFF: f64 = 0.1;
@@ -35,18 +36,19 @@ fn images(outputs: &Outputs) -> usize {
     outputs.get(GRADIENT).len()
 }
 
-/// Refuses a batch whose logits or gradients cannot be computed with; `first` is the index of its first image. `in_f32`
-/// computes the same outputs without f16.
+/// Refuses a batch whose logits or gradients cannot be computed with. Its images have these places, and are `first` of all
+/// or not. `in_f32` computes the same outputs without f16.
 pub fn judge(
     target: &Target,
     outputs: &Outputs,
-    (first, real): (usize, usize),
+    (places, first): (&[usize], bool),
     in_f32: impl FnOnce() -> Result<Outputs, ExecutionError>,
 ) -> Result<(), AttackError> {
+    let real = places.len();
     let mixed = target.workspace.device().precision() == Precision::Mixed;
     let refuse = |text: String| Err(AttackError::Unsuitable(text));
     if let Some((what, image, value)) = unusable(outputs, real) {
-        let image = first + image;
+        let image = places[image];
         if mixed && unusable(&in_f32()?, real).is_none() {
             return refuse(format!(
                 "with `precision` mixed the model's {what} for image {image} are not numbers, although in f32 they are: its \
@@ -64,7 +66,7 @@ pub fn judge(
         ));
     }
     // One batch tells: what is too small or too large for f16 is so in all.
-    if !mixed || first > 0 {
+    if !mixed || !first {
         return Ok(());
     }
     let exact = in_f32()?;

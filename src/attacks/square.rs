@@ -203,6 +203,8 @@ pub struct Square {
     full: Judge,
     /// Over fewer, when fewer images are left.
     fewer: Option<Judge>,
+    /// Whether there was always room for it.
+    fits: bool,
     slots: Vec<Option<Search>>,
     /// Whether the classes of some images have yet to be read.
     fresh: bool,
@@ -218,6 +220,7 @@ impl Square {
             rounds: options.restarts,
             full: Judge::new(target, target.slots)?,
             fewer: None,
+            fits: true,
             slots: (0..target.slots).map(|_| None).collect(),
             fresh: false,
         })
@@ -232,7 +235,8 @@ impl Square {
         if standing.is_empty() {
             return Ok(true);
         }
-        let judge = smallest_judge(target, &mut self.full, &mut self.fewer, standing.len())?;
+        let judge =
+            smallest_judge(target, (&mut self.full, &mut self.fewer), standing.len(), &mut self.fits)?;
         let rows = judge.candidates.par_chunks_mut(pixels).zip(&standing);
         let windows = rows.map(|(row, search)| search.propose(&self.candidates, seed, row));
         let windows: Vec<Vec<Window>> = windows.collect();
@@ -252,19 +256,26 @@ impl Square {
     }
 }
 
-/// A program for all images, or one for fewer if a quarter of the slots would be empty.
+/// A program for all images, or one for fewer if a quarter of the slots would be empty and both fit into memory.
 fn smallest_judge<'a>(
     target: &mut Target,
-    full: &'a mut Judge,
-    fewer: &'a mut Option<Judge>,
+    (full, fewer): (&'a mut Judge, &'a mut Option<Judge>),
     images: usize,
+    fits: &mut bool,
 ) -> Result<&'a mut Judge> {
     let size = fewer.as_ref().map_or(full.images, |judge| judge.images);
     if images > size {
         *fewer = None;
-    } else if driver::leaves_too_many_empty(size, images) {
+    } else if *fits && driver::leaves_too_many_empty(size, images) {
         full.forget();
-        *fewer = Some(Judge::new(target, images)?);
+        match Judge::new(target, images) {
+            Ok(judge) => *fewer = Some(judge),
+            Err(error) if error.is_too_large() => {
+                target.workspace.device().forget_out_of_memory();
+                *fits = false;
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(fewer.as_mut().unwrap_or(full))
 }

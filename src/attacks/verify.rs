@@ -9,19 +9,25 @@ use crate::executor::{ExecutionError, Outputs, Session};
 use crate::graph::Unary;
 
 /// Refuses attacked images of which one lies outside the box of pixels or outside the ball that the attack promises. Such
-/// an image proves nothing about the classifier; it shows that a kernel computes wrongly.
-pub fn check_places(options: &AttackOptions, moved: &Perturbed, pixels: usize) -> Result<(), AttackError> {
-    let broken = |image, problem| AttackError::BrokenPromise { attack: options.kind.name(), image, problem };
-    for (image, adversarial) in moved.adversarial.chunks(pixels).enumerate() {
+/// an image proves nothing about the classifier; it shows that a kernel computes wrongly. The error names the place of the
+/// image, one of `places`.
+pub fn check_bounds(
+    options: &AttackOptions,
+    moved: &Perturbed,
+    places: &[usize],
+    pixels: usize,
+) -> Result<(), AttackError> {
+    for (i, (adversarial, &image)) in moved.adversarial.chunks(pixels).zip(places).enumerate() {
+        let broken = |problem| AttackError::BrokenPromise { attack: options.kind.name(), image, problem };
         // Written so that NaN is outside.
         if let Some(value) = adversarial.iter().find(|v| !(0.0..=1.0).contains(*v)) {
-            return Err(broken(image, format!("has a pixel of {value}, outside [0, 1]")));
+            return Err(broken(format!("has a pixel of {value}, outside [0, 1]")));
         }
         let Some(ball) = options.ball() else { continue };
-        let length = moved.length(ball.norm, image);
+        let length = moved.length(ball.norm, i);
         if !ball.holds(f64::from(length), pixels) {
             let (name, radius) = (ball.norm.name(), ball.epsilon);
-            return Err(broken(image, format!("lies at {name} {length}, beyond the radius {radius}")));
+            return Err(broken(format!("lies at {name} {length}, beyond the radius {radius}")));
         }
     }
     Ok(())
@@ -63,19 +69,21 @@ impl Verifier {
         Ok(Self { clean: target.prepare(&a.graph)?, plain, form })
     }
 
-    /// Predictions and gradients of clean images.
+    /// Predictions and gradients of clean images, which errors name by their places.
     pub fn clean(
         &mut self,
         target: &mut Target,
         images: &[f32],
         labels: &[usize],
+        places: &[usize],
     ) -> Result<Clean, AttackError> {
         let (mut predictions, mut zero_gradient, mut logits) = (Vec::new(), Vec::new(), Vec::new());
         let columns = target.problem().classes;
         let form = self.form;
         target.each_batch(images, labels, |target, batch| -> Result<(), AttackError> {
             let outputs = self.clean.compute()?;
-            sound::judge(target, &outputs, (batch.first, batch.real), || {
+            let own = &places[batch.first..][..batch.real];
+            sound::judge(target, &outputs, (own, batch.first == 0), || {
                 let mut other = target.in_f32()?;
                 let mut verifier = Self::new(&mut other, form)?;
                 other.load(&batch.images, &batch.classes)?;
@@ -89,14 +97,19 @@ impl Verifier {
         Ok(Clean { predictions, zero_gradient, logits })
     }
 
-    /// Predictions of any images.
-    pub fn predictions(&mut self, target: &mut Target, images: &[f32]) -> Result<Vec<usize>, AttackError> {
+    /// Predictions of any images, which errors name by their places.
+    pub fn predictions(
+        &mut self,
+        target: &mut Target,
+        images: &[f32],
+        places: &[usize],
+    ) -> Result<Vec<usize>, AttackError> {
         let mut predictions = Vec::new();
         let labels = vec![0; images.len() / target.pixels()];
         target.each_batch(images, &labels, |_, batch| {
             let outputs = self.plain.compute()?;
             if let Some(i) = outputs.get("sum")[..batch.real].iter().position(|v| !v.is_finite()) {
-                return Err(AttackError::not_numbers(batch.first + i));
+                return Err(AttackError::not_numbers(places[batch.first + i]));
             }
             predictions.extend(classes(&outputs, batch.real));
             Ok(())
@@ -124,7 +137,7 @@ mod tests {
 
     fn judged(kind: AttackKind, norm: Norm, epsilon: f32, delta: f32) -> Result<(), String> {
         let options = AttackOptions { epsilon, norm, ..AttackOptions::new(kind) };
-        check_places(&options, &moved(delta), 64).map_err(|error| error.to_string())
+        check_bounds(&options, &moved(delta), &[7], 64).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -133,7 +146,7 @@ mod tests {
             assert_eq!(judged(AttackKind::PGD, norm, 0.25, 0.25), Ok(()));
             let error = judged(AttackKind::PGD, norm, 0.25, 0.2503).unwrap_err();
             assert!(
-                error.starts_with("image 0 of pgd lies at L") && error.contains("radius 0.25"),
+                error.starts_with("image 7 of pgd lies at L") && error.contains("radius 0.25"),
                 "{error}"
             );
         }
