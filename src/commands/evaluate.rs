@@ -7,15 +7,16 @@ use super::progress::Progress;
 use super::{CommandResult, DeviceArguments, fail, table, warned};
 use crate::command_line::names::attacks as attack_names;
 use pgn_wgpu::attacks::options::BATCH_SIZE;
-use pgn_wgpu::attacks::{AttackKind, Norm, length};
+use pgn_wgpu::attacks::{AttackKind, AttackOptions, Norm, length};
 use pgn_wgpu::data::corruptions::Corruptions;
 use pgn_wgpu::evaluation::corruptions::{self, Corrupted, wrote_csv};
 use pgn_wgpu::evaluation::doubts::doubts;
-use pgn_wgpu::evaluation::measures::{first, measures};
+use pgn_wgpu::evaluation::measures::{Measure, WORST_CASE, first, measures};
 use pgn_wgpu::evaluation::record::{LARGEST_RECORD, fingerprint_of_classifier, fingerprint_of_images};
 use pgn_wgpu::evaluation::report::{Report, RunReport, published};
 use pgn_wgpu::evaluation::suite::{Findings, Source};
-use pgn_wgpu::evaluation::{EvaluationError, ImageChoice, Paper, Place, Subject, Suite};
+use pgn_wgpu::evaluation::warnings::{Pair, verdict_above_worst_case};
+use pgn_wgpu::evaluation::{EvaluationError, ImageChoice, Paper, Place, Subject, Suite, Warning};
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::models::pixels::PixelChoice;
@@ -87,13 +88,15 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     for run in &runs {
         super::print_notes(&run.notes);
     }
-    let device = arguments.device.open()?;
     let norm = arguments.flags.norm().unwrap_or(Norm::L2);
     let radius = Radius { norm, epsilon: arguments.epsilon.unwrap_or(norm.usual_epsilon()) };
+    let problem = runs[0].model.facts.problem;
+    // The worst case has it, also where no attack reads it.
+    AttackOptions { epsilon: radius.epsilon, norm, ..AttackOptions::new(AttackKind::PGD) }.check(problem)?;
+    let device = arguments.device.open()?;
     let attacks = arguments.flags.attacks(&attacks(arguments, norm), &[radius.epsilon]);
     let suite = Suite { device, attacks, radius };
     let mut progress = Progress::new();
-    let problem = runs[0].model.facts.problem;
     let set = arguments.corruptions.as_ref().map(|folder| corruptions::open(folder, problem)).transpose()?;
     let findings = suite.run(&runs, &sources, &mut |event| progress.tell(&event));
     progress.finish();
@@ -287,6 +290,13 @@ fn corrupted(
     Ok(found?.into_iter().map(Some).collect())
 }
 
+/// A warning if the verdict leaves more than all attacks beside it.
+fn too_good(verdict: &Judged, measures: &[Measure]) -> Option<Warning> {
+    let worst = measures.iter().find(|measure| measure.key == WORST_CASE)?;
+    let images = worst.images.unwrap_or(0);
+    verdict_above_worst_case(Pair { weaker: worst.value?, stronger: verdict.robust_accuracy.value, images })
+}
+
 fn report(
     arguments: &Arguments,
     suite: &Suite,
@@ -304,6 +314,7 @@ fn report(
         measures.splice(second..second, first);
         measures.extend(corrupted.as_ref().map(Corrupted::measure));
         let mut warnings = doubts(findings, radius, run.model.facts.problem.classes);
+        warnings.extend(verdict.as_ref().and_then(|verdict| too_good(verdict, &measures)));
         let of_verdict = verdict.iter().flat_map(|verdict| verdict.warnings.clone());
         for warning in of_verdict.filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>() {
             warnings.push(warning);

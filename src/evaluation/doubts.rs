@@ -43,7 +43,7 @@ pub fn doubts(findings: &Findings, radius: Radius, classes: usize) -> Vec<Warnin
     }));
     found.extend(smallest(findings).map(failures));
     found.extend(smallest(findings).map(|record| stronger_than_careful(findings, record)));
-    found.push(radius_against_distances(findings, radius.epsilon));
+    found.push(radius_against_distances(findings, radius));
     found.into_iter().flatten().collect()
 }
 
@@ -113,27 +113,26 @@ fn failures(record: &Record) -> Option<Warning> {
     warnings::many_failures(record.kind().title, failures, failures + fooled, &remedy)
 }
 
-/// The records of minimum-norm attacks in L2.
+/// The records of minimum-norm attacks, of whatever norm.
 fn smallest(findings: &Findings) -> impl Iterator<Item = &Record> {
-    let in_l2 = |record: &&Record| record.kind().is_smallest() && record.key.options.norm == Norm::L2;
-    findings.white_box.iter().filter(in_l2)
+    findings.white_box.iter().filter(|record| record.kind().is_smallest())
 }
 
-/// The attack that beats a careful minimum-norm attack on the most images, if there are many.
+/// The attack of the same norm that beats a careful minimum-norm attack on the most images, if there are many.
 fn stronger_than_careful(findings: &Findings, own: &Record) -> Option<Warning> {
     if own.kind().goal != (Goal::Smallest { careful: true }) {
         return None;
     }
+    let norm = own.key.options.norm;
     let attacked: Vec<usize> = (0..own.len()).filter(|&i| own.correct(i)).collect();
     let beaten_by = |other: &Record| {
         let beaten = |i: usize| {
-            let shorter = other.length(Norm::L2, i) < NOTICEABLE * own.length(Norm::L2, i);
+            let shorter = other.length(norm, i) < NOTICEABLE * own.length(norm, i);
             other.verdict(i) == ImageVerdict::Fooled && (own.verdict(i) == ImageVerdict::Withstood || shorter)
         };
         attacked.iter().filter(|&&i| beaten(i)).count()
     };
-    let others =
-        findings.white_box.iter().filter(|r| r.kind() != own.kind() && r.key.options.norm == Norm::L2);
+    let others = findings.white_box.iter().filter(|r| r.kind() != own.kind() && r.key.options.norm == norm);
     let (other, beaten) = others.map(|other| (other, beaten_by(other))).max_by_key(|(_, beaten)| *beaten)?;
     let remedy = (own.kind().remedy)(&own.key.options);
     warnings::stronger_beside(own.kind().title, other.kind().title, beaten, attacked.len(), &remedy)
@@ -156,16 +155,17 @@ fn sweep(findings: &Findings, record: &Record) -> Option<Warning> {
     warnings::more_steps(name, [options.iterations, other.iterations], pair(record, usual))
 }
 
-fn radius_against_distances(findings: &Findings, epsilon: f32) -> Option<Warning> {
-    let lengths: Vec<&Record> = smallest(findings).collect();
-    // Smallest distances are in L2, and say nothing of another radius.
+fn radius_against_distances(findings: &Findings, Radius { norm, epsilon }: Radius) -> Option<Warning> {
+    // Distances in one norm say nothing of a radius in another.
+    let of_norm = |record: &&Record| record.key.options.norm == norm;
+    let lengths: Vec<&Record> = smallest(findings).filter(of_norm).collect();
     let within = findings.white_box.iter().filter(|record| record.kind().iterates_in_ball());
-    let within = within.filter(|record| record.key.options.norm == Norm::L2);
+    let within = within.filter(of_norm);
     let accuracy = |record: &&Record| record.accuracy(record.len());
     let strongest = within.min_by(|a, b| accuracy(a).total_cmp(&accuracy(b)))?;
     let first = *lengths.first()?;
     let beyond = (0..first.len()).filter(|&i| {
-        let distance = smallest_distance(lengths.iter().copied(), Norm::L2, i);
+        let distance = smallest_distance(lengths.iter().copied(), norm, i);
         first.correct(i) && distance.is_none_or(|d| d > f64::from(epsilon))
     });
     let beyond = beyond.count() as f64 / first.len().max(1) as f64;
@@ -281,6 +281,31 @@ mod tests {
         assert_eq!(about(&[deepfool.clone(), rounding]), "");
         let shorter = Record { l2: vec![0.4; 100], ..leaving(AttackKind::CW, 100, 0) };
         assert_eq!(about(&[deepfool, shorter]), "");
+    }
+
+    #[test]
+    fn minimum_norm_attacks_in_linf_are_doubted_as_those_in_l2() {
+        let in_linf = |record: Record| {
+            let mut record = record;
+            record.key.options.norm = Norm::Linf;
+            record
+        };
+        let text = about(&[in_linf(leaving(AttackKind::FMN, 100, 40))]);
+        assert!(text.contains("FMN fails on 40 of 100"), "{text}");
+        // At 0.05 PGD leaves 60, but FMN's perturbations of 0.1 are all longer.
+        let mut pgd = in_linf(leaving(AttackKind::PGD, 100, 60));
+        pgd.key.options.epsilon = 0.05;
+        pgd.linf = vec![0.05; 100];
+        let text = about(&[pgd.clone(), in_linf(leaving(AttackKind::FMN, 100, 0))]);
+        for part in [
+            "PGD does better than FMN on 40 of 100",
+            "PGD leaves an accuracy of 60.0 % at epsilon 0.05, but for 100.0 %",
+        ] {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+        // Distances in the other norm are not compared with it.
+        let text = about(&[pgd, leaving(AttackKind::FMN, 100, 0)]);
+        assert!(!text.contains("FMN"), "{text}");
     }
 
     #[test]

@@ -42,6 +42,9 @@ impl Unit {
 const FIRST: [&str; 4] =
     ["benign-accuracy", "verdict-accuracy", "smallest-median-l2", "smallest-median-linf"];
 
+/// Key of the share of images that withstand every attack of an evaluation within its radius.
+pub const WORST_CASE: &str = "worst-case-accuracy";
+
 /// One number about a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measure {
@@ -209,7 +212,7 @@ impl Collector {
         let norm = radius.norm;
         let smallest: Vec<_> = (0..first.len()).map(|i| smallest_distance(findings.all(), norm, i)).collect();
         let name = format!("worst case accuracy, {radius}");
-        self.share("worst-case-accuracy", &name, first.len(), |i| {
+        self.share(WORST_CASE, &name, first.len(), |i| {
             let withstands = smallest[i].is_none_or(|length| !radius.holds(length, pixels));
             Some(f64::from(first.correct(i) && withstands))
         });

@@ -76,6 +76,11 @@ pub struct ImageChoice {
     pub limit_seed: u64,
 }
 
+/// Whether this program wrote the model file, and so a run that may be around it is its run.
+fn of_a_run(path: &Path) -> bool {
+    Facts::of_header(path).is_some()
+}
+
 /// A run folder or a model file, found but not read.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -107,8 +112,12 @@ impl Place {
             false if folder == Path::new(".") && last_part(&folder) == CHECKPOINTS => PathBuf::from(".."),
             false => folder.clone(),
         };
-        if run.join("config.toml").is_file() {
-            let found = RunFolder::open(&run)?;
+        let found = match run.join("config.toml").is_file() {
+            true => RunFolder::open(&run).map(Some),
+            false => Ok(None),
+        };
+        // Beside a file that is no run's model, it is a configuration for something else.
+        if let Some(found) = found.or_else(|error| if of_a_run(path) { Err(error) } else { Ok(None) })? {
             let name = match stem.as_ref() {
                 "model" => last_part(&run),
                 other => format!("{}/{other}", last_part(&run)),

@@ -389,6 +389,7 @@ pub fn records_folder(home: &Path) -> PathBuf {
 /// Reads a source, which must be of the data set of the runs that it is tried on.
 fn check_source(source: &Source, runs: &[Subject]) -> Result<Model, EvaluationError> {
     let run = &runs[source.runs.first().copied().unwrap_or(0)];
+    source.place.check_model()?;
     let facts = Model::load(&source.place.file, None)?.facts;
     let known = facts.dataset != UNKNOWN && run.model.facts.dataset != UNKNOWN;
     if known && facts.dataset != run.model.facts.dataset {

@@ -95,6 +95,23 @@ fn weaker([one, many]: [&str; 2], pair: Pair, why: &str) -> Option<Warning> {
     pair.rises().then(|| Warning::new(figure(), why))
 }
 
+/// A verdict that leaves more than all attacks of an evaluation together, within the same radius and over the same images;
+/// `pair.weaker` is what those leave.
+pub fn verdict_above_worst_case(pair: Pair) -> Option<Warning> {
+    if !pair.rises() {
+        return None;
+    }
+    Some(Warning::new(
+        format!(
+            "the quick verdict leaves an accuracy of {}, all attacks of this evaluation together {}",
+            percent(pair.stronger),
+            percent(pair.weaker)
+        ),
+        "another attack breaks images that both attacks of the quick verdict miss, so the verdict overstates robustness; \
+         judge the model with `pgn-wgpu verdict` and `version` full, which asks without gradients too",
+    ))
+}
+
 /// Images made on another classifier that do more than those made on the classifier itself; `pair.weaker` is the
 /// accuracy under the former.
 pub fn black_box_stronger(attack: &str, pair: Pair) -> Option<Warning> {
@@ -270,6 +287,13 @@ mod tests {
         fires(weaker_than_one_step(["FGM", "MIM"], pair(0.3, 0.4)), &["MIM", "40.0 %", "30.0 %"]);
         assert_eq!(weaker_than_one_step(["FGM", "MIM"], pair(0.4, 0.3)), None);
         assert_eq!(weaker_than_one_step(["FGM", "MIM"], pair(0.4, 0.404)), None, "within the slack");
+    }
+
+    #[test]
+    fn a_verdict_must_not_leave_more_than_the_attacks_beside_it() {
+        fires(verdict_above_worst_case(pair(0.2, 0.6)), &["60.0 %", "20.0 %"]);
+        assert_eq!(verdict_above_worst_case(pair(0.2, 0.2)), None);
+        assert_eq!(verdict_above_worst_case(pair(0.6, 0.2)), None);
     }
 
     #[test]

@@ -75,6 +75,11 @@ fn starting_model(config: &TrainConfig, dataset: &Dataset) -> Result<Option<Mode
     if model.facts.network.is_imported() && config.network.is_imported() {
         return check_imported(&model, wanted.as_ref(), config, path).map(|()| Some(model));
     }
+    if model.facts.network.is_imported() {
+        let problem =
+            format!("has a network of its own, the run {}; leave `network` and `width` out", config.network);
+        return Err(TrainError::Run { path: path.clone(), problem });
+    }
     if model.facts.width.to_bits() != config.width.to_bits() {
         let problem =
             format!("has width {}, the run {}; choose `width` {0}", model.facts.width, config.width);

@@ -8,7 +8,7 @@ use super::report::PIECES;
 use crate::attacks::{AttackOptions, AttackOutcome, ImageVerdict, Norm};
 use crate::data::Images;
 use crate::evaluation::record::{Key, fingerprint_of_images, fingerprint_of_text, fingerprint_of_values};
-use crate::files;
+use crate::files::{self, FileError};
 use crate::models::container::Container;
 use crate::models::file::ModelFileError;
 use crate::models::file::NamedTensor;
@@ -174,6 +174,14 @@ impl Pieces {
             }
         }
         known
+    }
+
+    /// Tries to write, before an attack is made whose result could not be kept.
+    ///
+    /// # Errors
+    /// If the folder cannot be made or written into.
+    pub fn check_writable(&self) -> Result<(), FileError> {
+        self.folder.as_deref().map_or(Ok(()), files::check_writable)
     }
 
     /// Keeps a piece about these images.

@@ -193,6 +193,9 @@ impl Attempt<'_> {
         if missing.is_empty() && !standing.is_empty() {
             watch(Event::Known(label));
         }
+        if !missing.is_empty() {
+            self.pieces.check_writable()?;
+        }
         let (mut done, mut seconds) = (standing.len() - missing.len(), 0.0);
         for chosen in missing.chunks(PIECE) {
             let images: Vec<ImageKey> = chosen.iter().map(|&i| self.keys[i].clone()).collect();

@@ -152,7 +152,8 @@ struct Hunt<'a> {
     radius: Radius,
     /// Of the shard's images among those of the subject.
     positions: &'a [u32],
-    /// The class that each image is taken for; its own until a search has looked.
+    /// The class that each image is taken for, as the first search found; its own until then. Later searches look again, in
+    /// batches of other sizes, and rounding may turn an image that lies on the border. It must not be wrong and fooled both.
     clean: Vec<usize>,
     nearest: Vec<Nearest>,
     stages: Vec<Stage>,
@@ -202,19 +203,22 @@ impl<'a> Hunt<'a> {
         }
         let before = (0..self.clean.len()).filter(|&i| self.within(i)).count();
         let known = attempt.all_known(&wanted, watch)?;
-        let (mut lengths, mut zero_gradients) = (vec![f32::NAN; self.clean.len()], 0);
+        let mut lengths = vec![f32::NAN; self.clean.len()];
+        let (mut attacked, mut zero_gradients) = (0, 0);
         for &i in &wanted {
             let (at, place) = known.place(&attempt.keys[i]).expect("all are known");
             let piece = known.piece(at);
+            attacked += usize::from(piece.clean_predictions[place] == self.label(i));
             zero_gradients += usize::from(piece.zero_gradient[place]);
-            self.clean[i] = piece.clean_predictions[place];
+            if number == 0 {
+                self.clean[i] = piece.clean_predictions[place];
+            }
             if let Some(image) = piece.broken(place) {
                 lengths[i] = self.take(i, number, image.to_vec()) as f32;
             }
         }
         let seconds = attempt.seconds(&wanted, &known);
         let broken = (0..self.clean.len()).filter(|&i| self.within(i)).count() - before;
-        let attacked = wanted.iter().filter(|&&i| self.clean[i] == self.label(i)).count();
         self.stages.push(Stage { options: options.clone(), attacked, broken, zero_gradients, seconds });
         self.hunted.targets.push(target(options));
         self.hunted.lengths.push(lengths);
@@ -331,7 +335,73 @@ impl Distances {
 
 #[cfg(test)]
 mod tests {
+    use super::super::piece::{Piece, Question};
     use super::*;
+    use crate::attacks::AttackKind;
+    use crate::cpu::Mode;
+    use crate::data::{Images, Size};
+    use crate::evaluation::Place;
+    use crate::evaluation::record::Key;
+    use crate::models::file::Model;
+    use crate::nn::{Init, Network, Plan as NetPlan, Problem};
+    use std::path::Path;
+
+    /// Two black images of class 0 and a classifier.
+    fn two_images() -> Subject {
+        let net = Network::default().build(NetPlan::new(Problem::square(8, 1, 3), 0.0625)).unwrap();
+        let model = Model::new(net.clone(), net.initial(Init::He, 0));
+        let images = Images::new(Size::square(8), 1, vec![0; 2 * 64], vec![0; 2]);
+        Subject::given(Place::find(Path::new("nowhere/model.safetensors")).unwrap(), model, images)
+    }
+
+    #[test]
+    fn an_image_that_a_later_search_finds_wrong_keeps_what_the_first_found() {
+        let (subject, folder) = (two_images(), tempfile::tempdir().unwrap());
+        let (device, pieces) = (Device::Cpu(Mode::Fast), Pieces::new(folder.path()));
+        let positions = [0, 1];
+        let own = keys(&subject, &positions);
+        let fooling = vec![0.25; 64];
+        // FMN fools both. On the border, DeepFool's clean pass takes the second for another class.
+        let of_fmn = Piece {
+            correct: vec![true; 2],
+            clean_predictions: vec![0; 2],
+            zero_gradient: vec![false; 2],
+            broken: vec![(0, fooling.clone()), (1, fooling)],
+            seconds: 1.0,
+        };
+        let of_deepfool = Piece {
+            correct: vec![true, false],
+            clean_predictions: vec![0, 1],
+            broken: Vec::new(),
+            ..of_fmn.clone()
+        };
+        let mut hunt = Hunt::new(&subject, Radius::l2(9.0), &positions);
+        for (kind, piece) in [(AttackKind::FMN, of_fmn), (AttackKind::DEEPFOOL, of_deepfool)] {
+            let options = &AttackOptions::new(kind);
+            let AttackOptions { norm, epsilon, .. } = *options;
+            let attack = Key::new(&subject.model, None, options, "", &device);
+            pieces.save(&Question { attack, norm, epsilon }, &own, &piece).unwrap();
+            let label = kind.name().to_string();
+            let attempt = Attempt {
+                device: &device,
+                subject: &subject,
+                options,
+                pieces: &pieces,
+                label,
+                positions: &positions,
+                keys: &own,
+                starts: &[],
+            };
+            hunt.search(&attempt, &mut |_| {}).unwrap();
+        }
+        let Found { outcome, .. } = hunt.found();
+        let attacked: Vec<usize> = outcome.stages.iter().map(|stage| stage.attacked).collect();
+        assert_eq!(attacked, [2, 1]);
+        let correct: Vec<bool> = outcome.images.iter().map(|i| i.clean_prediction == i.label).collect();
+        let distances: Vec<Option<f64>> = outcome.images.iter().map(|i| i.distance.map(|d| d[0])).collect();
+        let distances = of(&correct, &distances);
+        assert_eq!((distances.wrong, distances.fooled, distances.not_fooled), (0, 2, 0));
+    }
 
     fn of(correct: &[bool], distances: &[Option<f64>]) -> Distances {
         Distances::new(Vec::new(), correct, distances)

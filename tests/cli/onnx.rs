@@ -87,12 +87,23 @@ fn an_onnx_file_is_attacked_trained_resumed_and_exported_again() {
 }
 
 #[test]
+fn a_configuration_beside_an_onnx_file_does_not_make_a_run_of_its_folder() {
+    let scratch = exported();
+    for text in ["title = \"of another program\"", "method = \"pgd\""] {
+        fs::write(scratch.path("config.toml"), text).unwrap();
+        scratch.succeed(["predict", "own.onnx", "--adapter", "cpu", "--images", "images.npy"]);
+    }
+}
+
+#[test]
 fn an_onnx_file_for_other_images_or_with_a_normalisation_of_its_own_is_told_apart() {
     let scratch = exported();
     let line = ["predict", "own.onnx", "--adapter", "cpu", "--images", "images.npy", "--mean", "0.5"];
     assert_mentions(&scratch.refuse(line), &["normalises pixels itself", "--mean"]);
     let cifar = ["train", "--adapter", "cpu", "--from", "own.onnx", "--network", "resnet18"];
-    assert_mentions(&scratch.refuse(cifar.iter().chain(&["--out", "x"])), &["imported", "resnet18"]);
+    let advice = ["network of its own", "resnet18", "leave --network and --width out"];
+    assert_mentions(&scratch.refuse(cifar.iter().chain(&["--out", "x"])), &advice);
+    scratch.succeed(cifar[..5].iter().chain(&["--method", "natural", "--max-steps", "1", "--out", "x"]));
     fs::write(scratch.path("broken.onnx"), b"\x08\x08\x12\x07pytorch").unwrap();
     let broken = ["predict", "broken.onnx", "--adapter", "cpu", "--images", "images.npy"];
     assert_mentions(&scratch.refuse(broken), &["broken.onnx"]);

@@ -1,6 +1,6 @@
 //! What cannot be attacked or evaluated: one sentence, before anything is computed or written.
 
-use crate::{assert_mentions, refuse, run_folder, trained};
+use crate::{assert_mentions, copy, refuse, run_folder, trained};
 use pgn_wgpu::models::file::Model;
 use std::fs;
 
@@ -84,6 +84,19 @@ fn runs_and_sources_that_do_not_belong_together_are_both_named() {
     assert_mentions(&evaluate(&[&pgn, "--twin", &pgn]), &["--twin", "1 times for 2 runs"]);
     assert_mentions(&evaluate(&["--norm", "linf", "--attack", "fgm,cw"]), &["--norm linf", "l2 for cw"]);
     assert_mentions(&evaluate(&["--epsilon", "-1"]), &["--epsilon", "-1"]);
+    // These attacks read no radius; the worst case has one.
+    assert_mentions(&evaluate(&["--attack", "cw", "--epsilon", "-1"]), &["--epsilon", "-1"]);
+    let eight = ["--norm", "linf", "--attack", "fmn", "--epsilon", "8", "--no-verdict"];
+    assert_mentions(&evaluate(&eight), &["--epsilon 8", "8/255"]);
+    let unfinished = copy("pgn", folder.path());
+    let [model, best] =
+        ["model", "checkpoints/best"].map(|name| folder.path().join(format!("pgn/{name}.safetensors")));
+    fs::create_dir(best.parent().unwrap()).unwrap();
+    fs::rename(model, best).unwrap();
+    assert_mentions(
+        &evaluate(&["--source", &unfinished]),
+        &["pgn", "best.safetensors", "not come to its end"],
+    );
 }
 
 #[test]

@@ -82,8 +82,8 @@ pub fn blocks(runs: &[&Run]) -> Vec<Block> {
         id: "verdicts".into(),
         title: "Robust accuracy by a fixed set of strong attacks".into(),
         caption: "The share of the images that are classified correctly and withstand every attack of the set within the \
-                  radius, with its 95 % bootstrap interval. The quick version is APGD-CE with 20 iterations and APGD-T with 9 \
-                  targets of 20; the full version is AutoAttack's standard set."
+                  radius, with its 95 % bootstrap interval. The quick version is APGD-CE with 20 iterations and, for 4 \
+                  classes or more, APGD-T with up to 9 targets of 20; the full version is AutoAttack's standard set."
             .into(),
         head: HEAD.map(str::to_string).to_vec(),
         rows,
