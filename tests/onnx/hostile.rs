@@ -2,6 +2,7 @@
 
 use super::by_hand::{field, floats, model, node, number, weight, whole};
 use super::models::golden;
+use pgn_wgpu::models::file::Model;
 use pgn_wgpu::nn::onnx;
 use std::fs;
 use std::path::Path;
@@ -32,6 +33,49 @@ fn circles_absent_weights_branches_and_training_are_refused() {
     refused(&model(&[node("Relu", &["images"], &["out"], &[])]), "classifier");
     // Field 20, whose number takes two bytes.
     refused(&[model(&[]), vec![0xa2, 1, 0]].concat(), "training graph");
+}
+
+#[test]
+fn a_zero_that_the_writer_leaves_out_of_an_attribute_is_no_default() {
+    let slope = |parts: &[Vec<u8>]| {
+        let attribute = [field(1, b"alpha"), parts.concat()].concat();
+        let leaky = node("LeakyRelu", &["images"], &["x"], &[attribute]);
+        let convolution = node("Conv", &["x", "w"], &["y"], &[]);
+        let weight = floats("w", &[1, 3, 1, 1], &[1.0; 3]);
+        let bytes = model(&[weight, leaky, convolution, node("Flatten", &["y"], &["out"], &[])]);
+        let nodes = onnx::decode(&bytes, None).unwrap().net.nodes;
+        format!("{:?}", nodes.iter().map(|node| &node.layer).collect::<Vec<_>>())
+    };
+    // Field 20, whose number takes two bytes: the type, a float.
+    let kind = vec![0xa0, 1, 1];
+    let zero = [vec![2 << 3 | 5], 0.0_f32.to_le_bytes().to_vec()].concat();
+    assert_eq!(slope(std::slice::from_ref(&kind)), slope(&[zero, kind]));
+    // Without a type, nothing was said.
+    assert_ne!(slope(&[]), slope(&[vec![0xa0, 1, 1]]));
+}
+
+#[test]
+fn a_network_of_a_node_with_a_wrappers_name_is_read_again_as_it_was_saved() {
+    let constant = |name: &str, extents: &[u8], len: usize| {
+        let extents: Vec<u8> = extents.iter().flat_map(|&extent| number(1, extent)).collect();
+        let bytes: Vec<u8> = (0..len).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        let tensor = [extents, number(2, 1), field(9, &bytes)].concat();
+        node("Constant", &[], &[name], &[[field(1, b"value"), field(5, &tensor)].concat()])
+    };
+    let convolution =
+        [field(1, b"images"), field(1, b"w"), field(2, b"x"), field(3, b"model.0"), field(4, b"Conv")];
+    let bytes = model(&[
+        constant("w", &[2, 3, 1, 1], 6),
+        field(1, &convolution.concat()),
+        node("Flatten", &["x"], &["out"], &[]),
+    ]);
+    let imported = onnx::decode(&bytes, None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.safetensors");
+    let model = Model::new(imported.net, imported.values);
+    model.save(&path).unwrap();
+    let again = Model::load(&path, None).unwrap();
+    assert_eq!(again.average, model.average);
 }
 
 #[test]
@@ -136,6 +180,14 @@ fn sizes_that_no_memory_holds_are_refused_before_any_is_taken() {
         &[number(1, 1), number(2, 7), field(8, b"s"), field(9, &(1_i64 << 40).to_le_bytes())].concat(),
     );
     refused(&model(&[shape, node("ConstantOfShape", &["s"], &["out"], &[])]), "too large");
+    // Each of these is allowed, all together are not.
+    let mut parts = vec![whole("s", &[1 << 26]), node("ConstantOfShape", &["s"], &["c0"], &[])];
+    for i in 0..64 {
+        let [from, to] = [i, i + 1].map(|i| format!("c{i}"));
+        parts.push(node("Add", &[&from, &from], &[&to], &[]));
+    }
+    parts.push(node("Add", &["images", "c64"], &["out"], &[]));
+    refused(&model(&parts), "too large together");
 }
 
 #[test]

@@ -14,6 +14,9 @@ pub const BATCH: i64 = i64::MIN + 0x5ca1_ab1e;
 /// Values that a computed constant may have; weights come from the file and are as many as it holds.
 const MOST_COMPUTED: usize = 1 << 26;
 
+/// Values that all computed constants of a model may have together.
+pub const MOST_COMPUTED_TOGETHER: usize = 1 << 28;
+
 /// Bytes that external data may have in all.
 const MOST_EXTERNAL: usize = 1 << 33;
 

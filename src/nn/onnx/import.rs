@@ -1,7 +1,7 @@
 //! Walks over a graph and writes a network: constants are computed, operators become layers.
 
 use super::attributes::Attributes;
-use super::constant::{Constant, Loader};
+use super::constant::{Constant, Loader, MOST_COMPUTED_TOGETHER};
 use super::data::{Data, Place};
 use super::message::{Described, Graph, Model, Node, Tensor};
 use super::operators::Call;
@@ -56,6 +56,8 @@ pub struct Importer<'a> {
     /// The number of images, if the file fixes it.
     pub batch: Option<i64>,
     known: HashMap<String, Known>,
+    /// Values of the constants that were computed so far.
+    computed: usize,
     /// Results that nodes of the graph name and that are not computed, with these nodes.
     left_out: HashMap<String, String>,
     tensors: HashMap<&'a str, &'a Tensor<'a>>,
@@ -106,6 +108,7 @@ impl<'a> Importer<'a> {
             opset: model.opset().unwrap_or(0),
             batch: None,
             known: HashMap::new(),
+            computed: 0,
             left_out: HashMap::new(),
             tensors,
             loader,
@@ -131,7 +134,8 @@ impl<'a> Importer<'a> {
             let inputs = self.inputs(node)?;
             self.current = name_of(node, index);
             self.place = index;
-            let results = self.node(node, &inputs).map_err(|problem| OnnxError::Node {
+            let results = self.node(node, &inputs).and_then(|results| self.count_computed(results));
+            let results = results.map_err(|problem| OnnxError::Node {
                 name: self.current.clone(),
                 operator: operator_of(node),
                 shapes: shapes(&inputs),
@@ -145,6 +149,19 @@ impl<'a> Importer<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Refuses more constants than a model may compute: all are kept while it is read.
+    fn count_computed(&mut self, results: Vec<Known>) -> Result<Vec<Known>> {
+        for result in &results {
+            if let Known::Constant(constant) = result {
+                self.computed += constant.len();
+            }
+        }
+        match self.computed > MOST_COMPUTED_TOGETHER {
+            true => Err("makes the constants that the model computes too large together".to_string()),
+            false => Ok(results),
+        }
     }
 
     /// What is known of a value.
@@ -216,7 +233,8 @@ impl<'a> Importer<'a> {
 
     /// A name for a slot of the node that is being read.
     pub fn own_name(&self, part: &str) -> String {
-        format!("{}.{part}", self.current)
+        // As all slots, without a wrapper's name in front: a node may be called `model.0`.
+        unwrapped(&format!("{}.{part}", self.current)).to_string()
     }
 
     /// Appends a layer.

@@ -223,7 +223,7 @@ impl<'a> Node<'a> {
 
 impl<'a> Attribute<'a> {
     fn decode(bytes: &'a [u8]) -> Result<(String, Self)> {
-        let (mut name, mut own) = (String::new(), Self::default());
+        let (mut name, mut own, mut kind) = (String::new(), Self::default(), 0);
         for field in Fields::new(bytes) {
             match field? {
                 (1, value) => name = value.text()?,
@@ -234,8 +234,15 @@ impl<'a> Attribute<'a> {
                 (6 | 11, _) => own.is_graph = true,
                 (7, value) => value.floats_into(&mut own.floats)?,
                 (8, value) => value.integers_into(&mut own.integers)?,
+                (20, value) => kind = value.integer()?,
                 _ => {}
             }
+        }
+        // Writers of proto3 leave out a number that is zero, and tell its type alone.
+        match kind {
+            1 => own.float = own.float.or(Some(0.0)),
+            2 => own.integer = own.integer.or(Some(0)),
+            _ => {}
         }
         Ok((name, own))
     }
