@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 #: Devices in DLPack's list whose memory the CPU reads: itself, and what CUDA and ROCm have pinned for it.
 _READABLE_DEVICES = (1, 3, 11)
 
+#: How far beyond [0, 1] rounding brings pixels that were normalised and brought back.
+ROUNDING = 1e-3
+
 
 def as_array(value: Any, name: str) -> NDArray[Any]:
     """The array that ``value`` is or offers: NumPy's own, DLPack's or ``__array__``'s. ``name`` is plural, for messages."""
@@ -73,11 +76,13 @@ def _check_range(images: NDArray[Any]) -> None:
     if low >= 0.0 and high <= 1.0:
         return
     hint = ""
-    if low < 0.0:
+    if low > -ROUNDING and high < 1.0 + ROUNDING:
+        hint = "; rounding does this: images.clip(0, 1)"
+    elif low < 0.0:
         hint = "; what normalises pixels belongs to the model: load(..., mean=, std=)"
-    elif high <= 255.0:
+    elif 2.0 < high <= 255.0:
         hint = "; divide them by 255 if they are bytes"
-    raise ValueError(f"images go from {low:g} to {high:g}; pixels must be in [0, 1]{hint}")
+    raise ValueError(f"images go from {low:.9g} to {high:.9g}; pixels must be in [0, 1]{hint}")
 
 
 def as_labels(value: Any, images: int, classes: int) -> NDArray[np.int64]:

@@ -114,6 +114,8 @@ fn needs(command: &str, flag: &str) -> Option<Needs> {
         ("verify", "paths") => Nothing,
         ("predict", "model" | "images" | "save" | "top") => Nothing,
         ("export", "model" | "onnx" | "safetensors" | "web" | "force") => Nothing,
+        // A page takes its images' size from its data.
+        ("export", "size") => Flags(&["onnx", "safetensors"]),
         ("summary", "model") => Nothing,
         ("predict", "force") => Flags(&["save"]),
         ("predict", "tune" | "checked") => Shaders,

@@ -279,6 +279,9 @@ pub(super) fn read_images(array: Array, labels: Vec<u16>, path: &Path) -> Result
     }
 }
 
+/// How far beyond [0, 1] rounding brings pixels that were normalised and brought back.
+const ROUNDING: f32 = 1e-3;
+
 /// Refuses numbers that are no pixels in [0, 1], and says what they probably are. An image has `len` of them.
 fn check_range(numbers: &[f32], len: usize) -> Result<(), String> {
     let Some(place) = numbers.iter().position(|number| !(0.0..=1.0).contains(number)) else { return Ok(()) };
@@ -290,9 +293,11 @@ fn check_range(numbers: &[f32], len: usize) -> Result<(), String> {
         numbers.iter().fold((f32::MAX, f32::MIN), |(least, most), &v| (least.min(v), most.max(v)));
     let found =
         format!("image {image} has {first}, and all numbers go from {least} to {most}; pixels are in [0, 1]");
-    Err(if least < 0.0 {
+    Err(if least > -ROUNDING && most < 1.0 + ROUNDING {
+        format!("{found}: rounding does this; clip the numbers to [0, 1]")
+    } else if least < 0.0 {
         format!("{found}: if these are normalised, save them before that, and let `mean` and `std` do it")
-    } else if most <= 255.0 {
+    } else if most > 2.0 && most <= 255.0 {
         format!("{found}: save it as uint8, or divided by 255")
     } else {
         found

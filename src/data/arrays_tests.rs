@@ -108,6 +108,9 @@ fn pixels_of_another_range_are_refused_with_what_they_are() {
     refused(&with(f32::NAN), &["x_test.npy", "image 1 has NaN", "[0, 1]"]);
     refused(&with(f32::INFINITY), &["image 1 has inf"]);
     refused(&with(200.0), &["image 1 has 200", "from 0.5 to 200", "uint8", "divided by 255"]);
+    for rounded in [1.000_001, -1e-7] {
+        refused(&with(rounded), &["clip the numbers to [0, 1]"]);
+    }
     refused(&with(-2.1), &["image 1 has -2.1", "normalised", "`mean`"]);
     refused(&with(1e9), &["image 1 has 1000000000"]);
     let deep = file("<i4", "(1, 4, 4)", &[0; 64]);

@@ -58,7 +58,7 @@ pub enum WebError {
     /// A generator for which a page lacks something.
     #[error(
         "a page has no generator that takes noise or has batch normalisation, as this one does; export the classifier alone, \
-         with `pgn-wgpu export --safetensors`, and make the page of that file"
+         with `pgn-wgpu export --onnx`, and make the page of that file"
     )]
     Generator,
     /// A call that WebGPU refuses; a mistake of ours.

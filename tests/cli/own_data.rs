@@ -288,4 +288,15 @@ fn a_guess_about_the_size_of_pictures_is_said() {
         let asked = notes(&[line, &["--resize", "8x12"]].concat());
         assert!(!asked.contains("do not tell the size"), "{asked}");
     }
+    // A file that is written says a size from then on.
+    let export = ["export", "m.safetensors", "--onnx", "m.onnx", "--force"];
+    assert_mentions(&notes(&export), &["so what is written takes 32x32; --size says otherwise"]);
+    let asked = notes(&[&export[..], &["--size", "8x12"]].concat());
+    assert!(!asked.contains("do not tell the size"), "{asked}");
+    let problem = pgn_wgpu::nn::onnx::read(&scratch.path("m.onnx")).unwrap().net.problem;
+    assert_eq!((problem.height, problem.width), (8, 12));
+    assert_mentions(
+        &scratch.refuse(["export", "m.onnx", "--onnx", "n.onnx", "--size", "9"]),
+        &["8x12", "leave --size out"],
+    );
 }

@@ -40,7 +40,8 @@ class Page {
     const player = await Player.open(navigator.gpu, page).catch(() => null);
     if (!player) return notice(NO_WEBGPU, false);
     const own = new Page();
-    Object.assign(own, { player, images: unpack(page.images), epsilon: page.epsilon, curve: [] });
+    const images = unpack(page.images);
+    Object.assign(own, { player, images, dark: isDark(images), epsilon: page.epsilon, curve: [] });
     player.device.lost.then(({ message }) => {
       page.lost = true;
       notice(`The graphics device was lost${message ? ` (${message.trim().replace(/\.$/, "")})` : ""}, and with it what was computed here.`, true);
@@ -136,7 +137,7 @@ class Page {
       const picture = await createImageBitmap(file).catch(() => null);
       if (!picture) return (at("spoken").textContent = `${file.name} is not a picture that this browser reads.`);
       this.thumbs.mark(-1);
-      this.choose(fromPicture(picture, page.problem), null);
+      this.choose(fromPicture(picture, page.problem, this.dark), null);
     };
     at("file").addEventListener("change", ({ target }) => target.files[0] && open(target.files[0]));
     addEventListener("dragover", (event) => (event.preventDefault(), document.body.classList.add("dropping")));
@@ -148,7 +149,7 @@ class Page {
     });
     if (page.problem.channels > 1 || page.problem.width > 64) return;
     at("drawing").hidden = false;
-    const pad = new Pad(at("pad"), page.problem, (values) => {
+    const pad = new Pad(at("pad"), page.problem, this.dark, (values) => {
       this.thumbs.mark(-1);
       this.choose(values, null);
     });

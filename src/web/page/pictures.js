@@ -11,8 +11,9 @@ function paint(canvas, values, { height, width, channels }, tone = (value) => va
   canvas.getContext("2d").putImageData(picture, 0, 0);
 }
 
-// The middle of a picture in the size of the model's images. One channel is light on dark, as in the data; a light ground is turned round.
-function fromPicture(source, { height, width, channels }) {
+// The middle of a picture in the size of the model's images. Where the model's own grey images are light on dark, as digits are, a picture
+// with a light ground is turned round.
+function fromPicture(source, { height, width, channels }, dark) {
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.imageSmoothingQuality = "high";
@@ -27,14 +28,19 @@ function fromPicture(source, { height, width, channels }) {
   for (let i = 0; i < height * width; i++) {
     for (let c = 0; c < channels; c++) values[i * channels + c] = channels < 3 ? grey(i) : data[4 * i + c] / 255;
   }
-  const light = values.reduce((sum, value) => sum + value, 0) / values.length > 0.5;
-  return channels === 1 && light ? values.map((value) => 1 - value) : values;
+  return channels === 1 && dark && !isDark(values) ? values.map((value) => 1 - value) : values;
 }
 
-// Where a reader draws: strokes on a fine canvas, of which each pixel of the image is the mean.
+// Whether pixels are rather dark than light.
+function isDark(values) {
+  return values.reduce((sum, value) => sum + value, 0) / values.length <= 0.5;
+}
+
+// Where a reader draws, light on dark or the other way round: strokes on a fine canvas, of which each pixel of the image is the mean.
 class Pad {
-  constructor(canvas, shape, changed) {
-    Object.assign(this, { canvas, shape, changed, fine: 8, at: null, cell: [shape.height >> 1, shape.width >> 1] });
+  constructor(canvas, shape, dark, changed) {
+    const [pen, ground] = dark ? ["white", "black"] : ["black", "white"];
+    Object.assign(this, { canvas, shape, pen, ground, changed, fine: 8, at: null, cell: [shape.height >> 1, shape.width >> 1] });
     this.ink = new OffscreenCanvas(shape.width * this.fine, shape.height * this.fine);
     this.context = this.ink.getContext("2d", { willReadFrequently: true });
     this.clear();
@@ -55,8 +61,8 @@ class Pad {
 
   stroke([x, y]) {
     const [fromX, fromY] = this.at ?? [x, y];
-    const { context, fine } = this;
-    Object.assign(context, { strokeStyle: "white", lineCap: "round", lineWidth: 1.3 * fine });
+    const { context, fine, pen } = this;
+    Object.assign(context, { strokeStyle: pen, lineCap: "round", lineWidth: 1.3 * fine });
     context.beginPath();
     context.moveTo(fromX, fromY);
     context.lineTo(x, y + 0.01);
@@ -100,7 +106,7 @@ class Pad {
   }
 
   clear() {
-    this.context.fillStyle = "black";
+    this.context.fillStyle = this.ground;
     this.context.fillRect(0, 0, this.ink.width, this.ink.height);
     this.show();
   }
