@@ -131,7 +131,7 @@ pub fn room_to_compile() -> Result<(), OutOfMemory> {
 }
 
 /// Workgroups along one dimension that every adapter offers (WebGPU's default limit).
-const MOST_GROUPS: u32 = 65_535;
+pub(crate) const MOST_GROUPS: u32 = 65_535;
 
 /// Into how many partial sums a weight gradient is split, so that small layers keep a device busy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

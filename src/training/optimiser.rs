@@ -216,7 +216,8 @@ pub fn update(graph: &mut Graph, role: Role, rule: Rule, states: &States, gradie
 /// `gradient`, scaled down to a norm of `most` where it is longer.
 fn clipped(graph: &mut Graph, gradient: Tensor, most: f32) -> Result<Tensor> {
     let square = graph.unary(Unary::Square, gradient);
-    let norm2 = graph.sum(square);
+    // A packed gradient has one value per row: a sum of every row first would be a call with a row per weight.
+    let norm2 = graph.sum_rows(square, 1)?;
     let norm = graph.unary(Unary::Sqrt, norm2);
     let longer = graph.unary(Unary::Clamp(most, f32::MAX), norm);
     let inverse = graph.unary(Unary::Reciprocal, longer);
@@ -288,4 +289,28 @@ fn follow(graph: &mut Graph, role: Role, average: &str, live: Tensor) -> Result<
     let step = graph.multiply(way, rest)?;
     let moved = graph.add(average, step)?;
     graph.assign(average, moved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::DatasetKind;
+    use crate::kernels::params::ElementwiseParams;
+    use crate::nn::{Network, Plan, Problem};
+    use crate::program::{MemoryLimits, Program};
+    use crate::training::Preset;
+    use crate::training::step::apply_graph;
+
+    #[test]
+    fn the_length_of_a_gradient_is_no_call_with_a_row_per_weight() {
+        let net = Network::default().build(Plan::new(Problem::square(8, 1, 3), 0.0625)).unwrap();
+        let config =
+            TrainConfig { clip_norm: Some(1.0), ..TrainConfig::preset(Preset::Small, DatasetKind::Digits) };
+        let graph = apply_graph(Role::Classifier, &config, &net.slots).unwrap();
+        let program = Program::compile(&graph, MemoryLimits::NONE).unwrap();
+        let by_row = program.calls.iter().filter(|call| call.kernel.name == "elementwise");
+        let rows: Vec<u32> =
+            by_row.map(|call| bytemuck::pod_read_unaligned::<ElementwiseParams>(&call.params).rows).collect();
+        assert!(rows.iter().all(|&rows| (rows as usize) < net.slots.weights), "{rows:?}");
+    }
 }

@@ -187,6 +187,49 @@ fn a_convolution_by_matrix_products_is_as_exact_as_a_direct_one_may_be() {
     }
 }
 
+/// Such kernels have a row of workgroups for each tile or each eight positions of at least one image, and there are at most 65,535.
+#[test]
+fn images_with_too_many_rows_for_matrix_products_are_convolved_directly() {
+    let limits = MemoryLimits { matrix_products: true, ..MemoryLimits::BROWSER };
+    let limits = MemoryLimits { buffer: u64::MAX, binding: u64::MAX, ..limits };
+    let kernels_of = |way: Way, convolution: Convolution, side: usize, [from, to]: [usize; 2]| {
+        let (kernel, mut graph) = (convolution.size[0], Graph::new());
+        let images = graph.input("images", &[1, side, side, from]).unwrap();
+        let result = match way {
+            Way::WeightGradient => {
+                let coarse = graph.input("coarse", &[1, side, side, to]).unwrap();
+                graph.convolve_weight_gradient(convolution, images, coarse)
+            }
+            Way::Adjoint(epilogue) => {
+                let weight = graph.input("weight", &[kernel, kernel, to, from]).unwrap();
+                transposed(&mut graph, convolution, epilogue, &[images, weight])
+            }
+            Way::Forward(epilogue) => {
+                let weight = graph.input("weight", &[kernel, kernel, from, to]).unwrap();
+                convolve(&mut graph, convolution, epilogue, &[images, weight])
+            }
+        };
+        let result = result.unwrap();
+        graph.output("result", result);
+        let program = Program::compile(&graph, limits).unwrap_or_else(|e| panic!("{way:?} at {side}: {e}"));
+        program.calls.iter().map(|call| call.kernel.name).collect::<Vec<_>>()
+    };
+    let (forward, adjoint) = (Way::Forward(Epilogue::None), Way::Adjoint(Epilogue::None));
+    for (way, convolution, channels, largest, too_large) in [
+        (forward, SAME, [16, 16], 1020, 1024),
+        (adjoint, SAME, [64, 3], 720, 768),
+        (Way::WeightGradient, SAME, [3, 64], 720, 768),
+        (forward, DENSE, [256, 256], 720, 768),
+    ] {
+        let small = kernels_of(way, convolution, largest, channels);
+        assert!(small.contains(&"matrix_product"), "{way:?} at {largest}: {small:?}");
+        let large = kernels_of(way, convolution, too_large, channels);
+        let direct =
+            large.iter().any(|name| name.starts_with("conv2d")) && !large.contains(&"matrix_product");
+        assert!(direct, "{way:?} at {too_large}: {large:?}");
+    }
+}
+
 /// With fewer coarse than fine channels the sides of other convolutions at stride 1 are swapped.
 #[test]
 fn biases_by_the_border_stay_with_the_places_of_the_fine_side() {

@@ -18,6 +18,7 @@ use super::{Lowering, TensorId};
 use crate::graph::{Epilogue, Shape, Usual};
 use crate::kernels;
 use crate::kernels::params::{ConvolutionParams, RowsParams};
+use crate::program::MOST_GROUPS;
 use bytemuck::bytes_of;
 
 /// A dense layer pays from this many channels on either side. Measured: a PGN step took 7 to 17 % less time where the
@@ -59,10 +60,12 @@ impl Im2col {
         };
         let taps = (g.size * g.size) as u32;
         let params = ConvolutionParams { columns: (taps * p.fine_channels).next_multiple_of(8), ..*p };
-        // The kernels take eight positions at a time, and they divide in f32.
+        // The kernels take eight positions at a time, with a row of workgroups for each eight, and they divide in f32.
         let whole = g == ONE_TAP || (p.height * p.width).is_multiple_of(8);
+        let least = step(p, g).min(p.batch as usize);
+        let countable = (p.height * p.width) as usize * least <= 8 * MOST_GROUPS as usize;
         let fits = whole && (positions as usize) * step(p, g) < 1 << 22;
-        (pays && fits).then_some(Self { g, params })
+        (pays && fits && countable).then_some(Self { g, params })
     }
 
     /// Coarse channels, rounded up to a multiple of 8 by columns of zeros.

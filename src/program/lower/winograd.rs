@@ -22,6 +22,7 @@ use crate::graph::operation::codes;
 use crate::graph::{Shape, Usual};
 use crate::kernels::params::{ConvolutionParams, WinogradParams};
 use crate::kernels::{self, Constants, Kernel};
+use crate::program::MOST_GROUPS;
 use bytemuck::bytes_of;
 
 /// The algorithms win from this many channels on either side (measured; `docs/lavapipe.md` has figures).
@@ -143,7 +144,15 @@ impl Winograd {
         let few = winograd.tiles_per_image() * FEW_PIXELS <= winograd.pixels_per_image();
         let many = algorithm == Algorithm::Same && inputs.max(outputs) >= MANY_CHANNELS;
         let pays = few && (many || inputs.min(outputs) >= LEAST_CHANNELS);
-        (fits && pays).then_some(winograd)
+        // Some kernels have a row of workgroups per tile, and a piece has at least so many images.
+        let countable = winograd.piece(winograd.step().min(batch as usize)).tiles <= MOST_GROUPS;
+        (fits && pays && countable).then_some(winograd)
+    }
+
+    /// A piece has a multiple of this many images. Tensors of the fine side and border biases are multiples of these sizes.
+    fn step(&self) -> usize {
+        let [inputs, outputs] = self.channels();
+        aligned_images((self.pixels_per_image() | 4) * (inputs | outputs))
     }
 
     /// Pixels of an image's coarse side.
@@ -205,10 +214,8 @@ fn pieces(sharing: [Option<&Winograd>; 2]) -> Pieces {
     let sharing = sharing.into_iter().flatten();
     let sizes = sharing.map(|w| {
         let ([inputs, outputs], parts) = (w.channels(), w.algorithm.parts());
-        // Tensors of the fine side and border biases are multiples of these sizes.
-        let step = aligned_images((w.pixels_per_image() | 4) * (inputs | outputs));
         let values = (parts.image_elements * inputs).max(parts.elements * outputs);
-        (w.params.batch as usize, w.tiles_per_image() * values, step)
+        (w.params.batch as usize, w.tiles_per_image() * values, w.step())
     });
     let larger = |(batch, values, step): (usize, usize, usize), (_, v, s): (usize, usize, usize)| {
         // Steps are powers of two.
