@@ -131,6 +131,10 @@ pub(super) fn through_attack(config: &TrainConfig, key: &str) -> Option<NoEffect
     if config.freeze_classifier && config.generator_rounds > 1 {
         return defense(config, key);
     }
+    // What a blind generator makes in one round does not depend on the classifier.
+    if config.method.generator && config.generator_rounds == 1 && seen_gradient(config, key).is_some() {
+        return seen_gradient(config, key);
+    }
     let signs = || NoEffect::new("`norm` linf, whose steps are signs without a derivative", "`norm` l2");
     unrolled_attack(config, key).or_else(|| config.attacks_by_signs().then(signs))
 }
@@ -427,6 +431,8 @@ mod tests {
         for key in ["gradient-input", "gradient-of"] {
             assert!(flag(key, &blind).unwrap_err().contains("`without` gradient"), "{key}");
         }
+        assert!(flag("through-attack", &blind).unwrap_err().contains("`without` gradient"));
+        assert!(flag("through-attack", &TrainConfig { generator_rounds: 2, ..blind }).is_ok());
         let read = TrainConfig { from: Some("a".into()), ..config(Method::NATURAL) };
         assert!(flag("init", &read).unwrap_err().contains("`from`"));
         assert!(flag("init", &TrainConfig { method: Method::PGN, ..read }).is_ok());

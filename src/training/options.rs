@@ -249,7 +249,7 @@ options! {
     /// Weight of the penalty on the squared perturbation [default: 3]
     #[arg(value_parser = number(0.0_f32..))]
     c_l: f32 => c_l, priced;
-    /// What the generator sees of the classifier's gradient [default: log]
+    /// What the generator sees of the classifier's gradient [default: log; rms with --gradient-of dlr]
     gradient_input: GradientInput => gradient_input, seen_gradient;
     /// Inputs that the generator is to do without, zeros take their place [default: none]
     #[arg(value_delimiter = ',', value_name = "INPUT")]
@@ -355,6 +355,7 @@ impl TrainOptions {
         self.apply(&mut config);
         self.follow_the_radius(file, &usual, &mut config);
         self.follow_the_optimiser(file, &usual, &mut config);
+        self.follow_the_loss(file, &mut config);
         // AWP moves weights that the attack was made on, so no gradient goes through it. A frozen classifier gains
         // nothing from it, and with several rounds it would change what the generator learns.
         if (config.awp_gamma().is_some() || config.freeze_classifier)
@@ -401,6 +402,19 @@ impl TrainOptions {
             config.lr = if is_sgd { SGD_LR } else { adam };
         }
     }
+
+    /// The length of DLR's gradient says how far the logits lie apart, so a generator learns nothing from it
+    /// (docs/variants.md). Neither that loss nor the margin has a probability, which `raw` needs.
+    fn follow_the_loss(&self, file: &Self, config: &mut TrainConfig) {
+        if self.gradient_input.or(file.gradient_input).is_some() {
+            return;
+        }
+        match config.gradient_of {
+            GeneratorLoss::Dlr => config.gradient_input = GradientInput::Rms,
+            GeneratorLoss::Margin => config.gradient_input = GradientInput::Log,
+            GeneratorLoss::CrossEntropy => {}
+        }
+    }
 }
 
 #[cfg(test)]
@@ -434,6 +448,17 @@ mod tests {
         let flags = TrainOptions { norm: Some(Norm::Linf), ..Default::default() };
         let file = toml::from_str("epsilon = 0.3").unwrap();
         assert_eq!(flags.resolve(&file).epsilon, 0.3, "what is given stays");
+    }
+
+    #[test]
+    fn what_the_generator_sees_of_a_gradient_follows_the_loss_unless_it_is_given() {
+        let seen =
+            |text: &str| TrainOptions::default().resolve(&toml::from_str(text).unwrap()).gradient_input;
+        assert_eq!(seen("gradient-of = \"dlr\""), GradientInput::Rms);
+        assert_eq!(seen("gradient-of = \"dlr\"\ngradient-input = \"log\""), GradientInput::Log);
+        assert_eq!(seen("preset = \"paper\""), GradientInput::Raw);
+        assert_eq!(seen("preset = \"paper\"\ngradient-of = \"margin\""), GradientInput::Log);
+        assert_eq!(seen("preset = \"paper\"\ngradient-of = \"dlr\""), GradientInput::Rms);
     }
 
     #[test]

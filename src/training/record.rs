@@ -66,7 +66,7 @@ pub struct EpochRecord {
     /// Loss under the generator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generator_loss: Option<f64>,
-    /// Loss under FGM at the same mean norm, or in Linf at the generator's radius.
+    /// Loss under FGM at the same mean norm, or at the generator's radius, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fgm_loss: Option<f64>,
     /// Training images per second since the epoch began.

@@ -1,6 +1,6 @@
 //! How good the networks are between epochs: benign accuracy with the averaged weights, accuracy under the
-//! generator's own attack, and whether the generator does better than FGM at its own mean norm. A generator with a fixed radius in
-//! Linf is compared with FGM of that radius in Linf: at the same mean L2 norm, FGM in L2 usually raises the loss more.
+//! generator's own attack, and whether the generator does better than FGM at its own mean norm. A generator with a fixed radius is
+//! compared with FGM of that radius, in its norm.
 
 use super::optimiser::Role;
 use super::step::{self, BatchTensors};
@@ -9,7 +9,7 @@ use crate::attacks::steps::Victim;
 use crate::attacks::{CeForm, Norm, fgm};
 use crate::data::{BatchOptions, Images, batches_per_epoch, make_batch};
 use crate::executor::{ExecutionError, Outputs, Session};
-use crate::graph::{Binary, Graph, GraphError};
+use crate::graph::{Binary, Graph, GraphError, Unary};
 use crate::nn::{Classifier, Net, Pass};
 use crate::pgn::{Generator, Turn};
 use serde::Serialize;
@@ -39,16 +39,23 @@ pub struct UnderGenerator {
     pub loss: f64,
     /// Mean ‖δ‖ in pixel units.
     pub delta: f64,
-    /// Cross-entropy under FGM with ε = mean ‖δ‖, or in Linf with the generator's radius.
+    /// Cross-entropy under FGM of the same mean ‖δ‖, or with the generator's radius, if it has one.
     pub fgm_loss: f64,
+    /// Mean ‖δ‖ of FGM in pixel units.
+    pub fgm_delta: f64,
 }
+
+/// FGM's mean norm may be off by this share.
+const NORM_OFF: f64 = 0.01;
+/// FGM is tried with at most so many radii to reach a mean norm: the box cuts off what goes beyond it.
+const MOST_RADII: usize = 5;
 
 /// Evaluates the networks of a workspace.
 pub struct Validator {
     micro_batch: usize,
     session: Session,
     fgm: Option<Session>,
-    /// The radius in Linf that the generator is held to, if it is.
+    /// The radius that the generator is held to, if it is.
     radius: Option<f32>,
 }
 
@@ -59,8 +66,7 @@ impl Validator {
         let most = IMAGES.min(trainer.micro_batch());
         let device = trainer.workspace().device().clone();
         let ball = generator.as_ref().and_then(|generator| generator.recipe.ball);
-        let radius = ball.filter(|ball| ball.norm == Norm::Linf).map(|ball| ball.epsilon);
-        let norm = if radius.is_some() { Norm::Linf } else { Norm::L2 };
+        let (norm, radius) = (ball.map_or(Norm::L2, |ball| ball.norm), ball.map(|ball| ball.epsilon));
         let ((session, fgm), micro_batch) = device.fitting(most, |images| {
             let workspace = trainer.workspace();
             let session = workspace.prepare(&evaluation_graph(&net, generator.as_ref(), images)?)?;
@@ -101,15 +107,43 @@ impl Validator {
             for value in [&mut attacked.accuracy, &mut attacked.loss, &mut attacked.delta] {
                 *value /= n;
             }
-            let epsilon = [("epsilon", vec![self.radius.unwrap_or(attacked.delta as f32)])];
-            over(fgm, images, self.micro_batch, &epsilon, |outputs, real| {
-                attacked.fgm_loss +=
-                    outputs.get("loss")[..real].iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-            })?;
+            let mut under_fgm = |epsilon: f64| -> Result<[f64; 2], ExecutionError> {
+                let mut means = [0.0; 2];
+                let epsilon = [("epsilon", vec![epsilon as f32])];
+                over(fgm, images, self.micro_batch, &epsilon, |outputs, real| {
+                    let mean = |name: &str, of: fn(f64) -> f64| {
+                        outputs.get(name)[..real].iter().map(|&v| of(f64::from(v))).sum::<f64>() / n
+                    };
+                    means = [means[0] + mean("loss", |loss| loss), means[1] + mean("norm2", f64::sqrt)];
+                })?;
+                Ok(means)
+            };
+            [attacked.fgm_loss, attacked.fgm_delta] = match self.radius {
+                Some(radius) => under_fgm(f64::from(radius))?,
+                None => at_mean_norm(attacked.delta, &mut under_fgm)?,
+            };
             sums.generator = Some(attacked);
         }
         Ok(sums)
     }
+}
+
+/// What FGM does (its loss and its mean norm) with the radius at which its mean norm is `delta`.
+fn at_mean_norm(
+    delta: f64,
+    under_fgm: &mut dyn FnMut(f64) -> Result<[f64; 2], ExecutionError>,
+) -> Result<[f64; 2], ExecutionError> {
+    let mut epsilon = delta;
+    let mut found = under_fgm(epsilon)?;
+    for _ in 1..MOST_RADII {
+        let [_, own] = found;
+        if own == 0.0 || (own / delta - 1.0).abs() <= NORM_OFF {
+            break;
+        }
+        epsilon *= delta / own;
+        found = under_fgm(epsilon)?;
+    }
+    Ok(found)
 }
 
 /// Runs a session over a split in order; `each` gets the outputs and the number of real images.
@@ -190,8 +224,12 @@ fn fgm_graph(net: &Net, images: usize, norm: Norm) -> Result<Graph, GraphError> 
     let (images, labels) = (batch.images, batch.labels);
     let how = fgm::Move { length: epsilon, norm, form: CeForm::SaturationFree };
     let moved = fgm::fgm(&mut graph, Victim { classifier, images, labels, aim: None }, how)?;
+    let delta = graph.subtract(moved, images)?;
+    let square = graph.unary(Unary::Square, delta);
+    let norm2 = graph.sum_columns(square);
     let logits = classifier.logits(&mut graph, moved)?;
     let loss = graph.cross_entropy(logits, batch.labels)?;
     graph.output("loss", loss);
+    graph.output("norm2", norm2);
     Ok(graph)
 }

@@ -51,7 +51,10 @@ fn the_help_of_train_has_the_true_defaults() {
     assert_eq!(said("optimiser"), word(&config.optimiser));
     assert_eq!(said("schedule"), word(&config.schedule));
     assert_eq!(said("norm"), word(&config.norm));
-    assert_eq!(said("gradient-input"), word(&config.gradient_input));
+    assert_eq!(
+        said("gradient-input"),
+        format!("{}; rms with --gradient-of dlr", word(&config.gradient_input))
+    );
     assert_eq!(said("penalty-space"), word(&config.penalty_space));
     assert_eq!(said("update"), word(&config.update));
     assert_eq!(said("init"), word(&config.init));

@@ -421,6 +421,16 @@ fn numbers_of_a_generator_that_cannot_be_are_refused_with_their_flags() {
 }
 
 #[test]
+fn a_generator_is_compared_with_fgm_whose_perturbations_are_as_long_although_the_box_cuts_them() {
+    let config = tiny(Method::PGN);
+    let mut trainer = Trainer::new(cpu(), &config, DIGITS, None, None).unwrap();
+    let images = digits().train.subset(&(0..20).collect::<Vec<_>>());
+    let measured = Validator::new(&mut trainer).unwrap().run(&images).unwrap().generator.unwrap();
+    assert!(measured.delta > 0.01, "the generator moves images, or nothing was tested: {measured:?}");
+    assert!((measured.fgm_delta / measured.delta - 1.0).abs() <= 0.01, "{measured:?}");
+}
+
+#[test]
 fn a_generator_with_a_radius_in_linf_is_compared_with_fgm_of_that_radius_in_linf() {
     const IMAGES: usize = 20;
     let epsilon = 0.1;

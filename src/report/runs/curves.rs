@@ -56,7 +56,7 @@ const FIGURES: [About; 6] = [
     About {
         id: "generator-and-fgm",
         title: "The generator against FGM",
-        caption: "Loss that the generator causes, and the loss that FGM causes at the same mean norm, or in Linf at the same radius (dashed). Below FGM, one step along the gradient attacks better.",
+        caption: "Loss that the generator causes, and the loss that FGM causes at the same mean norm, or at the same radius for a generator that has one (dashed). Below FGM, one step along the gradient attacks better.",
         y: || Axis::new("loss"),
         of: |run| beside_fgm(run, "generator", |epoch| epoch.generator_loss, |epoch| epoch.fgm_loss),
     },
