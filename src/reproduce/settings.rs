@@ -71,6 +71,8 @@ pub struct Settings {
     pub generator_epochs: u32,
     /// Attacked test images; benign accuracy is over all of them.
     pub attack_images: usize,
+    /// Classes of the data set: with few, some attacks are left out.
+    pub classes: usize,
     /// Radii of figure 3.
     pub radii: Vec<f32>,
     /// Networks of the experiment `beyond`; unless others are asked for, the paper's and one as this field has them.
@@ -97,6 +99,7 @@ impl Settings {
                 widths: vec![0.25, 0.5, 1.0],
                 generator_epochs: 50,
                 attack_images: 1000,
+                classes: USUAL_CLASSES,
                 radii: vec![0.1, 0.25, 0.5, 1.0, 1.5, 2.5],
                 beyond_networks,
                 beyond_seeds,
@@ -113,6 +116,7 @@ impl Settings {
                 widths: vec![0.0625, 0.125, 0.1875],
                 generator_epochs: 3,
                 attack_images: 200,
+                classes: USUAL_CLASSES,
                 radii: vec![0.1, 0.25, 0.5, 1.0, 2.0],
                 beyond_networks,
                 beyond_seeds,
@@ -128,6 +132,7 @@ impl Settings {
                 widths: vec![0.0625, 0.125],
                 generator_epochs: 2,
                 attack_images: 32,
+                classes: USUAL_CLASSES,
                 radii: vec![0.25, 1.0],
                 beyond_networks,
                 beyond_seeds,
@@ -152,6 +157,12 @@ impl Settings {
             }
         }
         if beyond_networks.is_empty() { self } else { Self { beyond_networks, ..self } }
+    }
+
+    /// The same for a data set of so many test images and classes: no more images are attacked than there are.
+    #[must_use]
+    pub fn for_data(self, test_images: usize, classes: usize) -> Self {
+        Self { attack_images: self.attack_images.min(test_images), classes, ..self }
     }
 
     /// Figure 2 looks at a run after every so many epochs.
@@ -185,10 +196,10 @@ impl Settings {
 
     /// The attacks of the quick verdict at the tables' radius.
     pub fn quick_verdict(&self) -> Vec<AttackOptions> {
-        let mut attacks = Plan::new(Version::Quick, Norm::L2, TABLE_EPSILON, MOST_CLASSES).attacks;
+        let mut attacks = Plan::new(Version::Quick, Norm::L2, TABLE_EPSILON, self.classes).attacks;
         if self.scale == Scale::Smoke {
             for options in &mut attacks {
-                (options.iterations, options.targets) = (5, 3);
+                (options.iterations, options.targets) = (5, options.targets.min(3));
             }
         }
         attacks
@@ -205,14 +216,16 @@ impl Settings {
     /// The minimum-norm attacks that the tables have beside DeepFool and C&W.
     pub fn searches(&self) -> Vec<AttackOptions> {
         let fmn = self.attack(AttackKind::FMN);
-        let runners_up = RUNNERS_UP[usize::from(self.scale == Scale::Smoke)];
+        // With two classes, the other one is all that a search can find.
+        let others = if self.classes == 2 { 0 } else { self.classes - 1 };
+        let runners_up = RUNNERS_UP[usize::from(self.scale == Scale::Smoke)].min(others);
         let led = (0..runners_up).map(|rank| AttackOptions { target: Aim::RunnerUp(rank), ..fmn.clone() });
         std::iter::once(fmn.clone()).chain(led).collect()
     }
 }
 
-/// Classes of a data set from which APGD-T has all its targets.
-const MOST_CLASSES: usize = 10;
+/// Classes of the paper's first data set, until another is known.
+const USUAL_CLASSES: usize = 10;
 
 /// Wrong classes that the additional minimum-norm attacks are led to, and how many of them `smoke` has.
 const RUNNERS_UP: [usize; 2] = [3, 1];
@@ -238,6 +251,7 @@ pub const DEFENSES: [Method; 3] = [Method::FGM, Method::PGD, Method::PGN];
 mod tests {
     use super::*;
     use crate::gpu::tuning::Tune;
+    use crate::nn::Problem;
     use crate::program::precision::Precision;
 
     #[test]
@@ -267,6 +281,22 @@ mod tests {
         };
         assert_eq!(names(&[]), ["all-convolutional", "resnet18"]);
         assert_eq!(names(&["vgg11", "resnet18", "vgg11"]), ["vgg11", "resnet18"]);
+    }
+
+    #[test]
+    fn every_attack_suits_data_of_few_classes_and_few_images() {
+        for scale in [Scale::Paper, Scale::Small, Scale::Smoke] {
+            for classes in [2, 3, 4, 10] {
+                let settings = Settings::new(scale, DatasetKind::Digits, None).for_data(20, classes);
+                assert_eq!(settings.attack_images, 20);
+                let problem = Problem::square(8, 1, classes);
+                let (verdict, searches) = (settings.quick_verdict(), settings.beyond_searches());
+                assert!(!verdict.is_empty() && !searches.is_empty());
+                for options in verdict.iter().chain(&searches) {
+                    options.check(problem).unwrap_or_else(|e| panic!("{classes} classes, {scale:?}: {e}"));
+                }
+            }
+        }
     }
 
     #[test]

@@ -54,6 +54,7 @@ impl Study {
     /// If the data set cannot be opened.
     pub fn new(settings: Settings, experiments: Vec<Experiment>, out: &Path) -> Result<Self, TrainError> {
         let dataset = open_data(&settings.base)?;
+        let settings = settings.for_data(dataset.test.len(), dataset.class_names.len());
         let folder = out.join("runs").join(settings.base.dataset.name());
         Ok(Self { settings, experiments, folder, dataset })
     }

@@ -12,8 +12,6 @@ use std::time::Instant;
 
 /// Steps that are timed, after a first one that compiles.
 const STEPS: usize = 3;
-/// Images of the graphs that operations are counted on; operations grow with the batch but for Adam's.
-const COUNTED_IMAGES: usize = 8;
 
 /// Seconds of one training step: the median of a few, after one that does not count.
 pub fn seconds_per_step(device: &Device, config: &TrainConfig, dataset: &Dataset) -> Result<f64, TrainError> {
@@ -41,22 +39,17 @@ pub fn seconds_per_epoch(device: &Device, config: &TrainConfig, data: &Dataset) 
 
 /// Counted floating-point operations of a training step, per image.
 pub fn operations(config: &TrainConfig, problem: Problem) -> Result<f64, TrainError> {
-    let config = TrainConfig { batch_size: COUNTED_IMAGES, ..config.clone() };
+    // Of a whole batch: what the generator makes of labels is computed once per class, if there are more images than classes.
+    let images = config.batch_size;
     let classifier = config.classifier(problem)?;
     let generator = config.generator(problem)?;
     let mut flops = 0;
-    for phase in step::phases(&config) {
-        let graph = step::phase_graph(
-            &config,
-            &classifier,
-            generator.as_ref(),
-            phase,
-            COUNTED_IMAGES,
-            Gradients::Apply,
-        )?;
+    for phase in step::phases(config) {
+        let graph =
+            step::phase_graph(config, &classifier, generator.as_ref(), phase, images, Gradients::Apply)?;
         let program =
             Program::compile(&graph, MemoryLimits::NONE).map_err(crate::executor::ExecutionError::from)?;
         flops += program.flops();
     }
-    Ok(flops as f64 / COUNTED_IMAGES as f64)
+    Ok(flops as f64 / images as f64)
 }

@@ -18,6 +18,7 @@ use crate::evaluation::record::Record;
 use crate::evaluation::statistics::Statistic;
 use crate::nn::Network;
 use crate::report::{Axis, Block, Cell, Figure, Mark, Point, Section, Series, Table, budget};
+use crate::reproduce::Scale;
 use crate::reproduce::contenders::Contender;
 use crate::reproduce::curve::{MATCHED, Reached, SeedCurve, Spread, Standing, matched_accuracies};
 use crate::reproduce::lab::{Found, Lab, Missing};
@@ -94,6 +95,8 @@ fn median(lab: &Lab, run: &str) -> Found<f64> {
 struct Curve {
     contender: Contender,
     settings: Vec<Setting>,
+    /// Seeds that every setting is to have.
+    planned: usize,
 }
 
 impl Curve {
@@ -108,11 +111,17 @@ impl Curve {
             Ok(Standing { accuracy: lab.benign_accuracy(run)?, robustness: by.of(lab, run)? })
         };
         let curve = plan::beyond_curve(lab.settings, network, contender);
-        Self { contender, settings: settings_of(lab, curve, standing, missing) }
+        let planned = lab.settings.beyond_seeds.len();
+        Self { contender, settings: settings_of(lab, curve, standing, missing), planned }
     }
 
     fn title(&self) -> String {
         self.contender.title().to_string()
+    }
+
+    /// Whether every run is there.
+    fn is_whole(&self) -> bool {
+        self.settings.iter().all(|setting| setting.standings.len() == self.planned)
     }
 
     /// Every seed's points.
@@ -125,29 +134,62 @@ impl Curve {
     }
 }
 
-/// How far every seed of `own` is ahead of every seed of `other`, at the accuracies where both have curves of two seeds or more;
-/// of one seed no spread is known. `None` where there is no such accuracy.
-fn lead(own: &[SeedCurve], other: &[SeedCurve]) -> Option<Spread> {
-    let accuracies = matched_accuracies(&[other.to_vec(), own.to_vec()], MATCHED).accuracies;
-    let reached = |seeds: &[SeedCurve], accuracy: f64| Reached::new(seeds, accuracy).by_seed;
-    let at = accuracies.iter().map(|&accuracy| (reached(own, accuracy), reached(other, accuracy)));
-    let leads = at.filter(|(own, other)| own.len().min(other.len()) >= 2).flat_map(|(own, other)| {
-        let against =
-            move |(_, own): (u64, f64)| other.clone().into_iter().map(move |(_, other)| own - other);
-        own.into_iter().flat_map(against)
-    });
-    Spread::of(&leads.collect::<Vec<f64>>())
+/// How far one curve is ahead of another.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Lead {
+    /// Of every seed of the one over every seed of the other, at all accuracies.
+    spread: Spread,
+    /// How many seeds of each have a curve at the accuracy where fewest have.
+    seeds: [usize; 2],
+    /// Whether every run of both is there, and every seed has a curve at every accuracy.
+    by_all: bool,
+}
+
+impl Lead {
+    /// At the accuracies where both have curves of two seeds or more; of one seed no spread is known. `None` where there is no
+    /// such accuracy.
+    fn of(own: &Curve, other: &Curve) -> Option<Self> {
+        let curves = [own.seeds(), other.seeds()];
+        let accuracies = matched_accuracies(&curves, MATCHED).accuracies;
+        let reached = |seeds: &[SeedCurve], accuracy: f64| -> Vec<f64> {
+            Reached::new(seeds, accuracy).by_seed.into_iter().map(|(_, robustness)| robustness).collect()
+        };
+        let (mut leads, mut fewest) = (Vec::new(), [own.planned, other.planned]);
+        for accuracy in accuracies {
+            let [of_own, of_other] = [&curves[0], &curves[1]].map(|seeds| reached(seeds, accuracy));
+            if of_own.len().min(of_other.len()) < 2 {
+                continue;
+            }
+            fewest = [fewest[0].min(of_own.len()), fewest[1].min(of_other.len())];
+            leads.extend(of_own.iter().flat_map(|own| of_other.iter().map(move |other| own - other)));
+        }
+        let by_all = fewest == [own.planned, other.planned] && own.is_whole() && other.is_whole();
+        Spread::of(&leads).map(|spread| Self { spread, seeds: fewest, by_all })
+    }
+
+    /// As a cell, which says so if not all runs count everywhere.
+    fn cell(&self) -> Cell {
+        let [own, other] = self.seeds;
+        let note = format!(
+            "of as few as {own} and {other} seeds at one accuracy: some curves do not reach it, or runs are missing"
+        );
+        Cell {
+            text: self.spread.text(4),
+            value: Some(self.spread.mean),
+            note: (!self.by_all).then_some(note),
+        }
+    }
 }
 
 /// Leads of each over each.
 fn pairs(id: &str, curves: &[&Curve], by: Robustness) -> Table {
     let mut head = vec!["lead of … over …".to_string()];
     head.extend(curves.iter().map(|curve| curve.title()));
-    let cell = |own: &Curve, other: &Curve| match lead(&own.seeds(), &other.seeds()) {
+    let cell = |own: &Curve, other: &Curve| match Lead::of(own, other) {
         _ if own.contender == other.contender => {
             Cell { text: "-".into(), ..Cell::missing("a curve is not ahead of itself") }
         }
-        Some(spread) => Cell { text: spread.text(4), value: Some(spread.mean), note: None },
+        Some(lead) => lead.cell(),
         None => Cell::missing("there is no benign accuracy at which both have curves of two seeds"),
     };
     let row = |own: &&Curve| {
@@ -160,7 +202,8 @@ fn pairs(id: &str, curves: &[&Curve], by: Robustness) -> Table {
         title: format!("Leads at equal benign accuracy, {}", by.title()),
         caption: "Every seed of a row against every seed of a column, at accuracies that both reach: the mean, in brackets the \
                   lowest and the highest. A row lies outside a column, by more than seeds differ, where both numbers in \
-                  brackets are above 0."
+                  brackets are above 0. If no accuracy is reached by all seeds of both, those that reach one are compared, and a \
+                  note says how many."
             .into(),
         head,
         rows: curves.iter().map(row).collect(),
@@ -169,15 +212,24 @@ fn pairs(id: &str, curves: &[&Curve], by: Robustness) -> Table {
 
 /// Who lies outside all others, in a sentence.
 fn outside(curves: &[&Curve], by: Robustness, network: Network) -> String {
-    let ahead = |own: &&&Curve| {
+    let leads = |own: &Curve| -> Vec<Lead> {
         let others = curves.iter().filter(|other| other.contender != own.contender);
-        let leads: Vec<Option<Spread>> = others.map(|other| lead(&own.seeds(), &other.seeds())).collect();
-        leads.iter().flatten().next().is_some() && leads.iter().flatten().all(|spread| spread.low > 0.0)
+        others.filter_map(|other| Lead::of(own, other)).collect()
     };
-    let names: Vec<String> = curves.iter().filter(ahead).map(|curve| curve.title()).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let all: Vec<(String, Vec<Lead>)> = curves.iter().map(|own| (own.title(), leads(own))).collect();
     let begin = format!("On {network}, by {}:", by.title());
-    match &names[..] {
+    if all.iter().all(|(_, leads)| leads.is_empty()) {
+        return format!(
+            "{begin} there is no verdict, because no two curves of two seeds share a benign accuracy."
+        );
+    }
+    let ahead = |leads: &[Lead]| !leads.is_empty() && leads.iter().all(|lead| lead.spread.low > 0.0);
+    let ahead: Vec<&(String, Vec<Lead>)> = all.iter().filter(|(_, leads)| ahead(leads)).collect();
+    let of_others = |leads: &[Lead]| format!("{} of {} others", leads.len(), curves.len() - 1);
+    let names: Vec<String> =
+        ahead.iter().map(|(name, leads)| format!("{name} ({})", of_others(leads))).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let sentence = match &names[..] {
         [] => format!(
             "{begin} no curve lies outside all those that it can be compared with by more than the seeds differ."
         ),
@@ -189,7 +241,11 @@ fn outside(curves: &[&Curve], by: Robustness, network: Network) -> String {
              they cannot be compared with each other.",
             listed(several)
         ),
+    };
+    if ahead.iter().flat_map(|(_, leads)| leads).all(|lead| lead.by_all) {
+        return sentence;
     }
+    sentence + " Some of these leads are of fewer seeds; the table of leads has a note there."
 }
 
 /// A point per contender: seconds per epoch, and what it reaches at the benign accuracy of PGD's middle setting.
@@ -209,9 +265,9 @@ fn against_time(
         let all = plan::beyond_curve(lab.settings, network, curve.contender);
         let (_, runs) = &all[all.len() / 2];
         let seconds = seconds_on(lab, &runs[0].name(lab.settings), &runs[0].config(lab.settings), dataset);
-        let reached = Reached::new(&curve.seeds(), accuracy).robustness;
-        series.extend(point_in_time(curve.title(), &seconds, reached));
-        rows.push(row_of_price(curve.title(), seconds, reached));
+        let reached = Reached::new(&curve.seeds(), accuracy);
+        series.extend(point_in_time(curve.title(), &seconds, reached.robustness));
+        rows.push(row_of_price(curve.title(), seconds, &reached));
     }
     let what = format!("at a benign accuracy of {:.1} %", 100.0 * accuracy);
     let caption = format!(
@@ -252,16 +308,12 @@ fn point_in_time(title: String, seconds: &Found<f64>, reached: Option<Spread>) -
 }
 
 /// The same as a row. A cell says for itself why it is empty.
-fn row_of_price(title: String, seconds: Found<f64>, reached: Option<Spread>) -> Vec<Cell> {
+fn row_of_price(title: String, seconds: Found<f64>, reached: &Reached) -> Vec<Cell> {
     let seconds = match seconds {
         Ok(seconds) => Cell::number(seconds, 2),
         Err(Missing(reason)) => Cell::missing(reason),
     };
-    let reached = match reached {
-        Some(spread) => Cell { text: spread.text(4), value: Some(spread.mean), note: None },
-        None => Cell::missing("no seed's curve reaches this accuracy"),
-    };
-    vec![Cell::text(title), seconds, reached]
+    vec![Cell::text(title), seconds, equal_accuracy::cell(reached)]
 }
 
 /// The section.
@@ -314,7 +366,16 @@ fn add_curves(lab: &Lab, section: &mut Section, (network, by): (Network, Robustn
     let id = format!("beyond-{network}-{}", by.id());
     let searches = lab.settings.beyond_searches();
     let how = match by {
-        Robustness::Verdict => "The quick verdict is APGD-CE and APGD-T.".to_string(),
+        Robustness::Verdict => {
+            let attacks = lab.settings.quick_verdict().into_iter();
+            let attacks =
+                attacks.map(|options| format!("{} ({})", options.kind.title, budget::text(&options)));
+            let attacks: Vec<String> = attacks.collect();
+            let attacks: Vec<&str> = attacks.iter().map(String::as_str).collect();
+            let shorter =
+                if lab.settings.scale == Scale::Smoke { ", shorter than `verdict` runs it" } else { "" };
+            format!("The quick verdict is {}{shorter}.", listed(&attacks))
+        }
         Robustness::Median => format!(
             "Of each image the nearest that FMN (its budget: {}), FMN led to runner-up classes, or DeepFool found. The median is \
              over all images: those that are wrong from the start count as 0, those that no search fooled as infinite.",
@@ -350,7 +411,7 @@ mod tests {
     use crate::evaluation::Event;
     use crate::executor::Device;
     use crate::integrity;
-    use crate::reproduce::{Scale, Settings};
+    use crate::reproduce::Settings;
     use crate::training::record::{EpochRecord, Record as Line};
     use crate::training::run::RunFolder;
 
@@ -362,7 +423,7 @@ mod tests {
             };
             Setting { strength: Some(0.1), standings: (0..).zip(seeds).map(of).collect() }
         });
-        Curve { contender, settings: settings.collect() }
+        Curve { contender, settings: settings.collect(), planned: seeds.len() }
     }
 
     fn sentence(curves: &[Curve]) -> String {
@@ -375,7 +436,10 @@ mod tests {
         let [fgm, pgd] = [Method::FGM, Method::PGD].map(Contender::Plain);
         let low = || curve(fgm, &[&flat(0.2), &flat(0.3)]);
         let high = curve(pgd, &[&flat(0.32), &flat(0.31)]);
-        assert!(sentence(&[low(), high]).contains("PGD lies outside"), "every seed is above 0.3");
+        assert!(
+            sentence(&[low(), high]).contains("PGD (1 of 1 others) lies outside"),
+            "every seed is above 0.3"
+        );
         let mixed = curve(pgd, &[&flat(0.25), &flat(0.31)]);
         let sentence_of_mixed = sentence(&[low(), mixed]);
         assert!(
@@ -386,12 +450,9 @@ mod tests {
         let crossing = curve(pgd, &[&crossing, &crossing]);
         assert!(sentence(&[low(), crossing]).contains("no curve lies outside"));
         let single = curve(pgd, &[&flat(0.9)]);
-        assert!(
-            sentence(&[low(), single]).contains("no curve lies outside"),
-            "of one seed no spread is known"
-        );
+        assert!(sentence(&[low(), single]).contains("no verdict"), "of one seed no spread is known");
         let apart = curve(pgd, &[&[(0.1, 0.9), (0.2, 0.9)], &[(0.1, 0.9), (0.2, 0.9)]]);
-        assert!(sentence(&[low(), apart]).contains("no curve lies outside"), "they share no accuracy");
+        assert!(sentence(&[low(), apart]).contains("no verdict"), "they share no accuracy");
     }
 
     #[test]
@@ -406,7 +467,7 @@ mod tests {
         assert!(matches!(section.blocks.first(), Some(Block::Figure(_))));
         let Some(Block::Notes(notes)) = section.blocks.last() else { panic!("no notes") };
         assert!(notes.iter().any(|note| note.figure.contains("natural-seed0 is not there")), "{notes:?}");
-        assert!(section.text.iter().any(|text| text.contains("no curve lies outside")));
+        assert!(section.text.iter().any(|text| text.contains("there is no verdict")));
     }
 
     #[test]
@@ -443,17 +504,23 @@ mod tests {
 
     #[test]
     fn a_contender_whose_time_is_not_known_keeps_what_it_reaches() {
-        let reached = Spread::of(&[0.25, 0.5]);
+        let seeds = |heights: &[f64]| {
+            let flat = |height: f64| vec![Standing { accuracy: 0.5, robustness: height }];
+            let seeds = (0..).zip(heights).map(|(seed, &height)| SeedCurve { seed, points: flat(height) });
+            seeds.collect::<Vec<_>>()
+        };
+        let reached = Reached::new(&seeds(&[0.25, 0.5]), 0.5);
         let unknown = Err(Missing("it was not trained".into()));
-        assert!(point_in_time("PGN".into(), &unknown, reached).is_none());
-        let row = row_of_price("PGN".into(), unknown, reached);
+        assert!(point_in_time("PGN".into(), &unknown, reached.robustness).is_none());
+        let row = row_of_price("PGN".into(), unknown, &reached);
         assert_eq!((row[1].note.as_deref(), row[1].value), (Some("it was not trained"), None));
         assert_eq!((row[2].text.as_str(), row[2].value), ("0.3750 [0.2500, 0.5000]", Some(0.375)));
         // And the other way round.
-        let row = row_of_price("PGN".into(), Ok(1.5), None);
+        let nowhere = Reached::new(&seeds(&[0.25]), 0.75);
+        let row = row_of_price("PGN".into(), Ok(1.5), &nowhere);
         assert_eq!((row[1].text.as_str(), row[2].text.as_str()), ("1.50", ""));
-        assert!(row[2].note.as_deref().unwrap().contains("no seed's curve reaches"));
-        let point = point_in_time("PGN".into(), &Ok(1.5), reached).unwrap().points.remove(0);
+        assert!(row[2].note.as_deref().unwrap().contains("seed 0 does not reach"));
+        let point = point_in_time("PGN".into(), &Ok(1.5), reached.robustness).unwrap().points.remove(0);
         assert_eq!((point.x, point.y, point.label.as_str()), (1.5, 0.375, "mean of 2 seeds"));
     }
 
@@ -466,5 +533,31 @@ mod tests {
         assert_eq!(table.rows[1][1].text, "0.1875 [0.1250, 0.2500]");
         assert_eq!(table.rows[0][2].text, "-0.1875 [-0.2500, -0.1250]");
         assert_eq!(table.rows[0][1].text, "-");
+        assert_eq!(table.rows[0][2].note, None, "all seeds of both are compared");
+    }
+
+    #[test]
+    fn a_lead_of_fewer_seeds_says_so() {
+        let flat = |height: f64| [(0.5, height), (0.9, height)];
+        let [fgm, pgd] = [Method::FGM, Method::PGD].map(Contender::Plain);
+        // The third seed of PGD shares no accuracy with FGM.
+        let elsewhere = [(0.1, 0.5), (0.2, 0.5)];
+        let curves =
+            [curve(fgm, &[&flat(0.25), &flat(0.25)]), curve(pgd, &[&flat(0.5), &flat(0.375), &elsewhere])];
+        let table = pairs("beyond", &curves.iter().collect::<Vec<_>>(), Robustness::Verdict);
+        assert_eq!(table.rows[1][1].text, "0.1875 [0.1250, 0.2500]");
+        let note = table.rows[1][1].note.as_deref().unwrap();
+        assert!(note.starts_with("of as few as 2 and 2 seeds"), "{note}");
+        let of_pgd = sentence(&curves);
+        assert!(
+            of_pgd.contains("PGD (1 of 1 others) lies outside") && of_pgd.contains("fewer seeds"),
+            "{of_pgd}"
+        );
+        let all = [curve(fgm, &[&flat(0.25), &flat(0.25)]), curve(pgd, &[&flat(0.5), &flat(0.375)])];
+        assert!(!sentence(&all).contains("fewer seeds"));
+        // A seed without any run is missing too.
+        let [fgm, mut pgd] = all;
+        pgd.planned = 3;
+        assert!(sentence(&[fgm, pgd]).contains("fewer seeds"));
     }
 }

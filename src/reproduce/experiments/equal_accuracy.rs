@@ -40,7 +40,7 @@ pub fn table(id: String, what: &str, contenders: &[NamedCurves]) -> Table {
 }
 
 /// Mean and spread of the seeds that reach the accuracy, with their names if they are not all.
-fn cell(reached: &Reached) -> Cell {
+pub fn cell(reached: &Reached) -> Cell {
     let others = match &reached.others[..] {
         [seed] => format!("the curve of seed {seed} does not reach this accuracy"),
         several => format!("the curves of {} do not reach this accuracy", seeds(several)),

@@ -220,8 +220,18 @@ fn measure_row<'a>(key: &'a str, columns: &[Column]) -> Row<'a> {
         let found = of(column);
         let decimals = found.first().map_or(4, |m| if m.unit == Unit::Images { 1 } else { 4 });
         let values: Vec<f64> = found.iter().filter_map(|m| m.value).collect();
+        let runs = column.runs.len();
         match Spread::of(&values) {
-            Some(spread) => Cell { text: spread.text(decimals), value: Some(spread.mean), note: None },
+            Some(spread) => Cell {
+                text: spread.text(decimals),
+                value: Some(spread.mean),
+                note: (spread.count < runs).then(|| {
+                    format!(
+                        "of {} of {runs} seeds; the others have no value, or their run is missing",
+                        spread.count
+                    )
+                }),
+            },
             None => Cell::missing("no image has a value, or a run for it is missing"),
         }
     }));
