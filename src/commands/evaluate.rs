@@ -345,3 +345,28 @@ fn report(
         published: published(arguments.paper),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pgn_wgpu::evaluation::measures::Unit;
+    use pgn_wgpu::evaluation::statistics::Estimate;
+
+    #[test]
+    fn a_verdict_is_held_against_all_attacks_beside_it() {
+        let estimate = |value: f64| Estimate { value, low: value, high: value, images: 100 };
+        let judged = Judged { robust_accuracy: estimate(0.6), warnings: Vec::new() };
+        let measure = |value: f64| Measure {
+            key: WORST_CASE.to_string(),
+            name: "worst case accuracy".to_string(),
+            unit: Unit::Share,
+            value: Some(value),
+            interval: None,
+            images: Some(100),
+        };
+        let warning = too_good(&judged, &[measure(0.2)]).unwrap();
+        assert!(warning.figure.contains("60.0 %") && warning.figure.contains("20.0 %"), "{}", warning.figure);
+        assert_eq!(too_good(&judged, &[measure(0.6)]), None);
+        assert_eq!(too_good(&judged, &[]), None);
+    }
+}

@@ -396,6 +396,13 @@ fn a_model_that_answers_no_numbers_or_has_one_class_is_named() {
     model.save(&folder.path().join("huge.safetensors")).unwrap();
     let flags = ["verdict", "--adapter", "cpu", "--limit", "8", "--out", "out", "huge.safetensors"];
     assert_mentions(&refuse(folder.path(), &flags), &["huge", "not numbers", "use another model"]);
+    // Numbers still, but the square of a million times its gradients is none.
+    let mut model = Model::load(&run_folder("naive").join("model.safetensors"), None).unwrap();
+    scale_last_layer(&mut model, 1e15);
+    model.save(&folder.path().join("large.safetensors")).unwrap();
+    let flags =
+        ["attack", "--adapter", "cpu", "--limit", "8", "--attack", "fgm", "--model", "large.safetensors"];
+    assert_mentions(&refuse(folder.path(), &flags), &["too large to compute with", "use another model"]);
     fs::write(folder.path().join("one.onnx"), one_class()).unwrap();
     let flags = ["verdict", "--adapter", "cpu", "--dataset", "digits", "--out", "out", "one.onnx"];
     assert_mentions(&refuse(folder.path(), &flags), &["one.onnx", "class count of 1", "from 2 to 1000"]);
