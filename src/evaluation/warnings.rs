@@ -107,7 +107,7 @@ pub fn verdict_above_worst_case(pair: Pair) -> Option<Warning> {
             percent(pair.stronger),
             percent(pair.weaker)
         ),
-        "another attack breaks images that both attacks of the quick verdict miss, so the verdict overstates robustness; \
+        "another attack breaks images that the quick verdict misses, so the verdict overstates robustness; \
          judge the model with `pgn-wgpu verdict` and `version` full, which asks without gradients too",
     ))
 }

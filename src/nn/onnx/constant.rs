@@ -14,7 +14,7 @@ pub const BATCH: i64 = i64::MIN + 0x5ca1_ab1e;
 /// Values that a computed constant may have; weights come from the file and are as many as it holds.
 const MOST_COMPUTED: usize = 1 << 26;
 
-/// Values that all computed constants of a model may have together.
+/// Values that all constants may have together that operators compute; transposed weights count.
 pub const MOST_COMPUTED_TOGETHER: usize = 1 << 28;
 
 /// Bytes that external data may have in all.
