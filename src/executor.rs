@@ -166,6 +166,23 @@ impl Device {
         }
     }
 
+    /// What was made, or nothing if it was too large; then the device is usable again.
+    ///
+    /// # Errors
+    /// All that less at a time does not help against.
+    pub(crate) fn unless_too_large<T>(
+        &self,
+        made: Result<T, ExecutionError>,
+    ) -> Result<Option<T>, ExecutionError> {
+        match made {
+            Err(error) if error.is_too_large() => {
+                self.forget_out_of_memory();
+                Ok(None)
+            }
+            made => made.map(Some),
+        }
+    }
+
     /// What `make` makes for `most` images at a time, or for as many as fit: it halves their number until it succeeds. The second
     /// value is that number.
     ///

@@ -279,19 +279,16 @@ fn over_slots(
             None => (&mut *target, &mut *attack),
         };
         if let Some(slots) = worth_narrowing(target, &members).filter(|_| fits) {
-            match attack.narrowed(target, &slots) {
-                Ok(Some(narrowed)) => {
+            let narrowed = attack.narrowed(target, &slots);
+            match target.workspace.device().unless_too_large(narrowed)? {
+                Some(Some(narrowed)) => {
                     members = slots.iter().map(|&slot| members[slot]).collect();
                     narrow = Some(narrowed);
                     continue;
                 }
-                Ok(None) => {}
+                Some(None) => {}
                 // The programs there are stay in memory beside those for fewer slots. Without room, all slots go on.
-                Err(error) if error.is_too_large() => {
-                    target.workspace.device().forget_out_of_memory();
-                    fits = false;
-                }
-                Err(error) => return Err(error),
+                None => fits = false,
             }
         }
         threads::computing(|| attack.advance(target, attack.chunk()))?;

@@ -47,7 +47,9 @@ pub static FAB_T: Attack = Attack {
         let both = format!("raise `iterations`, now {iterations}, or `restarts`, now {restarts}");
         match options.target {
             Aim::Away => {
-                format!("{both}; with more wrong classes than `targets`, now {targets}, raise that too")
+                format!(
+                    "{both}; if there are more wrong classes than `targets`, now {targets}, raise that too"
+                )
             }
             _ => both,
         }

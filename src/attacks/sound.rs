@@ -7,8 +7,8 @@ use crate::cpu::Mode;
 use crate::executor::{Device, ExecutionError, Outputs};
 use crate::program::precision::Precision;
 
-/// Logits and gradients beyond this leave f32 when attacks square and multiply them: `ball::unit` squares a million times
-/// each value, and adds.
+/// Logits and gradients beyond this leave f32 when attacks square and multiply them: `ball::unit` multiplies each value by 1e6,
+/// squares it and adds the squares. Of a gradient the sum of |values| is looked at, so the sum of the squares stays below 1e36.
 const LARGEST: f32 = 1e12;
 
 /// How far logits of mixed precision may be off, in units of their spread: some ten times what rounding does.
@@ -36,8 +36,8 @@ fn images(outputs: &Outputs) -> usize {
     outputs.get(GRADIENT).len()
 }
 
-/// Refuses a batch whose logits or gradients cannot be computed with. Its images have these places, and are `first` of all
-/// or not. `in_f32` computes the same outputs without f16.
+/// Refuses a batch whose logits or gradients cannot be computed with. `places` are those of its images, `first` says
+/// whether it is the first batch. `in_f32` computes the same outputs without f16.
 pub fn judge(
     target: &Target,
     outputs: &Outputs,

@@ -268,13 +268,10 @@ fn smallest_judge<'a>(
         *fewer = None;
     } else if *fits && driver::leaves_too_many_empty(size, images) {
         full.forget();
-        match Judge::new(target, images) {
-            Ok(judge) => *fewer = Some(judge),
-            Err(error) if error.is_too_large() => {
-                target.workspace.device().forget_out_of_memory();
-                *fits = false;
-            }
-            Err(error) => return Err(error),
+        let judge = Judge::new(target, images);
+        match target.workspace.device().unless_too_large(judge)? {
+            Some(judge) => *fewer = Some(judge),
+            None => *fits = false,
         }
     }
     Ok(fewer.as_mut().unwrap_or(full))

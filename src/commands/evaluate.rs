@@ -91,7 +91,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let norm = arguments.flags.norm().unwrap_or(Norm::L2);
     let radius = Radius { norm, epsilon: arguments.epsilon.unwrap_or(norm.usual_epsilon()) };
     let problem = runs[0].model.facts.problem;
-    // The worst case has it, also where no attack reads it.
+    // The worst case is judged within this radius, so it is checked even if no attack reads it.
     AttackOptions { epsilon: radius.epsilon, norm, ..AttackOptions::new(AttackKind::PGD) }.check(problem)?;
     let device = arguments.device.open()?;
     let attacks = arguments.flags.attacks(&attacks(arguments, norm), &[radius.epsilon]);
@@ -290,11 +290,19 @@ fn corrupted(
     Ok(found?.into_iter().map(Some).collect())
 }
 
-/// A warning if the verdict leaves more than all attacks beside it.
-fn too_good(verdict: &Judged, measures: &[Measure]) -> Option<Warning> {
-    let worst = measures.iter().find(|measure| measure.key == WORST_CASE)?;
-    let images = worst.images.unwrap_or(0);
-    verdict_above_worst_case(Pair { weaker: worst.value?, stronger: verdict.robust_accuracy.value, images })
+/// `warnings`, one if the verdict leaves more than all attacks beside it, and the verdict's own, each once.
+fn with_those_of(verdict: &Judged, measures: &[Measure], mut warnings: Vec<Warning>) -> Vec<Warning> {
+    let worst = measures.iter().find(|measure| measure.key == WORST_CASE);
+    let worst = worst.and_then(|worst| Some((worst.value?, worst.images?)));
+    warnings.extend(worst.and_then(|(weaker, images)| {
+        verdict_above_worst_case(Pair { weaker, stronger: verdict.robust_accuracy.value, images })
+    }));
+    for warning in &verdict.warnings {
+        if !warnings.contains(warning) {
+            warnings.push(warning.clone());
+        }
+    }
+    warnings
 }
 
 fn report(
@@ -313,12 +321,11 @@ fn report(
         let second = measures.len().min(1);
         measures.splice(second..second, first);
         measures.extend(corrupted.as_ref().map(Corrupted::measure));
-        let mut warnings = doubts(findings, radius, run.model.facts.problem.classes);
-        warnings.extend(verdict.as_ref().and_then(|verdict| too_good(verdict, &measures)));
-        let of_verdict = verdict.iter().flat_map(|verdict| verdict.warnings.clone());
-        for warning in of_verdict.filter(|warning| !warnings.contains(warning)).collect::<Vec<_>>() {
-            warnings.push(warning);
-        }
+        let of_findings = doubts(findings, radius, run.model.facts.problem.classes);
+        let warnings = match verdict {
+            Some(verdict) => with_those_of(verdict, &measures, of_findings),
+            None => of_findings,
+        };
         RunReport {
             name: run.place.name.clone(),
             model: run.place.file.display().to_string(),
@@ -355,7 +362,8 @@ mod tests {
     #[test]
     fn a_verdict_is_held_against_all_attacks_beside_it() {
         let estimate = |value: f64| Estimate { value, low: value, high: value, images: 100 };
-        let judged = Judged { robust_accuracy: estimate(0.6), warnings: Vec::new() };
+        let own = Warning::new("own".to_string(), "of the verdict");
+        let judged = Judged { robust_accuracy: estimate(0.6), warnings: vec![own.clone()] };
         let measure = |value: f64| Measure {
             key: WORST_CASE.to_string(),
             name: "worst case accuracy".to_string(),
@@ -364,9 +372,11 @@ mod tests {
             interval: None,
             images: Some(100),
         };
-        let warning = too_good(&judged, &[measure(0.2)]).unwrap();
+        let found = with_those_of(&judged, &[measure(0.2)], vec![own.clone()]);
+        let [first, warning] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(first, &own, "each is there once");
         assert!(warning.figure.contains("60.0 %") && warning.figure.contains("20.0 %"), "{}", warning.figure);
-        assert_eq!(too_good(&judged, &[measure(0.6)]), None);
-        assert_eq!(too_good(&judged, &[]), None);
+        assert_eq!(with_those_of(&judged, &[measure(0.6)], Vec::new()), judged.warnings);
+        assert_eq!(with_those_of(&judged, &[], Vec::new()), [own]);
     }
 }

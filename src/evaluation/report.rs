@@ -1,7 +1,7 @@
 //! The result of an evaluation as a table for the terminal, as JSON and as CSV.
 
 use super::corruptions::Corrupted;
-use super::measures::{Measure, Unit};
+use super::measures::{Measure, QUICK_IN_WORDS, Unit};
 use super::published::{Paper, Published};
 use super::statistics::Reading;
 use super::warnings::Warning;
@@ -165,7 +165,7 @@ impl Report {
         );
         let has = |key: &str| self.keys().iter().any(|(own, _)| *own == key);
         if has("verdict-accuracy") {
-            text += "; the quick verdict is APGD-CE with 20 iterations and, for 4 classes or more, APGD-T with up to 9 targets of 20";
+            text += &format!("; the quick verdict is {QUICK_IN_WORDS}");
         }
         if has("smallest-median-l2") || has("smallest-median-linf") {
             text += "; the median of the smallest is over all images, those that were wrong from the start being 0 and those \

@@ -76,8 +76,8 @@ pub struct ImageChoice {
     pub limit_seed: u64,
 }
 
-/// Whether this program wrote the model file, and so a run that may be around it is its run.
-fn of_a_run(path: &Path) -> bool {
+/// Whether this program wrote the model file.
+fn is_ours(path: &Path) -> bool {
     Facts::of_header(path).is_some()
 }
 
@@ -112,12 +112,13 @@ impl Place {
             false if folder == Path::new(".") && last_part(&folder) == CHECKPOINTS => PathBuf::from(".."),
             false => folder.clone(),
         };
-        let found = match run.join("config.toml").is_file() {
-            true => RunFolder::open(&run).map(Some),
-            false => Ok(None),
+        let opened = run.join("config.toml").is_file().then(|| RunFolder::open(&run));
+        let found = match opened {
+            // A configuration beside another program's model is of no run.
+            Some(Err(_)) if !is_ours(path) => None,
+            opened => opened.transpose()?,
         };
-        // Beside a file that is no run's model, it is a configuration for something else.
-        if let Some(found) = found.or_else(|error| if of_a_run(path) { Err(error) } else { Ok(None) })? {
+        if let Some(found) = found {
             let name = match stem.as_ref() {
                 "model" => last_part(&run),
                 other => format!("{}/{other}", last_part(&run)),

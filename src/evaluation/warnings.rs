@@ -98,18 +98,9 @@ fn weaker([one, many]: [&str; 2], pair: Pair, why: &str) -> Option<Warning> {
 /// A verdict that leaves more than all attacks of an evaluation together, within the same radius and over the same images;
 /// `pair.weaker` is what those leave.
 pub fn verdict_above_worst_case(pair: Pair) -> Option<Warning> {
-    if !pair.rises() {
-        return None;
-    }
-    Some(Warning::new(
-        format!(
-            "the quick verdict leaves an accuracy of {}, all attacks of this evaluation together {}",
-            percent(pair.stronger),
-            percent(pair.weaker)
-        ),
-        "another attack breaks images that the quick verdict misses, so the verdict overstates robustness; \
-         judge the model with `pgn-wgpu verdict` and `version` full, which asks without gradients too",
-    ))
+    let why = "another attack breaks images that the quick verdict misses, so the verdict overstates robustness; judge the model \
+               with `pgn-wgpu verdict` and `version` full, which also has an attack without gradients";
+    weaker(["all attacks of this evaluation together", "the quick verdict"], pair, why)
 }
 
 /// Images made on another classifier that do more than those made on the classifier itself; `pair.weaker` is the

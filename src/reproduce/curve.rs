@@ -52,14 +52,18 @@ pub struct Standing {
     pub robustness: f64,
 }
 
-/// The robustness at `accuracy` on the line through a curve's points in order of their accuracy; `None` outside them. Of several points
-/// with exactly this accuracy, the mean.
+/// The robustness at `accuracy` on the line through a curve's points in order of their accuracy; `None` outside them. Points
+/// of the same accuracy count as one, their mean.
 pub fn at_accuracy(curve: &[Standing], accuracy: f64) -> Option<f64> {
     let mut points = curve.to_vec();
     points.sort_by(|a, b| a.accuracy.total_cmp(&b.accuracy));
-    let exact: Vec<f64> = points.iter().filter(|p| p.accuracy == accuracy).map(|p| p.robustness).collect();
-    if let Some(exact) = Spread::of(&exact) {
-        return Some(exact.mean);
+    let merged = |tied: &[Standing]| Standing {
+        accuracy: tied[0].accuracy,
+        robustness: tied.iter().map(|p| p.robustness).sum::<f64>() / tied.len() as f64,
+    };
+    let points: Vec<Standing> = points.chunk_by(|a, b| a.accuracy == b.accuracy).map(merged).collect();
+    if let Some(exact) = points.iter().find(|p| p.accuracy == accuracy) {
+        return Some(exact.robustness);
     }
     let pair = points.windows(2).find(|p| p[0].accuracy < accuracy && accuracy < p[1].accuracy)?;
     let share = (accuracy - pair[0].accuracy) / (pair[1].accuracy - pair[0].accuracy);
@@ -177,10 +181,11 @@ mod tests {
         assert!((at_accuracy(&curve, 0.62).unwrap() - 0.29).abs() < 1e-12);
         assert_eq!(at_accuracy(&curve, 0.59), None);
         assert_eq!(at_accuracy(&curve, 0.81), None);
-        let tied = [(0.5, 0.25), (0.75, 0.5), (0.75, 0.25)];
+        let tied = [(0.5, 0.25), (0.75, 0.5), (0.75, 0.25), (1.0, 0.125)];
         let turned: Vec<(f64, f64)> = tied.iter().rev().copied().collect();
         for points in [&tied[..], &turned] {
             assert_eq!(at_accuracy(&self::curve(points), 0.75), Some(0.375));
+            assert_eq!(at_accuracy(&self::curve(points), 0.875), Some(0.25), "beside them, too");
         }
     }
 

@@ -6,7 +6,7 @@ use crate::data::DatasetKind;
 use crate::executor::Opening;
 use crate::nn::Network;
 use crate::training::{Method, Preset, TrainConfig};
-use crate::verdict::plan::{Plan, Version};
+use crate::verdict::plan::{Plan, RUNNERS_UP, Version, runners_up};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -216,19 +216,15 @@ impl Settings {
     /// The minimum-norm attacks that the tables have beside DeepFool and C&W.
     pub fn searches(&self) -> Vec<AttackOptions> {
         let fmn = self.attack(AttackKind::FMN);
-        // With two classes, the other one is all that a search can find.
-        let others = if self.classes == 2 { 0 } else { self.classes - 1 };
-        let runners_up = RUNNERS_UP[usize::from(self.scale == Scale::Smoke)].min(others);
-        let led = (0..runners_up).map(|rank| AttackOptions { target: Aim::RunnerUp(rank), ..fmn.clone() });
+        let most = if self.scale == Scale::Smoke { 1 } else { RUNNERS_UP };
+        let led = (0..runners_up(most, self.classes))
+            .map(|rank| AttackOptions { target: Aim::RunnerUp(rank), ..fmn.clone() });
         std::iter::once(fmn.clone()).chain(led).collect()
     }
 }
 
 /// Classes of the paper's first data set, until another is known.
 const USUAL_CLASSES: usize = 10;
-
-/// Wrong classes that the additional minimum-norm attacks are led to, and how many of them `smoke` has.
-const RUNNERS_UP: [usize; 2] = [3, 1];
 
 /// Makes an attack shorter.
 type Shorten = fn(&mut AttackOptions);

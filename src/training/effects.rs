@@ -132,8 +132,11 @@ pub(super) fn through_attack(config: &TrainConfig, key: &str) -> Option<NoEffect
         return defense(config, key);
     }
     // What a blind generator makes in one round does not depend on the classifier.
-    if config.method.generator && config.generator_rounds == 1 && seen_gradient(config, key).is_some() {
-        return seen_gradient(config, key);
+    if config.method.generator
+        && config.generator_rounds == 1
+        && let Some(reason) = seen_gradient(config, key)
+    {
+        return Some(reason);
     }
     let signs = || NoEffect::new("`norm` linf, whose steps are signs without a derivative", "`norm` l2");
     unrolled_attack(config, key).or_else(|| config.attacks_by_signs().then(signs))

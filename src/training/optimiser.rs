@@ -295,7 +295,7 @@ fn follow(graph: &mut Graph, role: Role, average: &str, live: Tensor) -> Result<
 mod tests {
     use super::*;
     use crate::data::DatasetKind;
-    use crate::kernels::params::ElementwiseParams;
+    use crate::kernels::{self, params::ElementwiseParams};
     use crate::nn::{Network, Plan, Problem};
     use crate::program::{MemoryLimits, Program};
     use crate::training::Preset;
@@ -308,7 +308,7 @@ mod tests {
             TrainConfig { clip_norm: Some(1.0), ..TrainConfig::preset(Preset::Small, DatasetKind::Digits) };
         let graph = apply_graph(Role::Classifier, &config, &net.slots).unwrap();
         let program = Program::compile(&graph, MemoryLimits::NONE).unwrap();
-        let by_row = program.calls.iter().filter(|call| call.kernel.name == "elementwise");
+        let by_row = program.calls.iter().filter(|call| call.kernel.name == kernels::elementwise.name);
         let rows: Vec<u32> =
             by_row.map(|call| bytemuck::pod_read_unaligned::<ElementwiseParams>(&call.params).rows).collect();
         assert!(rows.iter().all(|&rows| (rows as usize) < net.slots.weights), "{rows:?}");

@@ -39,7 +39,8 @@ pub struct UnderGenerator {
     pub loss: f64,
     /// Mean ‖δ‖ in pixel units.
     pub delta: f64,
-    /// Cross-entropy under FGM of the same mean ‖δ‖, or with the generator's radius, if it has one.
+    /// Cross-entropy under FGM whose mean ‖δ‖ is the same to 1 %, as far as five radii reach that; or with the generator's radius, if
+    /// it has one.
     pub fgm_loss: f64,
     /// Mean ‖δ‖ of FGM in pixel units.
     pub fgm_delta: f64,

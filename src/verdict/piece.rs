@@ -137,7 +137,7 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// Pieces in `folder`, which is made when the first one is kept.
+    /// Pieces in `folder`, which is made before the first attack.
     pub fn new(folder: &Path) -> Self {
         Self { folder: Some(folder.to_path_buf()) }
     }

@@ -431,10 +431,16 @@ fn a_generator_is_compared_with_fgm_whose_perturbations_are_as_long_although_the
 }
 
 #[test]
-fn a_generator_with_a_radius_in_linf_is_compared_with_fgm_of_that_radius_in_linf() {
+fn a_generator_with_a_radius_is_compared_with_fgm_of_that_radius_in_its_norm() {
+    for (norm, epsilon) in [(Norm::Linf, 0.1), (Norm::L2, 1.5)] {
+        compares_with_fgm(norm, epsilon);
+    }
+}
+
+#[track_caller]
+fn compares_with_fgm(norm: Norm, epsilon: f32) {
     const IMAGES: usize = 20;
-    let epsilon = 0.1;
-    let config = TrainConfig { fixed_radius: true, norm: Norm::Linf, epsilon, ..tiny(Method::PGN) };
+    let config = TrainConfig { fixed_radius: true, norm, epsilon, ..tiny(Method::PGN) };
     let mut trainer = Trainer::new(cpu(), &config, DIGITS, None, None).unwrap();
     let images = digits().train.subset(&(0..IMAGES as u32).collect::<Vec<_>>());
     let measured = Validator::new(&mut trainer).unwrap().run(&images).unwrap().generator.unwrap();
@@ -452,8 +458,17 @@ fn a_generator_with_a_radius_in_linf_is_compared_with_fgm_of_that_radius_in_linf
     let clean = loss_at(&mut graph, x);
     let ones = graph.constant(1.0, &[IMAGES, 1]).unwrap();
     let gradient = graph.gradient(clean, ones, &[x]).unwrap()[0];
-    let signs = graph.unary(Unary::Sign, gradient);
-    let step = graph.affine(signs, epsilon, 0.0);
+    let direction = match norm {
+        Norm::Linf => graph.unary(Unary::Sign, gradient),
+        Norm::L2 => {
+            let square = graph.unary(Unary::Square, gradient);
+            let norm2 = graph.sum_columns(square);
+            let length = graph.unary(Unary::Sqrt, norm2);
+            let inverse = graph.unary(Unary::Reciprocal, length);
+            graph.multiply(gradient, inverse).unwrap()
+        }
+    };
+    let step = graph.affine(direction, epsilon, 0.0);
     let moved = graph.add(x, step).unwrap();
     let moved = graph.unary(Unary::Clamp(0.0, 1.0), moved);
     let attacked = loss_at(&mut graph, moved);

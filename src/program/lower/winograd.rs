@@ -144,7 +144,7 @@ impl Winograd {
         let few = winograd.tiles_per_image() * FEW_PIXELS <= winograd.pixels_per_image();
         let many = algorithm == Algorithm::Same && inputs.max(outputs) >= MANY_CHANNELS;
         let pays = few && (many || inputs.min(outputs) >= LEAST_CHANNELS);
-        // Some kernels have a row of workgroups per tile, and a piece has at least so many images.
+        // Some kernels have a row of workgroups per tile. The smallest piece has `step` images, so their tiles must be countable.
         let countable = winograd.piece(winograd.step().min(batch as usize)).tiles <= MOST_GROUPS;
         (fits && pays && countable).then_some(winograd)
     }

@@ -89,8 +89,8 @@ pub fn table(runs: &[&Run]) -> Table {
         id: "runs".into(),
         title: "What was trained".into(),
         caption: "Accuracies are on the validation images, after the last epoch and at the best one; PGD, with 10 iterations, \
-                  is on at most 200 of them, within the radius that each run was trained for (L2 0.5 without one), so it \
-                  compares runs of one radius alone; the norm is that of the \
+                  is on at most 200 of them, within the radius that each run was trained for (L2 0.5 without one): compare \
+                  only runs of one radius by it; the norm is that of the \
                   training perturbations in the last epoch."
             .into(),
         head,

@@ -3,6 +3,7 @@
 
 use super::super::page::{Block, Cell, Note, Table};
 use super::Run;
+use crate::evaluation::measures::QUICK_IN_WORDS;
 use crate::executor::precision_in_words;
 use crate::files;
 use crate::integrity;
@@ -81,10 +82,11 @@ pub fn blocks(runs: &[&Run]) -> Vec<Block> {
     let table = Table {
         id: "verdicts".into(),
         title: "Robust accuracy by a fixed set of strong attacks".into(),
-        caption: "The share of the images that are classified correctly and withstand every attack of the set within the \
-                  radius, with its 95 % bootstrap interval. The quick version is APGD-CE with 20 iterations and, for 4 \
-                  classes or more, APGD-T with up to 9 targets of 20; the full version is AutoAttack's standard set."
-            .into(),
+        caption: format!(
+            "The share of the images that are classified correctly and withstand every attack of the set within the radius, \
+             with its 95 % bootstrap interval. The quick version is {QUICK_IN_WORDS}; the full version is AutoAttack's \
+             standard set."
+        ),
         head: HEAD.map(str::to_string).to_vec(),
         rows,
     };

@@ -171,7 +171,8 @@ impl Lead {
     fn cell(&self) -> Cell {
         let [own, other] = self.seeds;
         let note = format!(
-            "of as few as {own} and {other} seeds at one accuracy: some curves do not reach it, or runs are missing"
+            "not all runs count: at one accuracy there are {own} seeds of the row and {other} of the column; some curves do \
+             not reach it, or runs are missing"
         );
         Cell {
             text: self.spread.text(4),
@@ -202,8 +203,8 @@ fn pairs(id: &str, curves: &[&Curve], by: Robustness) -> Table {
         title: format!("Leads at equal benign accuracy, {}", by.title()),
         caption: "Every seed of a row against every seed of a column, at accuracies that both reach: the mean, in brackets the \
                   lowest and the highest. A row lies outside a column, by more than seeds differ, where both numbers in \
-                  brackets are above 0. If no accuracy is reached by all seeds of both, those that reach one are compared, and a \
-                  note says how many."
+                  brackets are above 0. If no accuracy is reached by all seeds of both, those that reach one are compared. A note \
+                  says where not all runs count."
             .into(),
         head,
         rows: curves.iter().map(row).collect(),
@@ -245,7 +246,7 @@ fn outside(curves: &[&Curve], by: Robustness, network: Network) -> String {
     if ahead.iter().flat_map(|(_, leads)| leads).all(|lead| lead.by_all) {
         return sentence;
     }
-    sentence + " Some of these leads are of fewer seeds; the table of leads has a note there."
+    sentence + " Not all runs count in some of these leads; the table of leads has a note there."
 }
 
 /// A point per contender: seconds per epoch, and what it reaches at the benign accuracy of PGD's middle setting.
@@ -547,17 +548,17 @@ mod tests {
         let table = pairs("beyond", &curves.iter().collect::<Vec<_>>(), Robustness::Verdict);
         assert_eq!(table.rows[1][1].text, "0.1875 [0.1250, 0.2500]");
         let note = table.rows[1][1].note.as_deref().unwrap();
-        assert!(note.starts_with("of as few as 2 and 2 seeds"), "{note}");
+        assert!(note.contains("2 seeds of the row and 2 of the column"), "{note}");
         let of_pgd = sentence(&curves);
         assert!(
-            of_pgd.contains("PGD (1 of 1 others) lies outside") && of_pgd.contains("fewer seeds"),
+            of_pgd.contains("PGD (1 of 1 others) lies outside") && of_pgd.contains("Not all runs count"),
             "{of_pgd}"
         );
         let all = [curve(fgm, &[&flat(0.25), &flat(0.25)]), curve(pgd, &[&flat(0.5), &flat(0.375)])];
-        assert!(!sentence(&all).contains("fewer seeds"));
+        assert!(!sentence(&all).contains("Not all runs count"));
         // A seed without any run is missing too.
         let [fgm, mut pgd] = all;
         pgd.planned = 3;
-        assert!(sentence(&[fgm, pgd]).contains("fewer seeds"));
+        assert!(sentence(&[fgm, pgd]).contains("Not all runs count"));
     }
 }
