@@ -1,6 +1,7 @@
 //! The defenses beside the paper's: what they train on keeps to its ball, resuming is exact, and what cannot be split or
 //! combined is refused. Their numbers are compared with PyTorch's in `tests/golden.rs`.
 
+use super::common::{largest, worst};
 use super::{DIGITS, batch, bits, cpu, devices, digits, run, tiny};
 use pgn_wgpu::attacks::steps::{self, Victim};
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, Norm, Run};
@@ -14,7 +15,7 @@ use pgn_wgpu::random::{Random, Stream};
 use pgn_wgpu::training::config::AttackLabel;
 use pgn_wgpu::training::defenses::Inner;
 use pgn_wgpu::training::defenses::awp::Gamma;
-use pgn_wgpu::training::{Method, Preset, TrainConfig, Trainer};
+use pgn_wgpu::training::{GeneratorLoss, Method, Preset, TrainConfig, Trainer, Update};
 use std::path::Path;
 
 const AWP: Option<Gamma> = Some(Gamma::Usual);
@@ -140,6 +141,29 @@ fn weights_that_are_not_moved_learn_as_without_awp_and_moved_ones_do_not() {
         assert!(plain == at(Gamma::Of(0.0)), "{method}");
         assert!(plain != at(Gamma::Usual), "{method}");
         assert!(at(Gamma::Of(0.05)) != at(Gamma::Usual), "{method}");
+    }
+}
+
+#[test]
+fn the_generator_climbs_the_loss_of_weights_that_are_not_moved() {
+    for update in [Update::Simultaneous, Update::Alternating] {
+        // Its gradient comes out of the classifier's own backward pass, and out of one apart.
+        for generator_objective in [GeneratorLoss::CrossEntropy, GeneratorLoss::Margin] {
+            let momenta = |awp| {
+                let config =
+                    TrainConfig { batch_size: 12, update, generator_objective, awp, ..tiny(Method::PGN) };
+                let mut trainer = Trainer::new(cpu(), &config, DIGITS, None, None).unwrap();
+                let pending = trainer.submit(&batch(12)).unwrap();
+                trainer.collect(pending).unwrap();
+                let read = |name| trainer.workspace().read(name).unwrap();
+                ["generator.momentum", "classifier.momentum"].map(read)
+            };
+            let [plain, moved] = [None, Some(Gamma::Of(0.05))].map(momenta);
+            let off = |network: usize| worst(&moved[network], &plain[network]) / largest(&plain[network]);
+            let what = format!("{update:?}, {generator_objective:?}");
+            assert!(off(0) <= 1e-5, "{what}, the generator: {}", off(0));
+            assert!(off(1) > 1e-3, "{what}, the classifier: {}", off(1));
+        }
     }
 }
 

@@ -1,17 +1,17 @@
 //! What the variants of the generator compute, against compositions by hand and finite differences, and that they go on
 //! after a stop with the bits of a run that was not stopped.
 
-use super::common::{labels, named, normals, session};
-use super::{DIGITS, batch, bits, cpu, digits, run, tiny};
+use super::common::{labels, largest, named, normals, session, worst};
+use super::{DIGITS, batch, bits, close, cpu, digits, run, tiny};
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, Attacker, Norm};
 use pgn_wgpu::data::Augment;
 use pgn_wgpu::executor::Device;
 use pgn_wgpu::graph::{Graph, Unary};
 use pgn_wgpu::models::file::Model;
 use pgn_wgpu::nn::{Classifier, Init, Net, Network, Pass, Plan, Values};
-use pgn_wgpu::pgn::{Generator, GeneratorBall, GeneratorLoss, Recipe, Turn};
+use pgn_wgpu::pgn::{Generator, GeneratorBall, GeneratorInputs, GeneratorLoss, GradientInput, Recipe, Turn};
 use pgn_wgpu::training::validation::Validator;
-use pgn_wgpu::training::{GeneratorInput, Method, TrainConfig, TrainError, Trainer};
+use pgn_wgpu::training::{GeneratorInput, Method, StepRecord, TrainConfig, TrainError, Trainer, Update};
 
 const WIDTH: f32 = 0.03125;
 const PIXELS: usize = 64;
@@ -110,14 +110,83 @@ impl Case {
     fn alone(&self, member: usize) -> Self {
         let recipe = Recipe { members: 1, ..self.generator.recipe.clone() };
         let mut alone = Self::new(recipe, self.labels.len());
-        for index in 0..alone.generator.slots.all.len() {
-            let name = format!("{member}.{}", alone.generator.slots.all[index].name);
-            let all = &self.generator.slots;
-            let from = all.all.iter().position(|slot| slot.name == name).unwrap();
-            let values = all.get(&self.weights, from).to_vec();
-            alone.generator.slots.get_mut(&mut alone.weights, index).copy_from_slice(&values);
-        }
+        alone.take(self, &format!("{member}."));
         alone
+    }
+
+    /// Takes over what the generator of `other` has in slots of the same names after `prefix`.
+    fn take(&mut self, other: &Self, prefix: &str) {
+        let names: Vec<String> = self.generator.slots.all.iter().map(|slot| slot.name.clone()).collect();
+        for name in names {
+            self.slot_mut(&name).copy_from_slice(other.slot(&format!("{prefix}{name}")));
+        }
+    }
+
+    /// What the generator has in the slot `name`.
+    fn slot(&self, name: &str) -> &[f32] {
+        self.generator.slots.get(&self.weights, self.place(name))
+    }
+
+    /// The same, to be written.
+    fn slot_mut(&mut self, name: &str) -> &mut [f32] {
+        let place = self.place(name);
+        self.generator.slots.get_mut(&mut self.weights, place)
+    }
+
+    fn place(&self, name: &str) -> usize {
+        self.generator.slots.all.iter().position(|slot| slot.name == name).unwrap()
+    }
+
+    /// The mean length of the perturbations, and the mean cross-entropy under them.
+    fn measured(&self) -> [f64; 2] {
+        let answer = self.answer();
+        let pairs = self.images.chunks(PIXELS).zip(answer.adversarial.chunks(PIXELS));
+        let lengths: f64 = pairs.map(|(x, moved)| Norm::L2.distance(x, moved)).sum();
+        let losses: f64 = raised(&answer.logits, &self.labels, GeneratorLoss::CrossEntropy).iter().sum();
+        [lengths, losses].map(|sum| sum / self.labels.len() as f64)
+    }
+
+    /// The gradient of the margin or of DLR by the images: what it is by the logits, found on the host, and from there the
+    /// classifier's backward pass.
+    fn gradient(&self, what: GeneratorLoss) -> Vec<f32> {
+        let n = self.labels.len();
+        let mut graph = Graph::new();
+        let states = self.net.live(&mut graph, "classifier").unwrap();
+        let x = graph.input("images", &DIGITS.batch(n)).unwrap();
+        let weights = graph.input("weights", &[n, CLASSES]).unwrap();
+        let logits = Classifier::evaluated(&self.net, &states).logits(&mut graph, x).unwrap();
+        let gradient = graph.gradient(logits, weights, &[x]).unwrap()[0];
+        graph.output("logits", logits);
+        graph.output("gradient", gradient);
+        let inputs = vec![named("images", self.images.clone()), named("weights", vec![0.0; n * CLASSES])];
+        let states = vec![named("classifier.parameters", self.classifier.weights.clone())];
+        let (_workspace, mut session) = session(&cpu(), &graph, &inputs, &states);
+        let logits = session.compute().unwrap().get("logits").to_vec();
+        let rows = logits.chunks(CLASSES).zip(&self.labels);
+        let weights: Vec<f32> = rows.flat_map(|(z, &label)| by_logits(z, label as usize, what)).collect();
+        session.write("weights", &weights).unwrap();
+        session.compute().unwrap().get("gradient").to_vec()
+    }
+
+    /// The generator's output to a gradient image that is given.
+    fn output_to(&self, gradient_image: &[f32]) -> Vec<f32> {
+        let n = self.labels.len();
+        let mut graph = Graph::new();
+        let states = self.generator.live(&mut graph).unwrap();
+        let images = graph.input("images", &DIGITS.batch(n)).unwrap();
+        let gradient = graph.input("gradient", &DIGITS.batch(n)).unwrap();
+        let labels = graph.input("labels", &[n, 1]).unwrap();
+        let seen = GeneratorInputs { labels, images, gradient, noise: None };
+        let output = self.generator.output(&mut graph, (&states, 0), seen, Pass::Evaluate).unwrap();
+        graph.output("output", output);
+        let inputs = vec![
+            named("images", self.images.clone()),
+            named("gradient", gradient_image.to_vec()),
+            named("labels", self.labels.clone()),
+        ];
+        let states = vec![named("generator.parameters", self.weights.weights.clone())];
+        let (_workspace, mut session) = session(&cpu(), &graph, &inputs, &states);
+        session.compute().unwrap().get("output").to_vec()
     }
 }
 
@@ -151,12 +220,78 @@ fn raised(logits: &[f32], labels: &[f32], what: GeneratorLoss) -> Vec<f64> {
     logits.chunks(CLASSES).zip(labels).map(of).collect()
 }
 
+/// The derivative of an image's margin or DLR by its logits, in double precision.
+fn by_logits(logits: &[f32], label: usize, what: GeneratorLoss) -> Vec<f32> {
+    let z: Vec<f64> = logits.iter().map(|&v| f64::from(v)).collect();
+    let mut order: Vec<usize> = (0..z.len()).collect();
+    order.sort_by(|&a, &b| z[b].total_cmp(&z[a]));
+    let rival = if order[0] == label { order[1] } else { order[0] };
+    let (lead, spread) = (z[rival] - z[label], z[order[0]] - z[order[2]]);
+    let mut all = vec![0.0_f64; z.len()];
+    let scale = if what == GeneratorLoss::Dlr { 1.0 / spread } else { 1.0 };
+    all[rival] += scale;
+    all[label] -= scale;
+    if what == GeneratorLoss::Dlr {
+        all[order[0]] -= lead / spread.powi(2);
+        all[order[2]] += lead / spread.powi(2);
+    }
+    all.iter().map(|&v| v as f32).collect()
+}
+
+/// Each pixel at the side of the box that it is nearer to.
+fn corners(images: &[f32]) -> Vec<f32> {
+    images.iter().map(|&v| if v < 0.5 { 0.0 } else { 1.0 }).collect()
+}
+
+/// The image at a ball's radius from `image` that an output leads to, in double precision.
+fn at_radius(ball: GeneratorBall, image: &[f32], output: &[f32]) -> Vec<f32> {
+    let mut direction: Vec<f64> = output.iter().map(|&u| f64::from(u)).collect();
+    let length = match ball.norm {
+        Norm::L2 => direction.iter().map(|u| u * u).sum::<f64>().sqrt(),
+        Norm::Linf => {
+            for u in &mut direction {
+                *u = u.tanh();
+            }
+            direction.iter().fold(0.0, |most: f64, t| most.max(t.abs()))
+        }
+    };
+    let step = f64::from(ball.epsilon) / length;
+    let moved = image.iter().zip(direction).map(|(&x, d)| (f64::from(x) + step * d).clamp(0.0, 1.0) as f32);
+    moved.collect()
+}
+
+/// A transposed 3x3 convolution of stride 1 over images of the digits' size, with its biases, in double precision.
+fn up(x: &[f64], weight: &[f32], bias: &[f32]) -> Vec<f64> {
+    let (outputs, side) = (bias.len(), DIGITS.width);
+    let inputs = weight.len() / (9 * outputs);
+    let mut y = Vec::new();
+    for image in x.chunks(PIXELS * inputs) {
+        for place in 0..PIXELS {
+            for (output, &bias) in bias.iter().enumerate() {
+                let mut sum = f64::from(bias);
+                for tap in 0..9 {
+                    // The middle tap stays where it is; what would be below 0 wraps to far beyond the image.
+                    let row = (place / side + 1).wrapping_sub(tap / 3);
+                    let column = (place % side + 1).wrapping_sub(tap % 3);
+                    if row < side && column < side {
+                        let from = &image[(row * side + column) * inputs..][..inputs];
+                        let by = &weight[(tap * outputs + output) * inputs..][..inputs];
+                        sum += from.iter().zip(by).map(|(x, w)| x * f64::from(*w)).sum::<f64>();
+                    }
+                }
+                y.push(sum);
+            }
+        }
+    }
+    y
+}
+
 #[test]
-fn rounds_are_moves_with_a_fresh_gradient_each_whose_outputs_add_up() {
+fn rounds_are_moves_with_a_fresh_gradient_each_and_the_same_noise_whose_outputs_add_up() {
     // More images than classes, and fewer: the generator has a way of its own for each.
-    for n in [12, 4] {
-        let case = Case::new(Recipe { rounds: 3, ..Recipe::default() }, n);
-        let single = Case::new(Recipe::default(), n);
+    for (n, noise) in [(12, false), (4, false), (4, true)] {
+        let case = Case::new(Recipe { rounds: 3, noise, ..Recipe::default() }, n);
+        let single = Case::new(Recipe { noise, ..Recipe::default() }, n);
         let (mut seen, mut sum) = (case.images.clone(), vec![0.0; n * PIXELS]);
         for _ in 0..3 {
             let own = single.answer_to(&seen, false).output;
@@ -187,7 +322,7 @@ fn a_fixed_radius_is_met_exactly_inside_the_box_and_never_exceeded() {
             for length in lengths(&case.images, &answer.adversarial) {
                 assert!((length / f64::from(epsilon) - 1.0).abs() < 1e-4, "{norm:?}: {length}");
             }
-            let corner: Vec<f32> = case.images.iter().map(|&v| if v < 0.5 { 0.0 } else { 1.0 }).collect();
+            let corner = corners(&case.images);
             let answer = case.answer_to(&corner, false);
             assert!(answer.adversarial.iter().all(|v| (0.0..=1.0).contains(v)));
             for length in lengths(&corner, &answer.adversarial) {
@@ -196,6 +331,78 @@ fn a_fixed_radius_is_met_exactly_inside_the_box_and_never_exceeded() {
             }
         }
     }
+}
+
+#[test]
+fn a_fixed_radius_leads_along_the_output_in_l2_and_along_its_hyperbolic_tangent_in_linf() {
+    for (norm, epsilon) in [(Norm::L2, 0.5), (Norm::Linf, 0.2)] {
+        let ball = GeneratorBall { norm, epsilon };
+        let case = Case::new(Recipe { ball: Some(ball), rounds: 2, ..Recipe::default() }, 6);
+        // Inside the box, and where every step out of it is cut.
+        for images in [case.images.clone(), corners(&case.images)] {
+            let Answer { output, adversarial, .. } = case.answer_to(&images, false);
+            assert!(largest(&output) > 0.05, "an output that its hyperbolic tangent differs from");
+            let pairs = images.chunks(PIXELS).zip(output.chunks(PIXELS));
+            let expected: Vec<f32> = pairs.flat_map(|(x, u)| at_radius(ball, x, u)).collect();
+            assert_near(norm.name(), &adversarial, &expected, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn the_generator_sees_minus_the_gradient_of_the_loss_that_it_is_told_in_the_reading_that_it_is_told() {
+    for gradient_of in [GeneratorLoss::Margin, GeneratorLoss::Dlr] {
+        for gradient_input in [GradientInput::Log, GradientInput::Rms, GradientInput::L2] {
+            let case = Case::new(Recipe { gradient_of, gradient_input, ..Recipe::default() }, 6);
+            let read = |gradient: &[f32]| -> Vec<f32> {
+                let length = gradient.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+                let scale = match gradient_input {
+                    GradientInput::Rms => (PIXELS as f64).sqrt() / length,
+                    GradientInput::L2 => 1.0 / length,
+                    _ => 10.0,
+                };
+                gradient.iter().map(|&v| (-scale * f64::from(v)) as f32).collect()
+            };
+            let image: Vec<f32> = case.gradient(gradient_of).chunks(PIXELS).flat_map(read).collect();
+            let turned: Vec<f32> = image.iter().map(|v| -v).collect();
+            let output = case.answer().output;
+            let (what, size) = (format!("{gradient_of:?}, {gradient_input:?}"), largest(&output));
+            assert_near(&what, &output, &case.output_to(&image), 1e-4 * size);
+            let off = worst(&output, &case.output_to(&turned));
+            assert!(off > 1e-2 * size, "{what}: the output depends on what is seen: {off} of {size}");
+        }
+    }
+}
+
+#[test]
+fn layers_of_a_deeper_generator_stand_before_the_last_each_with_leaky_relu_behind_it() {
+    const N: usize = 4;
+    let mut deep = Case::new(Recipe { depth: 2, ..Recipe::default() }, N);
+    let mut shallow = Case::new(Recipe::default(), N);
+    shallow.take(&deep, "");
+    // They start at 0.
+    for (seed, bias) in [(7, "deep1.bias"), (8, "deep2.bias"), (9, "up4.bias")] {
+        let values: Vec<f32> = normals(seed, deep.slot(bias).len()).iter().map(|v| 0.3 * v).collect();
+        deep.slot_mut(bias).copy_from_slice(&values);
+    }
+    // What comes before is read out channel by channel, by a last layer that leaves one as it is.
+    let channels = deep.slot("deep1.bias").len();
+    let mut h = vec![0.0_f64; N * PIXELS * channels];
+    for channel in 0..channels {
+        shallow.slot_mut("up4.weight").fill(0.0);
+        shallow.slot_mut("up4.weight")[4 * channels + channel] = 1.0;
+        for (place, &value) in shallow.answer().output.iter().enumerate() {
+            h[place * channels + channel] = f64::from(value);
+        }
+    }
+    let after = |h: &[f64], layer: &str| {
+        up(h, deep.slot(&format!("{layer}.weight")), deep.slot(&format!("{layer}.bias")))
+    };
+    for layer in ["deep1", "deep2"] {
+        h = after(&h, layer).iter().map(|&v| if v > 0.0 { v } else { 0.2 * v }).collect();
+    }
+    let expected: Vec<f32> = after(&h, "up4").iter().map(|&v| v as f32).collect();
+    assert_near("output", &deep.answer().output, &expected, 1e-5);
 }
 
 #[test]
@@ -232,18 +439,125 @@ fn noise_moves_the_answer_and_batch_normalisation_uses_its_running_statistics() 
     case.noise = normals(6, 4 * PIXELS);
     let other = case.answer().output;
     assert!(before != other);
-    let slots = case.generator.slots.clone();
-    let index = slots.all.iter().position(|slot| slot.name == "deep1_bn.running_mean").unwrap();
-    slots.get_mut(&mut case.weights, index).fill(1.0);
+    case.slot_mut("deep1_bn.running_mean").fill(1.0);
     assert!(case.answer().output != other);
+}
+
+/// A trainer before its first step.
+fn started(config: &TrainConfig) -> Trainer {
+    Trainer::new(cpu(), config, DIGITS, None, None).unwrap()
+}
+
+/// One step on the first images.
+fn step(trainer: &mut Trainer) -> StepRecord {
+    let first = batch(trainer.config().batch_size);
+    let pending = trainer.submit(&first).unwrap();
+    trainer.collect(pending).unwrap()
+}
+
+#[test]
+fn training_normalises_by_the_batch_wherever_the_running_statistics_are() {
+    const N: usize = 6;
+    let config =
+        TrainConfig { batch_size: N, generator_batch_norm: true, generator_depth: 1, ..tiny(Method::PGN) };
+    let learned = |running: f32| {
+        let mut trainer = started(&config);
+        let len = trainer.generator().unwrap().slots.buffers;
+        trainer.workspace().write("generator.buffers", &vec![running; len]).unwrap();
+        let record = step(&mut trainer);
+        let read = |name| trainer.workspace().read(name).unwrap();
+        (record, ["generator.momentum", "generator.buffers"].map(read))
+    };
+    let (record, [gradient, tenth]) = learned(0.0);
+    let (same, [same_gradient, _]) = learned(3.0);
+    assert_eq!(record, same);
+    assert!(gradient == same_gradient && gradient.iter().any(|&v| v != 0.0));
+
+    // Evaluation with the statistics of this batch, of which the running ones learn a tenth, does the same.
+    let mut case = Case::new(config.recipe(), N);
+    let (classifier, _, generator) = started(&config).values().unwrap();
+    (case.classifier, case.weights) = (classifier, generator.unwrap());
+    let first = batch(N);
+    (case.images, case.labels) = (first.images, first.labels);
+    let [other, _] = case.measured();
+    case.weights.buffers = tenth.iter().map(|v| 10.0 * v).collect();
+    for variance in ["up3_bn.running_var", "deep1_bn.running_var"] {
+        // They learn the unbiased one.
+        let count = (N * PIXELS) as f32;
+        case.slot_mut(variance).iter_mut().for_each(|v| *v *= (count - 1.0) / count);
+    }
+    let [delta, loss] = case.measured();
+    assert!(
+        close(record.delta, Some(delta), 1e-4) && close(Some(record.loss), Some(loss), 1e-5),
+        "{record:?} instead of {delta} and {loss}"
+    );
+    assert!(!close(Some(other), Some(delta), 1e-2), "{other}: other statistics make other perturbations");
+}
+
+#[test]
+fn each_further_step_of_the_generator_is_one_alone_before_the_rest_with_the_noise_of_the_same_step() {
+    for update in [Update::Simultaneous, Update::Alternating] {
+        let of = |generator_steps, freeze_classifier| TrainConfig {
+            batch_size: 6,
+            update,
+            generator_steps,
+            freeze_classifier,
+            generator_noise: true,
+            ..tiny(Method::PGN)
+        };
+        let mut alone = started(&of(1, true));
+        step(&mut alone);
+        let (states, updates) = alone.snapshot().unwrap();
+        assert_eq!(updates, [0, 1]);
+        for steps in [1_u32, 2, 3] {
+            let mut whole = started(&of(steps, false));
+            step(&mut whole);
+            let whole = whole.snapshot().unwrap();
+            assert_eq!(whole.1, [1, u64::from(steps)], "updates of classifier and generator, {update:?}");
+            if steps > 1 {
+                let mut rest = started(&of(steps - 1, false));
+                // As if no step were done, from whose number noise is drawn.
+                rest.restore(&states, updates, 0).unwrap();
+                step(&mut rest);
+                assert!(rest.snapshot().unwrap() == whole, "{steps} steps, {update:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_the_generator_raises_the_classifier_learns_from_the_cross_entropy() {
+    for update in [Update::Simultaneous, Update::Alternating] {
+        // In turns the generator moves first, and here so little that the classifier learns from the same images.
+        let momenta = |generator_objective| {
+            let config = TrainConfig {
+                batch_size: 12,
+                c_l: 0.0,
+                generator_lr: Some(1e-9),
+                update,
+                generator_objective,
+                ..tiny(Method::PGN)
+            };
+            let mut trainer = started(&config);
+            step(&mut trainer);
+            ["classifier.momentum", "generator.momentum"].map(|name| trainer.workspace().read(name).unwrap())
+        };
+        let [classifier, generator] = momenta(GeneratorLoss::CrossEntropy);
+        for objective in [GeneratorLoss::Margin, GeneratorLoss::Dlr] {
+            let [own, raised] = momenta(objective);
+            let (size, off) = (largest(&classifier), worst(&own, &classifier));
+            assert!(size > 0.0 && off <= 1e-5 * size, "{objective:?}, {update:?}: {off} of {size}");
+            let (size, off) = (largest(&generator), worst(&raised, &generator));
+            assert!(off > 1e-2 * size, "{objective:?}, {update:?}, the generator: {off} of {size}");
+        }
+    }
 }
 
 /// The generator's gradient of `config` at its initial weights on the first images: what Adam's momentum has after one step.
 fn gradient_of(config: &TrainConfig) -> (Trainer, Vec<f32>, Vec<f32>) {
-    let mut trainer = Trainer::new(cpu(), config, DIGITS, None, None).unwrap();
+    let mut trainer = started(config);
     let weights = trainer.workspace().read("generator.parameters").unwrap();
-    let pending = trainer.submit(&batch(config.batch_size)).unwrap();
-    trainer.collect(pending).unwrap();
+    step(&mut trainer);
     let momentum = trainer.workspace().read("generator.momentum").unwrap();
     (trainer, weights, momentum.iter().map(|m| m / 0.1).collect())
 }
@@ -415,7 +729,7 @@ fn numbers_of_a_generator_that_cannot_be_are_refused_with_their_flags() {
     assert!(sentence(|c| c.generator_depth = 17).contains("`generator-depth` 17"));
     assert!(sentence(|c| c.generator_width = Some(9.0)).contains("`generator-width` 9"));
     let raw = |c: &mut TrainConfig| {
-        (c.gradient_input, c.gradient_of) = (pgn_wgpu::training::GradientInput::Raw, GeneratorLoss::Dlr);
+        (c.gradient_input, c.gradient_of) = (GradientInput::Raw, GeneratorLoss::Dlr);
     };
     assert!(sentence(raw).contains("`gradient-input` raw"));
 }
