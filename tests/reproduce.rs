@@ -66,6 +66,10 @@ fn all_experiments_run_at_the_smoke_scale_and_every_cell_is_filled_or_explained(
     }
 }
 
+/// The contenders of `beyond` whose strength varies.
+const VARIED: [&str; 9] =
+    ["FGM", "PGD", "TRADES", "MART", "fast", "PGN", "PGN-radius", "PGN-radius-2", "PGN-radius-2-margin"];
+
 /// On the runs of the paper's experiments and some more.
 fn beyond_compares_all_contenders(out: &Path) {
     // A ResNet has the same tables and figures, and takes longer.
@@ -79,7 +83,7 @@ fn beyond_compares_all_contenders(out: &Path) {
     assert!(!page.to_string().contains("resnet18"));
     for (measure, highest) in [("verdict", 1.0), ("median", f64::INFINITY)] {
         let figure = figure(&page, &format!("beyond-all-convolutional-{measure}"));
-        for title in ["FGM", "PGD", "TRADES", "MART", "PGN", "PGN-radius", "PGN-radius-2"] {
+        for title in VARIED {
             let curve = points(figure, title);
             assert_eq!(curve.len(), 2, "{measure}, {title}");
             let possible = |(x, y): &(f64, f64)| (0.0..=1.0).contains(x) && (0.0..=highest).contains(y);
@@ -87,6 +91,14 @@ fn beyond_compares_all_contenders(out: &Path) {
         }
         assert_eq!(points(figure, "natural").len(), 1);
     }
+    let time = figure(&page, "beyond-all-convolutional-time");
+    let pgd = points(time, "PGD");
+    assert!(pgd.len() == 1 && pgd[0].0 > 0.0, "{pgd:?}");
+    let prices =
+        blocks(&page, "table").into_iter().find(|t| t["id"] == "beyond-all-convolutional-time-table");
+    let names: Vec<&str> =
+        prices.unwrap()["rows"].as_array().unwrap().iter().map(|r| r[0]["text"].as_str().unwrap()).collect();
+    assert_eq!(names, [&["natural"], &VARIED[..]].concat());
     let paragraphs = page["sections"][0]["text"].to_string();
     for measure in ["accuracy under the quick verdict", "median of the smallest L2"] {
         assert!(paragraphs.contains(&format!("On all-convolutional, by {measure}")), "{paragraphs}");

@@ -151,6 +151,13 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_beyond_the_paper_comes_first_in_a_report() {
+        let all = [Experiment::Figure2, Experiment::Table3, Experiment::Beyond];
+        let groups = Experiment::by_dataset(&all, Scale::Small, None);
+        assert_eq!(groups[0].1[0], Experiment::Beyond);
+    }
+
+    #[test]
     fn on_one_data_set_the_same_table_is_made_once() {
         let groups = Experiment::by_dataset(&Experiment::of_paper(), Scale::Smoke, None);
         assert_eq!(groups.len(), 1);

@@ -303,6 +303,7 @@ pub fn curve(settings: &Settings, method: Method) -> Vec<(Option<f32>, Vec<Run>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pgn::GeneratorLoss;
     use crate::reproduce::Scale;
     use crate::reproduce::settings::DEFENSES;
 
@@ -354,12 +355,15 @@ mod tests {
     fn beyond_trains_every_contender_on_every_network_with_every_seed_and_shares_the_papers_runs() {
         let settings = settings();
         let points = classifiers(&[Experiment::Beyond], &settings);
-        // Two networks and three seeds of natural training, and of eight contenders over a grid of three.
-        assert_eq!(points.len(), 2 * 3 * (1 + 8 * 3));
+        // Two networks and three seeds of natural training, and of nine contenders over a grid of three.
+        assert_eq!(points.len(), 2 * 3 * (1 + 9 * 3));
         let named = |name: &str| points.iter().find(|point| point.name == name).map(|point| &point.config);
         let config = named("pgn-radius-2-rounds-epsilon0.3-resnet18-seed2").unwrap();
         assert_eq!((config.network.name(), config.seed, config.epsilon), ("resnet18", 2, 0.3));
         assert!(config.fixed_radius && config.generator_rounds == 2);
+        assert_eq!(config.generator_objective, GeneratorLoss::CrossEntropy);
+        let margin = named("pgn-radius-2-rounds-margin-epsilon0.3-seed0").unwrap();
+        assert_eq!((margin.generator_rounds, margin.generator_objective), (2, GeneratorLoss::Margin));
         assert_eq!(named("trades-epsilon0.6-seed0").unwrap().epsilon, 0.6);
         let paper = classifiers(&[Experiment::Figure5], &settings);
         assert!(paper.iter().all(|point| points.contains(point)), "those of two seeds are the same");

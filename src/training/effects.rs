@@ -110,6 +110,12 @@ pub(super) fn priced(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     defense(config, key).or_else(|| config.fixed_radius.then(free))
 }
 
+/// Where that price is not 0.
+pub(super) fn penalised(config: &TrainConfig, key: &str) -> Option<NoEffect> {
+    let unpriced = || NoEffect::new("`c-l` 0", "perturbations that have a price");
+    priced(config, key).or_else(|| (config.c_l == 0.0).then(unpriced))
+}
+
 /// Where the classifier learns and the defense names the option.
 pub(super) fn learned_defense(config: &TrainConfig, key: &str) -> Option<NoEffect> {
     defense(config, key).or_else(|| learning_classifier(config, key))
@@ -404,6 +410,9 @@ mod tests {
             assert!(flag(key, &priced).is_ok(), "{key}");
             assert!(flag(key, &fixed).unwrap_err().contains("`fixed-radius`"), "{key}");
         }
+        let free = TrainConfig { c_l: 0.0, ..config(Method::PGN) };
+        assert!(flag("penalty-space", &free).unwrap_err().contains("`c-l` 0"));
+        assert!(flag("c-l", &free).is_ok());
         assert!(flag("iterations", &fixed).is_err());
     }
 

@@ -280,7 +280,7 @@ options! {
     #[arg(num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     generator_batch_norm: bool => generator_batch_norm, defense;
     /// Where the penalty is charged [default: pixel]
-    penalty_space: PenaltySpace => penalty_space, priced;
+    penalty_space: PenaltySpace => penalty_space, penalised;
     /// In which order the networks move [default: simultaneous]
     update: Update => update, learned_defense;
     /// Generator steps per classifier step [default: 1]

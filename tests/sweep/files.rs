@@ -152,7 +152,7 @@ fn the_sweeps_in_the_examples_are_read() {
         ("curves.toml", (20, "pgn-c-l10-seed2")),
         ("pgn-variants.toml", (48, last_variant)),
         ("sweep.toml", (30, "pgn-c-l10-seed3")),
-        ("whole-cifar10.toml", (22, "trades-epsilon0.5-seed1")),
+        ("whole-cifar10.toml", (26, "pgn-epsilon0.5-fixed-radius-true-generator-rounds2-seed1")),
     ]);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());

@@ -72,23 +72,31 @@ fn records(lab: &Lab, run: &str, attacks: &[AttackOptions]) -> Found<Vec<Record>
     attacks.iter().map(|options| lab.record(run, options, Some(lab.settings.attack_images))).collect()
 }
 
-/// Share of the images that withstand every attack of the quick verdict.
+/// The quick verdict on a run.
 fn verdict(lab: &Lab, run: &str) -> Found<f64> {
-    let records = records(lab, run, &lab.settings.quick_verdict())?;
+    Ok(share_that_withstands(&records(lab, run, &lab.settings.quick_verdict())?))
+}
+
+/// Share of the images that withstand every attack.
+fn share_that_withstands(records: &[Record]) -> f64 {
     let images = records.first().map_or(0, Record::len);
     let robust = (0..images).filter(|&i| records.iter().all(|record| record.robust(i))).count();
-    Ok(robust as f64 / images.max(1) as f64)
+    robust as f64 / images.max(1) as f64
+}
+
+/// The median of the smallest perturbations of a run.
+fn median(lab: &Lab, run: &str) -> Found<f64> {
+    let median = median_of(&records(lab, run, &lab.settings.beyond_searches())?);
+    median.ok_or_else(|| Missing(format!("no search has fooled half of the images of {run}")))
 }
 
 /// The norm at which half of the images are classified correctly, as `evaluate` states it: images that no search has fooled count
-/// as infinite, so that the hardest do not drop out.
-fn median(lab: &Lab, run: &str) -> Found<f64> {
-    let records = records(lab, run, &lab.settings.beyond_searches())?;
-    let records: Vec<&Record> = records.iter().collect();
-    let images = records.first().map_or(0, |record| record.len());
-    let mut norms: Vec<f64> = (0..images).map(|i| stands_up_to(&records, Norm::L2, i)).collect();
-    let median = Statistic::Median.of(&mut norms).filter(|median| median.is_finite());
-    median.ok_or_else(|| Missing(format!("no search has fooled half of the images of {run}")))
+/// as infinite, so that the hardest do not drop out. `None` if that is half of them.
+fn median_of(searches: &[Record]) -> Option<f64> {
+    let searches: Vec<&Record> = searches.iter().collect();
+    let images = searches.first().map_or(0, |record| record.len());
+    let mut norms: Vec<f64> = (0..images).map(|i| stands_up_to(&searches, Norm::L2, i)).collect();
+    Statistic::Median.of(&mut norms).filter(|median| median.is_finite())
 }
 
 /// One contender on one network.
@@ -273,7 +281,7 @@ fn against_time(
     let what = format!("at a benign accuracy of {:.1} %", 100.0 * accuracy);
     let caption = format!(
         "Seconds of one epoch on this device, from the median time of a few steps of the first seed, and accuracy under the quick verdict {what}, that of PGD's middle setting, on the \
-         straight lines between the points of each seed's own curve."
+         straight lines between the points of each seed's own curve. Natural training has one setting and so no curve."
     );
     let figure = Figure {
         id: id.clone(),
@@ -326,7 +334,7 @@ pub fn section(lab: &Lab, dataset: &Dataset) -> Section {
             "Each point is one setting of a contender's strength (c_L for PGN as in the paper, epsilon for all others), the mean \
              over its seeds; bars reach from the lowest seed to the highest. A contender is ahead where its curve lies \
              outside another's. PGN-radius scales every perturbation to epsilon; PGN-radius-2 applies the generator twice, the \
-             second time with a fresh gradient, and raises the margin. No contender differentiates through the attack, and all \
+             second time with a fresh gradient; PGN-radius-2-margin does so and raises the margin. No contender differentiates through the attack, and all \
              attack the true class, so that their times compare. All have the optimiser, the epochs and the initial weights of \
              the scale, and not those of their authors."
                 .into(),
@@ -407,9 +415,11 @@ fn add_curves(lab: &Lab, section: &mut Section, (network, by): (Network, Robustn
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attacks::AttackKind;
     use crate::cpu::Mode;
     use crate::data::{self, DatasetKind};
     use crate::evaluation::Event;
+    use crate::evaluation::record::tests::record;
     use crate::executor::Device;
     use crate::integrity;
     use crate::reproduce::Settings;
@@ -454,6 +464,38 @@ mod tests {
         assert!(sentence(&[low(), single]).contains("no verdict"), "of one seed no spread is known");
         let apart = curve(pgd, &[&[(0.1, 0.9), (0.2, 0.9)], &[(0.1, 0.9), (0.2, 0.9)]]);
         assert!(sentence(&[low(), apart]).contains("no verdict"), "they share no accuracy");
+    }
+
+    /// What an attack made of four images: its predictions, all of class 0, and how far it went. The last image is wrong from the
+    /// start.
+    fn record_of(kind: AttackKind, predictions: [usize; 4], l2: [f32; 4]) -> Record {
+        Record {
+            labels: vec![0; 4],
+            clean_predictions: vec![0, 0, 0, 1],
+            predictions: predictions.to_vec(),
+            l2: l2.to_vec(),
+            linf: vec![0.1; 4],
+            zero_gradient: vec![false; 4],
+            ..record(kind)
+        }
+    }
+
+    #[test]
+    fn an_image_counts_in_the_verdict_if_it_withstands_every_attack() {
+        let one = record_of(AttackKind::APGD_CE, [1, 0, 0, 1], [0.5; 4]);
+        let other = record_of(AttackKind::APGD_T, [0, 1, 0, 1], [0.5; 4]);
+        assert_eq!(share_that_withstands(&[one.clone(), other]), 0.25);
+        assert_eq!(share_that_withstands(&[one]), 0.5);
+    }
+
+    #[test]
+    fn the_median_takes_the_nearest_of_all_searches_and_counts_images_that_none_fools() {
+        let one = record_of(AttackKind::FMN, [1, 1, 0, 1], [0.5, 1.0, 0.0, 0.0]);
+        let other = record_of(AttackKind::DEEPFOOL, [1, 0, 0, 1], [0.25, 0.0, 0.0, 0.0]);
+        // 0 of the image that is wrong, 0.25, 1, and one that withstands.
+        assert_eq!(median_of(&[one, other.clone()]), Some(0.625));
+        // 0, 0.25, and two that withstand.
+        assert_eq!(median_of(&[other]), None);
     }
 
     #[test]

@@ -142,6 +142,43 @@ mod tests {
     }
 
     #[test]
+    fn a_recipe_has_the_schedule_the_attack_and_the_pixels_of_its_authors() {
+        let of = |method: &str| {
+            let config = resolved(&format!("method = \"{method}\""));
+            let learning = (config.schedule, config.milestones, config.decayed);
+            (learning, (config.step_size, config.iterations), (config.attack_mode, config.normalise))
+        };
+        let steps = |milestones: &[u32]| (Schedule::Step, milestones.to_vec(), Decayed::All);
+        let plain = (AttackMode::Evaluate, None);
+        assert_eq!(of("trades"), (steps(&[74]), (Some(0.007), 10), plain));
+        assert_eq!(of("mart"), (steps(&[74, 89, 99]), (Some(0.007), 10), plain));
+        let fast = (AttackMode::Train, Some(Published::Cifar10));
+        for method in ["fast", "n-fgsm"] {
+            let (learning, (step_size, _), rest) = of(method);
+            assert_eq!((learning.0, step_size, rest), (Schedule::Triangle, None, fast), "{method}");
+        }
+        let (learning, (step_size, _), rest) = of("free");
+        assert_eq!(
+            (learning.0, learning.2, step_size, rest),
+            (Schedule::Step, Decayed::Kernels, None, plain)
+        );
+        assert_eq!(
+            ["trades", "mart"].map(|method| resolved(&format!("method = \"{method}\"")).batch_size),
+            [128; 2]
+        );
+    }
+
+    #[test]
+    fn awp_moves_weights_as_far_as_its_authors_do() {
+        let of = |method: Method| method.awp;
+        // 0.005 with TRADES and 0.01 with training against PGD, which the others follow.
+        assert_eq!(of(Method::TRADES), 0.005);
+        for method in [Method::PGD, Method::MART, Method::FAST, Method::N_FGSM, Method::FREE, Method::PGN] {
+            assert_eq!(of(method), 0.01, "{method}");
+        }
+    }
+
+    #[test]
     fn all_recipes_learn_by_plain_momentum_in_linf_without_an_average() {
         for method in ["trades", "mart", "fast", "n-fgsm", "free"] {
             let config = resolved(&format!("method = \"{method}\""));
