@@ -234,10 +234,11 @@ pub fn create_folder(path: &Path) -> Result<(), FileError> {
     fs::create_dir_all(path).map_err(file_error("create", path))
 }
 
-/// Makes a folder, if need be, and checks that files can be written into it.
+/// Checks that files can be written into a folder, or that it can be made: into what is there of its path. It leaves nothing
+/// behind.
 pub fn check_writable(folder: &Path) -> Result<(), FileError> {
-    create_folder(folder)?;
-    new_temporary(&folder.join("check")).map(drop).map_err(file_error("write into", folder))
+    let there = folder.ancestors().find(|path| path.symlink_metadata().is_ok()).unwrap_or(Path::new(""));
+    new_temporary(&there.join("check")).map(drop).map_err(file_error("write into", folder))
 }
 
 /// Removes temporary files that a killed process left in `folder`: those of targets that `ours` accepts and that were
@@ -485,8 +486,13 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn a_folder_that_cannot_be_written_into_is_named_before_anything_is_computed() {
         let folder = tempfile::tempdir().unwrap();
-        check_writable(&folder.path().join("new")).unwrap();
-        assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 0, "it leaves nothing behind");
+        for path in ["", "new", "new/newer"] {
+            check_writable(&folder.path().join(path)).unwrap();
+        }
+        check_writable(Path::new("no folder has this name")).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "it leaves nothing behind");
+        fs::write(folder.path().join("file"), b"").unwrap();
+        check_writable(&folder.path().join("file/new")).unwrap_err();
         for path in ["/proc/new", "/proc/self"] {
             let error = check_writable(Path::new(path)).unwrap_err().to_string();
             assert!(error.contains(path), "{error}");

@@ -141,6 +141,22 @@ fn a_remembered_form_that_no_longer_exists_is_measured_again() {
 }
 
 #[test]
+fn calls_of_one_shape_that_have_other_forms_are_remembered_beside_each_other() {
+    let _alone = alone();
+    let cache = tempfile::tempdir().unwrap();
+    let all = tampered(&[("one", AS_IT_IS), ("two", AS_IT_IS), ("three", AS_IT_IS)]);
+    let fewer: &'static Kernel = Box::leak(Box::new(Kernel { forms: &all.forms[..2], ..*all }));
+    for why in [Why::Measured, Why::Remembered] {
+        for kernel in [all, fewer] {
+            let tuner = Tuner::new(Tune::Quick, store(cache.path()));
+            let Some(gpu) = open(Checks::Trusted, tuner) else { return };
+            let decision = decide(&gpu, kernel).unwrap();
+            assert_eq!((decision.why, decision.candidates.len()), (why, kernel.forms.len()), "{decision:?}");
+        }
+    }
+}
+
+#[test]
 fn where_every_form_is_wrong_nothing_runs() {
     let _alone = alone();
     let cache = tempfile::tempdir().unwrap();

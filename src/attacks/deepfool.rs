@@ -6,7 +6,8 @@
 //! gradients have a norm of about 1 or above, and distances do not change when all logits are multiplied by a number.
 //!
 //! The gradients of all candidate classes come out of one backward pass over a stacked batch: the
-//! activations of n images serve cotangents of m·n. Which class each cotangent stands for is chosen on the device.
+//! activations of n images serve cotangents of m·n. Which class each cotangent stands for is chosen on the device. Where a
+//! backward pass of all m does not fit the device, several of fewer classes follow each other, with the same results.
 
 use super::driver::{Arrival, SlotAttack, Slots, chunk_of};
 use super::objective::EXCLUDED;
@@ -74,9 +75,12 @@ struct Candidate {
 impl DeepFool {
     /// Prepares it.
     pub fn new(target: &mut Target, options: &AttackOptions) -> std::result::Result<Self, ExecutionError> {
-        let classes = target.problem().classes;
-        let iterate = iteration_graph(target, options.candidates.min(classes))?;
-        let iterate = target.prepare(&iterate)?;
+        let candidates = options.candidates.min(target.problem().classes);
+        let device = target.workspace.device().clone();
+        let (iterate, _) = device.fitting(candidates, |together| {
+            let graph = iteration_graph(target, candidates, together)?;
+            target.prepare(&graph)
+        })?;
         let mut a = target.graph()?;
         let r = a.graph.state(PERTURBATION, &target.extents())?;
         let longer = a.graph.affine(r, 1.0 + options.overshoot, 0.0);
@@ -95,7 +99,8 @@ impl DeepFool {
     }
 }
 
-fn iteration_graph(target: &Target, candidates: usize) -> Result<Graph> {
+/// One iteration over all slots, with so many candidates in one backward pass.
+fn iteration_graph(target: &Target, candidates: usize, together: usize) -> Result<Graph> {
     let mut a = target.graph()?;
     let (graph, n) = (&mut a.graph, target.slots);
     let r = graph.state(PERTURBATION, &target.extents())?;
@@ -105,11 +110,7 @@ fn iteration_graph(target: &Target, candidates: usize) -> Result<Graph> {
     let prediction = graph.arg_max(logits);
     let active = graph.binary(Binary::Equal, prediction, a.labels)?;
     let all = choose_candidates(graph, logits, a.labels, candidates)?;
-    let classes = graph.shape(logits).columns();
-    let feeds: Vec<_> = all.iter().enumerate().map(|(i, c)| (c.feed, i * n * classes)).collect();
-    let feed = graph.pack(&feeds, candidates * n * classes)?;
-    let feed = graph.reshape(feed, &[candidates * n, classes])?;
-    let directions = graph.gradient(logits, feed, &[x])?[0];
+    let directions = directions(graph, logits, x, &all, together)?;
     let differences: Vec<_> = all.iter().enumerate().map(|(i, c)| (c.difference, i * n)).collect();
     let differences = graph.pack(&differences, candidates * n)?;
     let differences = graph.reshape(differences, &[candidates * n, 1])?;
@@ -148,6 +149,32 @@ fn choose_candidates(
         all.push(Candidate { feed, difference });
     }
     Ok(all)
+}
+
+/// The gradient by `x` of every candidate's logit minus the reference's, stacked: `[candidates·n, height, width, channels]`.
+fn directions(
+    graph: &mut Graph,
+    logits: Tensor,
+    x: Tensor,
+    candidates: &[Candidate],
+    together: usize,
+) -> Result {
+    let (n, classes) = (graph.shape(logits).rows(), graph.shape(logits).columns());
+    let mut passes = Vec::new();
+    for group in candidates.chunks(together) {
+        let feeds: Vec<_> = group.iter().enumerate().map(|(i, c)| (c.feed, i * n * classes)).collect();
+        let feed = graph.pack(&feeds, group.len() * n * classes)?;
+        let feed = graph.reshape(feed, &[group.len() * n, classes])?;
+        passes.push(graph.gradient(logits, feed, &[x])?[0]);
+    }
+    if let [all] = passes[..] {
+        return Ok(all);
+    }
+    let [_, height, width, channels] = graph.shape(x).extents()[..] else { unreachable!("images") };
+    let values = n * height * width * channels;
+    let parts: Vec<_> = passes.iter().enumerate().map(|(i, &pass)| (pass, i * together * values)).collect();
+    let all = graph.pack(&parts, candidates.len() * values)?;
+    graph.reshape(all, &[candidates.len() * n, height, width, channels])
 }
 
 /// What each direction is multiplied by so that only the nearest boundary's step remains:
@@ -225,5 +252,44 @@ impl SlotAttack for DeepFool {
     /// Slots come in multiples of [`STACKED`], so there is little to gain.
     fn narrowed(&self, _: &Target, _: &[usize]) -> std::result::Result<Option<Slots>, ExecutionError> {
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::Mode;
+    use crate::executor::Device;
+    use crate::models::file::Model;
+    use crate::nn::{Init, Network, Plan, Problem};
+    use crate::random::{Random, Stream};
+
+    #[test]
+    fn backward_passes_of_fewer_candidates_lead_to_the_same_step() {
+        let problem = Problem::square(8, 1, 10);
+        let classifier = Network::default().build(Plan::new(problem, 0.0625)).unwrap();
+        let values = classifier.initial(Init::He, 1);
+        let model = Model::new(classifier, values);
+        let random = Random::new(1, Stream::Attack);
+        let images: Vec<f32> = (0..STACKED * 64).map(|i| random.uniform(0, i as u32)).collect();
+        let step = |together: usize| {
+            let mut target = Target::new(&Device::Cpu(Mode::Fast), &model, STACKED).unwrap();
+            let mut a = target.graph().unwrap();
+            let logits = target.classifier(&a.states).logits(&mut a.graph, a.images).unwrap();
+            let prediction = a.graph.arg_max(logits);
+            a.graph.output("prediction", prediction);
+            let mut predict = target.prepare(&a.graph).unwrap();
+            target.load(&images, &[0.0; STACKED]).unwrap();
+            let own = predict.compute().unwrap().get("prediction").to_vec();
+            target.load(&images, &own).unwrap();
+            let graph = iteration_graph(&target, 7, together).unwrap();
+            target.prepare(&graph).unwrap().run().unwrap();
+            target.workspace.read(PERTURBATION).unwrap()
+        };
+        let whole = step(7);
+        assert!(whole.chunks(64).all(|own| own.iter().any(|value| *value != 0.0)), "every image moves");
+        for together in [4, 3, 1] {
+            assert!(step(together) == whole, "{together} candidates at a time");
+        }
     }
 }

@@ -1,17 +1,21 @@
 //! `pgn-wgpu predict`: what a model of any kind answers to images: the most likely classes of each, and all logits as a
-//! file.
+//! file. Pictures are read when their turn comes, so a folder may hold more of them than the memory. All are read once before, so
+//! that a damaged one does not end the work of hours.
 
 use super::progress::Progress;
 use super::{CommandResult, DeviceArguments, fail, table};
 use crate::numbers::number;
 use pgn_wgpu::data::layout::Layout;
 use pgn_wgpu::data::npy::{self, Array, Elements};
-use pgn_wgpu::data::{self, Framing, Resize, Size, picture, pictures_in};
-use pgn_wgpu::evaluation::{Place, predict};
+use pgn_wgpu::data::{self, DataError, Framing, Resize, Size, picture, pictures_in};
+use pgn_wgpu::evaluation::Place;
+use pgn_wgpu::evaluation::predict::Predictor;
 use pgn_wgpu::files;
 use pgn_wgpu::models::file::Model;
 use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::nn::{Problem, onnx};
+use std::borrow::Cow;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -64,11 +68,15 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     super::print_notes(&model.notes);
     let problem = model.facts.problem;
     let largest = arguments.pixels.scale.unwrap_or(1.0) * own_range(&place.file, &model);
-    let (names, pixels) = read(arguments, problem, largest)?;
-    let device = arguments.device.open()?;
+    let (names, images) = find(arguments, problem, largest)?;
+    let mut predictor = Predictor::new(&arguments.device.open()?, &model, names.len())?;
     let mut progress = Progress::new();
-    let logits =
-        predict::logits(&device, &model, &pixels, &mut |done, all| progress.show("images", done, all))?;
+    let mut logits = Vec::new();
+    for first in (0..names.len()).step_by(predictor.batch()) {
+        let part = images.read(first..names.len().min(first + predictor.batch()), problem)?;
+        logits.extend(predictor.logits(&part, &mut |_| {})?);
+        progress.show("images", logits.len() / problem.classes, names.len());
+    }
     progress.finish();
     // If a file cannot be written, the result is still shown.
     let saved = save(arguments, [names.len(), problem.classes], &logits);
@@ -158,12 +166,38 @@ fn rows(top: usize, names: &[String], logits: &[f32], model: &Model) -> Vec<Vec<
     rows
 }
 
-/// The names of the images and their pixels, channels last, in [0, 1]; real numbers of a file go up to `largest`.
-fn read(
+/// The images to answer.
+enum Images {
+    /// The pixels of all, channels last, in [0, 1].
+    Array(Vec<f32>),
+    /// Files that are read when their turn comes.
+    Pictures(Vec<PathBuf>, Framing),
+}
+
+impl Images {
+    /// The pixels of some, channels last, in [0, 1].
+    fn read(&self, range: Range<usize>, problem: Problem) -> Result<Cow<'_, [f32]>, DataError> {
+        let pixels = problem.pixels();
+        Ok(match self {
+            Self::Array(values) => Cow::Borrowed(&values[range.start * pixels..range.end * pixels]),
+            Self::Pictures(paths, framing) => {
+                let mut values = Vec::with_capacity(range.len() * pixels);
+                for path in &paths[range] {
+                    let bytes = picture(path, *framing, problem.channels)?;
+                    values.extend(bytes.iter().map(|&byte| f32::from(byte) / 255.0));
+                }
+                Cow::Owned(values)
+            }
+        })
+    }
+}
+
+/// The images and their names; real numbers of a file go up to `largest`.
+fn find(
     arguments: &Arguments,
     problem: Problem,
     largest: f32,
-) -> Result<(Vec<String>, Vec<f32>), Box<dyn std::error::Error>> {
+) -> Result<(Vec<String>, Images), Box<dyn std::error::Error>> {
     let path = &arguments.images;
     if is_array(path) {
         return array(path, npy::read(path)?, problem, largest);
@@ -185,13 +219,12 @@ fn read(
         ));
     }
     let framing = Framing::new(arguments.resize, arguments.crop, Some(Size { height, width }))?;
-    let mut pixels = Vec::new();
-    let mut names = Vec::new();
+    // One that cannot be read is refused before anything is computed.
     for path in &paths {
-        pixels.extend(picture(path, framing, channels)?.iter().map(|&byte| f32::from(byte) / 255.0));
-        names.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        picture(path, framing, channels)?;
     }
-    Ok((names, pixels))
+    let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok((paths.iter().map(name).collect(), Images::Pictures(paths, framing)))
 }
 
 /// The images of an array, channels first or last.
@@ -200,7 +233,7 @@ fn array(
     array: Array,
     problem: Problem,
     largest: f32,
-) -> Result<(Vec<String>, Vec<f32>), Box<dyn std::error::Error>> {
+) -> Result<(Vec<String>, Images), Box<dyn std::error::Error>> {
     let wrong = |problem: String| format!("{}: {problem}", path.display());
     let Problem { height, width, channels, .. } = problem;
     let layout = Layout::for_model(&array.extents, Size { height, width }, channels).map_err(wrong)?;
@@ -229,5 +262,6 @@ fn array(
             path.display()
         )]);
     }
-    Ok(((0..layout.images).map(|i| i.to_string()).collect(), layout.channels_last(values)?))
+    let names = (0..layout.images).map(|i| i.to_string()).collect();
+    Ok((names, Images::Array(layout.channels_last(values)?)))
 }

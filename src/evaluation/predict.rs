@@ -10,6 +10,51 @@ use crate::models::file::Model;
 /// Images at a time.
 const BATCH: usize = 64;
 
+/// A model's program for logits, ready for images that come in parts.
+pub struct Predictor {
+    target: Target,
+    session: Session,
+    classes: usize,
+}
+
+impl Predictor {
+    /// For `images` images in all; so many at a time as fit, or fewer.
+    ///
+    /// # Errors
+    /// If the device cannot hold the program.
+    pub fn new(device: &Device, model: &Model, images: usize) -> Result<Self, AttackError> {
+        let (target, session) = prepared(device, model, images, |target| {
+            let mut a = target.graph()?;
+            let logits = target.classifier(&a.states).logits(&mut a.graph, a.images)?;
+            a.graph.output(LOGITS, logits);
+            target.prepare(&a.graph)
+        })?;
+        Ok(Self { target, session, classes: model.facts.problem.classes })
+    }
+
+    /// How many images it takes at a time; parts of a multiple of them waste nothing.
+    pub fn batch(&self) -> usize {
+        self.target.extents()[0]
+    }
+
+    /// The logits `[n, classes]` of `images`, `[n, height, width, channels]` in [0, 1]. `each` learns how many it has after every
+    /// batch.
+    ///
+    /// # Errors
+    /// If the device cannot compute them.
+    pub fn logits(&mut self, images: &[f32], each: &mut dyn FnMut(usize)) -> Result<Vec<f32>, AttackError> {
+        let all = images.len() / self.target.pixels();
+        let mut logits = memory::with_room(all * self.classes)?;
+        let (session, classes) = (&mut self.session, self.classes);
+        self.target.each_batch(images, &vec![0; all], |_, batch| -> Result<(), ExecutionError> {
+            logits.extend_from_slice(&session.compute()?.get(LOGITS)[..batch.real * classes]);
+            each(batch.first + batch.real);
+            Ok(())
+        })?;
+        Ok(logits)
+    }
+}
+
 /// The logits `[n, classes]` that `model` gives for `images`, `[n, height, width, channels]` in [0, 1].
 ///
 /// # Errors
@@ -20,21 +65,8 @@ pub fn logits(
     images: &[f32],
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<f32>, AttackError> {
-    let (pixels, classes) = (model.facts.problem.pixels(), model.facts.problem.classes);
-    let all = images.len() / pixels;
-    let (mut target, mut session) = prepared(device, model, all, |target| {
-        let mut a = target.graph()?;
-        let logits = target.classifier(&a.states).logits(&mut a.graph, a.images)?;
-        a.graph.output(LOGITS, logits);
-        target.prepare(&a.graph)
-    })?;
-    let mut logits = memory::with_room(all * classes)?;
-    target.each_batch(images, &vec![0; all], |_, batch| -> Result<(), ExecutionError> {
-        logits.extend_from_slice(&session.compute()?.get(LOGITS)[..batch.real * classes]);
-        progress(batch.first + batch.real, all);
-        Ok(())
-    })?;
-    Ok(logits)
+    let all = images.len() / model.facts.problem.pixels();
+    Predictor::new(device, model, all)?.logits(images, &mut |done| progress(done, all))
 }
 
 /// The same, refused where some are not numbers.

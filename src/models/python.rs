@@ -52,7 +52,7 @@ const TAIL: &str = r#"
 /// The text of `model.py`.
 ///
 /// # Errors
-/// If the network has a layer that networks of the zoo do not have.
+/// If the network has a layer that networks of the zoo do not have, or weights with names that no layer of PyTorch gives.
 pub fn module(net: &Net) -> std::result::Result<String, ModelError> {
     let mut module = Module { net, extents: net.extents()?, layers: String::new() };
     let mut forward = "    def forward(self, v0):\n".to_string();
@@ -72,6 +72,10 @@ const FOREIGN: &str = "is of a kind that model.py is not written for; export the
 /// What is said of a linear layer whose columns the file has in another order than PyTorch flattens an image.
 const OTHER_ORDER: &str =
     "reads a flattened image in another order than PyTorch has it; export the network with `onnx`";
+
+/// What is said of a layer whose weights have names that no layer of PyTorch gives, as in ONNX files of other programs.
+const OTHER_NAMES: &str =
+    "has weights that no layer of PyTorch calls by these names; export the network with `onnx`";
 
 /// An expression of Python, or what is wrong with its layer.
 type Result = std::result::Result<String, String>;
@@ -94,17 +98,18 @@ impl Module<'_> {
         let (x, from) = (&values[0], self.extents[node.inputs[0].0]);
         let is_image = matches!(from, Extents::Image { .. });
         match node.layer {
-            Layer::Normalise { mean, .. } if is_image => {
-                let module = self.put(mean, &format!("Normalise({})", from.channels()))?;
+            Layer::Normalise { mean, deviation } if is_image => {
+                let own = [(mean, "mean"), (deviation, "std")];
+                let module = self.put(&own, &format!("Normalise({})", from.channels()))?;
                 Ok(format!("{module}({x})"))
             }
-            Layer::Convolution { weight, bias, geometry } => {
-                self.convolution(weight, bias.is_some(), &geometry, x)
-            }
-            Layer::Dense { weight, bias } => self.dense(weight, bias.is_some(), node.inputs[0]),
-            Layer::BatchNorm { scale, epsilon, momentum, .. } if is_image => {
+            Layer::Convolution { weight, bias, geometry } => self.convolution(weight, bias, &geometry, x),
+            Layer::Dense { weight, bias } => self.dense(weight, bias, node.inputs[0]),
+            Layer::BatchNorm { scale, shift, mean, variance, epsilon, momentum } if is_image => {
+                let own =
+                    [(scale, "weight"), (shift, "bias"), (mean, "running_mean"), (variance, "running_var")];
                 let numbers = format!("{}, eps={epsilon}, momentum={momentum}", from.channels());
-                let module = self.put(scale, &format!("nn.BatchNorm2d({numbers})"))?;
+                let module = self.put(&own, &format!("nn.BatchNorm2d({numbers})"))?;
                 Ok(format!("{module}({x})"))
             }
             Layer::Activation(function) => function_of(function, x).ok_or_else(|| FOREIGN.to_string()),
@@ -116,15 +121,20 @@ impl Module<'_> {
         }
     }
 
-    /// Makes a layer under the path of a slot's name; the layer in `forward`.
-    fn put(&mut self, slot: usize, module: &str) -> Result {
-        let name = &self.net.slots.all[slot].name;
-        let (path, _) = name.rsplit_once('.').ok_or("has a weight whose name is no path")?;
+    /// Makes a layer under the path that the names of its slots have in common; the layer in `forward`. With each slot stands
+    /// what PyTorch's layer calls it.
+    fn put(&mut self, own: &[(usize, &str)], module: &str) -> Result {
+        let name = |slot: usize| &self.net.slots.all[slot].name;
+        let path = name(own[0].0).rsplit_once('.').map_or("", |(path, _)| path);
+        let is_path = path.split('.').all(|part| !part.is_empty());
+        if !is_path || own.iter().any(|&(slot, called)| *name(slot) != format!("{path}.{called}")) {
+            return Err(OTHER_NAMES.to_string());
+        }
         let _ = writeln!(self.layers, "        self.put({path:?}, {module})");
         Ok(format!("self.get_submodule({path:?})"))
     }
 
-    fn convolution(&mut self, weight: usize, bias: bool, geometry: &Convolution, x: &str) -> Result {
+    fn convolution(&mut self, weight: usize, bias: Option<usize>, geometry: &Convolution, x: &str) -> Result {
         let [height, width, inputs, outputs] = self.net.slots.all[weight].extents[..] else {
             return Err("has a kernel without four extents".to_string());
         };
@@ -135,13 +145,13 @@ impl Module<'_> {
             pair(geometry.stride),
             pair(geometry.dilation),
             geometry.groups,
-            truth(bias)
+            truth(bias.is_some())
         );
-        let module = self.put(weight, &module)?;
+        let module = self.put(&with_bias(weight, bias), &module)?;
         Ok(format!("{module}(F.pad({x}, ({left}, {right}, {top}, {bottom})))"))
     }
 
-    fn dense(&mut self, weight: usize, bias: bool, row: Value) -> Result {
+    fn dense(&mut self, weight: usize, bias: Option<usize>, row: Value) -> Result {
         let slot = &self.net.slots.all[weight];
         let [_, _, inputs, outputs] = slot.extents[..] else {
             return Err("has a matrix without four extents".to_string());
@@ -153,7 +163,8 @@ impl Module<'_> {
         if positions != self.positions_behind(row) {
             return Err(OTHER_ORDER.to_string());
         }
-        let module = self.put(weight, &format!("nn.Linear({inputs}, {outputs}, bias={})", truth(bias)))?;
+        let module = format!("nn.Linear({inputs}, {outputs}, bias={})", truth(bias.is_some()));
+        let module = self.put(&with_bias(weight, bias), &module)?;
         Ok(format!("{module}(v{})", row.0))
     }
 
@@ -182,6 +193,11 @@ fn pool(pooling: Pooling, window: &Window, x: &str) -> Option<String> {
     };
     let inside = padding == [[0; 2]; 2] && !ceil;
     inside.then(|| format!("F.{name}_pool2d({x}, {}, {})", pair([height, width]), pair(stride)))
+}
+
+/// The slots of a layer, and what PyTorch calls them.
+fn with_bias(weight: usize, bias: Option<usize>) -> Vec<(usize, &'static str)> {
+    std::iter::once((weight, "weight")).chain(bias.map(|bias| (bias, "bias"))).collect()
 }
 
 /// A truth value of Python.
@@ -277,6 +293,32 @@ mod tests {
             net.add(row, other)
         });
         assert_eq!(added, Err(format!("the layer add {FOREIGN}")));
+    }
+
+    #[test]
+    fn weights_that_the_layers_of_pytorch_would_not_find_are_refused() {
+        let named = |weight: &str, bias: &str| {
+            text_of(|net, images| {
+                let row = net.flatten(images);
+                let initial = Initial::Constant(0.0);
+                let order = FileOrder::LinearOfImage { positions: 24 };
+                let weight =
+                    net.slot(weight.to_string(), &[1, 1, 48, 5], Role::Weight, initial.clone(), order);
+                let bias = net.slot(bias.to_string(), &[5], Role::Weight, initial, FileOrder::Same);
+                net.layer("own", Layer::Dense { weight, bias: Some(bias) }, &[row])
+            })
+        };
+        let text = named("own.weight", "own.bias").unwrap();
+        assert!(text.contains(r#"self.put("own", nn.Linear(48, 5, bias=True))"#), "{text}");
+        for [weight, bias] in [
+            ["own.w", "own.b"],
+            ["own.weight", "beside.bias"],
+            ["weight", "bias"],
+            ["own..weight", "own..bias"],
+            ["onnx::MatMul_12", "own.bias"],
+        ] {
+            assert_eq!(named(weight, bias), Err(format!("the layer own {OTHER_NAMES}")), "{weight}, {bias}");
+        }
     }
 
     #[test]

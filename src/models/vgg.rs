@@ -37,9 +37,10 @@ pub(super) fn network(shapes: &Shapes, expected: Option<Problem>) -> Result<Foun
     let heads = heads(shapes);
     let side = side_of(shapes, &heads[0], maps)?;
     let [classes, _] = shapes.get::<2>(&format!("{}.weight", heads[heads.len() - 1]))?;
+    let usual = usual_side(side, poolings(shapes, &convolutions)?);
     let problem = match expected {
         Some(problem) => Problem { channels, classes, ..problem },
-        None => Problem::square(SIDES[usize::from(side > 1)], channels, classes),
+        None => Problem::square(usual, channels, classes),
     };
     problem.check(1.0).map_err(|error| error.to_string())?;
     let normalised = shapes.has("normalise.mean");
@@ -51,7 +52,7 @@ pub(super) fn network(shapes: &Shapes, expected: Option<Problem>) -> Result<Foun
     for (at, &index) in convolutions.iter().enumerate() {
         x = block(shapes, &mut net, x, index, convolutions.get(at + 1).copied())?;
     }
-    x = sized(&mut net, x, side)?;
+    x = sized(&mut net, x, side, usual)?;
     head(shapes, &mut net, x, &heads)?;
     let classifier = net.finish().map_err(|error| error.to_string())?;
     let (network, width) = of_zoo(shapes, FIRST, &classifier, normalised);
@@ -61,6 +62,41 @@ pub(super) fn network(shapes: &Shapes, expected: Option<Problem>) -> Result<Foun
 /// The places of the convolutions.
 fn convolutions(shapes: &Shapes) -> Vec<usize> {
     (0..MOST_LAYERS).filter(|index| shapes.get::<4>(&format!("features.{index}.weight")).is_ok()).collect()
+}
+
+/// How many of them pooling follows.
+fn poolings(shapes: &Shapes, convolutions: &[usize]) -> Result<u32> {
+    let mut count = 0;
+    for (at, &index) in convolutions.iter().enumerate() {
+        count += u32::from(is_pooled(shapes, index, convolutions.get(at + 1).copied())?);
+    }
+    Ok(count)
+}
+
+/// Whether pooling follows the convolution at `index`, before the one at `next`.
+fn is_pooled(shapes: &Shapes, index: usize, next: Option<usize>) -> Result<bool> {
+    // The place of ReLU.
+    let at = index + 1 + usize::from(is_normalised(shapes, index));
+    match next.map_or(Some(1), |next| next.checked_sub(at + 1)) {
+        Some(places @ (0 | 1)) => Ok(places == 1),
+        _ => Err(format!(
+            "between features.{index} and the next convolution is something else than ReLU and pooling"
+        )),
+    }
+}
+
+/// Whether batch normalisation follows the convolution at `index`.
+fn is_normalised(shapes: &Shapes, index: usize) -> bool {
+    shapes.has(&format!("features.{}.running_mean", index + 1))
+}
+
+/// The side of the images that such a network is made for: what is halved so often to `side`, which the first linear layer
+/// reads. A mean over all positions does not tell it.
+fn usual_side(side: usize, poolings: u32) -> usize {
+    match side {
+        1 => SIDES[0],
+        _ => 1_usize.checked_shl(poolings).and_then(|times| side.checked_mul(times)).unwrap_or(SIDES[1]),
+    }
 }
 
 /// The names of the linear layers, in order.
@@ -121,20 +157,11 @@ fn block(shapes: &Shapes, net: &mut Builder, x: Value, index: usize, next: Optio
     let kernel = Kernel::new(3, outputs);
     let kernel = if bias { kernel } else { kernel.without_bias() };
     let mut x = net.convolution(x, &format!("features.{index}"), kernel);
-    let mut at = index + 1;
-    if shapes.has(&format!("features.{at}.running_mean")) {
-        x = net.batch_norm(x, &format!("features.{at}"));
-        at += 1;
+    if is_normalised(shapes, index) {
+        x = net.batch_norm(x, &format!("features.{}", index + 1));
     }
     x = net.relu(x);
-    let pooled = match next.map_or(Some(1), |next| next.checked_sub(at + 1)) {
-        Some(places @ (0 | 1)) => places == 1,
-        _ => {
-            return Err(format!(
-                "between features.{index} and the next convolution is something else than ReLU and pooling"
-            ));
-        }
-    };
+    let pooled = is_pooled(shapes, index, next)?;
     let smaller = net.extents(x).positions() == 1;
     if pooled && smaller {
         return Err(format!("the images are too small for the pooling behind features.{index}"));
@@ -142,8 +169,9 @@ fn block(shapes: &Shapes, net: &mut Builder, x: Value, index: usize, next: Optio
     Ok(if pooled { net.pool(x, Pooling::Max, Window::new(2, 2)) } else { x })
 }
 
-/// An image with this many rows and columns, as PyTorch's adaptive average pooling makes it; for one of each, the mean.
-fn sized(net: &mut Builder, x: Value, side: usize) -> Result<Value> {
+/// An image with this many rows and columns, as PyTorch's adaptive average pooling makes it; for one of each, the mean. The
+/// network is made for images with the side `usual`.
+fn sized(net: &mut Builder, x: Value, side: usize, usual: usize) -> Result<Value> {
     let crate::nn::layer::Extents::Image { height, width, .. } = net.extents(x) else {
         return Err("the last convolution gives no image".to_string());
     };
@@ -156,9 +184,8 @@ fn sized(net: &mut Builder, x: Value, side: usize) -> Result<Value> {
             Ok(net.pool(x, Pooling::Mean, Window::mean(rows, columns)))
         }
         (rows, columns) => Err(format!(
-            "the images end as {rows}x{columns}, which the linear layers read as {side}x{side}; give images whose sides are {} or \
-             a multiple of it, or export the model to ONNX",
-            SIDES[1]
+            "the images end as {rows}x{columns}, which the linear layers read as {side}x{side}; give images whose sides are \
+             {usual} or a multiple of it, or export the model to ONNX"
         )),
     }
 }

@@ -271,6 +271,29 @@ fn train_published(scratch: &Scratch, data: &[&str]) {
 }
 
 #[test]
+fn more_pictures_than_are_read_at_a_time_are_answered_in_their_order() {
+    let scratch = Scratch::new();
+    scratch.train(&["--method", "natural", "--max-steps", "1", "--out", "run"]);
+    // 150 pictures of one grey each: two batches of 64, and a part of one.
+    fs::create_dir(scratch.path("set")).unwrap();
+    let mut pixels = Vec::new();
+    for i in 0..150_u8 {
+        let picture = image::GrayImage::from_pixel(8, 8, image::Luma([i]));
+        picture.save(scratch.path(&format!("set/{i:03}.png"))).unwrap();
+        pixels.extend([i; 64]);
+    }
+    fs::write(scratch.path("x.npy"), npy("|u1", "(150, 8, 8, 1)", &pixels)).unwrap();
+    let line = |images, save| ["predict", "run", "--adapter", "cpu", "--images", images, "--save", save];
+    let text = scratch.succeed(line("set", "a.npy"));
+    assert_mentions(&text, &["000.png", "and 50 more"]);
+    scratch.succeed(line("x.npy", "b.npy"));
+    assert_eq!(fs::read(scratch.path("a.npy")).unwrap(), fs::read(scratch.path("b.npy")).unwrap());
+    // A damaged one is named before anything is computed.
+    fs::write(scratch.path("set/149.png"), b"no picture").unwrap();
+    assert_mentions(&scratch.refuse(line("set", "c.npy")), &["149.png"]);
+}
+
+#[test]
 fn a_guess_about_the_size_of_pictures_is_said() {
     let scratch = Scratch::new();
     state_dict(&scratch);

@@ -71,10 +71,33 @@ fn networks_of_other_repositories_answer_as_pytorch_does() {
 
 #[test]
 fn weights_do_not_tell_the_size_of_images_which_are_then_the_usual_ones() {
-    for (name, side) in [("resnet18", 32), ("torchvision", 224), ("vgg", 32), ("vgg-torchvision", 224)] {
+    // The file of torchvision's VGG has two poolings before its linear layers, which read 7x7 positions; the whole network has five.
+    for (name, side) in [("resnet18", 32), ("torchvision", 224), ("vgg", 32), ("vgg-torchvision", 28)] {
         let problem = Model::load(&file(&format!("{name}.safetensors")), None).unwrap().facts.problem;
         assert_eq!((problem.height, problem.width), (side, side), "{name}");
     }
+}
+
+#[test]
+fn a_vgg_whose_linear_layers_read_an_image_is_for_images_that_its_pooling_brings_to_that_size() {
+    // Two blocks of a convolution, ReLU and pooling, then a linear layer that reads 3x3 positions.
+    let extents: [(&str, &[usize]); 6] = [
+        ("features.0.weight", &[4, 3, 3, 3]),
+        ("features.0.bias", &[4]),
+        ("features.3.weight", &[2, 4, 3, 3]),
+        ("features.3.bias", &[2]),
+        ("classifier.0.weight", &[5, 2 * 3 * 3]),
+        ("classifier.0.bias", &[5]),
+    ];
+    let tensor = |(name, extents): (&str, &[usize])| {
+        (name.to_string(), extents.to_vec(), vec![0.5; extents.iter().product()])
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vgg.safetensors");
+    std::fs::write(&path, to_bytes(&extents.map(tensor), HashMap::new())).unwrap();
+    assert_eq!(Model::load(&path, None).unwrap().facts.problem, Problem::square(12, 3, 5));
+    let other = Model::load(&path, Some(Problem::square(20, 3, 5))).unwrap_err().to_string();
+    assert!(other.contains("5x5") && other.contains("sides are 12"), "{other}");
 }
 
 /// The tensors of a network of the zoo by their bare names.

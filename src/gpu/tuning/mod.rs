@@ -225,7 +225,7 @@ impl Tuner {
     }
 
     fn decide(&self, gpu: &Gpu, state: &mut State, problem: &Problem) -> Result<Decision, GpuError> {
-        let known = state.store.get(&problem.name(), problem.fingerprint()).cloned();
+        let known = state.store.get(&problem.key(), problem.fingerprint()).cloned();
         match self.decided_without_trial(gpu, state, problem, known.as_ref()) {
             Some(decision) => Ok(decision),
             None => self.decide_by_trial(gpu, state, problem, known),
@@ -302,7 +302,7 @@ impl Tuner {
             sources: problem.fingerprint(),
             candidates: candidates.clone(),
         };
-        state.store.insert(&shape, entry);
+        state.store.insert(&problem.key(), entry);
         Ok(decision(problem, form, Why::Measured, candidates))
     }
 }

@@ -138,6 +138,13 @@ impl Problem {
         }
     }
 
+    /// What the cache knows it by: its name and its forms. Calls on another number of images have the same name, and there may be
+    /// fewer forms for them.
+    pub fn key(&self) -> String {
+        let forms: Vec<&str> = self.forms.iter().map(|form| form.name).collect();
+        format!("{} by {}", self.name(), forms.join(", "))
+    }
+
     fn name_in_f32(&self) -> String {
         let call = &self.timed.call;
         let kernel = call.kernel.name;
