@@ -35,7 +35,7 @@ pub(crate) enum Command {
     Attack(Box<commands::attack::Arguments>),
     /// Show what a model answers to images, and save its logits
     Predict(commands::predict::Arguments),
-    /// Write a model for other programs: ONNX, or PyTorch's names with a small module
+    /// Write a model for other programs: ONNX, PyTorch's names with a small module, or a page for browsers
     Export(commands::export::Arguments),
     /// Measure how far runs withstand attacks: the rows of the paper's tables, with intervals and warnings
     Evaluate(Box<commands::evaluate::Arguments>),

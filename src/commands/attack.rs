@@ -4,7 +4,7 @@
 
 use super::attack_flags::AttackFlags;
 use super::progress::Progress;
-use super::{CommandResult, DeviceArguments, check_new_files, fail, table, warned};
+use super::{CommandResult, DeviceArguments, STANDARD_OUTPUT, check_new_files, fail, table, warned};
 use crate::command_line::names::attacks;
 use crate::numbers::number;
 use pgn_wgpu::attacks::{AttackKind, AttackOptions, AttackOutcome, ImageVerdict, Norm, length};
@@ -18,9 +18,6 @@ use pgn_wgpu::files;
 use pgn_wgpu::models::pixels::PixelChoice;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Stands for standard output where a file is asked for.
-const STANDARD_OUTPUT: &str = "-";
 
 #[derive(clap::Args)]
 pub struct Arguments {

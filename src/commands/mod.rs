@@ -113,6 +113,9 @@ pub fn own_arguments() -> &'static [String] {
     STARTED.get().map_or(&[], |started| &started.arguments)
 }
 
+/// Stands for standard output where a file is asked for.
+pub const STANDARD_OUTPUT: &str = "-";
+
 /// A sentence as an error.
 pub fn fail<T>(sentence: impl Into<String>) -> Result<T, Box<dyn std::error::Error>> {
     Err(sentence.into().into())

@@ -10,7 +10,7 @@ use pgn_wgpu::executor::Device;
 use pgn_wgpu::files;
 use pgn_wgpu::gpu::adapter::AdapterChoice;
 use pgn_wgpu::nn::Network;
-use pgn_wgpu::report::earlier::Origin;
+use pgn_wgpu::report::earlier::{Earlier, Origin};
 use pgn_wgpu::report::{self, Fact, Page, Section};
 use pgn_wgpu::reproduce::cost::Cost;
 use pgn_wgpu::reproduce::study::Trained;
@@ -55,8 +55,8 @@ pub struct Arguments {
     dry_run: bool,
     #[command(flatten)]
     opened_as: OpeningArguments,
-    /// Replace a report about other experiments, other networks or another scale; runs and results are never overwritten, and
-    /// a report of the same ones is always renewed
+    /// Replace a report about other experiments, other networks or another scale, and files that no report has written; runs and
+    /// results are never overwritten, and a report of the same ones is always renewed
     #[arg(long)]
     force: bool,
 }
@@ -108,8 +108,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
         }
         Done::All { sections, failed } => {
             let page = page(arguments, &studies, &device, sections, started);
-            let origin = Origin { by: "reproduce".into(), about: vec![] };
-            let written = report::files::write(&page, &reports, &origin, true)?;
+            let written = report::files::write(&page, &reports, &origin(), arguments.force)?;
             println!("\nreport   {}", written.display());
             Ok(code(failed))
         }
@@ -203,8 +202,22 @@ fn not_repeated(report: &Value, studies: &[Study]) -> Vec<String> {
     lost
 }
 
-/// Refuses to replace a report that says something which the new one will not.
+/// Where its reports come from. What they are about is told by the folder.
+fn origin() -> Origin {
+    Origin { by: "reproduce".into(), about: vec![] }
+}
+
+/// Refuses to replace a report that says something which the new one will not, and files of somebody else. What `write` would refuse
+/// in the end is refused before hours of training, as far as that is known.
 fn check_overwriting(reports: &Path, title: &str, studies: &[Study]) -> Result<(), Box<dyn Error>> {
+    check_contents(reports, title, studies)?;
+    let earlier = Earlier::find(reports);
+    earlier.check(reports, &origin())?;
+    Ok(earlier.check_file(reports, Path::new("report.json"))?)
+}
+
+/// Refuses to replace a report that says something which the new one will not.
+fn check_contents(reports: &Path, title: &str, studies: &[Study]) -> Result<(), Box<dyn Error>> {
     let path = reports.join("report.json");
     if !path.exists() {
         return Ok(());

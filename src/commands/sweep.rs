@@ -19,7 +19,7 @@ use std::sync::Mutex;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The sweep file: options as in a --config file, and a table [grid] with lists of values
+    /// The sweep file: options as in a --config file, and lists of values in `grid`: a table, or several
     file: PathBuf,
     /// Where to compute; given several times: one worker each [default: the file's, else auto]
     #[arg(long)]

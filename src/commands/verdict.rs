@@ -1,15 +1,17 @@
 //! `pgn-wgpu verdict`: robust accuracy within a radius under a fixed set of strong attacks, with everything that says
 //! whether it can be believed. What an interrupted verdict had finished is not computed again. Several processes may judge
-//! a shard of the images each; `--merge` puts them together.
+//! a shard of the images each; `--merge` puts them together. With `--csv -` the lines go to standard output, and everything for
+//! people to standard error.
 
 use super::progress::Progress;
 use super::{
-    CommandResult, DeviceArguments, check_distinct, check_new_file, check_overwriting, fail, table, warned,
+    CommandResult, DeviceArguments, STANDARD_OUTPUT, check_distinct, check_new_file, check_overwriting, fail,
+    table, warned,
 };
 use crate::numbers::number;
 use pgn_wgpu::attacks::options::BATCH_SIZE;
 use pgn_wgpu::attacks::{Norm, length};
-use pgn_wgpu::evaluation::{Event, ImageChoice, Place};
+use pgn_wgpu::evaluation::{Event, ImageChoice, Place, Subject};
 use pgn_wgpu::executor::precision_in_words;
 use pgn_wgpu::models::pixels::PixelChoice;
 use pgn_wgpu::shard::Shard;
@@ -56,7 +58,7 @@ pub struct Arguments {
     /// Folder for verdict.json and what an interrupted verdict goes on from [default: verdict in the run's folder]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Write a line per image as CSV
+    /// Write a line per image as CSV; - is standard output
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
     /// Write the images that were broken as safetensors
@@ -65,6 +67,23 @@ pub struct Arguments {
     /// Overwrite files that exist
     #[arg(long)]
     force: bool,
+}
+
+impl Arguments {
+    /// Whether the lines of CSV go to standard output.
+    fn prints_lines(&self) -> bool {
+        self.csv.as_deref() == Some(Path::new(STANDARD_OUTPUT))
+    }
+
+    /// The file for the lines of CSV.
+    fn csv_file(&self) -> Option<&Path> {
+        self.csv.as_deref().filter(|_| !self.prints_lines())
+    }
+
+    /// The files beside the verdict itself.
+    fn others(&self) -> impl Iterator<Item = &Path> {
+        [self.csv_file(), self.save.as_deref()].into_iter().flatten()
+    }
 }
 
 pub fn run(arguments: &Arguments) -> CommandResult {
@@ -78,6 +97,7 @@ pub fn run(arguments: &Arguments) -> CommandResult {
     let out = arguments.out.clone().unwrap_or_else(|| place.home.join(FOLDER));
     check_outputs(arguments, &out)?;
     let subject = place.open(&arguments.images)?;
+    check_earlier(arguments, &out, &subject)?;
     super::print_notes(&subject.notes);
     let norm = arguments.norm.unwrap_or(Norm::L2);
     let radius = Radius { norm, epsilon: arguments.epsilon.unwrap_or(norm.usual_epsilon()) };
@@ -149,15 +169,42 @@ fn merged(arguments: &Arguments) -> CommandResult {
     write(arguments, &out, &merged.about, (&merged.outcome, report))
 }
 
+/// Refuses to replace the verdict on another model. A folder has one verdict, and several models may lie beside each other.
+fn check_earlier(
+    arguments: &Arguments,
+    out: &Path,
+    subject: &Subject,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let json = out.join(report::FILE);
+    let Some(earlier) = earlier(&json)?.filter(|earlier| earlier.is_about_another(subject)) else {
+        return Ok(());
+    };
+    match arguments.force || arguments.shard.is_some() {
+        true => Ok(()),
+        false => fail(format!(
+            "{} is the verdict on {}; name another folder with `out`, or replace it with `force`",
+            json.display(),
+            earlier.model
+        )),
+    }
+}
+
+/// The verdict in a file, if there is one that this program wrote.
+fn earlier(json: &Path) -> Result<Option<Report>, Box<dyn std::error::Error>> {
+    if !json.exists() {
+        return Ok(None);
+    }
+    Ok(report::read(&files::read_at_most(json, report::LARGEST)?))
+}
+
 /// An earlier verdict follows from its pieces, which stay; other files of these names are kept.
 fn check_outputs(arguments: &Arguments, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let json = out.join(report::FILE);
-    if json.exists() && !report::wrote(&files::read_at_most(&json, report::LARGEST)?) {
+    if json.exists() && earlier(&json)?.is_none() {
         check_overwriting(&json, arguments.force)?;
     }
-    let others = || [&arguments.csv, &arguments.save].into_iter().flatten().map(PathBuf::as_path);
-    check_distinct(&std::iter::once(json.as_path()).chain(others()).collect::<Vec<_>>())?;
-    for path in others() {
+    check_distinct(&std::iter::once(json.as_path()).chain(arguments.others()).collect::<Vec<_>>())?;
+    for path in arguments.others() {
         // The verdict's own folder is made before they are written.
         match path.parent() == Some(out) {
             true => check_overwriting(path, arguments.force)?,
@@ -177,15 +224,22 @@ fn write(
     let json = out.join(report::FILE);
     // If a file cannot be written, the result is still shown.
     let written = write_files(arguments, &json, about, (outcome, &report));
-    match &report.smallest {
-        Some(distances) => print!("{}", distances_text(&report, distances)),
-        None => print!("{}", text(&report)),
+    let mut text = match &report.smallest {
+        Some(distances) => distances_text(&report, distances),
+        None => text(&report),
+    };
+    if written.is_ok() {
+        text += "\n";
+        let files = std::iter::once(json.as_path()).chain(arguments.others());
+        text.extend(files.map(|path| format!("written  {}\n", path.display())));
+    }
+    if arguments.prints_lines() {
+        eprint!("{text}");
+        print!("{}", report::csv(outcome));
+    } else {
+        print!("{text}");
     }
     written?;
-    println!("\nwritten  {}", json.display());
-    for path in [&arguments.csv, &arguments.save].into_iter().flatten() {
-        println!("written  {}", path.display());
-    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -197,7 +251,7 @@ fn write_files(
 ) -> Result<(), Box<dyn std::error::Error>> {
     files::create_folder(json.parent().unwrap_or(Path::new("")))?;
     files::write(json, &integrity::to_pretty_json(report))?;
-    if let Some(path) = &arguments.csv {
+    if let Some(path) = arguments.csv_file() {
         files::write(path, report::csv(outcome).as_bytes())?;
     }
     if let Some(path) = &arguments.save {

@@ -4,6 +4,7 @@
 //! with another network.
 
 use super::measures::{Measure, Unit};
+use super::statistics::sum;
 use super::subject::ImageChoice;
 use super::{EvaluationError, Subject, predict};
 use crate::csv::{self, Cell};
@@ -45,7 +46,7 @@ impl Accuracies {
 impl Corrupted {
     /// The mean over all corruptions and severities.
     pub fn mean(&self) -> f64 {
-        self.corruptions.iter().map(Accuracies::mean).sum::<f64>() / self.corruptions.len().max(1) as f64
+        sum(self.corruptions.iter().map(Accuracies::mean)) / self.corruptions.len().max(1) as f64
     }
 
     /// That mean, for the table of all measures.

@@ -3,7 +3,7 @@
 //! settings lie beside each other and nothing is ever taken for something else. A checksum finds damage; a damaged record is
 //! named and computed again.
 
-use super::statistics::Attacked;
+use super::statistics::{Attacked, sum};
 use crate::attacks::{AttackKind, AttackOptions, AttackOutcome, Goal, ImageVerdict, Norm};
 use crate::data::Images;
 use crate::executor::Device;
@@ -185,7 +185,7 @@ impl Record {
     /// Mean Euclidean norm of the perturbations of the images that were attacked.
     pub fn mean_l2(&self) -> f64 {
         let lengths = (0..self.len()).filter(|&i| self.correct(i)).map(|i| f64::from(self.l2[i]));
-        lengths.sum::<f64>() / (self.len() - self.count(ImageVerdict::AlreadyWrong)).max(1) as f64
+        sum(lengths) / (self.len() - self.count(ImageVerdict::AlreadyWrong)).max(1) as f64
     }
 
     /// Share of the first `images` images that are robust.

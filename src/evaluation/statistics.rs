@@ -13,6 +13,11 @@ const RESAMPLES: u32 = 1000;
 /// What the interval leaves out on either side.
 const TAIL: f64 = 0.025;
 
+/// The sum of `values`. Of none it is 0, where `Iterator::sum` gives -0, which would be printed.
+pub fn sum(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, |sum, value| sum + value)
+}
+
 /// Over which images a minimum-norm attack's distances are taken. An image that withstood the attack has no distance in
 /// any reading; such failures are counted instead.
 ///
@@ -165,6 +170,14 @@ mod tests {
         Attacked { verdict: ImageVerdict::Withstood, length: 9.0 },
         Attacked { verdict: ImageVerdict::AlreadyWrong, length: 0.0 },
     ];
+
+    #[test]
+    fn the_sum_of_nothing_has_no_sign() {
+        assert_eq!(
+            (format!("{}", sum(std::iter::empty())), sum([0.5, 0.25].into_iter())),
+            ("0".into(), 0.75)
+        );
+    }
 
     fn mean(images: &[Attacked], reading: Reading) -> f64 {
         let values: Vec<_> = images.iter().map(|&image| reading.distance(image)).collect();

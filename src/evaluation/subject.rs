@@ -153,6 +153,7 @@ impl Place {
         let known = Model::load(&self.file, None);
         let tells_size = known.as_ref().is_ok_and(|model| model.tells_size(&self.file));
         let facts = match known.map(|model| model.facts) {
+            Err(error) if error.is_of_the_file_alone() => return Err(error.into()),
             Err(error) if choice.dataset.is_none() && self.run.is_none() => return Err(error.into()),
             known => known.ok(),
         };

@@ -184,6 +184,20 @@ pub enum ModelFileError {
     },
 }
 
+impl ModelFileError {
+    /// Whether it has nothing to do with the images that the model is for.
+    pub fn is_of_the_file_alone(&self) -> bool {
+        matches!(
+            self,
+            Self::File(_)
+                | Self::Format { .. }
+                | Self::LongHeader { .. }
+                | Self::Integrity { .. }
+                | Self::NotFinite { .. }
+        )
+    }
+}
+
 impl Model {
     /// Writes the model.
     pub fn save(&self, path: &Path) -> Result<(), ModelFileError> {

@@ -67,7 +67,9 @@ fn pytorch(path: &Path) -> String {
     format!(
         "this is a PyTorch file, which can run code when it is read; write its weights as a safetensors file with Python: \
          `import torch; from safetensors.torch import save_file; \
-         save_file(torch.load({:?}, map_location=\"cpu\", weights_only=True), {:?})`",
+         weights = torch.load({:?}, map_location=\"cpu\", weights_only=True); \
+         weights = weights.get(\"state_dict\", weights.get(\"net\", weights)); \
+         save_file({{name: tensor.contiguous() for name, tensor in weights.items()}}, {:?})`",
         path.display().to_string(),
         target.display().to_string()
     )

@@ -11,6 +11,7 @@ use super::shard_file::{PREFIX, Read};
 use super::smallest::{Distances, Hunted};
 use crate::evaluation::Warning;
 use crate::evaluation::record::Key;
+use crate::evaluation::statistics;
 use crate::models::file::ModelFileError;
 use crate::program::precision::Precision;
 use crate::shard::Shard;
@@ -189,7 +190,7 @@ fn merged(shards: &[&Read]) -> Merged {
         attacked: sum(i, 0),
         broken: sum(i, 1),
         zero_gradients: sum(i, 2),
-        seconds: shards.iter().map(|shard| shard.facts.seconds[i]).sum(),
+        seconds: statistics::sum(shards.iter().map(|shard| shard.facts.seconds[i])),
     };
     let outcome = Outcome {
         radius: Radius { norm: facts.whole.norm, epsilon: facts.whole.epsilon },

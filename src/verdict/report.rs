@@ -14,6 +14,7 @@ use crate::nn::Problem;
 use crate::program::precision::Precision;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// The folder of a verdict, in the run's.
 pub const FOLDER: &str = "verdict";
@@ -215,9 +216,18 @@ pub fn robust_accuracy(outcome: &Outcome) -> Estimate {
     estimate_share(&robust, BOOTSTRAP_SEED).unwrap_or(nothing)
 }
 
-/// Whether bytes are a verdict that this program wrote.
-pub fn wrote(bytes: &[u8]) -> bool {
-    crate::integrity::from_json::<Report>(bytes).is_ok()
+/// The verdict in bytes that this program wrote; `None` of others.
+pub fn read(bytes: &[u8]) -> Option<Report> {
+    crate::integrity::from_json(bytes).ok()
+}
+
+impl Report {
+    /// Whether it is about another model file with another classifier than `subject`. A file that was trained further has the same
+    /// name, and one that was moved the same classifier.
+    pub fn is_about_another(&self, subject: &Subject) -> bool {
+        let names = [Path::new(&self.model), &subject.place.file].map(Path::file_name);
+        names[0] != names[1] && self.classifier != fingerprint_of_classifier(&subject.model)
+    }
 }
 
 /// One line per image. Distances are those of the image that broke it; in the smallest version, of the nearest adversarial

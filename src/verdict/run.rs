@@ -5,6 +5,7 @@ use super::piece::{ImageKey, Known, Piece, Pieces, Question};
 use super::plan::Plan;
 use crate::attacks::{AttackError, AttackOptions, Attacker, Norm};
 use crate::evaluation::record::Key;
+use crate::evaluation::statistics;
 use crate::evaluation::suite::Watcher;
 use crate::evaluation::{Event, Subject};
 use crate::executor::Device;
@@ -270,6 +271,6 @@ impl Attempt<'_> {
             let piece = known.piece(piece);
             piece.seconds * (count as f64 / piece.correct.len() as f64)
         };
-        used.iter().map(share).sum()
+        statistics::sum(used.iter().map(share))
     }
 }

@@ -49,6 +49,19 @@ fn weights_that_are_no_numbers_are_named() {
     let scratch = Scratch::new();
     save(&scratch, DIGITS, 0.03125, |model| model.average.weights[0] = f32::NAN);
     refused(&scratch, &["classifier_ema.convs.0.weight", "NaN", "index 0"]);
+    // Before images are read, in which something else may be wrong.
+    let line = [
+        "attack",
+        "--model",
+        "weights.safetensors",
+        "--attack",
+        "fgm",
+        "--dataset",
+        "npy",
+        "--data",
+        "nowhere",
+    ];
+    assert_mentions(&scratch.refuse(line), &["weights.safetensors", "NaN"]);
     save_bare(&scratch, |tensors| tensors[2].2[5] = f32::INFINITY);
     refused(&scratch, &["classifier.convs.1.weight", "inf", "index 5"]);
 }

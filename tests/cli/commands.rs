@@ -425,6 +425,50 @@ fn what_could_not_be_written_is_refused_before_it_is_computed() {
 }
 
 #[test]
+fn lines_of_a_verdict_on_standard_output_are_alone_there() {
+    let scratch = Scratch::new();
+    scratch.train(&["--method", "natural", "--max-steps", "1", "--out", "run"]);
+    let line = ["verdict", "run", "--adapter", "cpu", "--limit", "4", "--out", "v", "--csv"];
+    let output = scratch.run([&line[..], &["-"]].concat());
+    assert!(output.status.success(), "{output:?}");
+    let (csv, people) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(csv.starts_with("index,label,") && csv.lines().count() == 1 + 4, "{csv}");
+    assert_mentions(&people, &["robust accuracy", "written  v"]);
+    assert!(!scratch.path("-").exists(), "no file of that name");
+    // A file has the same lines.
+    scratch.succeed([&line[..], &["v/images.csv"]].concat());
+    assert_eq!(fs::read_to_string(scratch.path("v/images.csv")).unwrap(), csv);
+}
+
+#[test]
+fn the_verdict_on_another_model_of_the_folder_is_replaced_only_by_force() {
+    let scratch = Scratch::new();
+    let name = ["model.safetensors", "a.safetensors", "b.safetensors", "moved.safetensors"];
+    for (seed, to) in [("1", name[1]), ("2", name[2])] {
+        scratch.train(&["--method", "natural", "--max-steps", "1", "--seed", seed, "--out", seed]);
+        fs::copy(scratch.path(seed).join(name[0]), scratch.path(to)).unwrap();
+    }
+    fs::copy(scratch.path(name[1]), scratch.path(name[3])).unwrap();
+    let line = |model: &'static str| ["verdict", model, "--adapter", "cpu", "--limit", "4"];
+    scratch.succeed(line(name[1]));
+    let first = fs::read(scratch.path("verdict/verdict.json")).unwrap();
+    assert_mentions(&scratch.refuse(line(name[2])), &["verdict.json", "a.safetensors", "--out", "--force"]);
+    assert_eq!(fs::read(scratch.path("verdict/verdict.json")).unwrap(), first);
+    scratch.succeed([&line(name[2])[..], &["--out", "elsewhere"]].concat());
+    scratch.succeed(line(name[3]));
+    scratch.succeed([&line(name[2])[..], &["--force"]].concat());
+}
+
+#[test]
+fn a_page_that_no_report_has_written_is_replaced_only_by_force() {
+    let scratch = Scratch::new();
+    fs::create_dir_all(scratch.path("out/report")).unwrap();
+    fs::write(scratch.path("out/report/report.html"), "mine").unwrap();
+    let line = ["reproduce", "figure6", "--scale", "smoke", "--adapter", "cpu", "--out", "out"];
+    assert_mentions(&scratch.refuse(line), &["report.html exists", "--force"]);
+}
+
+#[test]
 fn two_outputs_of_one_name_are_refused() {
     let scratch = Scratch::new();
     scratch.train(&["--method", "natural", "--max-steps", "1", "--out", "run"]);

@@ -1,5 +1,7 @@
-//! The crate for programs that only call it: without the feature `command-line` nothing of the command line is built.
+//! The crate for programs that only call it: without the feature `command-line` nothing of the command line is built. Whoever gets
+//! it, as a crate, a wheel or a container, gets one version.
 
+use std::path::Path;
 use std::process::Command;
 
 /// The names of the crates that are built with these arguments.
@@ -20,4 +22,24 @@ fn the_library_alone_needs_no_crate_of_the_command_line() {
     assert!(alone.iter().any(|name| name == "wgpu"), "{alone:?}");
     assert_eq!(alone.into_iter().filter(is_of_commands).collect::<Vec<_>>(), [""; 0]);
     assert!(crates(&[]).iter().any(is_of_commands), "what is looked for is there with the program");
+}
+
+#[test]
+fn every_file_that_names_the_version_names_this_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if !root.join("python").is_dir() {
+        return super::skipped("the versions, because a packed crate has no folder python");
+    }
+    let version = env!("CARGO_PKG_VERSION");
+    let image = format!("image: pgn-wgpu:{version}");
+    for (file, line) in [
+        ("python/Cargo.toml", &format!("version = \"{version}\"")),
+        ("CITATION.cff", &format!("version: {version}")),
+        ("examples/cluster/kubernetes-merge.yaml", &image),
+        ("examples/cluster/kubernetes-sweep.yaml", &image),
+        ("examples/cluster/kubernetes-verdict.yaml", &image),
+    ] {
+        let text = std::fs::read_to_string(root.join(file)).unwrap();
+        assert!(text.lines().any(|own| own.trim() == line), "{file} has no line {line:?}");
+    }
 }
