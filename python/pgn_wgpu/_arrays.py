@@ -19,8 +19,12 @@ ROUNDING = 1e-3
 
 def as_array(value: Any, name: str) -> NDArray[Any]:
     """The array that ``value`` is or offers: NumPy's own, DLPack's or ``__array__``'s. ``name`` is plural, for messages."""
+    # Its mask would be lost on the way, after the checks have left out what is under it.
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} are a masked array, and a model knows no mask; give the entries that count, or {name}.filled(...)")
     if isinstance(value, np.ndarray):
-        return value
+        # Subclasses may answer the checks in ways of their own.
+        return np.asarray(value)
     # Tensors that take part in a gradient hand nothing out.
     detach = getattr(value, "detach", None)
     if callable(detach):
@@ -39,7 +43,7 @@ def as_array(value: Any, name: str) -> NDArray[Any]:
 
 
 def as_images(value: Any, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Images for a model of this shape (channels, height, width): float32 NCHW in [0, 1], one after the other in memory."""
+    """Images for a model of this shape (channels, height, width): float32 NCHW in [0, 1], in memory as the extension reads it."""
     images = as_array(value, "images")
     if images.dtype != np.float32:
         hint = " / 255" if images.dtype.kind in "iu" else ""
@@ -48,7 +52,7 @@ def as_images(value: Any, shape: tuple[int, int, int]) -> NDArray[np.float32]:
         )
     _check_layout(images, shape)
     _check_range(images)
-    return np.ascontiguousarray(images)
+    return np.require(images, np.float32, ["C", "A"])
 
 
 def _check_layout(images: NDArray[Any], shape: tuple[int, int, int]) -> None:
@@ -101,4 +105,4 @@ def as_labels(value: Any, images: int, classes: int) -> NDArray[np.int64]:
         raise ValueError(
             f"label {labels[image]} of image {image} is no class of the model; its {classes} classes are 0 to {classes - 1}"
         )
-    return np.ascontiguousarray(labels, dtype=np.int64)
+    return np.require(labels, np.int64, ["C", "A"])

@@ -1,4 +1,5 @@
-//! Arrays of Python, which are NCHW, and images of the library, which are NHWC; options of both.
+//! Arrays of Python, which are NCHW, and images of the library, which are NHWC; options of both. Pixels are put in another order
+//! without the interpreter's lock.
 
 use numpy::{PyArray1, PyArray2, PyArray4, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray4};
 use pgn_wgpu::attacks::length;
@@ -40,7 +41,7 @@ pub fn length_of(option: &str, given: Given) -> PyResult<f32> {
 
 /// The pixels of images `[n, channels, height, width]` for a model, channels last. The Python files have checked type, layout
 /// and range.
-pub fn pixels(images: &PyReadonlyArray4<'_, f32>, problem: Problem) -> PyResult<Vec<f32>> {
+pub fn pixels(py: Python<'_>, images: &PyReadonlyArray4<'_, f32>, problem: Problem) -> PyResult<Vec<f32>> {
     let Problem { height, width, channels, .. } = problem;
     let extents = images.as_array().shape().to_vec();
     if extents[1..] != [channels, height, width] {
@@ -49,7 +50,9 @@ pub fn pixels(images: &PyReadonlyArray4<'_, f32>, problem: Problem) -> PyResult<
         )));
     }
     let layout = Layout::for_model(&extents, Size { height, width }, channels).map_err(refused)?;
-    layout.channels_last(images.as_slice()?.to_vec()).map_err(failed)
+    // Copied under the lock, because other threads of Python may write to the array.
+    let values = images.as_slice()?.to_vec();
+    py.detach(|| layout.channels_last(values)).map_err(failed)
 }
 
 /// Classes that are known to be some of the model's.
@@ -72,7 +75,7 @@ pub fn labelled(pixels: Vec<f32>, labels: Vec<u16>, problem: Problem) -> PyResul
 pub fn array<'py>(py: Python<'py>, pixels: &[f32], problem: Problem) -> PyResult<Bound<'py, PyArray4<f32>>> {
     let Problem { height, width, channels, .. } = problem;
     let images = pixels.len() / problem.pixels();
-    let planes = channels_first(pixels, height * width, channels);
+    let planes = py.detach(|| channels_first(pixels, height * width, channels));
     PyArray1::from_vec(py, planes).reshape([images, channels, height, width])
 }
 

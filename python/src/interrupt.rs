@@ -1,8 +1,9 @@
 //! Work without the interpreter's lock, which Ctrl-C ends.
 
+use crate::errors::failed;
 use pgn_wgpu::interruption::{Question, while_asking};
 use pyo3::prelude::*;
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Between two looks at signals; each takes the interpreter's lock.
@@ -55,19 +56,25 @@ pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyR
         let watch = watch.clone();
         Arc::new(move || watch.is_interrupted())
     };
-    let result = py.detach(|| {
-        start_threads();
-        while_asking(question, work)
-    });
+    let result = py.detach(|| start_threads().map(|()| while_asking(question, work)))?;
     watch.raised().map_or(Ok(result), Err)
 }
 
-/// Starts the threads of the CPU path, once.
-pub fn start_threads() {
-    static STARTED: Once = Once::new();
-    STARTED.call_once(|| {
+/// Starts the threads of the CPU path, once. A process that was forked later does not have them, and would wait for them without end.
+pub fn start_threads() -> PyResult<()> {
+    static STARTED_BY: OnceLock<u32> = OnceLock::new();
+    let own = std::process::id();
+    let started_by = *STARTED_BY.get_or_init(|| {
         if let Some(note) = pgn_wgpu::cpu::threads::start() {
             eprintln!("note: {note}");
         }
+        own
     });
+    match started_by == own {
+        true => Ok(()),
+        false => Err(failed(
+            "this process was forked after pgn_wgpu had computed in its parent, and has none of the threads that compute; use the \
+             spawn start method of multiprocessing",
+        )),
+    }
 }

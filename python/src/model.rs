@@ -36,10 +36,12 @@ impl Model {
 
     fn images(
         &self,
+        py: Python<'_>,
         images: &PyReadonlyArray4<'_, f32>,
         labels: &PyReadonlyArray1<'_, i64>,
     ) -> PyResult<Images> {
-        labelled(pixels(images, self.problem())?, classes(labels)?, self.problem())
+        let (pixels, labels) = (pixels(py, images, self.problem())?, classes(labels)?);
+        py.detach(|| labelled(pixels, labels, self.problem()))
     }
 }
 
@@ -102,7 +104,7 @@ impl Model {
         py: Python<'py>,
         images: PyReadonlyArray4<'py, f32>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let pixels = pixels(&images, self.problem())?;
+        let pixels = pixels(py, &images, self.problem())?;
         let Opened { model, device, .. } = &self.opened;
         let logits =
             detached(py, || predict::logits(device, model, &pixels, &mut |_, _| {}))?.map_err(failed)?;
@@ -116,7 +118,7 @@ impl Model {
         images: PyReadonlyArray4<'py, f32>,
         labels: PyReadonlyArray1<'py, i64>,
     ) -> PyResult<Bound<'py, PyArray4<f32>>> {
-        let pixels = pixels(&images, self.problem())?;
+        let pixels = pixels(py, &images, self.problem())?;
         let labels: Vec<usize> = classes(&labels)?.into_iter().map(usize::from).collect();
         let Opened { model, device, .. } = &self.opened;
         let gradients =
@@ -135,7 +137,7 @@ impl Model {
     ) -> PyResult<Bound<'py, PyDict>> {
         let Opened { place, model, device } = &self.opened;
         let attack = call::attack((place, model), name, &options(given)).map_err(with_eps)?;
-        let images = self.images(&images, &labels)?;
+        let images = self.images(py, &images, &labels)?;
         let outcome =
             detached(py, || suite::attack(device, (place, model), &images, &attack, &mut |_, _| {}))?;
         attacked(py, &attack, &outcome.map_err(failed)?)
@@ -161,9 +163,9 @@ impl Model {
         let plan = Plan::new(version, norm, radius.epsilon, problem.classes).at_a_time(batch_size);
         plan.check(radius, problem).map_err(|error| refused(eps(&error.to_string())))?;
         let Opened { place, model, device } = &self.opened;
-        let subject = Subject::given(place.clone(), model.clone(), self.images(&images, &labels)?);
-        let about = About::new(&subject, device.describe(), (SPLIT, version));
+        let subject = Subject::given(place.clone(), model.clone(), self.images(py, &images, &labels)?);
         let judged = detached(py, || {
+            let about = About::new(&subject, device.describe(), (SPLIT, version));
             verdict::judge(device, &subject, (&plan, radius, &about), &Pieces::not_kept(), &mut |_| {})
         })?;
         let (outcome, report) = judged.map_err(|error| failed(eps(&error.to_string())))?;
@@ -211,12 +213,15 @@ fn judgement<'py>(
     report: Report,
 ) -> PyResult<Bound<'py, PyDict>> {
     let (judged, problem) = (&outcome.images, subject.model.facts.problem);
-    let mut pixels = subject.images.to_unit(0..judged.len());
-    for (own, image) in judged.iter().zip(pixels.chunks_mut(problem.pixels())) {
-        if let Some(adversarial) = &own.adversarial {
-            image.copy_from_slice(adversarial);
+    let pixels = py.detach(|| {
+        let mut pixels = subject.images.to_unit(0..judged.len());
+        for (own, image) in judged.iter().zip(pixels.chunks_mut(problem.pixels())) {
+            if let Some(adversarial) = &own.adversarial {
+                image.copy_from_slice(adversarial);
+            }
         }
-    }
+        pixels
+    });
     let distances = |norm: usize| {
         let own = judged.iter().map(|image| image.distance.map_or(f64::NAN, |distance| distance[norm]));
         PyArray1::from_vec(py, own.collect())

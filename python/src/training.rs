@@ -69,9 +69,8 @@ pub fn train(
         })
     };
     let trained = py.detach(|| {
-        start_threads();
-        while_asking(question, || call::train(&given, &mut told, &stop))
-    });
+        start_threads().map(|()| while_asking(question, || call::train(&given, &mut told, &stop)))
+    })?;
     let trained = match (trained, watch.raised()) {
         (Ok(trained), None) => trained,
         (Ok(trained), Some(raised)) => return Err(ended(py, raised, &trained)),
@@ -101,13 +100,15 @@ fn ended(py: Python<'_>, raised: PyErr, trained: &call::Trained) -> PyErr {
 
 /// The configuration of the run in a folder, and its metrics line by line, both as JSON.
 #[pyfunction]
-pub fn run(folder: PathBuf) -> PyResult<(String, String)> {
-    let (run, config) = RunFolder::open(&folder).map_err(failed)?;
-    let path = run.metrics_path();
-    let text = match path.exists() {
-        true => files::read_at_most(&path, LARGEST_METRICS).map_err(failed)?,
-        false => Vec::new(),
-    };
-    let records: Vec<Value> = String::from_utf8_lossy(&text).lines().filter_map(record_of).collect();
-    Ok((serde_json::to_string(&config).map_err(failed)?, Value::Array(records).to_string()))
+pub fn run(py: Python<'_>, folder: PathBuf) -> PyResult<(String, String)> {
+    py.detach(|| {
+        let (run, config) = RunFolder::open(&folder).map_err(failed)?;
+        let path = run.metrics_path();
+        let text = match path.exists() {
+            true => files::read_at_most(&path, LARGEST_METRICS).map_err(failed)?,
+            false => Vec::new(),
+        };
+        let records: Vec<Value> = String::from_utf8_lossy(&text).lines().filter_map(record_of).collect();
+        Ok((serde_json::to_string(&config).map_err(failed)?, Value::Array(records).to_string()))
+    })
 }

@@ -49,6 +49,19 @@ def test_arrays_that_are_not_contiguous_are_copied(model, digits):
     assert (whole.images[::2] == half.images).all()
 
 
+def test_arrays_that_are_not_aligned_are_copied(model, digits):
+    images, labels = digits
+    unaligned = []
+    for array in (images, labels):
+        memory = np.zeros(array.nbytes + 1, "uint8")
+        own = memory[1:].view(array.dtype).reshape(array.shape)
+        own[...] = array
+        assert not own.flags.aligned
+        unaligned.append(own)
+    assert (model(unaligned[0]) == model(images)).all()
+    assert (model.attack(*unaligned, "fgm").images == model.attack(images, labels, "fgm").images).all()
+
+
 def test_no_images_are_no_mistake_but_for_a_verdict(model, digits):
     none = digits[0][:0]
     assert model(none).shape == (0, 10)
@@ -105,6 +118,17 @@ def test_labels_of_another_type_number_or_range_are_refused(model, digits):
     refused(attack(labels + 1), ValueError, "label 10 of image", "0 to 9")
     refused(attack(labels - 1), ValueError, "label -1")
     assert model.attack(images, labels.astype("uint8"), "fgm").success.any()
+
+
+def test_masked_arrays_are_refused_whatever_is_under_the_mask(model, digits):
+    images, labels = digits
+    hidden = np.ma.array(images.copy(), mask=np.zeros(images.shape, bool))
+    hidden[0, 0, 0, 0] = np.ma.masked
+    hidden.data[0, 0, 0, 0] = np.nan
+    refused(lambda: model(hidden), TypeError, "images are a masked array", "images.filled(...)")
+    for mask in (False, [False] * 399 + [True]):
+        masked = np.ma.array(labels, mask=mask)
+        refused(lambda masked=masked: model.attack(images, masked, "fgm"), TypeError, "labels are a masked array")
 
 
 def test_what_is_wrong_with_options_is_said_with_their_names_in_python(model, digits):

@@ -114,6 +114,28 @@ def test_two_threads_may_use_one_model(model, digits):
     assert len(found) == 2 and all((images == alone).all() for images in found)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere nobody forks a process with threads")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_is_refused_in_place_of_waiting_for_ever(model, digits):
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        # Ends a child that waits.
+        signal.alarm(60)
+        try:
+            model(digits[0])
+        except pgn_wgpu.Error as error:
+            os.write(writing, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading) as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    assert "was forked after pgn_wgpu had computed" in said and "spawn" in said
+    assert model(digits[0]).shape == (400, 10), "the parent goes on"
+
+
 def test_files_and_options_that_cannot_be_are_refused(tmp_path, run):
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
