@@ -41,7 +41,7 @@ class Page {
     if (!player) return notice(NO_WEBGPU, false);
     const own = new Page();
     const images = unpack(page.images);
-    Object.assign(own, { player, images, dark: isDark(images), epsilon: page.epsilon, curve: [] });
+    Object.assign(own, { player, images, dark: isDark(images), epsilon: page.epsilon, curve: [], choices: 0 });
     player.device.lost.then(({ message }) => {
       page.lost = true;
       notice(`The graphics device was lost${message ? ` (${message.trim().replace(/\.$/, "")})` : ""}, and with it what was computed here.`, true);
@@ -134,12 +134,22 @@ class Page {
 
   inputs() {
     const open = async (file) => {
+      const choice = ++this.choices;
       const picture = await createImageBitmap(file).catch(() => null);
+      // The reader has chosen something else meanwhile.
+      if (choice !== this.choices) return void picture?.close();
       if (!picture) return (at("spoken").textContent = `${file.name} is not a picture that this browser reads.`);
+      const values = fromPicture(picture, page.problem, this.dark);
+      picture.close();
       this.thumbs.mark(-1);
-      this.choose(fromPicture(picture, page.problem, this.dark), null);
+      this.choose(values, null);
     };
-    at("file").addEventListener("change", ({ target }) => target.files[0] && open(target.files[0]));
+    at("file").addEventListener("change", ({ target }) => {
+      const [file] = target.files;
+      // So that the same file, changed meanwhile, is a choice again.
+      target.value = "";
+      if (file) open(file);
+    });
     addEventListener("dragover", (event) => (event.preventDefault(), document.body.classList.add("dropping")));
     addEventListener("dragleave", () => document.body.classList.remove("dropping"));
     addEventListener("drop", (event) => {
@@ -158,6 +168,7 @@ class Page {
 
   // Shows an image from now on. One without a label is moved away from the class that the network sees in it.
   choose(image, label) {
+    this.choices++;
     Object.assign(this, { image, label });
     paint(at("clean-image"), image, page.problem);
     this.show();
@@ -181,11 +192,12 @@ class Page {
     one.load(image, new Float32Array([label ?? 0]));
     if (label === null) {
       one.answers.clean.run();
-      label = largest((await one.answers.clean.outputs()).probabilities);
+      label = largest(finite((await one.answers.clean.outputs()).probabilities));
       this.player.write(one.states.labels, new Float32Array([label]));
     }
     one.gradient.run();
     const probabilities = await one.attack(image, epsilon);
+    Object.values(probabilities).forEach(finite);
     const [{ gradient }, ...moved] = await Promise.all([one.gradient.outputs(), ...ATTACKS.slice(1).map(({ key }) => one.images(key))]);
     const changes = moved.map((values) => values.map((value, i) => value - image[i]));
     const gain = Math.max(1, Math.floor(0.8 / Math.max(...changes.map(most), 1e-3)));
@@ -277,20 +289,25 @@ class Lesson {
     this.forget();
   }
 
+  // Forgets a training, whose memory on the device would stay until the page is closed.
   forget() {
+    this.test?.destroy();
+    this.training?.destroy();
     Object.assign(this, { training: null, test: null, losses: [], shares: [], last: null });
     this.plot();
   }
 
+  // Nothing else can be asked for while the last step is waited for: what it trained is forgotten.
   async reset() {
     this.going = false;
+    at("start").disabled = at("restart").disabled = at("swap").disabled = true;
     await this.loop;
     if (at("swap").getAttribute("aria-pressed") === "true") this.swap();
     this.forget();
     at("progress").textContent = "";
     at("restart").hidden = at("swap").hidden = at("charts").hidden = true;
     at("start").textContent = "Train from scratch";
-    at("start").disabled = false;
+    at("start").disabled = at("restart").disabled = at("swap").disabled = false;
   }
 
   // One run of `train` after the other: accuracy is measured while no step is taken.

@@ -111,14 +111,20 @@ class Player {
       const group = this.device.createBindGroup({ layout: this.layout(tensors.length), entries });
       return { pipeline: pipelines[index], group, grid: call.grid, flops: call.flops };
     });
-    return new Session(this, program, buffers, calls);
+    const shared = new Set(program.states.map(([state]) => states[state]));
+    return new Session(this, program, buffers, calls, [params, ...buffers.filter((buffer) => !shared.has(buffer))]);
   }
 }
 
-// A bound program.
+// A bound program. `own` are the buffers that no other one has.
 class Session {
-  constructor(player, program, buffers, calls) {
-    Object.assign(this, { player, program, buffers, calls });
+  constructor(player, program, buffers, calls, own) {
+    Object.assign(this, { player, program, buffers, calls, own });
+  }
+
+  // Frees its memory, but not the states.
+  destroy() {
+    for (const buffer of this.own) buffer.destroy();
   }
 
   // Writes the inputs and submits a run; nothing is waited for. Inputs share memory with what is computed, so each run needs all.

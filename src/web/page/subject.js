@@ -7,7 +7,13 @@ const ATTACKS = [
   { key: "moved", title: "PGD", colour: "pgd" },
   ...(page.generator ? [{ key: "made", title: "Generator", colour: "generator" }] : []),
 ];
+// The class with the largest probability, of probabilities that are `finite`.
 const largest = (values) => values.reduce((best, value, index) => (value > values[best] ? index : best), 0);
+// Probabilities that are numbers: NaN would count as the first class.
+function finite(probabilities) {
+  if (probabilities.every(Number.isFinite)) return probabilities;
+  throw new Error("the network answers with a probability that is not finite, so it cannot be judged");
+}
 // The largest absolute value.
 const most = (values) => values.reduce((best, value) => Math.max(best, Math.abs(value)), 0);
 // The length of a change of an image, in the norm of the page.
@@ -50,6 +56,13 @@ class Subject {
     return Object.fromEntries(await Promise.all(entries));
   }
 
+  // Frees the memory that it has made; the network is its owner's.
+  destroy() {
+    const { images, labels, moved, made } = this.states;
+    for (const buffer of [images, labels, moved, made]) buffer.destroy();
+    for (const session of [this.gradient, this.step, this.generator, ...Object.values(this.answers)]) session?.destroy();
+  }
+
   // The images as an attack has left them.
   async images(key) {
     return (await this.player.read([{ buffer: this.states[key], offset: 0, bytes: this.bytes }]))[0];
@@ -69,6 +82,7 @@ async function accuracies(set, images, epsilon, pause) {
     padded.set(labels);
     set.load(batch, padded);
     const probabilities = await set.attack(batch, epsilon, pause);
+    for (const { key } of ATTACKS) finite(probabilities[key].subarray(0, labels.length * classes));
     const isRight = (key, i) => largest(probabilities[key].subarray(i * classes, (i + 1) * classes)) === labels[i];
     for (const { key } of ATTACKS) right[key] += labels.filter((_, i) => isRight("clean", i) && isRight(key, i)).length;
   }

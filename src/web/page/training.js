@@ -106,6 +106,12 @@ class Training {
     return Object.assign(training, { player, lesson, batches, phases, states, step: 0 });
   }
 
+  // Frees all memory.
+  destroy() {
+    for (const buffer of Object.values(this.states)) buffer.destroy();
+    for (const { session } of this.phases) session.destroy();
+  }
+
   // The states that the programs of evaluation read.
   get evaluated() {
     return Object.fromEntries(Object.entries(this.lesson.evaluated).map(([name, own]) => [name, this.states[own]]));
