@@ -32,6 +32,11 @@ for target in ${FUZZ_TARGETS:-$(cargo fuzz list)}; do
     total=$((total + ${count:-0}))
     rm -f "$log"
 done
-rm -rf /dev/shm/pgn-wgpu-fuzz-* "${TMPDIR:-/tmp}"/pgn-wgpu-fuzz-*
+# Targets leave folders named by their processes. Those whose process has ended go; another fuzzer that runs keeps its own.
+for folder in /dev/shm/pgn-wgpu-fuzz-* "${TMPDIR:-/tmp}"/pgn-wgpu-fuzz-*; do
+    process=${folder##*/pgn-wgpu-fuzz-}
+    case $process in *[!0-9]*) continue ;; esac
+    kill -0 "$process" 2>/dev/null || rm -rf "$folder"
+done
 echo "$total executions in all"
 [ -z "$failed" ] || { echo "broke:$failed"; exit 1; }

@@ -23,6 +23,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -141,6 +142,8 @@ def accuracy(args, model, images, labels):
 def verdict(args, model, version, set_of_images):
     """Robust accuracy, which images stand, the seconds, and the version's warnings."""
     folder, file = args.out / f"{model.stem}-{version}-{args.images}", args.out / "verdict.csv"
+    # A verdict goes on from the pieces in its folder, and those would be an earlier build's.
+    shutil.rmtree(folder, ignore_errors=True)
     seconds = run(args, "verdict", model, "--dataset", "npy", "--data", set_of_images, "--norm", "linf", "--epsilon", EPSILON,
                   "--version", version, "--out", folder, "--csv", file, "--force", "--adapter", args.adapter)
     report = json.loads((folder / "verdict.json").read_text())

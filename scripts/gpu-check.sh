@@ -2,7 +2,8 @@
 # All that a GPU should tell, in at most eight minutes, on a machine that has its driver and nothing else: no network, no
 # Rust, no Python. Everything is carried there in one folder.
 #
-#   sh scripts/gpu-check.sh --prepare [FOLDER]   where the program is built: makes the folder (target/gpu-check) and its .tar.gz
+#   sh scripts/gpu-check.sh --prepare [FOLDER]   where the program is built: makes the folder (target/gpu-check) and its .tar.gz;
+#                                                FOLDER must be new, empty, or one that this script has made
 #   sh FOLDER/gpu-check.sh [FILE]                where the GPU is: writes FILE (FOLDER/gpu-check.json)
 #
 # Parts: adapters, kernel tests, golden values, steps of every method at widths 0.25 and 1, a ResNet-18, the same steps in
@@ -25,10 +26,21 @@ test_binary() {
 
 prepare() {
     set -e
+    folder=${1:-$(dirname "$0")/../target/gpu-check}
+    mkdir -p "$folder"
+    # Whole, and without slashes at its end, because the archive is named after it.
+    folder=$(cd "$folder" && pwd)
     cd "$(dirname "$0")/.."
-    folder=${1:-target/gpu-check}
+    # Everything in the folder is removed, so it must hold nothing of anybody else. These two files tell that.
+    if [ -n "$(ls -A "$folder")" ] && ! { [ -f "$folder/gpu-check.sh" ] && [ -f "$folder/commit" ]; }; then
+        echo "gpu-check: $folder has files that this script has not made; name an empty folder or a new one" >&2
+        exit 2
+    fi
     [ -n "${PGN_WGPU:-}" ] || cargo build --release
     rm -rf "$folder" && mkdir -p "$folder/scripts" "$folder/tests/golden"
+    # First, so that a folder that stays unfinished is known again.
+    cp scripts/gpu-check.sh "$folder"
+    { git rev-parse --short=10 HEAD && { git diff --quiet HEAD || echo changed; }; } | xargs >"$folder/commit"
     cp "${PGN_WGPU:-target/release/pgn-wgpu}" "$folder/pgn-wgpu"
     for name in kernels golden; do
         binary=$(test_binary $name)
@@ -36,10 +48,8 @@ prepare() {
         cp "$binary" "$folder/$name"
         strip "$folder/$name" 2>/dev/null || true
     done
-    cp scripts/gpu-check.sh "$folder"
     cp scripts/torch_steps.py "$folder/scripts"
     cp -R tests/golden/. "$folder/tests/golden"
-    { git rev-parse --short=10 HEAD && { git diff --quiet HEAD || echo changed; }; } | xargs >"$folder/commit"
     tar -C "$(dirname "$folder")" -czf "$folder.tar.gz" "$(basename "$folder")"
     du -sh "$folder" "$folder.tar.gz"
 }
@@ -91,14 +101,17 @@ esac
 
 # --- Parts and their record --------------------------------------------------------------------------------------
 
+# A relative FILE lies where the script was called.
+case ${1:-} in '' | /*) file=${1:-} ;; *) file=$(pwd)/$1 ;; esac
 cd "$(dirname "$0")" || exit
 here=$(pwd)
-file=${1:-$here/gpu-check.json}
+file=${file:-$here/gpu-check.json}
 # Golden values are looked for below it.
 export CARGO_MANIFEST_DIR="$here" PGN_WGPU_CACHE="$here/scratch/cache" PYTHONDONTWRITEBYTECODE=1
 [ -x ./pgn-wgpu ] || { echo "gpu-check: there is no pgn-wgpu beside this script; make the folder with --prepare" >&2; exit 2; }
 began=$(date +%s)
-end=$((began + ${SECONDS_IN_ALL:-480}))
+# The last five seconds are for a part that has to be killed, and for the file.
+end=$((began + ${SECONDS_IN_ALL:-480} - 5))
 rm -rf scratch && mkdir -p scratch
 failed=0
 

@@ -8,7 +8,7 @@ DATA is the package's folder `onnx/backend/test/data`. OLDER gets the tests of `
 compute from the file any more is left out and named. LIGHT gets the networks of `light`, whose weights are not in the
 package: random ones are put in their place, and the logits are ONNX Runtime's.
 
-Needs the packages onnx, onnxruntime and numpy.
+OLDER and LIGHT are made by the script and must not exist. Needs the packages onnx, onnxruntime and numpy.
 """
 
 import pathlib
@@ -119,8 +119,10 @@ def light(data, out):
 def main():
     data, *folders = map(pathlib.Path, sys.argv[1:])
     onnxruntime.set_default_logger_severity(4)
+    for folder in folders:
+        if folder.exists():
+            raise SystemExit(f"{folder} exists; name a new folder for the tests, or remove it")
     for write, folder in zip((older, light), folders):
-        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         write(data, folder)
 

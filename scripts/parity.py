@@ -171,10 +171,11 @@ def within(images, moved, norm, epsilon):
 def check(name, file, norm, epsilon, robust):
     """Sentences about what our file claims and PyTorch does not confirm."""
     adversarial, problems = file["adversarial"], []
-    if adversarial.min() < 0 or adversarial.max() > 1:
+    # So that NaN is a problem too.
+    if not (adversarial.min() >= 0 and adversarial.max() <= 1):
         problems.append(f"{name}: an image leaves the box [0, 1]")
     longest = lengths(file["images"], adversarial, norm).max().item()
-    if longest > epsilon + RADIUS_SLACK:
+    if not longest <= epsilon + RADIUS_SLACK:
         problems.append(f"{name}: an image is moved by {longest:.6f}, beyond epsilon {epsilon:.6f}")
     claimed = ~file["fooled"].bool() & ~file["already_wrong"].bool()
     if not name.endswith("fab-t") and (claimed != robust).any():

@@ -71,7 +71,7 @@ def arguments():
     parser.add_argument("--threads", type=int, default=1, help="threads of either program")
     parser.add_argument("--adapter", default="cpu", help="where ours computes")
     parser.add_argument("--binary", default=str(ROOT / "target" / "release" / "pgn-wgpu"))
-    parser.add_argument("--out", default=str(ROOT / "target" / "resnet-training"), help="folder of weights and runs")
+    parser.add_argument("--out", default=str(ROOT / "target"), help="gets a folder resnet-training of weights and runs")
     return parser.parse_args()
 
 
@@ -297,7 +297,9 @@ def way_apart(before, after, reference):
     """How far `after` is from `reference`, relative to the way from `before`: the larger of weights and statistics."""
     def length(running, a, b):
         return math.sqrt(sum((a[name] - b[name]).square().sum().item() for name in b if ("running" in name) == running))
-    return max(length(kind, after, reference) / length(kind, before, reference) for kind in (False, True))
+    ways = [length(kind, after, reference) / length(kind, before, reference) for kind in (False, True)]
+    # `max` may pass over NaN.
+    return max(ways) if all(map(math.isfinite, ways)) else math.inf
 
 
 def follow(training, before, after, batch):
@@ -420,7 +422,8 @@ def main():
     from train_reference import read_cifar10
 
     torch.set_num_threads(args.threads)
-    folder = pathlib.Path(args.out)
+    # A folder in --out, which is the user's: runs of earlier calls are removed from it.
+    folder = pathlib.Path(args.out) / "resnet-training"
     folder.mkdir(parents=True, exist_ok=True)
     train_set = read_cifar10(args.data, "data_batch_*.bin")
     tests = {name: read_cifar10(name, "test_batch.bin") for name in args.test or [args.data]}

@@ -73,6 +73,11 @@ usable() {
     [ -n "$(library libvulkan.so.1)" ] && { gpu || [ "$(lavapipe_version)" -ge $OLDEST_MESA ]; }
 }
 
+# The value for --adapter where there is a usable driver.
+adapter() {
+    if gpu; then echo auto; else echo software; fi
+}
+
 # --- What can be installed ---------------------------------------------------------------------------------------
 
 as_root() {
@@ -131,7 +136,7 @@ if [ "$(uname -s)" != Linux ]; then
     exit 0
 fi
 if usable; then
-    if gpu; then echo auto; else echo software; fi
+    adapter
     exit 0
 fi
 
@@ -172,4 +177,5 @@ if [ $added = yes ]; then
     say "apt's sources now have $BACKPORTS_FILE"
 fi
 say "installed Mesa $version"
-echo software
+# With the packages a GPU may have got its driver, or the loader that its driver lacked.
+adapter

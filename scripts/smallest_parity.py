@@ -23,6 +23,7 @@ import argparse
 import csv
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -84,9 +85,11 @@ def ours(args, norm, images):
     from safetensors.torch import load_file
 
     folder = pathlib.Path(args.out)
-    lines, saved = folder / f"{norm}.csv", folder / f"{norm}.safetensors"
+    lines, saved, verdict = folder / f"{norm}.csv", folder / f"{norm}.safetensors", folder / f"{norm}-smallest"
+    # A verdict goes on from the pieces in its folder, and those would be an earlier build's.
+    shutil.rmtree(verdict, ignore_errors=True)
     seconds = program(args, "verdict", args.model, "--version", "smallest", "--norm", norm,
-                      "--out", str(folder / norm), "--csv", str(lines), "--save", str(saved))
+                      "--out", str(verdict), "--csv", str(lines), "--save", str(saved))
     with open(lines) as file:
         places = {int(row["index"]): at for at, row in enumerate(csv.DictReader(file))}
     tensors, nearest = load_file(saved), images.clone()
@@ -195,10 +198,12 @@ def compare(args, norm, images, labels):
     other = theirs(args, norm, classifier, images[clean], labels[clean])
     line(norm, "smallest of theirs", other, 0.0)
     both = (own < NONE) & (other < NONE)
+    if not both.any():
+        return [*problems, f"{norm}: no image is fooled by ours and by theirs, so no distances can be compared"]
     above = own[both].mean().item() / other[both].mean().item() - 1
     print(f"\n{norm}: our mean is {100 * above:+.2f} % beside the smallest of theirs, over {int(both.sum())} images; ours is "
           f"nearer by over a percent for {int((own < 0.99 * other).sum())}, theirs for {int((other < 0.99 * own).sum())}\n")
-    if above > SLACK:
+    if not above <= SLACK:
         problems.append(f"{norm}: our mean is {100 * above:.2f} % above")
     if ((other < NONE) & (own == NONE)).any():
         problems.append(f"{norm}: {int(((other < NONE) & (own == NONE)).sum())} images are fooled by theirs alone")
