@@ -325,6 +325,21 @@ fn row_of_price(title: String, seconds: Found<f64>, reached: &Reached) -> Vec<Ce
     vec![Cell::text(title), seconds, equal_accuracy::cell(reached)]
 }
 
+/// How many runs have a median of 0, if there are any. Images that are wrong from the start count as 0, so the median of a
+/// classifier that is wrong about more than half of them is 0 whatever it withstands.
+fn medians_that_say_nothing(curves: &[Curve], network: Network) -> Option<String> {
+    let standings = curves.iter().flat_map(|curve| &curve.settings).flat_map(|setting| &setting.standings);
+    let medians: Vec<f64> = standings.map(|(_, standing)| standing.robustness).collect();
+    let zero = medians.iter().filter(|&&median| median == 0.0).count();
+    (zero > 0).then(|| {
+        format!(
+            "On {network}, the median is 0 for {zero} of {} runs: they are wrong about half of the attacked images or more from the \
+             start. It does not tell such runs apart.",
+            medians.len()
+        )
+    })
+}
+
 /// The section.
 pub fn section(lab: &Lab, dataset: &Dataset) -> Section {
     let mut section = Section {
@@ -405,6 +420,9 @@ fn add_curves(lab: &Lab, section: &mut Section, (network, by): (Network, Robustn
     // Natural training has one point and no curve.
     let varied: Vec<&Curve> = curves.iter().filter(|curve| curve.contender.strength().is_some()).collect();
     section.text.push(outside(&varied, by, network));
+    if by == Robustness::Median {
+        section.text.extend(medians_that_say_nothing(curves, network));
+    }
     section.blocks.push(Block::Table(pairs(&id, &varied, by)));
     let named = varied.iter().map(|curve| NamedCurves { name: curve.title(), seeds: curve.seeds() });
     let named: Vec<NamedCurves> = named.collect();
@@ -496,6 +514,18 @@ mod tests {
         assert_eq!(median_of(&[one, other.clone()]), Some(0.625));
         // 0, 0.25, and two that withstand.
         assert_eq!(median_of(&[other]), None);
+    }
+
+    #[test]
+    fn a_median_of_0_is_said_to_tell_nothing() {
+        let fgm = Contender::Plain(Method::FGM);
+        let median_of_runs = |medians: [f64; 2]| {
+            let seeds = medians.map(|median| [(0.4, median), (0.45, median)]);
+            medians_that_say_nothing(&[curve(fgm, &[&seeds[0], &seeds[1]])], Network::default())
+        };
+        assert_eq!(median_of_runs([0.25, 0.125]), None);
+        let sentence = median_of_runs([0.0, 0.125]).unwrap();
+        assert!(sentence.contains("the median is 0 for 2 of 4 runs"), "{sentence}");
     }
 
     #[test]
